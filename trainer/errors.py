@@ -1,0 +1,75 @@
+"""Errors of the trainer, one class for each cause a user can act on.
+
+``TrainerError``
+├── ``ConfigError``        exit 2: the recipe is wrong
+├── ``DataError``          exit 2: a data file is wrong
+├── ``BaseModelError``     exit 2: the base model cannot be found, read or used with this recipe
+├── ``CheckpointError``    exit 1: no checkpoint can be resumed from
+├── ``TrainingError``      exit 1: training cannot go on (not-a-number loss, no gradient)
+├── ``AcceptanceError``    exit 1: the adapter was made, but does not prove to work
+└── ``Interrupted``        exit 75: stopped on request, a checkpoint is on disk
+"""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 75
+"""Interrupted, resumable. ``EX_TEMPFAIL`` of ``sysexits.h``: try again later."""
+
+
+class TrainerError(Exception):
+    """A failure that the trainer expects, in words a user can act on.
+
+    Attributes:
+        message: One line: what failed and the value.
+        resolution: One imperative line: what to do.
+        details: The words of the tool that failed, or ``None``.
+        exit_code: Exit status of the process that lets the error through.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, *, resolution: str, details: str | None = None) -> None:
+        """Keep the three parts; ``str()`` gives the message alone."""
+        super().__init__(message)
+        self.message = message
+        self.resolution = resolution
+        self.details = details
+
+
+class ConfigError(TrainerError):
+    """The recipe cannot be used as it is written."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(TrainerError):
+    """A data file cannot be used as it is written."""
+
+    exit_code = EXIT_USAGE
+
+
+class BaseModelError(TrainerError):
+    """The base model cannot be found, read or used with this recipe."""
+
+    exit_code = EXIT_USAGE
+
+
+class CheckpointError(TrainerError):
+    """No checkpoint verifies, or the one that does belongs to another run."""
+
+
+class TrainingError(TrainerError):
+    """Training cannot go on."""
+
+
+class AcceptanceError(TrainerError):
+    """The saved adapter does not prove to work."""
+
+
+class Interrupted(TrainerError):
+    """Training stopped on request; the newest checkpoint is complete."""
+
+    exit_code = EXIT_INTERRUPTED

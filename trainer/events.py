@@ -1,0 +1,97 @@
+"""Events: one JSON line each, the only channel from the trainer to whoever watches it.
+
+The file is append-only. A reader may follow it by byte offset and ignores a last line without a newline. Every event
+holds ``time`` (UTC, ISO 8601) and ``event``; the other keys are given in ``EVENTS``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+EventName = Literal[
+    "run_started",
+    "phase_started",
+    "phase_ended",
+    "data_summary",
+    "step",
+    "evaluation",
+    "checkpoint_saved",
+    "interrupted",
+    "sample",
+    "acceptance_check",
+    "run_ended",
+]
+
+Phase = Literal["data", "load_model", "evaluate_base", "train", "evaluate", "export", "acceptance"]
+
+EVENTS: dict[EventName, str] = {
+    "run_started": "device, dtype, versions, base_model, max_steps, resumed_from_step (0 for a fresh start)",
+    "phase_started": "phase",
+    "phase_ended": "phase, duration_s",
+    "data_summary": "the data check's summary: samples, tokens, supervised share, cut samples, length histogram",
+    "step": "step, max_steps, epoch, loss, learning_rate, grad_norm, tokens (of this step), tokens_per_s, memory_gib",
+    "evaluation": "step, eval_loss, model (base_4bit | adapter_4bit | base_unquantised | adapter_unquantised)",
+    "checkpoint_saved": "step, path, size_bytes, duration_s",
+    "interrupted": "step, signal",
+    "sample": "prompt, reference, base_answer, adapter_answer",
+    "acceptance_check": "name, passed, value, requirement",
+    "run_ended": "status (accepted | interrupted | failed), exit_code, message, resolution",
+}
+"""What each event carries besides ``time`` and ``event``."""
+
+
+class EventLog:
+    """Writes events to a file, one flushed line each, so that a killed process loses none."""
+
+    def __init__(self, path: Path) -> None:
+        """Append to ``path``; a half line left by a killed writer is ended first."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        if self._file.tell() > 0 and not _ends_with_newline(path):
+            self._file.write(b"\n")
+            self._file.flush()
+
+    def write(self, event: EventName, **values: Any) -> None:
+        """Append one event. A number that is not finite is written as ``null``: JSON has no NaN."""
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **values}
+        self._file.write(json.dumps(_finite(line), ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Return all whole events of a file, oldest first; a missing file has none, a broken line is passed over."""
+    if not path.exists():
+        return []
+    events = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # what a killed writer left of its last line
+        if isinstance(event, dict):
+            events.append(event)
+    return events
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
