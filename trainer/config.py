@@ -92,7 +92,7 @@ class AdapterSection(Section):
     lora_dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
     """Share of adapter inputs dropped during training; higher regularises small data sets."""
     lora_target_modules: Literal["all-linear"] | list[str] = "all-linear"
-    """Layers that get an adapter: ``all-linear`` (every linear layer but the output head), or a list of module names."""
+    """Layers that get an adapter: ``all-linear`` (all but the output head), or a list of module names."""
     use_rslora: bool = False
     """Scale by ``lora_alpha / sqrt(lora_r)`` instead: steadier at ranks above 64."""
 
@@ -130,7 +130,7 @@ class TrainingSection(Section):
     per_device_train_batch_size: int = Field(default=1, ge=1)
     """Rows in one micro-batch on one device. A packed row holds ``max_length`` tokens."""
     gradient_accumulation_steps: int = Field(default=16, ge=1)
-    """Micro-batches in one optimizer step. Effective batch = this × ``per_device_train_batch_size`` × devices."""
+    """Micro-batches in one optimizer step. Effective batch = this * ``per_device_train_batch_size`` * devices."""
     learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
     """Peak learning rate. LoRA likes about ten times what full fine-tuning does."""
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"

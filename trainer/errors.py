@@ -7,7 +7,7 @@
 ├── ``CheckpointError``    exit 1: no checkpoint can be resumed from
 ├── ``TrainingError``      exit 1: training cannot go on (not-a-number loss, no gradient)
 ├── ``AcceptanceError``    exit 1: the adapter was made, but does not prove to work
-└── ``Interrupted``        exit 75: stopped on request, a checkpoint is on disk
+└── ``InterruptedRunError``        exit 75: stopped on request, a checkpoint is on disk
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class AcceptanceError(TrainerError):
     """The saved adapter does not prove to work."""
 
 
-class Interrupted(TrainerError):
+class InterruptedRunError(TrainerError):
     """Training stopped on request; the newest checkpoint is complete."""
 
     exit_code = EXIT_INTERRUPTED
