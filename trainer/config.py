@@ -74,7 +74,7 @@ class ModelSection(Section):
     """4-bit number format; ``nf4`` suits normally distributed weights."""
     bnb_4bit_use_double_quant: bool = True
     """Quantise the quantisation constants as well: saves about 0.4 bit a weight."""
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Number format of the computation; ``auto`` is bfloat16 where the device computes it at speed, else float32."""
     attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     """Attention kernel; ``auto`` leaves the choice to transformers."""
@@ -234,8 +234,6 @@ class Recipe(Section):
                 f"evaluation.eval_steps is {self.evaluation.eval_steps}, but eval_strategy is "
                 f"{self.evaluation.eval_strategy}: set `eval_strategy: steps`, or leave eval_steps out"
             )
-        if self.artifacts.merged_model and not self.model.load_in_4bit and self.artifacts.merged_dtype == "float16":
-            raise ValueError("artifacts.merged_dtype is float16 for a base that was not quantised: use bfloat16")
         if self.model.revision is not None and self.model.base_model.startswith("pypi:"):
             raise ValueError(f"model.revision is {self.model.revision}, but base_model comes as a Python package")
         if self.model.load_in_4bit and self.run.device == "mps":

@@ -7,7 +7,7 @@
 ├── ``CheckpointError``    exit 1: no checkpoint can be resumed from
 ├── ``TrainingError``      exit 1: training cannot go on (not-a-number loss, no gradient)
 ├── ``AcceptanceError``    exit 1: the adapter was made, but does not prove to work
-└── ``InterruptedRunError``        exit 75: stopped on request, a checkpoint is on disk
+└── ``InterruptedRunError``  exit 75: stopped on request, a checkpoint is on disk
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from trainer.files import read_json, sha256_of_file, write_atomically, write_json
+
+
+def test_a_written_file_is_whole_and_leaves_no_part(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", b"one")
+    write_atomically(tmp_path / "a", b"two")
+
+    assert (tmp_path / "a").read_bytes() == b"two"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomically(tmp_path / "a", b"old")
+    monkeypatch.setattr("trainer.files.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(tmp_path / "a", b"new")
+
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_json_reads_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"ü": 1})
+
+    assert read_json(tmp_path / "a.json") == {"ü": 1}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "7"])
+def test_broken_or_foreign_json_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+
+    assert read_json(tmp_path / "a.json") is None
+
+
+def test_missing_json_is_none(tmp_path: Path) -> None:
+    assert read_json(tmp_path / "a.json") is None
+
+
+def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+
+    assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()

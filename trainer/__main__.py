@@ -1,0 +1,137 @@
+"""Command line of the trainer: ``python -m trainer train|data-check|accept|supervise``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer.errors import TrainerError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; expected failures are told in two lines on stderr."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except TrainerError as err:
+        if err.details and err.details != err.message:
+            print(err.details, file=sys.stderr)
+        print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr, flush=True)
+        return err.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="Train one QLoRA adapter on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    train = commands.add_parser("train", help="train, export and prove an adapter")
+    _add_paths(train)
+    train.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint")
+    train.set_defaults(command=_train)
+
+    check = commands.add_parser("data-check", help="check the data against the base model; trains nothing")
+    check.add_argument("--config", type=Path, required=True, help="recipe, YAML or JSON")
+    check.add_argument("--json", action="store_true", help="print the summary as JSON")
+    check.set_defaults(command=_data_check)
+
+    accept = commands.add_parser("accept", help="prove a finished adapter once more")
+    accept.add_argument("--config", type=Path, required=True, help="recipe, YAML or JSON")
+    accept.add_argument("--adapter", type=Path, required=True, help="adapter folder")
+    accept.set_defaults(command=_accept)
+
+    supervise = commands.add_parser("supervise", help="start, watch and stop a training run detached from a terminal")
+    _add_supervise_verbs(supervise.add_subparsers(required=True, metavar="verb"))
+    return parser
+
+
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="recipe, YAML or JSON")
+    parser.add_argument("--output", type=Path, required=True, help="folder for everything the run writes")
+
+
+def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, command, text in (
+        ("start", _supervise_start, "start the trainer in a session of its own"),
+        ("run", _supervise_run, "be the supervisor, in the foreground"),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        _add_paths(verb)
+        verb.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint")
+        verb.add_argument("--max-hours", type=float, help="stop with a checkpoint after so many hours")
+        verb.set_defaults(command=command)
+    status = verbs.add_parser("status", help="tell how the run stands, as one JSON line")
+    status.set_defaults(command=_supervise_status)
+    stop = verbs.add_parser("stop", help="stop the run with a checkpoint")
+    stop.add_argument("--timeout-s", type=float, default=120.0, help="seconds until the trainer is killed (120)")
+    stop.add_argument("--now", action="store_true", help="kill it at once, without a checkpoint")
+    stop.set_defaults(command=_supervise_stop)
+    for verb in (status, stop):
+        verb.add_argument("--output", type=Path, required=True, help="output folder of the run")
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from trainer.config import load_recipe
+    from trainer.quiet import silence_libraries
+
+    recipe = load_recipe(arguments.config)
+    silence_libraries(telemetry=recipe.monitoring.telemetry)
+    from trainer.training import train
+
+    return train(recipe, arguments.output.resolve(), resume=arguments.resume)
+
+
+def _data_check(arguments: argparse.Namespace) -> int:
+    from trainer.config import load_recipe
+    from trainer.data_report import run_data_check
+
+    return run_data_check(load_recipe(arguments.config), as_json=arguments.json)
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    from trainer.config import load_recipe
+    from trainer.quiet import silence_libraries
+
+    recipe = load_recipe(arguments.config)
+    silence_libraries(telemetry=recipe.monitoring.telemetry)
+    from trainer.acceptance import accept_adapter
+
+    return accept_adapter(recipe, arguments.adapter.resolve())
+
+
+def _supervise_start(arguments: argparse.Namespace) -> int:
+    from trainer import supervise
+
+    status = supervise.start(
+        arguments.config, arguments.output.resolve(), resume=arguments.resume, max_hours=arguments.max_hours
+    )
+    print(status.to_json(), flush=True)
+    return 0
+
+
+def _supervise_run(arguments: argparse.Namespace) -> int:
+    from trainer import supervise
+
+    return supervise.run(
+        arguments.config, arguments.output.resolve(), resume=arguments.resume, max_hours=arguments.max_hours
+    )
+
+
+def _supervise_status(arguments: argparse.Namespace) -> int:
+    from trainer import supervise
+
+    print(supervise.read_status(arguments.output.resolve()).to_json(), flush=True)
+    return 0
+
+
+def _supervise_stop(arguments: argparse.Namespace) -> int:
+    from trainer import supervise
+
+    status = supervise.stop(arguments.output.resolve(), timeout_s=arguments.timeout_s, now=arguments.now)
+    print(status.to_json(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

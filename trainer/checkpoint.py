@@ -1,0 +1,166 @@
+"""Complete checkpoints: write, list, choose, verify.
+
+A checkpoint is complete or it does not exist. The Hugging Face Trainer writes its files first; the manifest with the
+size and SHA-256 of each comes last, in one atomic rename. Readers take the newest checkpoint whose manifest verifies
+and fall back to the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from trainer.errors import CheckpointError
+from trainer.files import sha256_of_file, write_json
+
+MANIFEST_NAME = "manifest.json"
+FORMAT = 1
+REQUIRED_FILES = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "optimizer.pt",
+    "rng_state.pth",
+    "scheduler.pt",
+    "trainer_state.json",
+)
+"""Without any one of these a resumed run would differ; transformers itself goes on silently without the optimizer."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that verifies.
+
+    Attributes:
+        path: Its folder.
+        step: Optimizer steps done.
+        fingerprints: What it belongs to: recipe, data, base_model, environment.
+        size_bytes: All files together.
+    """
+
+    path: Path
+    step: int
+    fingerprints: Mapping[str, str]
+    size_bytes: int
+
+
+def complete(folder: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
+    """Make the checkpoint in ``folder`` complete: flush its files, then write the manifest.
+
+    Raises:
+        CheckpointError: If the trainer left out a file that a resume needs.
+    """
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"checkpoint: {folder.name} was written without {', '.join(missing)}",
+            resolution="check the free disk space, then resume: the checkpoint before it is good",
+        )
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
+    files = [_describe(path, folder) for path in paths]
+    manifest = {
+        "format": FORMAT,
+        "step": step,
+        "files": files,
+        "fingerprints": dict(fingerprints),
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(folder / MANIFEST_NAME, manifest)
+    return Checkpoint(folder, step, fingerprints, sum(int(str(file["size_bytes"])) for file in files))
+
+
+def verify(folder: Path) -> Checkpoint:
+    """Return the checkpoint in ``folder`` if every file is there with the right size and SHA-256.
+
+    Raises:
+        CheckpointError: If it does not verify; the message names the file.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+        step, files = int(manifest["step"]), list(manifest["files"])
+        fingerprints = {str(key): str(value) for key, value in manifest["fingerprints"].items()}
+        listed = {str(entry["name"]): (int(entry["size_bytes"]), str(entry["sha256"])) for entry in files}
+    except FileNotFoundError as err:
+        raise _broken(folder, "has no manifest: its writing was cut off") from err
+    except (ValueError, KeyError, TypeError, OSError) as err:
+        raise _broken(folder, f"has an unreadable manifest ({err})") from err
+    if manifest.get("format") != FORMAT:
+        raise _broken(folder, f"has format {manifest.get('format')}, this version reads {FORMAT}")
+    for name in REQUIRED_FILES:
+        if name not in listed:
+            raise _broken(folder, f"lists no {name}")
+    for name, (size_bytes, sha256) in listed.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size_bytes:
+            raise _broken(folder, f"has {name} missing or cut short")
+        if sha256_of_file(path) != sha256:
+            raise _broken(folder, f"has a damaged {name}")
+    return Checkpoint(folder, step, fingerprints, sum(size for size, _ in listed.values()))
+
+
+def list_newest_first(folder: Path) -> list[Path]:
+    """Return the checkpoint folders below ``folder``, newest step first, verified or not."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        number = path.name.removeprefix("checkpoint-")
+        if path.is_dir() and number.isdigit():
+            found.append((int(number), path))
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def newest_complete(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return the newest checkpoint that verifies, and why each newer one was passed over."""
+    problems: list[str] = []
+    for path in list_newest_first(folder):
+        try:
+            return verify(path), problems
+        except CheckpointError as err:
+            problems.append(err.message)
+    return None, problems
+
+
+def choose(folder: Path, fingerprints: Mapping[str, str]) -> tuple[Checkpoint | None, list[str]]:
+    """Return the checkpoint to resume from and remarks for the log; ``None`` means: start from the beginning.
+
+    Raises:
+        CheckpointError: If checkpoints are there, but none verifies, or the newest belongs to another recipe, data
+            set or base model. A different environment is only remarked on: it may change the last bits.
+    """
+    checkpoint, remarks = newest_complete(folder)
+    if checkpoint is None:
+        if remarks:
+            raise CheckpointError(
+                f"resume: none of {len(remarks)} checkpoints verifies: {remarks[0]}",
+                details="\n".join(remarks),
+                resolution="start afresh without --resume; the damaged folders are left as they are",
+            )
+        return None, []
+    for kind, value in fingerprints.items():
+        was = checkpoint.fingerprints.get(kind)
+        if was == value:
+            continue
+        if kind == "environment":
+            remarks.append("resume: the environment has changed since the checkpoint; the last bits may differ")
+            continue
+        raise CheckpointError(
+            f"resume: {checkpoint.path.name} belongs to another {kind.replace('_', ' ')}",
+            resolution=f"restore the {kind.replace('_', ' ')} it was started with, or start a new run",
+        )
+    return checkpoint, remarks
+
+
+def _broken(folder: Path, what: str) -> CheckpointError:
+    return CheckpointError(f"checkpoint: {folder.name} {what}", resolution="use the checkpoint before it")
+
+
+def _describe(path: Path, folder: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return {
+        "name": path.relative_to(folder).as_posix(),
+        "size_bytes": path.stat().st_size,
+        "sha256": sha256_of_file(path),
+    }
