@@ -1,0 +1,139 @@
+"""Renew or check the locks: ``make lock``, and ``make lock-check`` within ``make check``.
+
+dev.lock is resolved first, for every platform at once; the others are held to its versions, so that what is tested
+is what is installed. Each lock begins with the fingerprint of what it was made from, so that a forgotten renewal
+shows without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.bootstrap import uv_environment
+
+FOLDER = Path(__file__).resolve().parent
+MARK = "# made from: sha256:"
+
+
+@dataclass(frozen=True)
+class Lock:
+    """One lock and what it is made from.
+
+    Attributes:
+        inputs: Names of the input files, without their ending.
+        constrained: Held to the versions in dev.lock.
+        cpu_torch: Needs the folder or index with the CPU build of torch; the others must not see it.
+        dependencies: Whether what the packages depend on is locked too.
+    """
+
+    inputs: tuple[str, ...]
+    constrained: bool = True
+    cpu_torch: bool = False
+    dependencies: bool = True
+
+
+LOCKS: Mapping[str, Lock] = {
+    "dev": Lock(("control", "trainer", "torch-cpu", "dev"), constrained=False, cpu_torch=True),
+    "control": Lock(("control",)),
+    "trainer-cpu": Lock(("trainer", "torch-cpu"), cpu_torch=True),
+    "trainer-cuda": Lock(("trainer", "torch-cuda")),
+    "build": Lock(("build",)),
+    "uv": Lock(("uv",)),
+    "models": Lock(("models",), dependencies=False),
+}
+
+
+def main() -> int:
+    """Renew the locks, or with ``--check`` say what is wrong with them."""
+    parser = argparse.ArgumentParser(prog="python -m requirements.lock", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a lock is stale or disagrees")
+    if parser.parse_args().check:
+        problems = find_problems(FOLDER)
+        print("\n".join(problems) or f"{len(LOCKS)} locks are whole, current and agree")
+        return 1 if problems else 0
+    for name, lock in LOCKS.items():
+        renew(name, lock)
+        print(f"renewed requirements/{name}.lock")
+    return 0
+
+
+def renew(name: str, lock: Lock) -> None:
+    """Resolve one lock anew, for every platform and every Python from 3.11 on."""
+    target = FOLDER / f"{name}.lock"
+    environment = {**os.environ, **uv_environment(Path(sys.executable))}
+    torch = ["--torch-backend", "cpu"] if lock.cpu_torch and not environment.get("UV_FIND_LINKS") else []
+    if not lock.cpu_torch:
+        environment.pop("UV_FIND_LINKS", None)
+    constraints = FOLDER.parent / "build" / "constraints.txt"
+    constraints.parent.mkdir(exist_ok=True)
+    constraints.write_text(versions_only((FOLDER / "dev.lock").read_text()) if lock.constrained else "")
+    argv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+    argv += ["--python-version", "3.11", "--no-header", "--annotation-style", "line", "--upgrade", *torch]
+    argv += [] if lock.dependencies else ["--no-deps"]
+    argv += ["--constraints", "build/constraints.txt", "--output-file", str(target.relative_to(FOLDER.parent))]
+    argv += [f"requirements/{part}.in" for part in lock.inputs]
+    subprocess.run(argv, cwd=FOLDER.parent, env=environment, check=True, timeout=600)
+    body = target.read_text().replace(", -c build/constraints.txt", "").replace("-c build/constraints.txt, ", "")
+    target.write_text(f"# Made by `make lock`; do not edit.\n{MARK}{fingerprint(FOLDER, lock)}\n{body}")
+
+
+def versions_only(lock_text: str) -> str:
+    """Return the pins of a lock without hashes, torch left out: its build differs from lock to lock."""
+    pins = [line.removesuffix(" \\") for line in lock_text.splitlines() if re.match(r"[a-z0-9]", line)]
+    return "\n".join(pin for pin in pins if not pin.startswith("torch==")) + "\n"
+
+
+def fingerprint(folder: Path, lock: Lock) -> str:
+    """Return the sha256 over the inputs of a lock, comments and blank lines aside."""
+    digest = hashlib.sha256()
+    for part in lock.inputs:
+        for line in (folder / f"{part}.in").read_text().splitlines():
+            wanted = line.split("#")[0].strip()
+            digest.update(f"{wanted}\n".encode() if wanted else b"")
+    return digest.hexdigest()
+
+
+def find_problems(folder: Path) -> list[str]:
+    """Return what is wrong with the locks in ``folder``: stale, without hashes, versions that disagree."""
+    problems: list[str] = []
+    seen: dict[str, dict[str, str]] = {}
+    for name, lock in LOCKS.items():
+        path = folder / f"{name}.lock"
+        if not path.exists():
+            problems.append(f"requirements/{name}.lock is missing: run `make lock`")
+            continue
+        text = path.read_text()
+        if f"{MARK}{fingerprint(folder, lock)}\n" not in text:
+            problems.append(f"requirements/{name}.lock is older than what it is made from: run `make lock`")
+        for package, version, hashes in read_pins(text):
+            if not hashes:
+                problems.append(f"requirements/{name}.lock: {package} has no hash")
+            seen.setdefault(package, {}).setdefault(version.split("+")[0], name)
+    for package, versions in sorted(seen.items()):
+        if len(versions) > 1:
+            where = ", ".join(f"{version} in {name}.lock" for version, name in versions.items())
+            problems.append(f"{package} has several versions: {where}")
+    return problems
+
+
+def read_pins(lock_text: str) -> list[tuple[str, str, list[str]]]:
+    """Return each pin of a lock: package, version, hashes."""
+    joined = lock_text.replace("\\\n", " ")
+    pins = []
+    for line in joined.splitlines():
+        match = re.match(r"([a-z0-9][a-z0-9._-]*)==([^\s;]+)", line)
+        if match is not None:
+            pins.append((match[1], match[2], re.findall(r"--hash=sha256:[0-9a-f]{64}", line)))
+    return pins
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""Make the project's virtual environments from the locks: ``python3 -m runner.bootstrap control``.
+
+This is what runs before anything is installed, so it uses the standard library alone, starts its own processes and
+imports nothing else of the runner (docs/decisions/0002). It parses on Python 3.8, so that an old interpreter gets a
+sentence rather than a syntax error. A second call finds the stamp of the first and does nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OLDEST_PYTHON = (3, 11)
+REPOSITORY = Path(__file__).resolve().parent.parent
+STAMP = "douse-stamp.json"
+SETUP_TIMEOUT_S = 3600.0
+UV_NAMES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+"""pip's settings and the variables by which uv is told the same."""
+
+
+class Target(NamedTuple):
+    """One virtual environment of the project."""
+
+    venv: str
+    lock: str
+    about: str
+
+
+TARGETS = {
+    "control": Target(".venv", "requirements/control.lock", "about 20 s"),
+    "dev": Target(".venv-dev", "requirements/dev.lock", "about a minute"),
+}
+
+
+class BootstrapError(Exception):
+    """Set-up failed, in words a user can act on: what happened, what to do, and where the tools' own words are."""
+
+    def __init__(self, message: str, resolution: str, log: Path | None = None) -> None:
+        """Keep the three parts."""
+        super().__init__(message)
+        self.message = message
+        self.resolution = resolution
+        self.log = log
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Set up one environment; with ``--then``, go on as its Python with the given arguments."""
+    parser = argparse.ArgumentParser(prog="python3 -m runner.bootstrap", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("target", choices=sorted(TARGETS))
+    parser.add_argument("--then", nargs=argparse.REMAINDER, default=None, metavar="ARG", help="run its Python so")
+    options = parser.parse_args(argv)
+    try:
+        _switch_to_newer_python()
+        python = ensure(REPOSITORY, TARGETS[options.target])
+    except BootstrapError as err:
+        print(f"error: setup: {err.message}\nhint:  {err.resolution}", file=sys.stderr)
+        if err.log is not None:
+            print(f"log:   {err.log}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if options.then:
+        os.environ["PATH"] = f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        os.environ["VIRTUAL_ENV"] = str(python.parent.parent)
+        os.execv(python, [str(python), *options.then])  # noqa: S606
+    return 0
+
+
+def _switch_to_newer_python() -> None:
+    """Go on with a newer interpreter of this machine when the one that was started is too old."""
+    if sys.version_info[:2] >= OLDEST_PYTHON:
+        return
+    for minor in range(OLDEST_PYTHON[1], OLDEST_PYTHON[1] + 5):
+        newer = shutil.which(f"python3.{minor}")
+        if newer is not None:
+            os.execv(newer, [newer, "-m", "runner.bootstrap", *sys.argv[1:]])  # noqa: S606
+    raise BootstrapError(
+        f"Python {platform.python_version()} is too old; Douse needs 3.11 or newer",
+        "install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11",
+    )
+
+
+def ensure(root: Path, target: Target) -> Path:
+    """Return the Python of an environment that matches its lock, made or renewed if it has to be.
+
+    Args:
+        root: The repository.
+        target: The environment.
+
+    Raises:
+        BootstrapError: If the environment cannot be made.
+    """
+    python = root / target.venv / "bin" / "python"
+    wanted = _stamp_of(root, target)
+    if _is_current(root / target.venv, wanted):
+        return python
+    with _only_one(root / f"{target.venv}.lock"):
+        if not _is_current(root / target.venv, wanted):
+            _set_up(root, target, wanted)
+    return python
+
+
+def _stamp_of(root: Path, target: Target) -> dict[str, str]:
+    lock = root / target.lock
+    try:
+        digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    except OSError as err:
+        raise BootstrapError(
+            f"cannot read {target.lock}: {err.strerror}", "restore it: git checkout requirements"
+        ) from err
+    return {"lock_sha256": digest, "python": platform.python_version(), "venv": str(root / target.venv)}
+
+
+def _is_current(venv: Path, wanted: dict[str, str]) -> bool:
+    try:
+        return bool(json.loads((venv / STAMP).read_text()) == wanted) and (venv / "bin" / "python").exists()
+    except (OSError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock that the kernel lets go of when this process ends, however it ends."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print("waiting for another set-up to end…", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _set_up(root: Path, target: Target, wanted: dict[str, str]) -> None:
+    venv, started = root / target.venv, time.monotonic()
+    log = root / "build" / f"setup-{target.venv.lstrip('.')}.log"
+    why = "first time" if not venv.exists() else "its lock or its Python has changed"
+    print(f"setting up {target.venv} ({why}, {target.about})… ", end="", file=sys.stderr, flush=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+        _install(root, target, log)
+        _write_stamp(venv / STAMP, wanted)
+    except OSError as err:
+        print("failed", file=sys.stderr)
+        raise BootstrapError(
+            f"cannot write {err.filename}: {err.strerror}", "free disk space, or check who owns it"
+        ) from err
+    except BootstrapError:
+        print("failed", file=sys.stderr)
+        raise
+    print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _install(root: Path, target: Target, log: Path) -> None:
+    venv = root / target.venv
+    python = venv / "bin" / "python"
+    with contextlib.suppress(FileNotFoundError):
+        (venv / STAMP).unlink()  # from here on the environment is unfinished, whatever happens
+    environment = {**os.environ, "PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
+    for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX"):
+        environment.pop(name, None)
+    _run([sys.executable, "-m", "venv", "--clear", str(venv)], environment, log, root)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    _run([*pip, "--require-hashes", "-r", "requirements/uv.lock"], environment, log, root)
+    environment.update(uv_environment(python))
+    environment["UV_PYTHON_DOWNLOADS"] = "never"
+    uv = [str(venv / "bin" / "uv"), "pip", "sync", "--python", str(python), "--require-hashes", "--no-progress"]
+    uv += ["--require-build-hashes", "--build-constraints", "requirements/build.lock"]
+    _run([*uv, *torch_arguments(environment), target.lock], environment, log, root)
+
+
+def uv_environment(python: Path) -> dict[str, str]:
+    """Return what uv has to be told of pip's settings (index, wheel folders, certificates, proxy), as variables.
+
+    uv does not read pip's configuration, and a machine behind a mirror is set up for pip. What the caller's
+    environment already says to uv is left as it is.
+
+    Args:
+        python: An interpreter that has pip.
+    """
+    command = [str(python), "-m", "pip", "config", "list", "--disable-pip-version-check"]
+    try:
+        listing = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    settings = parse_pip_settings(listing)
+    found = {variable: settings[key] for key, variable in UV_NAMES.items() if settings.get(key)}
+    if "UV_FIND_LINKS" in found:
+        found["UV_FIND_LINKS"] = ",".join(found["UV_FIND_LINKS"].split())
+    return {variable: value for variable, value in found.items() if variable not in os.environ}
+
+
+def parse_pip_settings(listing: str) -> dict[str, str]:
+    """Return the settings in the words of ``pip config list``; the environment wins over files, as in pip."""
+    ranks = {"global": 0, "install": 1, ":env:": 2}
+    best: dict[str, int] = {}
+    settings: dict[str, str] = {}
+    for line in listing.splitlines():
+        match = re.match(r"(global|install|:env:)\.([a-z-]+)=(.+)$", line)
+        if match is None or ranks[match[1]] < best.get(match[2], 0):
+            continue
+        with contextlib.suppress(ValueError, SyntaxError):
+            settings[match[2]] = str(ast.literal_eval(match[3])).strip()
+            best[match[2]] = ranks[match[1]]
+    return settings
+
+
+def torch_arguments(environment: dict[str, str]) -> list[str]:
+    """Return what uv needs to find the CPU build of torch that the locks name on this machine.
+
+    The locks name it for Linux on x86_64 with Python 3.11. It is in a folder of wheels that pip is told of, or on
+    torch's own index, which uv knows by name.
+    """
+    if (platform.system(), platform.machine(), sys.version_info[:2]) != ("Linux", "x86_64", (3, 11)):
+        return []
+    for folder in environment.get("UV_FIND_LINKS", "").split(","):
+        if "://" in folder or (folder and any(Path(folder).glob("torch-*+cpu-*.whl"))):
+            return []
+    return ["--torch-backend", "cpu"]
+
+
+def _run(argv: list[str], environment: dict[str, str], log: Path, root: Path) -> None:
+    """Run one tool; all it says goes to the log."""
+    before = log.stat().st_size
+    with log.open("ab") as file:
+        try:
+            status = subprocess.run(
+                argv, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                timeout=SETUP_TIMEOUT_S, check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired as err:
+            raise BootstrapError(
+                f"{Path(argv[0]).name} took over {SETUP_TIMEOUT_S:.0f} s", "check the network, then try again", log
+            ) from err
+    if status != 0:
+        said = log.read_bytes()[before:].decode(errors="replace")
+        message, resolution = explain(said)
+        raise BootstrapError(message, resolution, log)
+
+
+CAUSES = (
+    (
+        (
+            r"error sending request|dns error|[Nn]ame resolution|Name or service not known|timed out|new connection"
+            r"|Connection (refused|reset|aborted)|Network is unreachable"
+        ),
+        "the package index cannot be reached",
+        "connect to the network, or give pip a mirror or proxy; then try again",
+    ),
+    (
+        r"ensurepip is not (available|installed)|No module named '?(venv|ensurepip)",
+        "this Python comes without venv",
+        "install it (Debian, Ubuntu: sudo apt-get install python3-venv), then try again",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        "the disk is full",
+        "free some space (0.5 GB to train, 3 GB more to develop), then try again",
+    ),
+    (
+        r"[Hh]ash mismatch|DO NOT MATCH THE HASHES",
+        "a download is not the file that the lock names",
+        "try again; if it stays so, tell the project and do not go round it",
+    ),
+    (
+        r"No (solution found|matching distribution)|no wheels|not find a version",
+        "a locked package is not offered to this machine",
+        "read the log; Douse is tested with Python 3.11 on Linux",
+    ),
+)
+"""What tools say, what it means, what to do; the first that matches counts."""
+
+
+def explain(said: str) -> tuple[str, str]:
+    """Return one line for what a tool said, and one for what to do about it."""
+    for pattern, message, resolution in CAUSES:
+        if re.search(pattern, said):
+            return message, resolution
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return (lines[-1][:200] if lines else "a tool failed without a word"), "read the log, then try again"
+
+
+def _write_stamp(path: Path, stamp: dict[str, str]) -> None:
+    """Write the stamp whole or not at all; it is what says that the environment is finished."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(stamp))
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
