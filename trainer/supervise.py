@@ -68,9 +68,7 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None) 
         )
     for name in ("supervisor.json", "exit.json"):
         (output / name).unlink(missing_ok=True)
-    command = [sys.executable, "-m", "trainer", "supervise", "run", "--config", str(config), "--output", str(output)]
-    command += ["--resume"] if resume else []
-    command += [] if max_hours is None else ["--max-hours", str(max_hours)]
+    command = _supervisor_command(config, output, resume=resume, max_hours=max_hours)
     with (output / "trainer.log").open("ab") as log:
         process = subprocess.Popen(  # the session outlives whoever started it
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
@@ -78,6 +76,7 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None) 
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if (output / "supervisor.json").exists():
+            process.returncode = 0  # it is nobody's child from here on: keep Popen from warning about it
             return read_status(output)
         if process.poll() is not None:
             break
@@ -87,8 +86,7 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None) 
 
 def run(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> int:
     """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status."""
-    command = [sys.executable, "-m", "trainer", "train", "--config", str(config), "--output", str(output)]
-    command += ["--resume"] if resume else []
+    command = _trainer_command(config, output, resume=resume)
     deadline_s = None if max_hours is None else time.monotonic() + max_hours * 3600
     trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
@@ -163,6 +161,17 @@ def stop(output: Path, *, timeout_s: float, now: bool) -> Status:
         _signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
     _write_exit(output, -signal.SIGKILL)
     return read_status(output)
+
+
+def _supervisor_command(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> list[str]:
+    command = [sys.executable, "-m", "trainer", "supervise", "run", "--config", str(config), "--output", str(output)]
+    command += ["--resume"] if resume else []
+    return command + ([] if max_hours is None else ["--max-hours", str(max_hours)])
+
+
+def _trainer_command(config: Path, output: Path, *, resume: bool) -> list[str]:
+    command = [sys.executable, "-m", "trainer", "train", "--config", str(config), "--output", str(output)]
+    return command + (["--resume"] if resume else [])
 
 
 def _write_who_runs(output: Path, trainer_pid: int) -> None:

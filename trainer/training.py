@@ -27,6 +27,7 @@ from trainer.errors import EXIT_DONE, TrainerError, TrainingError
 from trainer.evaluation import EvalSet, Evaluation, evaluate_model, make_eval_set
 from trainer.events import EventLog, Phase
 from trainer.files import read_json, write_json
+from trainer.merge import merge_adapter
 from trainer.model import (
     base_fingerprint,
     load_base,
@@ -145,24 +146,29 @@ def _run_phases(run: Run, *, resume: bool) -> None:
             manifest=manifest,
             metrics={"train": train_metrics, "phases": run.phase_seconds},
         )
+    merged = output / "merged" if recipe.artifacts.merged_model else None
     del trainer, model
     gc.collect()
+    if merged is not None:
+        with run.phase("merge"):
+            merge_adapter(recipe, output / "adapter", merged, location=location)
     with run.phase("acceptance"):
         report = run_acceptance(
             recipe,
             output / "adapter",
-            location=location,
+            dataset=inputs.dataset,
+            encoded=inputs.encoded,
             facts=inputs.facts,
-            eval_set=eval_set,
-            base=base,
-            base_sha256_before=base_sha256,
-            base_sha256_after=base_sha256_after,
+            location=location,
             events=run.events,
+            base_result=base,
+            base_sha_before=base_sha256,
+            base_sha_after=base_sha256_after,
+            merged_folder=merged,
         )
-    write_json(output / "metrics.json", report.metrics)
-    run.events.write(
-        "run_ended", status="accepted", exit_code=EXIT_DONE, message="the adapter is accepted", resolution=""
-    )
+    shutil.copyfile(output / "adapter" / "metrics.json", output / "metrics.json")
+    report.require()
+    run.events.write("run_ended", status="accepted", exit_code=EXIT_DONE, message="the adapter is accepted")
 
 
 def _read_inputs(run: Run) -> Inputs:
