@@ -1,0 +1,249 @@
+"""Terraform is found, or the pinned release is installed, or the error says what to do."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import io
+import os
+import platform
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.adapters import terraform_install
+from runner.adapters.terraform_install import (
+    SHA256,
+    TerraformChecksumError,
+    TerraformDownloadError,
+    TerraformVersionError,
+    find_terraform,
+    is_supported,
+)
+
+ARCHIVE_NAME = "terraform_1.11.4_linux_amd64.zip"
+
+
+def write_terraform(folder: Path, version: str, *, name: str = "terraform") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / name
+    program.write_text(f"""#!/bin/sh
+[ "$TF_CLI_CONFIG_FILE" = /dev/null ] || exit 9
+echo '{{"terraform_version": "{version}"}}'
+""")
+    program.chmod(0o755)
+    return program
+
+
+def archive_of(script: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("terraform", script)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Linux machine without Terraform: its own PATH and cache."""
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    for name in ("TERRAFORM", "DOUSE_TERRAFORM_MIRROR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/no/such/terraformrc")
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "mirror" / "1.11.4").mkdir(parents=True)
+    return tmp_path
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    asked: list[str]
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        assert isinstance(self.server, _Server)
+        self.server.asked.append(self.path)
+
+
+@pytest.fixture
+def mirror(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+    server = _Server(("127.0.0.1", 0), functools.partial(_Handler, directory=str(machine / "mirror")))
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    yield server
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def publish(machine: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    (machine / "mirror" / "1.11.4" / ARCHIVE_NAME).write_bytes(content)
+    monkeypatch.setitem(SHA256, "linux_amd64", hashlib.sha256(content).hexdigest())
+
+
+def test_a_supported_terraform_on_path_is_taken(machine: Path) -> None:
+    program = write_terraform(machine / "bin", "1.12.2")
+
+    assert find_terraform() == program
+    assert not (machine / "cache").exists()
+
+
+def test_a_terraform_named_by_the_user_wins_over_path(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_terraform(machine / "bin", "1.12.2")
+    mine = write_terraform(machine / "mine", "1.11.0", name="terraform-1.11")
+    monkeypatch.setenv("TERRAFORM", str(mine))
+
+    assert find_terraform() == mine
+
+
+@pytest.mark.parametrize("version", ["1.10.5", "2.0.0"])
+def test_a_named_terraform_of_an_unsupported_version_is_refused(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    mine = write_terraform(machine / "mine", version)
+    monkeypatch.setenv("TERRAFORM", str(mine))
+
+    with pytest.raises(TerraformVersionError) as caught:
+        find_terraform()
+
+    assert caught.value.message == f"terraform: TERRAFORM={mine} is {version}, wanted 1.11 or newer, below 2.0"
+    assert caught.value.resolution == "name a supported Terraform, or unset TERRAFORM"
+
+
+def test_a_named_terraform_that_is_missing_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERRAFORM", "/no/such/terraform")
+
+    with pytest.raises(TerraformVersionError, match="TERRAFORM=/no/such/terraform is missing"):
+        find_terraform()
+
+
+@pytest.mark.parametrize("on_path", ["1.10.5", "2.0.0", "nonsense", None])
+def test_the_pinned_release_is_installed_when_path_has_no_supported_one(
+    machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch, on_path: str | None
+) -> None:
+    if on_path is not None:
+        write_terraform(machine / "bin", on_path)
+    publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
+
+    program = find_terraform()
+
+    assert program == machine / "cache" / "terraform" / "1.11.4" / "terraform"
+    assert os.access(program, os.X_OK)
+    assert [path.name for path in program.parent.iterdir()] == ["terraform"]
+    assert mirror.asked == [f"/1.11.4/{ARCHIVE_NAME}"]
+
+
+def test_a_file_on_path_that_is_no_program_is_passed_over(
+    machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine / "bin").mkdir()
+    (machine / "bin" / "terraform").write_bytes(b"\x7fELF for another machine")
+    (machine / "bin" / "terraform").chmod(0o755)
+    publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
+
+    assert find_terraform().is_relative_to(machine / "cache")
+
+
+def test_the_second_call_downloads_nothing(machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
+
+    assert find_terraform() == find_terraform()
+
+    assert len(mirror.asked) == 1
+
+
+def test_a_mirror_may_be_a_folder(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
+    monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", str(machine / "mirror" / "1.11.4"))
+
+    assert find_terraform().is_file()
+
+
+def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(machine: Path, mirror: _Server) -> None:
+    content = archive_of("#!/bin/sh\necho stolen\n")
+    (machine / "mirror" / "1.11.4" / ARCHIVE_NAME).write_bytes(content)
+
+    with pytest.raises(TerraformChecksumError) as caught:
+        find_terraform()
+
+    assert f"has sha256 {hashlib.sha256(content).hexdigest()[:12]}…, wanted 1ce994251c00…" in caught.value.message
+    assert not (machine / "cache").exists()
+
+
+def test_a_platform_without_a_pinned_release_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+
+    with pytest.raises(TerraformDownloadError) as caught:
+        find_terraform()
+
+    assert caught.value.message == "terraform: no release is pinned for linux_riscv64"
+    assert caught.value.resolution == "install Terraform 1.11 or newer by hand and put it on PATH"
+
+
+@pytest.mark.parametrize("cause", ["not found", "no server", "no folder"])
+def test_a_source_that_cannot_be_read_is_told(
+    machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    if cause == "no server":
+        monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", "http://127.0.0.1:1")
+    if cause == "no folder":
+        monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", str(machine / "nowhere"))
+
+    with pytest.raises(TerraformDownloadError) as caught:
+        find_terraform()
+
+    assert caught.value.message.startswith("terraform: none on PATH is supported, and ")
+    assert caught.value.resolution.startswith("connect to the network, or set DOUSE_TERRAFORM_MIRROR, or install")
+    assert caught.value.details
+    assert caught.value.exit_code == 1
+
+
+def test_a_cache_that_cannot_be_written_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
+    monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", str(machine / "mirror" / "1.11.4"))
+    (machine / "cache").write_text("a file where the folder should be")
+
+    with pytest.raises(TerraformDownloadError) as caught:
+        find_terraform()
+
+    assert caught.value.resolution == "free some disk space, or name another folder with DOUSE_CACHE"
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"DOUSE_CACHE": "/a/cache", "XDG_CACHE_HOME": "/b"}, "/a/cache"),
+        ({"DOUSE_CACHE": "", "XDG_CACHE_HOME": "/b"}, "/b/douse"),
+        ({"DOUSE_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/douse"),
+    ],
+)
+def test_the_cache_is_where_the_user_wants_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], folder: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert terraform_install.cache_folder() == Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("version", "supported"),
+    [
+        ("0.12.31", False), ("1.10.9", False), ("1.11.0", True), ("1.11.4", True), ("1.20.0-rc1", True),
+        ("2.0.0", False), ("v1.11", False), ("", False), (None, False),
+    ],
+)  # fmt: skip
+def test_supported_versions_are_from_1_11_below_2(version: str | None, supported: bool) -> None:
+    assert is_supported(version) is supported
+
+
+def test_every_pinned_checksum_is_a_whole_sha256() -> None:
+    assert all(len(value) == 64 and set(value) <= set("0123456789abcdef") for value in SHA256.values())
+    assert len(set(SHA256.values())) == 4
