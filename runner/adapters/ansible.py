@@ -1,0 +1,164 @@
+"""Ansible, by ansible-runner: a fresh folder for each run, live progress, and nothing left when it is cut short."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.process import Cancel, OnLine
+from runner.errors import PlaybookFailedError, RunInterruptedError
+from runner.run_dir import PROJECT
+
+ALIVE_S = 5
+SSH_ARGS = f"-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval={ALIVE_S} -o ServerAliveCountMax=3"
+"""A master without keepalive hangs for minutes on a dead connection."""
+
+
+class PlaybookRun:
+    """Result of a playbook: how many tasks ran and how many changed something."""
+
+    def __init__(self) -> None:
+        """Begin with nothing done."""
+        self.tasks = 0
+        self.changed = 0
+        self.failure: str | None = None
+        self.failed_task: str | None = None
+
+    def read_event(self, event: Mapping[str, Any], on_progress: OnLine | None) -> None:
+        """Take one of ansible-runner's events."""
+        data, kind = event.get("event_data", {}), event.get("event")
+        if kind == "playbook_on_task_start" and on_progress is not None:
+            on_progress(str(data.get("task", "")))
+        elif kind == "runner_on_ok":
+            self.tasks += 1
+            self.changed += bool(data.get("res", {}).get("changed"))
+        elif kind == "runner_on_unreachable" or (kind == "runner_on_failed" and not data.get("ignore_errors")):
+            self.failed_task = str(data.get("task", "?"))
+            self.failure = _words(data.get("res", {}))
+
+
+def run_playbook(
+    playbook: str,
+    *,
+    inventory: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    log: Path,
+    on_progress: OnLine | None = None,
+    cancel: Cancel | None = None,
+) -> PlaybookRun:
+    """Run a playbook of ``playbooks/`` to its end.
+
+    Args:
+        playbook: File name.
+        inventory: Hosts and how to reach them, as an Ansible inventory mapping.
+        variables: The roles' inputs.
+        log: File that gets Ansible's own output.
+        on_progress: Called with the name of each task.
+        cancel: Asked between events; when it says yes, Ansible and all it started are ended.
+
+    Raises:
+        PlaybookFailedError: If a task failed or the machine was unreachable.
+        RunInterruptedError: If ``cancel`` said yes.
+    """
+    import ansible_runner
+
+    result = PlaybookRun()
+    with tempfile.TemporaryDirectory(prefix="douse-") as folder:
+        stop = _stopper(cancel, folder)
+        outcome = ansible_runner.run(
+            private_data_dir=folder,
+            project_dir=str(PROJECT / "playbooks"),
+            playbook=playbook,
+            inventory=dict(inventory),
+            extravars=dict(variables),
+            envvars=_environment(Path(folder)),
+            settings={"idle_timeout": 1800, "suppress_ansible_output": True},
+            event_handler=lambda event: result.read_event(event, on_progress),
+            cancel_callback=stop,
+            suppress_env_files=True,
+            quiet=True,
+        )
+        _keep_output(outcome, log)
+        _end_ssh_masters(folder)
+    if outcome.status == "canceled":
+        raise RunInterruptedError("configure: stopped on request", resolution="continue with `make resume`")
+    if outcome.status != "successful":
+        task = result.failed_task or "before the first task"
+        words = result.failure or f"ansible ended with status {outcome.status} (rc {outcome.rc})"
+        raise PlaybookFailedError(
+            f"configure: {playbook}: task '{task}' failed: {words.splitlines()[0][:300]}",
+            details=words,
+            resolution="see the log for Ansible's own words, correct the cause, then `make resume`",
+        )
+    return result
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return settings for this run alone; programs of our own environment come first."""
+    control = folder / "cp"
+    control.mkdir()
+    return {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
+        "ANSIBLE_SSH_ARGS": SSH_ARGS,
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def _stopper(cancel: Cancel | None, folder: str) -> Callable[[], bool]:
+    """Return ansible-runner's cancel question. Ansible's workers have sessions of their own: end them as well."""
+
+    def asked() -> bool:
+        if cancel is None or not cancel():
+            return False
+        _end_descendants(folder)
+        return True
+
+    return asked
+
+
+def _end_descendants(folder: str) -> None:
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if any(value == folder or value.startswith(folder + os.sep) for value in child.environ().values()):
+                child.kill()
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+
+
+def _end_ssh_masters(folder: str) -> None:
+    """End the connection masters of this run; they outlive Ansible by design."""
+    import psutil
+
+    for entry in psutil.process_iter(["cmdline"]):
+        words = entry.info["cmdline"] or []
+        if any(f"{folder}{os.sep}cp" in word for word in words):
+            try:
+                entry.kill()
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+
+
+def _keep_output(outcome: Any, log: Path) -> None:
+    from ansible_runner.exceptions import AnsibleRunnerException
+
+    try:
+        text = outcome.stdout.read()
+    except (OSError, AnsibleRunnerException) as err:
+        text = f"(Ansible's output cannot be read: {err})\n"
+    with log.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _words(result: Mapping[str, Any]) -> str:
+    parts = [str(result.get(key, "")).strip() for key in ("msg", "stderr", "stdout")]
+    return "\n".join(part for part in parts if part) or "no message"

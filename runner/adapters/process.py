@@ -1,0 +1,171 @@
+"""Programs: the only module that imports ``subprocess``. An argv list, a timeout and a process group, always."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from runner.errors import ToolError
+from runner.models import Completed
+
+POLL_S = 0.2
+GRACE_S = 20.0
+"""How long a program may take to end after SIGINT, before SIGKILL."""
+
+Cancel = Callable[[], bool]
+OnLine = Callable[[str], None]
+
+
+class ToolMissingError(ToolError):
+    """The program is not on this machine."""
+
+
+class ToolTimeoutError(ToolError):
+    """The program did not end in time."""
+
+
+class ToolCancelledError(ToolError):
+    """The program was ended because the run has to stop."""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    on_line: OnLine | None = None,
+    cancel: Cancel | None = None,
+) -> Completed:
+    """Run a program to its end, in a process group of its own so that Ctrl-C reaches the runner alone.
+
+    Args:
+        argv: Program and arguments; no shell reads them.
+        timeout_s: Longest time it may take, in seconds.
+        cwd: Folder to run in.
+        env: Variables on top of this process's.
+        log: File that gets a copy of both streams.
+        on_line: Called with each line of its standard output as it comes.
+        cancel: Asked several times a second; when it says yes, the group gets SIGINT, time to end, then SIGKILL.
+
+    Raises:
+        ToolMissingError: If there is no such program.
+        ToolTimeoutError: If it did not end in time; its group is gone.
+        ToolCancelledError: If ``cancel`` said yes; its group is gone.
+    """
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as err:
+        raise ToolMissingError(
+            f"process: cannot run {argv[0]}: {err.strerror}", resolution=f"install {Path(argv[0]).name}, try again"
+        ) from err
+    with child:
+        return _Watch(child, tuple(argv), log, on_line).until_end(timeout_s, cancel)
+
+
+class _Watch:
+    """Reads both streams of a child until it ends."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], argv: tuple[str, ...], log: Path | None, on_line: OnLine | None
+    ) -> None:
+        self._child, self._argv, self._on_line = child, argv, on_line
+        self._log = log
+        self._text: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
+        self._shown = 0
+
+    def until_end(self, timeout_s: float, cancel: Cancel | None) -> Completed:
+        deadline = time.monotonic() + timeout_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(_pipe(self._child.stdout), selectors.EVENT_READ, "out")
+            selector.register(_pipe(self._child.stderr), selectors.EVENT_READ, "err")
+            while selector.get_map():
+                self._read(selector, POLL_S)
+                if self._child.poll() is not None:
+                    self._drain(selector)
+                    break
+                self._end_if_due(deadline, timeout_s, cancel)
+        while self._child.poll() is None:  # it closed its streams and lives on
+            self._end_if_due(deadline, timeout_s, cancel)
+            time.sleep(POLL_S / 4)
+        return Completed(self._argv, self._child.returncode, self._string("out"), self._string("err"))
+
+    def _string(self, stream: str) -> str:
+        return self._text[stream].decode(errors="replace")
+
+    def _read(self, selector: selectors.BaseSelector, wait_s: float) -> bool:
+        ready = selector.select(wait_s)
+        for key, _ in ready:
+            chunk = os.read(key.fd, 65536)
+            if not chunk:
+                selector.unregister(key.fileobj)
+                continue
+            self._text[key.data] += chunk
+            if self._log is not None:
+                with self._log.open("ab") as file:
+                    file.write(chunk)
+            if key.data == "out":
+                self._show_lines()
+        return bool(ready)
+
+    def _drain(self, selector: selectors.BaseSelector) -> None:
+        """Read what is left; a detached grandchild may hold the pipes open for ever, so never wait for their end."""
+        while selector.get_map() and self._read(selector, 0.0):
+            pass
+
+    def _show_lines(self) -> None:
+        if self._on_line is None:
+            return
+        while (end := self._text["out"].find(b"\n", self._shown)) >= 0:
+            self._on_line(self._text["out"][self._shown : end].decode(errors="replace"))
+            self._shown = end + 1
+
+    def _end_if_due(self, deadline: float, timeout_s: float, cancel: Cancel | None) -> None:
+        name = Path(self._argv[0]).name
+        if cancel is not None and cancel():
+            self._end_group()
+            raise ToolCancelledError(f"process: {name} was stopped on request", resolution="start again")
+        if time.monotonic() > deadline:
+            self._end_group()
+            raise ToolTimeoutError(
+                f"process: {name} did not end within {timeout_s:.0f} s",
+                details="\n".join((self._string("err") or self._string("out")).splitlines()[-12:]) or None,
+                resolution="see the log for what it waited for",
+            )
+
+    def _end_group(self) -> None:
+        """SIGINT to the group, time to end, then SIGKILL to whatever is left of it."""
+        for number in (signal.SIGINT, signal.SIGKILL):
+            try:
+                os.killpg(self._child.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                self._child.wait(GRACE_S if number == signal.SIGINT else None)
+            except subprocess.TimeoutExpired:
+                continue
+        try:
+            os.killpg(self._child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise ToolError("process: the program has no output stream", resolution="report this as a defect")
+    return stream

@@ -1,0 +1,90 @@
+"""Signals, turned into a wish that long waits look at: nothing is ever torn out of the middle of a write."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+from runner.errors import RunInterruptedError
+
+ORDERLY = (signal.SIGINT, signal.SIGTERM)
+
+
+class RunnerLeavesError(RunInterruptedError):
+    """The terminal has gone: the runner goes too, training goes on."""
+
+
+class Stop:
+    """What the user asked for by signals.
+
+    Ctrl-C or SIGTERM once: an orderly stop. Twice: stop at once. SIGHUP: the runner leaves and the run goes on.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no wish."""
+        self.count = 0
+        self.leaving = False
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run has to stop."""
+        return self.count > 0
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it has to stop at once, saving nothing more."""
+        return self.count > 1
+
+    def listen(self) -> None:
+        """Take over the signals of this process."""
+        for number in ORDERLY:
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+
+    def check(self) -> None:
+        """Raise if the run has to stop or the runner has to leave.
+
+        Raises:
+            RunInterruptedError: After Ctrl-C or SIGTERM.
+            RunnerLeavesError: After SIGHUP.
+        """
+        if self.leaving:
+            raise RunnerLeavesError(
+                "run: the terminal was closed; the run goes on without a runner",
+                resolution="come back with `make watch`",
+            )
+        if self.requested:
+            raise RunInterruptedError("run: stopped on request", resolution="continue with `make resume`")
+
+    def wants_out(self) -> bool:
+        """Tell whether ``check`` would raise."""
+        return self.leaving or self.requested
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but wake at once when a signal arrives."""
+        import select
+
+        if self.wants_out():
+            seconds = min(seconds, 0.2)  # whoever waits on during an orderly stop still has to wait
+        ready, _, _ = select.select([self._read_end], [], [], seconds)
+        if ready:
+            os.read(self._read_end, 1024)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.count += 1
+        self._wake()
+
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.leaving = True
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._write_end, b"!")
+        except BlockingIOError:
+            return  # the pipe is full of wishes already

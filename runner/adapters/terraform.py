@@ -1,0 +1,157 @@
+"""Terraform, by python-terraform's argv builder and our own process handling.
+
+python-terraform 0.10.1 builds good command lines, but its ``destroy`` passes ``-force``, which Terraform refuses, so
+that nothing is destroyed; it does not stream, ignores undeclared variables, orphans Terraform on SIGTERM, leaves files
+with the variables' values behind. Each of these has a test in ``tests/unit/runner/test_terraform.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from python_terraform import IsFlagged
+from python_terraform import Terraform as ArgvBuilder
+
+from runner.adapters import process
+from runner.adapters.process import Cancel, OnLine
+from runner.errors import TerraformError
+from runner.models import Completed
+
+DECLARED = re.compile(r'^variable\s+"([^"]+)"', re.MULTILINE)
+STREAMED = ("plan", "apply", "destroy", "refresh")
+QUICK_S, SLOW_S = 180.0, 3600.0
+STATE_FILE = "terraform.tfstate"
+PLAN_FILE = "tfplan"
+VARIABLES_FILE = "run.auto.tfvars.json"
+
+
+class Terraform(ArgvBuilder):  # type: ignore[misc]
+    """Terraform on one working copy of a root module.
+
+    Attributes:
+        words: Errors Terraform told about during the last command.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        working_dir: Path,
+        *,
+        log: Path | None = None,
+        on_progress: OnLine | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        """Work in ``working_dir``, which holds the root module and will hold its state."""
+        super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
+        self._folder, self._log = working_dir, log
+        self._on_progress, self._cancel = on_progress, cancel
+        self.words: list[str] = []
+
+    def write_variables(self, values: Mapping[str, Any]) -> None:
+        """Write the module's variables where Terraform reads them by itself.
+
+        Raises:
+            TerraformError: If the module does not declare one of them; Terraform would silently ignore it.
+        """
+        declared = {
+            name for path in self._folder.glob("*.tf") for name in DECLARED.findall(path.read_text(encoding="utf-8"))
+        }
+        unknown = sorted(set(values) - declared)
+        if unknown:
+            raise TerraformError(
+                f"terraform: the module in {self._folder} declares no variable {', '.join(unknown)}",
+                resolution="every environment declares the whole contract; compare with infra/README.md",
+            )
+        path = self._folder / VARIABLES_FILE
+        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        path.chmod(0o600)
+
+    def prepare(self) -> None:
+        """Run ``terraform init``."""
+        self.cmd("init", input=False, no_color=IsFlagged)
+
+    def make_plan(self) -> bool:
+        """Write a plan file; tell whether it changes anything."""
+        code, _, _ = self.cmd(
+            "plan", out=PLAN_FILE, input=False, no_color=IsFlagged, detailed_exitcode=IsFlagged, json=IsFlagged
+        )
+        return bool(code == 2)
+
+    def apply_plan(self) -> None:
+        """Carry out the plan file, nothing else."""
+        self.cmd("apply", PLAN_FILE, input=False, no_color=IsFlagged, json=IsFlagged)
+
+    def destroy(self) -> None:
+        """Destroy everything in the state; with no state there is nothing to do."""
+        if (self._folder / STATE_FILE).exists():
+            self.cmd("destroy", input=False, no_color=IsFlagged, json=IsFlagged, auto_approve=IsFlagged)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the values of all outputs."""
+        _, text, _ = self.cmd("output", json=IsFlagged)
+        return {name: entry["value"] for name, entry in json.loads(text).items()}
+
+    def resources(self) -> list[str]:
+        """Return the addresses in the state.
+
+        Raises:
+            TerraformError: If the state cannot be read; that is never "nothing there".
+        """
+        if not (self._folder / STATE_FILE).exists():
+            return []
+        _, text, _ = self.cmd("state list")
+        return text.split()
+
+    def cmd(self, cmd: str, *args: str, **kwargs: Any) -> tuple[int, str, str]:
+        """Run one Terraform command to its end.
+
+        Raises:
+            TerraformError: If it failed, hung, or was stopped.
+        """
+        argv = self.generate_cmd_string(cmd, *args, **kwargs)
+        self.words = []
+        verb = cmd.split(maxsplit=1)[0]
+        done = process.run(
+            argv,
+            timeout_s=SLOW_S if verb in STREAMED else QUICK_S,
+            cwd=self._folder,
+            env=self._environment(),
+            log=self._log,
+            on_line=self._read_line if verb in STREAMED else None,
+            cancel=self._cancel,
+        )
+        if done.exit_code not in ((0, 2) if verb == "plan" else (0,)):
+            raise self._failure(verb, done)
+        return done.exit_code, done.stdout, done.stderr
+
+    def _environment(self) -> dict[str, str]:
+        """Return settings that no file of the user's changes, unless the user points at one."""
+        config = os.environ.get("TF_CLI_CONFIG_FILE", str(self._folder / "terraform.rc"))
+        if config == str(self._folder / "terraform.rc"):
+            Path(config).touch()
+        return {"TF_CLI_CONFIG_FILE": config, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+
+    def _read_line(self, line: str) -> None:
+        """Take one line of Terraform's JSON stream apart."""
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return  # the log has it
+        diagnostic = entry.get("diagnostic")
+        if diagnostic and diagnostic.get("severity") == "error":
+            self.words.append(f"{diagnostic['summary']}: {diagnostic.get('detail', '')}".strip(": \n"))
+        elif self._on_progress and entry.get("type", "").startswith(("apply_", "planned_change", "change_summary")):
+            self._on_progress(str(entry.get("@message", "")))
+
+    def _failure(self, verb: str, done: Completed) -> TerraformError:
+        first = (self.words or done.last_words.splitlines() or [f"exit status {done.exit_code}"])[0]
+        return TerraformError(
+            f"terraform: {verb} failed: {first.splitlines()[0]}",
+            details="\n".join(self.words) or done.last_words,
+            resolution="see the log for Terraform's own words",
+        )

@@ -1,0 +1,140 @@
+"""The run file: the trainer's recipe, and where and how long it runs. Frozen, unknown keys refused."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from runner.errors import UsageError
+from trainer.config import RENAMED_KEYS, Recipe, Section, resolve_paths, to_mapping
+from trainer.config_file import SourceMapping, read_mapping, validate
+
+
+class ComputeSection(Section):
+    """The machine to train on."""
+
+    env: str = "local"
+    """Environment: ``local`` (this machine) or ``existing`` (any machine one can log in to over SSH)."""
+    host: str | None = None
+    """Machine of ``env: existing`` as ``user@address[:port]``."""
+    identity_file: str | None = None
+    """Private key for SSH; ``null`` tries the agent and the usual files in ``~/.ssh``."""
+    prefix: str | None = None
+    """Folder on the machine under which the run lives; ``null`` is the run folder on this machine and
+    ``~/.douse/runs`` on another."""
+
+
+class BudgetSection(Section):
+    """How long a run may take."""
+
+    max_hours: float = Field(default=24.0, gt=0.0, le=24.0 * 30)
+    """Hours of training after which the trainer saves a checkpoint and stops; the run can be resumed."""
+
+
+class StoreSection(Section):
+    """A second place for what a run makes."""
+
+    url: str | None = Field(default=None, pattern=r"^file:///")
+    """Folder as ``file:///path`` that gets a copy of the adapter and of the checkpoints of an interrupted run,
+    each complete or not there at all; ``null`` keeps them in the run folder alone."""
+
+
+class RunFile(Recipe):
+    """Everything a run needs to know: the recipe's ten sections and the three of the life cycle."""
+
+    compute: ComputeSection = ComputeSection()
+    budget: BudgetSection = BudgetSection()
+    store: StoreSection = StoreSection()
+
+    @model_validator(mode="after")
+    def _check_host(self) -> Self:
+        """Refuse a host where none is used, and none where one is needed."""
+        if self.compute.env == "local" and self.compute.host is not None:
+            raise ValueError(f"compute.host is {self.compute.host}, but compute.env is local: set `env: existing`")
+        if self.compute.env == "existing" and self.compute.host is None:
+            raise ValueError("compute.host is missing, and compute.env is existing: set HOST=user@address[:port]")
+        return self
+
+    def recipe(self) -> Recipe:
+        """Return the trainer's part."""
+        return Recipe.model_construct(**{name: getattr(self, name) for name in Recipe.model_fields})
+
+
+def load_run_file(path: Path, *, overrides: Sequence[str] = (), settings: dict[str, Any] | None = None) -> RunFile:
+    """Read a run file and resolve its relative paths, starting at the file's folder.
+
+    Args:
+        path: YAML or JSON file.
+        overrides: ``section.key=value`` as given with ``--set``; values are read as YAML.
+        settings: ``section.key`` to value, as given with an option of its own (``--env``, ``--data``).
+
+    Raises:
+        ConfigError: If the file cannot be read, or a key, type or combination is refused.
+        UsageError: If an override is not ``section.key=value``.
+    """
+    source = read_mapping(path)
+    wanted = {**dict(_parse_override(text) for text in overrides), **(settings or {})}
+    run_file = validate(RunFile, _overridden(source, wanted), renamed=RENAMED_KEYS)
+    return _resolve(run_file, path.parent)
+
+
+def parse_run_file(values: dict[str, Any], name: str) -> RunFile:
+    """Return the run file of a run folder's ``config.json`` (paths are absolute there already)."""
+    return validate(RunFile, SourceMapping(name, values), renamed={})
+
+
+def run_file_mapping(run_file: RunFile) -> dict[str, Any]:
+    """Return the run file as plain data, every default written out."""
+    return to_mapping(run_file)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the run file, for editors."""
+    schema = RunFile.model_json_schema()
+    schema["title"] = "Douse run file"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or key.count(".") != 1 or not all(key.split(".")):
+        raise UsageError(
+            f"config: --set {text} is not section.key=value", resolution="write it like `--set training.max_steps=8`"
+        )
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as err:
+        raise UsageError(
+            f"config: the value of --set {text} is not valid YAML", resolution="quote the value", details=str(err)
+        ) from err
+
+
+def _overridden(source: SourceMapping, wanted: dict[str, Any]) -> SourceMapping:
+    values, lines = copy.deepcopy(source.values), dict(source.lines)
+    for dotted, value in wanted.items():
+        section, key = dotted.split(".")
+        keys = values.setdefault(section, {}) or {}
+        if isinstance(keys, dict):
+            spellings = [old for old, new in RENAMED_KEYS.get(section, {}).items() if new == key]
+            for spelling in spellings:
+                keys.pop(spelling, None)
+            keys[key] = value
+            lines.pop((section, key), None)
+            values[section] = keys
+    return replace(source, values=values, lines=lines)
+
+
+def _resolve(run_file: RunFile, folder: Path) -> RunFile:
+    recipe = resolve_paths(run_file.recipe(), folder)
+    sections: dict[str, Any] = {name: getattr(recipe, name) for name in Recipe.model_fields}
+    identity = run_file.compute.identity_file
+    if identity is not None:
+        absolute = str((folder / Path(identity).expanduser()).resolve())
+        sections["compute"] = run_file.compute.model_copy(update={"identity_file": absolute})
+    return run_file.model_copy(update=sections)

@@ -1,0 +1,118 @@
+"""Errors of the runner, one class for each cause a user can act on.
+
+``RunnerError``
+├── ``UsageError``              exit 2: the command line or the run file asks for what cannot be
+│   ├── ``UnknownEnvironmentError``  no such ENV
+│   ├── ``DiskSpaceError``           the disk is too small for this run
+│   └── ``RunNotFoundError``         no such run
+├── ``RunLockedError``          exit 1: another runner drives this run
+├── ``ToolError``               exit 1: a program failed, hung or is missing
+│   ├── ``TerraformError``           Terraform said no
+│   └── ``PlaybookFailedError``      a task of a playbook failed
+├── ``HostContractError``       exit 1: an environment's output is not the ``host`` object
+├── ``HostKeyError``            exit 1: another machine answers at the address
+├── ``ConnectionLostError``     exit 1: the machine cannot be reached
+├── ``TrainingFailedError``     exit 1: the trainer ended with an error
+├── ``TrainerLostError``        exit 1: the trainer was killed
+├── ``TransferError``           exit 1: what came home is not what was sent
+├── ``TeardownError``           exit 3: something of the run may still exist
+└── ``RunInterruptedError``     exit 130: stopped on request
+"""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_LEFTOVERS = 3
+EXIT_INTERRUPTED = 130
+
+
+class RunnerError(Exception):
+    """A failure that the runner expects, in words a user can act on.
+
+    Attributes:
+        message: One line: what failed and the value.
+        resolution: One imperative line: what to do.
+        details: The words of the tool that failed, or ``None``.
+        exit_code: Exit status of the command that lets the error through.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, message: str, *, resolution: str, details: str | None = None) -> None:
+        """Keep the three parts; ``str()`` gives the message alone."""
+        super().__init__(message)
+        self.message = message
+        self.resolution = resolution
+        self.details = details
+
+
+class UsageError(RunnerError):
+    """The command line or the run file asks for what cannot be; nothing was started."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnknownEnvironmentError(UsageError):
+    """There is no environment of this name."""
+
+
+class DiskSpaceError(UsageError):
+    """The disk is too small for this run."""
+
+
+class RunNotFoundError(UsageError):
+    """There is no run of this name."""
+
+
+class RunLockedError(RunnerError):
+    """Another runner drives this run."""
+
+
+class ToolError(RunnerError):
+    """A program failed, hung or is missing."""
+
+
+class TerraformError(ToolError):
+    """Terraform ended with an error."""
+
+
+class PlaybookFailedError(ToolError):
+    """A task of a playbook failed."""
+
+
+class HostContractError(RunnerError):
+    """An environment's output is not the ``host`` object of ``infra/contract/host.schema.json``."""
+
+
+class HostKeyError(RunnerError):
+    """The machine at the address shows another host key than the pinned one."""
+
+
+class ConnectionLostError(RunnerError):
+    """The machine cannot be reached, or the connection broke."""
+
+
+class TrainingFailedError(RunnerError):
+    """The trainer ended with an error of its own."""
+
+
+class TrainerLostError(RunnerError):
+    """The trainer and its supervisor are gone without a word: they were killed."""
+
+
+class TransferError(RunnerError):
+    """What arrived does not have the checksums of what was sent."""
+
+
+class TeardownError(RunnerError):
+    """Something of the run may still exist; the message says what, the resolution how to end it."""
+
+    exit_code = EXIT_LEFTOVERS
+
+
+class RunInterruptedError(RunnerError):
+    """The run was stopped on request."""
+
+    exit_code = EXIT_INTERRUPTED

@@ -1,0 +1,45 @@
+"""The journal: what the runner is about to create stands on disk before it is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """An append-only file of intents and answers, each line synced before the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        """Use ``path``; it is made with the first line."""
+        self._path = path
+
+    def intent(self, action: str, **facts: Any) -> None:
+        """Write what is about to be done."""
+        self._append("intent", action, facts)
+
+    def answer(self, action: str, **facts: Any) -> None:
+        """Write what came of it."""
+        self._append("answer", action, facts)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return all whole lines, oldest first."""
+        if not self._path.exists():
+            return []
+        lines = self._path.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if line]
+
+    def unanswered(self, action: str) -> bool:
+        """Tell whether the last word on ``action`` is an intent: it may or may not have happened."""
+        kinds = [entry["kind"] for entry in self.entries() if entry["action"] == action]
+        return bool(kinds) and kinds[-1] == "intent"
+
+    def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "kind": kind, "action": action, **facts}
+        ends_whole = not self._path.exists() or self._path.read_bytes()[-1:] in (b"", b"\n")
+        with self._path.open("ab") as file:
+            file.write((b"" if ends_whole else b"\n") + json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""The steps of a run's life. Each reads and writes files of the run folder; none knows of another."""
