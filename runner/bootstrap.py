@@ -65,10 +65,12 @@ class BootstrapError(Exception):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Set up one environment; with ``--then``, go on as its Python with the given arguments."""
+    """Set up one environment; with ``--then``, go on as its Python or another program in it."""
     parser = argparse.ArgumentParser(prog="python3 -m runner.bootstrap", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target", choices=sorted(TARGETS))
-    parser.add_argument("--then", nargs=argparse.REMAINDER, default=None, metavar="ARG", help="run its Python so")
+    parser.add_argument(
+        "--then", nargs=argparse.REMAINDER, default=None, metavar="ARG", help="become its Python, or a program in it"
+    )
     options = parser.parse_args(argv)
     try:
         _switch_to_newer_python()
@@ -81,9 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     if options.then:
-        os.environ["PATH"] = f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        os.environ["VIRTUAL_ENV"] = str(python.parent.parent)
-        os.execv(python, [str(python), *options.then])  # noqa: S606
+        _go_on(python.parent, options.then)
     return 0
 
 
@@ -99,6 +99,15 @@ def _switch_to_newer_python() -> None:
         f"Python {platform.python_version()} is too old; Douse needs 3.11 or newer",
         "install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.11",
     )
+
+
+def _go_on(programs: Path, then: list[str]) -> None:
+    """Become a program of the environment: its Python when the first word is an option (``-m``, ``-c``)."""
+    argv = ["python", *then] if then[0].startswith("-") else then
+    os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    os.environ["VIRTUAL_ENV"] = str(programs.parent)
+    program = str(programs / argv[0])
+    os.execv(program, [program, *argv[1:]])  # noqa: S606
 
 
 def ensure(root: Path, target: Target) -> Path:
@@ -181,8 +190,8 @@ def _install(root: Path, target: Target, log: Path) -> None:
     for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX"):
         environment.pop(name, None)
     _run([sys.executable, "-m", "venv", "--clear", str(venv)], environment, log, root)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
-    _run([*pip, "--require-hashes", "-r", "requirements/uv.lock"], environment, log, root)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--retries", "2"]
+    _run([*pip, "--only-binary", ":all:", "--require-hashes", "-r", "requirements/uv.lock"], environment, log, root)
     environment.update(uv_environment(python))
     environment["UV_PYTHON_DOWNLOADS"] = "never"
     uv = [str(venv / "bin" / "uv"), "pip", "sync", "--python", str(python), "--require-hashes", "--no-progress"]
