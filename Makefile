@@ -1,0 +1,94 @@
+# Front door: `make` lists the targets. Each recipe is one call; the verbs are thin names for `python -m runner <verb>`.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+CONTROL = $(PYTHON) -m runner.bootstrap control --then
+DEV = $(PYTHON) -m runner.bootstrap dev --then
+
+# A shell may export ENV or HOST for purposes of its own, so variables count only on make's command line.
+given = $(and $(filter command line,$(origin $1)),$($1))
+flag = $(if $(call given,$1),$2 '$(call given,$1)')
+RUN_FLAG = $(call flag,RUN,--run)
+PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,ENV,--env) $(call flag,DATA,--data) $(call flag,HOST,--host) \
+	$(foreach pair,$(call given,SET),--set '$(pair)')
+DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
+
+.PHONY: help train plan up configure launch collect down resume status watch logs runs report data-check \
+	setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-slow \
+	test-infra test-playbooks check lock clean
+
+help:
+	@awk -f .ci/help.awk $(MAKEFILE_LIST)
+
+##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
+train: ## Train an adapter from start to end, on this machine unless ENV says otherwise [CONFIG ENV DATA HOST SET DETACH=1]
+	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(DETACH_FLAG)
+plan: ## Check all that can be known before anything is installed or paid for [CONFIG ENV DATA HOST SET]
+	@$(CONTROL) -m runner plan $(PLAN_FLAGS)
+data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
+	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
+
+##@ Look: at the latest run, or at RUN=<run id>
+status: ## What the run is doing and which steps are done
+	@$(CONTROL) -m runner status $(RUN_FLAG)
+watch: ## Follow the run live; Ctrl-C leaves it running
+	@$(CONTROL) -m runner watch $(RUN_FLAG)
+logs: ## The run's logs
+	@$(CONTROL) -m runner logs $(RUN_FLAG)
+report: ## Write the run's report again and say where it is
+	@$(CONTROL) -m runner report $(RUN_FLAG)
+runs: ## Compare all runs in a table
+	@$(CONTROL) -m runner runs
+
+##@ Steer
+resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN]
+	@$(CONTROL) -m runner resume $(RUN_FLAG)
+down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
+	@$(CONTROL) -m runner down $(RUN_FLAG)
+
+##@ Step by step: what `make train` does, by hand; each can be repeated
+up: ## Provision the machine [CONFIG ENV DATA HOST SET]
+	@$(CONTROL) -m runner up $(PLAN_FLAGS) $(RUN_FLAG)
+configure: ## Prepare the machine [RUN]
+	@$(CONTROL) -m runner configure $(RUN_FLAG)
+launch: ## Bring the data there and start the training [RUN]
+	@$(CONTROL) -m runner launch $(RUN_FLAG)
+collect: ## Bring the adapter home [RUN]
+	@$(CONTROL) -m runner collect $(RUN_FLAG)
+
+##@ Develop
+setup: ## Make the environment of contributors (.venv-dev); the targets below do it when needed
+	@$(DEV) -c ''
+format: ## Format the Python code
+	@$(DEV) ruff format .
+lint: lint-format lint-python lint-imports lint-yaml lint-shell lint-locks ## All that reads code without running it
+lint-format:
+	@$(DEV) ruff format --check --quiet .
+lint-python:
+	@$(DEV) ruff check --quiet .
+lint-imports:
+	@$(DEV) lint-imports --no-cache
+lint-yaml:
+	@$(DEV) yamllint --strict .
+lint-shell:
+	@$(DEV) shellcheck $(shell git grep -lE '^#!.*\bbash|^#!/bin/sh')
+lint-locks:
+	@$(DEV) -m requirements.lock --check
+types: ## mypy, strict
+	@$(DEV) mypy
+test: ## The fast tests, offline [ARGS=pytest's own arguments]
+	@$(DEV) -m pytest -m "not slow" $(ARGS)
+test-slow: ## The slow tests: whole runs on this machine [ARGS]
+	@$(DEV) -m pytest -m slow $(ARGS)
+test-infra: ## Format, validity and tests of the Terraform modules
+	@$(DEV) -m infra.check
+test-playbooks: ## ansible-lint, production profile
+	@$(DEV) ansible-lint --offline --profile production --strict
+check: lint types test-infra test-playbooks ## All that CI runs before the tests, in the same order
+lock: ## Resolve all dependencies anew and write the locks in requirements/
+	@$(DEV) -m requirements.lock
+clean: ## Remove environments, caches and build output; runs/ stays
+	@rm -rf .venv .venv-dev .venv.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible
