@@ -24,9 +24,9 @@ help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
 
 ##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
-train: ## Train an adapter from start to end, on this machine unless ENV says otherwise [CONFIG ENV DATA HOST SET DETACH=1]
+train: ## Train an adapter from start to end, here unless ENV says otherwise [CONFIG ENV DATA HOST SET DETACH=1]
 	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(DETACH_FLAG)
-plan: ## Check all that can be known before anything is installed or paid for [CONFIG ENV DATA HOST SET]
+plan: ## Check all that can be known before anything is installed or paid for [as for train]
 	@$(CONTROL) -m runner plan $(PLAN_FLAGS)
 data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
@@ -50,7 +50,7 @@ down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
 	@$(CONTROL) -m runner down $(RUN_FLAG)
 
 ##@ Step by step: what `make train` does, by hand; each can be repeated
-up: ## Provision the machine [CONFIG ENV DATA HOST SET]
+up: ## Provision the machine [as for train]
 	@$(CONTROL) -m runner up $(PLAN_FLAGS) $(RUN_FLAG)
 configure: ## Prepare the machine [RUN]
 	@$(CONTROL) -m runner configure $(RUN_FLAG)

@@ -1,0 +1,88 @@
+"""The locks are whole, current and agree; each kind of trouble is found."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from requirements.lock import FOLDER, LOCKS, find_problems, read_pins, versions_only
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FOLDER, tmp_path / "requirements"))
+
+
+def pins(name: str) -> dict[str, str]:
+    return {package: version for package, version, _ in read_pins((FOLDER / f"{name}.lock").read_text())}
+
+
+def test_the_committed_locks_have_no_problem() -> None:
+    assert find_problems(FOLDER) == []
+
+
+def test_a_changed_input_makes_its_locks_stale(folder: Path) -> None:
+    with (folder / "control.in").open("a") as file:
+        file.write("httpie>=3\n")
+
+    assert find_problems(folder) == [
+        "requirements/dev.lock is older than what it is made from: run `make lock`",
+        "requirements/control.lock is older than what it is made from: run `make lock`",
+    ]
+
+
+def test_a_changed_comment_makes_no_lock_stale(folder: Path) -> None:
+    with (folder / "control.in").open("a") as file:
+        file.write("\n# a remark\n")
+
+    assert find_problems(folder) == []
+
+
+def test_a_missing_lock_is_found(folder: Path) -> None:
+    (folder / "uv.lock").unlink()
+
+    assert find_problems(folder) == ["requirements/uv.lock is missing: run `make lock`"]
+
+
+def test_a_pin_without_a_hash_is_found(folder: Path) -> None:
+    with (folder / "models.lock").open("a") as file:
+        file.write("sneaky==1.0\n")
+
+    assert find_problems(folder) == ["requirements/models.lock: sneaky has no hash"]
+
+
+def test_versions_that_disagree_are_found(folder: Path) -> None:
+    path = folder / "control.lock"
+    rich = pins("control")["rich"]
+    path.write_text(path.read_text().replace(f"rich=={rich}", "rich==1.0"))
+
+    assert find_problems(folder) == [f"rich has several versions: {rich} in dev.lock, 1.0 in control.lock"]
+
+
+def test_builds_of_one_version_agree() -> None:
+    assert pins("trainer-cuda")["torch"] == "2.13.0"
+    assert re.findall(r"^torch==(\S+)", (FOLDER / "trainer-cpu.lock").read_text(), re.MULTILINE) == [
+        "2.13.0",
+        "2.13.0+cpu",
+    ]
+
+
+def test_the_control_side_installs_without_torch() -> None:
+    assert not {"torch", "transformers", "trl", "peft", "bitsandbytes"} & pins("control").keys()
+
+
+def test_every_lock_has_pins_and_every_pin_in_it_is_read() -> None:
+    for name in LOCKS:
+        text = (FOLDER / f"{name}.lock").read_text()
+        assert len(read_pins(text)) == len(re.findall(r"^[a-z0-9][^#]*==", text, re.MULTILINE)) > 0
+
+
+def test_constraints_hold_versions_and_markers_but_not_the_build_of_torch() -> None:
+    text = (
+        "# head\na==1 ; sys_platform == 'linux' \\\n    --hash=sha256:00\n    # via b\ntorch==2+cpu \\\n    --hash=x\n"
+    )
+
+    assert versions_only(text) == "a==1 ; sys_platform == 'linux'\n"

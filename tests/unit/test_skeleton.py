@@ -1,0 +1,163 @@
+"""The habits of the project that no other tool checks."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MAY_START_PROCESSES = {"runner/adapters/process.py", "runner/bootstrap.py", "trainer/supervise.py"}
+HOSTS = ("py" + "pi.org", "pythonhosted" + ".org", "download.pytorch" + ".org", "registry.npmjs" + ".org")
+MACHINE_PATHS = re.compile(r"(?<![\w.$}])(/(work|root|opt/wheels|opt/pypi|tmp/lab|home/[a-z]+)/|/Users/[a-z])")
+
+
+def committed_files() -> list[Path]:
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [REPOSITORY / name for name in done.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
+
+
+def started_by(tree: ast.AST) -> bool:
+    """Tell whether a module can start processes: imports subprocess or names what os has for it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(name.name.split(".")[0] == "subprocess" for name in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "subprocess":
+            return True
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found = re.match(r"os\.(system|popen|spawn|posix_spawn|exec|fork)", f"{node.value.id}.{node.attr}")
+            if found:
+                return True
+    return False
+
+
+def make(*arguments: str, **variables: str) -> str:
+    """Return what make says, with a shell environment of its own."""
+    environment = {"PATH": os.environ["PATH"], **variables}
+    done = subprocess.run(
+        ["make", *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_only_the_process_modules_start_processes() -> None:
+    found = {
+        path.relative_to(REPOSITORY).as_posix()
+        for package in ("runner", "trainer")
+        for path in (REPOSITORY / package).rglob("*.py")
+        if started_by(ast.parse(path.read_text()))
+    }
+
+    assert found == MAY_START_PROCESSES
+
+
+@pytest.mark.parametrize(
+    ("source", "starts"),
+    [
+        ("import subprocess", True),
+        ("def late():\n    from subprocess import run", True),
+        ("import os\nos.system('true')", True),
+        ("import os\nos.execv('/bin/true', ['true'])", True),
+        ("import os\nos.getpid()", False),
+        ("from runner.adapters import process", False),
+    ],
+)
+def test_the_search_for_processes_finds_them(source: str, starts: bool) -> None:
+    assert started_by(ast.parse(source)) is starts
+
+
+def test_no_committed_file_knows_a_machine_or_a_registry() -> None:
+    problems = []
+    for path in committed_files():
+        text = path.read_bytes().decode(errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            match = MACHINE_PATHS.search(line)
+            if match or any(host in line for host in HOSTS):
+                problems.append(f"{path.relative_to(REPOSITORY)}:{number} {line.strip()[:100]}")
+
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("see /" + "work/main/README.md", True),
+        ("find-links = /" + "opt/wheels/", True),
+        ("/" + "home/ann/douse", True),
+        ("runs/x/work/file", False),
+        ("${prefix}/work/file", False),
+        ("/tmp/anything", False),
+    ],
+)
+def test_the_search_for_machine_paths_finds_them(line: str, found: bool) -> None:
+    assert bool(MACHINE_PATHS.search(line)) is found
+
+
+def test_make_alone_prints_the_grouped_targets() -> None:
+    lines = make().splitlines()
+
+    assert lines[0] == "usage: make <target> [NAME=value ...]"
+    groups = [line.split(":")[0] for line in lines[1:] if line and not line.startswith(" ")]
+    assert groups == ["Train", "Look", "Steer", "Step by step", "Develop"]
+    targets = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert {"train", "plan", "watch", "down", "resume", "report", "test", "check", "lock"} <= set(targets)
+    assert all(len(line) <= 120 for line in lines)
+
+
+def test_every_target_is_phony_and_one_call() -> None:
+    text = (REPOSITORY / "Makefile").read_text().replace("\\\n", " ")
+    phony = set(re.search(r"^\.PHONY:(.*)$", text, re.MULTILINE)[1].split())  # type: ignore[index]
+    recipes: dict[str, int] = {}
+    target = ""
+    for line in text.splitlines():
+        match = re.match(r"([a-z-]+):", line)
+        if match:
+            target = match[1]
+            recipes[target] = 0
+        elif line.startswith("\t"):
+            recipes[target] += 1
+
+    assert set(recipes) == phony
+    assert {name for name, count in recipes.items() if count > 1} == set()
+
+
+def test_variables_on_the_command_line_become_flags() -> None:
+    run_file = ["CONFIG=my runs/a.yml", "DATA=d", "SET=run.seed=1 run.name=x"]
+
+    said = make("-n", "train", "ENV=existing", "HOST=me@box:2222", "DETACH=1", *run_file)
+
+    assert shlex.split(said)[6:] == [
+        *("runner", "train", "--config", "my runs/a.yml", "--env", "existing", "--data", "d"),
+        *("--host", "me@box:2222", "--set", "run.seed=1", "--set", "run.name=x", "--detach"),
+    ]
+
+
+def test_variables_of_the_shell_do_not_count() -> None:
+    said = make("-n", "train", ENV="/etc/kshrc", HOST="this-machine", CONFIG="x", DETACH="1")
+
+    assert said == "python3 -m runner.bootstrap control --then -m runner train"
+
+
+@pytest.mark.parametrize(
+    "target", ["status", "watch", "logs", "report", "resume", "down", "configure", "launch", "collect"]
+)
+def test_run_picks_the_run(target: str) -> None:
+    assert make("-n", target, "RUN=r1").endswith(f"-m runner {target} --run 'r1'")
+    assert make("-n", target).endswith(f"-m runner {target}")
+
+
+def test_ci_runs_the_checks_and_all_tests() -> None:
+    path = REPOSITORY / ".ci" / "run"
+    calls = [line for line in path.read_text().splitlines() if line.startswith("make ")]
+
+    assert calls == ["make check", "make test", "make test-slow"]
+    assert os.access(path, os.X_OK)
+    assert "\nset -euo pipefail\n" in path.read_text()
