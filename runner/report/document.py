@@ -1,0 +1,82 @@
+"""``report.json``: the report for scripts.
+
+Shape, ``format`` 1 (a key is always there; what is not known is ``null`` or empty; paths start at the run folder)::
+
+    format        1
+    run           run_id, name, env, created_at, verdict (accepted | interrupted | failed | unfinished), message,
+                  resolution, base_model
+    summary       base_eval_loss, adapter_eval_loss, improvement_percent, compared_on, steps, max_steps, best_step,
+                  epochs, tokens, tokens_per_s, peak_memory_gib, loss_first, loss_last, train_duration_s, duration_s,
+                  cost_usd, device
+    curves        steps: one list for each of step, epoch, loss, learning_rate, grad_norm, tokens, tokens_per_s,
+                  memory_gib, all of one length; evaluations: [{step, eval_loss, model}]; resumed_from: [step];
+                  checkpoints: [{step, size_bytes, duration_s}]
+    phases        [{phase, duration_s, complete}]
+    data          facts, histogram: [{low, high, count}]; or null
+    answers       [{prompt, reference, base_answer, adapter_answer}]
+    scores        {model: {score: value}}
+    acceptance    [{name, passed, value, requirement, required}]
+    environment   {name: value}
+    life_cycle    [{name, status, started_at, ended_at, duration_s}]
+    receipt       as in receipt.json
+    artifacts     adapter, checksums, merged: path or null
+    missing       [what could not be read]
+
+A key that is added keeps the format; one that changes its meaning or goes away raises it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from runner.report.models import RunReport, StepPoint
+
+FORMAT = 1
+
+
+def to_document(report: RunReport) -> dict[str, Any]:
+    """Return the report as JSON data in the shape above."""
+    return {
+        "format": FORMAT,
+        "run": {
+            "run_id": report.run_id,
+            "name": report.name,
+            "env": report.env,
+            "created_at": report.created_at,
+            "verdict": report.verdict,
+            "message": report.message,
+            "resolution": report.resolution,
+            "base_model": report.base_model,
+        },
+        "summary": asdict(report.summary),
+        "curves": {
+            "steps": {
+                field.name: [getattr(point, field.name) for point in report.steps]
+                for field in fields(StepPoint)
+                if field.name != "time"
+            },
+            "evaluations": [asdict(point) for point in report.evaluations],
+            "resumed_from": list(report.resumed_from),
+            "checkpoints": [asdict(point) for point in report.checkpoints],
+        },
+        "phases": [asdict(phase) for phase in report.phases],
+        "data": None if report.data is None else asdict(report.data),
+        "answers": [asdict(pair) for pair in report.answers],
+        "scores": {scores.model: scores.values for scores in report.scores},
+        "acceptance": [asdict(check) for check in report.acceptance],
+        "environment": report.environment,
+        "life_cycle": [asdict(step) for step in report.life_cycle],
+        "receipt": report.receipt,
+        "artifacts": {
+            "adapter": _inside(report.artifacts.adapter, report.run_dir),
+            "checksums": _inside(report.artifacts.checksums, report.run_dir),
+            "merged": _inside(report.artifacts.merged, report.run_dir),
+        },
+        "missing": list(report.missing),
+    }
+
+
+def _inside(path: Path | None, run_dir: Path) -> str | None:
+    return None if path is None else path.relative_to(run_dir).as_posix()

@@ -1,0 +1,209 @@
+"""Plotly figures of a run, as JSON for plotly.js.
+
+Colours are names of the page's CSS variables (``var(--series-1)``); the page puts in the values of its light or dark
+scheme before it draws, and again when the scheme changes or the page is printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from runner.report.models import PhaseTime, RunReport, StepPoint
+from runner.report.wording import duration, words
+
+MOST_POINTS = 2000
+"""More points than a screen has columns only make the page heavy; ``report.json`` keeps them all."""
+MARKED_POINTS = 60
+"""Up to so many points each one is marked."""
+
+MAIN, SECOND, QUIET = "var(--series-1)", "var(--series-2)", "var(--ink-3)"
+PHASE_HEIGHT_PX = 30
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure and the words around it."""
+
+    key: str
+    title: str
+    note: str
+    spec: str
+    """JSON for ``Plotly.newPlot``."""
+    height_px: int
+    wide: bool = False
+
+
+def page_figures(report: RunReport) -> list[PageFigure]:
+    """Return the curves that there are numbers for."""
+    drawn = [_loss(report)]
+    drawn += [_course(report, *course) for course in COURSES]
+    return [figure for figure in drawn if figure is not None]
+
+
+def phase_figure(report: RunReport) -> PageFigure | None:
+    """Return time by phase as bars, the first phase on top."""
+    phases = [phase for phase in report.phases if phase.duration_s > 0]
+    if not phases:
+        return None
+    names = [_phase_name(phase) for phase in phases]
+    seconds = [phase.duration_s for phase in phases]
+    figure = _figure()
+    figure.add_bar(
+        y=names,
+        x=seconds,
+        orientation="h",
+        marker={"color": MAIN, "cornerradius": 3},
+        text=[duration(value) for value in seconds],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{text}<extra></extra>",
+    )
+    figure.update_layout(bargap=0.35, margin={"l": 8, "r": 76, "t": 6, "b": 8})
+    figure.update_xaxes(visible=False, rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
+    note = f"{duration(sum(seconds))} in the trainer, all starts together"
+    return PageFigure("phases", "Time by phase", note, figure.to_json(), 26 + PHASE_HEIGHT_PX * len(phases), wide=True)
+
+
+def length_figure(report: RunReport) -> PageFigure | None:
+    """Return the samples by length in tokens."""
+    if report.data is None or not report.data.histogram:
+        return None
+    bins = report.data.histogram
+    labels = [f"{bin_.low:g}–{bin_.high:g}" for bin_ in bins]
+    figure = _figure()
+    figure.add_bar(
+        x=labels,
+        y=[bin_.count for bin_ in bins],
+        marker={"color": MAIN, "cornerradius": 3},
+        hovertemplate="%{x} tokens: %{y} samples<extra></extra>",
+    )
+    figure.update_layout(bargap=0.12)
+    figure.update_xaxes(title={"text": "tokens in a sample"}, type="category", showgrid=False)
+    figure.update_yaxes(rangemode="tozero", title={"text": "samples"})
+    note = f"{sum(bin_.count for bin_ in bins):,} samples"
+    return PageFigure("lengths", "Sample lengths", note, figure.to_json(), 260)
+
+
+def _phase_name(phase: PhaseTime) -> str:
+    return words(phase.phase) + ("" if phase.complete else " (not ended)")
+
+
+def _loss(report: RunReport) -> PageFigure | None:
+    points = [point for point in _thin(report.steps) if point.loss is not None]
+    evals = [point for point in report.eval_curve if point.eval_loss is not None]
+    if not points and not evals:
+        return None
+    figure = _figure()
+    base = report.summary.base_eval_loss
+    last = max([point.step for point in points] + [point.step for point in evals])
+    if base is not None:
+        figure.add_scatter(
+            x=[0, last], y=[base, base], name="base model, eval", mode="lines", line={"color": QUIET, "dash": "dash"},
+            hovertemplate="base %{y:.4f}<extra></extra>",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=[point.step for point in points],
+        y=[point.loss for point in points],
+        name="training",
+        mode="lines+markers" if len(points) <= MARKED_POINTS else "lines",
+        line={"color": MAIN, "width": 2},
+        marker={"size": 4},
+        hovertemplate="training %{y:.4f}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[point.step for point in evals],
+        y=[point.eval_loss for point in evals],
+        name="adapter, eval",
+        mode="lines+markers",
+        line={"color": SECOND, "width": 2},
+        marker={"size": 8, "line": {"color": "var(--card)", "width": 2}},
+        hovertemplate="eval %{y:.4f}<extra></extra>",
+    )
+    figure.update_layout(showlegend=True, margin={"t": 34})
+    figure.update_xaxes(title={"text": "step"})
+    _mark_resumes(figure, report)
+    note = "mean negative log-likelihood of the assistant's tokens; lower is better"
+    return PageFigure("loss", "Loss", note, figure.to_json(), 380, wide=True)
+
+
+Course = tuple[str, str, str, str, Callable[[StepPoint], float | None], bool]
+COURSES: Sequence[Course] = (
+    ("learning-rate", "Learning rate", "after warm-up, by its schedule", ".2e", lambda p: p.learning_rate, True),
+    ("grad-norm", "Gradient norm", "before clipping", ".3f", lambda p: p.grad_norm, True),
+    ("speed", "Tokens per second", "training only", ",.0f", lambda p: p.tokens_per_s, True),
+    ("memory", "Peak memory", "GiB, the most up to each step", ".2f", lambda p: p.memory_gib, True),
+)
+
+
+def _course(
+    report: RunReport, key: str, title: str, note: str, format_: str, value: Callable[[StepPoint], float | None],
+    from_zero: bool,
+) -> PageFigure | None:  # fmt: skip
+    """Return one number's course over the steps."""
+    points = [(point.step, found) for point in _thin(report.steps) if (found := value(point)) is not None]
+    if not points:
+        return None
+    figure = _figure()
+    figure.add_scatter(
+        x=[step for step, _ in points],
+        y=[found for _, found in points],
+        name=title,
+        mode="lines+markers" if len(points) <= MARKED_POINTS else "lines",
+        line={"color": MAIN, "width": 2},
+        marker={"size": 4},
+        hovertemplate=f"%{{y:{format_}}}<extra></extra>",
+    )
+    figure.update_xaxes(title={"text": "step"})
+    figure.update_yaxes(rangemode="tozero" if from_zero else "normal", exponentformat="power", nticks=5)
+    _mark_resumes(figure, report)
+    return PageFigure(key, title, note, figure.to_json(), 220)
+
+
+def _thin(points: Sequence[StepPoint]) -> list[StepPoint]:
+    """Return at most ``MOST_POINTS`` of the points, the last one among them."""
+    stride = -(-len(points) // MOST_POINTS) or 1
+    kept = list(points[::stride])
+    if points and kept[-1] is not points[-1]:
+        kept.append(points[-1])
+    return kept
+
+
+def _mark_resumes(figure: Any, report: RunReport) -> None:
+    for step in report.resumed_from:
+        figure.add_vline(
+            x=step, line={"color": QUIET, "width": 1, "dash": "dot"}, annotation_text="resumed",
+            annotation_position="top right", annotation_font={"size": 11, "color": QUIET},
+        )  # fmt: skip
+
+
+def _figure() -> Any:
+    axis = {
+        "gridcolor": "var(--grid)", "linecolor": "var(--line)", "zeroline": False, "tickcolor": "var(--line)",
+        "tickfont": {"color": "var(--ink-2)"}, "title": {"font": {"color": "var(--ink-3)", "size": 12}, "standoff": 6},
+        "automargin": True,
+    }  # fmt: skip
+    return go.Figure(
+        layout={
+            "template": {},
+            "autosize": True,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": 'system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif', "size": 12},
+            "margin": {"l": 44, "r": 14, "t": 14, "b": 40},
+            "hovermode": "x unified",
+            "hoverlabel": {
+                "bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--ink)", "size": 12},
+            },
+            "showlegend": False,
+            "legend": {
+                "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"color": "var(--ink-2)"},
+            },
+            "xaxis": {**axis, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4},
+            "yaxis": axis,
+        }
+    )  # fmt: skip

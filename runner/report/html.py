@@ -1,0 +1,104 @@
+"""``report.html``: one file that opens from disk and asks the network for nothing.
+
+plotly.js is in the page once, compressed: 2.0 MB instead of 4.8 MB (no smaller bundle comes with the Python package);
+the browser unpacks it. A content security policy lets only the page's own scripts run, by their hash, and lets the page
+load nothing at all, so that words from a run can never do either, escaped or not.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from runner.report import wording
+from runner.report.collect import value_text
+from runner.report.figures import PageFigure, length_figure, page_figures, phase_figure
+from runner.report.models import RunReport
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def to_html(report: RunReport) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(_filters())
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    plotly_js = get_plotlyjs()
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        summary=report.summary,
+        sentence=wording.verdict_sentence(report),
+        figures=page_figures(report),
+        phases=phase_figure(report),
+        lengths=length_figure(report),
+        score_names=_score_names(report),
+        recipe=_recipe(report),
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 — our own file
+        script=Markup(script),  # noqa: S704 — our own file
+        policy=_policy(script, plotly_js),
+        plotly_packed=_pack(plotly_js),
+    )
+
+
+def _filters() -> dict[str, Any]:
+    return {
+        "compact": wording.compact,
+        "count": wording.count,
+        "decimal": wording.decimal,
+        "dollars": wording.dollars,
+        "duration": wording.duration,
+        "gib": wording.gib,
+        "improvement": wording.improvement,
+        "pretty": _pretty,
+        "size": wording.size,
+        "spec": _spec,
+        "value_text": value_text,
+        "words": wording.words,
+    }
+
+
+def _policy(*scripts: str) -> str:
+    """Return the content security policy: these scripts, inline styles, pictures out of the page, nothing else."""
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def _pack(script: str) -> str:
+    return base64.b64encode(gzip.compress(script.encode(), compresslevel=9, mtime=0)).decode()
+
+
+def _spec(figure: PageFigure) -> Markup:
+    """Return a figure's JSON such that nothing in it can end the script element it stands in."""
+    escaped = figure.spec.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return Markup(escaped)  # noqa: S704 — escaped in the line above
+
+
+def _pretty(answer: str) -> str:
+    """Return an answer that is a JSON object or list indented, any other as it is."""
+    try:
+        value = json.loads(answer)
+    except (ValueError, RecursionError):
+        return answer
+    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else answer
+
+
+def _score_names(report: RunReport) -> list[str]:
+    names = dict.fromkeys(name for scores in report.scores for name in scores.values)
+    return sorted(names, key=lambda name: name != "loss")
+
+
+def _recipe(report: RunReport) -> str:
+    return yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=100) if report.recipe else ""

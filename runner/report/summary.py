@@ -1,0 +1,113 @@
+"""The numbers that fit on a card, each from the best source there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from runner.report.models import EvalPoint, LifeStep, StepPoint, Summary
+from runner.report.sources import Json, mapping, moment, number, seconds_between, text, whole
+
+T = TypeVar("T")
+PAIRS = (("base_4bit", "adapter_4bit", "4-bit base"), ("base_unquantised", "adapter_unquantised", "unquantised base"))
+
+
+def summarise(
+    metrics: Json,
+    steps: Sequence[StepPoint],
+    evaluations: Sequence[EvalPoint],
+    events: Sequence[Json],
+    life_cycle: Sequence[LifeStep],
+    manifest: Json,
+    receipt: Json,
+    host: Json,
+) -> Summary:
+    """Return the run's key numbers; ``metrics.json`` goes before what the events add up to."""
+    train = mapping(metrics.get("train"))
+    base, adapter, compared_on = _losses(metrics, evaluations)
+    duration_s = _duration(life_cycle, events)
+    losses = [point.loss for point in steps if point.loss is not None]
+    last = steps[-1] if steps else None
+    return Summary(
+        base_eval_loss=base,
+        adapter_eval_loss=adapter,
+        improvement_percent=None if not base or adapter is None else 100 * (base - adapter) / base,
+        compared_on=compared_on,
+        steps=_either(whole(train.get("steps")), last.step if last else None),
+        best_step=whole(train.get("best_step")),
+        max_steps=next((found for event in reversed(events) if (found := whole(event.get("max_steps")))), None),
+        epochs=_either(number(train.get("epochs")), last.epoch if last else None),
+        tokens=_either(whole(train.get("tokens")), sum(point.tokens or 0 for point in steps) or None),
+        tokens_per_s=_either(number(train.get("tokens_per_s")), _speed(steps)),
+        peak_memory_gib=_either(number(train.get("peak_memory_gib")), _largest(steps)),
+        loss_first=_either(number(train.get("loss_first")), losses[0] if losses else None),
+        loss_last=_either(number(train.get("loss_last")), losses[-1] if losses else None),
+        train_duration_s=number(train.get("duration_s")),
+        duration_s=duration_s,
+        cost_usd=_cost(receipt, host, duration_s),
+        device=_device(manifest, events),
+    )
+
+
+def _either(first: T | None, second: T | None) -> T | None:
+    return second if first is None else first
+
+
+def _losses(metrics: Json, evaluations: Sequence[EvalPoint]) -> tuple[float | None, float | None, str | None]:
+    """Return base loss, adapter loss and the base they were measured on: 4-bit, else unquantised."""
+    told = {point.model: point.eval_loss for point in evaluations}  # in order of steps: the last one stays
+    if "training" in told and not any(name.startswith("adapter") for name in told):
+        kind = "adapter_4bit" if "base_4bit" in told else "adapter_unquantised"
+        told[kind] = told["training"]  # not proved yet: the last one while it trained
+    measured = mapping(metrics.get("eval"))
+    best: tuple[float | None, float | None, str | None] = (None, None, None)
+    for base_name, adapter_name, words in PAIRS:
+        base = _either(number(mapping(measured.get(base_name)).get("loss")), told.get(base_name))
+        adapter = _either(number(mapping(measured.get(adapter_name)).get("loss")), told.get(adapter_name))
+        if base is not None and adapter is not None:
+            return base, adapter, words
+        if best == (None, None, None) and (base is not None or adapter is not None):
+            best = (base, adapter, words)
+    return best
+
+
+def _speed(steps: Sequence[StepPoint]) -> float | None:
+    """Return tokens by seconds over all steps that tell both."""
+    known = [(point.tokens, point.tokens_per_s) for point in steps if point.tokens and point.tokens_per_s]
+    spent_s = sum(tokens / speed for tokens, speed in known)
+    return sum(tokens for tokens, _ in known) / spent_s if spent_s else None
+
+
+def _largest(steps: Sequence[StepPoint]) -> float | None:
+    return max((point.memory_gib for point in steps if point.memory_gib is not None), default=None)
+
+
+def _duration(life_cycle: Sequence[LifeStep], events: Sequence[Json]) -> float | None:
+    """Return the seconds from the first thing that happened to the last."""
+    times = [step.started_at for step in life_cycle] + [step.ended_at for step in life_cycle]
+    known = [found for time in times if (found := moment(time))]
+    if known:
+        return (max(known) - min(known)).total_seconds()
+    return seconds_between(events[0].get("time"), events[-1].get("time")) if events else None
+
+
+def _cost(receipt: Json, host: Json, duration_s: float | None) -> float | None:
+    """Return dollars: the receipt's, else price by time."""
+    cost = number(receipt.get("cost_usd"))
+    if cost is not None:
+        return cost
+    price = number(host.get("price_usd_per_h"))
+    return None if price is None or duration_s is None else price * duration_s / 3600
+
+
+def _device(manifest: Json, events: Sequence[Json]) -> str | None:
+    """Return the accelerator's name where there is one, else the device."""
+    environment = mapping(manifest.get("environment"))
+    started = next((event for event in reversed(events) if event.get("event") == "run_started"), {})
+    known = [
+        environment.get("device_name"),
+        started.get("device_name"),
+        environment.get("device"),
+        started.get("device"),
+    ]
+    return next((found for value in known if (found := text(value))), None)

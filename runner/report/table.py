@@ -1,0 +1,120 @@
+"""Runs side by side, and one run in a few lines, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from runner.report import wording
+from runner.report.models import RunReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLUMNS = ("run", "env", "status", "base model", "steps", "eval loss", "change", "tokens/s", "time", "cost")
+NUMBERS = frozenset(COLUMNS[4:])
+BARS = "▁▂▃▄▅▆▇█"
+SPARKS = 32
+TONES = {"accepted": "green", "interrupted": "yellow", "failed": "red", "unfinished": "default"}
+
+
+def compare_runs(reports: Iterable[RunReport]) -> list[tuple[str, ...]]:
+    """Return one row of words for each run, in the order of ``COLUMNS``."""
+    return [_row(report) for report in reports]
+
+
+def print_runs(reports: Sequence[RunReport], console: Console | None = None) -> None:
+    """Print the runs as a table; where it is not a terminal, as wide as the table needs."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = console or Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in COLUMNS:
+        number = name in NUMBERS
+        table.add_column(name, justify="right" if number else "left", no_wrap=number or name in {"run", "status"})
+    for report, row in zip(reports, compare_runs(reports), strict=True):
+        table.add_row(*(Text(cell, style=TONES[report.verdict] if name == "status" else "") for name, cell in
+                        zip(COLUMNS, row, strict=True)))  # fmt: skip
+    if console.is_terminal:
+        console.print(table)
+    else:
+        console.print(table, width=console.measure(table).maximum + 1, soft_wrap=True)
+
+
+def show(report: RunReport, console: Console | None = None) -> None:
+    """Print one run: its verdict, its curve, its key numbers and where its results are."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console(highlight=False)
+    head = Text(report.verdict, style=f"bold {TONES[report.verdict]}")
+    console.print(head.append(f"  {report.run_id}", style="bold"), soft_wrap=True)
+    for line in lines(report):
+        console.print(Text(line), soft_wrap=True)
+
+
+def lines(report: RunReport) -> list[str]:
+    """Return what ``show`` prints below the first line."""
+    summary = report.summary
+    found = [wording.verdict_sentence(report)]
+    if report.verdict != "accepted":
+        found += [f"  {part}" for part in (report.message, report.resolution) if part]
+    rows = [("eval loss", _losses(report))]
+    curve = sparkline([point.loss for point in report.steps if point.loss is not None])
+    if curve:
+        rows.append(("loss", f"{wording.decimal(summary.loss_first)} {curve} {wording.decimal(summary.loss_last)}"))
+    speed = f"{wording.compact(summary.tokens_per_s)} tokens/s"
+    rows.append(("trained", f"{wording.count(summary.steps)} steps, {wording.count(summary.tokens)} tokens, {speed}"))
+    spent = (
+        wording.duration(summary.duration_s),
+        wording.gib(summary.peak_memory_gib),
+        wording.dollars(summary.cost_usd),
+    )
+    rows.append(("used", ", ".join(spent)))
+    page = report.run_dir / "report.html"
+    paths = (("adapter", report.artifacts.adapter), ("checksums", report.artifacts.checksums),
+             ("merged", report.artifacts.merged), ("report", page if page.exists() else None))  # fmt: skip
+    rows += [(name, str(path)) for name, path in paths if path is not None]
+    return found + [f"  {name:<10} {value}" for name, value in rows]
+
+
+def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
+    """Return values as a line of small bars, at most ``width``; each bar is the mean of its share of the values."""
+    if len(values) < 2:
+        return ""
+    count = min(width, len(values))
+    cuts = [round(index * len(values) / count) for index in range(count + 1)]
+    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
+    low, high = min(means), max(means)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((mean - low) * scale)] for mean in means)
+
+
+def _row(report: RunReport) -> tuple[str, ...]:
+    summary = report.summary
+    base, adapter = wording.decimal(summary.base_eval_loss), wording.decimal(summary.adapter_eval_loss)
+    change = summary.improvement_percent
+    return (
+        report.run_id,
+        report.env,
+        report.verdict,
+        (report.base_model or wording.UNKNOWN).rstrip("/").rsplit("/", 1)[-1],
+        wording.count(summary.steps),
+        f"{base} → {adapter}",
+        wording.UNKNOWN if change is None else f"{-change:+.1f} %",
+        wording.compact(summary.tokens_per_s),
+        wording.duration(summary.duration_s),
+        wording.dollars(summary.cost_usd),
+    )
+
+
+def _losses(report: RunReport) -> str:
+    summary = report.summary
+    known = f"{wording.decimal(summary.base_eval_loss)} → {wording.decimal(summary.adapter_eval_loss)}"
+    if summary.improvement_percent is None:
+        return known
+    return f"{known}, {wording.improvement(summary.improvement_percent)} ({summary.compared_on})"

@@ -1,0 +1,107 @@
+"""Numbers in words, the same in the page, the terminal and the table."""
+
+from __future__ import annotations
+
+from runner.report.models import RunReport
+
+UNKNOWN = "–"
+
+
+def count(value: float | None) -> str:
+    """Return a count in at most five characters: ``812``, ``14.2 k``, ``3.10 M``."""
+    if value is None:
+        return UNKNOWN
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if value >= limit:
+            scaled = value / (limit if limit != 1e4 else 1e3)
+            return f"{scaled:.3g}{unit}"
+    return f"{value:,.0f}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Return a number with ``digits`` after the point."""
+    return UNKNOWN if value is None else f"{value:.{digits}f}"
+
+
+def compact(value: float | None) -> str:
+    """Return a number with three or four figures, without an exponent where it can be helped."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return ``0.8 s``, ``42 s``, ``3 min 07 s`` or ``2 h 05 min``."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def dollars(value: float | None) -> str:
+    """Return ``$0.00``."""
+    return UNKNOWN if value is None else f"${value:,.2f}"
+
+
+def gib(value: float | None) -> str:
+    """Return gibibytes with two figures after the point."""
+    return UNKNOWN if value is None else f"{value:.2f} GiB"
+
+
+def size(value: float | None) -> str:
+    """Return bytes as ``12.3 MiB``."""
+    if value is None:
+        return UNKNOWN
+    amount, unit = float(value), "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def improvement(percent: float | None) -> str:
+    """Return ``41.2 % lower`` or ``3.0 % higher`` (of a loss)."""
+    if percent is None:
+        return UNKNOWN
+    return f"{abs(percent):.1f} % {'lower' if percent >= 0 else 'higher'}"
+
+
+def words(name: str) -> str:
+    """Return a key as words: ``base_4bit`` → ``base, 4-bit``; ``load_model`` → ``load model``."""
+    known = {
+        "base_4bit": "base, 4-bit",
+        "adapter_4bit": "adapter on 4-bit base",
+        "base_unquantised": "base, unquantised",
+        "adapter_unquantised": "adapter on unquantised base",
+        "merged": "merged model",
+        "json_valid": "valid JSON",
+        "json_keys": "right keys",
+        "field_accuracy": "right fields",
+        "exact_match": "exact match",
+        "loss": "eval loss",
+    }
+    return known.get(name, name.replace("_", " "))
+
+
+def verdict_sentence(report: RunReport) -> str:
+    """Return the verdict in one sentence."""
+    failed = [check.name for check in report.acceptance if check.required and not check.passed]
+    if report.verdict == "accepted":
+        checks = sum(check.required for check in report.acceptance)
+        return f"The adapter works: it passed all {checks} checks." if checks else "The adapter was accepted."
+    if report.verdict == "interrupted":
+        step = report.steps[-1].step if report.steps else None
+        at = "" if step is None else f" after step {step}"
+        return f"Stopped on request{at}; the run can be resumed."
+    if report.verdict == "failed" and failed:
+        return f"The adapter did not pass: {', '.join(words(name) for name in failed)}."
+    if report.verdict == "failed":
+        return "The run failed."
+    return "The run has not ended, or its end was not recorded."
