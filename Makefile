@@ -12,8 +12,8 @@ DEV = $(PYTHON) -m runner.bootstrap dev --then
 given = $(and $(filter command line,$(origin $1)),$($1))
 flag = $(if $(call given,$1),$2 '$(call given,$1)')
 RUN_FLAG = $(call flag,RUN,--run)
-PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,ENV,--env) $(call flag,DATA,--data) $(call flag,HOST,--host) \
-	$(foreach pair,$(call given,SET),--set '$(pair)')
+HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(foreach pair,$(call given,SET),--set '$(pair)')
+PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan up configure launch collect down resume status watch logs runs report data-check \
@@ -44,14 +44,14 @@ runs: ## Compare all runs in a table
 	@$(CONTROL) -m runner runs
 
 ##@ Steer
-resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN]
-	@$(CONTROL) -m runner resume $(RUN_FLAG)
+resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN ENV HOST SET DETACH=1]
+	@$(CONTROL) -m runner resume $(RUN_FLAG) $(HOST_FLAGS) $(DETACH_FLAG)
 down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
 	@$(CONTROL) -m runner down $(RUN_FLAG)
 
 ##@ Step by step: what `make train` does, by hand; each can be repeated
 up: ## Provision the machine [as for train]
-	@$(CONTROL) -m runner up $(PLAN_FLAGS) $(RUN_FLAG)
+	@$(CONTROL) -m runner up $(PLAN_FLAGS)
 configure: ## Prepare the machine [RUN]
 	@$(CONTROL) -m runner configure $(RUN_FLAG)
 launch: ## Bring the data there and start the training [RUN]

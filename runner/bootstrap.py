@@ -151,7 +151,11 @@ def _is_current(venv: Path, wanted: dict[str, str]) -> bool:
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """Hold a lock that the kernel lets go of when this process ends, however it ends."""
-    with path.open("w") as file:
+    try:
+        file = path.open("w")
+    except OSError as err:
+        raise BootstrapError(f"cannot write {path}: {err.strerror}", "check who owns the folder") from err
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli import make_parser
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAY_START_PROCESSES = {"runner/adapters/process.py", "runner/bootstrap.py", "trainer/supervise.py"}
 HOSTS = ("py" + "pi.org", "pythonhosted" + ".org", "download.pytorch" + ".org", "registry.npmjs" + ".org")
@@ -134,8 +136,8 @@ def test_variables_on_the_command_line_become_flags() -> None:
 
     said = make("-n", "train", "ENV=existing", "HOST=me@box:2222", "DETACH=1", *run_file)
 
-    assert shlex.split(said)[6:] == [
-        *("runner", "train", "--config", "my runs/a.yml", "--env", "existing", "--data", "d"),
+    assert shlex.split(said)[7:] == [
+        *("train", "--config", "my runs/a.yml", "--data", "d", "--env", "existing"),
         *("--host", "me@box:2222", "--set", "run.seed=1", "--set", "run.name=x", "--detach"),
     ]
 
@@ -146,12 +148,28 @@ def test_variables_of_the_shell_do_not_count() -> None:
     assert said == "python3 -m runner.bootstrap control --then -m runner train"
 
 
+@pytest.mark.parametrize("target", ["train", "plan", "up", "data-check"])
+def test_the_runner_understands_what_starts_a_run(target: str) -> None:
+    said = make("-n", target, "CONFIG=a.yml", "DATA=d", "ENV=existing", "HOST=me@box", "SET=run.seed=1 run.name=x")
+
+    arguments = make_parser().parse_args(shlex.split(said)[7:])
+
+    assert (arguments.verb, str(arguments.config), str(arguments.data)) == (target, "a.yml", "d")
+    assert (arguments.env, arguments.host, arguments.set) == ("existing", "me@box", ["run.seed=1", "run.name=x"])
+
+
 @pytest.mark.parametrize(
     "target", ["status", "watch", "logs", "report", "resume", "down", "configure", "launch", "collect"]
 )
-def test_run_picks_the_run(target: str) -> None:
-    assert make("-n", target, "RUN=r1").endswith(f"-m runner {target} --run 'r1'")
-    assert make("-n", target).endswith(f"-m runner {target}")
+def test_the_runner_understands_which_run(target: str) -> None:
+    with_run = make_parser().parse_args(shlex.split(make("-n", target, "RUN=r1"))[7:])
+    without = make_parser().parse_args(shlex.split(make("-n", target))[7:])
+
+    assert (with_run.verb, with_run.run, without.run) == (target, "r1", None)
+
+
+def test_the_runner_understands_the_targets_without_variables() -> None:
+    assert make_parser().parse_args(shlex.split(make("-n", "runs"))[7:]).verb == "runs"
 
 
 def test_ci_runs_the_checks_and_all_tests() -> None:

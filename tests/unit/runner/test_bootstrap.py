@@ -174,6 +174,16 @@ def test_a_missing_lock_is_told(root: Path, tools: FakeTools) -> None:
     assert caught.value.resolution == "restore it: git checkout requirements"
 
 
+def test_a_folder_that_cannot_be_written_is_told(root: Path, tools: FakeTools) -> None:
+    (root / ".venv.lock").mkdir()
+
+    with pytest.raises(BootstrapError) as caught:
+        ensure(root, TARGET)
+
+    assert caught.value.message == f"cannot write {root}/.venv.lock: Is a directory"
+    assert caught.value.resolution == "check who owns the folder"
+
+
 def test_a_failure_is_shown_in_three_lines(
     root: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
