@@ -12,6 +12,9 @@ from tests.tiny_model import make_tiny_dataset, make_tiny_model
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # threads of so small a model wait for one another, above all on a busy machine
 
 
 @pytest.fixture(scope="session")

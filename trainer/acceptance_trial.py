@@ -125,7 +125,7 @@ class Trial:
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self._folder)  # type: ignore[no-any-return, no-untyped-call]
+        return AutoTokenizer.from_pretrained(self._folder)
 
     # ---- on the base it was trained on
 
@@ -163,7 +163,7 @@ class Trial:
 
         name, requirement = f"loads_on_{kind}_base", "a fresh base model loads the saved adapter"
         try:
-            model = PeftModel.from_pretrained(base, str(self._folder))  # type: ignore[arg-type]
+            model = PeftModel.from_pretrained(base, str(self._folder))
         except torch.OutOfMemoryError:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as err:
