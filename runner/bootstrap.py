@@ -149,25 +149,26 @@ def _is_current(venv: Path, wanted: dict[str, str]) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock that the kernel lets go of when this process ends, however it ends."""
+def _only_one(path: Path) -> Iterator[int]:
+    """Hold a lock that the kernel lets go of when this process and the tools it started have ended, however they end."""
     try:
         file = path.open("w")
     except OSError as err:
         raise BootstrapError(f"cannot write {path}: {err.strerror}", "check who owns the folder") from err
     with file:
+        os.set_inheritable(file.fileno(), True)  # a pip or uv that outlives a killed set-up holds the next one back
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             print("waiting for another set-up to end…", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file.fileno()
 
 
 def _set_up(root: Path, target: Target, wanted: dict[str, str]) -> None:
     venv, started = root / target.venv, time.monotonic()
     log = root / "build" / f"setup-{target.venv.lstrip('.')}.log"
-    why = "first time" if not venv.exists() else "its lock or its Python has changed"
+    why = "first time" if not (venv / STAMP).exists() else "its lock or its Python has changed"
     print(f"setting up {target.venv} ({why}, {target.about})… ", end="", file=sys.stderr, flush=True)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -260,7 +261,7 @@ def _run(argv: list[str], environment: dict[str, str], log: Path, root: Path) ->
         try:
             status = subprocess.run(
                 argv, cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                timeout=SETUP_TIMEOUT_S, check=False,
+                timeout=SETUP_TIMEOUT_S, check=False, close_fds=False,
             ).returncode  # fmt: skip
         except subprocess.TimeoutExpired as err:
             raise BootstrapError(

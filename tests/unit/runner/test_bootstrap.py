@@ -138,6 +138,7 @@ def test_a_failed_renewal_takes_the_old_stamp_away(root: Path, tools: FakeTools)
     tools.fails_with = "No space left on device"
     with pytest.raises(BootstrapError):
         ensure(root, TARGET)
+    assert not (root / ".venv" / bootstrap.STAMP).exists()
     (root / TARGET.lock).write_text(old_lock)
     tools.fails_with = None
 
@@ -162,6 +163,17 @@ def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.Ca
         thread.join(10)
 
     assert len(tools.argvs) == 3
+
+
+def test_a_tool_that_outlives_a_killed_set_up_still_holds_the_lock(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.touch()
+
+    with bootstrap._only_one(tmp_path / "lock") as held:
+        check = f"import fcntl, os; os.fstat({held}); fcntl.flock({held}, fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        bootstrap._run([sys.executable, "-c", check], dict(os.environ), log, tmp_path)
+
+    assert log.read_text() == ""
 
 
 def test_a_missing_lock_is_told(root: Path, tools: FakeTools) -> None:
