@@ -150,7 +150,7 @@ def _is_current(venv: Path, wanted: dict[str, str]) -> bool:
 
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[int]:
-    """Hold a lock that the kernel lets go of when this process and the tools it started have ended, however they end."""
+    """Hold a lock that the kernel lets go of when this process and what it started have ended, however they end."""
     try:
         file = path.open("w")
     except OSError as err:
