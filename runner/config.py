@@ -89,6 +89,13 @@ def parse_run_file(values: dict[str, Any], name: str) -> RunFile:
     return validate(RunFile, SourceMapping(name, values), renamed={})
 
 
+def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict[str, Any]) -> RunFile:
+    """Return a resolved run file with some values changed; see ``load_run_file``."""
+    wanted = {**dict(_parse_override(text) for text in overrides), **settings}
+    source = SourceMapping("the command line", run_file_mapping(run_file))
+    return _resolve(validate(RunFile, _overridden(source, wanted), renamed={}), Path.cwd())
+
+
 def run_file_mapping(run_file: RunFile) -> dict[str, Any]:
     """Return the run file as plain data, every default written out."""
     return to_mapping(run_file)

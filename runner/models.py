@@ -141,8 +141,8 @@ class View(Protocol):
     def step_started(self, step: str) -> None:
         """Begin a step of the life cycle."""
 
-    def step_ended(self, step: str, duration_s: float) -> None:
-        """End it."""
+    def step_ended(self, step: str, status: str, duration_s: float) -> None:
+        """End it: ``done``, ``failed`` or ``interrupted``."""
 
     def line(self, text: str) -> None:
         """Say something once."""

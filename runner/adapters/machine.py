@@ -144,7 +144,7 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
             part.replace(target)
             part.unlink(missing_ok=True)  # two names of one file: replace leaves the source name
             return
-        shutil.copyfile(source, part)
+        shutil.copy(source, part)
         part.replace(target)
     except OSError as err:
         raise TransferError(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from runner.errors import ToolError
+from runner.errors import EXIT_INTERRUPTED, ToolError
 from runner.models import Completed
 
 POLL_S = 0.2
@@ -32,6 +32,8 @@ class ToolTimeoutError(ToolError):
 
 class ToolCancelledError(ToolError):
     """The program was ended because the run has to stop."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 def run(

@@ -11,10 +11,6 @@ from runner.errors import RunInterruptedError
 ORDERLY = (signal.SIGINT, signal.SIGTERM)
 
 
-class RunnerLeavesError(RunInterruptedError):
-    """The terminal has gone: the runner goes too, training goes on."""
-
-
 class Stop:
     """What the user asked for by signals.
 
@@ -48,15 +44,9 @@ class Stop:
         """Raise if the run has to stop or the runner has to leave.
 
         Raises:
-            RunInterruptedError: After Ctrl-C or SIGTERM.
-            RunnerLeavesError: After SIGHUP.
+            RunInterruptedError: After any of the signals.
         """
-        if self.leaving:
-            raise RunnerLeavesError(
-                "run: the terminal was closed; the run goes on without a runner",
-                resolution="come back with `make watch`",
-            )
-        if self.requested:
+        if self.wants_out():
             raise RunInterruptedError("run: stopped on request", resolution="continue with `make resume`")
 
     def wants_out(self) -> bool:

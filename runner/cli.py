@@ -1,0 +1,140 @@
+"""The command line: verbs, and the only place that prints errors and picks the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner.errors import RunnerError
+    from trainer.errors import TrainerError
+
+PROJECT = Path(__file__).resolve().parent.parent
+DEFAULT_CONFIG = PROJECT / "examples" / "quickstart.yml"
+EXIT_DEFECT = 1
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status."""
+    arguments = make_parser().parse_args(argv)
+    from runner import verbs
+    from runner.errors import RunnerError
+    from trainer.errors import TrainerError
+
+    session = verbs.Session(arguments)
+    try:
+        return int(getattr(verbs, arguments.verb.replace("-", "_"))(session))
+    except (RunnerError, TrainerError) as err:
+        print_error(err, session.log)
+        return exit_status(err)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_DEFECT
+    except Exception as err:  # noqa: BLE001 - the last place that can tell a person anything
+        print_defect(err, session.log)
+        return EXIT_DEFECT
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; it imports nothing heavy, so that help comes at once."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner", description="Train a QLoRA adapter on a machine, bring it home, clean up."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    for name, text in (
+        ("train", "the whole life of a run: plan to report, always ending in destroy"),
+        ("plan", "check everything that can be known before; installs and rents nothing"),
+        ("up", "plan and provision a new run, and leave the machine up"),
+        ("data-check", "check the data against the base model and show what it holds"),
+    ):
+        _add_config(_add_verb(verbs, name, text))
+    for name, text in (
+        ("configure", "prepare the machine of a run; a second time changes nothing"),
+        ("launch", "stage and start training, then leave"),
+        ("collect", "bring home what there is by now"),
+        ("down", "stop training with a checkpoint, bring it home, destroy"),
+        ("resume", "continue a run from where it is"),
+        ("status", "how a run stands"),
+        ("watch", "look on; drives the run to its end if its runner is gone"),
+        ("logs", "the trainer's and the steps' own words"),
+        ("report", "write the report again and say where it is"),
+    ):
+        _add_run(_add_verb(verbs, name, text))
+    _add_verb(verbs, "runs", "all runs in a table")
+    _add_verb(verbs, "schema", "the JSON Schema of the run file")
+    _add_options(verbs.choices)
+    return parser
+
+
+def _add_verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    verb.add_argument("--runs-dir", type=Path, default=Path("runs"), help="folder of the run folders (runs)")
+    return verb
+
+
+def _add_config(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="run file (examples/quickstart.yml)")
+    verb.add_argument("--data", type=Path, help="folder with train.jsonl and eval.jsonl, in place of the run file's")
+    _add_machine(verb)
+
+
+def _add_machine(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--env", help="environment: local or existing")
+    verb.add_argument("--host", help="machine of --env existing, as user@address[:port]")
+    verb.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the run file; may be repeated"
+    )
+
+
+def _add_run(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--run", help="run id (the latest)")
+
+
+def _add_options(verbs: dict[str, argparse.ArgumentParser]) -> None:
+    _add_machine(verbs["resume"])
+    for name in ("train", "resume"):
+        verbs[name].add_argument("--detach", action="store_true", help="leave once training runs")
+    for name in ("status", "runs"):
+        verbs[name].add_argument("--json", action="store_true", help="print JSON")
+
+
+def print_error(err: RunnerError | TrainerError, log: Path) -> None:
+    """Print the three lines, and keep the rest in the log."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"\n{''.join(traceback.format_exception(err))}{err.details or ''}\n")
+    except OSError as problem:
+        print(f"(the log cannot be written: {problem})", file=sys.stderr)
+    sys.stdout.flush()
+    print(f"error: {_one_line(err.message)}\nhint:  {_one_line(err.resolution)}\nlog:   {log}", file=sys.stderr)
+
+
+def print_defect(err: BaseException, log: Path) -> None:
+    """Print the three lines for an exception that nobody expected."""
+    from runner.errors import RunnerError
+
+    defect = RunnerError(
+        f"runner: {type(err).__name__}: {err}", resolution="this is a defect of Douse: report it with the log"
+    )
+    defect.__cause__ = err
+    print_error(defect, log)
+
+
+def exit_status(err: RunnerError | TrainerError) -> int:
+    """Return the exit status for an error; the trainer's own numbers become the runner's."""
+    from trainer.errors import EXIT_INTERRUPTED as TRAINER_INTERRUPTED
+
+    return EXIT_INTERRUPTED if err.exit_code == TRAINER_INTERRUPTED else err.exit_code
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

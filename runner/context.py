@@ -1,0 +1,65 @@
+"""What every step is handed: the run, what it asks for, who looks on, who may stop it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.adapters.machine import LocalMachine, Machine
+from runner.adapters.stop import Stop
+from runner.config import RunFile, parse_run_file
+from runner.contract import parse_host
+from runner.errors import RunNotFoundError
+from runner.models import Box, Host, View
+from runner.run_dir import RunDir, read_json
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run, being driven.
+
+    Attributes:
+        run: Its folder.
+        run_file: What it was asked to do.
+        view: Who looks on.
+        stop: Who may stop it.
+    """
+
+    run: RunDir
+    run_file: RunFile
+    view: View
+    stop: Stop
+
+    def host(self) -> Host | None:
+        """Return the machine that was handed out, or ``None``."""
+        value = read_json(self.run.host)
+        return None if value is None else parse_host(value)
+
+    def machine(self, host: Host) -> Machine:
+        """Return a way onto the machine; it connects with its first use."""
+        if host.is_this_machine:
+            return LocalMachine()
+        from runner.adapters.ssh import SshMachine
+
+        return SshMachine(host, self.run.known_hosts, self.run_file.compute.identity_file)
+
+    def box(self, host: Host, machine: Machine) -> Box:
+        """Return where the run lives on its machine."""
+        given = self.run_file.compute.prefix
+        if given is not None:
+            folder = given.replace("~", machine.home, 1) if given.startswith("~") else given
+            return Box(f"{folder}/{self.run.run_id}")
+        if host.is_this_machine:
+            return Box(str(self.run.path / "box"))
+        return Box(f"{machine.home}/.douse/runs/{self.run.run_id}")
+
+
+def open_context(run: RunDir, view: View, stop: Stop) -> Context:
+    """Return the context of a run that is there already.
+
+    Raises:
+        RunNotFoundError: If its ``config.json`` is gone.
+    """
+    values = read_json(run.config)
+    if values is None:
+        raise RunNotFoundError(f"run: {run.config} is missing", resolution="bring it back, or start a new run")
+    return Context(run, parse_run_file(values, str(run.config)), view, stop)

@@ -1,0 +1,292 @@
+"""The life of a run: which step follows which, what is skipped, and that it always ends in destroy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from runner.adapters.process import ToolCancelledError
+from runner.adapters.stop import Stop
+from runner.config import RunFile
+from runner.context import Context, open_context
+from runner.errors import RunInterruptedError, RunnerError, UsageError
+from runner.models import Host, Plan, TrainerStatus, View
+from runner.run_dir import RunDir, create_run
+from runner.state import RunState, hold
+from runner.steps import collect, configure, destroy, plan, provision, stage, train
+
+Result = TypeVar("Result")
+UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How driving a run ended.
+
+    Attributes:
+        run: The run.
+        error: What went wrong, or ``None``.
+        running: Whether training goes on without us.
+    """
+
+    run: RunDir
+    error: RunnerError | None = None
+    running: bool = False
+
+
+def new_run(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Context:
+    """Check a run file, then make its run folder with Terraform's plan in it; nothing is installed yet."""
+    view.step_started("plan")
+    started = time.monotonic()
+    found = plan.check(run_file, runs_dir, view, stop)
+    stop.check()
+    ctx = Context(create_run(runs_dir, run_file.run.name, datetime.now(UTC)), run_file, view, stop)
+    with hold(ctx.run):
+        state = RunState(ctx.run)
+        state.begin("plan")
+        plan.record(ctx, found)
+        state.end("plan", "done", time.monotonic() - started)
+    show_plan(ctx, found)
+    view.step_ended("plan", "done", time.monotonic() - started)
+    return ctx
+
+
+def show_plan(ctx: Context, found: Plan) -> None:
+    """Say in a few lines what is going to happen."""
+    ctx.view.line(found.data_table.rstrip())
+    size = f", {found.model_bytes / 2**20:.0f} MiB" if found.model_bytes else ""
+    ctx.view.line(f"base model   {found.base_model}{size}")
+    ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, 0.00 $")
+    ctx.view.line(f"run          {ctx.run.path}")
+
+
+def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcome:
+    """Take a planned run through all its steps; whatever happens, it ends in destroy.
+
+    Args:
+        ctx: The run.
+        resume: Go on from the newest checkpoint, if there is one.
+        detach: Leave once training runs.
+    """
+    with hold(ctx.run):
+        return _guarded(ctx, lambda: _whole_life(ctx, resume=resume, detach=detach))
+
+
+def watch(ctx: Context) -> Outcome:
+    """Drive a run whose runner is gone to its end: attach, follow, collect, destroy, report."""
+    with hold(ctx.run):
+        if RunState(ctx.run).is_done("destroy"):
+            return Outcome(ctx.run)
+        status = trainer_status(ctx)
+        if status.state == "none":
+            raise UsageError(
+                f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
+                resolution=f"go on with `make resume RUN={ctx.run.run_id}`, or end it with `make down`",
+            )
+        return _guarded(ctx, lambda: _from_training(ctx))
+
+
+def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, detach: bool = False) -> Outcome:
+    """Continue a run from where it is: attach to a living trainer, else go on from the newest checkpoint.
+
+    Args:
+        run: The run.
+        run_file: The run file with another machine in it, or ``None`` for the one it had.
+        view: Who looks on.
+        stop: Who may stop it.
+        detach: Leave once training runs.
+    """
+    ctx = open_context(run, view, stop)
+    state = RunState(run)
+    if state.outcome == "done":
+        view.line(f"run {run.run_id} is done already")
+        return Outcome(run)
+    moved = run_file is not None and run_file.compute != ctx.run_file.compute
+    if not state.is_done("destroy") and ctx.host() is not None:
+        if moved:
+            down(ctx)
+        elif _needs_no_training(trainer_status(ctx)):
+            with hold(run):
+                return _guarded(ctx, lambda: _from_training(ctx))
+    ctx = Context(run, run_file or ctx.run_file, view, stop)
+    return drive(ctx, resume=True, detach=detach)
+
+
+def down(ctx: Context) -> Outcome:
+    """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
+    with hold(ctx.run):
+        state = RunState(ctx.run)
+        if state.is_done("destroy") and ctx.run.receipt.exists():
+            ctx.view.line(f"run {ctx.run.run_id} is down already")
+            return Outcome(ctx.run)
+        status = trainer_status(ctx)
+        ended = status.state == "exited" and status.exit_code == 0
+        error = (
+            None if ended else RunInterruptedError("run: taken down on request", resolution="go on with `make resume`")
+        )
+        finished = _finish(ctx, error)
+        return Outcome(ctx.run, None if finished.error is error else finished.error)
+
+
+def trainer_status(ctx: Context) -> TrainerStatus:
+    """Ask the machine how training stands; no machine, no trainer."""
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        return TrainerStatus("none")
+    machine = ctx.machine(host)
+    try:
+        return train.read_status(machine, ctx.box(host, machine))
+    finally:
+        machine.close()
+
+
+def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
+    """Do one step: begin and end stand in ``state.json``, a signal is heard before it."""
+    state = RunState(ctx.run)
+    with _timed(ctx, name, state):
+        return action()
+
+
+@contextmanager
+def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
+    started, status = time.monotonic(), "failed"
+    state.begin(name)
+    ctx.view.step_started(name)
+    try:
+        yield
+        status = "done"
+    except (RunInterruptedError, ToolCancelledError):
+        status = "interrupted"
+        raise
+    finally:
+        state.end(name, status, time.monotonic() - started)
+        ctx.view.step_ended(name, status, time.monotonic() - started)
+
+
+def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
+    if resume:
+        _plan_again(ctx)
+    ctx.stop.check()
+    host = step(ctx, "provision", lambda: provision.provision(ctx))
+    ctx.stop.check()
+    step(ctx, "configure", lambda: configure.configure(ctx, host))
+    ctx.stop.check()
+    has_checkpoint = step(ctx, "stage", lambda: stage.stage(ctx, host, resume=resume))
+    ctx.stop.check()
+    if detach:
+        RunState(ctx.run).begin("train")
+        train.launch(ctx, host, resume=has_checkpoint)
+        return Outcome(ctx.run, running=True)
+
+    def launch_and_follow() -> None:
+        train.launch(ctx, host, resume=has_checkpoint)
+        train.follow(ctx, host)
+
+    step(ctx, "train", launch_and_follow)
+    return Outcome(ctx.run)
+
+
+def _from_training(ctx: Context) -> Outcome:
+    host = _host(ctx)
+    step(ctx, "train", lambda: train.follow(ctx, host))
+    return Outcome(ctx.run)
+
+
+def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
+    """Live, then finish: after success, a failure, a signal, and after a defect of our own as well."""
+    error: RunnerError | None = RunnerError("run: the runner has a defect", resolution="report it with the log")
+    try:
+        outcome = life()
+        error = None
+    except (RunInterruptedError, ToolCancelledError) as err:
+        if ctx.stop.leaving and not ctx.stop.requested:
+            error = None
+            outcome = Outcome(ctx.run, _left_alone(ctx), running=True)
+        else:
+            error = RunInterruptedError(err.message, resolution=f"continue with {_again(ctx)}", details=err.details)
+    except RunnerError as err:
+        error = err
+    finally:
+        if error is not None or not outcome.running:
+            outcome = _finish(ctx, error)
+    return outcome
+
+
+def _left_alone(ctx: Context) -> RunnerError:
+    return RunInterruptedError(
+        f"run: the terminal was closed; {ctx.run.run_id} goes on without a runner",
+        resolution=f"come back with `make watch RUN={ctx.run.run_id}`",
+    )
+
+
+def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
+    """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts."""
+    collected, host = True, ctx.host()
+    if isinstance(error, RunInterruptedError) and not ctx.stop.urgent:
+        ctx.view.line("stopping with a checkpoint; Ctrl-C once more stops at once")
+    if host is not None:
+        try:
+            if error is not None:
+                train.stop_trainer(ctx, host)
+            collected = not ctx.stop.urgent
+            if collected:
+                step(ctx, "collect", lambda: collect.collect(ctx, host, with_checkpoints=error is not None))
+        except RunnerError as err:
+            collected, error = False, error or err
+    try:
+        step(ctx, "destroy", lambda: destroy.destroy(ctx, keep_output=not collected))
+    except RunnerError as err:
+        error = err  # something may still exist: that is the worst news
+    RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
+    _report(ctx)
+    return Outcome(ctx.run, error)
+
+
+def _report(ctx: Context) -> None:
+    from runner.report import write_report
+
+    page = step(ctx, "report", lambda: write_report(ctx.run.path))
+    ctx.view.line(f"report: {page}")
+
+
+def _plan_again(ctx: Context) -> None:
+    """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
+    RunState(ctx.run).forget(*UNDONE_BY_DESTROY)
+    ctx.run.receipt.unlink(missing_ok=True)
+
+    def check_and_record() -> None:
+        plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop))
+
+    step(ctx, "plan", check_and_record)
+
+
+def _host(ctx: Context) -> Host:
+    host = ctx.host()
+    if host is None:
+        raise UsageError(f"run: {ctx.run.run_id} has no machine yet", resolution=f"make one with {_again(ctx)}")
+    return host
+
+
+def _outcome_word(error: RunnerError | None) -> str:
+    if error is None:
+        return "done"
+    return "interrupted" if isinstance(error, RunInterruptedError) else "failed"
+
+
+def _needs_no_training(status: TrainerStatus) -> bool:
+    """Tell whether the trainer runs, or has ended well and only its work is to be fetched."""
+    return status.state == "running" or (status.state == "exited" and status.exit_code == 0)
+
+
+def _last_step(ctx: Context) -> str:
+    steps = RunState(ctx.run).steps
+    return list(steps)[-1] if steps else "nothing"
+
+
+def _again(ctx: Context) -> str:
+    return f"`make resume RUN={ctx.run.run_id}`"

@@ -1,0 +1,70 @@
+"""How runs stand, from their folders; asks the machine only for the one run a person looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runner.context import Context
+from runner.errors import RunnerError
+from runner.lifecycle import trainer_status
+from runner.run_dir import RunDir, list_runs, read_json
+from runner.state import RunState, holder
+from trainer.events import read_events
+
+COLUMNS = ("run", "env", "state", "step", "loss", "eval_loss", "base_eval_loss", "accepted")
+
+
+def summarise(run: RunDir) -> dict[str, Any]:
+    """Return how a run stands, from its folder alone."""
+    state, events = RunState(run), read_events(run.events)
+    steps = [event for event in events if event.get("event") == "step"]
+    last = steps[-1] if steps else {}
+    acceptance = read_json(run.adapter / "acceptance.json") or {}
+    config = read_json(run.config) or {}
+    pid = holder(run)
+    return {
+        "run": run.run_id,
+        "path": str(run.path),
+        "env": config.get("compute", {}).get("env"),
+        "state": state.outcome or (f"running: {state.current_step or 'waiting'}" if pid is not None else "no runner"),
+        "message": state.message,
+        "runner_pid": pid,
+        "steps": state.steps,
+        "step": last.get("step"),
+        "max_steps": last.get("max_steps"),
+        "loss": last.get("loss"),
+        "tokens_per_s": last.get("tokens_per_s"),
+        "eval_loss": _eval_loss(events, "adapter_4bit"),
+        "base_eval_loss": _eval_loss(events, "base_4bit"),
+        "accepted": acceptance.get("accepted"),
+    }
+
+
+def status_of(ctx: Context) -> dict[str, Any]:
+    """Return how a run stands, and what its machine says of the trainer."""
+    try:
+        trainer = trainer_status(ctx)
+        said: dict[str, Any] = {
+            "trainer": trainer.state,
+            "trainer_exit_code": trainer.exit_code,
+            "checkpoint": trainer.checkpoint,
+        }
+        live_step = trainer.step
+    except RunnerError as err:
+        said, live_step = {"trainer": "unknown", "trainer_problem": err.message}, None
+    summary = summarise(ctx.run)
+    summary["step"] = live_step if live_step is not None else summary["step"]
+    return summary | said
+
+
+def table(runs_dir: Path) -> list[dict[str, Any]]:
+    """Return all runs, oldest first."""
+    return [summarise(run) for run in list_runs(runs_dir)]
+
+
+def _eval_loss(events: list[dict[str, Any]], model: str) -> float | None:
+    losses = [
+        event.get("eval_loss") for event in events if event.get("event") == "evaluation" and event.get("model") == model
+    ]
+    return losses[-1] if losses else None

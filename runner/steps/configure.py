@@ -1,0 +1,94 @@
+"""Configure: Ansible makes the machine ready to train, inside the run's own prefix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.ansible import PlaybookRun, run_playbook
+from runner.adapters.machine import Machine
+from runner.adapters.packages import build_wheel, python_with_pip
+from runner.adapters.terraform_install import cache_folder
+from runner.context import Context
+from runner.models import Box, Host
+from runner.run_dir import PROJECT, read_json, write_json
+
+VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
+LOCKS = PROJECT / "requirements"
+
+
+def configure(ctx: Context, host: Host) -> dict[str, Any]:
+    """Prepare and verify the machine; a second time changes nothing. Returns the machine's facts.
+
+    Raises:
+        PlaybookFailedError: If a task failed.
+        ToolError: If the trainer's wheel cannot be built.
+    """
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        inventory = make_inventory(ctx, host, box)
+        variables = role_variables(ctx, host, box, machine)
+    finally:
+        machine.close()
+    write_json(ctx.run.file("inventory/hosts.json"), inventory)
+    play(ctx, "prepare.yml", inventory, variables)
+    play(ctx, "verify.yml", inventory, variables)
+    facts: dict[str, Any] = read_json(ctx.run.file("host_facts.json")) or {}
+    return facts
+
+
+def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any]) -> PlaybookRun:
+    """Run one playbook on the run's machine."""
+    return run_playbook(
+        playbook,
+        inventory=inventory,
+        variables=variables,
+        log=ctx.run.log("configure"),
+        on_progress=ctx.view.progress,
+        cancel=ctx.stop.wants_out,
+    )
+
+
+def make_inventory(ctx: Context, host: Host, box: Box) -> dict[str, Any]:
+    """Return the run's inventory: one host, how to reach it, host keys strict."""
+    values: dict[str, Any] = {"ansible_remote_tmp": f"{box.prefix}/tmp"}  # noqa: S108 - in the prefix
+    if host.is_this_machine:
+        values |= {"ansible_connection": "local", "ansible_python_interpreter": python_with_pip()}
+    else:
+        known = f'-o UserKnownHostsFile="{ctx.run.known_hosts}" -o GlobalKnownHostsFile=/dev/null'
+        values |= {
+            "ansible_connection": "ssh",
+            "ansible_host": host.address,
+            "ansible_port": host.port,
+            "ansible_user": host.user,
+            "ansible_ssh_common_args": f"{known} -o StrictHostKeyChecking=yes -o BatchMode=yes",
+        }
+        if ctx.run_file.compute.identity_file is not None:
+            values["ansible_ssh_private_key_file"] = ctx.run_file.compute.identity_file
+    return {"all": {"hosts": {"box": values}}}
+
+
+def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict[str, Any]:
+    """Return the inputs of the roles and of verify.yml."""
+    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
+    uv = Path(sys.executable).parent / "uv"
+    wheel = build_wheel(ctx.run.file("wheel"), log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
+    return {
+        "base_system_disk_gib": plan["disk_needed_gib"],
+        "base_system_prefix": box.prefix,
+        "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
+        "python_env_cache": str(cache_folder()) if host.is_this_machine else f"{machine.home}/.cache/douse",
+        "python_env_lock_cpu": str(LOCKS / "trainer-cpu.lock"),
+        "python_env_lock_gpu": str(LOCKS / "trainer-cuda.lock"),
+        "python_env_lock_uv": str(LOCKS / "uv.lock"),
+        "python_env_prefix": box.prefix,
+        "python_env_uv": str(uv) if host.is_this_machine and os.access(uv, os.X_OK) else "",
+        "trainer_app_prefix": box.prefix,
+        "trainer_app_wheel": str(wheel),
+        "verify_facts_path": str(ctx.run.file("host_facts.json")),
+        "verify_modules": list(VERIFIED_MODULES),
+        "verify_prefix": box.prefix,
+    }

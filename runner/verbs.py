@@ -1,0 +1,353 @@
+"""What each verb of the command line does, one function each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner import lifecycle
+from runner.adapters.stop import Stop
+from runner.context import Context, open_context
+from runner.errors import EXIT_DONE, ToolError, UsageError
+from runner.live import make_view
+from runner.models import Host, View
+from runner.run_dir import RunDir, find_run
+from runner.state import RunState, hold, holder
+
+if TYPE_CHECKING:
+    from runner.config import RunFile
+
+STOP_WAIT_S = 900.0
+"""How long ``down`` waits for a living runner to stop, save, collect and destroy."""
+
+
+class Session:
+    """The arguments of one command, and what they stand for."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Keep the arguments; nothing is read yet."""
+        self.arguments = arguments
+        self.runs_dir: Path = arguments.runs_dir.resolve()
+        self.log = self.runs_dir / "last-error.log"
+        self.stop = Stop()
+        self.view: View = make_view()
+
+    def listen(self) -> None:
+        """Take over the signals; only verbs that may be stopped in order do."""
+        self.stop.listen()
+
+    def run_file(self) -> RunFile:
+        """Read the run file with the options of the command line on top."""
+        from runner.config import load_run_file
+
+        return load_run_file(
+            self.arguments.config, overrides=self.arguments.set, settings=self.machine_settings() | self._data()
+        )
+
+    def machine_settings(self) -> dict[str, Any]:
+        """Return what the options say of the machine, as run file keys."""
+        settings: dict[str, Any] = {}
+        if self.arguments.env:
+            settings["compute.env"] = self.arguments.env
+            if self.arguments.env != "existing":
+                settings["compute.host"] = None
+        if self.arguments.host:
+            settings["compute.host"] = self.arguments.host
+        return settings
+
+    def _data(self) -> dict[str, Any]:
+        folder: Path | None = self.arguments.data
+        if folder is None:
+            return {}
+        if not folder.is_dir():
+            raise UsageError(f"data: there is no folder {folder}", resolution="give a folder with train.jsonl: DATA=…")
+        folder = folder.resolve()
+        evaluation = folder / "eval.jsonl"
+        return {
+            "data.train_path": str(folder / "train.jsonl"),
+            "data.eval_path": str(evaluation) if evaluation.exists() else None,
+        }
+
+    def run(self) -> RunDir:
+        """Return the run the command is about; errors go to its own log from here on."""
+        run = find_run(self.runs_dir, self.arguments.run)
+        self.log = run.log(self.arguments.verb)
+        return run
+
+    def context(self) -> Context:
+        """Return the run the command is about, ready to be driven."""
+        return open_context(self.run(), self.view, self.stop)
+
+    def finish(self, outcome: lifecycle.Outcome) -> int:
+        """Say where things are, then let the error through."""
+        self.log = outcome.run.log(_failed_step(outcome.run))
+        _say_where(outcome.run, self.view)
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.running:
+            self.view.line(f"training goes on; look on with `make watch RUN={outcome.run.run_id}`")
+        return EXIT_DONE
+
+
+def train(session: Session) -> int:
+    """Take a new run through its whole life."""
+    session.listen()
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    session.log = ctx.run.log("train")
+    return session.finish(lifecycle.drive(ctx, detach=session.arguments.detach))
+
+
+def plan(session: Session) -> int:
+    """Check a run file; the run folder with the plan stays for a look."""
+    session.listen()
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    session.view.line(f"nothing was started; start it with `make resume RUN={ctx.run.run_id}`")
+    return EXIT_DONE
+
+
+def up(session: Session) -> int:
+    """Plan and provision; the machine stays up."""
+    from runner.steps.provision import provision
+
+    session.listen()
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    session.log = ctx.run.log("provision")
+    with hold(ctx.run):
+        lifecycle.step(ctx, "provision", lambda: provision(ctx))
+    session.view.line(f"the machine is up; end it with `make down RUN={ctx.run.run_id}`")
+    return EXIT_DONE
+
+
+def configure(session: Session) -> int:
+    """Prepare the machine of a run."""
+    from runner.steps.configure import configure as prepare
+
+    session.listen()
+    ctx = session.context()
+    host = _needed_host(ctx)
+    with hold(ctx.run):
+        lifecycle.step(ctx, "configure", lambda: prepare(ctx, host))
+    return EXIT_DONE
+
+
+def launch(session: Session) -> int:
+    """Stage, start training, leave."""
+    from runner.steps import stage as staging
+    from runner.steps import train as training
+
+    session.listen()
+    ctx = session.context()
+    host = _needed_host(ctx)
+    with hold(ctx.run):
+        has_checkpoint = lifecycle.step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
+        RunState(ctx.run).begin("train")
+        training.launch(ctx, host, resume=has_checkpoint)
+    session.view.line(f"training goes on; look on with `make watch RUN={ctx.run.run_id}`")
+    return EXIT_DONE
+
+
+def collect(session: Session) -> int:
+    """Bring home what there is by now."""
+    from runner.steps.collect import collect as bring_home
+
+    session.listen()
+    ctx = session.context()
+    host = _needed_host(ctx)
+    with hold(ctx.run):
+        came = lifecycle.step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
+    session.view.line(f"came home: {', '.join(came) or 'nothing'}")
+    return EXIT_DONE
+
+
+def down(session: Session) -> int:
+    """Stop a run in order, whoever drives it, and destroy."""
+    run = session.run()
+    pid = holder(run)
+    if pid:
+        session.view.line(f"asking the runner (pid {pid}) to stop")
+        os.kill(pid, signal.SIGTERM)
+        _wait_for_runner(run)
+    session.listen()
+    ctx = session.context()
+    return session.finish(lifecycle.down(ctx))
+
+
+def resume(session: Session) -> int:
+    """Continue a run from where it is, on the same or on another machine."""
+    from runner.config import run_file_mapping
+    from runner.config import with_settings as changed
+
+    session.listen()
+    ctx = session.context()
+    run_file = changed(ctx.run_file, overrides=session.arguments.set, settings=session.machine_settings())
+    same = run_file_mapping(run_file) == run_file_mapping(ctx.run_file)
+    outcome = lifecycle.resume(
+        ctx.run, None if same else run_file, session.view, session.stop, detach=session.arguments.detach
+    )
+    return session.finish(outcome)
+
+
+def watch(session: Session) -> int:
+    """Look on; drive the run to its end if nobody does."""
+    ctx = session.context()
+    if holder(ctx.run) is not None:
+        _look_on(ctx)
+        return _tell_outcome(ctx, session)
+    if RunState(ctx.run).is_done("destroy"):
+        return _tell_outcome(ctx, session)
+    session.listen()
+    session.view.line(f"the runner of {ctx.run.run_id} is gone; driving the run to its end")
+    return session.finish(lifecycle.watch(ctx))
+
+
+def status(session: Session) -> int:
+    """Say how a run stands."""
+    from runner.overview import status_of
+
+    found = status_of(session.context())
+    if session.arguments.json:
+        print(json.dumps(found, indent=2))
+        return EXIT_DONE
+    for key in ("run", "env", "state", "trainer", "step", "max_steps", "loss", "eval_loss", "checkpoint", "message"):
+        if found.get(key) is not None:
+            print(f"{key:12} {found[key]}")
+    return EXIT_DONE
+
+
+def runs(session: Session) -> int:
+    """Show all runs in a table."""
+    from runner.overview import COLUMNS, table
+
+    found = table(session.runs_dir)
+    if session.arguments.json:
+        print(json.dumps(found, indent=2))
+        return EXIT_DONE
+    rows = [COLUMNS, *(tuple(_cell(row[column]) for column in COLUMNS) for row in found)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return EXIT_DONE
+
+
+def logs(session: Session) -> int:
+    """Print the trainer's log and those of the steps."""
+    ctx = session.context()
+    for path in sorted(ctx.run.file("logs").glob("*.log"), key=lambda path: path.stat().st_mtime):
+        if path.name != "trainer.log" and path.stat().st_size:
+            print(f"==> {path}\n{path.read_text(errors='replace').rstrip()}")
+    print(f"==> trainer.log\n{_trainer_log(ctx).rstrip()}")
+    return EXIT_DONE
+
+
+def report(session: Session) -> int:
+    """Write the report again."""
+    from runner.report import write_report
+
+    print(write_report(session.run().path))
+    return EXIT_DONE
+
+
+def data_check(session: Session) -> int:
+    """Check the data and show what it holds."""
+    from runner.steps.plan import check_data
+
+    print(check_data(session.run_file(), session.stop).rstrip())
+    return EXIT_DONE
+
+
+def schema(session: Session) -> int:
+    """Print the JSON Schema of the run file."""
+    from runner.config import json_schema
+
+    del session
+    print(json.dumps(json_schema(), indent=2))
+    return EXIT_DONE
+
+
+def _needed_host(ctx: Context) -> Host:
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        raise UsageError(f"run: {ctx.run.run_id} has no machine", resolution="make a new one with `make up`")
+    return host
+
+
+def _wait_for_runner(run: RunDir) -> None:
+    deadline = time.monotonic() + STOP_WAIT_S
+    while holder(run) is not None:
+        if time.monotonic() > deadline:
+            raise ToolError(
+                f"down: the runner of {run.run_id} does not stop",
+                resolution="end it with `kill -9`, then `make down` again",
+            )
+        time.sleep(0.2)
+
+
+def _look_on(ctx: Context) -> None:
+    """Show the events as the living runner brings them home; change nothing."""
+    shown = 0
+    while True:
+        alive = holder(ctx.run) is not None
+        data = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
+        whole = data.rfind(b"\n") + 1
+        for line in data[shown:whole].splitlines():
+            ctx.view.event(json.loads(line))
+        shown = whole
+        if not alive:
+            return
+        time.sleep(0.5)
+
+
+def _tell_outcome(ctx: Context, session: Session) -> int:
+    state = RunState(ctx.run)
+    _say_where(ctx.run, session.view)
+    session.view.line(f"run {ctx.run.run_id}: {state.outcome or 'not over'}")
+    return EXIT_DONE if state.outcome in ("done", None) else 1
+
+
+def _say_where(run: RunDir, view: View) -> None:
+    """Say where adapter, report, checksums and checkpoints are."""
+    places = (
+        ("adapter", run.adapter),
+        ("checksums", run.adapter / "SHA256SUMS"),
+        ("merged", run.file("merged")),
+        ("checkpoints", run.checkpoints),
+        ("report", run.file("report.html")),
+        ("receipt", run.receipt),
+    )
+    for name, path in places:
+        if path.exists():
+            view.line(f"{name:12} {path}")
+
+
+def _failed_step(run: RunDir) -> str:
+    failed = [name for name, step in RunState(run).steps.items() if step.get("status") in ("failed", "interrupted")]
+    return failed[0] if failed else "run"
+
+
+def _trainer_log(ctx: Context) -> str:
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        path = ctx.run.log("trainer")
+        return path.read_text(errors="replace") if path.exists() else "(none yet)"
+    machine = ctx.machine(host)
+    try:
+        name, parts, offset = f"{ctx.box(host, machine).output}/trainer.log", [], 0
+        while chunk := machine.read_from(name, offset):
+            parts.append(chunk)
+            offset += len(chunk)
+        return b"".join(parts).decode(errors="replace") or "(none yet)"
+    finally:
+        machine.close()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value)

@@ -1,0 +1,62 @@
+"""The real command line with three seams: no data check, no Ansible, the stand-in trainer.
+
+``python -m tests.unit.runner.lab.drive VERB …`` is what the tests start, kill and interrupt.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from runner import cli
+from runner.adapters.stop import Stop
+from runner.config import RunFile
+from runner.context import Context
+from runner.models import Host, Plan, View
+from runner.steps import configure, plan, train
+
+FAKE = Path(__file__).parent / "fake"
+
+
+def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
+    plan.check_environment(run_file)
+    return Plan(
+        environment=run_file.compute.env,
+        base_model="fake",
+        model_files=None,
+        model_bytes=0,
+        samples=(2, 1),
+        data={},
+        data_table="2 + 1 samples",
+        disk_needed_gib=0.1,
+        terraform=shutil.which("terraform") or "terraform",
+    )
+
+
+def prepare(ctx: Context, host: Host) -> dict[str, Any]:
+    """Put an interpreter that runs the stand-in where the environment would be."""
+    machine = ctx.machine(host)
+    box = ctx.box(host, machine)
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "python"
+        script.write_text(f'#!/bin/sh\nPYTHONPATH="{FAKE}" exec "{sys.executable}" "$@"\n')
+        script.chmod(0o755)
+        machine.put(script, box.python)
+    machine.close()
+    return {}
+
+
+def main() -> int:
+    plan.check = check
+    configure.configure = prepare
+    train.STATUS_EVERY_S = 1.0
+    train.POLL_S = 0.05
+    train.RETRY_S = (0.1,)
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

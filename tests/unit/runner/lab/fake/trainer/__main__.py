@@ -1,0 +1,191 @@
+"""A stand-in for the trainer: same command line, same files, same exit statuses, no learning, standard library only.
+
+``FAKE_STEPS`` and ``FAKE_STEP_S`` in the recipe's ``publishing.tags`` (``steps=20``, ``step_s=0.05``, ``fail``) say how it
+behaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    verb = " ".join(words[:2]) if words[0] == "supervise" else words[0]
+    parser = argparse.ArgumentParser()
+    for name in ("--config", "--output"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--now", action="store_true")
+    parser.add_argument("--max-hours", type=float)
+    parser.add_argument("--timeout-s", type=float, default=60)
+    options = parser.parse_args(words[len(verb.split()) :])
+    return {
+        "train": train,
+        "supervise start": start,
+        "supervise run": supervise,
+        "supervise status": status,
+        "supervise stop": stop,
+    }[verb](options)
+
+
+def behaviour(options: argparse.Namespace) -> dict[str, str]:
+    tags = json.loads(options.config.read_text())["publishing"]["tags"]
+    return {"steps": "6", "step_s": "0.05"} | {key: value for key, _, value in (tag.partition("=") for tag in tags)}
+
+
+def emit(output: Path, event: str, **values: object) -> None:
+    with (output / "events.jsonl").open("a") as file:
+        file.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S+00:00"), "event": event, **values}) + "\n")
+
+
+def train(options: argparse.Namespace) -> int:
+    output, asked = options.output, behaviour(options)
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: stopped.append(number))
+    folder = output / "checkpoints"
+    saved = sorted(folder.glob("checkpoint-*/manifest.json"), key=lambda path: int(path.parent.name.split("-")[1]))
+    first = int(saved[-1].parent.name.split("-")[1]) if options.resume and saved else 0
+    steps = int(asked["steps"])
+    emit(output, "run_started", device="cpu", dtype="float32", max_steps=steps, resumed_from_step=first)
+    for step in range(first + 1, steps + 1):
+        time.sleep(float(asked["step_s"]))
+        emit(output, "step", step=step, max_steps=steps, loss=2.0 / step, tokens_per_s=100.0, memory_gib=0.1)
+        if step == int(asked.get("die_at", -1)) and not options.resume:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step % 3 == 0 or stopped:
+            save(folder / f"checkpoint-{step}", step)
+            emit(output, "checkpoint_saved", step=step, path=f"checkpoint-{step}")
+        if stopped and "stubborn" not in asked:
+            emit(output, "interrupted", step=step, signal=stopped[0])
+            emit(output, "run_ended", status="interrupted", exit_code=75, message="asked to stop", resolution="resume")
+            return 75
+    if "fail" in asked:
+        emit(output, "run_ended", status="failed", exit_code=1, message="train: loss is NaN", resolution="lower it")
+        return 1
+    adapter = output / "adapter"
+    write_folder(
+        adapter, {"adapter_model.safetensors": f"trained {steps} steps", "acceptance.json": '{"accepted": true}'}
+    )
+    (output / "metrics.json").write_text("{}")
+    emit(output, "run_ended", status="accepted", exit_code=0, message=None, resolution=None)
+    return 0
+
+
+def save(folder: Path, step: int) -> None:
+    names = (
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "optimizer.pt",
+        "rng_state.pth",
+        "scheduler.pt",
+        "trainer_state.json",
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name in names:
+        content = json.dumps({"step": step, "name": name}).encode()
+        (folder / name).write_bytes(content)
+        files.append({"name": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+    manifest = {"format": 1, "step": step, "files": files, "fingerprints": {}, "created_at": "now"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def write_folder(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    sums = []
+    for name, text in files.items():
+        (folder / name).write_text(text)
+        sums.append(f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n")
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def start(options: argparse.Namespace) -> int:
+    options.output.mkdir(parents=True, exist_ok=True)
+    if state(options.output)["state"] == "running":
+        return 1
+    (options.output / "exit.json").unlink(missing_ok=True)
+    (options.output / "supervisor.json").unlink(missing_ok=True)
+    words = ["supervise", "run", "--config", str(options.config), "--output", str(options.output)]
+    with (options.output / "trainer.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "trainer", *words, *(["--resume"] if options.resume else [])],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    while not (options.output / "supervisor.json").exists():
+        time.sleep(0.01)
+    print(json.dumps(state(options.output)))
+    return 0
+
+
+def supervise(options: argparse.Namespace) -> int:
+    words = ["train", "--config", str(options.config), "--output", str(options.output)]
+    child = subprocess.Popen([sys.executable, "-m", "trainer", *words, *(["--resume"] if options.resume else [])])
+    part = options.output / "supervisor.part"
+    part.write_text(json.dumps({"supervisor_pid": os.getpid(), "trainer_pid": child.pid}))
+    part.replace(options.output / "supervisor.json")
+    code = child.wait()
+    part = options.output / "exit.part"
+    part.write_text(json.dumps({"exit_code": code if code >= 0 else 128 - code, "signal": None, "ended_at": "now"}))
+    part.replace(options.output / "exit.json")
+    return 0
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def state(output: Path) -> dict[str, object]:
+    steps = (
+        [json.loads(line) for line in (output / "events.jsonl").read_text().splitlines()]
+        if (output / "events.jsonl").exists()
+        else []
+    )
+    last = [event["step"] for event in steps if event["event"] == "step"]
+    answer: dict[str, object] = {"state": "none", "exit_code": None, "step": last[-1] if last else None}
+    if (output / "exit.json").exists():
+        answer |= {"state": "exited", "exit_code": json.loads((output / "exit.json").read_text())["exit_code"]}
+    elif (output / "supervisor.json").exists():
+        who = json.loads((output / "supervisor.json").read_text())
+        answer["state"] = "running" if any(alive(pid) for pid in who.values()) else "lost"
+    return answer | {"checkpoint": None}
+
+
+def status(options: argparse.Namespace) -> int:
+    print(json.dumps(state(options.output)))
+    return 0
+
+
+def stop(options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + options.timeout_s
+    while state(options.output)["state"] == "running":
+        who = json.loads((options.output / "supervisor.json").read_text())
+        if options.now or time.monotonic() > deadline:
+            for pid in who.values():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        else:
+            try:
+                os.kill(who["trainer_pid"], signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.05)
+    return status(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
