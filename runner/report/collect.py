@@ -178,10 +178,12 @@ def value_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10_000 else f"{value:,}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {value_text(item)}" for key, item in value.items())
+        return ", ".join(f"{key.replace('_', ' ')}: {value_text(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(value_text(item) for item in value)
+        return ", ".join(value_text(item) for item in value) or "none"
     return str(value)
 
 
@@ -235,7 +237,7 @@ def _environment(manifest: Json, facts: Json, events: list[Json]) -> dict[str, s
     for part in known:
         nested = [(key, value) for inner in part.values() for key, value in mapping(inner).items()]
         for key, value in [*part.items(), *nested]:
-            if not isinstance(value, dict) and value_text(value):
+            if not isinstance(value, dict) and value not in (None, "", []):
                 found.setdefault(key, value_text(value))
     return found
 

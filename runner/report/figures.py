@@ -22,6 +22,8 @@ MARKED_POINTS = 60
 
 MAIN, SECOND, QUIET = "var(--series-1)", "var(--series-2)", "var(--ink-3)"
 PHASE_HEIGHT_PX = 30
+END = 1.02
+"""Axis of steps: a little over the last one, so that its mark is whole."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def phase_figure(report: RunReport) -> PageFigure | None:
         marker={"color": MAIN, "cornerradius": 3},
         text=[duration(value) for value in seconds],
         textposition="outside",
+        textfont={"color": "var(--ink-2)"},
         cliponaxis=False,
         hovertemplate="%{y}: %{text}<extra></extra>",
     )
@@ -103,9 +106,13 @@ def _loss(report: RunReport) -> PageFigure | None:
     last = max([point.step for point in points] + [point.step for point in evals])
     if base is not None:
         figure.add_scatter(
-            x=[0, last], y=[base, base], name="base model, eval", mode="lines", line={"color": QUIET, "dash": "dash"},
+            x=[0, END * last],
+            y=[base, base],
+            name="base model, eval",
+            mode="lines",
+            line={"color": QUIET, "dash": "dash"},
             hovertemplate="base %{y:.4f}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.add_scatter(
         x=[point.step for point in points],
         y=[point.loss for point in points],
@@ -125,24 +132,23 @@ def _loss(report: RunReport) -> PageFigure | None:
         hovertemplate="eval %{y:.4f}<extra></extra>",
     )
     figure.update_layout(showlegend=True, margin={"t": 34})
-    figure.update_xaxes(title={"text": "step"})
-    _mark_resumes(figure, report)
+    figure.update_xaxes(title={"text": "step"}, range=[0, END * last])
+    _mark_resumes(figure, report, named=True)
     note = "mean negative log-likelihood of the assistant's tokens; lower is better"
     return PageFigure("loss", "Loss", note, figure.to_json(), 380, wide=True)
 
 
-Course = tuple[str, str, str, str, Callable[[StepPoint], float | None], bool]
+Course = tuple[str, str, str, str, Callable[[StepPoint], float | None]]
 COURSES: Sequence[Course] = (
-    ("learning-rate", "Learning rate", "after warm-up, by its schedule", ".2e", lambda p: p.learning_rate, True),
-    ("grad-norm", "Gradient norm", "before clipping", ".3f", lambda p: p.grad_norm, True),
-    ("speed", "Tokens per second", "training only", ",.0f", lambda p: p.tokens_per_s, True),
-    ("memory", "Peak memory", "GiB, the most up to each step", ".2f", lambda p: p.memory_gib, True),
+    ("learning-rate", "Learning rate", "by its schedule", ".2e", lambda p: p.learning_rate),
+    ("grad-norm", "Gradient norm", "before clipping", ".3f", lambda p: p.grad_norm),
+    ("speed", "Tokens per second", "training only", ",.0f", lambda p: p.tokens_per_s),
+    ("memory", "Peak memory", "GiB, the most up to each step", ".2f", lambda p: p.memory_gib),
 )
 
 
 def _course(
     report: RunReport, key: str, title: str, note: str, format_: str, value: Callable[[StepPoint], float | None],
-    from_zero: bool,
 ) -> PageFigure | None:  # fmt: skip
     """Return one number's course over the steps."""
     points = [(point.step, found) for point in _thin(report.steps) if (found := value(point)) is not None]
@@ -158,8 +164,8 @@ def _course(
         marker={"size": 4},
         hovertemplate=f"%{{y:{format_}}}<extra></extra>",
     )
-    figure.update_xaxes(title={"text": "step"})
-    figure.update_yaxes(rangemode="tozero" if from_zero else "normal", exponentformat="power", nticks=5)
+    figure.update_xaxes(title={"text": "step"}, range=[0, END * points[-1][0]])
+    figure.update_yaxes(rangemode="tozero", exponentformat="power", nticks=5)
     _mark_resumes(figure, report)
     return PageFigure(key, title, note, figure.to_json(), 220)
 
@@ -173,12 +179,20 @@ def _thin(points: Sequence[StepPoint]) -> list[StepPoint]:
     return kept
 
 
-def _mark_resumes(figure: Any, report: RunReport) -> None:
+def _mark_resumes(figure: Any, report: RunReport, *, named: bool = False) -> None:
     for step in report.resumed_from:
-        figure.add_vline(
-            x=step, line={"color": QUIET, "width": 1, "dash": "dot"}, annotation_text="resumed",
-            annotation_position="top right", annotation_font={"size": 11, "color": QUIET},
-        )  # fmt: skip
+        figure.add_vline(x=step, line={"color": QUIET, "width": 1, "dash": "dot"})
+        if named:
+            figure.add_annotation(
+                x=step,
+                y=0,
+                yref="paper",
+                yanchor="bottom",
+                xanchor="left",
+                text="resumed",
+                showarrow=False,
+                font={"size": 11, "color": QUIET},
+            )
 
 
 def _figure() -> Any:

