@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,35 @@ def test_builds_of_one_version_agree() -> None:
 
 def test_the_control_side_installs_without_torch() -> None:
     assert not {"torch", "transformers", "trl", "peft", "bitsandbytes"} & pins("control").keys()
+
+
+def named_in(*inputs: str) -> set[str]:
+    lines = [line for name in inputs for line in (FOLDER / f"{name}.in").read_text().splitlines()]
+    return {match[0] for line in lines if (match := re.match(r"[A-Za-z0-9-]+", line))}
+
+
+def imported_by(package: str) -> set[str]:
+    """Return the distributions whose modules a package of ours imports, wherever in a file."""
+    modules: set[str] = set()
+    for path in (FOLDER.parent / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                modules.add(node.module.split(".")[0])
+    foreign = modules - set(sys.stdlib_module_names) - {"runner", "trainer"}
+    known = packages_distributions()
+    return {known.get(module, [module])[0].lower().replace("_", "-") for module in foreign}
+
+
+@pytest.mark.parametrize(
+    ("package", "inputs"), [("runner", ("control",)), ("trainer", ("trainer", "torch-cpu", "torch-cuda"))]
+)
+def test_what_is_imported_is_named_and_not_left_to_chance(package: str, inputs: tuple[str, ...]) -> None:
+    imported = imported_by(package)
+
+    assert len(imported) > 5
+    assert imported - named_in(*inputs) == set()
 
 
 def test_every_lock_has_pins_and_every_pin_in_it_is_read() -> None:
