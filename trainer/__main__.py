@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer.errors import EXIT_DONE, TrainerError
+from trainer.errors import TrainerError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,14 +95,9 @@ def _accept(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.config)
     silence_libraries(telemetry=recipe.monitoring.telemetry)
-    from trainer.acceptance import accept
+    from trainer.acceptance import accept_adapter
 
-    report = accept(recipe, arguments.adapter.resolve())
-    for check in report.checks:
-        mark = "ok  " if check.passed else "FAIL" if check.required else "warn"
-        print(f"{mark}  {check.name}: {check.value}")
-    report.require()
-    return EXIT_DONE
+    return accept_adapter(recipe, arguments.adapter.resolve())
 
 
 def _supervise_start(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ EventName = Literal[
     "run_ended",
 ]
 
-Phase = Literal["data", "load_model", "evaluate_base", "train", "export", "merge", "acceptance"]
+Phase = Literal["data", "load_model", "evaluate_base", "train", "export", "acceptance"]
 
 EVENTS: dict[EventName, str] = {
     "run_started": "device, dtype, versions, base_model, max_steps, resumed_from_step (0 for a fresh start)",

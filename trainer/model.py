@@ -154,7 +154,22 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
         ) from err
     if device.type == "mps":
         model = model.to(device)
+    if quantised and device.type == "cpu":
+        _keep_4bit_weights_as_they_are(model)
     return model.eval()  # type: ignore[no-any-return]
+
+
+def _keep_4bit_weights_as_they_are(model: torch.nn.Module) -> None:
+    """Keep bitsandbytes from repacking the weights in the first evaluation.
+
+    On a CPU with AVX512-BF16 it does so for its inference kernel, and rounds the scales to bfloat16 on the way: the base
+    model is then another one than before, and training goes on from there.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _require_4bit_support(device: torch.device) -> None:

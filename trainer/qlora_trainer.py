@@ -20,7 +20,7 @@ import torch
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch.nn import functional
-from transformers import TrainerState
+from transformers import PrinterCallback, TrainerState
 from transformers.trainer_utils import IntervalStrategy, rotate_checkpoints
 from trl import SFTTrainer
 
@@ -85,6 +85,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         self._tokens_since_log = 0
         self._last_log_s = time.monotonic()
         self._own_loss = self.args.device.type != "cuda" and _takes_logits_to_keep(self.model)
+        self.remove_callback(PrinterCallback)  # `log` says it in words
         self.add_callback(StopCallback(self, watch.stop))
 
     # ---- the step
