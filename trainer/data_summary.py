@@ -151,11 +151,11 @@ class DataSummary:
 
 
 def length_histogram(lengths: Sequence[int]) -> tuple[HistogramBin, ...]:
-    """Count lengths between fixed bounds: the powers of two and the steps half-way (1, 2, 3, 4, 6, 8, 12, …)."""
+    """Count lengths between fixed bounds, four to each power of two, such as 64, 80, 96, 112, 128, 160."""
     bounds = [1]
     while bounds[-1] <= max(lengths):
-        last = bounds[-1]
-        bounds.append(last + 1 if last < 4 else last + last // (2 if last & (last - 1) == 0 else 3))
+        power = 1 << (bounds[-1].bit_length() - 1)
+        bounds.append(bounds[-1] + max(1, power // 4))
     bins = [HistogramBin(low, high, sum(low <= length < high for length in lengths)) for low, high in pairwise(bounds)]
     filled = [index for index, part in enumerate(bins) if part.count]
     return tuple(bins[filled[0] : filled[-1] + 1])
