@@ -12,7 +12,7 @@ Shape, ``format`` 1 (a key is always there; what is not known is ``null`` or emp
                   memory_gib, all of one length; evaluations: [{step, eval_loss, model}]; resumed_from: [step];
                   checkpoints: [{step, size_bytes, duration_s}]
     phases        [{phase, duration_s, complete}]
-    data          facts, histogram: [{low, high, count}]; or null
+    data          facts, histogram: [{from_tokens, to_tokens, count}] (up to, not including), warnings; or null
     answers       [{prompt, reference, base_answer, adapter_answer}]
     scores        {model: {score: value}}
     acceptance    [{name, passed, value, requirement, required}]

@@ -77,7 +77,7 @@ def length_figure(report: RunReport) -> PageFigure | None:
     if report.data is None or not report.data.histogram:
         return None
     bins = report.data.histogram
-    labels = [f"{bin_.low:g}–{bin_.high:g}" for bin_ in bins]
+    labels = [f"{bin_.from_tokens:,}–{bin_.to_tokens - 1:,}" for bin_ in bins]
     figure = _figure()
     figure.add_bar(
         x=labels,
@@ -88,7 +88,7 @@ def length_figure(report: RunReport) -> PageFigure | None:
     figure.update_layout(bargap=0.12)
     figure.update_xaxes(title={"text": "tokens in a sample"}, type="category", showgrid=False)
     figure.update_yaxes(rangemode="tozero", title={"text": "samples"})
-    note = f"{sum(bin_.count for bin_ in bins):,} samples"
+    note = f"{sum(bin_.count for bin_ in bins):,} training samples, before any is cut"
     return PageFigure("lengths", "Sample lengths", note, figure.to_json(), 260)
 
 

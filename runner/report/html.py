@@ -61,6 +61,7 @@ def _filters() -> dict[str, Any]:
         "duration": wording.duration,
         "gib": wording.gib,
         "improvement": wording.improvement,
+        "percent": _percent,
         "pretty": _pretty,
         "size": wording.size,
         "spec": _spec,
@@ -93,6 +94,11 @@ def _pretty(answer: str) -> str:
     except (ValueError, RecursionError):
         return answer
     return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else answer
+
+
+def _percent(share: Any) -> str:
+    """Return a share as percent, anything else in words."""
+    return f"{100 * share:.1f} %" if isinstance(share, float) else value_text(share)
 
 
 def _score_names(report: RunReport) -> list[str]:

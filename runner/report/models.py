@@ -94,10 +94,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class HistogramBin:
-    """Samples of ``low`` to ``high`` tokens."""
+    """Samples of at least ``from_tokens`` and fewer than ``to_tokens`` tokens."""
 
-    low: float
-    high: float
+    from_tokens: int
+    to_tokens: int
     count: int
 
 
@@ -107,6 +107,7 @@ class DataSummary:
 
     facts: dict[str, Any]
     histogram: tuple[HistogramBin, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -90,16 +90,25 @@ def config(name: str = "quickstart") -> dict[str, Any]:
 def data_summary() -> dict[str, Any]:
     return {
         "format": "messages",
+        "max_length": 512,
         "train_samples": 240,
         "eval_samples": 40,
         "train_tokens": 31460,
+        "eval_tokens": 5210,
+        "supervised_tokens": 8935,
         "supervised_share": 0.284,
-        "cut_samples": 2,
+        "shortest_tokens": 71,
+        "median_tokens": 128,
+        "p95_tokens": 187,
         "longest_tokens": 231,
+        "cut_samples": 0,
+        "cut_tokens": 0,
+        "turn_end": "<|im_end|>",
         "length_histogram": [
-            {"low": 64 + 24 * index, "high": 88 + 24 * index, "count": count}
+            {"from": 64 + 24 * index, "to": 88 + 24 * index, "count": count}
             for index, count in enumerate((12, 44, 81, 62, 27, 11, 3))
         ],
+        "warnings": ["2 training samples are copies of others"],
     }
 
 

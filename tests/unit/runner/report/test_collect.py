@@ -117,6 +117,7 @@ def test_interrupted_run_is_told_from_its_events_alone(run_dir: Path) -> None:
     assert report.message == "train: stopped on request after step 9"
     assert report.resolution == "continue with `make resume`"
     assert (report.summary.base_eval_loss, report.summary.adapter_eval_loss) == (2.75, 1.24)
+    assert report.summary.compared_on == "4-bit base, while training"
     assert report.summary.tokens == sum(step_values(step)["tokens"] for step in range(1, 10))
     assert [phase.phase for phase in report.phases if not phase.complete] == ["train"]
 
@@ -228,22 +229,14 @@ def test_numbers_that_are_not_finite_are_unknown(run_dir: Path) -> None:
     assert summary.peak_memory_gib == 2.39  # from the steps
 
 
-@pytest.mark.parametrize(
-    "histogram",
-    [
-        [{"low": 0, "high": 10, "count": 3}, {"low": 10, "high": 20, "count": 1}],
-        [{"from": 0, "to": 10, "count": 3}, {"from": 10, "to": 20, "count": 1}],
-        [[0, 10, 3], [10, 20, 1]],
-        {"edges": [0, 10, 20], "counts": [3, 1]},
-    ],
-)
-def test_histogram_is_read_in_each_spelling(run_dir: Path, histogram: Any) -> None:
-    write_events(run_dir, [{"event": "data_summary", "length_histogram": histogram}])
-
+def test_data_check_is_read_with_its_histogram_and_warnings(run_dir: Path) -> None:
     data = read_run(run_dir).data
 
     assert data is not None
-    assert data.histogram == (HistogramBin(0.0, 10.0, 3), HistogramBin(10.0, 20.0, 1))
+    assert data.histogram[:2] == (HistogramBin(64, 88, 12), HistogramBin(88, 112, 44))
+    assert data.warnings == ("2 training samples are copies of others",)
+    assert data.facts["train_tokens"] == 31460
+    assert "length_histogram" not in data.facts
 
 
 def test_data_check_of_the_plan_stands_in_for_the_trainers(run_dir: Path) -> None:

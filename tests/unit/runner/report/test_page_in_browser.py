@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from runner.report import write_report
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report, save_page
@@ -24,6 +25,7 @@ PLOTS = [
     "plot-lengths",
     "plot-phases",
 ]
+WHITE, LIGHT_BLUE = "rgb(255, 255, 255)", "rgb(42, 111, 201)"
 DESKTOP, PHONE = (1240, 900), (390, 844)
 TRACES = """
 const plot = document.getElementById(arguments[0]);
@@ -49,8 +51,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def shown(request: pytest.FixtureRequest, page: Path) -> Iterator[Any]:
     if CHROMIUM is None or DRIVER is None:
-        reason = "chromium and chromedriver are not installed"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        _leave_out()
     (width, height), dark = request.param
     with browser(width=width, height=height, dark=dark) as driver:
         open_report(driver, page)
@@ -124,3 +125,26 @@ def test_colours_follow_the_scheme(shown: Any, request: pytest.FixtureRequest) -
     is_dark = "dark" in request.node.callspec.id
     assert (light[0] < light[1]) == is_dark
     assert abs(light[0] - light[1]) > 250
+
+
+def test_print_is_light_and_every_fold_is_open(page: Path) -> None:
+    if CHROMIUM is None or DRIVER is None:
+        _leave_out()
+    with browser(dark=True) as driver:
+        open_report(driver, page)
+        assert driver.execute_script("return document.querySelector('details.recipe').open") is False
+
+        driver.execute_cdp_cmd("Page.printToPDF", {})
+
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert driver.execute_script("return document.querySelector('details.recipe').open") is True
+        assert driver.execute_script("return getComputedStyle(document.documentElement).backgroundColor") == WHITE
+        WebDriverWait(driver, 10).until(lambda d: d.execute_script(TRACES, "plot-loss")[1]["stroke"] == LIGHT_BLUE)
+
+
+def _leave_out() -> None:
+    """Skip, or fail where all tools have to be there."""
+    reason = "chromium and chromedriver are not installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

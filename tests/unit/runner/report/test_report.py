@@ -15,6 +15,7 @@ from tests.unit.runner.report.run_folder import (
     STEPS,
     VERSIONS,
     checks,
+    data_summary,
     events,
     metrics,
     receipt,
@@ -170,7 +171,8 @@ def test_page_tells_the_key_numbers_and_every_section(run_dir: Path) -> None:
     for expected in (
         "The adapter works: it passed all 6 checks.", "2.750", "1.100", "60.0 % lower", "50.4 k", "4 min 47 s", "$0.00",
         "AMD EPYC 9R14", "Resumed from step 8", "Answers", "Scores", "Acceptance", "Data", "Time", "Machine", "Recipe",
-        "lora_r: 16", "proof of teardown", "When was it first lit?",
+        "lora_r: 16", "28.4 %", "2 training samples are copies of others", "proof of teardown",
+        "When was it first lit?",
     ):  # fmt: skip
         assert expected in words
 
@@ -215,7 +217,14 @@ def plant(run_dir: Path, place: str) -> None:
     if place == "phase":
         told += [{"event": "phase_ended", "phase": PLANTED, "duration_s": 2.0}]
     if place == "fact":
-        told += [{"event": "data_summary", PLANTED: PLANTED, "length_histogram": [[0, 9, 1]]}]
+        told += [
+            {
+                "event": "data_summary",
+                PLANTED: PLANTED,
+                "warnings": [PLANTED],
+                "length_histogram": data_summary()["length_histogram"],
+            }
+        ]
     (run_dir / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
     if place == "check":
         planted = {"name": PLANTED, "passed": True, "value": PLANTED, "requirement": PLANTED}
