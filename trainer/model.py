@@ -162,8 +162,8 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
 def _keep_4bit_weights_as_they_are(model: torch.nn.Module) -> None:
     """Keep bitsandbytes from repacking the weights in the first evaluation.
 
-    On a CPU with AVX512-BF16 it does so for its inference kernel, and rounds the scales to bfloat16 on the way: the base
-    model is then another one than before, and training goes on from there.
+    On a CPU with AVX512-BF16 it does so for its inference kernel, rounds the scales to bfloat16 on the way, and from
+    then on passes no gradient through the layer: the base is another one, and training is cut short in silence.
     """
     from bitsandbytes.nn import Linear4bit
 
