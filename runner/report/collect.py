@@ -101,15 +101,15 @@ def _verdict(
 ) -> tuple[Verdict, str | None, str | None]:
     """Return the verdict, and the message and resolution that came with it.
 
-    A step of the life cycle that failed outweighs the trainer's own word, unless the trainer was merely interrupted:
-    an adapter that could not be brought home is not a success.
+    A step of the life cycle that failed outweighs the trainer's own word, unless the trainer was merely interrupted
+    and the machine is gone: an adapter that could not be brought home is no success, nor is a machine left behind.
     """
     ended = _ending(events)
     message, resolution = text(ended.get("message")), text(ended.get("resolution"))
     status = text(ended.get("status"))
-    if status == "interrupted":
-        return "interrupted", message, resolution
     broken = next((step for step in life_cycle if step.status in FAILED), None)
+    if status == "interrupted" and (broken is None or broken.name != "destroy"):
+        return "interrupted", message, resolution
     if broken is not None or state.get("outcome") == "failed":
         words = text(state.get("message")) or (None if broken is None else f"{broken.name} did not succeed")
         return "failed", (message if status == "failed" else None) or words, resolution

@@ -153,6 +153,15 @@ def test_step_of_the_life_cycle_that_failed_outweighs_an_accepted_adapter(run_di
     assert (report.verdict, report.message) == ("failed", "destroy: a process is still there")
 
 
+@pytest.mark.parametrize(("step", "verdict"), [("train", "interrupted"), ("destroy", "failed")])
+def test_machine_left_behind_outweighs_an_interrupt(run_dir: Path, step: str, verdict: str) -> None:
+    changed = state() | {"outcome": "failed", "message": "it failed"}
+    changed["steps"][step]["status"] = "failed"
+    write_json(run_dir / "state.json", changed)
+
+    assert without_adapter(run_dir, until("run_ended")).verdict == verdict
+
+
 def test_refused_adapter_is_a_failed_run(run_dir: Path) -> None:
     write_events(run_dir, events()[:-1])
     write_json(run_dir / "adapter" / "acceptance.json", {"accepted": False, "checks": []})
