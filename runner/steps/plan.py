@@ -174,21 +174,15 @@ def _fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
 def _check_tokens(run_file: RunFile, model: Path | None, dataset: Dataset) -> tuple[dict[str, Any], str]:
     """Return the data check's summary as plain data and as a table."""
     from trainer.data import encode
-    from trainer.data_report import render_summary
+    from trainer.data_report import summary_text
     from trainer.tokenization import load_base_model_facts
 
     section = run_file.model
     if model is not None:
         section = section.model_copy(update={"base_model": str(model), "revision": None})
     facts = load_base_model_facts(section, run_file.data)
-    if run_file.data.max_length > facts.max_position_embeddings:
-        raise UsageError(
-            f"plan: data.max_length is {run_file.data.max_length}, and the base model knows positions up to "
-            f"{facts.max_position_embeddings}",
-            resolution=f"set `max_length: {facts.max_position_embeddings}` or less in the run file",
-        )
     summary = encode(dataset, facts, run_file.data).summary
-    return summary.to_mapping(), render_summary(summary)
+    return summary.to_mapping(), summary_text(summary)
 
 
 def _size_bytes(model: Path | None) -> int:

@@ -114,7 +114,7 @@ def follow(ctx: Context, host: Host) -> None:
             resolution=f"continue with `make resume RUN={ctx.run.run_id}`",
         )
     raise TrainingFailedError(
-        f"train: {message or f'the trainer ended with exit status {status.exit_code}'}",
+        message or f"train: the trainer ended with exit status {status.exit_code}",
         resolution=resolution or f"see {ctx.run.run_id}/logs/trainer.log",
     )
 

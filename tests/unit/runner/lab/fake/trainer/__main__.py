@@ -1,12 +1,12 @@
 """A stand-in for the trainer: same command line, same files, same exit statuses, no learning, standard library only.
 
-``FAKE_STEPS`` and ``FAKE_STEP_S`` in the recipe's ``publishing.tags`` (``steps=20``, ``step_s=0.05``, ``fail``) say how it
-behaves.
+The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``die_at=8``, ``stubborn``, ``fail``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -179,10 +179,8 @@ def stop(options: argparse.Namespace) -> int:
                 except ProcessLookupError:
                     continue
         else:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(who["trainer_pid"], signal.SIGTERM)
-            except ProcessLookupError:
-                pass
         time.sleep(0.05)
     return status(options)
 

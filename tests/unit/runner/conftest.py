@@ -1,0 +1,183 @@
+"""What the runner's tests share: a run file, the command line with its seams, a real sshd on loopback."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[3]
+WAIT_S = 60.0
+
+
+def wait_until(what: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
+    """Wait for something with an end."""
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The command line with the stand-in trainer, in a folder of its own."""
+
+    folder: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "run.yml"
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "tests.unit.runner.lab.drive", *words, "--runs-dir", str(self.runs)]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.argv(*words), cwd=PROJECT, capture_output=True, text=True, timeout=120)
+
+    def train(self, *tags: str, extra: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        return self.run("train", *self.train_words(*tags), *extra)
+
+    def train_words(self, *tags: str) -> list[str]:
+        return ["--config", str(self.config), "--set", f"publishing.tags=[{', '.join(tags)}]"]
+
+    def start(self, *tags: str) -> subprocess.Popen[str]:
+        """Start ``train`` and return once the trainer has made a checkpoint."""
+        process = subprocess.Popen(
+            self.argv("train", *self.train_words(*tags)),
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        wait_until(lambda: '"checkpoint_saved"' in self.events_text() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        return process
+
+    def latest(self) -> Path:
+        return max(path for path in self.runs.iterdir() if path.is_dir())
+
+    def events_text(self) -> str:
+        found = sorted(self.runs.glob("*/events.jsonl"))
+        return found[-1].read_text() if found else ""
+
+
+@pytest.fixture
+def command_line(tmp_path: Path) -> Iterator[CommandLine]:
+    (tmp_path / "train.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "eval.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "run.yml").write_text(
+        "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n"
+    )
+    yield CommandLine(tmp_path)
+    for pid in processes_naming(str(tmp_path)):
+        os.kill(pid, signal.SIGKILL)
+
+
+def processes_naming(text: str) -> list[int]:
+    """Return the processes whose command line holds a text; not ours."""
+    import psutil
+
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid != os.getpid() and any(text in word for word in process.info["cmdline"] or [])
+    ]
+
+
+@dataclass
+class Sshd:
+    """A real sshd of our own on a loopback port, as an ordinary configuration."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def host(self) -> str:
+        return f"{getpass.getuser()}@127.0.0.1:{self.port}"
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "id_ed25519"
+
+    def make_host_key(self) -> None:
+        _keygen(self.folder / "host_key")
+
+    def start(self) -> None:
+        program = shutil.which("sshd") or "/usr/sbin/sshd"
+        self.process = subprocess.Popen(
+            [program, "-D", "-f", str(self.folder / "sshd_config"), "-E", str(self.folder / "sshd.log")],
+            stdin=subprocess.DEVNULL,
+        )
+        wait_until(self._answers)
+
+    def stop(self) -> None:
+        """End the server and every connection it holds."""
+        for pid in processes_naming("sshd"):
+            if self.process is not None and _is_child(pid, self.process.pid):
+                os.kill(pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as sock:
+                return sock.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+
+def _is_child(pid: int, parent: int) -> bool:
+    import psutil
+
+    try:
+        return parent in [process.pid for process in psutil.Process(pid).parents()]
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _keygen(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, timeout=30)
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    if shutil.which("sshd") is None and not Path("/usr/sbin/sshd").exists():
+        pytest.skip("needs OpenSSH's server")
+    folder = tmp_path / "sshd"
+    folder.mkdir(mode=0o700)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    server = Sshd(folder, port)
+    server.make_host_key()
+    _keygen(server.identity)
+    (folder / "authorized_keys").write_text((folder / "id_ed25519.pub").read_text())
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile {folder}/pid\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n"
+        "PasswordAuthentication no\nSubsystem sftp internal-sftp\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # the server's privilege separation folder
+    server.start()
+    yield server
+    server.stop()
