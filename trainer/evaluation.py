@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,12 @@ def evaluate_model(
         packing=recipe.data.packing,
     )
     answers = generate_answers(
-        model, tokenizer, eval_set.prompts, facts, max_new_tokens=recipe.evaluation.max_new_tokens
+        model,
+        tokenizer,
+        eval_set.prompts,
+        facts,
+        max_new_tokens=recipe.evaluation.max_new_tokens,
+        turn_ends={sample.turn_end for sample in eval_set.samples if sample.turn_end is not None},
     )
     return Evaluation(loss, score_answers(answers, eval_set.references), tuple(answers))
 
@@ -196,30 +201,42 @@ def generate_answers(
     facts: BaseModelFacts,
     *,
     max_new_tokens: int,
+    turn_ends: Collection[str] = (),
 ) -> list[str]:
     """Return the model's most likely answer to each prompt, word by word (greedy), up to its end-of-turn token.
 
     The prompt is rendered exactly as the training samples were, then opened for the assistant.
+
+    Args:
+        model: A causal language model, with or without adapter.
+        tokenizer: Its tokenizer.
+        prompts: The messages so far, one conversation each.
+        facts: The base model's template and end token.
+        max_new_tokens: Longest answer, in tokens.
+        turn_ends: Tokens that ended the assistant's turns in training: some templates use another than the end token.
     """
     texts = [render(messages, facts, add_generation_prompt=True) for messages in prompts]
     encoded = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    end_tokens = _end_tokens(model, facts, turn_ends)
     room = max(1, facts.max_position_embeddings - max_new_tokens)
     encoded = [ids[-room:] for ids in encoded]
     answers: list[str] = []
     with torch.no_grad(), _evaluation_mode(model):
         for start in range(0, len(encoded), GENERATION_BATCH):
-            answers += _generate(model, tokenizer, encoded[start : start + GENERATION_BATCH], facts, max_new_tokens)
+            answers += _generate(
+                model, tokenizer, encoded[start : start + GENERATION_BATCH], end_tokens, max_new_tokens
+            )
     return answers
 
 
 def _generate(
-    model: Any, tokenizer: PreTrainedTokenizerBase, batch: list[list[int]], facts: BaseModelFacts, max_new_tokens: int
+    model: Any, tokenizer: PreTrainedTokenizerBase, batch: list[list[int]], end_tokens: list[int], max_new_tokens: int
 ) -> list[str]:
     from transformers import GenerationConfig
 
     device = _input_device(model)
     longest = max(len(ids) for ids in batch)
-    pad = facts.eos_token_id  # masked out: which token it is does not matter
+    pad = end_tokens[0]  # masked out: which token it is does not matter
     ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in batch], device=device)  # (B, T)
     mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in batch], device=device)
     config = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -228,18 +245,19 @@ def _generate(
         num_beams=1,
         repetition_penalty=1.0,
         use_cache=True,
-        eos_token_id=_end_tokens(model, facts),
+        eos_token_id=end_tokens,
         pad_token_id=pad,
     )
     output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     return [str(text).strip() for text in tokenizer.batch_decode(output[:, longest:], skip_special_tokens=True)]
 
 
-def _end_tokens(model: Any, facts: BaseModelFacts) -> list[int]:
-    """Return the end tokens of the template and of the model: a chat model may name several."""
+def _end_tokens(model: Any, facts: BaseModelFacts, turn_ends: Collection[str]) -> list[int]:
+    """Return the end tokens of the tokenizer, of the template and of the model: a chat model may name several."""
+    of_template = {facts.tokenizer.token_to_id(token) for token in turn_ends} - {None}
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     own = [] if own is None else [own] if isinstance(own, int) else list(own)
-    return sorted({facts.eos_token_id, *own})
+    return sorted({facts.eos_token_id, *of_template, *own})
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def test_generation_stops_at_the_end_of_the_turn(
     assert generate_answers(model, tokenizer, [prompt], facts, max_new_tokens=12)[0] in ("", tokenizer.decode([first]))
 
 
-def test_generation_gets_the_prompt_as_it_was_trained_and_both_end_tokens(
+def test_generation_gets_the_prompt_as_it_was_trained_and_all_end_tokens(
     model: Any, tiny_model: Path, facts: BaseModelFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
@@ -168,11 +168,11 @@ def test_generation_gets_the_prompt_as_it_was_trained_and_both_end_tokens(
         return torch.cat([options["input_ids"], torch.tensor([[5]])], dim=1)
 
     monkeypatch.setattr(model, "generate", generate)
-    generate_answers(model, tokenizer, [prompt], facts, max_new_tokens=3)
+    generate_answers(model, tokenizer, [prompt], facts, max_new_tokens=3, turn_ends={"<|endoftext|>"})
 
     text = render(prompt, facts, add_generation_prompt=True)
     assert calls[0]["input_ids"].tolist() == [facts.tokenizer.encode(text, add_special_tokens=False).ids]
-    assert calls[0]["generation_config"].eos_token_id == [facts.eos_token_id, 7]
+    assert calls[0]["generation_config"].eos_token_id == [0, facts.eos_token_id, 7]
     assert calls[0]["generation_config"].do_sample is False
 
 
