@@ -29,16 +29,16 @@ EventName = Literal[
 Phase = Literal["data", "load_model", "evaluate_base", "train", "export", "acceptance"]
 
 EVENTS: dict[EventName, str] = {
-    "run_started": "device, dtype, versions, base_model, max_steps, resumed_from_step (0 for a fresh start)",
+    "run_started": "device, device_name, dtype, versions, base_model, max_steps, rows, resumed_from_step (0: afresh)",
     "phase_started": "phase",
     "phase_ended": "phase, duration_s",
     "data_summary": "the data check's summary: samples, tokens, supervised share, cut samples, length histogram",
     "step": "step, max_steps, epoch, loss, learning_rate, grad_norm, tokens (of this step), tokens_per_s, memory_gib",
-    "evaluation": "step, eval_loss, model (base_4bit | adapter_4bit | base_unquantised | adapter_unquantised)",
+    "evaluation": "step, eval_loss, model (training, or as in metrics.json: base_4bit, adapter_4bit, ...)",
     "checkpoint_saved": "step, path, size_bytes, duration_s",
     "interrupted": "step, signal",
     "sample": "prompt, reference, base_answer, adapter_answer",
-    "acceptance_check": "name, passed, value, requirement",
+    "acceptance_check": "name, passed, value, requirement, required (false: a warning)",
     "run_ended": "status (accepted | interrupted | failed), exit_code, message, resolution",
 }
 """What each event carries besides ``time`` and ``event``."""

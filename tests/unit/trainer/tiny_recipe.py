@@ -8,14 +8,14 @@ from typing import Any
 from trainer.config import Recipe
 
 
-def tiny_recipe(model: Path, data: Path, **sections: dict[str, Any]) -> Recipe:
+def tiny_recipe(model_folder: Path, data_folder: Path, **sections: dict[str, Any]) -> Recipe:
     """Return a recipe for the tiny model and data set; each keyword adds to, or overrides in, one section."""
     values: dict[str, dict[str, Any]] = {
         "run": {"name": "tiny", "device": "cpu"},
-        "model": {"base_model": str(model)},
+        "model": {"base_model": str(model_folder)},
         "data": {
-            "train_path": str(data / "train.jsonl"),
-            "eval_path": str(data / "eval.jsonl"),
+            "train_path": str(data_folder / "train.jsonl"),
+            "eval_path": str(data_folder / "eval.jsonl"),
             "max_length": 256,
         },
         "training": {
