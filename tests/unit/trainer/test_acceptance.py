@@ -20,7 +20,6 @@ from trainer.evaluation import Evaluation
 from trainer.events import EventLog, read_events
 from trainer.model import load_base
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 Tensors = dict[str, torch.Tensor]
 
 

@@ -24,7 +24,6 @@ from trainer.artifacts import (
 from trainer.config import Recipe
 from trainer.model import load_base
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 AS_TRAINED = (*TRAINED_FILES, CHECKSUMS)
 Tensors = dict[str, torch.Tensor]
 

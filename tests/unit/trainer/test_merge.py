@@ -17,8 +17,6 @@ from trainer.evaluation import Evaluation, eval_loss
 from trainer.merge import merge_adapter, merged_problems, weight_count
 from trainer.model import load_base
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 @pytest.fixture(scope="module")
 def merged(adapter_case: AdapterCase, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -15,7 +15,6 @@ from tests.trained_adapter import AdapterCase
 from trainer.config import ModelSection, PublishingSection, Recipe
 from trainer.model_card import render_model_card
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 MANIFEST = {
     "run_name": "tiny",
     "base_model_sha256": "b" * 64,
