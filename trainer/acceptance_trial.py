@@ -265,7 +265,7 @@ class Trial:
 
     # ---- what all share
 
-    def _load_base(self, quantised: bool) -> torch.nn.Module:
+    def _load_base(self, quantised: bool) -> Any:
         gc.collect()  # the model before this one is no longer referred to, but for cycles
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -239,7 +239,7 @@ def _generate(
     pad = end_tokens[0]  # masked out: which token it is does not matter
     ids = torch.tensor([[pad] * (longest - len(ids)) + ids for ids in batch], device=device)  # (B, T)
     mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in batch], device=device)
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
         num_beams=1,

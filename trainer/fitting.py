@@ -103,7 +103,8 @@ def sft_config(recipe: Recipe, output: Path, device: torch.device) -> Any:
 
 def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, resume: bool) -> dict[str, Any]:
     """Train, from the newest complete checkpoint if asked to, and leave the best adapter in ``trainer.model``."""
-    found, remarks = (None, [])
+    found: checkpoint.Checkpoint | None = None
+    remarks: list[str] = []
     if resume:
         found, remarks = checkpoint.choose(run.output / "checkpoints", fingerprints)
     else:

@@ -156,7 +156,7 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
         model = model.to(device)
     if quantised and device.type == "cpu":
         _keep_4bit_weights_as_they_are(model)
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def _keep_4bit_weights_as_they_are(model: torch.nn.Module) -> None:
@@ -202,7 +202,7 @@ def load_tokenizer(location: str, facts: BaseModelFacts, model: ModelSection) ->
     tokenizer.chat_template = facts.chat_template
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def lora_config(adapter: AdapterSection) -> Any:

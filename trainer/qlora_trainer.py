@@ -20,7 +20,7 @@ import torch
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch.nn import functional
-from transformers import PrinterCallback, TrainerState
+from transformers import PrinterCallback, TrainerControl, TrainerState
 from transformers.trainer_utils import IntervalStrategy, rotate_checkpoints
 from trl import SFTTrainer
 
@@ -64,6 +64,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         watch: Where to report, and what to listen to.
         options: Arguments of ``SFTTrainer``.
     """
+
+    control: TrainerControl
 
     def __init__(
         self,
