@@ -82,13 +82,13 @@ def run_playbook(
             suppress_env_files=True,
             quiet=True,
         )
-        _keep_output(outcome, log)
+        printed = _keep_output(Path(folder) / "artifacts", log)
         _end_ssh_masters(folder)
     if outcome.status == "canceled":
         raise RunInterruptedError("configure: stopped on request", resolution="continue with `make resume`")
     if outcome.status != "successful":
         task = result.failed_task or "before the first task"
-        words = result.failure or f"ansible ended with status {outcome.status} (rc {outcome.rc})"
+        words = result.failure or _errors(printed) or f"ansible ended with status {outcome.status} (rc {outcome.rc})"
         raise PlaybookFailedError(
             f"configure: {playbook}: task '{task}' failed: {words.splitlines()[0][:300]}",
             details=words,
@@ -148,15 +148,18 @@ def _end_ssh_masters(folder: str) -> None:
                 continue
 
 
-def _keep_output(outcome: Any, log: Path) -> None:
-    from ansible_runner.exceptions import AnsibleRunnerException
-
-    try:
-        text = outcome.stdout.read()
-    except (OSError, AnsibleRunnerException) as err:
-        text = f"(Ansible's output cannot be read: {err})\n"
+def _keep_output(artifacts: Path, log: Path) -> str:
+    """Add what Ansible printed to the log, and return it; the folder it lies in goes with the run."""
+    text = "".join(path.read_text(encoding="utf-8", errors="replace") for path in sorted(artifacts.glob("*/stdout")))
     with log.open("a", encoding="utf-8") as file:
-        file.write(text)
+        file.write(text or "(Ansible printed nothing)\n")
+    return text
+
+
+def _errors(printed: str) -> str:
+    """Return what Ansible printed from its first error on: a playbook it cannot read makes no event."""
+    start = printed.find("[ERROR]: ")
+    return "" if start < 0 else printed[start + len("[ERROR]: ") :].strip()
 
 
 def _words(result: Mapping[str, Any]) -> str:

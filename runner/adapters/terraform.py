@@ -149,7 +149,9 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             self._on_progress(str(entry.get("@message", "")))
 
     def _failure(self, verb: str, done: Completed) -> TerraformError:
-        first = (self.words or done.last_words.splitlines() or [f"exit status {done.exit_code}"])[0]
+        lines = [line.strip("│╷╵ ") for line in (done.stderr or done.stdout).splitlines()]
+        errors = [line for line in lines if line.startswith("Error:")]
+        first = (self.words or errors or lines or [f"exit status {done.exit_code}"])[0]
         return TerraformError(
             f"terraform: {verb} failed: {first.splitlines()[0]}",
             details="\n".join(self.words) or done.last_words,

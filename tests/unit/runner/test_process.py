@@ -1,0 +1,75 @@
+"""Programs: timeouts, cancelling, process groups."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runner.adapters import process
+from runner.adapters.process import ToolCancelledError, ToolMissingError, ToolTimeoutError
+from tests.unit.runner.conftest import processes_naming, wait_until
+
+
+def test_both_streams_and_the_status_come_back(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    done = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=20, log=log)
+
+    assert (done.exit_code, done.stdout, done.stderr, done.last_words) == (3, "out\n", "err\n", "err")
+    assert sorted(log.read_text().splitlines()) == ["err", "out"]
+
+
+def test_lines_are_told_as_they_come() -> None:
+    lines: list[str] = []
+
+    process.run(["printf", "one\\ntwo\\nrest"], timeout_s=20, on_line=lines.append)
+
+    assert lines == ["one", "two"]
+
+
+def test_a_missing_program_is_named() -> None:
+    with pytest.raises(ToolMissingError, match="process: cannot run no-such-program: No such file or directory"):
+        process.run(["no-such-program"], timeout_s=20)
+
+
+def test_nothing_of_a_group_survives_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "GRACE_S", 0.5)
+    mark = str(tmp_path / "mark")
+    deaf = f"trap '' INT; sh -c 'sleep 60; : {mark}' & sleep 60; : {mark}"
+
+    with pytest.raises(ToolTimeoutError, match="process: sh did not end within 0 s"):
+        process.run(["sh", "-c", deaf], timeout_s=0.3)
+
+    wait_until(lambda: processes_naming(mark) == [], 10)
+
+
+def test_a_cancelled_program_gets_sigint_and_time_to_clean_up(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    script = f"trap 'echo saved > {kept}; exit 0' INT; echo ready; while :; do sleep 0.05; done"
+    ready: list[str] = []
+
+    with pytest.raises(ToolCancelledError) as caught:
+        process.run(["sh", "-c", script], timeout_s=20, on_line=ready.append, cancel=lambda: bool(ready))
+
+    assert kept.read_text() == "saved\n"
+    assert caught.value.exit_code == 130
+
+
+def test_a_program_has_a_process_group_of_its_own() -> None:
+    done = process.run([sys.executable, "-c", "import os; print(os.getpgrp(), os.getpid())"], timeout_s=20)
+
+    group, pid = done.stdout.split()
+    assert group == pid != str(os.getpgrp())
+
+
+def test_a_detached_grandchild_that_holds_the_pipes_does_not_hold_us() -> None:
+    started = time.monotonic()
+
+    done = process.run(["sh", "-c", "sleep 30 & echo started"], timeout_s=20)
+
+    assert done.stdout == "started\n"
+    assert time.monotonic() - started < 10
