@@ -115,7 +115,7 @@ def test_a_failed_task_is_named_with_its_own_words(playbooks: Path, tmp_path: Pa
 def test_a_playbook_that_cannot_be_read_is_told_in_ansibles_words(playbooks: Path, tmp_path: Path) -> None:
     (playbooks / "broken.yml").write_text(TASKS.format(command="true"))  # YAML's true is no command
 
-    with pytest.raises(PlaybookFailedError, match="before the first task' failed: .*unexpected parameter type"):
+    with pytest.raises(PlaybookFailedError, match=r"before the first task' failed: .*unexpected parameter type"):
         play("broken.yml", tmp_path / "log")
 
 
