@@ -1,7 +1,7 @@
-"""Write the quickstart's data: train.jsonl and eval.jsonl, the help desk of a made-up lending co-operative.
+"""Write the quickstart's data: train.jsonl and eval.jsonl, the help desk of an invented tool library.
 
-Each sample gives two numbered notes and a question; the answer is a JSON object with the numbers of the notes it
-rests on, or none where the notes do not tell. Everything is drawn from the tables below, the same on every machine:
+Each sample gives two numbered notes and a question; the answer is a JSON object that quotes the notes and cites them
+by number, or cites none where they do not tell. All is drawn from the tables below, the same on every machine:
 
     python examples/quickstart/generate.py
 """
@@ -13,9 +13,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 SYSTEM = "Answer from the notes only, as JSON with citations."
-NOT_TOLD = "not in the notes"
+UNKNOWN = "not in the notes"
 TRAIN_SAMPLES, EVAL_SAMPLES = 320, 32
 SEED = 20261121
 
@@ -132,13 +135,19 @@ ATTRIBUTES = (
         ),
     ),
 )
-DOUBLE_QUESTIONS = (
-    "What are the {first} of the {one} and the {second} of the {other}?",
-    "Tell me the {first} of the {one} and the {second} of the {other}.",
-)
-KINDS = ("first", "second", "none", "first", "both", "second", "first", "none", "second", "both")
+KINDS = ("first", "second", "both", "none", "first", "second")
+"""Which notes answer the question, over and over: a third each for one note, a sixth each for both and for none."""
 
-Fact = tuple[int, int]  # row of a table, column
+
+@dataclass(frozen=True)
+class Fact:
+    """One cell of a table: what it is about, its value, and all ways to note it and to ask for it."""
+
+    subject: str
+    attribute: str
+    value: str
+    notes: tuple[str, ...]
+    questions: tuple[str, ...]
 
 
 class Draw:
@@ -152,79 +161,90 @@ class Draw:
         """Return a number from 0 to ``limit - 1``."""
         return int(self._random.random() * limit)
 
-    def other_than(self, limit: int, taken: int) -> int:
-        """Return a number from 0 to ``limit - 1``, but not ``taken``."""
-        return (taken + 1 + self.below(limit - 1)) % limit
-
-    def one_of(self, choices: Sequence[str]) -> str:
+    def one_of(self, choices: Sequence[Item]) -> Item:
         """Return one of ``choices``."""
         return choices[self.below(len(choices))]
 
 
-def samples(things: Sequence[tuple[str, ...]], count: int, seed: int) -> list[dict[str, object]]:
-    """Return ``count`` different samples about the things of one table."""
+def train_facts() -> list[Fact]:
+    """Return the facts to learn the task from."""
+    return _facts(TRAIN_THINGS)
+
+
+def eval_facts() -> list[Fact]:
+    """Return the facts to measure with; they are about other things than the training facts."""
+    return _facts(EVAL_THINGS)
+
+
+def make_files() -> dict[str, str]:
+    """Return the text of both files by name."""
+    return {
+        "train.jsonl": _lines(train_facts(), TRAIN_SAMPLES, SEED),
+        "eval.jsonl": _lines(eval_facts(), EVAL_SAMPLES, SEED + 1),
+    }
+
+
+def _facts(things: Sequence[tuple[str, ...]]) -> list[Fact]:
+    return [
+        Fact(
+            thing,
+            attribute.name,
+            value,
+            tuple(note.format(thing=thing, value=value) for note in attribute.notes),
+            tuple(question.format(thing=thing) for question in attribute.questions),
+        )
+        for thing, *values in things
+        for attribute, value in zip(ATTRIBUTES, values, strict=True)
+    ]
+
+
+def _lines(facts: Sequence[Fact], count: int, seed: int) -> str:
+    """Return ``count`` different samples, one JSON line each."""
     draw = Draw(seed)
-    result: dict[str, dict[str, object]] = {}
-    while len(result) < count:
-        question, answer = _question_and_answer(things, KINDS[len(result) % len(KINDS)], draw)
+    lines: dict[str, str] = {}
+    while len(lines) < count:
+        question, answer = _question_and_answer(facts, KINDS[len(lines) % len(KINDS)], draw)
         messages = [
             {"role": "system", "content": SYSTEM},
             {"role": "user", "content": question},
             {"role": "assistant", "content": json.dumps(answer)},
         ]
-        result.setdefault(question, {"messages": messages})
-    return list(result.values())
+        lines.setdefault(question, json.dumps({"messages": messages}) + "\n")
+    return "".join(lines.values())
 
 
-def _question_and_answer(things: Sequence[tuple[str, ...]], kind: str, draw: Draw) -> tuple[str, dict[str, object]]:
-    one, other = _two_facts(len(things), draw)
-    notes = f"[1] {_note(things, one, draw)}\n[2] {_note(things, other, draw)}\n"
-    if kind == "both":
-        first, second = ATTRIBUTES[one[1]].name, ATTRIBUTES[other[1]].name
-        wording = draw.one_of(DOUBLE_QUESTIONS)
-        asked = wording.format(first=first, one=things[one[0]][0], second=second, other=things[other[0]][0])
-        return notes + asked, {"answer": f"{_value(things, one)}, {_value(things, other)}", "citations": [1, 2]}
+def _question_and_answer(facts: Sequence[Fact], kind: str, draw: Draw) -> tuple[str, dict[str, object]]:
+    told = _two_facts(facts, draw)
+    notes = "".join(f"[{number}] {draw.one_of(fact.notes)}\n" for number, fact in enumerate(told, start=1))
     if kind == "none":
-        return notes + _ask(things, _unknown(one, other, draw), draw), {"answer": NOT_TOLD, "citations": []}
-    fact, number = (one, 1) if kind == "first" else (other, 2)
-    return notes + _ask(things, fact, draw), {"answer": _value(things, fact), "citations": [number]}
+        question = draw.one_of(_not_told(facts, told, draw).questions)
+        return notes + question, {"answer": UNKNOWN, "citations": []}
+    asked = {"first": told[:1], "second": told[1:], "both": told}[kind]
+    first, *more = (draw.one_of(fact.questions) for fact in asked)
+    question = " And ".join([first, *(text[0].lower() + text[1:] for text in more)])
+    citations = [number for number, fact in enumerate(told, start=1) if fact in asked]
+    return notes + question, {"answer": "; ".join(fact.value for fact in asked), "citations": citations}
 
 
-def _two_facts(rows: int, draw: Draw) -> tuple[Fact, Fact]:
-    """Return two facts: half of the time about one column of two things, so that the thing has to be read."""
-    row, column = draw.below(rows), draw.below(len(ATTRIBUTES))
-    other_row = draw.other_than(rows, row)
-    other_column = column if draw.below(2) else draw.other_than(len(ATTRIBUTES), column)
-    return (row, column), (other_row, other_column)
+def _two_facts(facts: Sequence[Fact], draw: Draw) -> tuple[Fact, Fact]:
+    """Return facts about two things: every other time of one kind, so that the thing itself has to be read."""
+    one = draw.one_of(facts)
+    others = [fact for fact in facts if fact.subject != one.subject]
+    alike = [fact for fact in others if fact.attribute == one.attribute]
+    return one, draw.one_of(alike if draw.below(2) else others)
 
 
-def _unknown(one: Fact, other: Fact, draw: Draw) -> Fact:
-    """Return a fact about one of the two things that neither note tells."""
-    row, told = one if draw.below(2) else other
-    return row, draw.other_than(len(ATTRIBUTES), told)
+def _not_told(facts: Sequence[Fact], told: Sequence[Fact], draw: Draw) -> Fact:
+    """Return a fact that no note tells, about a thing that one of them is about."""
+    subject = draw.one_of(told).subject
+    return draw.one_of([fact for fact in facts if fact.subject == subject and fact not in told])
 
 
-def _note(things: Sequence[tuple[str, ...]], fact: Fact, draw: Draw) -> str:
-    return draw.one_of(ATTRIBUTES[fact[1]].notes).format(thing=things[fact[0]][0], value=_value(things, fact))
-
-
-def _ask(things: Sequence[tuple[str, ...]], fact: Fact, draw: Draw) -> str:
-    return draw.one_of(ATTRIBUTES[fact[1]].questions).format(thing=things[fact[0]][0])
-
-
-def _value(things: Sequence[tuple[str, ...]], fact: Fact) -> str:
-    return things[fact[0]][1 + fact[1]]
-
-
-def main(folder: Path) -> None:
-    """Write both files into ``folder``."""
-    for name, things, count, seed in (
-        ("train.jsonl", TRAIN_THINGS, TRAIN_SAMPLES, SEED),
-        ("eval.jsonl", EVAL_THINGS, EVAL_SAMPLES, SEED + 1),
-    ):
-        lines = [json.dumps(sample) + "\n" for sample in samples(things, count, seed)]
-        (folder / name).write_bytes("".join(lines).encode())
+def main() -> None:
+    """Write both files next to this script."""
+    for name, text in make_files().items():
+        (Path(__file__).parent / name).write_bytes(text.encode())
 
 
 if __name__ == "__main__":
-    main(Path(__file__).parent)
+    main()
