@@ -14,9 +14,15 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
     """Return the small files of a Hub model by name, from the Hub's own cache where they are there already.
 
     Raises:
-        BaseModelError: If the model or revision does not exist, is gated, or the Hub cannot be reached.
+        BaseModelError: If the model or revision does not exist or is gated, or the Hub cannot be reached.
     """
-    from huggingface_hub import constants, hf_hub_download
+    try:
+        from huggingface_hub import constants, hf_hub_download
+    except ImportError as err:
+        raise BaseModelError(
+            f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
+            resolution="install Douse with its lock (`make setup`), or set model.base_model to a local folder",
+        ) from err
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     files: dict[str, Path] = {}
