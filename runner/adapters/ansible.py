@@ -14,6 +14,8 @@ from runner.errors import PlaybookFailedError, RunInterruptedError
 from runner.run_dir import PROJECT
 
 ALIVE_S = 5
+CONTROL = "douse-cp"
+"""Folder of the connection masters' sockets; short, because a socket's path may have 100 characters."""
 SSH_ARGS = f"-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval={ALIVE_S} -o ServerAliveCountMax=3"
 """A master without keepalive hangs for minutes on a dead connection."""
 
@@ -99,11 +101,12 @@ def run_playbook(
 
 def _environment(folder: Path) -> dict[str, str]:
     """Return settings for this run alone; programs of our own environment come first."""
-    control = folder / "cp"
+    control = folder / CONTROL
     control.mkdir()
     return {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner switches it off where nobody says so
         "ANSIBLE_HOME": str(folder / "home"),
         "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
@@ -141,7 +144,7 @@ def _end_ssh_masters(folder: str) -> None:
 
     for entry in psutil.process_iter(["cmdline"]):
         words = entry.info["cmdline"] or []
-        if any(f"{folder}{os.sep}cp" in word for word in words):
+        if any(f"{folder}{os.sep}{CONTROL}" in word for word in words):
             try:
                 entry.kill()
             except (psutil.NoSuchProcess, psutil.AccessDenied):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 from runner.adapters.ansible import PlaybookRun, run_playbook
-from runner.adapters.machine import Machine
+from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.packages import build_wheel, python_with_pip
 from runner.adapters.terraform_install import cache_folder
 from runner.context import Context
+from runner.errors import PlaybookFailedError
 from runner.models import Box, Host
 from runner.run_dir import PROJECT, read_json, write_json
 
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
+FIND_PYTHON = """for python in python3 python3.11 python3.12 python3.13 python3.14; do
+"$python" -c 'import sys, venv; sys.exit(print(sys.executable) if sys.version_info >= (3, 11) else 1)' && break
+done 2>/dev/null"""
 LOCKS = PROJECT / "requirements"
 
 
@@ -29,7 +34,7 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
-        inventory = make_inventory(ctx, host, box)
+        inventory = make_inventory(ctx, host, box, find_python(machine))
         variables = role_variables(ctx, host, box, machine)
     finally:
         machine.close()
@@ -52,16 +57,40 @@ def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict
     )
 
 
-def make_inventory(ctx: Context, host: Host, box: Box) -> dict[str, Any]:
+def find_python(machine: Machine) -> str:
+    """Return an interpreter of the machine that can make the environment.
+
+    Raises:
+        PlaybookFailedError: If there is none that is new enough.
+    """
+    if isinstance(machine, LocalMachine):
+        return python_with_pip()
+    done = machine.run(["sh", "-c", FIND_PYTHON], timeout_s=60)
+    if not done.stdout.strip():
+        raise PlaybookFailedError(
+            f"configure: {machine.name} has no Python 3.11 or newer with venv",
+            details=done.last_words or None,
+            resolution="install one there (Debian, Ubuntu: sudo apt-get install python3-venv python3-pip)",
+        )
+    return done.stdout.strip()
+
+
+def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str, Any]:
     """Return the run's inventory: one host, how to reach it, host keys strict."""
-    values: dict[str, Any] = {"ansible_remote_tmp": f"{box.prefix}/tmp"}  # noqa: S108 - in the prefix
+    values: dict[str, Any] = {
+        "ansible_python_interpreter": python,
+        "ansible_remote_tmp": f"{box.prefix}/tmp",  # noqa: S108 - in the prefix
+    }
     if host.is_this_machine:
-        values |= {"ansible_connection": "local", "ansible_python_interpreter": python_with_pip()}
+        values["ansible_connection"] = "local"
     else:
-        known = f'-o UserKnownHostsFile="{ctx.run.known_hosts}" -o GlobalKnownHostsFile=/dev/null'
+        known = shlex.join(
+            ("-o", f'UserKnownHostsFile="{ctx.run.known_hosts}"', "-o", "GlobalKnownHostsFile=/dev/null")
+        )
         values |= {
             "ansible_connection": "ssh",
             "ansible_host": host.address,
+            "ansible_host_key_checking": True,
             "ansible_port": host.port,
             "ansible_user": host.user,
             "ansible_ssh_common_args": f"{known} -o StrictHostKeyChecking=yes -o BatchMode=yes",

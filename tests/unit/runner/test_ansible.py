@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +14,10 @@ import pytest
 from runner.adapters import ansible, packages
 from runner.adapters.ansible import run_playbook
 from runner.errors import PlaybookFailedError, RunInterruptedError
+from runner.models import Box, Host
 from runner.run_dir import PROJECT
-from tests.unit.runner.conftest import processes_naming, wait_until
+from runner.steps.configure import make_inventory
+from tests.unit.runner.conftest import Sshd, processes_naming, wait_until
 
 pytestmark = pytest.mark.timeout(280)
 INVENTORY = {
@@ -136,3 +140,31 @@ def test_nothing_goes_on_when_ansible_is_cut_short(playbooks: Path, tmp_path: Pa
         play("long.yml", tmp_path / "log", cancel=mark.exists)
 
     wait_until(lambda: processes_naming(str(mark)) == [], 10)
+
+
+def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:
+    """Return the very inventory that the configure step makes for a machine behind SSH."""
+    compute = SimpleNamespace(identity_file=str(server.identity))
+    ctx: Any = SimpleNamespace(run=SimpleNamespace(known_hosts=known_hosts), run_file=SimpleNamespace(compute=compute))
+    host = Host("127.0.0.1", server.port, getpass.getuser(), "i", "given-machine", "here", False, 0.0, None, "local")
+    return make_inventory(ctx, host, Box(str(prefix)), packages.python_with_pip())
+
+
+@pytest.mark.enable_socket
+def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice(tmp_path: Path, sshd: Sshd) -> None:
+    prefix, known_hosts = tmp_path / "box", tmp_path / "known hosts"
+    key = (sshd.folder / "host_key.pub").read_text().split()
+    inputs = variables(prefix, tmp_path / "cache")
+    inventory = over_ssh(sshd, known_hosts, prefix)
+
+    def prepare() -> ansible.PlaybookRun:
+        return run_playbook("prepare.yml", inventory=inventory, variables=inputs, log=tmp_path / "log")
+
+    inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))
+    known_hosts.write_text("")
+    with pytest.raises(PlaybookFailedError, match="you have requested strict checking"):
+        prepare()
+    known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {key[0]} {key[1]}\n")
+    assert prepare().changed > 0
+    assert prepare().changed == 0
+    assert processes_naming("douse-cp") == []  # no connection master is left behind
