@@ -21,7 +21,7 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
     except ImportError as err:
         raise BaseModelError(
             f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
-            resolution="install Douse with its lock (`make setup`), or set model.base_model to a local folder",
+            resolution="install huggingface_hub, or set model.base_model to a local folder",
         ) from err
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
