@@ -185,6 +185,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
                 batch_rows=self.args.per_device_eval_batch_size,
                 max_length=self.args.max_length,
                 device=self.args.device,
+                packing=self.args.packing,
                 on_batch=self._leave_evaluation_on_stop,
             )
         except _EvaluationCutShort:
