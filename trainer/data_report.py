@@ -72,7 +72,7 @@ def _histogram(bins: tuple[HistogramBin, ...], max_length: int) -> str:
     lines = ["Length of the training samples, in tokens"]
     for part in bins:
         bar = "#" * (-(-part.count * BAR_WIDTH // tallest))  # rounded up: one sample is seen too
-        cut = " cut" if part.from_tokens > max_length else ""
+        cut = "" if part.to_tokens <= max_length + 1 else " cut" if part.from_tokens > max_length else " partly cut"
         lines.append(f"{part.from_tokens:>8,} to {part.to_tokens - 1:<8,}{part.count:>7,}  {bar}{cut}")
     return "\n".join(lines)
 

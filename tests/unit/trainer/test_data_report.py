@@ -29,7 +29,8 @@ def summary(**changes: Any) -> DataSummary:
             HistogramBin(8, 10, 1),
             HistogramBin(10, 12, 0),
             HistogramBin(12, 14, 1190),
-            HistogramBin(2560, 3072, 9),
+            HistogramBin(2048, 2560, 5),
+            HistogramBin(2560, 3072, 4),
         ),
         "warnings": (),
     }
@@ -55,7 +56,8 @@ def test_table_and_histogram() -> None:
             "       8 to 9             1  #",
             "      10 to 11            0  ",
             "      12 to 13        1,190  " + "#" * 60,
-            "   2,560 to 3,071         9  # cut",
+            "   2,048 to 2,559         5  # partly cut",
+            "   2,560 to 3,071         4  # cut",
         ]
     )
 
