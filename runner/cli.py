@@ -24,9 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     from runner import verbs
     from runner.errors import RunnerError
+    from runner.session import Session
     from trainer.errors import TrainerError
 
-    session = verbs.Session(arguments)
+    session = Session(arguments)
     try:
         return int(getattr(verbs, arguments.verb.replace("-", "_"))(session))
     except (RunnerError, TrainerError) as err:
@@ -102,6 +103,7 @@ def _add_options(verbs: dict[str, argparse.ArgumentParser]) -> None:
     _add_machine(verbs["resume"])
     for name in ("train", "resume"):
         verbs[name].add_argument("--detach", action="store_true", help="leave once training runs")
+    verbs["schema"].add_argument("--markdown", action="store_true", help="print it as a page for people")
     for name in ("status", "runs"):
         verbs[name].add_argument("--json", action="store_true", help="print JSON")
 
