@@ -170,13 +170,27 @@ def test_unusual_words_are_learned_whole(content: str) -> None:
     assert supervised_text(sample, facts).strip() == (content + "<|im_end|>").strip()
 
 
-def test_offsets_trimmed_by_the_tokenizer_do_not_shift_the_labels() -> None:
-    facts = small_facts()
-    messages = (QUESTION, Message("assistant", "yes   is \n yes"))
-    expected = encode(messages, facts).labels
-    facts.tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+def test_spaces_that_the_tokenizer_gives_no_width_keep_their_side() -> None:
+    template = CHATML.replace("assistant\n", "assistant:   ").replace(
+        "message['role'] + '\n'", "message['role'] + (':   ' if message['role'] == 'assistant' else '\n')"
+    )
+    messages = (QUESTION, Message("assistant", "3   3 "))
+    plain_facts, trimming_facts = small_facts(template), small_facts(template)
+    trimming_facts.tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
 
-    assert encode(messages, facts).labels == expected
+    samples = [encode(messages, facts) for facts in (plain_facts, trimming_facts)]
+
+    assert samples[0] == samples[1]
+    assert supervised_text(samples[1], trimming_facts) == "3   3 <|im_end|>"
+
+
+def test_words_that_the_template_changes_are_learned_to_the_last_end_token() -> None:
+    template = CHATML.replace("message['content']", "message['content'] | upper | replace('STOP', '<|im_end|>')")
+    facts = small_facts(template)
+
+    sample = encode((QUESTION, Message("assistant", "stop it")), facts)
+
+    assert supervised_text(sample, facts) == "<|im_end|> IT<|im_end|>"
 
 
 def test_template_that_rewrites_earlier_turns_is_refused() -> None:
