@@ -174,7 +174,7 @@ def _describe_step(event: dict[str, Any], pace: Pace) -> str:
 
 
 def _describe_check(event: dict[str, Any]) -> str:
-    mark = "ok  " if event.get("passed") else "FAIL"
+    mark = "ok  " if event.get("passed") else "FAIL" if event.get("required", True) else "warn"
     return f"{mark} {_words(event.get('name'))}: {event.get('value')}"
 
 
