@@ -18,7 +18,7 @@ DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan up configure launch collect down resume status watch logs runs report data-check \
 	setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-slow \
-	test-infra test-playbooks check lock clean
+	test-infra test-playbooks check lock docs clean
 
 help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
@@ -90,5 +90,7 @@ test-playbooks: ## ansible-lint, production profile
 check: lint types test-infra test-playbooks ## All that CI runs before the tests, in the same order
 lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock
+docs: ## Write docs/run-file.md and its schema anew, after a change to a key of the run file
+	@$(DEV) -m runner.config_docs
 clean: ## Remove environments, caches and build output; runs/ stays
 	@rm -rf .venv .venv-dev .venv.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +10,10 @@ from typing import Any, Self
 
 import yaml
 from pydantic import Field, model_validator
-from pydantic.fields import FieldInfo
 
 from runner.errors import UsageError
 from trainer.config import RENAMED_KEYS, Recipe, Section, resolve_paths, to_mapping
 from trainer.config_file import SourceMapping, read_mapping, validate
-
-PAGE_HEAD = """# The run file
-
-One YAML file says what to train and where. Every key has a default; a key that is not known is refused with the nearest
-name. A value can be changed for one run with `--set section.key=value`. Editors that read JSON Schema find it in
-`docs/run-file.schema.json`. This page is made by `python -m runner schema --markdown`; do not edit it."""
 
 
 class ComputeSection(Section):
@@ -114,29 +106,6 @@ def json_schema() -> dict[str, Any]:
     schema = RunFile.model_json_schema()
     schema["title"] = "Douse run file"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def reference_page() -> str:
-    """Return ``docs/run-file.md``: every key with its default and its meaning."""
-    parts = [PAGE_HEAD]
-    for name, field in RunFile.model_fields.items():
-        section = field.annotation
-        if not (isinstance(section, type) and issubclass(section, Section)):
-            continue
-        parts.append(
-            f"## {name}\n\n{(section.__doc__ or '').splitlines()[0]}\n\n| key | default | meaning |\n|---|---|---|"
-        )
-        parts[-1] += "".join(f"\n{_row(key, info)}" for key, info in section.model_fields.items())
-        older = [f"`{old}` → `{new}`" for old, new in RENAMED_KEYS.get(name, {}).items()]
-        if older:
-            parts.append(f"Also read: {', '.join(older)}.")
-    return "\n\n".join(parts) + "\n"
-
-
-def _row(key: str, info: FieldInfo) -> str:
-    default = json.dumps(info.default)
-    meaning = " ".join((info.description or "").replace("``", "`").split())
-    return f"| `{key}` | `{default}` | {meaning} |"
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -188,9 +188,9 @@ def data_check(session: Session) -> int:
 
 def schema(session: Session) -> int:
     """Print the JSON Schema of the run file, or the page that describes it."""
-    from runner.config import json_schema, reference_page
+    from runner.config_docs import reference_page, schema_text
 
-    print(reference_page().rstrip() if session.arguments.markdown else json.dumps(json_schema(), indent=2))
+    print(reference_page() if session.arguments.markdown else schema_text(), end="")
     return EXIT_DONE
 
 

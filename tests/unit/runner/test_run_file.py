@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from runner.config import json_schema, load_run_file, parse_run_file, reference_page, run_file_mapping, with_settings
+from runner.config import json_schema, load_run_file, parse_run_file, run_file_mapping, with_settings
 from runner.errors import UsageError
 from trainer.config import Recipe
 from trainer.errors import ConfigError
@@ -108,10 +107,3 @@ def test_the_schema_describes_every_key(tmp_path: Path) -> None:
     ]
     assert undescribed == []
     assert all(section["additionalProperties"] is False for section in sections.values())
-
-
-def test_the_committed_page_and_schema_are_current() -> None:
-    docs = Path(__file__).resolve().parents[3] / "docs"
-
-    assert (docs / "run-file.md").read_text() == reference_page()
-    assert json.loads((docs / "run-file.schema.json").read_text()) == json_schema()
