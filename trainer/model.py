@@ -55,6 +55,31 @@ def resolve_dtype(model: ModelSection, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def fit_to_device(recipe: Recipe) -> tuple[Recipe, str | None]:
+    """Return the recipe as this device can do it, and what had to be changed, in words.
+
+    Only Apple MPS may lack 4-bit kernels; there the base model is held in full and plain LoRA is trained.
+    """
+    device = resolve_device(recipe.run)
+    if not recipe.model.load_in_4bit or device.type != "mps" or _has_4bit_kernels(device):
+        return recipe, None
+    model = recipe.model.model_copy(update={"load_in_4bit": False})
+    return recipe.model_copy(update={"model": model}), (
+        "bitsandbytes has no 4-bit kernels for this device: the base model is not quantised (load_in_4bit: false)"
+    )
+
+
+def _has_4bit_kernels(device: torch.device) -> bool:
+    from bitsandbytes import functional
+
+    try:
+        packed, state = functional.quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4")
+        functional.dequantize_4bit(packed, state)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
 def cache_dir() -> Path:
     """Return the folder for what is fetched or converted once: ``$DOUSE_CACHE``, else the user's cache folder."""
     if explicit := os.environ.get("DOUSE_CACHE"):
@@ -142,7 +167,6 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
     if device.type == "cuda":
         options["device_map"] = {"": device.index or 0}
     if quantised:
-        _require_4bit_support(device)
         options["quantization_config"] = quantisation_config(recipe.model, dtype)
     try:
         model = AutoModelForCausalLM.from_pretrained(location, **options)
@@ -170,14 +194,6 @@ def _keep_4bit_weights_as_they_are(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-def _require_4bit_support(device: torch.device) -> None:
-    if device.type == "mps":
-        raise ConfigError(
-            "config: model.load_in_4bit is true, but bitsandbytes has no 4-bit kernels for Apple MPS",
-            resolution="set `load_in_4bit: false` (plain LoRA), or `device: cpu`",
-        )
 
 
 def quantisation_config(model: ModelSection, dtype: torch.dtype) -> Any:

@@ -27,6 +27,7 @@ from trainer.files import read_json, write_json
 from trainer.fitting import build_trainer, fit
 from trainer.model import (
     base_fingerprint,
+    fit_to_device,
     load_base,
     load_tokenizer,
     prepare_base_model,
@@ -68,6 +69,9 @@ def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
     run = Run(recipe, output, EventLog(output / "events.jsonl"), StopRequest())
     try:
         with run.stop.installed(), _memory_errors_explained():
+            run.recipe, remark = fit_to_device(recipe)
+            if remark is not None:
+                run.say(remark)
             _run_phases(run, resume=resume)
     except TrainerError as err:
         status = "interrupted" if run.stop.is_requested else "failed"

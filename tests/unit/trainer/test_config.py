@@ -85,7 +85,6 @@ def test_every_key_is_documented() -> None:
         ("checkpointing:\n  save_steps: 0\n", ["checkpointing.save_steps"]),
         ("monitoring:\n  logging_steps: 0\n", ["monitoring.logging_steps"]),
         ("model:\n  revision: abc\n", ["model.revision is abc", "Python package"]),
-        ("run:\n  device: mps\n", ["load_in_4bit is true", "mps"]),
         ("training: 7\n", ["training", "7"]),
         ("", ["is empty"]),
         ("- a\n- b\n", ["holds a list"]),
