@@ -1,0 +1,230 @@
+"""What the benchmarks count and compute, on made-up data, and one tiny measured run of each side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import packing, runner_overhead, trainer_speed
+from benchmarks.measuring import Meter, measure
+from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table
+
+
+def made_up(tokens: int, *step_seconds: float, **changes: Any) -> Measurement:
+    values = {"positions": tokens, "cpu_seconds": 2.0, "loss": 1.5, "peak_memory_gib": 2.0, **changes}
+    return Measurement(tokens=tokens, step_seconds=list(step_seconds), **values)
+
+
+# counting and computing
+
+
+def test_speed_counts_tokens_of_the_data_and_not_padding() -> None:
+    meter = Meter()
+    ids, mask = torch.zeros(2, 8), torch.tensor([[1] * 8, [1] * 2 + [0] * 6])
+    for _ in range(2):
+        meter.begin()
+        meter.count(None, (), {"input_ids": ids, "attention_mask": mask})
+        meter.count(None, (), {"input_ids": ids})
+        meter.end()
+
+    found = meter.result(loss=1.0, peak_memory_gib=1.0)
+
+    assert (found.tokens, found.positions, len(found.step_seconds)) == (10 + 16, 32, 1)
+    assert found.positions_per_token == pytest.approx(32 / 26)
+
+
+def test_the_first_step_does_not_count() -> None:
+    meter = Meter(marks=[(90.0, 80.0, 1, 2), (2.0, 1.0, 100, 110), (3.0, 2.5, 200, 240)])
+
+    found = meter.result(loss=1.0, peak_memory_gib=1.0)
+
+    assert (found.tokens, found.positions, found.step_seconds, found.cpu_seconds) == (300, 350, [2.0, 3.0], 3.5)
+    assert found.tokens_per_s == 60.0
+
+
+def test_waiting_for_a_turn_does_not_count() -> None:
+    told: list[str] = []
+
+    def wait() -> None:
+        told.append("wait")
+        time.sleep(0.2)
+
+    meter = Meter(wait=wait, done=lambda: told.append("done"))
+    meter.begin()
+    meter.end()
+
+    assert told == ["wait", "done"]
+    assert meter.marks[0][0] < 0.1
+
+
+def test_a_run_of_one_step_measures_nothing() -> None:
+    with pytest.raises(SystemExit, match="1 steps were done"):
+        Meter(marks=[(1.0, 1.0, 1, 1)]).result(loss=1.0, peak_memory_gib=1.0)
+
+
+def test_ratios_are_between_neighbours() -> None:
+    assert ratios([2.0, 30.0, 8.0], [1.0, 10.0, 4.0]) == {"median": 2.0, "lowest": 2.0, "highest": 3.0}
+    with pytest.raises(ValueError, match="zip"):
+        ratios([1.0], [1.0, 2.0])
+
+
+def test_a_table_is_markdown_with_its_numbers_on_the_right() -> None:
+    assert table(["what", "s"], [["a", "10.5"], ["longer", "1.0"]]).splitlines() == [
+        "| what   |    s |",
+        "| ------ | ---: |",
+        "| a      | 10.5 |",
+        "| longer |  1.0 |",
+    ]
+
+
+def test_the_speed_report_names_ratio_and_step_ratios() -> None:
+    ours = made_up(1000, 4.0, 4.0)
+    plain = made_up(1000, 5.0, 11.0, peak_memory_gib=4.0, loss=1.25)
+
+    text = trainer_speed.show(trainer_speed.summarise(ours, plain))
+
+    assert "speed   2.00x the plain script's (step by step 1.25 to 2.75, median 2.00)" in text
+    assert "memory  0.50x" in text
+    assert [cell.strip() for cell in text.splitlines()[3].split("|")[2:6]] == ["62.5", "2.0", "4.00", "1.2500"]
+
+
+def test_runs_on_other_tokens_are_not_compared() -> None:
+    with pytest.raises(SystemExit, match="not comparable"):
+        trainer_speed.summarise(made_up(1000, 1.0), made_up(999, 1.0))
+
+
+def test_the_packing_report_names_ratio_and_positions() -> None:
+    text = packing.show(packing.summarise(made_up(1000, 10.0), made_up(1000, 25.0, positions=1850)))
+
+    assert "packed is 2.50x padded" in text
+    assert [row.split("|")[3].strip() for row in text.splitlines()[2:4]] == ["1.00", "1.85"]
+
+
+def test_made_up_samples_are_the_same_each_time_and_of_many_lengths(tmp_path: Path) -> None:
+    first, second = (packing.write_samples(tmp_path / name) / "train.jsonl" for name in ("a", "b"))
+    lengths = sorted(len(line) for line in first.read_text(encoding="utf-8").splitlines())
+
+    assert first.read_bytes() == second.read_bytes()
+    assert len(lengths) == packing.SAMPLES
+    assert lengths[-1] > 4 * lengths[0]
+
+
+# the runner's own time
+
+STEPS = {
+    "plan": {"status": "done", "ended_at": "2026-11-21T05:00:03+00:00", "duration_s": 3.5},
+    "provision": {"status": "done", "ended_at": "2026-11-21T05:00:04+00:00", "duration_s": 1.0},
+    "configure": {"status": "done", "ended_at": "2026-11-21T05:00:34+00:00", "duration_s": 30.0},
+    "train": {"status": "done", "ended_at": "2026-11-21T05:02:14+00:00", "duration_s": 100.0},
+    "report": {"status": "done", "ended_at": "2026-11-21T05:02:16+00:00", "duration_s": 1.0},
+}
+EVENTS = [
+    {"time": "2026-11-21T05:00:40.000+00:00", "event": "phase_started"},
+    {"time": "2026-11-21T05:02:12.500+00:00", "event": "run_ended"},
+]
+
+
+def run_folder(folder: Path, **changes: dict[str, Any]) -> Path:
+    (folder / "state.json").write_text(json.dumps({"format": 1, "steps": STEPS | changes}), encoding="utf-8")
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in EVENTS), encoding="utf-8")
+    return folder
+
+
+def test_what_neither_a_set_up_tool_nor_the_trainer_used_is_the_runners(tmp_path: Path) -> None:
+    found = runner_overhead.read_run(run_folder(tmp_path))
+
+    assert (found["total_s"], found["setup_s"], found["trainer_s"]) == (136.5, 31.0, 92.5)
+    assert found["parts_s"] == {"plan": 3.5, "train": 7.5, "report": 1.0, "between steps": 1.0}
+    assert sum(found["parts_s"].values()) == found["total_s"] - found["setup_s"] - found["trainer_s"]
+    assert "| the rest: the runner, at most" in runner_overhead.show_run(found)
+    assert "|    13.0 |   9.5% |" in runner_overhead.show_run(found)
+
+
+def test_a_run_that_is_not_finished_is_not_measured(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="not finished"):
+        runner_overhead.read_run(run_folder(tmp_path, report={"status": "running"}))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no run folder"):
+        runner_overhead.read_run(tmp_path)
+
+
+def test_starts_are_timed() -> None:
+    found = runner_overhead.time_starts(["-c", "pass"], repeat=1)
+
+    assert found["cpu_s"] > 0
+    assert found["fastest_s"] == found["wall_s"] > 0
+    assert "python -c pass" in runner_overhead.show_starts({"python -c pass": found}, 1)
+
+
+# the scripts
+
+
+@pytest.mark.parametrize("name", ["trainer_speed", "packing", "runner_overhead", "measuring"])
+def test_each_script_explains_itself(name: str) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0
+    assert f"python -m benchmarks.{name}" in done.stdout
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let the children run ``script``, which finds its folder in ``folder``, instead of a measurement."""
+    real, begin = subprocess.Popen, "import json, os, sys; folder = sys.argv[1]\n"
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda argv, **options: real([sys.executable, "-c", begin + script, argv[-1]], **options)
+    )
+
+
+def test_runs_take_turns_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(
+        monkeypatch,
+        "for step in range(int(json.load(open(folder + '/job.json'))['recipe']['steps'])):\n"
+        "    os.read(0, 1); open(folder + '/../order', 'a').write(os.path.basename(folder)); os.write(1, b'.')\n"
+        "values = dict(tokens=1, positions=1, step_seconds=[1.0], cpu_seconds=1.0, loss=1.0, peak_memory_gib=1.0)\n"
+        "json.dump(values, open(folder + '/measurement.json', 'w'))\n",
+    )
+
+    jobs = [Job("ours", {"steps": steps}, str(tmp_path / name)) for name, steps in (("a", 2), ("b", 4))]
+    found = measure_in_turns(jobs)
+
+    assert (tmp_path / "order").read_text() == "ababbb"
+    assert [measured.tokens_per_s for measured in found] == [1.0, 1.0]
+
+
+def test_a_run_that_fails_is_told_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "sys.exit('the child went wrong')")
+
+    with pytest.raises(SystemExit, match=r"run of broken failed:\s+the child went wrong"):
+        measure_in_turns([Job("ours", {}, str(tmp_path / "broken"))])
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # the plain script's own
+def test_both_sides_learn_the_same_tokens(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    recipe = trainer_speed.make_recipe(str(tiny_model), tiny_dataset, steps=1)
+
+    ours, plain = (measure(Job(side, recipe, str(tmp_path / side)), Meter()) for side in trainer_speed.SIDES)
+
+    assert len(ours.step_seconds) == len(plain.step_seconds) == 1
+    assert ours.tokens == plain.tokens == ours.positions
+    assert ours.loss == pytest.approx(plain.loss, rel=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_padding_computes_more_positions_than_packing(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    def positions_per_token(name: str) -> float:
+        recipe = packing.make_recipe(str(tiny_model), tiny_dataset, **packing.BATCHINGS[name])
+        recipe["data"]["max_length"] = 256
+        return measure(Job("ours", recipe, str(tmp_path / name)), Meter()).positions_per_token
+
+    assert positions_per_token("packed") == 1.0
+    assert positions_per_token("padded") > 1.0
