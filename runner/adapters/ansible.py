@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -47,6 +48,7 @@ def run_playbook(
     playbook: str,
     *,
     inventory: Mapping[str, Any],
+    environment: str,
     variables: Mapping[str, Any],
     log: Path,
     on_progress: OnLine | None = None,
@@ -56,7 +58,8 @@ def run_playbook(
 
     Args:
         playbook: File name.
-        inventory: Hosts and how to reach them, as an Ansible inventory mapping.
+        inventory: The run's own host, as an Ansible inventory mapping.
+        environment: Folder of ``inventories/`` with what all hosts of the environment share.
         variables: The roles' inputs.
         log: File that gets Ansible's own output.
         on_progress: Called with the name of each task.
@@ -75,7 +78,7 @@ def run_playbook(
             private_data_dir=folder,
             project_dir=str(PROJECT / "playbooks"),
             playbook=playbook,
-            inventory=dict(inventory),
+            inventory=[str(_write_inventory(Path(folder), inventory)), str(PROJECT / "inventories" / environment)],
             extravars=dict(variables),
             envvars=_environment(Path(folder)),
             settings={"idle_timeout": 1800, "suppress_ansible_output": True},
@@ -97,6 +100,12 @@ def run_playbook(
             resolution="see the log for Ansible's own words, correct the cause, then `make resume`",
         )
     return result
+
+
+def _write_inventory(folder: Path, inventory: Mapping[str, Any]) -> Path:
+    path = folder / "hosts.json"
+    path.write_text(json.dumps(inventory), encoding="utf-8")
+    return path
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,7 @@ def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict
     return run_playbook(
         playbook,
         inventory=inventory,
+        environment=ctx.run_file.compute.env,
         variables=variables,
         log=ctx.run.log("configure"),
         on_progress=ctx.view.progress,
@@ -76,24 +76,17 @@ def find_python(machine: Machine) -> str:
 
 
 def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str, Any]:
-    """Return the run's inventory: one host, how to reach it, host keys strict."""
+    """Return the run's own inventory: one host and where it is; ``inventories/`` says how to reach such a host."""
     values: dict[str, Any] = {
         "ansible_python_interpreter": python,
         "ansible_remote_tmp": f"{box.prefix}/tmp",  # noqa: S108 - in the prefix
     }
-    if host.is_this_machine:
-        values["ansible_connection"] = "local"
-    else:
-        known = shlex.join(
-            ("-o", f'UserKnownHostsFile="{ctx.run.known_hosts}"', "-o", "GlobalKnownHostsFile=/dev/null")
-        )
+    if not host.is_this_machine:
         values |= {
-            "ansible_connection": "ssh",
             "ansible_host": host.address,
-            "ansible_host_key_checking": True,
             "ansible_port": host.port,
             "ansible_user": host.user,
-            "ansible_ssh_common_args": f"{known} -o StrictHostKeyChecking=yes -o BatchMode=yes",
+            "known_hosts_path": str(ctx.run.known_hosts),
         }
         if ctx.run_file.compute.identity_file is not None:
             values["ansible_ssh_private_key_file"] = ctx.run_file.compute.identity_file

@@ -48,7 +48,7 @@ def playbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def play(name: str, log: Path, **options: Any) -> ansible.PlaybookRun:
-    return run_playbook(name, inventory=INVENTORY, variables={}, log=log, **options)
+    return run_playbook(name, inventory=INVENTORY, environment="local", variables={}, log=log, **options)
 
 
 def variables(prefix: Path, cache: Path) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def test_a_second_prepare_changes_nothing_and_verify_brings_the_facts(tmp_path: 
     inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))
     log = tmp_path / "log"
 
-    first = run_playbook("prepare.yml", inventory=INVENTORY, variables=inputs, log=log)
-    second = run_playbook("prepare.yml", inventory=INVENTORY, variables=inputs, log=log)
+    first = run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
+    second = run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
 
     assert first.changed > 0
     assert second.changed == 0
@@ -87,9 +87,15 @@ def test_a_second_prepare_changes_nothing_and_verify_brings_the_facts(tmp_path: 
     assert (prefix / "venv" / "bin" / "python").exists()
     assert len(list((prefix / "venv").rglob("site-packages/trainer/__main__.py"))) == 1
     with pytest.raises(PlaybookFailedError, match="Check that every module can be imported"):
-        run_playbook("verify.yml", inventory=INVENTORY, variables=inputs | {"verify_modules": ["no_such"]}, log=log)
+        run_playbook(
+            "verify.yml",
+            inventory=INVENTORY,
+            environment="local",
+            variables=inputs | {"verify_modules": ["no_such"]},
+            log=log,
+        )
     inputs["verify_modules"] = []
-    run_playbook("verify.yml", inventory=INVENTORY, variables=inputs, log=log)
+    run_playbook("verify.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
     facts = json.loads((tmp_path / "host_facts.json").read_text())
     assert facts["python"].startswith("3.11.")
 
@@ -101,7 +107,7 @@ def test_a_machine_without_room_is_refused_before_anything_is_touched(tmp_path: 
     }
 
     with pytest.raises(PlaybookFailedError, match=r"Check that the run fits on the disk' failed: .* GiB are free"):
-        run_playbook("prepare.yml", inventory=INVENTORY, variables=inputs, log=tmp_path / "log")
+        run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=tmp_path / "log")
 
     assert not (tmp_path / "box").exists()
 
@@ -158,7 +164,9 @@ def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice
     inventory = over_ssh(sshd, known_hosts, prefix)
 
     def prepare() -> ansible.PlaybookRun:
-        return run_playbook("prepare.yml", inventory=inventory, variables=inputs, log=tmp_path / "log")
+        return run_playbook(
+            "prepare.yml", inventory=inventory, environment="existing", variables=inputs, log=tmp_path / "log"
+        )
 
     inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))
     known_hosts.write_text("")
