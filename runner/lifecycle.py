@@ -250,8 +250,7 @@ def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
 def _report(ctx: Context) -> None:
     from runner.report import write_report
 
-    page = step(ctx, "report", lambda: write_report(ctx.run.path))
-    ctx.view.line(f"report: {page}")
+    step(ctx, "report", lambda: write_report(ctx.run.path))
 
 
 def _plan_again(ctx: Context) -> None:

@@ -12,8 +12,6 @@ from runner.run_dir import RunDir, list_runs, read_json
 from runner.state import RunState, holder
 from trainer.events import read_events
 
-COLUMNS = ("run", "env", "state", "step", "loss", "eval_loss", "base_eval_loss", "accepted")
-
 
 def summarise(run: RunDir) -> dict[str, Any]:
     """Return how a run stands, from its folder alone."""

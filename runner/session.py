@@ -88,16 +88,22 @@ class Session:
 
 
 def say_where(run: RunDir, view: View) -> None:
-    """Say where adapter, report, checksums and checkpoints are."""
-    places = (
-        ("adapter", run.adapter),
-        ("checksums", run.adapter / "SHA256SUMS"),
-        ("merged", run.file("merged")),
-        ("checkpoints", run.checkpoints),
-        ("report", run.file("report.html")),
-        ("receipt", run.receipt),
-    )
-    for name, path in places:
+    """Say how an accepted run came out, and where everything is; how another one ended is told by its error."""
+    places = {
+        "adapter": run.adapter,
+        "checksums": run.adapter / "SHA256SUMS",
+        "merged": run.file("merged"),
+        "report": run.file("report.html"),
+        "checkpoints": run.checkpoints,
+        "receipt": run.receipt,
+    }
+    if RunState(run).outcome == "done":
+        from runner.report import read_run
+        from runner.report.table import lines
+
+        for line in lines(read_run(run.path), with_paths=False):
+            view.line(line)
+    for name, path in places.items():
         if path.exists():
             view.line(f"{name:12} {path}")
 

@@ -6,13 +6,12 @@ import json
 import os
 import signal
 import time
-from typing import Any
 
 from runner import lifecycle
 from runner.context import Context
 from runner.errors import EXIT_DONE, ToolError, UsageError
 from runner.models import Host
-from runner.run_dir import RunDir
+from runner.run_dir import RunDir, list_runs
 from runner.session import Session, say_where
 from runner.state import RunState, hold, holder
 
@@ -147,16 +146,19 @@ def status(session: Session) -> int:
 
 def runs(session: Session) -> int:
     """Show all runs in a table."""
-    from runner.overview import COLUMNS, table
-
-    found = table(session.runs_dir)
     if session.arguments.json:
-        print(json.dumps(found, indent=2))
+        from runner.overview import table
+
+        print(json.dumps(table(session.runs_dir), indent=2))
         return EXIT_DONE
-    rows = [COLUMNS, *(tuple(_cell(row[column]) for column in COLUMNS) for row in found)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    from runner.report import read_run
+    from runner.report.table import print_runs
+
+    found = list_runs(session.runs_dir)
+    if not found:
+        print(f"no runs in {session.runs_dir} yet; start one with `make train`")
+        return EXIT_DONE
+    print_runs([read_run(run.path) for run in found])
     return EXIT_DONE
 
 
@@ -171,10 +173,13 @@ def logs(session: Session) -> int:
 
 
 def report(session: Session) -> int:
-    """Write the report again."""
-    from runner.report import write_report
+    """Write the report again and show the short of it."""
+    from runner.report import read_run, write_report
+    from runner.report.table import show
 
-    print(write_report(session.run().path))
+    run = session.run()
+    write_report(run.path)
+    show(read_run(run.path))
     return EXIT_DONE
 
 
@@ -248,11 +253,3 @@ def _trainer_log(ctx: Context) -> str:
         return b"".join(parts).decode(errors="replace") or "(none yet)"
     finally:
         machine.close()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return str(value)

@@ -70,8 +70,8 @@ def show(report: RunReport, console: Console | None = None) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def lines(report: RunReport) -> list[str]:
-    """Return what ``show`` prints below the first line."""
+def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
+    """Return what ``show`` prints below the first line, the paths left out if asked."""
     summary = report.summary
     found = [wording.verdict_sentence(report)]
     if report.verdict != "accepted":
@@ -91,7 +91,7 @@ def lines(report: RunReport) -> list[str]:
     page = report.run_dir / "report.html"
     paths = (("adapter", report.artifacts.adapter), ("checksums", report.artifacts.checksums),
              ("merged", report.artifacts.merged), ("report", page if page.exists() else None))  # fmt: skip
-    rows += [(name, str(path)) for name, path in paths if path is not None]
+    rows += [(name, str(path)) for name, path in paths if path is not None and with_paths]
     return found + [f"  {name:<10} {value}" for name, value in rows]
 
 
