@@ -229,10 +229,12 @@ def test_a_signal_outside_training_ends_the_run_at_once(
         "trainer.training.export_adapter", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(30)
     )
 
+    handler = signal.getsignal(signal.SIGTERM)
+
     with pytest.raises(Exception, match="interrupted by SIGTERM") as caught:
         train(recipe, tmp_path / "output", resume=False)
     assert caught.value.exit_code == EXIT_INTERRUPTED  # type: ignore[attr-defined]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_running_out_of_memory_says_what_to_do_and_never_shrinks_the_batch(
