@@ -86,7 +86,7 @@ class Meter:
         if len(self.marks) < 2:
             raise SystemExit(f"error: {len(self.marks)} steps were done, and the first does not count: train for more")
         seconds, cpu_seconds, tokens, positions = zip(*self.marks[1:], strict=True)
-        return Measurement(sum(tokens), sum(positions), list(seconds), sum(cpu_seconds), loss, peak_memory_gib)
+        return Measurement(list(tokens), list(seconds), sum(positions), sum(cpu_seconds), loss, peak_memory_gib)
 
 
 def measure(job: Job, meter: Meter) -> Measurement:
@@ -166,9 +166,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measuring", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="folder with job.json; measurement.json is written there")
     folder = parser.parse_args(argv).folder
-    turns_in, turns_out = os.dup(0), os.dup(1)
+    turns_out = os.dup(1)
     os.dup2(2, 1)  # what the libraries print is no turn
-    meter = Meter(wait=lambda: os.read(turns_in, 1), done=lambda: os.write(turns_out, b"."))
+
+    def wait() -> None:
+        if not os.read(0, 1):
+            raise SystemExit("error: nobody waits for this measurement any more")
+
+    meter = Meter(wait, done=lambda: os.write(turns_out, b"."))
     result = measure(Job(**json.loads((folder / "job.json").read_text(encoding="utf-8"))), meter)
     (folder / "measurement.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
 

@@ -41,25 +41,35 @@ class Measurement:
     """What a run showed, without its first optimizer step.
 
     Attributes:
-        tokens: Tokens of the data.
-        positions: Positions computed: tokens and padding.
+        step_tokens: Tokens of the data in each step.
         step_seconds: Wall time of each step.
+        positions: Positions computed: tokens and padding.
         cpu_seconds: CPU time of the process in these steps.
         loss: Loss of the last step.
         peak_memory_gib: Most memory held: of the process, on CUDA of the GPU.
     """
 
-    tokens: int
-    positions: int
+    step_tokens: list[int]
     step_seconds: list[float]
+    positions: int
     cpu_seconds: float
     loss: float
     peak_memory_gib: float
 
     @property
+    def tokens(self) -> int:
+        """Tokens of the data in all steps."""
+        return sum(self.step_tokens)
+
+    @property
     def tokens_per_s(self) -> float:
         """Tokens of the data per second; padding does not count."""
         return self.tokens / sum(self.step_seconds)
+
+    @property
+    def best_tokens_per_s(self) -> float:
+        """Tokens per second of the fastest step: what others do on the machine can only slow a step down."""
+        return max(tokens / seconds for tokens, seconds in zip(self.step_tokens, self.step_seconds, strict=True))
 
     @property
     def positions_per_token(self) -> float:
@@ -120,6 +130,12 @@ def ratios(ones: Sequence[float], others: Sequence[float]) -> dict[str, float]:
     """Return the median, lowest and highest ratio of what was measured one after the other."""
     values = [one / other for one, other in zip(ones, others, strict=True)]
     return {"median": median(values), "lowest": min(values), "highest": max(values)}
+
+
+def to_mapping(found: Measurement) -> dict[str, Any]:
+    """Return a measurement as plain data, with what is computed from it."""
+    names = ("tokens", "tokens_per_s", "best_tokens_per_s", "positions_per_token")
+    return asdict(found) | {name: getattr(found, name) for name in names}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
