@@ -41,13 +41,10 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         box = ctx.box(host, machine)
         _finish_events(ctx, machine, box)
         came = [name for name in PLAIN if _bring(ctx, machine, box, name, PLAIN[name])]
-        for name in ("adapter", "merged"):
-            if CHECKSUMS in machine.names(f"{box.output}/{name}") or (
-                name == "merged" and machine.exists(f"{box.output}/merged")
-            ):
-                ctx.view.progress(f"collecting {name}")
-                _bring_checked(machine, f"{box.output}/{name}", ctx.run.file(name))
-                came.append(name)
+        for name in _finished(machine, box):
+            ctx.view.progress(f"collecting {name}")
+            _bring_checked(machine, f"{box.output}/{name}", ctx.run.file(name))
+            came.append(name)
         if with_checkpoints:
             came += _bring_checkpoints(ctx, machine, box)
     finally:
@@ -90,6 +87,13 @@ def _bring(ctx: Context, machine: Machine, box: Box, name: str, target: str) -> 
         return False
     machine.get(source, ctx.run.file(target))
     return True
+
+
+def _finished(machine: Machine, box: Box) -> list[str]:
+    """Return what training made and judged. An adapter without a verdict stays behind: its checkpoint comes home."""
+    if "acceptance.json" not in machine.names(f"{box.output}/adapter"):
+        return []
+    return ["adapter", *(["merged"] if machine.exists(f"{box.output}/merged") else [])]
 
 
 def _bring_checked(machine: Machine, source: str, target: Path) -> None:

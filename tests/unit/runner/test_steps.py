@@ -64,9 +64,11 @@ def use(monkeypatch: pytest.MonkeyPatch, machine: LocalMachine) -> None:
     monkeypatch.setattr(Context, "machine", lambda self, host: machine)
 
 
-def put_adapter(box: Box, **files: str) -> None:
+def put_adapter(box: Box, *, judged: bool = True, **files: str) -> None:
     folder = Path(box.output) / "adapter"
     folder.mkdir()
+    if judged:
+        files["acceptance.json"] = "{}"
     for name, text in files.items():
         (folder / name).write_text(text)
     sums = [f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n" for name, text in files.items()]
@@ -233,6 +235,12 @@ def test_a_damaged_checkpoint_does_not_come_home(ctx: Context, box: Box) -> None
         collect.collect(ctx, HOST, with_checkpoints=True)
 
     assert not (ctx.run.checkpoints / "checkpoint-2").exists()
+
+
+def test_an_adapter_without_a_verdict_stays_behind(ctx: Context, box: Box) -> None:
+    put_adapter(box, judged=False, weights="good")
+
+    assert collect.collect(ctx, HOST, with_checkpoints=True) == []
 
 
 def test_collecting_twice_is_the_same_as_once(ctx: Context, box: Box) -> None:
