@@ -21,9 +21,11 @@ pytestmark = [
 
 def test_the_kwanzaa_example_trains_an_accepted_adapter(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runner", "train", "--config", "examples/kwanzaa.yml", "--data", str(DATA)]
+    shorter = ["--set", "training.max_steps=3", "--set", "evaluation.max_eval_samples=3"]
+    shorter += ["--set", "evaluation.max_new_tokens=16"]
 
     done = subprocess.run(
-        [*command, "--runs-dir", str(tmp_path / "runs"), "--set", "training.max_steps=3"],
+        [*command, "--runs-dir", str(tmp_path / "runs"), *shorter],
         cwd=PROJECT,
         capture_output=True,
         text=True,
