@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from runner.errors import RunNotFoundError
+from trainer.files import write_atomically
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: where ``infra/``, ``playbooks/`` and ``requirements/`` are."""
@@ -120,19 +120,9 @@ def find_run(runs_dir: Path, run_id: str | None) -> RunDir:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all, after a crash too."""
+    """Write a file so that it is there as a whole or not at all, after a crash too; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_atomically(path, content)
 
 
 def write_json(path: Path, value: Any) -> None:
