@@ -57,6 +57,8 @@ class RunFile(Recipe):
         """Refuse a host where none is used, and none where one is needed."""
         if self.compute.env == "local" and self.compute.host is not None:
             raise ValueError(f"compute.host is {self.compute.host}, but compute.env is local: set `env: existing`")
+        if self.compute.prefix is not None and not self.compute.prefix.startswith(("/", "~/")):
+            raise ValueError(f"compute.prefix is {self.compute.prefix}, not a whole path: begin it with / or ~/")
         if self.compute.env == "existing" and self.compute.host is None:
             raise ValueError("compute.host is missing, and compute.env is existing: set HOST=user@address[:port]")
         return self

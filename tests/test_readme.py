@@ -208,7 +208,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     if cloned.returncode != 0:
         pytest.skip(f"not a git checkout: {cloned.stderr}")
     try:
-        yield Clone(folder, call(folder, commands(README)[0], 1200))
+        yield Clone(folder, call(folder, commands(README)[0], 2400))
     finally:
         call(folder, "make down", 120)
         shutil.rmtree(folder, ignore_errors=True)
@@ -216,7 +216,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 def in_clone(test):  # type: ignore[no-untyped-def]
     """Mark a test that needs the clone: slow, with time for set-up and training."""
-    return pytest.mark.slow(pytest.mark.timeout(1500)(test))
+    return pytest.mark.slow(pytest.mark.timeout(3000)(test))
 
 
 @in_clone

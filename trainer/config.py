@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from trainer.config_file import read_mapping, validate
 
@@ -163,6 +163,12 @@ class EvaluationSection(Section):
     """Eval prompts that base and adapter answer, side by side in the report."""
     max_new_tokens: int = Field(default=128, ge=1)
     """Longest answer in tokens."""
+
+    @field_validator("eval_strategy", mode="before")
+    @classmethod
+    def _read_yaml_no(cls, value: object) -> object:
+        """Take a bare ``no``, which YAML reads as false, for the word."""
+        return "no" if value is False else value
 
 
 class CheckpointingSection(Section):

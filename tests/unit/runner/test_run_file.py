@@ -57,6 +57,7 @@ def test_an_override_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     [
         ("compute: {evn: local}\n", "run.yml:1 compute.evn is not a known key; did you mean `env`?"),
         ("compute: {env: local, host: me@there}\n", "compute.host is me@there, but compute.env is local"),
+        ("compute: {prefix: runs}\n", "compute.prefix is runs, not a whole path"),
         ("compute: {env: existing}\n", "compute.host is missing, and compute.env is existing"),
         ("budget: {max_hours: 0}\n", "run.yml:1 budget.max_hours is 0: input should be greater than 0"),
         ("budget: {max_hours: 721}\n", "run.yml:1 budget.max_hours is 721: input should be less than or equal to 720"),

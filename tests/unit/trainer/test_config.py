@@ -171,3 +171,9 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "training:\n  learning_rate: 2e-5\n"))
 
     assert recipe.training.learning_rate == 2e-5
+
+
+def test_a_bare_no_is_the_word_no(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, "evaluation:\n  eval_strategy: no\n"))
+
+    assert recipe.evaluation.eval_strategy == "no"
