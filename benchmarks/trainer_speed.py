@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table, to_mapping
 from runner.adapters.packages import packaged_model
-from runner.adapters.terraform_install import cache_folder
+from trainer.files import cache_folder
 
 SIDES = ("ours", "plain")
 NAMES = {"ours": "Douse", "plain": "plain SFTTrainer"}

@@ -1,4 +1,4 @@
-"""Files written so that they are whole or absent, and known by their SHA-256."""
+"""Files written so that they are whole or absent, known by their SHA-256, and where shared ones are kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+
+def cache_folder() -> Path:
+    """Return the folder that runs share on this machine: ``DOUSE_CACHE``, else ``douse`` in the user's cache."""
+    if os.environ.get("DOUSE_CACHE"):
+        return Path(os.environ["DOUSE_CACHE"]).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return (Path(base).expanduser() / "douse").resolve()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 
 from trainer.config import AdapterSection, ModelSection, Recipe, RunSection
 from trainer.errors import BaseModelError, ConfigError
-from trainer.files import sha256_of_file
+from trainer.files import cache_folder, sha256_of_file
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -80,13 +79,6 @@ def _has_4bit_kernels(device: torch.device) -> bool:
     return True
 
 
-def cache_dir() -> Path:
-    """Return the folder for what is fetched or converted once: ``$DOUSE_CACHE``, else the user's cache folder."""
-    if explicit := os.environ.get("DOUSE_CACHE"):
-        return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "douse"
-
-
 def prepare_base_model(model: ModelSection) -> str:
     """Return a Hub id or folder that transformers can load; a GGUF file is converted once and cached.
 
@@ -108,7 +100,7 @@ def _converted_gguf(path: Path) -> Path:
     if not path.is_file():
         raise BaseModelError(f"base model: {path} is missing", resolution="set model.base_model to an existing file")
     digest = sha256_of_file(path)
-    target = cache_dir() / "models" / digest[:16]
+    target = cache_folder() / "models" / digest[:16]
     if (target / CONVERTED_MARK).is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ process as it is.
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -28,18 +27,12 @@ class StopRequest:
     def __init__(self) -> None:
         """Start without a request."""
         self.signal_name: str | None = None
-        self._requested_at_s = 0.0
         self._deferred = False
 
     @property
     def is_requested(self) -> bool:
         """Tell whether a signal came."""
         return self.signal_name is not None
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since the signal came."""
-        return time.monotonic() - self._requested_at_s if self.is_requested else 0.0
 
     @contextmanager
     def installed(self) -> Iterator[StopRequest]:
@@ -63,7 +56,6 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.signal_name = signal.Signals(number).name
-        self._requested_at_s = time.monotonic()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked twice is asked once
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process
         if not self._deferred:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from runner.adapters import process
 from runner.errors import ToolError
+from trainer.files import cache_folder
 
 OLDEST, TOO_NEW = (1, 11), (2, 0)
 PINNED_VERSION = "1.11.4"
@@ -65,14 +66,6 @@ def find_terraform() -> Path:
     if not os.access(cached, os.X_OK):
         _install(cached)
     return cached
-
-
-def cache_folder() -> Path:
-    """Return the folder that runs share on this machine: ``DOUSE_CACHE``, else the user's cache folder."""
-    if os.environ.get("DOUSE_CACHE"):
-        return Path(os.environ["DOUSE_CACHE"]).expanduser().resolve()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(base).expanduser() / "douse").resolve()
 
 
 def is_supported(version: str | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -64,11 +63,6 @@ def check_sums(folder: Path) -> list[str]:
         elif sha256_of_file(path) != digest:
             problems.append(f"{name} has another checksum")
     return problems
-
-
-def folder_digest(folder: Path) -> str:
-    """Return one short checksum for a folder with a ``SHA256SUMS`` file."""
-    return hashlib.sha256((folder / CHECKSUMS).read_bytes()).hexdigest()
 
 
 def _finish_events(ctx: Context, machine: Machine, box: Box) -> None:
@@ -133,15 +127,14 @@ def _bring_checkpoint(machine: Machine, source: str, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     machine.get(source, part)
-    final = target.with_name(target.name)
-    shutil.rmtree(final, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     try:
         verify(part)
     except CheckpointError as err:
         raise TransferError(
             f"collect: {target.name} came home damaged: {err.message}", resolution="run `make collect` again"
         ) from err
-    part.rename(final)
+    part.rename(target)
 
 
 def _complete_names(machine: Machine, box: Box) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.packages import build_wheel, python_with_pip
-from runner.adapters.terraform_install import cache_folder
 from runner.context import Context
 from runner.errors import PlaybookFailedError
 from runner.models import Box, Host
 from runner.run_dir import PROJECT, read_json, write_json
+from trainer.files import cache_folder
 
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
 FIND_PYTHON = """for python in python3 python3.11 python3.12 python3.13 python3.14; do

@@ -16,7 +16,7 @@ from runner.adapters.machine import LocalMachine
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.adapters.terraform import Terraform
-from runner.adapters.terraform_install import cache_folder, find_terraform
+from runner.adapters.terraform_install import find_terraform
 from runner.config import RunFile, run_file_mapping
 from runner.context import Context
 from runner.errors import UnknownEnvironmentError, UsageError
@@ -24,6 +24,7 @@ from runner.estimate.disk import check_free_disk, disk_needed_gib
 from runner.models import Plan, View
 from runner.run_dir import PROJECT, write_json
 from trainer.config import is_local_model
+from trainer.files import cache_folder
 
 if TYPE_CHECKING:
     from trainer.data import Dataset

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters import terraform_install
 from runner.adapters.terraform_install import (
     SHA256,
     TerraformChecksumError,
@@ -24,6 +23,7 @@ from runner.adapters.terraform_install import (
     find_terraform,
     is_supported,
 )
+from trainer.files import cache_folder
 
 ARCHIVE_NAME = "terraform_1.11.4_linux_amd64.zip"
 
@@ -230,7 +230,7 @@ def test_the_cache_is_where_the_user_wants_it(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    assert terraform_install.cache_folder() == Path(folder)
+    assert cache_folder() == Path(folder)
 
 
 @pytest.mark.parametrize(
