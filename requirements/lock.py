@@ -41,8 +41,9 @@ class Lock:
 
 
 LOCKS: Mapping[str, Lock] = {
-    "dev": Lock(("control", "trainer", "torch-cpu", "dev"), constrained=False, cpu_torch=True),
+    "dev": Lock(("control", "rehearsal", "trainer", "torch-cpu", "dev"), constrained=False, cpu_torch=True),
     "control": Lock(("control",)),
+    "rehearsal": Lock(("control", "rehearsal")),
     "trainer-cpu": Lock(("trainer", "torch-cpu"), cpu_torch=True),
     "trainer-cuda": Lock(("trainer", "torch-cuda")),
     "build": Lock(("build",)),

@@ -15,6 +15,15 @@
 ├── ``TrainingFailedError``     exit 1: the trainer ended with an error
 ├── ``TrainerLostError``        exit 1: the trainer was killed
 ├── ``TransferError``           exit 1: what came home is not what was sent
+├── ``CloudError``              exit 1: a cloud said no, or said nothing that can be read
+│   ├── ``NoCapacityError``          the machine cannot be had now: try the next candidate
+│   ├── ``RateLimitedError``         too many requests, in spite of waiting
+│   ├── ``AccountError``             the account's fault (key, balance, quota): no candidate will do
+│   ├── ``AccessDeniedError``        the key may not do this one thing: try the next candidate
+│   ├── ``BadRequestError``          the cloud does not take the request as it is
+│   ├── ``NotFoundError``            there is no such thing in the account
+│   ├── ``UnreadableAnswerError``    an answer does not match its schema: what exists is unknown
+│   └── ``CloudUnavailableError``    the cloud is in trouble or out of reach: what was asked may have happened
 ├── ``TeardownError``           exit 3: something of the run may still exist
 └── ``RunInterruptedError``     exit 130: stopped on request
 """
@@ -104,6 +113,61 @@ class TrainerLostError(RunnerError):
 
 class TransferError(RunnerError):
     """What arrived does not have the checksums of what was sent."""
+
+
+class CloudError(RunnerError):
+    """A cloud said no, or said nothing that can be read.
+
+    Attributes:
+        code: The cloud's own code, or ``None``.
+        status: HTTP status of the answer, or ``None`` when there was none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resolution: str,
+        details: str | None = None,
+        code: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        """Keep the three parts, and what the cloud said in numbers."""
+        super().__init__(message, resolution=resolution, details=details)
+        self.code = code
+        self.status = status
+
+
+class NoCapacityError(CloudError):
+    """The machine cannot be had now; another candidate may."""
+
+
+class RateLimitedError(CloudError):
+    """The cloud refuses for too many requests, in spite of all waiting."""
+
+
+class AccountError(CloudError):
+    """The key, the balance or the quota of the account: no candidate will do before a person has acted."""
+
+
+class AccessDeniedError(CloudError):
+    """The key is good, but may not do this one thing; another candidate may do."""
+
+
+class BadRequestError(CloudError):
+    """The cloud does not take the request as it is; asking again is of no use."""
+
+
+class NotFoundError(CloudError):
+    """There is no such thing in the account (any more)."""
+
+
+class UnreadableAnswerError(CloudError):
+    """An answer does not match its schema: what exists is unknown, which is never the same as nothing."""
+
+
+class CloudUnavailableError(CloudError):
+    """The cloud is in trouble or out of reach; what was asked for may have happened all the same."""
 
 
 class TeardownError(RunnerError):

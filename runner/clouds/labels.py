@@ -1,0 +1,46 @@
+"""Our mark on everything that is created: tags, or the name where a cloud has no tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+RUN_TAG = "douse-run"
+EXPIRES_TAG = "douse-expires"
+PREFIX = "douse-"
+RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9][a-z0-9-]{0,43}$")
+LONGEST_NAME = 64
+
+
+def resource_name(run_id: str) -> str:
+    """Return the name of whatever is created for a run, at most 64 characters (Lambda's limit).
+
+    A run id may have 60 characters; what does not fit is cut off its end. The tag or variable ``douse-run`` holds the
+    whole of it wherever the cloud has such a thing.
+    """
+    return f"{PREFIX}{run_id}"[:LONGEST_NAME]
+
+
+def is_ours(name: str, tags: Mapping[str, str]) -> bool:
+    """Tell whether a resource is Douse's."""
+    return RUN_TAG in tags or name.startswith(PREFIX)
+
+
+def run_of(name: str, tags: Mapping[str, str]) -> str | None:
+    """Return the id of the run a resource belongs to, from its tags, else from its name."""
+    found = tags.get(RUN_TAG) or (name.removeprefix(PREFIX) if name.startswith(PREFIX) else "")
+    return found if RUN_ID.match(found) else None
+
+
+def belongs_to(run_id: str, found: str | None, name: str) -> bool:
+    """Tell whether a resource is of this run, by its mark or by its name."""
+    return found == run_id or name == resource_name(run_id)
+
+
+def expiry_of(tags: Mapping[str, str]) -> datetime | None:
+    """Return when a resource's run has to be over, in UTC."""
+    try:
+        return datetime.strptime(tags.get(EXPIRES_TAG, ""), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None

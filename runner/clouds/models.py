@@ -1,0 +1,109 @@
+"""What the clouds' clients take and give: offers, and whatever of ours costs money or stays behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+Kind = Literal["instance", "volume", "key", "address", "security_group", "spot_request"]
+Status = Literal["pending", "running", "stopped", "ending", "unknown"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A machine that a cloud lists for rent.
+
+    Attributes:
+        instance_type: The cloud's name of the kind of machine (RunPod: the GPU's id).
+        region: Where; RunPod: the data centre, or ``any``.
+        spot: Whether the cloud may take it back.
+        price_usd_per_h: US dollars an hour for the whole machine.
+        gpu_name: The GPU in the cloud's words.
+        gpu_count: GPUs in the machine.
+        gpu_memory_gib: Memory of one GPU, in GiB.
+        memory_gib: Main memory in GiB, or ``None`` where the cloud does not tell.
+        disk_gib: Disk that comes with it in GiB, or ``None`` where it is chosen.
+        available: Whether the cloud says that it can be had now; ``None`` where it does not tell.
+    """
+
+    instance_type: str
+    region: str
+    spot: bool
+    price_usd_per_h: float
+    gpu_name: str
+    gpu_count: int
+    gpu_memory_gib: float
+    memory_gib: float | None = None
+    disk_gib: float | None = None
+    available: bool | None = None
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Something of Douse's that exists in an account.
+
+    Attributes:
+        cloud: Name of the cloud.
+        kind: What it is.
+        id: The cloud's own id.
+        name: The cloud's name for people.
+        region: Where, or ``None`` for what has no place.
+        run_id: The run it belongs to, or ``None`` where it carries our mark but no run can be read.
+        expires_at: When the run has to be over (UTC), or ``None`` where it is not told.
+        status: How a machine stands; ``None`` for what is no machine.
+        address: Address of a machine that has one.
+        price_usd_per_h: What it costs in US dollars an hour, 0 for what is free, ``None`` where it is not told.
+    """
+
+    cloud: str
+    kind: Kind
+    id: str
+    name: str
+    region: str | None
+    run_id: str | None
+    expires_at: datetime | None
+    status: Status | None = None
+    address: str | None = None
+    price_usd_per_h: float | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose account a key belongs to, as far as the cloud tells.
+
+    Attributes:
+        cloud: Name of the cloud.
+        label: Something a person recognises: an account number, or the key's last four characters.
+        balance_usd: Prepaid money that is left, or ``None`` where the cloud does not tell.
+    """
+
+    cloud: str
+    label: str
+    balance_usd: float | None = None
+
+
+class Cloud(Protocol):
+    """One account on one cloud."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the cloud, the same as its environment's."""
+
+    def account(self) -> Account:
+        """Check the credentials and return whose they are."""
+
+    def offers(self) -> list[Offer]:
+        """Return every machine with a GPU that is listed, with prices, cheapest first."""
+
+    def resources(self) -> list[Resource]:
+        """Return everything of Douse's that exists in the account, in all its regions, of all runs.
+
+        A machine that is terminated for good is not in it; one that is stopped or still ending is.
+
+        Raises:
+            UnreadableAnswerError: If an answer does not match its schema; that is never "nothing there".
+        """
+
+    def end(self, resource: Resource) -> None:
+        """Ask the cloud to end one resource; one that is gone already is fine. Does not wait for it to be gone."""
