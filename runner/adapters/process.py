@@ -73,11 +73,80 @@ def run(
             start_new_session=True,
         )
     except (FileNotFoundError, PermissionError) as err:
-        raise ToolMissingError(
-            f"process: cannot run {argv[0]}: {err.strerror}", resolution=f"install {Path(argv[0]).name}, try again"
-        ) from err
+        raise _missing(argv[0], err) from err
     with child:
         return _Watch(child, tuple(argv), log, on_line).until_end(timeout_s, cancel)
+
+
+def start(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Child:
+    """Start a program that goes on by itself, in a process group of its own; both its streams go to ``log``.
+
+    Args:
+        argv: Program and arguments; no shell reads them.
+        log: File that gets both streams; its folder is there.
+        cwd: Folder to run in.
+        env: The whole environment, or ``None`` for this process's.
+
+    Raises:
+        ToolMissingError: If there is no such program.
+    """
+    try:
+        with log.open("ab") as file:
+            child = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=None if env is None else dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+    except (FileNotFoundError, PermissionError) as err:
+        raise _missing(argv[0], err) from err
+    return Child(child)
+
+
+class Child:
+    """A program that goes on by itself; whoever started it has to end it."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        """Keep the process."""
+        self._child = child
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and that of its group."""
+        return self._child.pid
+
+    def poll(self) -> int | None:
+        """Return its exit status, or ``None`` while it runs."""
+        return self._child.poll()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait for its end; return its exit status, or ``None`` when it still runs."""
+        try:
+            return self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to its group; a group that is gone is fine."""
+        try:
+            os.killpg(self._child.pid, number)
+        except ProcessLookupError:
+            return
+
+    def end(self, timeout_s: float = GRACE_S) -> int:
+        """End it: SIGTERM to its group, time to end, then SIGKILL. Returns its exit status."""
+        if self.poll() is None:
+            self.signal(signal.SIGTERM)
+            self.wait(timeout_s)
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL whatever is left of its group; return its exit status."""
+        self.signal(signal.SIGKILL)
+        return self._child.wait()
 
 
 class _Watch:
@@ -165,6 +234,12 @@ class _Watch:
             os.killpg(self._child.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+def _missing(program: str, err: OSError) -> ToolMissingError:
+    return ToolMissingError(
+        f"process: cannot run {program}: {err.strerror}", resolution=f"install {Path(program).name}, try again"
+    )
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -73,3 +73,29 @@ def test_a_detached_grandchild_that_holds_the_pipes_does_not_hold_us() -> None:
 
     assert done.stdout == "started\n"
     assert time.monotonic() - started < 10
+
+
+def test_a_child_goes_on_by_itself_until_it_is_ended(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = "trap 'echo ended; exit 7' TERM; echo started; while :; do sleep 0.05; done"
+
+    child = process.start(["sh", "-c", script], log=log)
+    wait_until(lambda: log.read_text() == "started\n", 10)
+
+    assert (child.poll(), child.end(10.0)) == (None, 7)
+    assert log.read_text() == "started\nended\n"
+
+
+def test_a_deaf_child_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    mark = str(tmp_path / "mark")
+    child = process.start(["sh", "-c", f"trap '' TERM; sh -c 'sleep 60; : {mark}' & sleep 60"], log=tmp_path / "log")
+    wait_until(lambda: processes_naming(mark) != [], 10)
+
+    assert child.wait(0.01) is None
+    assert child.end(0.1) == -9
+    wait_until(lambda: processes_naming(mark) == [], 10)
+
+
+def test_a_child_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ToolMissingError, match="process: cannot run no-such-program: No such file or directory"):
+        process.start(["no-such-program"], log=tmp_path / "log")
