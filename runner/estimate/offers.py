@@ -1,0 +1,175 @@
+"""Which machines a run tries, in which order: from what the clouds list and what the run file asks for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.clouds.models import Offer
+from runner.errors import NoCapacityError, UsageError
+
+MOST_CANDIDATES = 8
+MOST_MISSES = 5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run asks for.
+
+    Attributes:
+        instance_types: Names of the kinds of machine, the most wanted first; empty is any.
+        regions: Where, the most wanted first; empty is anywhere.
+        spot_enabled: Whether a machine will do that the cloud may take back.
+        max_price_usd_per_h: The most a machine may cost in US dollars an hour, or ``None``.
+        gpu_memory_gib: The least memory of one GPU, in GiB.
+        disk_size_gib: Disk the run needs, in GiB.
+    """
+
+    instance_types: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    spot_enabled: bool = False
+    max_price_usd_per_h: float | None = None
+    gpu_memory_gib: float = 0.0
+    disk_size_gib: float = 0.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A machine to try.
+
+    Attributes:
+        instance_type: The cloud's name of the kind of machine.
+        region: Where.
+        spot: Whether the cloud may take it back.
+        max_price_usd_per_h: The most that is paid for it in US dollars an hour.
+        price_usd_per_h: What the cloud asks now in US dollars an hour.
+        gpu_name: The GPU in the cloud's words.
+        gpu_memory_gib: Memory of one GPU, in GiB.
+    """
+
+    instance_type: str
+    region: str
+    spot: bool
+    max_price_usd_per_h: float
+    price_usd_per_h: float
+    gpu_name: str
+    gpu_memory_gib: float
+
+    def to_variable(self) -> dict[str, Any]:
+        """Return the object of Terraform's ``candidates``."""
+        return {
+            "instance_type": self.instance_type,
+            "region": self.region,
+            "spot": self.spot,
+            "max_price_usd_per_h": self.max_price_usd_per_h,
+        }
+
+
+def choose_candidates(offers: Sequence[Offer], wanted: Wanted) -> list[Candidate]:
+    """Return the machines to try, at most eight, the best first.
+
+    The order of the run file's instance types comes first, machines that can be had now go before those of which the
+    cloud does not tell, then the price, then the order of the run file's regions. The ceiling of a machine is the run
+    file's price, else what it costs now; for a spot machine, whose price moves, what it costs without spot.
+
+    Raises:
+        UsageError: If no cloud has a machine of a wanted name.
+        NoCapacityError: If nothing that is listed will do; the details tell of the nearest misses.
+    """
+    _check_names(offers, wanted.instance_types)
+    fitting = sorted((offer for offer in offers if not _misses(offer, wanted)), key=lambda offer: _rank(offer, wanted))
+    if not fitting:
+        raise NoCapacityError(
+            f"plan: none of the {len(offers)} machines that are listed will do",
+            details="\n".join(_nearest(offers, wanted)) or None,
+            resolution="ask for less in the run file (section compute), or try another environment or another hour",
+        )
+    return [_candidate(offer, offers, wanted) for offer in fitting[:MOST_CANDIDATES]]
+
+
+def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
+    """Refuse names that nobody has; with no offers at all a name cannot be told to be wrong."""
+    known = sorted({offer.instance_type for offer in offers})
+    unknown = [name for name in names if name not in known]
+    if not known or not unknown:
+        return
+    folded = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(unknown[0].lower(), folded, n=3, cutoff=0.5)
+    hint = (
+        f"did you mean {' or '.join(folded[name] for name in close)}?" if close else f"there is {', '.join(known[:8])}"
+    )
+    raise UsageError(f"plan: no machine is called {unknown[0]}", resolution=f"correct compute.instance_types: {hint}")
+
+
+def _misses(offer: Offer, wanted: Wanted) -> list[str]:
+    """Tell why an offer will not do."""
+    return [reason for applies, reason in _checks(offer, wanted) if applies]
+
+
+def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
+    ceiling = wanted.max_price_usd_per_h
+    yield bool(wanted.instance_types) and offer.instance_type not in wanted.instance_types, "not of a wanted type"
+    yield offer.spot and not wanted.spot_enabled, "a spot machine, and spot is not enabled"
+    yield bool(wanted.regions) and offer.region not in wanted.regions, f"not in {', '.join(wanted.regions)}"
+    yield (
+        offer.gpu_memory_gib < wanted.gpu_memory_gib,
+        f"{offer.gpu_memory_gib:g} GiB of GPU memory, {wanted.gpu_memory_gib:g} needed",
+    )
+    yield (
+        offer.disk_gib is not None and offer.disk_gib < wanted.disk_size_gib,
+        f"{offer.disk_gib or 0:g} GiB of disk, {wanted.disk_size_gib:g} needed",
+    )
+    yield ceiling is not None and offer.price_usd_per_h > ceiling, f"too dear: at most ${ceiling or 0:g} an hour"
+    yield offer.available is False, "none to be had now"
+
+
+def _rank(offer: Offer, wanted: Wanted) -> tuple[int, bool, float, int, str, str]:
+    types, regions = wanted.instance_types, wanted.regions
+    return (
+        types.index(offer.instance_type) if types else 0,
+        offer.available is None,
+        offer.price_usd_per_h,
+        regions.index(offer.region) if regions else 0,
+        offer.instance_type,
+        offer.region,
+    )
+
+
+def _nearest(offers: Sequence[Offer], wanted: Wanted) -> list[str]:
+    """Return a line for each offer that fails least, those of a wanted type first."""
+    missed = sorted(
+        ((offer, _misses(offer, wanted)) for offer in offers),
+        key=lambda pair: ("not of a wanted type" in pair[1], len(pair[1]), pair[0].price_usd_per_h),
+    )
+    return [f"{_words(offer)}: {'; '.join(reasons)}" for offer, reasons in missed[:MOST_MISSES]]
+
+
+def _words(offer: Offer) -> str:
+    spot = ", spot" if offer.spot else ""
+    return f"{offer.instance_type} in {offer.region}{spot}, ${offer.price_usd_per_h:g} an hour"
+
+
+def _candidate(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> Candidate:
+    return Candidate(
+        instance_type=offer.instance_type,
+        region=offer.region,
+        spot=offer.spot,
+        max_price_usd_per_h=_ceiling(offer, offers, wanted),
+        price_usd_per_h=offer.price_usd_per_h,
+        gpu_name=offer.gpu_name,
+        gpu_memory_gib=offer.gpu_memory_gib,
+    )
+
+
+def _ceiling(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> float:
+    """Return what is paid at most."""
+    if wanted.max_price_usd_per_h is not None:
+        return wanted.max_price_usd_per_h
+    same = [
+        other.price_usd_per_h
+        for other in offers
+        if offer.spot and not other.spot and (other.instance_type, other.region) == (offer.instance_type, offer.region)
+    ]
+    return max([offer.price_usd_per_h, *same])
