@@ -54,8 +54,8 @@ class Candidate:
     spot: bool
     max_price_usd_per_h: float
     price_usd_per_h: float
-    gpu_name: str
-    gpu_memory_gib: float
+    gpu_name: str = ""
+    gpu_memory_gib: float = 0.0
 
     def to_variable(self) -> dict[str, Any]:
         """Return the object of Terraform's ``candidates``."""
@@ -97,9 +97,8 @@ def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
         return
     folded = {name.lower(): name for name in known}
     close = difflib.get_close_matches(unknown[0].lower(), folded, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(folded[name] for name in close)}?" if close else f"there is {', '.join(known[:8])}"
-    )
+    few = ", ".join(known[:MOST_CANDIDATES])
+    hint = f"did you mean {' or '.join(folded[name] for name in close)}?" if close else f"there is {few}"
     raise UsageError(f"plan: no machine is called {unknown[0]}", resolution=f"correct compute.instance_types: {hint}")
 
 

@@ -1,0 +1,249 @@
+"""AWS's words for what went wrong, as the runner's errors: from boto3, and as they stand in Terraform's text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import botocore.exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from runner.errors import (
+    AccessDeniedError,
+    AccountError,
+    BadRequestError,
+    CloudError,
+    CloudUnavailableError,
+    NoCapacityError,
+    NotFoundError,
+    RateLimitedError,
+    UnreadableAnswerError,
+)
+
+NO_CAPACITY = frozenset(
+    {
+        "InsufficientCapacity",
+        "InsufficientCapacityOnHost",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "SpotMaxPriceTooLow",
+        "VolumeTypeNotAvailableInZone",
+        "Unsupported",  # this kind of machine is not sold in this zone
+    }
+)
+QUOTA = frozenset(
+    {
+        "AddressLimitExceeded",
+        "InstanceLimitExceeded",
+        "KeyPairLimitExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "SecurityGroupLimitExceeded",
+        "VcpuLimitExceeded",
+        "VolumeLimitExceeded",
+        "MaxIOPSLimitExceeded",
+    }
+)
+CREDENTIALS = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+ACCOUNT = frozenset({"AccountDisabled", "Blocked", "OptInRequired", "PendingVerification", "SubscriptionRequired"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+TOO_MANY = frozenset(
+    {
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottledException",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+IN_TROUBLE = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"})
+IN_USE = frozenset(
+    {
+        "DependencyViolation",
+        "IncorrectState",
+        "IncorrectInstanceState",
+        "InvalidIPAddress.InUse",
+        "ResourceInUse",
+        "VolumeInUse",
+    }
+)
+GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "NoSuchKey", "ParameterNotFound"})
+NO_CREDENTIALS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.ProfileNotFound,
+    botocore.exceptions.TokenRetrievalError,
+    botocore.exceptions.SSOError,
+)
+BAD_CALL = (
+    botocore.exceptions.ParamValidationError,
+    botocore.exceptions.ValidationError,
+    botocore.exceptions.InvalidRegionError,
+    botocore.exceptions.UnknownServiceError,
+)
+
+API_ERROR = re.compile(
+    r"(?:StatusCode: (?P<status>\d{3}).*?)?api error (?P<code>[A-Za-z][\w.]*): *(?P<words>[^\n]*)", re.S
+)
+SPOT_STATUS = re.compile(r"\b(capacity-not-available|capacity-oversubscribed|price-too-low)\b")
+CREDENTIAL_WORDS = re.compile(
+    r"No valid credential sources found|failed to refresh cached credentials|no EC2 IMDS role found"
+    r"|failed to retrieve credentials|The security token included in the request is (?:invalid|expired)",
+    re.IGNORECASE,
+)
+NETWORK_WORDS = re.compile(
+    r"request send failed|dial tcp|connection refused|no such host|exceeded maximum number of attempts"
+)
+LONGEST_WORDS = 500
+
+
+@contextmanager
+def aws_errors(doing: str) -> Iterator[None]:
+    """Turn whatever boto3 raises into the runner's error of its cause.
+
+    Args:
+        doing: What was tried, for the message, like ``list instances in eu-west-1``.
+
+    Raises:
+        CloudError: One of its subclasses.
+    """
+    try:
+        yield
+    except ClientError as err:
+        answer = err.response.get("Error", {})
+        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        raise error_from_code(str(answer.get("Code", "")), str(answer.get("Message", "")), doing, status) from err
+    except ResponseParserError as err:
+        raise unreadable(doing, str(err)) from err
+    except BotoCoreError as err:
+        raise _error_from_boto(err, doing) from err
+
+
+def error_from_code(code: str, words: str, doing: str, status: int | None = None) -> CloudError:
+    """Return the error for one of AWS's codes.
+
+    Args:
+        code: AWS's code, like ``InsufficientInstanceCapacity``.
+        words: AWS's message.
+        doing: What was tried.
+        status: HTTP status of the answer, if there was one.
+    """
+    kind, resolution = _kind(code.removeprefix("Server.").removeprefix("Client."), status)
+    return kind(
+        f"aws: cannot {doing}: {code or f'HTTP {status}'}",
+        resolution=resolution,
+        details=_shortened(words),
+        code=code or None,
+        status=status,
+    )
+
+
+def error_from_terraform(words: str) -> CloudError | None:
+    """Return the error AWS gave, from Terraform's text, or ``None`` where the text holds none of AWS's codes."""
+    found = API_ERROR.search(words)
+    if found:
+        status = int(found["status"]) if found["status"] else None
+        return error_from_code(found["code"], found["words"], "make what Terraform asked for", status)
+    doing = "make what Terraform asked for"
+    for code in sorted(NO_CAPACITY - {"Unsupported"} | QUOTA | CREDENTIALS | ACCOUNT | DENIED | TOO_MANY):
+        if re.search(rf"\b(?:Server\.|Client\.)?{code}\b", words):
+            return error_from_code(code, _line_with(code, words), doing)
+    spot = SPOT_STATUS.search(words)
+    if spot:
+        return error_from_code("InsufficientInstanceCapacity", _line_with(spot[1], words), doing)
+    if CREDENTIAL_WORDS.search(words):
+        return error_from_code("AuthFailure", words, doing)
+    if NETWORK_WORDS.search(words):
+        return _out_of_reach(doing, words)
+    return None
+
+
+def unreadable(doing: str, words: str) -> UnreadableAnswerError:
+    """Return the error for an answer that is not what AWS's description of its API says."""
+    return UnreadableAnswerError(
+        f"aws: cannot {doing}: the answer cannot be read, so what exists is unknown",
+        resolution="try again; if it stays, look with `aws ec2 describe-instances` and update boto3",
+        details=_shortened(words),
+    )
+
+
+def _kind(code: str, status: int | None) -> tuple[type[CloudError], str]:
+    """Return the error's class and what to do about it; the code goes before the status, which is 500 for capacity."""
+    if code in NO_CAPACITY:
+        return NoCapacityError, "name more instance types or regions in the run file, or try later"
+    if code in QUOTA or (code.endswith("LimitExceeded") and code not in TOO_MANY):
+        return AccountError, "ask for a higher quota in the AWS console (Service Quotas, EC2), or end what runs"
+    if code in CREDENTIALS:
+        return AccountError, "renew the AWS credentials and check them with `aws sts get-caller-identity`"
+    if code in ACCOUNT:
+        return AccountError, "sign in to the AWS console and finish what the account asks for"
+    if code in DENIED:
+        return AccessDeniedError, "allow the action in IAM (docs/aws.md lists them), or set DOUSE_AWS_REGIONS"
+    if code in TOO_MANY or status == 429:
+        return RateLimitedError, "wait a minute and try again"
+    if code in IN_USE:
+        return CloudUnavailableError, "wait until the machine is gone, then run `make sweep APPLY=1`"
+    if code in GONE or ".NotFound" in code:
+        return NotFoundError, "check the name, the region and the account"
+    if code in IN_TROUBLE or (status or 0) >= 500:
+        return CloudUnavailableError, "try again, and run `make sweep` to see what exists"
+    return BadRequestError, "correct what the details name"
+
+
+def _error_from_boto(err: BotoCoreError, doing: str) -> CloudError:
+    """Return the error for what failed on this side of the wire."""
+    words = str(err)
+    if isinstance(err, NO_CREDENTIALS):
+        return AccountError(
+            f"aws: cannot {doing}: no usable credentials",
+            resolution="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
+            details=words,
+        )
+    if isinstance(err, BAD_CALL):
+        return BadRequestError(
+            f"aws: cannot {doing}: the request is not valid", resolution="correct what the details name", details=words
+        )
+    if isinstance(err, botocore.exceptions.PaginationError):
+        return unreadable(doing, words)
+    return _out_of_reach(doing, words)
+
+
+def _out_of_reach(doing: str, words: str) -> CloudUnavailableError:
+    return CloudUnavailableError(
+        f"aws: cannot {doing}: AWS cannot be reached",
+        resolution="check the network and AWS_ENDPOINT_URL, then run `make sweep` to see what exists",
+        details=_shortened(words),
+    )
+
+
+def _shortened(words: str) -> str | None:
+    """Return AWS's words without what helps nobody or is nobody's business: signed headers, encoded policies."""
+    first = re.split(r"Encoded authorization failure message|The Canonical String|\n\n", words, maxsplit=1)[0].strip()
+    return first[:LONGEST_WORDS] or None
+
+
+def _line_with(code: str, words: str) -> str:
+    return next((line.strip() for line in words.splitlines() if code in line), words)
