@@ -1,0 +1,500 @@
+"""The lease on a rented machine: whoever stops renewing it loses the machine, in order and with the work saved.
+
+Standard library only, Python 3.8 or newer, because it has to run before anything is installed::
+
+    douse_lease.py check PREFIX METHOD    say what is missing to end the machine that way
+    douse_lease.py settle PREFIX    settings as JSON on stdin; prints "changed" or "unchanged"
+    douse_lease.py ensure PREFIX    start it detached unless it runs; prints "started" or "unchanged"
+    douse_lease.py run PREFIX       be the daemon, in the foreground
+    douse_lease.py status PREFIX    print how it stands, as JSON; exit status 0 when it runs
+
+The runner writes ``renew <n>`` or ``hold <n>`` into ``PREFIX/lease/beat``. Any change of that text renews the lease
+for ``ttl_s`` seconds; ``hold`` needs no renewal. Nothing passes the hard end. All times are this machine's own clock
+since boot, suspension included, so that no two clocks ever have to agree.
+"""
+
+# ruff: noqa: ARG001, S310, S607, UP017 - Python 3.8 has no datetime.UTC; the addresses are the cloud's
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any, Sequence  # noqa: UP035 - as Python 3.8 has it
+
+METHODS = ("none", "shutdown", "runpod")
+SETTINGS = {
+    "method": str,
+    "ttl_s": float,
+    "hard_end_s": float,
+    "grace_s": float,
+    "upload_timeout_s": float,
+    "trainer_stop": list,
+    "end_command": list,
+}
+SAME_END_S = 120.0
+"""Two hard ends this close are the same: whoever asks works out the seconds that are left anew each time."""
+POLL_S = 1.0
+END_WAITS_S = (1, 2, 5, 10, 20, 30) + (60,) * 54
+"""Waits between two tries to end the machine: about an hour in all."""
+STILL_HERE_S = 180
+"""A machine that is here so long after it was told to end is told again, in another way."""
+HTTP_TIMEOUT_S = 30
+RUNPOD_ENDPOINT = "https://api.runpod.io/v2"
+RUNPOD_GRAPHQL_ENDPOINT = "https://api.runpod.io/graphql"
+GONE = (404, 410)
+
+
+class Lease:
+    """What the lease decides, with no clock of its own: every call says what time it is."""
+
+    def __init__(
+        self, ttl_s: float, hard_end: float, now: float, beat: str | None = None, renewed: float | None = None
+    ) -> None:
+        """Begin a lease, or go on with one.
+
+        Args:
+            ttl_s: How long one renewal lasts, in seconds.
+            hard_end: Time that no renewal passes.
+            now: The time.
+            beat: Last text seen, or ``None``.
+            renewed: When it was renewed last; ``None`` means now.
+        """
+        self.ttl_s = ttl_s
+        self.hard_end = hard_end
+        self.beat = beat
+        self.renewed = now if renewed is None else min(renewed, now)
+
+    def look(self, beat: str | None, now: float) -> None:
+        """Take the text in the beat file; ``None`` where there is none."""
+        if beat is not None and (beat != self.beat or beat.startswith("hold")):
+            self.beat = beat
+            self.renewed = now
+
+    def why_over(self, now: float) -> str | None:
+        """Return why the lease is over: ``hard_end`` or ``not_renewed``; ``None`` while it lasts."""
+        if now >= self.hard_end:
+            return "hard_end"
+        return "not_renewed" if now - self.renewed >= self.ttl_s else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    verbs = {"check": check, "settle": settle, "ensure": ensure, "run": run, "status": status}
+    if len(words) < 2 or words[0] not in verbs:
+        print(__doc__, file=sys.stderr)
+        return 2
+    os.umask(0o077)
+    return verbs[words[0]](Folder(words[1]), *words[2:])
+
+
+def check(folder: Folder, method: str) -> int:
+    """Say what is missing to end the machine that way; exit status 1 when something is."""
+    missing = ""
+    if method == "runpod":
+        environment = pod_environment()
+        absent = [name for name in ("RUNPOD_POD_ID", "RUNPOD_API_KEY") if not environment.get(name)]
+        missing = f"the pod was started without {', '.join(absent)}" if absent else ""
+    elif method == "shutdown" and os.geteuid() != 0:
+        try:
+            done = subprocess.run(["sudo", "-n", "true"], capture_output=True, text=True, timeout=60, check=False)
+            missing = done.stderr.strip() if done.returncode != 0 else ""
+        except (OSError, subprocess.TimeoutExpired) as err:
+            missing = str(err)
+    print(missing)
+    return 1 if missing else 0
+
+
+def settle(folder: Folder) -> int:
+    """Keep the settings that come on stdin, unless they are those that hold already."""
+    wanted = check_settings(json.load(sys.stdin))
+    have = folder.read("settings.json")
+    if have is not None and folder.read("ended.json") is None:
+        left_s = hard_end_of(have, folder.read("state.json")) - clock()
+        same_end = abs(left_s - wanted["hard_end_s"]) <= SAME_END_S
+        if same_end and {**have["wanted"], "hard_end_s": 0} == {**wanted, "hard_end_s": 0}:
+            print("unchanged")
+            return 0
+    folder.write("settings.json", {"wanted": wanted, "set_at": clock(), "boot_id": boot_id()})
+    for name in ("ended.json", "state.json"):
+        folder.remove(name)
+    print("changed")
+    return 0
+
+
+def check_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings, each of its type.
+
+    Raises:
+        SystemExit: If one is missing, unknown or senseless.
+    """
+    if set(given) != set(SETTINGS):
+        raise SystemExit("lease: settings must be exactly: " + ", ".join(sorted(SETTINGS)))
+    wanted = {name: kind(given[name]) for name, kind in SETTINGS.items()}
+    if wanted["method"] not in METHODS:
+        raise SystemExit("lease: method is " + wanted["method"] + ", not one of " + ", ".join(METHODS))
+    for name in ("ttl_s", "hard_end_s", "grace_s", "upload_timeout_s"):
+        if not 0 < wanted[name] < 1e9:
+            raise SystemExit("lease: " + name + " must be a positive number of seconds")
+    return wanted
+
+
+def hard_end_of(settings: dict[str, Any], state: dict[str, Any] | None) -> float:
+    """Return the hard end in this boot's clock. After a reboot only what was left at the last look counts."""
+    wanted_s = settings["wanted"]["hard_end_s"]
+    if settings["boot_id"] == boot_id():
+        return settings["set_at"] + wanted_s
+    return (state or {}).get("left_s", wanted_s)
+
+
+def ensure(folder: Folder, word: str = "") -> int:
+    """Start the daemon in a session of its own unless it runs; with ``restart`` a running one is replaced."""
+    if running_pid(folder) is not None:
+        if word != "restart":
+            print("unchanged")
+            return 0
+        end_daemon(folder)
+    with folder.path("lease.log").open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, str(Path(__file__).absolute()), "run", str(folder.prefix)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd="/",
+        )  # fmt: skip
+    for _ in range(100):
+        if running_pid(folder) == child.pid:
+            child.returncode = 0  # it is nobody's child from here on
+            print("started")
+            return 0
+        if child.poll() is not None:
+            break
+        time.sleep(0.1)
+    print(f"lease: the daemon did not start; see {folder.path('lease.log')}", file=sys.stderr)
+    return 1
+
+
+def end_daemon(folder: Folder) -> None:
+    """End a running daemon and wait until it is gone."""
+    pid = running_pid(folder)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if pid is not None:
+            os.kill(pid, number)
+        for _ in range(50):
+            if running_pid(folder) is None:
+                return
+            time.sleep(0.1)
+
+
+def running_pid(folder: Folder) -> int | None:
+    """Return the daemon's process number while it holds its lock, else ``None``."""
+    try:
+        with folder.path("pid").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return int(file.read().strip() or 0) or None
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def status(folder: Folder) -> int:
+    """Print how the lease stands."""
+    settings, state = folder.read("settings.json"), folder.read("state.json")
+    pid = running_pid(folder)
+    ended = folder.read("ended.json")
+    print(json.dumps({"running": pid is not None, "pid": pid, "settings": settings, "state": state, "ended": ended}))
+    return 0 if pid is not None else 1
+
+
+def run(folder: Folder) -> int:
+    """Be the daemon: wait for the end of the lease, then stop the trainer, upload, and end the machine."""
+    with folder.path("pid").open("a+") as lock:
+        if not hold(lock):
+            say("another daemon holds the lease already")
+            return 0
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        spare_me()
+        while True:
+            try:
+                return keep(folder)
+            except Exception as err:  # noqa: BLE001 - whatever it is, the machine must not bill on for ever
+                say(f"{type(err).__name__}: {err}; going on")
+                time.sleep(POLL_S)
+
+
+def hold(lock: IO[str]) -> bool:
+    """Take the daemon's lock and write down who holds it; whoever only looks has it for a moment."""
+    for _ in range(40):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.05)
+            continue
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        return True
+    return False
+
+
+def spare_me() -> None:
+    """Ask the kernel to kill others first when memory runs out; only root is heard."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("-900")
+    except OSError:
+        return
+
+
+def keep(folder: Folder) -> int:
+    """Keep the lease that the settings tell until it is over, then end the machine."""
+    settings = folder.read("settings.json")
+    if settings is None:
+        say("there are no settings")
+        return 2
+    wanted = settings["wanted"]
+    ended = folder.read("ended.json")
+    if ended is None:
+        ended = wait_and_save(folder, settings)
+    else:
+        say("the lease ended before (" + ended["reason"] + "); the machine is still here")
+    return end_machine(wanted, ended)
+
+
+def wait_and_save(folder: Folder, settings: dict[str, Any]) -> dict[str, Any]:
+    """Wait for the end of the lease, then save what can be saved. Returns what was written down about it."""
+    wanted = settings["wanted"]
+    reason = wait(folder, settings)
+    say("the lease is over: " + reason + "; stopping the trainer")
+    ended = {
+        "reason": reason,
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "beat": folder.read_beat(),
+        "method": wanted["method"],
+        "trainer_stop": call(wanted["trainer_stop"], wanted["grace_s"] + 60),
+        "upload": upload(folder, wanted),
+    }
+    folder.write("ended.json", ended)
+    return ended
+
+
+def wait(folder: Folder, settings: dict[str, Any]) -> str:
+    """Watch the beat until the lease is over and return why."""
+    state, now = folder.read("state.json"), clock()
+    hard_end = hard_end_of(settings, state)
+    lease = Lease(settings["wanted"]["ttl_s"], hard_end, now)
+    if state is not None and state.get("boot_id") == boot_id():  # a daemon that was restarted renews nothing
+        renewed = max(state["renewed"], settings["set_at"]) if settings["boot_id"] == boot_id() else state["renewed"]
+        lease = Lease(lease.ttl_s, hard_end, now, state.get("beat"), renewed)
+    say(f"the lease runs: {hard_end - now:.0f} s until the hard end")
+    while True:
+        now = clock()
+        lease.look(folder.read_beat(), now)
+        reason = lease.why_over(now)
+        folder.write(
+            "state.json",
+            {"beat": lease.beat, "renewed": lease.renewed, "left_s": hard_end - now, "boot_id": boot_id()},
+        )
+        if reason is not None:
+            return reason
+        time.sleep(min(POLL_S, max(hard_end - now, 0.01)))
+
+
+def call(argv: Sequence[str], timeout_s: float) -> int | str | None:
+    """Run a program that may be missing, with all it says in our log. Returns how it ended, in words or as a number."""
+    if not argv:
+        return None
+    if not Path(argv[0]).exists():
+        return "not there"
+    own = {"PYTHONSAFEPATH": "1", "PYTHONPATH": "", "PYTHONNOUSERSITE": "1"}
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False, env={**os.environ, **own}
+        ).returncode
+    except subprocess.TimeoutExpired:
+        say(f"{' '.join(argv[:5])} took over {timeout_s:.0f} s and was killed")
+        return "timeout"
+    except OSError as err:
+        say(f"{argv[0]}: {err}")
+        return str(err)
+
+
+def upload(folder: Folder, wanted: dict[str, Any]) -> int | str | None:
+    """Bring the work into the store, where ``upload.json`` says which."""
+    order = folder.read("upload.json")
+    if order is None:
+        return None
+    argv = [str(folder.prefix / "venv" / "bin" / "python"), "-m", "trainer", "sync", "push"]
+    for key, option in (
+        ("folder", "--folder"),
+        ("url", "--url"),
+        ("endpoint_url", "--endpoint-url"),
+        ("environment_file", "--environment-file"),
+    ):
+        argv += [option, str(order[key])] if order.get(key) else []
+    say("uploading to " + str(order.get("url")))
+    return call(argv, wanted["upload_timeout_s"])
+
+
+def end_machine(wanted: dict[str, Any], ended: dict[str, Any]) -> int:
+    """End the machine. Returns 0 when that was asked of the cloud and it said yes, or when nothing has to be ended."""
+    method = wanted["method"]
+    if method == "none" and not wanted["end_command"]:
+        say("the trainer is stopped (" + ended["reason"] + "); this machine cannot end itself AND GOES ON BILLING")
+        return 0
+    for number, wait_s in enumerate(END_WAITS_S):
+        if wanted["end_command"]:
+            done = call(wanted["end_command"], 300) == 0
+        else:
+            done = ask_runpod(number) if method == "runpod" else shut_down(number)
+        if done and wanted["end_command"]:
+            return 0
+        if done:
+            say("the machine was told to end")
+        else:
+            say(f"ENDING THE MACHINE: try {number + 1} did not work, again in {wait_s} s")
+        time.sleep(STILL_HERE_S if done else wait_s)  # a machine that ends, ends this process as well
+    say("THIS MACHINE CANNOT BE ENDED FROM WITHIN AND GOES ON BILLING: end it with `make down` or the cloud's console")
+    return 1
+
+
+def shut_down(number: int) -> bool:
+    """Power off, with a stronger word each time; the cloud turns that into a termination."""
+    ways = (["systemctl", "poweroff"], ["shutdown", "-h", "now"], ["poweroff", "-f"])
+    argv = ways[number % len(ways)]
+    if os.geteuid() != 0:
+        argv = ["sudo", "-n", *argv]
+    try:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=120, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired) as err:
+        say(f"{' '.join(argv)}: {err}")
+        return False
+
+
+def ask_runpod(number: int) -> bool:
+    """Ask RunPod to terminate this pod, with the key that it gave to the pod; each try another way."""
+    environment = pod_environment()
+    pod, key = environment.get("RUNPOD_POD_ID"), environment.get("RUNPOD_API_KEY")
+    if not pod or not key:
+        say("RUNPOD_POD_ID or RUNPOD_API_KEY is missing")
+        return False
+    rest = environment.get("DOUSE_RUNPOD_ENDPOINT") or RUNPOD_ENDPOINT
+    graphql = environment.get("DOUSE_RUNPOD_GRAPHQL_ENDPOINT") or RUNPOD_GRAPHQL_ENDPOINT
+    mutation = {"query": f"mutation {{ podTerminate(input: {{podId: {json.dumps(pod)}}}) }}"}  # retired in early 2027
+    ways = (
+        ("DELETE", rest + "/pods/" + pod, None),
+        ("POST", rest + "/pods/" + pod + "/action", {"action": "terminate"}),
+        ("POST", graphql, mutation),
+    )
+    method, url, body = ways[number % len(ways)]
+    return ask(method, url, body, key)
+
+
+def pod_environment() -> dict[str, str]:
+    """Return the variables the pod was started with: a session over SSH does not inherit them."""
+    found = {}
+    try:
+        raw = Path("/proc/1/environ").read_bytes()
+        found = dict(item.split("=", 1) for item in raw.decode(errors="replace").split("\0") if "=" in item)
+    except OSError as err:
+        say(f"/proc/1/environ: {err}")
+    return {**found, **os.environ}
+
+
+def ask(method: str, url: str, body: dict[str, Any] | None, key: str) -> bool:
+    """Send one request. Returns whether the cloud said yes, or that there is nothing to end."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers={"Authorization": "Bearer " + key})
+    if data is not None:
+        request.add_header("Content-Type", "application/json")
+    try:
+        with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:
+            text = answer.read(4096).decode(errors="replace")
+            failed = '"errors"' in text  # GraphQL says no with status 200
+            say(f"{method} {url}: {answer.status}{' ' + text[:300] if failed else ''}")
+            return not failed
+    except urllib.error.HTTPError as err:
+        say(f"{method} {url}: {err.code}")
+        return err.code in GONE
+    except OSError as err:
+        say(f"{method} {url}: {err}")
+        return False
+
+
+def clock() -> float:
+    """Return seconds since boot, suspension included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def boot_id() -> str:
+    """Return what tells one boot of this machine from the next."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def say(text: str) -> None:
+    """Write one line into the log, with the time for people."""
+    try:
+        print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} lease: {text}", flush=True)
+    except OSError:
+        return  # a full disk must not keep the lease from ending
+
+
+class Folder:
+    """The lease's folder below the run's prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        """Name it; make it if it is not there."""
+        self.prefix = Path(prefix).absolute()
+        self.path("").mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, name: str) -> Path:
+        """Return the path of one of its files."""
+        return self.prefix / "lease" / name
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Return a file's mapping, or ``None`` if it is missing or broken."""
+        try:
+            value = json.loads(self.path(name).read_text())
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def read_beat(self) -> str | None:
+        """Return the text of the beat, or ``None``."""
+        try:
+            return self.path("beat").read_text(errors="replace").strip()[:200]
+        except OSError:
+            return None
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Write a file whole or not at all; a full disk is only remarked on."""
+        part = self.path("." + name + ".part")
+        try:
+            with part.open("w") as file:
+                json.dump(value, file, indent=1)
+                file.flush()
+                if name != "state.json":
+                    os.fsync(file.fileno())
+            part.replace(self.path(name))
+        except OSError as err:
+            say(f"cannot write {name}: {err}")
+
+    def remove(self, name: str) -> None:
+        """Remove a file; none there is fine."""
+        try:
+            self.path(name).unlink()
+        except FileNotFoundError:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

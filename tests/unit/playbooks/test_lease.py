@@ -1,0 +1,456 @@
+"""The lease: what it decides by a fake clock, and the whole of it as a process with a harmless end."""
+
+from __future__ import annotations
+
+import ast
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.unit.playbooks.conftest import LEASE
+
+TTL_S = 100.0
+HARD_END = 1000.0
+
+
+def runs(python: str) -> bool:
+    """Tell whether an interpreter is there and more than a shim."""
+    path = shutil.which(python)
+    return path is not None and subprocess.run([path, "-c", ""], capture_output=True, timeout=30).returncode == 0
+
+
+OLD_PYTHONS = [name for name in ("python3.8", "python3.9", "python3.10") if runs(name)]
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    return {
+        "method": "none",
+        "ttl_s": TTL_S,
+        "hard_end_s": 3600.0,
+        "grace_s": 5.0,
+        "upload_timeout_s": 5.0,
+        "trainer_stop": [],
+        "end_command": [],
+    } | changes
+
+
+def test_a_lease_that_nobody_renews_runs_out(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+
+    assert one.why_over(TTL_S - 1) is None
+    assert one.why_over(TTL_S) == "not_renewed"
+
+
+def test_any_change_of_the_beat_renews(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+    one.look("renew 1", 60.0)
+    one.look("renew 2", 120.0)
+
+    assert one.why_over(219.0) is None
+    assert one.why_over(220.0) == "not_renewed"
+
+
+def test_the_same_beat_again_renews_nothing(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+    for now in range(0, 110, 10):
+        one.look("renew 1", float(now))
+
+    assert one.why_over(100.0) == "not_renewed"
+
+
+def test_a_beat_that_vanishes_renews_nothing(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+    one.look("renew 1", 0.0)
+    one.look(None, 50.0)
+    one.look("renew 1", 60.0)
+
+    assert one.why_over(100.0) == "not_renewed"
+
+
+def test_hold_needs_no_renewal_but_ends_at_the_hard_end(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+    for now in range(0, 1000, 50):
+        one.look("hold 7", float(now))
+
+    assert one.why_over(999.0) is None
+    assert one.why_over(HARD_END) == "hard_end"
+
+
+def test_after_hold_a_whole_term_begins(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+    one.look("hold 1", 500.0)
+    one.look("renew 2", 501.0)
+
+    assert one.why_over(600.0) is None
+    assert one.why_over(601.0) == "not_renewed"
+
+
+def test_no_renewal_passes_the_hard_end(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 0.0)
+    one.look("renew 99", HARD_END - 1)
+
+    assert one.why_over(HARD_END) == "hard_end"
+
+
+def test_a_daemon_that_is_restarted_renews_nothing(lease: ModuleType) -> None:
+    one = lease.Lease(TTL_S, HARD_END, 90.0, "renew 1", 10.0)
+    one.look("renew 1", 90.0)
+
+    assert one.why_over(110.0) == "not_renewed"
+
+
+def test_a_reboot_leaves_only_what_was_left(lease: ModuleType) -> None:
+    before = {"wanted": settings(), "set_at": 5000.0, "boot_id": "of another boot"}
+
+    assert lease.hard_end_of(before, {"left_s": 77.0}) == 77.0
+
+
+def test_within_one_boot_the_hard_end_stays_where_it_was_set(lease: ModuleType) -> None:
+    have = {"wanted": settings(), "set_at": 5000.0, "boot_id": lease.boot_id()}
+
+    assert lease.hard_end_of(have, {"left_s": 77.0}) == 8600.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": "magic"}, "method is magic"),
+        ({"ttl_s": 0}, "ttl_s must be a positive"),
+        ({"hard_end_s": -1}, "hard_end_s must be a positive"),
+        ({"grace_s": float("nan")}, "grace_s must be a positive"),
+        ({"surprise": 1}, "settings must be exactly"),
+    ],
+)
+def test_senseless_settings_are_refused(lease: ModuleType, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SystemExit, match=words):
+        lease.check_settings(settings(**changes))
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Call the lease on a folder of one's own; whatever runs there is ended afterwards."""
+
+    def call(verb: str, *words: str, given: Any = None, python: str = sys.executable) -> Any:
+        return subprocess.run(
+            [python, str(LEASE), verb, str(tmp_path), *words],
+            input=None if given is None else json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    yield call
+    pid = json.loads(call("status").stdout)["pid"]
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def program(path: Path, text: str) -> list[str]:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return [str(path)]
+
+
+def ending(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return settings that end in a file instead of a machine, after the trainer was stopped."""
+    stop = program(folder / "stop", f"echo stop >> {folder}/story")
+    end = program(folder / "end", f"echo end >> {folder}/story")
+    return settings(trainer_stop=stop, end_command=end, **changes)
+
+
+def story(folder: Path) -> list[str]:
+    path = folder / "story"
+    return path.read_text().split() if path.exists() else []
+
+
+def ended(folder: Path) -> Any:
+    return json.loads((folder / "lease" / "ended.json").read_text())
+
+
+def test_a_lease_nobody_renews_stops_the_trainer_and_then_ends_the_machine(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=ending(tmp_path, ttl_s=0.3))
+    assert daemon("ensure").stdout.strip() == "started"
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert story(tmp_path) == ["stop", "end"]
+    assert (ended(tmp_path)["reason"], ended(tmp_path)["trainer_stop"]) == ("not_renewed", 0)
+
+
+def test_the_hard_end_comes_in_spite_of_hold(daemon: Any, tmp_path: Path) -> None:
+    (tmp_path / "lease").mkdir()
+    (tmp_path / "lease" / "beat").write_text("hold 1")
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2, hard_end_s=1.0))
+    daemon("ensure")
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert (ended(tmp_path)["reason"], ended(tmp_path)["beat"]) == ("hard_end", "hold 1")
+
+
+def test_the_work_is_uploaded_before_the_machine_ends(daemon: Any, tmp_path: Path) -> None:
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    program(python, f'echo upload >> {tmp_path}/story; echo "$@" > {tmp_path}/words')
+    (tmp_path / "lease").mkdir()
+    order = {"folder": "/f", "url": "s3://b/p", "endpoint_url": None, "environment_file": "/dev/shm/e"}
+    (tmp_path / "lease" / "upload.json").write_text(json.dumps(order))
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2))
+    daemon("ensure")
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert story(tmp_path) == ["stop", "upload", "end"]
+    assert (tmp_path / "words").read_text().split() == [
+        *("-m", "trainer", "sync", "push", "--folder", "/f", "--url", "s3://b/p"),
+        *("--environment-file", "/dev/shm/e"),
+    ]
+    assert ended(tmp_path)["upload"] == 0
+
+
+def test_a_trainer_that_is_not_there_yet_does_not_keep_the_machine(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2) | {"trainer_stop": [str(tmp_path / "venv/bin/python"), "-m"]})
+    daemon("ensure")
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert ended(tmp_path)["trainer_stop"] == "not there"
+
+
+def test_where_the_machine_cannot_end_itself_it_says_so_and_stops_the_trainer(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2) | {"end_command": []})
+    daemon("ensure")
+
+    wait_for(lambda: json.loads(daemon("status").stdout)["pid"] is None)
+
+    assert story(tmp_path) == ["stop"]
+    assert "GOES ON BILLING" in (tmp_path / "lease" / "lease.log").read_text()
+
+
+def test_an_end_that_fails_is_tried_again(daemon: Any, tmp_path: Path) -> None:
+    wanted = ending(tmp_path, ttl_s=0.2)
+    program(tmp_path / "end", f"echo end >> {tmp_path}/story; test $(grep -c end {tmp_path}/story) -gt 1")
+    daemon("settle", given=wanted)
+    daemon("ensure")
+
+    wait_for(lambda: json.loads(daemon("status").stdout)["pid"] is None)
+
+    assert story(tmp_path) == ["stop", "end", "end"]
+
+
+def test_a_second_start_leaves_the_daemon_alone_and_a_restart_replaces_it(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=settings())
+    daemon("ensure")
+    first = json.loads(daemon("status").stdout)["pid"]
+
+    assert daemon("ensure").stdout.strip() == "unchanged"
+    assert json.loads(daemon("status").stdout)["pid"] == first
+    assert daemon("ensure", "restart").stdout.strip() == "started"
+    assert json.loads(daemon("status").stdout)["pid"] != first
+
+
+def test_the_daemon_has_a_session_of_its_own_and_all_its_streams_in_files(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=settings())
+    daemon("ensure")
+    pid = json.loads(daemon("status").stdout)["pid"]
+
+    assert os.getsid(pid) == pid
+    streams = [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)]
+    assert streams == ["/dev/null", *[str(tmp_path / "lease" / "lease.log")] * 2]
+
+
+def test_settling_the_same_twice_changes_nothing_and_a_later_hard_end_does(daemon: Any) -> None:
+    said = [
+        daemon("settle", given=settings()).stdout.strip(),
+        daemon("settle", given=settings(hard_end_s=3590.0)).stdout.strip(),
+        daemon("settle", given=settings(hard_end_s=7200.0)).stdout.strip(),
+        daemon("settle", given=settings(hard_end_s=7200.0, ttl_s=5.0)).stdout.strip(),
+    ]
+
+    assert said == ["changed", "unchanged", "changed", "changed"]
+
+
+def test_a_killed_daemon_that_comes_back_goes_on_where_it_was(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=settings())
+    daemon("ensure")
+    wait_for(lambda: json.loads(daemon("status").stdout)["state"] is not None)
+    before = json.loads(daemon("status").stdout)
+    os.kill(before["pid"], signal.SIGKILL)
+    wait_for(lambda: json.loads(daemon("status").stdout)["pid"] is None)
+    state = tmp_path / "lease" / "state.json"
+    state.write_text(json.dumps({**before["state"], "left_s": 1e9}))
+
+    daemon("ensure")
+    wait_for(lambda: json.loads(daemon("status").stdout)["state"]["left_s"] < 1e8)
+
+    after = json.loads(daemon("status").stdout)["state"]
+    assert after["left_s"] <= before["state"]["left_s"]
+    assert after["renewed"] == before["state"]["renewed"]
+
+
+def test_it_reads_as_python_3_8() -> None:
+    ast.parse(LEASE.read_text(), feature_version=(3, 8))
+
+
+@pytest.mark.skipif(not OLD_PYTHONS, reason="needs Python 3.8, 3.9 or 3.10")
+@pytest.mark.parametrize("python", OLD_PYTHONS or ["none"])
+def test_it_runs_on_an_old_python(daemon: Any, tmp_path: Path, python: str) -> None:
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2), python=python)
+    assert daemon("ensure", python=python).stdout.strip() == "started"
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+
+class FakeRunPod(http.server.ThreadingHTTPServer):
+    """RunPod's answers to whoever wants to end a pod: a list of status codes, then 204."""
+
+    def __init__(self, codes: list[int]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.codes, self.asked = codes, []
+
+    asked: list[tuple[str, str, str | None]]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: FakeRunPod
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode()
+        self.server.asked.append((self.command, self.path, self.headers["Authorization"]))
+        code = self.server.codes.pop(0) if self.server.codes else 204
+        text = b'{"errors": [{"message": "no"}]}' if code == 200 and "mutation" in body else b""
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_DELETE = do_POST = answer  # noqa: N815
+
+    def log_message(self, *args: Any) -> None:
+        return
+
+
+@pytest.fixture
+def runpod(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[int]], FakeRunPod]]:
+    servers: list[FakeRunPod] = []
+
+    def start(codes: list[int]) -> FakeRunPod:
+        server = FakeRunPod(codes)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("DOUSE_RUNPOD_ENDPOINT", f"{url}/v2")
+        monkeypatch.setenv("DOUSE_RUNPOD_GRAPHQL_ENDPOINT", f"{url}/graphql")
+        monkeypatch.setenv("RUNPOD_POD_ID", "pod1")
+        monkeypatch.setenv("RUNPOD_API_KEY", "its-own-key")
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class MachineIsGone(BaseException):
+    """What a machine that ends does to the process that ended it."""
+
+
+def end(lease: ModuleType, monkeypatch: pytest.MonkeyPatch, method: str = "runpod") -> list[float]:
+    """End the machine and return the waits before it was gone."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if seconds == lease.STILL_HERE_S:
+            raise MachineIsGone
+
+    monkeypatch.setattr(lease.time, "sleep", sleep)
+    try:
+        lease.end_machine(settings(method=method), {"reason": "not_renewed"})
+    except MachineIsGone:
+        return waits
+    return waits
+
+
+@pytest.mark.enable_socket
+def test_a_pod_ends_itself_with_its_own_key(lease: Any, runpod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = runpod([])
+
+    waits = end(lease, monkeypatch)
+
+    assert server.asked == [("DELETE", "/v2/pods/pod1", "Bearer its-own-key")]
+    assert waits == [lease.STILL_HERE_S]
+
+
+@pytest.mark.enable_socket
+def test_a_pod_tries_every_way_until_one_works(lease: Any, runpod: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = runpod([500, 403, 200, 429])
+
+    waits = end(lease, monkeypatch)
+
+    ways = [("DELETE", "/v2/pods/pod1"), ("POST", "/v2/pods/pod1/action"), ("POST", "/graphql")]
+    assert [asked[:2] for asked in server.asked] == [*ways, *ways[:2]]
+    assert waits == [*lease.END_WAITS_S[:4], lease.STILL_HERE_S]
+
+
+@pytest.mark.enable_socket
+def test_a_pod_that_cannot_be_ended_is_tried_for_an_hour_and_told_aloud(
+    lease: Any, runpod: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = runpod([500] * 1000)
+
+    waits = end(lease, monkeypatch)
+
+    assert 3000 < sum(waits) < 4000
+    assert len(server.asked) == len(lease.END_WAITS_S)
+    said = capsys.readouterr().out
+    assert "CANNOT BE ENDED FROM WITHIN AND GOES ON BILLING" in said
+    assert "its-own-key" not in said
+
+
+def test_without_its_key_a_pod_is_refused_at_the_start(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
+
+    done = daemon("check", "runpod")
+
+    assert done.returncode == 1
+    assert "RUNPOD_API_KEY" in done.stdout
+
+
+def test_a_machine_that_ignores_the_word_gets_a_stronger_one(lease: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[list[str]] = []
+    monkeypatch.setattr(lease.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(
+        lease.subprocess, "run", lambda argv, **_: said.append(argv) or subprocess.CompletedProcess(argv, 0)
+    )
+    waits: list[float] = []
+    monkeypatch.setattr(lease.time, "sleep", waits.append)
+
+    assert lease.end_machine(settings(method="shutdown"), {"reason": "hard_end"}) == 1
+
+    assert said[:3] == [
+        ["sudo", "-n", "systemctl", "poweroff"],
+        ["sudo", "-n", "shutdown", "-h", "now"],
+        ["sudo", "-n", "poweroff", "-f"],
+    ]
+    assert set(waits) == {lease.STILL_HERE_S}
