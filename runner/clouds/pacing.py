@@ -1,0 +1,109 @@
+"""How fast a cloud may be asked: one pace for an account in the whole process, whoever asks."""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from runner.errors import RateLimitedError
+
+PATIENCE_S = 600.0
+"""How long a request may wait for its turn."""
+WINDOW = re.compile(r'"[^"]*"((?:\s*;\s*[a-z]+=-?\d+)+)')
+
+_paces: dict[tuple[str, ...], Pace] = {}
+_paces_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Timer:
+    """The clock and the way to wait; tests and Terraform's provider put their own in place.
+
+    Attributes:
+        clock: Seconds since some moment; they never go back.
+        sleep: Waits so many seconds; it may raise to give the whole request up, but may not just return early.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Pace:
+    """A queue: one request every ``interval_s`` seconds, and none while the cloud has said to wait."""
+
+    def __init__(self, interval_s: float) -> None:
+        """Let the first request go at once."""
+        self._interval_s = interval_s
+        self._turn, self._lock = threading.Lock(), threading.Lock()
+        self._next_s = float("-inf")
+
+    def wait(self, timer: Timer, *, patience_s: float = PATIENCE_S) -> None:
+        """Wait for this request's turn.
+
+        Raises:
+            RateLimitedError: If the turn does not come within ``patience_s``.
+        """
+        last_s = timer.clock() + patience_s
+        if not self._turn.acquire(timeout=patience_s):
+            raise _too_long(patience_s)
+        try:
+            while (delay_s := self._next_s - timer.clock()) > 0:
+                if self._next_s > last_s:
+                    raise _too_long(patience_s)
+                timer.sleep(delay_s)
+            with self._lock:
+                self._next_s = max(self._next_s, timer.clock() + self._interval_s)
+        finally:
+            self._turn.release()
+
+    def hold(self, timer: Timer, pause_s: float) -> None:
+        """Let nobody ask for so many seconds from now."""
+        with self._lock:
+            self._next_s = max(self._next_s, timer.clock() + pause_s)
+
+
+def shared_pace(cloud: str, api_key: str, lane: str, interval_s: float) -> Pace:
+    """Return the pace that everybody in this process shares who uses the same account."""
+    account = hashlib.sha256(api_key.encode()).hexdigest()
+    with _paces_lock:
+        return _paces.setdefault((cloud, account, lane, str(interval_s)), Pace(interval_s))
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, as a number or as a date, or ``None``."""
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    until, now = _date(value), _date(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds()) if until is not None else None
+
+
+def spent_window_s(headers: Mapping[str, str]) -> float:
+    """Return the seconds until the longest spent window of a ``RateLimit`` header opens again, 0 when none is spent."""
+    waits = [0.0]
+    for window in WINDOW.finditer(headers.get("ratelimit", "")):
+        numbers = dict(part.strip().split("=") for part in window.group(1).strip(" ;").split(";"))
+        if int(numbers.get("r", "1")) <= 0:
+            waits.append(float(numbers.get("t", "0")))
+    return max(waits)
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        found = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _too_long(patience_s: float) -> RateLimitedError:
+    return RateLimitedError(
+        f"too many requests wait for their turn: this one waited {patience_s:.0f} s",
+        resolution="start fewer runs at a time on this account",
+    )
