@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import botocore.exceptions
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from runner.errors import (
     AccessDeniedError,
@@ -130,6 +129,8 @@ def aws_errors(doing: str) -> Iterator[None]:
     Raises:
         CloudError: One of its subclasses.
     """
+    from botocore.parsers import ResponseParserError  # heavy, and loaded with boto3 by now
+
     try:
         yield
     except ClientError as err:

@@ -96,7 +96,7 @@ def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
     if not known or not unknown:
         return
     folded = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(unknown[0].lower(), folded, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(unknown[0].lower(), folded, n=3, cutoff=0.6)
     few = ", ".join(known[:MOST_CANDIDATES])
     hint = f"did you mean {' or '.join(folded[name] for name in close)}?" if close else f"there is {few}"
     raise UsageError(f"plan: no machine is called {unknown[0]}", resolution=f"correct compute.instance_types: {hint}")
