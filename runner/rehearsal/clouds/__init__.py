@@ -1,0 +1,1 @@
+"""Emulated clouds: strict stand-ins for Lambda Cloud, RunPod and AWS on loopback, each machine real and metered."""

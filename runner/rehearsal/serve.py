@@ -1,0 +1,221 @@
+"""The emulated clouds as a program: ``python -m runner.rehearsal.serve --clouds lambda --folder F``.
+
+It serves on 127.0.0.1, each API on a port of its own, and writes ``F/endpoints.json`` once all of them answer:
+``{"lambda": url, "runpod": url, "runpod_graphql": url, "aws": url, "control": url}``, those of the clouds that are
+served. Where boxes have a network of their own there are also ``runpod_from_boxes``, ``runpod_graphql_from_boxes`` and
+``aws_from_boxes``: the same APIs at an address that a box can reach. The control API is told in
+``runner/rehearsal/clouds/control_app.py``. SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError
+from runner.rehearsal.clouds.aws_wire import Wsgi
+from runner.rehearsal.clouds.control_app import Control
+from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, CloudName
+from runner.rehearsal.clouds.machines import Yard
+from runner.rehearsal.clouds.paper_yard import PaperYard
+from runner.rehearsal.clouds.services import Service, build
+from runner.rehearsal.clouds.state import Timing, World
+from runner.run_dir import write_json
+
+TICK_S = 0.2
+GRACEFUL_S = 1
+
+
+class ClosableYard(Yard, Protocol):
+    """A yard that can be closed."""
+
+    def close(self) -> None:
+        """End every box."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line.
+
+    Attributes:
+        clouds: What to serve.
+        folder: Where everything of it goes.
+        boxes: ``real`` machines, or ``none``.
+        until_pid: End when this process is gone, or ``None``.
+    """
+
+    clouds: tuple[CloudName, ...]
+    folder: Path
+    boxes: str
+    until_pid: int | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until a signal; return the exit status."""
+    options = _options(argv)
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        yard, bridge = _open_yard(options)
+    except RunnerError as err:
+        print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr, flush=True)
+        return err.exit_code
+    try:
+        timing = Timing(lambda_pace_s=float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0")))
+        world = World(yard, time.time, clouds=options.clouds, timing=timing, has_namespaces=bridge is not None)
+        asyncio.run(_serve(world, options, bridge))
+    except OSError as err:
+        print(f"error: rehearse: cannot serve: {err}", file=sys.stderr, flush=True)
+        return EXIT_FAILED
+    finally:
+        yard.close()
+    return EXIT_DONE
+
+
+def _options(argv: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m runner.rehearsal.serve", description="Serve emulated clouds.")
+    parser.add_argument("--clouds", required=True, help=f"comma separated: {', '.join(CLOUD_NAMES)}")
+    parser.add_argument("--folder", required=True, type=Path, help="where endpoints.json and the boxes go")
+    parser.add_argument("--boxes", choices=("real", "none"), default="real", help="none: machines on the books alone")
+    parser.add_argument("--until-pid", type=int, default=None, help="end when this process is gone")
+    given = parser.parse_args(argv)
+    wanted = [word.strip() for word in given.clouds.split(",") if word.strip()]
+    clouds = tuple(name for name in CLOUD_NAMES if name in wanted)
+    if len(clouds) != len(set(wanted)) or not clouds:
+        parser.error(f"--clouds: use {', '.join(CLOUD_NAMES)}")
+    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid)
+
+
+def _open_yard(options: Options) -> tuple[ClosableYard, str | None]:
+    """Return the yard, and the address at which boxes reach this machine (``None``: they share its network)."""
+    if options.boxes == "none":
+        return PaperYard(), None
+    boxes = importlib.import_module("runner.rehearsal.boxes")
+    yard = boxes.Yard(options.folder / "boxes", options.folder.name)
+    return yard, getattr(yard, "host_address", None)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to this program."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+async def _serve(world: World, options: Options, bridge: str | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    services = build(world)
+    control = Control(world, {name: service.statuses for name, service in services.items()})
+    async with contextlib.AsyncExitStack() as stack:
+        endpoints = {"control": await _listen_asgi(stack, control.app(), "127.0.0.1")}
+        for service in services.values():
+            endpoints |= await _start(stack, service, bridge)
+        await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
+        while not stop.is_set() and _is_wanted(options):
+            await asyncio.to_thread(_tick, world)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), TICK_S)
+
+
+async def _start(stack: contextlib.AsyncExitStack, service: Service, bridge: str | None) -> Mapping[str, str]:
+    """Serve one cloud here and, where boxes need it, at the address that they reach; return its endpoints."""
+    here = await _listen(stack, service, "127.0.0.1")
+    endpoints = {name: here + path for name, path in service.paths.items()}
+    from_boxes = endpoints
+    if bridge is not None and service.is_for_boxes:
+        there = await _listen(stack, service, bridge)
+        from_boxes = {name: there + path for name, path in service.paths.items()}
+    service.tell_boxes(from_boxes)
+    if service.is_for_boxes:
+        endpoints = {**endpoints, **{f"{name}_from_boxes": url for name, url in from_boxes.items()}}
+    return endpoints
+
+
+async def _listen(stack: contextlib.AsyncExitStack, service: Service, host: str) -> str:
+    if service.asgi is not None:
+        return await _listen_asgi(stack, service.asgi, host)
+    if service.wsgi is None:
+        raise OSError("nothing to serve")
+    return _listen_wsgi(stack, service.wsgi, host)
+
+
+async def _listen_asgi(stack: contextlib.AsyncExitStack, app: ASGIApp, host: str) -> str:
+    """Serve an app on a free port until the stack closes; return its URL."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind((host, 0))
+    config = uvicorn.Config(
+        app, lifespan="off", log_level="critical", access_log=False, timeout_graceful_shutdown=GRACEFUL_S
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+
+    async def end() -> None:
+        server.should_exit = True
+        await task
+
+    stack.push_async_callback(end)
+    while not server.started:
+        if task.done():
+            await task
+            raise OSError(f"no server on {host}")
+        await asyncio.sleep(0.01)
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def _listen_wsgi(stack: contextlib.AsyncExitStack, app: Wsgi, host: str) -> str:
+    """Serve a WSGI app in threads on a free port until the stack closes; return its URL."""
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
+    from werkzeug.serving import make_server
+
+    class Quiet(MotoRequestHandler):
+        """Says nothing on the terminal."""
+
+        def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
+            """Say nothing."""
+
+    server = make_server(host, 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread.start()
+
+    async def end() -> None:
+        await asyncio.to_thread(server.shutdown)
+        thread.join()
+
+    stack.push_async_callback(end)
+    return f"http://{host}:{server.server_port}"
+
+
+def _tick(world: World) -> None:
+    with world.turn():
+        return
+
+
+def _is_wanted(options: Options) -> bool:
+    if options.until_pid is None:
+        return True
+    import psutil
+
+    return psutil.pid_exists(options.until_pid)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
