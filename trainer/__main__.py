@@ -61,6 +61,8 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
         verb.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint")
         verb.add_argument("--max-hours", type=float, help="stop with a checkpoint after so many hours")
         verb.set_defaults(command=command)
+        if name == "start":
+            verb.add_argument("--secrets", type=Path, help="JSON file of variables for the trainer; removed once read")
     status = verbs.add_parser("status", help="tell how the run stands, as one JSON line")
     status.set_defaults(command=_supervise_status)
     stop = verbs.add_parser("stop", help="stop the run with a checkpoint")
@@ -104,7 +106,11 @@ def _supervise_start(arguments: argparse.Namespace) -> int:
     from trainer import supervise
 
     status = supervise.start(
-        arguments.config, arguments.output.resolve(), resume=arguments.resume, max_hours=arguments.max_hours
+        arguments.config,
+        arguments.output.resolve(),
+        resume=arguments.resume,
+        max_hours=arguments.max_hours,
+        secrets=arguments.secrets,
     )
     print(status.to_json(), flush=True)
     return 0

@@ -55,12 +55,20 @@ class Status:
         return json.dumps(asdict(self))
 
 
-def start(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> Status:
+def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, secrets: Path | None = None) -> Status:
     """Start the trainer detached from this process and return once it runs.
+
+    Args:
+        config: The recipe.
+        output: The run's output folder.
+        resume: Go on from the newest complete checkpoint.
+        max_hours: Stop with a checkpoint after so many hours, or ``None``.
+        secrets: JSON file of variables (tokens) that the trainer's environment gets; it is removed once read.
 
     Raises:
         TrainerError: If one is running in this output folder already, or the supervisor does not come up.
     """
+    environment = os.environ | _take_secrets(secrets)
     output.mkdir(parents=True, exist_ok=True)
     if read_status(output).state == "running":
         raise TrainerError(
@@ -71,7 +79,13 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None) 
     command = _supervisor_command(config, output, resume=resume, max_hours=max_hours)
     with (output / "trainer.log").open("ab") as log:
         process = subprocess.Popen(  # the session outlives whoever started it
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+            env=environment,
         )
     deadline_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline_s:
@@ -161,6 +175,17 @@ def stop(output: Path, *, timeout_s: float, now: bool) -> Status:
         _signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
     _write_exit(output, -signal.SIGKILL)
     return read_status(output)
+
+
+def _take_secrets(path: Path | None) -> dict[str, str]:
+    """Return the variables in a file, and remove it: from here on they are in the trainer's environment alone."""
+    if path is None:
+        return {}
+    values: dict[str, Any] | None = read_json(path)
+    path.unlink(missing_ok=True)
+    if values is None:
+        raise TrainerError(f"supervise: there is no file {path}", resolution="launch again")
+    return {str(name): str(value) for name, value in values.items()}
 
 
 def _supervisor_command(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> list[str]:

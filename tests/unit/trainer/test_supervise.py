@@ -40,14 +40,14 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     """Start a stand-in trainer under a real supervisor; whatever is left of it is killed at the end."""
     output = tmp_path / "output"
 
-    def start(script: str, *, max_hours: float | None = None) -> Path:
+    def start(script: str, *, max_hours: float | None = None, secrets: Path | None = None) -> Path:
         boot = (
             "from pathlib import Path; from trainer import supervise; import sys; "
             f"supervise._trainer_command = lambda *a, **k: [sys.executable, '-c', {script!r}]; "
             f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), resume=False, max_hours={max_hours}))"
         )
         monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", boot])
-        supervise.start(tmp_path / "c", output, resume=False, max_hours=max_hours)
+        supervise.start(tmp_path / "c", output, resume=False, max_hours=max_hours, secrets=secrets)
         return output
 
     yield start
@@ -211,3 +211,20 @@ def test_a_trainer_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(TrainerError, match="did not start") as caught:
         supervise.start(tmp_path / "c", tmp_path / "output", resume=False, max_hours=None)
     assert "trainer.log" in caught.value.resolution
+
+
+def test_secrets_reach_the_trainer_alone_and_their_file_is_gone(launch: Callable[..., Path], tmp_path: Path) -> None:
+    secrets = tmp_path / "variables.json"
+    secrets.write_text('{"HF_TOKEN": "hf_rehearsed"}')
+
+    output = launch("import os; print('token', os.environ['HF_TOKEN'])", secrets=secrets)
+
+    wait_for(lambda: (output / "exit.json").exists())
+    assert "token hf_rehearsed" in (output / "trainer.log").read_text()
+    assert not secrets.exists()
+    assert "HF_TOKEN" not in os.environ
+
+
+def test_a_file_of_secrets_that_is_not_there_is_told(launch: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="there is no file"):
+        launch(ENDS_WELL, secrets=tmp_path / "none.json")

@@ -1,0 +1,54 @@
+"""Secrets on their way to a machine: over SSH into a file in its memory, never in an argument, a log or a state."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from runner.adapters.machine import Machine
+from runner.errors import TransferError
+
+MEMORY = "/dev/shm"  # noqa: S108 - the file system that Linux keeps in memory
+HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def hub_secrets() -> dict[str, str]:
+    """Return the Hub token of this machine's user as variables, or nothing where there is none."""
+    from huggingface_hub import get_token
+
+    token = os.environ.get(HUB_TOKEN) or get_token()
+    return {} if not token else {HUB_TOKEN: token}
+
+
+def put_secrets(machine: Machine, run_id: str, fallback: str, values: Mapping[str, str]) -> str:
+    """Bring variables onto a machine and return the path of their file, which only its user can read.
+
+    Args:
+        machine: The machine.
+        run_id: Id of the run; names the folder.
+        fallback: Folder that is the user's alone, for a machine without a file system in memory.
+        values: The variables.
+
+    Raises:
+        TransferError: If the folder cannot be made.
+    """
+    root = MEMORY if machine.exists(MEMORY) else fallback
+    folder = posixpath.join(root, f"douse-{run_id}")
+    made = machine.run(["mkdir", "-p", "-m", "700", folder], timeout_s=30)
+    if made.exit_code != 0:
+        raise TransferError(
+            f"train: cannot make {folder} on {machine.name}",
+            details=made.last_words,
+            resolution="check the owner there",
+        )
+    with tempfile.TemporaryDirectory(prefix="douse-secrets-", dir=MEMORY if Path(MEMORY).is_dir() else None) as scratch:
+        path = Path(scratch) / "variables.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(dict(values), file)
+        target = posixpath.join(folder, path.name)
+        machine.put(path, target)
+    return target
