@@ -1,0 +1,67 @@
+"""A cloud that is a list in memory, with a queue of troubles: the seam of the sweep's tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from runner.clouds.models import Account, Kind, Offer, Resource, Status
+from runner.errors import CloudError
+
+RUN_ID = "20261121-015500-tiny"
+
+
+def thing(
+    kind: Kind = "instance",
+    id: str = "i-1",
+    *,
+    run_id: str | None = RUN_ID,
+    expires_at: datetime | None = None,
+    status: Status | None = None,
+    cloud: str = "lambda",
+) -> Resource:
+    """Return something that exists."""
+    name = f"douse-{run_id}"
+    state = status or ("running" if kind == "instance" else None)
+    return Resource(cloud, kind, id, name, "us-west-1", run_id, expires_at, state, None, 1.0)
+
+
+@dataclass
+class FakeCloud:
+    """One account."""
+
+    there: list[Resource] = field(default_factory=list)
+    name: str = "lambda"
+    listing_troubles: list[CloudError | None] = field(default_factory=list)
+    end_troubles: list[CloudError | None] = field(default_factory=list)
+    appears_at_look: dict[int, Resource] = field(default_factory=dict)
+    looks: int = 0
+    asked_to_end: list[str] = field(default_factory=list)
+    ends_slowly: int = 0
+    """So many looks a thing is shown as ending before it is gone."""
+    _ending: dict[str, int] = field(default_factory=dict)
+
+    def account(self) -> Account:
+        return Account(self.name, "test")
+
+    def offers(self) -> list[Offer]:
+        return []
+
+    def resources(self) -> list[Resource]:
+        self.looks += 1
+        if self.looks in self.appears_at_look:
+            self.there.append(self.appears_at_look[self.looks])
+        trouble = self.listing_troubles.pop(0) if self.listing_troubles else None
+        if trouble is not None:
+            raise trouble
+        for id in [id for id, left in self._ending.items() if left == 0]:
+            self.there = [found for found in self.there if found.id != id]
+        self._ending = {id: left - 1 for id, left in self._ending.items() if left > 0}
+        return [replace(found, status="ending") if found.id in self._ending else found for found in self.there]
+
+    def end(self, resource: Resource) -> None:
+        self.asked_to_end.append(resource.id)
+        trouble = self.end_troubles.pop(0) if self.end_troubles else None
+        if trouble is not None:
+            raise trouble
+        self._ending[resource.id] = self.ends_slowly
