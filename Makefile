@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 CONTROL = $(PYTHON) -m runner.bootstrap control --then
+REHEARSAL = $(PYTHON) -m runner.bootstrap rehearsal --then
 DEV = $(PYTHON) -m runner.bootstrap dev --then
 
 # A shell may export ENV or HOST for purposes of its own, so variables count only on make's command line.
@@ -14,9 +15,10 @@ flag = $(if $(call given,$1),$2 '$(call given,$1)')
 RUN_FLAG = $(call flag,RUN,--run)
 HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(foreach pair,$(call given,SET),--set '$(pair)')
 PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
+SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan up configure launch collect down resume status watch logs runs report data-check \
+.PHONY: help train plan up configure launch collect down sweep rehearse rehearse-clean resume status watch logs runs report ssh tensorboard rebuild data-check \
 	setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-slow \
 	test-infra test-playbooks check lock docs clean
 
@@ -31,6 +33,12 @@ plan: ## Check all that can be known before anything is installed or paid for [a
 data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
+##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
+rehearse: ## Rehearse a run [ENV=lambda|runpod|aws, FAULTS=name,..., AFTERWARDS=verb, CONFIG DATA SET]
+	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards)
+rehearse-clean: ## End what a killed rehearsal left on this machine
+	@$(REHEARSAL) -m runner rehearse-clean
+
 ##@ Look: at the latest run, or at RUN=<run id>
 status: ## What the run is doing and which steps are done
 	@$(CONTROL) -m runner status $(RUN_FLAG)
@@ -38,6 +46,10 @@ watch: ## Follow the run live; Ctrl-C leaves it running
 	@$(CONTROL) -m runner watch $(RUN_FLAG)
 logs: ## The run's logs
 	@$(CONTROL) -m runner logs $(RUN_FLAG)
+ssh: ## Log in to the run's machine
+	@$(CONTROL) -m runner ssh $(RUN_FLAG)
+tensorboard: ## Show the TensorBoard of the run's machine here, through a tunnel
+	@$(CONTROL) -m runner tensorboard $(RUN_FLAG)
 report: ## Write the run's report again and say where it is
 	@$(CONTROL) -m runner report $(RUN_FLAG)
 runs: ## Compare all runs in a table
@@ -49,6 +61,9 @@ resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN E
 down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
 	@$(CONTROL) -m runner down $(RUN_FLAG)
 
+sweep: ## Show all that bills on every configured cloud; end what nobody needs [APPLY=1 ALL=1]
+	@$(CONTROL) -m runner sweep $(SWEEP_FLAGS)
+
 ##@ Step by step: what `make train` does, by hand; each can be repeated
 up: ## Provision the machine [as for train]
 	@$(CONTROL) -m runner up $(PLAN_FLAGS)
@@ -58,6 +73,8 @@ launch: ## Bring the data there and start the training [RUN]
 	@$(CONTROL) -m runner launch $(RUN_FLAG)
 collect: ## Bring the adapter home [RUN]
 	@$(CONTROL) -m runner collect $(RUN_FLAG)
+rebuild: ## Build the environment twice on two fresh machines and show that both are the same [as for train]
+	@$(CONTROL) -m runner rebuild $(PLAN_FLAGS)
 
 ##@ Develop
 setup: ## Make the environment of contributors (.venv-dev); the targets below do it when needed
@@ -93,4 +110,4 @@ lock: ## Resolve all dependencies anew and write the locks in requirements/
 docs: ## Write docs/run-file.md and its schema anew, after a change to a key of the run file
 	@$(DEV) -m runner.config_docs
 clean: ## Remove environments, caches and build output; runs/ stays
-	@rm -rf .venv .venv-dev .venv.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible
+	@rm -rf .venv .venv-rehearsal .venv-dev .venv.lock .venv-rehearsal.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible

@@ -52,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("train", "the whole life of a run: plan to report, always ending in destroy"),
         ("plan", "check everything that can be known before; installs and rents nothing"),
         ("up", "plan and provision a new run, and leave the machine up"),
+        ("rebuild", "build the environment twice on two fresh machines and show that both are the same"),
         ("data-check", "check the data against the base model and show what it holds"),
     ):
         _add_config(_add_verb(verbs, name, text))
@@ -63,11 +64,18 @@ def make_parser() -> argparse.ArgumentParser:
         ("resume", "continue a run from where it is"),
         ("status", "how a run stands"),
         ("watch", "look on; drives the run to its end if its runner is gone"),
+        ("ssh", "log in to the machine of a run"),
+        ("tensorboard", "show the TensorBoard of a run's machine here"),
         ("logs", "the trainer's and the steps' own words"),
         ("report", "write the report again and say where it is"),
     ):
         _add_run(_add_verb(verbs, name, text))
     _add_verb(verbs, "runs", "all runs in a table")
+    sweep = _add_verb(verbs, "sweep", "everything of Douse's that exists on any configured cloud")
+    sweep.add_argument("--apply", action="store_true", help="end what nobody needs any more")
+    sweep.add_argument("--all", action="store_true", help="count as not needed whatever there is, living runs as well")
+    _add_rehearse(_add_config(_add_verb(verbs, "rehearse", "the same run against an emulated cloud, for nothing")))
+    _add_verb(verbs, "rehearse-clean", "end what a killed rehearsal left on this machine")
     _add_verb(verbs, "schema", "the JSON Schema of the run file")
     _add_options(verbs.choices)
     return parser
@@ -81,14 +89,29 @@ def _add_verb(
     return verb
 
 
-def _add_config(verb: argparse.ArgumentParser) -> None:
+def _add_config(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="run file (examples/quickstart.yml)")
     verb.add_argument("--data", type=Path, help="folder with train.jsonl and eval.jsonl, in place of the run file's")
     _add_machine(verb)
+    return verb
+
+
+def _add_rehearse(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--faults", default="", help="what is to go wrong: name[:count], action@step, separated by commas"
+    )
+    verb.add_argument(
+        "--afterwards",
+        choices=("down", "sweep", "resume", "watch", "nothing"),
+        default="down",
+        help="what the user does after a kill of the runner (down)",
+    )
+    verb.add_argument("--folder", type=Path, default=Path("rehearsals"), help="folder for all rehearsals (rehearsals)")
+    verb.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
 
 def _add_machine(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--env", help="environment: local or existing")
+    verb.add_argument("--env", help="environment: local, existing, lambda, runpod or aws")
     verb.add_argument("--host", help="machine of --env existing, as user@address[:port]")
     verb.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the run file; may be repeated"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,26 +16,56 @@ from runner.errors import UsageError
 from trainer.config import RENAMED_KEYS, Recipe, Section, resolve_paths, to_mapping
 from trainer.config_file import SourceMapping, read_mapping, validate
 
+HOST_PATTERN = re.compile(r"^(?P<user>[^@\s:]+)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]]+)(:(?P<port>\d{1,5}))?$")
+
 
 class ComputeSection(Section):
     """The machine to train on."""
 
     env: str = "local"
-    """Environment: ``local`` (this machine) or ``existing`` (any machine one can log in to over SSH)."""
+    """Environment: ``local`` (this machine), ``existing`` (any machine one can log in to over SSH), or a machine rented
+    for the run: ``lambda``, ``runpod``, ``aws``."""
     host: str | None = None
     """Machine of ``env: existing`` as ``user@address[:port]``."""
     identity_file: str | None = None
-    """Private key for SSH; ``null`` tries the agent and the usual files in ``~/.ssh``."""
+    """Private key for SSH to the machine of ``env: existing``; ``null`` tries the agent and the usual files in
+    ``~/.ssh``. A rented machine gets a key of the run's own."""
     prefix: str | None = None
     """Folder on the machine under which the run lives; ``null`` is the run folder on this machine and
     ``~/.douse/runs`` on another."""
+    instance_types: list[str] = Field(default=[])
+    """Machines to rent, in order of preference, in the cloud's own names (RunPod: GPU ids); none takes the cheapest
+    that will do."""
+    regions: list[str] = Field(default=[])
+    """Where to rent (RunPod: data centres); none takes any."""
+    spot_enabled: bool = False
+    """Whether to rent machines that the cloud may take back: cheaper, and the run may have to be resumed."""
+    max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
+    """Highest price of a machine in US dollars an hour; ``null`` sets no limit."""
+    min_gpu_memory_gib: float = Field(default=16.0, ge=0.0)
+    """Memory of one GPU in GiB that a rented machine must have at least."""
+    gpu_required: bool = True
+    """Whether a rented machine without a working GPU is refused before anything is trained on it."""
+    disk_size_gib: int = Field(default=100, ge=10, le=16000)
+    """Disk of a rented machine in GiB, where the cloud lets one choose."""
+    image: str | None = None
+    """RunPod: container image. AWS: name of the public SSM parameter that holds the machine image. ``null`` is the one
+    that Douse is tested with."""
+    ssh_ingress_cidrs: list[str] = Field(default=[])
+    """AWS: networks that may reach sshd, like ``203.0.113.7/32``; none looks up this machine's public address."""
 
 
 class BudgetSection(Section):
-    """How long a run may take."""
+    """What a run may take."""
 
     max_hours: float = Field(default=24.0, gt=0.0, le=24.0 * 30)
-    """Hours of training after which the trainer saves a checkpoint and stops; the run can be resumed."""
+    """Hours of training after which the trainer saves a checkpoint and stops; the run can be resumed. A rented machine
+    ends itself an hour later at the latest, where the cloud has a way to do so."""
+    max_usd: float | None = Field(default=None, gt=0.0)
+    """US dollars that the machine of one try may cost; training stops with a checkpoint before. ``null`` sets no
+    limit but that of ``max_hours``."""
+    lease_minutes: float = Field(default=15.0, ge=0.1, le=24.0 * 60)
+    """Minutes that a rented machine goes on without word from the runner before it saves and ends itself."""
 
 
 class StoreSection(Section):
@@ -55,8 +86,11 @@ class RunFile(Recipe):
     @model_validator(mode="after")
     def _check_host(self) -> Self:
         """Refuse a host where none is used, and none where one is needed."""
-        if self.compute.env == "local" and self.compute.host is not None:
-            raise ValueError(f"compute.host is {self.compute.host}, but compute.env is local: set `env: existing`")
+        env = self.compute.env
+        if env != "existing" and self.compute.host is not None:
+            raise ValueError(f"compute.host is {self.compute.host}, but compute.env is {env}: set `env: existing`")
+        if self.budget.max_usd is not None and env in ("local", "existing"):
+            raise ValueError(f"budget.max_usd is {self.budget.max_usd}, but compute.env is {env}, which costs nothing")
         if self.compute.prefix is not None and not self.compute.prefix.startswith(("/", "~/")):
             raise ValueError(f"compute.prefix is {self.compute.prefix}, not a whole path: begin it with / or ~/")
         if self.compute.env == "existing" and self.compute.host is None:
@@ -96,6 +130,22 @@ def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict
     wanted = {**dict(_parse_override(text) for text in overrides), **settings}
     source = SourceMapping("the command line", run_file_mapping(run_file))
     return _resolve(validate(RunFile, _overridden(source, wanted), renamed={}), Path.cwd())
+
+
+def parse_address(text: str) -> tuple[str, str, int]:
+    """Return user, address and port of ``user@address[:port]``.
+
+    Raises:
+        UsageError: If it is not of this form.
+    """
+    match = HOST_PATTERN.match(text)
+    port = int(match["port"] or 22) if match else 0
+    if match is None or not 1 <= port <= 65535:
+        raise UsageError(
+            f"plan: compute.host is {text!r}, not user@address[:port]",
+            resolution="write it like HOST=me@203.0.113.7 or HOST=me@[2001:db8::7]:2222",
+        )
+    return match["user"], match["address"].strip("[]"), port
 
 
 def run_file_mapping(run_file: RunFile) -> dict[str, Any]:

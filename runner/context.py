@@ -8,6 +8,7 @@ from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.stop import Stop
 from runner.config import RunFile, parse_run_file
 from runner.contract import parse_host
+from runner.environments import find_environment
 from runner.errors import RunNotFoundError
 from runner.models import Box, Host, View
 from runner.run_dir import RunDir, read_json
@@ -40,7 +41,14 @@ class Context:
             return LocalMachine()
         from runner.adapters.ssh import SshMachine
 
-        return SshMachine(host, self.run.known_hosts, self.run_file.compute.identity_file)
+        return SshMachine(host, self.run.known_hosts, self.identity_file)
+
+    @property
+    def identity_file(self) -> str | None:
+        """Private key for SSH: the run's own for a rented machine, else the one the run file names, if it does."""
+        if find_environment(self.run_file.compute.env).rented:
+            return str(self.run.login_key)
+        return self.run_file.compute.identity_file
 
     def box(self, host: Host, machine: Machine) -> Box:
         """Return where the run lives on its machine."""

@@ -10,17 +10,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from runner import lease
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
 from runner.config import RunFile
 from runner.context import Context, open_context
-from runner.errors import RunInterruptedError, RunnerError, UsageError
+from runner.environments import find_environment
+from runner.errors import (
+    ConnectionLostError,
+    HostKeyError,
+    RunInterruptedError,
+    RunnerError,
+    TeardownError,
+    TransferError,
+    UsageError,
+)
 from runner.models import Host, Plan, TrainerStatus, View
 from runner.run_dir import RunDir, create_run
+from runner.safety.spend import spend_of
 from runner.state import RunState, hold
 from runner.steps import collect, configure, destroy, plan, provision, stage, train
 
 Result = TypeVar("Result")
+COLLECT_RETRY_S = (2.0, 10.0, 30.0)
 UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
 
 
@@ -61,8 +73,18 @@ def show_plan(ctx: Context, found: Plan) -> None:
     ctx.view.line(found.data_table.rstrip())
     size = f", {found.model_bytes / 2**20:.0f} MiB" if found.model_bytes else ""
     ctx.view.line(f"base model   {found.base_model}{size}")
-    ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, 0.00 $")
+    ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, {_price(found)}")
     ctx.view.line(f"run          {ctx.run.path}")
+
+
+def _price(found: Plan) -> str:
+    """Return what the run will cost an hour, and on what."""
+    if not find_environment(found.environment).rented:
+        return "0.00 $"
+    first, *others = found.candidates
+    kind = "spot" if first["spot"] else "on demand"
+    rest = f", or one of {len(others)} other candidate(s)" if others else ""
+    return f"{first['instance_type']} in {first['region']} {kind} at {found.prices_usd_per_h[0]:.2f} $/h{rest}"
 
 
 def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcome:
@@ -75,6 +97,31 @@ def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcom
     """
     with hold(ctx.run):
         return _guarded(ctx, lambda: _whole_life(ctx, resume=resume, detach=detach))
+
+
+def up(ctx: Context) -> Outcome:
+    """Provision a planned run and leave the machine up; a machine that did not come up well is taken down."""
+
+    def provision_only() -> Outcome:
+        step(ctx, "provision", lambda: provision.provision(ctx))
+        return Outcome(ctx.run, running=True)
+
+    with hold(ctx.run):
+        return _guarded(ctx, provision_only)
+
+
+def build(ctx: Context) -> Outcome:
+    """Provision and configure a planned run, then take it down: what is wanted are the machine's facts."""
+
+    def build_only() -> Outcome:
+        host = step(ctx, "provision", lambda: provision.provision(ctx))
+        with lease.kept(ctx, host):
+            ctx.stop.check()
+            step(ctx, "configure", lambda: configure.configure(ctx, host))
+        return Outcome(ctx.run)
+
+    with hold(ctx.run):
+        return _guarded(ctx, build_only)
 
 
 def watch(ctx: Context) -> Outcome:
@@ -107,12 +154,15 @@ def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, det
         view.line(f"run {run.run_id} is done already")
         return Outcome(run)
     moved = run_file is not None and run_file.compute != ctx.run_file.compute
-    if not state.is_done("destroy") and ctx.host() is not None:
-        if moved:
-            down(ctx)
-        elif _needs_no_training(trainer_status(ctx)):
+    rented = find_environment(ctx.run_file.compute.env).rented
+    if not state.is_done("destroy") and (ctx.host() is not None or rented):
+        if not moved and _needs_no_training(_status_or_none(ctx)):
             with hold(run):
                 return _guarded(ctx, lambda: _from_training(ctx))
+        if (moved or rented) and state.steps.get("provision"):
+            taken_down = down(ctx)
+            if isinstance(taken_down.error, TeardownError):
+                return taken_down
     ctx = Context(run, run_file or ctx.run_file, view, stop)
     return drive(ctx, resume=True, detach=detach)
 
@@ -124,7 +174,7 @@ def down(ctx: Context) -> Outcome:
         if state.is_done("destroy") and ctx.run.receipt.exists():
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
-        status = trainer_status(ctx)
+        status = _status_or_none(ctx)
         ended = status.state == "exited" and status.exit_code == 0
         error = (
             None if ended else RunInterruptedError("run: taken down on request", resolution="go on with `make resume`")
@@ -143,6 +193,17 @@ def trainer_status(ctx: Context) -> TrainerStatus:
         return train.read_status(machine, ctx.box(host, machine))
     finally:
         machine.close()
+
+
+def _status_or_none(ctx: Context) -> TrainerStatus:
+    """Ask a machine how training stands; a rented one that does not answer is taken for lost, and taken down."""
+    try:
+        return trainer_status(ctx)
+    except (ConnectionLostError, HostKeyError) as err:
+        if not find_environment(ctx.run_file.compute.env).rented:
+            raise
+        ctx.view.line(f"{err.message}; it is given back without a look")
+        return TrainerStatus("none")
 
 
 def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
@@ -166,6 +227,9 @@ def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
     finally:
         state.end(name, status, time.monotonic() - started)
         ctx.view.step_ended(name, status, time.monotonic() - started)
+        spent = spend_of(ctx.run)
+        if spent.total_usd:
+            ctx.view.line(f"    {spent.total_usd:.4f} $ so far ({spent.billed_s / 60:.1f} min)")
 
 
 def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
@@ -173,27 +237,30 @@ def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
         _plan_again(ctx)
     ctx.stop.check()
     host = step(ctx, "provision", lambda: provision.provision(ctx))
-    ctx.stop.check()
-    step(ctx, "configure", lambda: configure.configure(ctx, host))
-    ctx.stop.check()
-    has_checkpoint = step(ctx, "stage", lambda: stage.stage(ctx, host, resume=resume))
-    ctx.stop.check()
-    if detach:
-        RunState(ctx.run).begin("train")
-        train.launch(ctx, host, resume=has_checkpoint)
-        return Outcome(ctx.run, running=True)
+    with lease.kept(ctx, host):
+        ctx.stop.check()
+        step(ctx, "configure", lambda: configure.configure(ctx, host))
+        ctx.stop.check()
+        has_checkpoint = step(ctx, "stage", lambda: stage.stage(ctx, host, resume=resume))
+        ctx.stop.check()
+        if not detach:
+            step(ctx, "train", lambda: _launch_and_follow(ctx, host, has_checkpoint))
+            return Outcome(ctx.run)
+    RunState(ctx.run).begin("train")
+    train.launch(ctx, host, resume=has_checkpoint)
+    lease.hold(ctx, host)
+    return Outcome(ctx.run, running=True)
 
-    def launch_and_follow() -> None:
-        train.launch(ctx, host, resume=has_checkpoint)
-        train.follow(ctx, host)
 
-    step(ctx, "train", launch_and_follow)
-    return Outcome(ctx.run)
+def _launch_and_follow(ctx: Context, host: Host, has_checkpoint: bool) -> None:
+    train.launch(ctx, host, resume=has_checkpoint)
+    train.follow(ctx, host)
 
 
 def _from_training(ctx: Context) -> Outcome:
     host = _host(ctx)
-    step(ctx, "train", lambda: train.follow(ctx, host))
+    with lease.kept(ctx, host):
+        step(ctx, "train", lambda: train.follow(ctx, host))
     return Outcome(ctx.run)
 
 
@@ -204,9 +271,10 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
         outcome = life()
         error = None
     except (RunInterruptedError, ToolCancelledError) as err:
-        if ctx.stop.leaving and not ctx.stop.requested:
+        if ctx.stop.leaving and not ctx.stop.requested and _may_be_left(ctx):
             error = None
             outcome = Outcome(ctx.run, _left_alone(ctx), running=True)
+            _hold_if_possible(ctx)
         else:
             error = RunInterruptedError(err.message, resolution=f"continue with {_again(ctx)}", details=err.details)
     except RunnerError as err:
@@ -215,6 +283,20 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
         if error is not None or not outcome.running:
             outcome = _finish(ctx, error)
     return outcome
+
+
+def _may_be_left(ctx: Context) -> bool:
+    """Tell whether the run goes on by itself: a rented machine that does not train yet only costs money."""
+    return "train" in RunState(ctx.run).steps or not find_environment(ctx.run_file.compute.env).rented
+
+
+def _hold_if_possible(ctx: Context) -> None:
+    host = ctx.host()
+    try:
+        if host is not None:
+            lease.hold(ctx, host)
+    except RunnerError as err:
+        ctx.view.line(f"{err.message}; the machine's lease runs out without a runner")
 
 
 def _left_alone(ctx: Context) -> RunnerError:
@@ -235,7 +317,8 @@ def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
                 train.stop_trainer(ctx, host)
             collected = not ctx.stop.urgent
             if collected:
-                step(ctx, "collect", lambda: collect.collect(ctx, host, with_checkpoints=error is not None))
+                with lease.kept(ctx, host):
+                    step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
         except RunnerError as err:
             collected, error = False, error or err
     try:
@@ -245,6 +328,20 @@ def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
     RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
     _report(ctx)
     return Outcome(ctx.run, error)
+
+
+def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> None:
+    """Collect; from a rented machine more than once if need be, because what is there goes with it."""
+    pauses_s = COLLECT_RETRY_S if find_environment(ctx.run_file.compute.env).rented else ()
+    for pause_s in (*pauses_s, None):
+        try:
+            collect.collect(ctx, host, with_checkpoints=with_checkpoints)
+            return
+        except (ConnectionLostError, TransferError) as err:
+            if pause_s is None or ctx.stop.urgent:
+                raise
+            ctx.view.line(f"{err.message}; trying again")
+            ctx.stop.wait(pause_s)
 
 
 def _report(ctx: Context) -> None:
@@ -257,6 +354,8 @@ def _plan_again(ctx: Context) -> None:
     """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
     RunState(ctx.run).forget(*UNDONE_BY_DESTROY)
     ctx.run.receipt.unlink(missing_ok=True)
+    if find_environment(ctx.run_file.compute.env).rented:
+        ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
 
     def check_and_record() -> None:
         plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop))

@@ -121,6 +121,9 @@ class Plan:
         data_table: The data check's summary, for people.
         disk_needed_gib: Free disk the machine should have.
         terraform: Path of the Terraform program.
+        candidates: Machines to try in this order, as Terraform takes them.
+        prices_usd_per_h: What each of them is listed at, in US dollars an hour.
+        ssh_ingress_cidrs: Networks that may reach sshd, where the environment opens a firewall.
     """
 
     environment: str
@@ -132,7 +135,9 @@ class Plan:
     data_table: str
     disk_needed_gib: float
     terraform: str
-    warnings: list[str] = field(default_factory=list)
+    candidates: list[dict[str, Any]]
+    prices_usd_per_h: list[float]
+    ssh_ingress_cidrs: list[str] = field(default_factory=list)
 
 
 class View(Protocol):

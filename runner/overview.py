@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+from runner.clouds.models import Resource
+from runner.clouds.registry import configured
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.lifecycle import trainer_status
 from runner.run_dir import RunDir, list_runs, read_json
+from runner.safety.spend import spend_of
 from runner.state import RunState, holder
 from trainer.events import read_events
 
@@ -52,8 +56,31 @@ def status_of(ctx: Context) -> dict[str, Any]:
     except RunnerError as err:
         said, live_step = {"trainer": "unknown", "trainer_problem": err.message}, None
     summary = summarise(ctx.run)
+    spend = spend_of(ctx.run)
+    summary["cost_usd"] = spend.total_usd
+    summary["price_usd_per_h"] = spend.price_usd_per_h
     summary["step"] = live_step if live_step is not None else summary["step"]
     return summary | said
+
+
+def billing_now() -> tuple[list[Resource], dict[str, str]]:
+    """Return what of ours exists on every configured cloud, and the clouds that did not tell, with their reasons."""
+    found: list[Resource] = []
+    unread: dict[str, str] = {}
+    for cloud in configured(os.environ):
+        try:
+            found += cloud.resources()
+        except RunnerError as err:
+            unread[cloud.name] = err.message
+    return found, unread
+
+
+def resource_line(found: Resource) -> str:
+    """Return a resource in a line for people."""
+    price = "" if not found.price_usd_per_h else f", {found.price_usd_per_h:.2f} $/h"
+    until = "" if found.expires_at is None else f", until {found.expires_at:%Y-%m-%d %H:%M} UTC"
+    where = "" if found.region is None else f" in {found.region}"
+    return f"{found.cloud} {found.kind} {found.id} ({found.status or found.name}){where}{price}{until}"
 
 
 def table(runs_dir: Path) -> list[dict[str, Any]]:

@@ -62,6 +62,16 @@ class RunDir:
         return self.path / "known_hosts"
 
     @property
+    def login_key(self) -> Path:
+        """Private key that logs in to a rented machine."""
+        return self.path / "ssh" / "id_ed25519"
+
+    @property
+    def host_key(self) -> Path:
+        """Private host key that a rented machine is handed before it boots."""
+        return self.path / "ssh" / "host_ed25519"
+
+    @property
     def adapter(self) -> Path:
         """The adapter, brought home."""
         return self.path / "adapter"

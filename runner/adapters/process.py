@@ -6,10 +6,11 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from runner.errors import EXIT_INTERRUPTED, ToolError
 from runner.models import Completed
@@ -45,6 +46,7 @@ def run(
     log: Path | None = None,
     on_line: OnLine | None = None,
     cancel: Cancel | None = None,
+    grace_s: float | None = None,
 ) -> Completed:
     """Run a program to its end, in a process group of its own so that Ctrl-C reaches the runner alone.
 
@@ -56,6 +58,7 @@ def run(
         log: File that gets a copy of both streams.
         on_line: Called with each line of its standard output as it comes.
         cancel: Asked several times a second; when it says yes, the group gets SIGINT, time to end, then SIGKILL.
+        grace_s: How much time that is, in seconds; ``GRACE_S`` unless told.
 
     Raises:
         ToolMissingError: If there is no such program.
@@ -75,7 +78,8 @@ def run(
     except (FileNotFoundError, PermissionError) as err:
         raise _missing(argv[0], err) from err
     with child:
-        return _Watch(child, tuple(argv), log, on_line).until_end(timeout_s, cancel)
+        watch = _Watch(child, tuple(argv), log, on_line, GRACE_S if grace_s is None else grace_s)
+        return watch.until_end(timeout_s, cancel)
 
 
 def start(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Child:
@@ -104,6 +108,19 @@ def start(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mappi
     except (FileNotFoundError, PermissionError) as err:
         raise _missing(argv[0], err) from err
     return Child(child)
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Become another program; it has the terminal from here on.
+
+    Raises:
+        ToolMissingError: If there is no such program.
+    """
+    sys.stdout.flush()
+    try:
+        os.execvp(argv[0], list(argv))  # noqa: S606 - an argv list, no shell
+    except OSError as err:
+        raise _missing(argv[0], err) from err
 
 
 class Child:
@@ -153,9 +170,14 @@ class _Watch:
     """Reads both streams of a child until it ends."""
 
     def __init__(
-        self, child: subprocess.Popen[bytes], argv: tuple[str, ...], log: Path | None, on_line: OnLine | None
+        self,
+        child: subprocess.Popen[bytes],
+        argv: tuple[str, ...],
+        log: Path | None,
+        on_line: OnLine | None,
+        grace_s: float,
     ) -> None:
-        self._child, self._argv, self._on_line = child, argv, on_line
+        self._child, self._argv, self._on_line, self._grace_s = child, argv, on_line, grace_s
         self._log = log
         self._text: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
         self._shown = 0
@@ -227,7 +249,7 @@ class _Watch:
             except ProcessLookupError:
                 break
             try:
-                self._child.wait(GRACE_S if number == signal.SIGINT else None)
+                self._child.wait(self._grace_s if number == signal.SIGINT else None)
             except subprocess.TimeoutExpired:
                 continue
         try:

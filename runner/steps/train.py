@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.adapters.machine import Machine
 from runner.adapters.process import Cancel, ToolCancelledError
+from runner.adapters.secrets import hub_secrets, put_secrets
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
@@ -16,6 +17,8 @@ from runner.errors import (
     TrainingFailedError,
 )
 from runner.models import Box, Host, TrainerStatus
+from runner.renting import machine_gone
+from runner.safety.spend import hours_left
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 from trainer.events import read_events
 
@@ -48,7 +51,10 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
             return
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
-        argv += [*(["--resume"] if resume else []), "--max-hours", str(ctx.run_file.budget.max_hours)]
+        argv += [*(["--resume"] if resume else []), "--max-hours", str(_max_hours(ctx))]
+        secrets = hub_secrets()
+        if secrets and not host.is_this_machine:  # on this machine the trainer inherits them
+            argv += ["--secrets", put_secrets(machine, ctx.run.run_id, box.input, secrets)]
         done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES)
         if done.exit_code != 0:
             raise TrainingFailedError(
@@ -58,6 +64,11 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
             )
     finally:
         machine.close()
+
+
+def _max_hours(ctx: Context) -> float:
+    budget = ctx.run_file.budget
+    return hours_left(ctx.run, max_hours=budget.max_hours, max_usd=budget.max_usd)
 
 
 def read_status(machine: Machine, box: Box) -> TrainerStatus:
@@ -151,6 +162,11 @@ class _Follower:
                 lost_since = lost_since if failures else time.monotonic()
                 if time.monotonic() - lost_since > PATIENCE_S:
                     raise
+                if failures and (gone := machine_gone(self._ctx)) is not None:
+                    raise TrainerLostError(
+                        f"train: {gone}",
+                        resolution=f"continue from its newest checkpoint with `make resume RUN={self._ctx.run.run_id}`",
+                    ) from err
                 if not failures:
                     self._ctx.view.line(f"{err.message}; training goes on there, trying again")
                 self._ctx.stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])

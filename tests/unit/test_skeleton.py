@@ -108,7 +108,7 @@ def test_make_alone_prints_the_grouped_targets() -> None:
 
     assert lines[0] == "usage: make <target> [NAME=value ...]"
     groups = [line.split(":")[0] for line in lines[1:] if line and not line.startswith(" ")]
-    assert groups == ["Train", "Look", "Steer", "Step by step", "Develop"]
+    assert groups == ["Train", "Rehearse", "Look", "Steer", "Step by step", "Develop"]
     targets = [line.split()[0] for line in lines if line.startswith("  ")]
     assert {"train", "plan", "watch", "down", "resume", "report", "test", "check", "lock"} <= set(targets)
     assert all(len(line) <= 120 for line in lines)

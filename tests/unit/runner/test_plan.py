@@ -14,7 +14,7 @@ import pytest
 from runner import cli
 from runner.adapters import machine
 from runner.adapters.stop import Stop
-from runner.config import load_run_file
+from runner.config import load_run_file, parse_address
 from runner.errors import UnknownEnvironmentError, UsageError
 from runner.estimate.disk import disk_needed_gib
 from runner.live import SilentView
@@ -139,22 +139,22 @@ def test_data_check_shows_the_table(folder: Path, capsys: pytest.CaptureFixture[
     ],
 )
 def test_an_address_is_taken_apart(text: str, parts: tuple[str, str, int]) -> None:
-    assert plan.parse_address(text) == parts
+    assert parse_address(text) == parts
 
 
 @pytest.mark.parametrize("text", ["", "there", "@there", "me@", "me@there:0", "me@there:70000", "me@a b", "me@x:y"])
 def test_an_address_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"not user@address\[:port\]"):
-        plan.parse_address(text)
+        parse_address(text)
 
 
 def test_every_environment_with_its_nearest_name(folder: Path) -> None:
-    run_file = load_run_file(folder / "run.yml", settings={"compute.env": "lambda"})
+    run_file = load_run_file(folder / "run.yml", settings={"compute.env": "vultr"})
 
     with pytest.raises(UnknownEnvironmentError) as caught:
         plan.check_environment(run_file)
 
-    assert caught.value.resolution == "known: existing, local"
+    assert caught.value.resolution == "known: aws, existing, lambda, local, runpod"
 
 
 def test_a_bigger_model_and_more_checkpoints_need_more_disk(folder: Path) -> None:

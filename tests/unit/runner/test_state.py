@@ -6,14 +6,16 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.errors import RunLockedError, RunNotFoundError, TeardownError
 from runner.run_dir import RunDir, create_run, find_run, list_runs, read_json, write_json
 from runner.safety.journal import Journal
-from runner.safety.receipt import write_receipt
+from runner.safety.receipt import Findings, write_receipt
 from runner.state import RunState, hold, holder
+from tests.unit.runner.fake_cloud import thing
 
 NOW = datetime(2026, 11, 21, 1, 55, 0, tzinfo=UTC)
 
@@ -118,21 +120,31 @@ def test_a_half_line_in_the_journal_harms_no_other(tmp_path: Path) -> None:
     [
         ({"processes": ["12 python -m trainer"]}, "process on the machine: 12 python -m trainer"),
         ({"prefix_left": ["venv"]}, "file on the machine: venv"),
-        ({"resources": ["terraform_data.host"]}, "Terraform resource: terraform_data.host"),
+        ({"terraform_resources": ["terraform_data.host"]}, "Terraform resource: terraform_data.host"),
+        ({"cloud_resources": {"lambda": [thing()]}}, "instance i-1 on lambda"),
+        ({"cloud_resources": {"lambda": [thing("key", "k")]}, "processes": ["12 python"]}, "key k on lambda"),
     ],
 )
-def test_there_is_no_receipt_while_anything_is_left(run: RunDir, left: dict[str, list[str]], first: str) -> None:
-    found: dict[str, list[str]] = {"processes": [], "prefix_left": [], "resources": [], "kept": []}
-
-    with pytest.raises(TeardownError, match=f"the first is a {first}") as caught:
-        write_receipt(run, None, **(found | left))
+def test_there_is_no_receipt_while_anything_is_left(run: RunDir, left: dict[str, Any], first: str) -> None:
+    with pytest.raises(TeardownError, match=f"the first is {first}") as caught:
+        write_receipt(run, None, Findings(**left), rented=False)
 
     assert caught.value.exit_code == 3
     assert not run.receipt.exists()
 
 
 def test_what_was_kept_on_purpose_is_in_the_receipt(run: RunDir) -> None:
-    receipt = write_receipt(run, None, processes=[], prefix_left=["output"], resources=[], kept=["output"])
+    receipt = write_receipt(run, None, Findings(prefix_left=["output"], kept=["output"]), rented=False)
 
     assert receipt["kept_on_purpose"] == ["output"]
     assert read_json(run.receipt) == receipt
+
+
+def test_the_receipt_tells_what_each_cloud_showed_and_what_the_sweep_ended(run: RunDir) -> None:
+    findings = Findings(cloud_resources={"lambda": []}, clouds_not_read={"aws": "no"}, cloud_ended=[thing()])
+
+    receipt = write_receipt(run, None, findings, rented=True)
+
+    assert receipt["checks"]["clouds"] == {"lambda": 0}
+    assert receipt["clouds_not_read"] == {"aws": "no"}
+    assert receipt["ended_by_the_sweep"] == ["instance i-1 on lambda"]

@@ -45,7 +45,7 @@ def ctx(tmp_path: Path) -> Context:
     (tmp_path / "base.gguf").write_text("weights\n")
     data = {"train_path": str(tmp_path / "train.jsonl")}
     run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC))
-    plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, (1, 1), {}, "", 0.1, "terraform")
+    plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, (1, 1), {}, "", 0.1, "terraform", [], [])
     write_json(run.file("plan.json"), asdict(plan))
     write_json(run.host, HOST.to_mapping())
     return Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop())
@@ -258,5 +258,5 @@ def test_destroy_takes_everything_and_a_second_time_finds_nothing(ctx: Context, 
 
     assert not Path(box.prefix).exists()
     assert first["checks"] == second["checks"] == {
-        "trainer_processes": 0, "terraform_resources": 0, "files_on_machine": [],
+        "trainer_processes": 0, "terraform_resources": 0, "files_on_machine": [], "clouds": {},
     }  # fmt: skip

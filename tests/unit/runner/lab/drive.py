@@ -23,6 +23,7 @@ FAKE = Path(__file__).parent / "fake"
 
 def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
     plan.check_environment(run_file)
+    candidates, prices_usd_per_h = plan._candidates(run_file, 0.1, view)
     return Plan(
         environment=run_file.compute.env,
         base_model="fake",
@@ -33,6 +34,9 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
         data_table="2 + 1 samples",
         disk_needed_gib=0.1,
         terraform=shutil.which("terraform") or "terraform",
+        candidates=candidates,
+        prices_usd_per_h=prices_usd_per_h,
+        ssh_ingress_cidrs=plan._ingress(run_file),
     )
 
 
