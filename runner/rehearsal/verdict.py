@@ -1,0 +1,97 @@
+"""What a rehearsal showed: who still bills by the clouds' own meters, what was billed, which promise did not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import EXIT_LEFTOVERS
+from runner.rehearsal.emulators import KEY, Emulators
+from runner.rehearsal.faults import RunnerFault
+from runner.run_dir import list_runs, read_json
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rehearsal showed.
+
+    Attributes:
+        exit_code: Exit status of the last command.
+        machines: The emulated cloud's own bill, a row each.
+        leftovers: What else is still there: keys, volumes, addresses.
+        receipt: The receipt of the run, or ``None``.
+        faults_fired: Faults that happened.
+        broken: Promises that did not hold, a line each; none is what one hopes for.
+        folder: Where all of it is kept.
+    """
+
+    exit_code: int
+    machines: list[dict[str, Any]]
+    leftovers: list[dict[str, Any]]
+    receipt: dict[str, Any] | None
+    faults_fired: list[str]
+    broken: list[str]
+    folder: str
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        bill = [
+            f"  {row['id']}  {row['instance_type']} in {row['region']}: {row['price_usd_per_h']:.2f} $/h, "
+            f"{row['billed_usd']:.4f} $ billed, {'STILL BILLING' if row['is_billing'] else 'ended'}"
+            for row in self.machines
+        ]
+        faults = [f"faults that happened: {', '.join(self.faults_fired)}"] if self.faults_fired else []
+        receipt = "no receipt" if self.receipt is None else f"receipt of {self.receipt['checked_at']}"
+        held = "every promise held" if not self.broken else "; ".join(self.broken)
+        return ["simulated bill:", *(bill or ["  nothing was rented"]), *faults, receipt, f"rehearsal: {held}"]
+
+
+def judge(
+    emulators: Emulators,
+    folder: Path,
+    exit_code: int,
+    runner_faults_fired: Sequence[str],
+    runner_faults: Sequence[RunnerFault],
+) -> Verdict:
+    """Look at the meters, the receipt and the run's files, and say which promises did not hold."""
+    machines: list[dict[str, Any]] = emulators.ask("/machines")["machines"]
+    leftovers: list[dict[str, Any]] = emulators.ask("/leftovers")["leftovers"]
+    faults = emulators.ask("/faults")
+    runs = list_runs(folder / "runs")
+    receipt = read_json(runs[-1].receipt) if runs else None
+    fired = [*(str(entry["name"]) for entry in faults["fired"]), *runner_faults_fired]
+    never = [*faults["never_fired"], *(fault.name for fault in runner_faults if fault.name not in fired)]
+    return Verdict(
+        exit_code,
+        machines,
+        leftovers,
+        receipt,
+        fired,
+        [
+            *_money(machines, leftovers, exit_code),
+            *_secrets(folder / "runs"),
+            *(f"{name} never happened" for name in never),
+        ],
+        str(folder),
+    )
+
+
+def _money(machines: list[dict[str, Any]], leftovers: list[dict[str, Any]], exit_code: int) -> list[str]:
+    """Return what still costs money or is still there, unless the exit status says so."""
+    if exit_code == EXIT_LEFTOVERS:
+        return []  # the runner named it: that is the promise for a cloud that does not let go
+    billing = [f"{row['id']} still bills with exit status {exit_code}" for row in machines if row["is_billing"]]
+    there = [f"{row['kind']} {row['id']} is still there with exit status {exit_code}" for row in leftovers]
+    return billing + there
+
+
+def _secrets(runs: Path) -> list[str]:
+    """Return the files of the runs that hold the account's key."""
+    found = [path for path in sorted(runs.rglob("*")) if path.is_file() and KEY.encode() in path.read_bytes()]
+    return [f"{path.relative_to(runs)} holds the account's key" for path in found]
