@@ -22,14 +22,15 @@ EXIT_INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status."""
     arguments = make_parser().parse_args(argv)
-    from runner import verbs
+    from runner import account_verbs, verbs
     from runner.errors import RunnerError
     from runner.session import Session
     from trainer.errors import TrainerError
 
     session = Session(arguments)
     try:
-        return int(getattr(verbs, arguments.verb.replace("-", "_"))(session))
+        name = arguments.verb.replace("-", "_")
+        return int(getattr(verbs if hasattr(verbs, name) else account_verbs, name)(session))
     except (RunnerError, TrainerError) as err:
         print_error(err, session.log)
         return exit_status(err)

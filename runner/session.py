@@ -11,7 +11,7 @@ from runner.context import Context, open_context
 from runner.errors import EXIT_DONE, UsageError
 from runner.lifecycle import Outcome
 from runner.live import make_view
-from runner.models import View
+from runner.models import Host, View
 from runner.run_dir import RunDir, find_run
 from runner.state import RunState
 
@@ -85,6 +85,18 @@ class Session:
         if outcome.running:
             self.view.line(f"training goes on; look on with `make watch RUN={outcome.run.run_id}`")
         return EXIT_DONE
+
+
+def needed_host(ctx: Context) -> Host:
+    """Return the machine of a run.
+
+    Raises:
+        UsageError: If it has none.
+    """
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        raise UsageError(f"run: {ctx.run.run_id} has no machine", resolution="make a new one with `make up`")
+    return host
 
 
 def say_where(run: RunDir, view: View) -> None:

@@ -7,18 +7,13 @@ import json
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
 
 from runner import lease, lifecycle
 from runner.context import Context
-from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, TeardownError, ToolError, UsageError
-from runner.models import Host
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, ToolError
 from runner.run_dir import RunDir, list_runs
-from runner.session import Session, say_where
+from runner.session import Session, needed_host, say_where
 from runner.state import RunState, hold, holder
-
-if TYPE_CHECKING:
-    from runner.clouds.models import Cloud
 
 STOP_WAIT_S = 900.0
 """How long ``down`` waits for a living runner to stop, save, collect and destroy."""
@@ -52,59 +47,13 @@ def up(session: Session) -> int:
     return EXIT_DONE
 
 
-def rebuild(session: Session) -> int:
-    """Build the environment twice, each time on a fresh machine, and show that both are the same."""
-    from runner.rebuilding import compare
-
-    session.listen()
-    run_file, built = session.run_file(), []
-    for number in (1, 2):
-        session.view.line(f"build {number} of 2")
-        ctx = lifecycle.new_run(run_file, session.runs_dir, session.view, session.stop)
-        outcome = lifecycle.build(ctx)
-        if outcome.error is not None:
-            return session.finish(outcome)
-        built.append(outcome.run)
-    found = compare(*built)
-    for number, digest in enumerate(found.digests, start=1):
-        session.view.line(f"environment {number}  {digest}")
-    if not found.equal:
-        raise ToolError(
-            f"rebuild: the two environments differ: {(found.differences or ['in their digests alone'])[0]}",
-            details="\n".join(found.differences),
-            resolution="report it: the same lock has to give the same environment",
-        )
-    session.view.line("both are the same")
-    return EXIT_DONE
-
-
-def ssh(session: Session) -> int:
-    """Log in to the machine of a run."""
-    from runner.adapters.process import become
-    from runner.tunnel import ssh_argv
-
-    ctx = session.context()
-    become(ssh_argv(ctx, _needed_host(ctx)))
-
-
-def tensorboard(session: Session) -> int:
-    """Show the TensorBoard of a run's machine here, until Ctrl-C."""
-    from runner.adapters.process import become
-    from runner.tunnel import tensorboard_argv
-
-    ctx = session.context()
-    argv, address = tensorboard_argv(ctx, _needed_host(ctx))
-    session.view.line(f"TensorBoard: {address} (Ctrl-C ends the view, not the run)")
-    become(argv)
-
-
 def configure(session: Session) -> int:
     """Prepare the machine of a run."""
     from runner.steps.configure import configure as prepare
 
     session.listen()
     ctx = session.context()
-    host = _needed_host(ctx)
+    host = needed_host(ctx)
     with hold(ctx.run), lease.kept(ctx, host):
         lifecycle.step(ctx, "configure", lambda: prepare(ctx, host))
     lease.hold(ctx, host)
@@ -118,7 +67,7 @@ def launch(session: Session) -> int:
 
     session.listen()
     ctx = session.context()
-    host = _needed_host(ctx)
+    host = needed_host(ctx)
     with hold(ctx.run):
         has_checkpoint = lifecycle.step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
         RunState(ctx.run).begin("train")
@@ -134,7 +83,7 @@ def collect(session: Session) -> int:
 
     session.listen()
     ctx = session.context()
-    host = _needed_host(ctx)
+    host = needed_host(ctx)
     with hold(ctx.run):
         came = lifecycle.step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
     session.view.line(f"came home: {', '.join(came) or 'nothing'}")
@@ -186,9 +135,9 @@ def status(session: Session) -> int:
     """Say how a run stands, and what is billing on every configured cloud."""
     from runner.overview import billing_now, resource_line, status_of
 
-    there = session.arguments.run is not None or list_runs(session.runs_dir) or not _clouds()
-    found = status_of(session.context()) if there else {}
+    there = session.arguments.run is not None or bool(list_runs(session.runs_dir))
     resources, unread = billing_now()
+    found = status_of(session.context()) if there or not (resources or unread) else {}
     if session.arguments.json:
         billing = [dataclasses.asdict(resource) for resource in resources]
         print(json.dumps(found | {"billing": billing, "clouds_not_read": unread}, indent=2, default=str))
@@ -202,70 +151,6 @@ def status(session: Session) -> int:
     for name, reason in unread.items():
         print(f"{'unknown':12} {name} did not tell what is billing: {reason}")
     return EXIT_LEFTOVERS if unread else EXIT_DONE
-
-
-def sweep(session: Session) -> int:
-    """Show everything of ours on every configured cloud; with ``--apply``, end what nobody needs."""
-    from runner.overview import resource_line
-    from runner.sweeping import end, survey
-
-    clouds = _clouds()
-    found = survey(clouds, session.runs_dir)
-    for finding in found.findings:
-        mark = "abandoned" if finding.abandoned else "in use"
-        print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
-    doomed = [finding for finding in found.findings if finding.abandoned or session.arguments.all]
-    if session.arguments.apply:
-        for resource in end(clouds, doomed):
-            print(f"{'ended':12} {resource_line(resource)}")
-    names = ", ".join(cloud.name for cloud in clouds if cloud.name not in found.unread)
-    left = len(found.findings) - (len(doomed) if session.arguments.apply else 0)
-    print(f"{left} thing(s) of Douse's on {names or 'no cloud that could be read'}")
-    if found.unread:
-        raise TeardownError(
-            f"sweep: {'; '.join(f'{name} does not tell: {reason}' for name, reason in found.unread.items())}",
-            resolution="what exists there is unknown: try again, or look in the cloud's console",
-        )
-    return (
-        EXIT_LEFTOVERS
-        if left and any(finding.abandoned for finding in found.findings) and not (session.arguments.apply)
-        else EXIT_DONE
-    )
-
-
-def rehearse(session: Session) -> int:
-    """Rehearse a run against an emulated cloud with real machines: the same steps, for nothing."""
-    from runner.rehearsal.drive import Rehearsal, describe, new_folder
-    from runner.rehearsal.drive import rehearse as act
-
-    arguments = session.arguments
-    session.listen()
-    words = ["--config", str(arguments.config)]
-    words += [] if arguments.data is None else ["--data", str(arguments.data)]
-    words += [word for setting in arguments.set for word in ("--set", setting)]
-    folder = new_folder(arguments.folder)
-    session.log = folder / "rehearse.log"
-    rehearsal = Rehearsal(arguments.env, words, arguments.faults, arguments.afterwards, folder)
-    verdict = act(rehearsal, session.view, session.stop)
-    print(describe(verdict, arguments.json))
-    if verdict.broken:
-        raise ToolError(
-            f"rehearse: {verdict.broken[0]}",
-            details="\n".join(verdict.broken),
-            resolution=f"see {folder}; this run would have cost money, or lost work",
-        )
-    return EXIT_DONE if arguments.faults else verdict.exit_code
-
-
-def rehearse_clean(session: Session) -> int:
-    """End whatever a rehearsal left that was itself killed: machines, networks, mounts, processes."""
-    from runner.rehearsal.boxes import clean
-
-    ended = clean()
-    for name in ended:
-        session.view.line(f"ended {name}")
-    session.view.line(f"{len(ended)} thing(s) of dead rehearsals ended")
-    return EXIT_DONE
 
 
 def runs(session: Session) -> int:
@@ -321,19 +206,6 @@ def schema(session: Session) -> int:
 
     print(reference_page() if session.arguments.markdown else schema_text(), end="")
     return EXIT_DONE
-
-
-def _clouds() -> list[Cloud]:
-    from runner.clouds.registry import configured
-
-    return configured(os.environ)
-
-
-def _needed_host(ctx: Context) -> Host:
-    host = ctx.host()
-    if host is None or RunState(ctx.run).is_done("destroy"):
-        raise UsageError(f"run: {ctx.run.run_id} has no machine", resolution="make a new one with `make up`")
-    return host
 
 
 def _wait_for_runner(run: RunDir) -> None:
