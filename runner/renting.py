@@ -13,7 +13,7 @@ import yaml
 
 from runner.adapters.keys import public_key
 from runner.adapters.process import Cancel
-from runner.adapters.terraform import Terraform
+from runner.adapters.terraform import VARIABLES_FILE, Terraform
 from runner.clouds.registry import open_cloud
 from runner.config import parse_address
 from runner.context import Context
@@ -22,6 +22,7 @@ from runner.errors import CloudError, RunNotFoundError, UsageError
 from runner.models import Plan
 from runner.provider.mirror import cli_config, environment, write_mirror
 from runner.run_dir import read_json
+from runner.safety.spend import spend_of
 from trainer.files import cache_folder
 
 SPARE_HOURS = 1.0
@@ -34,6 +35,16 @@ USER_DATA_VARIABLES = {"lambda": "lambda_user_data"}
 def hard_end(ctx: Context) -> datetime:
     """Return when a machine that is rented now has to be over, whatever happens."""
     return datetime.now(UTC) + timedelta(hours=ctx.run_file.budget.max_hours + SPARE_HOURS)
+
+
+def seconds_to_hard_end(ctx: Context) -> float:
+    """Return how long the run's machine may go on from now: to the end it was rented with, or to that of the money."""
+    ends = datetime.fromisoformat(read_json(ctx.run.terraform / VARIABLES_FILE)["expires_at"])
+    left_s = (ends - datetime.now(UTC)).total_seconds()
+    spend, max_usd = spend_of(ctx.run), ctx.run_file.budget.max_usd
+    if max_usd is None or spend.price_usd_per_h == 0.0:
+        return left_s
+    return min(left_s, (max_usd - spend.total_usd) / spend.price_usd_per_h * 3600)
 
 
 def read_plan(ctx: Context) -> Plan:

@@ -7,9 +7,7 @@ import socket
 from runner.context import Context
 from runner.errors import UsageError
 from runner.models import Host
-
-TENSORBOARD_PORT = 6006
-"""Where the machine's TensorBoard listens, on its loopback alone."""
+from runner.steps.configure import TENSORBOARD_PORT
 
 
 def ssh_argv(ctx: Context, host: Host) -> list[str]:

@@ -11,15 +11,22 @@ from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.packages import build_wheel, python_with_pip
 from runner.context import Context
+from runner.environments import find_environment
 from runner.errors import PlaybookFailedError
 from runner.models import Box, Host
+from runner.renting import seconds_to_hard_end
 from runner.run_dir import PROJECT, read_json, write_json
 from trainer.files import cache_folder
 
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
 FIND_PYTHON = """for python in python3 python3.11 python3.12 python3.13 python3.14; do
-"$python" -c 'import sys, venv; sys.exit(print(sys.executable) if sys.version_info >= (3, 11) else 1)' && break
+"$python" -c 'import sys, venv; sys.exit(print(sys.executable) if sys.version_info >= (3, 11) else 1)' && exit
 done 2>/dev/null"""
+FIND_ANY_PYTHON = f"{FIND_PYTHON}; command -v python3"
+"""A rented machine need not have the Python that trains, only one that Ansible speaks to: uv brings the other."""
+ANSIBLE_PYTHON = "3.8"
+RENTED_PACKAGES = ("python3-venv", "python3-pip")
+TENSORBOARD_PORT = 6006
 LOCKS = PROJECT / "requirements"
 
 
@@ -33,7 +40,8 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
-        inventory = make_inventory(ctx, host, box, find_python(machine))
+        rented = find_environment(ctx.run_file.compute.env).rented
+        inventory = make_inventory(ctx, host, box, find_python(machine, any_will_do=rented))
         variables = role_variables(ctx, host, box, machine)
     finally:
         machine.close()
@@ -57,15 +65,19 @@ def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict
     )
 
 
-def find_python(machine: Machine) -> str:
+def find_python(machine: Machine, *, any_will_do: bool) -> str:
     """Return an interpreter of the machine that can make the environment.
+
+    Args:
+        machine: The machine.
+        any_will_do: Whether one that is too old to train with is better than none.
 
     Raises:
         PlaybookFailedError: If there is none that is new enough.
     """
     if isinstance(machine, LocalMachine):
         return python_with_pip()
-    done = machine.run(["sh", "-c", FIND_PYTHON], timeout_s=60)
+    done = machine.run(["sh", "-c", FIND_ANY_PYTHON if any_will_do else FIND_PYTHON], timeout_s=60)
     if not done.stdout.strip():
         raise PlaybookFailedError(
             f"configure: {machine.name} has no Python 3.11 or newer with venv",
@@ -113,4 +125,29 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
         "verify_facts_path": str(ctx.run.file("host_facts.json")),
         "verify_modules": list(VERIFIED_MODULES),
         "verify_prefix": box.prefix,
+    } | _rented_variables(ctx, box)
+
+
+def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
+    """Return what the roles do on a rented machine besides: packages, driver, lease, curves."""
+    environment, run_file = find_environment(ctx.run_file.compute.env), ctx.run_file
+    if not environment.rented:
+        return {}
+    gpu_required = run_file.compute.gpu_required
+    lease_ttl_s = run_file.budget.lease_minutes * 60
+    return {
+        "base_system_install_packages": list(RENTED_PACKAGES),
+        "base_system_python_min": ANSIBLE_PYTHON,
+        "lease_enabled": True,
+        "lease_hard_end_s": max(lease_ttl_s, seconds_to_hard_end(ctx)),
+        "lease_method": environment.lease,
+        "lease_prefix": box.prefix,
+        "lease_ttl_s": lease_ttl_s,
+        "monitoring_enabled": run_file.monitoring.tensorboard,
+        "monitoring_port": TENSORBOARD_PORT,
+        "monitoring_prefix": box.prefix,
+        "nvidia_driver_lock": str(LOCKS / "trainer-cuda.lock"),
+        "nvidia_driver_mode": environment.driver if gpu_required else "none",
+        "nvidia_driver_prefix": box.prefix,
+        "verify_require_gpu": gpu_required,
     }
