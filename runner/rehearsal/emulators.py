@@ -19,7 +19,7 @@ from runner.run_dir import PROJECT, read_json
 START_S = 180.0
 END_S = 90.0
 ASK_S = 30.0
-REAL_CREDENTIALS = ("LAMBDA_", "RUNPOD_", "AWS_", "DOUSE_LAMBDA", "DOUSE_RUNPOD", "DOUSE_AWS")
+REAL_CREDENTIALS = ("LAMBDA_", "RUNPOD_", "AWS_", "DOUSE_LAMBDA_ENDPOINT", "DOUSE_RUNPOD", "DOUSE_AWS")
 """Variables that may lead to a real account: none of them reaches a rehearsal."""
 KEY = "rehearsal-key-0123456789abcdef"
 
@@ -42,6 +42,7 @@ class Emulators:
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / "serve.log"
         argv = [sys.executable, "-m", "runner.rehearsal.serve", "--clouds", self.cloud, "--folder", str(self.folder)]
+        argv += ["--until-pid", str(os.getpid())]
         self._child = process.start(argv, log=log, cwd=PROJECT, env=scrubbed(os.environ))
         try:
             self._wait_for_endpoints(log)

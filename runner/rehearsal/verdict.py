@@ -67,19 +67,11 @@ def judge(
     receipt = read_json(runs[-1].receipt) if runs else None
     fired = [*(str(entry["name"]) for entry in faults["fired"]), *runner_faults_fired]
     never = [*faults["never_fired"], *(fault.name for fault in runner_faults if fault.name not in fired)]
-    return Verdict(
-        exit_code,
-        machines,
-        leftovers,
-        receipt,
-        fired,
-        [
-            *_money(machines, leftovers, exit_code),
-            *_secrets(folder / "runs"),
-            *(f"{name} never happened" for name in never),
-        ],
-        str(folder),
-    )
+    broken = [*_money(machines, leftovers, exit_code), *_secrets(folder / "runs")]
+    if runs and receipt is None and exit_code != EXIT_LEFTOVERS:
+        broken.append(f"there is no receipt, with exit status {exit_code}")
+    broken += [f"{name} never happened" for name in never]
+    return Verdict(exit_code, machines, leftovers, receipt, fired, broken, str(folder))
 
 
 def _money(machines: list[dict[str, Any]], leftovers: list[dict[str, Any]], exit_code: int) -> list[str]:
