@@ -14,6 +14,8 @@ from runner.errors import UnreadableAnswerError
 MORE = re.compile(r"page|next|cursor|continuation|more|truncated|partial", re.IGNORECASE)
 """Names of fields by which an answer would say that it is not the whole list."""
 SHOWN_CHARS = 500
+WHOLE = frozenset({200, 201})
+"""Statuses of an answer that has all its content; 206 has a part of it."""
 
 
 class Sent(BaseModel):
@@ -69,6 +71,8 @@ def read(model: type[Model], answer: Answer, *, cloud: str, doing: str) -> Model
     Raises:
         UnreadableAnswerError: If it is empty, no JSON, of another shape, or says that it is only a part.
     """
+    if answer.status not in WHOLE:
+        raise unreadable(cloud, doing, f"HTTP {answer.status} is no whole answer", answer)
     try:
         found = model.model_validate_json(answer.body)
     except ValidationError as err:

@@ -24,6 +24,8 @@ LOST_SLEEPS_S = (0.5, 1.0, 2.0, 4.0)
 """Pauses before a request is repeated whose answer was lost, or was a fault of the cloud's."""
 BACKOFF_S = 5.0
 """First pause after a 429 that names none; it doubles."""
+LEAST_PAUSE_S = 1.0
+"""What a 429 costs of the patience at least, and the least wait where the cloud names a shorter one."""
 BUSY_PATIENCE_S = 150.0
 """How long a request may be put off by 429 in all."""
 MAX_BYTES = 64 * 2**20
@@ -167,7 +169,7 @@ class Api:
     def _put_off(self, answer: Answer, doing: str, busy_s: float, backoff_s: float) -> float:
         """Hold the whole account for as long as the cloud asks, and return the seconds; raise when that is too long."""
         asked_s = retry_after_s(answer.headers)
-        pause_s = backoff_s if asked_s is None else asked_s
+        pause_s = backoff_s if asked_s is None else max(asked_s, LEAST_PAUSE_S)
         if busy_s + pause_s > BUSY_PATIENCE_S:
             raise RateLimitedError(
                 f"{self._cloud}: cannot {doing}: too many requests, and the next one in {pause_s:.0f} s only",
@@ -177,7 +179,7 @@ class Api:
                 status=429,
             )
         self._pace.hold(self._timer, pause_s)
-        return max(pause_s, 1.0)
+        return max(pause_s, LEAST_PAUSE_S)
 
     def _lost(self, doing: str, err: httpx2.RequestError) -> CloudUnavailableError:
         host = urlsplit(self._endpoint).netloc

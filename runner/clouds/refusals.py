@@ -81,7 +81,7 @@ NO_CAPACITY_PROSE = re.compile(
     re.IGNORECASE,
 )
 BALANCE_PROSE = re.compile(
-    r"balance|insufficient funds|out of funds|spend(?:ing)? (?:limit|cap)|credits", re.IGNORECASE
+    r"\bbalance\b|insufficient funds|out of funds|spend(?:ing)? (?:limit|cap)|\bcredits?\b", re.IGNORECASE
 )
 NOT_FOUND_PROSE = re.compile(r"pod not found|nonexistent|does not exist", re.IGNORECASE)
 
