@@ -19,7 +19,7 @@ from runner.errors import BadRequestError, NotFoundError, UsageError
 if TYPE_CHECKING:
     from boto3 import Session
 
-__all__ = ["AwsCloud", "PrefixCredentials", "aws_is_configured", "error_from_terraform", "open_aws"]
+__all__ = ["AwsCloud", "PrefixCredentials", "error_from_terraform", "open_aws"]
 
 HOME_REGION = "us-east-1"
 REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-\d$")
@@ -28,14 +28,6 @@ ATTEMPTS = 5
 AT_ONCE = 8
 SHORTEST_S, LONGEST_S = 900, 43_200
 PLAIN_PREFIX = re.compile(r"^[A-Za-z0-9._/=@-]+$")
-SET_BY = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
 
 T = TypeVar("T")
 
@@ -89,16 +81,6 @@ def open_aws(environ: Mapping[str, str]) -> AwsCloud:
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or session.region_name
     home = region or (named[0] if named else HOME_REGION)
     return AwsCloud(session, home=home, regions=tuple(named), endpoint=environ.get("AWS_ENDPOINT_URL") or None)
-
-
-def aws_is_configured(environ: Mapping[str, str]) -> bool:
-    """Tell whether there are credentials to try, without asking anybody for them."""
-    if any(environ.get(name) for name in SET_BY):
-        return True
-    import boto3
-
-    with aws_errors("read the AWS configuration"):
-        return bool(boto3.Session().available_profiles)
 
 
 class AwsCloud:
@@ -161,7 +143,7 @@ class AwsCloud:
         client = self._client("ec2", region)
         try:
             with aws_errors(f"end {resource.kind.replace('_', ' ')} {resource.id} in {region}"):
-                _ENDINGS[resource.kind](client, resource.id)
+                _ENDINGS[resource.kind](client, resource)
         except NotFoundError:
             return
 
@@ -256,13 +238,13 @@ class AwsCloud:
         return self._clients[service, region]
 
 
-_ENDINGS: Mapping[Kind, Callable[[Any, str], Any]] = {
-    "instance": lambda client, name: client.terminate_instances(InstanceIds=[name]),
-    "volume": lambda client, name: client.delete_volume(VolumeId=name),
-    "key": lambda client, name: client.delete_key_pair(KeyPairId=name),
-    "address": lambda client, name: client.release_address(AllocationId=name),
-    "security_group": lambda client, name: client.delete_security_group(GroupId=name),
-    "spot_request": lambda client, name: client.cancel_spot_instance_requests(SpotInstanceRequestIds=[name]),
+_ENDINGS: Mapping[Kind, Callable[[Any, Resource], Any]] = {
+    "instance": lambda client, found: client.terminate_instances(InstanceIds=[found.id]),
+    "volume": lambda client, found: client.delete_volume(VolumeId=found.id),
+    "key": lambda client, found: client.delete_key_pair(KeyName=found.name),  # emulators do not know it by its id
+    "address": lambda client, found: client.release_address(AllocationId=found.id),
+    "security_group": lambda client, found: client.delete_security_group(GroupId=found.id),
+    "spot_request": lambda client, found: client.cancel_spot_instance_requests(SpotInstanceRequestIds=[found.id]),
 }
 
 
