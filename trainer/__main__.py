@@ -1,13 +1,15 @@
-"""Command line of the trainer: ``python -m trainer train|data-check|accept|supervise``."""
+"""Command line of the trainer: ``python -m trainer train|data-check|accept|sync|supervise``."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError, TrainerError
+from trainer.files import read_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     accept.add_argument("--config", type=Path, required=True, help="recipe, YAML or JSON")
     accept.add_argument("--adapter", type=Path, required=True, help="adapter folder")
     accept.set_defaults(command=_accept)
+
+    sync = commands.add_parser("sync", help="bring a folder to or from the store; a second time moves nothing")
+    sync.add_argument("direction", choices=["push", "pull"])
+    sync.add_argument("--folder", type=Path, required=True, help="folder on this machine")
+    sync.add_argument("--url", required=True, help="s3://bucket/prefix or file:///path")
+    sync.add_argument("--endpoint-url", help="address of a store that speaks S3; without it Amazon's")
+    sync.add_argument(
+        "--environment-file", type=Path, help="JSON file of environment variables to set first, such as credentials"
+    )
+    sync.set_defaults(command=_sync)
 
     supervise = commands.add_parser("supervise", help="start, watch and stop a training run detached from a terminal")
     _add_supervise_verbs(supervise.add_subparsers(required=True, metavar="verb"))
@@ -100,6 +112,30 @@ def _accept(arguments: argparse.Namespace) -> int:
     from trainer.acceptance import accept_adapter
 
     return accept_adapter(recipe, arguments.adapter.resolve())
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    from trainer import store
+
+    if arguments.environment_file is not None:
+        os.environ.update(_read_environment(arguments.environment_file))
+    folder = arguments.folder.resolve()
+    if arguments.direction == "push":
+        done = store.push(folder, arguments.url, endpoint_url=arguments.endpoint_url)
+    else:
+        done = store.pull(arguments.url, folder, endpoint_url=arguments.endpoint_url)
+    print(done.to_json(), flush=True)
+    return 0
+
+
+def _read_environment(path: Path) -> dict[str, str]:
+    """Return the variables in a file; secrets come this way, because everybody can read an argument list."""
+    values = read_json(path)
+    if values is None or not all(isinstance(value, str) for value in values.values()):
+        raise ConfigError(
+            f"sync: {path} holds no variables", resolution='write a JSON object of strings, like {"NAME": "value"}'
+        )
+    return values
 
 
 def _supervise_start(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@
 ├── ``BaseModelError``     exit 2: the base model cannot be found, read or used with this recipe
 ├── ``CheckpointError``    exit 1: no checkpoint can be resumed from
 ├── ``TrainingError``      exit 1: training cannot go on (not-a-number loss, no gradient)
+├── ``StoreError``         exit 1: the store cannot be reached, refuses, or holds nothing whole
 ├── ``AcceptanceError``    exit 1: the adapter was made, but does not prove to work
 └── ``InterruptedRunError``  exit 75: stopped on request, a checkpoint is on disk
 """
@@ -63,6 +64,10 @@ class CheckpointError(TrainerError):
 
 class TrainingError(TrainerError):
     """Training cannot go on."""
+
+
+class StoreError(TrainerError):
+    """The store cannot be reached, refuses, or holds nothing that is whole."""
 
 
 class AcceptanceError(TrainerError):
