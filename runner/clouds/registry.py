@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.clouds.lambda_cloud import ENDPOINT as LAMBDA_ENDPOINT
 from runner.clouds.lambda_cloud import PACE_S, LambdaCloud
 from runner.clouds.models import Cloud
+from runner.clouds.pacing import Timer
 from runner.clouds.runpod import ENDPOINT as RUNPOD_ENDPOINT
 from runner.clouds.runpod import RunPodCloud
 from runner.clouds.runpod_graphql import ENDPOINT as RUNPOD_GRAPHQL_ENDPOINT
@@ -33,7 +34,7 @@ class NotConfiguredError(AccountError):
     """Nothing in the environment names an account on this cloud."""
 
 
-def open_lambda(environ: Environ) -> LambdaCloud:
+def open_lambda(environ: Environ, *, timer: Timer | None = None) -> LambdaCloud:
     """Return the account on Lambda Cloud that the environment names.
 
     Raises:
@@ -43,10 +44,11 @@ def open_lambda(environ: Environ) -> LambdaCloud:
         _secret(environ, "LAMBDA_API_KEY", "lambda"),
         endpoint=environ.get("DOUSE_LAMBDA_ENDPOINT") or LAMBDA_ENDPOINT,
         pace_s=_seconds(environ, "DOUSE_LAMBDA_PACE_S", PACE_S),
+        timer=timer,
     )
 
 
-def open_runpod(environ: Environ) -> RunPodCloud:
+def open_runpod(environ: Environ, *, timer: Timer | None = None) -> RunPodCloud:
     """Return the account on RunPod that the environment names.
 
     Raises:
@@ -56,6 +58,7 @@ def open_runpod(environ: Environ) -> RunPodCloud:
         _secret(environ, "RUNPOD_API_KEY", "runpod"),
         endpoint=environ.get("DOUSE_RUNPOD_ENDPOINT") or RUNPOD_ENDPOINT,
         graphql_endpoint=environ.get("DOUSE_RUNPOD_GRAPHQL_ENDPOINT") or RUNPOD_GRAPHQL_ENDPOINT,
+        timer=timer,
     )
 
 

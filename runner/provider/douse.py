@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from runner.provider.lambda_instance import LambdaInstance
 from runner.provider.lambda_key import LambdaSshKey
 from runner.provider.offers import LambdaOffers, RunPodOffers
-from runner.provider.resource import DataSource, Resource
 from runner.provider.rental import RentalProvider
+from runner.provider.resource import DataSource, Resource
 from runner.provider.runpod_pod import RunPodPod
 
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
 
+from pydantic import ValidationError
+
+from runner.clouds.lambda_cloud import LambdaCloud
+from runner.clouds.pacing import Timer
+from runner.clouds.registry import open_lambda, open_runpod
+from runner.clouds.runpod import RunPodCloud
+from runner.errors import BadRequestError, RunInterruptedError
 from runner.provider.clock import Clock
 from runner.provider.resource import Provider
 from runner.provider.schema import STRING, Attr, Attrs, Values
@@ -35,11 +44,65 @@ class RentalProvider(Provider):
         self.environ = dict(os.environ if environ is None else environ)
         self.clock = clock or Clock()
         self.sshd_answers = sshd_answers
+        self._timer = Timer(sleep=self._sleep)
         self._lock = threading.Lock()
-        self._clouds: dict[str, Any] = {}
+        self._lambda: LambdaCloud | None = None
+        self._runpod: RunPodCloud | None = None
+        self._call = threading.local()
 
     def configure(self, config: Values) -> None:
         """Let the provider block stand above the environment; a key that is missing is told when it is needed."""
-        for name, variable in VARIABLES.items():
-            if config.get(name):
-                self.environ[variable] = config[name]
+        with self._lock:
+            self.environ |= {variable: config[name] for name, variable in VARIABLES.items() if config.get(name)}
+
+    def secrets(self) -> set[str]:
+        """Return the keys."""
+        return {self.environ[name] for name in ("LAMBDA_API_KEY", "RUNPOD_API_KEY") if self.environ.get(name)}
+
+    def lambda_cloud(self) -> LambdaCloud:
+        """Return the account on Lambda Cloud.
+
+        Raises:
+            AccountError: If there is no key.
+        """
+        with self._lock:
+            self._lambda = self._lambda or open_lambda(self.environ, timer=self._timer)
+            return self._lambda
+
+    def runpod_cloud(self) -> RunPodCloud:
+        """Return the account on RunPod.
+
+        Raises:
+            AccountError: If there is no key.
+        """
+        with self._lock:
+            self._runpod = self._runpod or open_runpod(self.environ, timer=self._timer)
+            return self._runpod
+
+    @property
+    def lambda_ssh_port(self) -> int:
+        """Port of sshd on Lambda's machines: 22, unless an emulator cannot give each machine an address."""
+        return int(self.environ.get("DOUSE_LAMBDA_SSH_PORT") or 22)
+
+    @contextmanager
+    def interruptible(self, stop: threading.Event) -> Iterator[None]:
+        """Let ``stop`` end the clients' own pauses in this thread; none lies between a launch and its answer."""
+        self._call.stop = stop
+        try:
+            yield
+        finally:
+            self._call.stop = None
+
+    def _sleep(self, pause_s: float) -> None:
+        stop: threading.Event | None = getattr(self._call, "stop", None)
+        if stop is None:
+            time.sleep(pause_s)
+        elif stop.wait(pause_s):
+            raise RunInterruptedError("interrupted while waiting for the cloud", resolution="apply again")
+
+
+def refused_by_us(cloud: str, err: ValidationError) -> BadRequestError:
+    """Return the error for a request that we know the cloud will not take; it names fields, never their values."""
+    problem = err.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return BadRequestError(f"{cloud}: {where}: {problem['msg']}", resolution=f"change {where}")

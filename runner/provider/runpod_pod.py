@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import ClassVar
 
-from runner.provider.machine import INPUTS, OUTPUTS
-from runner.provider.rental import RentalProvider
-from runner.provider.resource import Resource
-from runner.provider.schema import NUMBER, STRING, Attr, Attrs, list_of, map_of
+from pydantic import ValidationError
+
+from runner.clouds.models import Offer
+from runner.clouds.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
+from runner.clouds.runpod import TAG_VARIABLES
+from runner.clouds.runpod_models import CreatePod
+from runner.errors import BadRequestError, NoCapacityError
+from runner.provider.candidates import Candidate
+from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, Machine
+from runner.provider.rental import refused_by_us
+from runner.provider.resource import Ctx
+from runner.provider.schema import NUMBER, STRING, Attr, Attrs, Values, list_of, map_of
+from runner.provider.waiting import Phase, Sighting
+
+PHASES: dict[str, Phase] = {
+    "PROVISIONING": "pending",
+    "STARTING": "pending",
+    "RUNNING": "up",
+    "EXITED": "stopped",
+    "ERROR": "stopped",
+    "TERMINATED": "gone",
+}
+KEY_VARIABLE = "PUBLIC_KEY"
+"""RunPod's images put it into authorized_keys."""
+SSH_PORT = "22/tcp"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+TIME_PATTERN = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
 
 
-class RunPodPod(Resource[RentalProvider]):
+class RunPodPod(Machine):
     """A pod on RunPod, created when sshd answers in it. It bills from launch until it is destroyed."""
 
+    cloud = "runpod"
     attrs: ClassVar[Attrs] = {
         **INPUTS,
         "image": Attr(STRING, "Container image; it has to start sshd by itself.", required=True, replace=True),
         "disk_size_gib": Attr(NUMBER, "Container disk, in GiB.", required=True, replace=True),
         "cloud_type": Attr(STRING, "SECURE or COMMUNITY.", default="SECURE", replace=True),
-        "ports": Attr(list_of(STRING), "Ports to open, like 22/tcp.", default=["22/tcp"], replace=True),
+        "ports": Attr(list_of(STRING), "Ports to open, like 22/tcp.", default=[SSH_PORT], replace=True),
         "env": Attr(map_of(STRING), "Variables of the container.", optional=True, replace=True),
         "env_wo": Attr(map_of(STRING), "Secret variables of the container.", optional=True, write_only=True),
         "ssh_public_key": Attr(STRING, "Public key that may log in as root.", required=True, replace=True),
@@ -27,3 +53,124 @@ class RunPodPod(Resource[RentalProvider]):
         ),
         **OUTPUTS,
     }
+
+    @property
+    def bad_request_is_final(self) -> bool:
+        """RunPod answers 400 for a lack of machines as well."""
+        return False
+
+    def validate(self, ctx: Ctx, config: Values) -> None:
+        """Tell what RunPod would refuse, before anything is rented."""
+        super().validate(ctx, config)
+        if isinstance(config["cloud_type"], str) and config["cloud_type"] not in ("SECURE", "COMMUNITY"):
+            ctx.error("cloud_type must be SECURE or COMMUNITY", f"It is {config['cloud_type']}.", "cloud_type")
+        if isinstance(config["ports"], list) and SSH_PORT not in config["ports"]:
+            ctx.error(f"ports must hold {SSH_PORT}", "Without it nobody can log in.", "ports")
+        disk = config["disk_size_gib"]
+        if isinstance(disk, int) and disk < 1:
+            ctx.error("disk_size_gib must be 1 or more", f"It is {disk}.", "disk_size_gib")
+        moment = config["terminate_at"]
+        if isinstance(moment, str) and _moment(moment) is None:
+            ctx.error("terminate_at must look like 2026-11-21T18:00:00Z", f"It is {moment}.", "terminate_at")
+        for variables in ("env", "env_wo"):
+            if KEY_VARIABLE in (config[variables] or {}):
+                ctx.error(f"{variables} must not set {KEY_VARIABLE}", "That is what ssh_public_key is for.", variables)
+
+    def offers(self, planned: Values) -> list[Offer]:
+        """Return RunPod's catalogue for this kind of cloud."""
+        return self.provider.runpod_cloud().offers(planned["cloud_type"])
+
+    def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
+        """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
+        cloud, order = self.provider.runpod_cloud(), self._order(ctx, planned, candidate)
+        end = _moment(planned["terminate_at"] or "")
+        if not candidate.spot and end is None:
+            return cloud.create_pod(order).id
+        try:
+            if candidate.spot:
+                return cloud.rent_spot(order, bid_usd_per_gpu_h=price_usd_per_h, terminate_at=end).id
+            if end is not None:
+                return cloud.create_until(order, terminate_at=end).id
+        except BadRequestError as err:
+            if not _has_ended(err):
+                raise
+            if candidate.spot:
+                raise NoCapacityError(
+                    "runpod: there is no spot without GraphQL, which does not answer any more",
+                    resolution="rent on demand",
+                    details=err.message,
+                ) from err
+            ctx.warn(
+                "runpod: the pod has no end on the server's side",
+                f"GraphQL, which alone can set terminate_at, does not answer any more ({err.message}). "
+                "Rented by REST: only this state, the box's own lease and the sweep will end it.",
+                "terminate_at",
+            )
+        return cloud.create_pod(order).id
+
+    def find(self, name: str) -> list[str]:
+        """Return the pods of this name."""
+        return [pod.id for pod in self.provider.runpod_cloud().pods() if pod.name == name and not pod.is_gone]
+
+    def look(self, machine_id: str) -> Sighting:
+        """Return how it stands."""
+        pod = self.provider.runpod_cloud().pod(machine_id)
+        address = pod.ssh_address
+        return Sighting(
+            machine_id=pod.id,
+            name=pod.name,
+            status=pod.status,
+            phase=PHASES.get(pod.status, "pending"),
+            instance_type=pod.gpu.id if pod.gpu else None,
+            region=pod.data_center_id,
+            price_usd_per_h=pod.cost or None,  # 0 while it does not run
+            ssh=None if address is None else (address.host, address.port),
+        )
+
+    def terminate(self, machine_id: str) -> None:
+        """Ask for its end."""
+        self.provider.runpod_cloud().delete_pod(machine_id)
+
+    def user(self, state: Values) -> str:
+        """Return the user to log in as."""
+        return "root"
+
+    def imported(self, machine_id: str) -> Values:
+        """Return the inputs that RunPod tells; of the variables only our marks, for others may be secret."""
+        pod = self.provider.runpod_cloud().pod(machine_id)
+        marks = {name: pod.env[name] for name in TAG_VARIABLES if name in pod.env}
+        return {
+            "image": pod.image,
+            "cloud_type": pod.cloud,
+            "env": marks or None,
+            "ssh_public_key": pod.env.get(KEY_VARIABLE),
+        }
+
+    def _order(self, ctx: Ctx, planned: Values, candidate: Candidate) -> CreatePod:
+        variables = {**(planned["env"] or {}), **(ctx.config.get("env_wo") or {})}
+        try:
+            return CreatePod(
+                name=planned["name"],
+                image=planned["image"],
+                gpu_id=candidate.instance_type,
+                disk_gb=planned["disk_size_gib"],
+                cloud=planned["cloud_type"],
+                data_center_ids=() if candidate.region == ANYWHERE else (candidate.region,),
+                ports=tuple(planned["ports"]),
+                env={**variables, KEY_VARIABLE: planned["ssh_public_key"]},
+            )
+        except ValidationError as err:
+            raise refused_by_us(self.cloud, err) from None  # its own words show the values
+
+
+def _moment(text: str) -> datetime | None:
+    if not TIME_PATTERN.match(text):
+        return None
+    try:
+        return datetime.strptime(text, TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _has_ended(err: BadRequestError) -> bool:
+    return err.code in GRAPHQL_ENDED_CODES or err.status in GRAPHQL_ENDED_STATUSES

@@ -1,0 +1,196 @@
+"""Rent one of the candidates, in their order, and never lose one that may have been rented."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runner.clouds.models import Offer
+from runner.errors import (
+    AccessDeniedError,
+    BadRequestError,
+    CloudError,
+    CloudUnavailableError,
+    NoCapacityError,
+    RateLimitedError,
+    RunInterruptedError,
+    UnreadableAnswerError,
+)
+from runner.provider.clock import Clock, pauses_s
+from runner.provider.resource import Ctx, ProblemError
+
+LOOK_FOR_S = 120.0
+"""How long a machine is looked for whose launch was not answered; listings may lag."""
+TROUBLE = (CloudUnavailableError, RateLimitedError, UnreadableAnswerError)
+"""What may be better at the next try."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A machine that will do, and what it may cost."""
+
+    instance_type: str
+    region: str
+    spot: bool
+    max_price_usd_per_h: float
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Candidate:
+        """Return the candidate that a configuration names."""
+        ceiling = float(values["max_price_usd_per_h"])
+        return cls(values["instance_type"], values["region"], values["spot"], ceiling)
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.instance_type} in {self.region}{' (spot)' if self.spot else ''}"
+
+
+@dataclass(frozen=True)
+class Rented:
+    """A machine that the cloud has said yes to."""
+
+    machine_id: str
+    candidate: Candidate
+    price_usd_per_h: float
+
+
+Refused = tuple[Candidate, str, CloudError | None]
+"""A candidate that cannot be had, why, and the cloud's word for it if it was asked."""
+
+
+class Market(Protocol):
+    """Where one machine is to be rented."""
+
+    cloud: str
+    bad_request_is_final: bool
+
+    def offers(self) -> list[Offer]:
+        """Return the catalogue with its prices."""
+
+    def launch(self, candidate: Candidate, price_usd_per_h: float) -> str:
+        """Rent it and return its id."""
+
+    def find(self) -> list[str]:
+        """Return the ids of all machines with the name of the one to rent."""
+
+
+def rent(ctx: Ctx, market: Market, name: str, candidates: Sequence[Candidate], clock: Clock) -> Rented:
+    """Rent the first candidate that can be had at its price.
+
+    Raises:
+        ProblemError: If a machine of this name is there already, or the launch was interrupted before anything was
+            rented, or nobody knows whether a machine was rented.
+        NoCapacityError: If no candidate can be had.
+        CloudError: If the cloud refuses for a reason that holds for all candidates.
+    """
+    there = market.find()
+    if there:
+        raise ProblemError(
+            f"{market.cloud}: a machine named {name} is there already: {', '.join(there)}",
+            resolution="end it, or import it; two machines of one name cannot be told apart",
+            attribute="name",
+        )
+    offers = market.offers()
+    refused: list[Refused] = []
+    for candidate in candidates:
+        if ctx.stop.is_set():
+            raise interrupted(market.cloud, "nothing was rented")
+        price_usd_per_h = _price(offers, candidate)
+        reason = _too_dear(candidate, price_usd_per_h)
+        if price_usd_per_h is None or reason:
+            refused.append((candidate, reason, None))
+            continue
+        try:
+            machine_id = market.launch(candidate, price_usd_per_h)
+        except (NoCapacityError, AccessDeniedError) as err:
+            refused.append((candidate, err.details or err.message, err))
+        except BadRequestError as err:
+            if market.bad_request_is_final:
+                raise
+            refused.append((candidate, err.details or err.message, err))
+        except CloudUnavailableError as err:
+            machine_id = _find_lost(ctx, market, name, candidate, clock, err)
+            return Rented(machine_id, candidate, price_usd_per_h)
+        else:
+            return Rented(machine_id, candidate, price_usd_per_h)
+    raise _none(market.cloud, refused)
+
+
+def interrupted(cloud: str, what: str, resolution: str = "apply again") -> ProblemError:
+    """Return the error for work that was stopped on request."""
+    return ProblemError(f"{cloud}: interrupted: {what}", resolution=resolution)
+
+
+def _price(offers: Sequence[Offer], candidate: Candidate) -> float | None:
+    """Return the catalogue's price, the candidate's own region first; ``None`` if it does not list such a machine."""
+    same = [o for o in offers if o.instance_type == candidate.instance_type and o.spot == candidate.spot]
+    here = [offer for offer in same if offer.region == candidate.region] or same
+    return max((offer.price_usd_per_h for offer in here), default=None)
+
+
+def _too_dear(candidate: Candidate, price_usd_per_h: float | None) -> str:
+    if price_usd_per_h is None:
+        return "the catalogue does not list it, so its price is unknown"
+    if price_usd_per_h > candidate.max_price_usd_per_h:
+        return f"costs {price_usd_per_h:g} $/h, more than {candidate.max_price_usd_per_h:g} $/h"
+    return ""
+
+
+def _find_lost(
+    ctx: Ctx, market: Market, name: str, candidate: Candidate, clock: Clock, lost: CloudUnavailableError
+) -> str:
+    """Look for the machine of a launch that nobody answered, with an end.
+
+    Raises:
+        ProblemError: If it does not turn up, or there are several.
+    """
+    deadline_s, trouble = clock.now_s() + LOOK_FOR_S, ""
+    for pause_s in pauses_s():
+        try:
+            found = market.find()
+        except TROUBLE as err:
+            found, trouble = [], f"\n{err.message}"
+        except (CloudError, RunInterruptedError) as err:
+            raise _maybe(market.cloud, name, candidate, err.message, lost) from err
+        if len(found) == 1:
+            ctx.warn(
+                f"{market.cloud}: the answer to the launch was lost; {found[0]} was found by its name", lost.message
+            )
+            return found[0]
+        if found:
+            raise _maybe(market.cloud, name, candidate, f"several were found: {', '.join(found)}", lost)
+        left_s = deadline_s - clock.now_s()
+        if left_s <= 0:
+            raise _maybe(market.cloud, name, candidate, f"not in the listing for {LOOK_FOR_S:.0f} s{trouble}", lost)
+        if clock.wait(ctx.stop, min(pause_s, left_s)):
+            raise _maybe(market.cloud, name, candidate, "interrupted while looking for it", lost)
+    raise AssertionError("pauses have no end")
+
+
+def _maybe(cloud: str, name: str, candidate: Candidate, why: str, lost: CloudUnavailableError) -> ProblemError:
+    return ProblemError(
+        f"{cloud}: nobody knows whether {candidate} was rented: a machine named {name} may exist and bill",
+        details=f"{why}\n{lost.message}",
+        resolution=f"look for {name} in the cloud's console, or run `make sweep`, and end it",
+    )
+
+
+def _none(cloud: str, refused: Sequence[Refused]) -> CloudError:
+    """Return the error for a list of candidates none of which can be had."""
+    told = "\n".join(f"{candidate}: {reason}" for candidate, reason, _ in refused)
+    errors = [err for _, _, err in refused]
+    last = errors[-1] if errors else None
+    if last is not None and all(isinstance(err, BadRequestError) for err in errors):
+        return BadRequestError(  # no machine-readable difference: what all of them get is the request's own fault
+            f"{cloud}: none of {len(refused)} candidates is accepted: {(last.details or last.message).splitlines()[0]}",
+            details=told,
+            resolution=last.resolution,
+            code=last.code,
+            status=last.status,
+        )
+    return NoCapacityError(
+        f"{cloud}: none of {len(refused)} candidates can be had",
+        details=told,
+        resolution="add candidates, or try later",
+    )
