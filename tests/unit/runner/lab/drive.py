@@ -15,6 +15,7 @@ from runner import cli
 from runner.adapters.stop import Stop
 from runner.config import RunFile
 from runner.context import Context
+from runner.environments import find_environment
 from runner.models import Host, Plan, View
 from runner.steps import configure, plan, train
 
@@ -46,7 +47,11 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
     box = ctx.box(host, machine)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "python"
-        script.write_text(f'#!/bin/sh\nPYTHONPATH="{FAKE}" exec "{sys.executable}" "$@"\n')
+        rented = find_environment(ctx.run_file.compute.env).rented
+        fake, python = (f"{box.prefix}/fake", "python3") if rented else (str(FAKE), sys.executable)
+        if rented:
+            machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")
+        script.write_text(f'#!/bin/sh\nPYTHONPATH="{fake}" exec "{python}" "$@"\n')
         script.chmod(0o755)
         machine.put(script, box.python)
     machine.close()

@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--now", action="store_true")
     parser.add_argument("--max-hours", type=float)
+    parser.add_argument("--secrets", type=Path)
     parser.add_argument("--timeout-s", type=float, default=60)
     options = parser.parse_args(words[len(verb.split()) :])
     return {

@@ -1,0 +1,92 @@
+"""Whole life cycles against emulated clouds with real machines; a row of the fault catalogue each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.live import LineView
+from runner.rehearsal.boxes import clean, supported
+from runner.rehearsal.drive import Rehearsal, rehearse
+from runner.rehearsal.verdict import Verdict
+from runner.run_dir import RunDir, list_runs
+
+STAND_IN = "tests.unit.runner.lab.drive"
+"""The command line with a stand-in for the trainer and for Ansible: for faults that have to do with neither."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    reason = supported()
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.rehearsal)
+            item.add_marker(pytest.mark.timeout(600))
+            if reason is not None and not os.environ.get("CI"):
+                item.add_marker(pytest.mark.skip(reason=f"no real boxes here: {reason}"))
+
+
+MIRROR_ROOTS = ("/opt", "/usr/share/terraform", "/usr/local/share/terraform")
+
+
+@dataclass
+class Stage:
+    """A folder in which runs are rehearsed."""
+
+    folder: Path
+    config: Path
+    count: int = 0
+
+    def rehearse(
+        self, cloud: str, faults: str = "", *settings: str, afterwards: str = "down", program: str = STAND_IN
+    ) -> Verdict:
+        """Rehearse a run and return the verdict; what the runner says is pytest's captured output."""
+        self.count += 1
+        words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text))]
+        rehearsal = Rehearsal(cloud, words, faults, afterwards, self.folder / f"r{self.count}", program)
+        return rehearse(rehearsal, LineView(), Stop())
+
+    def run(self) -> RunDir:
+        """Return the latest run of the latest rehearsal."""
+        return list_runs(self.folder / f"r{self.count}" / "runs")[-1]
+
+    def journal(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run().file("journal.jsonl").read_text().splitlines()]
+
+    def said(self, verb: str = "train") -> str:
+        """Return all that a command printed."""
+        return (self.folder / f"r{self.count}" / f"{verb}.log").read_text()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    (tmp_path / "train.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "eval.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "run.yml").write_text(
+        "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n"
+    )
+    yield Stage(tmp_path, tmp_path / "run.yml")
+    assert clean() == [], "a rehearsal left something behind"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def provider_mirror() -> None:
+    """Take hashicorp/aws from a mirror where this machine has one, else from the registry."""
+    if "DOUSE_PROVIDER_MIRROR" in os.environ:
+        return
+    found = sorted(path for root in MIRROR_ROOTS for path in Path(root).glob("**/registry.terraform.io"))
+    if found:
+        os.environ["DOUSE_PROVIDER_MIRROR"] = str(found[0].parent)
+
+
+def three_lines(said: str) -> list[str]:
+    """Return the error's lines of what a command printed, and make sure that there is no traceback."""
+    assert "Traceback" not in said, said
+    return [line for line in said.splitlines() if line.startswith(("error:", "hint:", "log:"))]
