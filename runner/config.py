@@ -48,6 +48,8 @@ class ComputeSection(Section):
     """Whether a rented machine without a working GPU is refused before anything is trained on it."""
     disk_size_gib: int = Field(default=100, ge=10, le=16000)
     """Disk of a rented machine in GiB, where the cloud lets one choose."""
+    boot_timeout_minutes: float = Field(default=25.0, gt=0.0, le=120.0)
+    """Minutes a rented machine may take from the cloud's yes until one can log in; then it is given back."""
     image: str | None = None
     """RunPod: container image. AWS: name of the public SSM parameter that holds the machine image. ``null`` is the one
     that Douse is tested with."""

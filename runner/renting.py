@@ -129,11 +129,11 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
 
 def _rented_machine(ctx: Context, plan: Plan) -> dict[str, Any]:
     """Return what each cloud takes besides the contract."""
-    image = ctx.run_file.compute.image
+    image, timeout_s = ctx.run_file.compute.image, round(ctx.run_file.compute.boot_timeout_minutes * 60)
     if plan.environment == "lambda":
-        return {"lambda_host_key": public_key(ctx.run.host_key)}
+        return {"lambda_host_key": public_key(ctx.run.host_key), "create_timeout_s": timeout_s}
     if plan.environment == "runpod":
-        return {"runpod_image": image or OWN_IMAGES["runpod"]}
+        return {"runpod_image": image or OWN_IMAGES["runpod"], "create_timeout_s": timeout_s}
     own: dict[str, Any] = {
         "aws_host_key": public_key(ctx.run.host_key),
         "aws_user_data": user_data(ctx),

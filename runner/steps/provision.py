@@ -9,12 +9,13 @@ from runner.clouds.labels import resource_name
 from runner.context import Context
 from runner.contract import parse_host
 from runner.environments import find_environment
-from runner.errors import ConnectionLostError, NoCapacityError, TerraformError
+from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
 from runner.models import Host, Plan
 from runner.renting import read_plan, terraform_of, variables
 from runner.run_dir import write_json
 from runner.safety.journal import Journal
 
+PRICE_TOLERANCE = 1.005
 LOGIN_RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """Pauses between the first logins: sshd answers before the first boot has put everything in its place."""
 
@@ -77,7 +78,20 @@ def _create(ctx: Context, plan: Plan) -> Host:
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())
     journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
+    _check_price(host, plan)
     return host
+
+
+def _check_price(host: Host, plan: Plan) -> None:
+    """Refuse a machine that bills more than the dearest candidate of its kind was to cost."""
+    same = [c for c in plan.candidates if (c["instance_type"], c["spot"]) == (host.instance_type, host.spot)]
+    most = max((float(candidate["max_price_usd_per_h"]) for candidate in same), default=0.0)
+    if host.price_usd_per_h > most * PRICE_TOLERANCE and find_environment(plan.environment).rented:
+        raise CloudError(
+            f"provision: {host.cloud} bills {host.instance_type} at {host.price_usd_per_h:.2f} $/h, "
+            f"and {most:.2f} $/h was the most to pay",
+            resolution="raise compute.max_price_usd_per_h, or try again later",
+        )
 
 
 def _log_in(ctx: Context, host: Host, *, patient: bool) -> None:
