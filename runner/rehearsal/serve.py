@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib
 import os
 import signal
 import socket
@@ -28,10 +27,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError
+from runner.rehearsal.boxes import Yard
+from runner.rehearsal.clouds import machines
 from runner.rehearsal.clouds.aws_wire import Wsgi
 from runner.rehearsal.clouds.control_app import Control
 from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, CloudName
-from runner.rehearsal.clouds.machines import Yard
 from runner.rehearsal.clouds.paper_yard import PaperYard
 from runner.rehearsal.clouds.services import Service, build
 from runner.rehearsal.clouds.state import Timing, World
@@ -41,7 +41,7 @@ TICK_S = 0.2
 GRACEFUL_S = 1
 
 
-class ClosableYard(Yard, Protocol):
+class ClosableYard(machines.Yard, Protocol):
     """A yard that can be closed."""
 
     def close(self) -> None:
@@ -75,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr, flush=True)
         return err.exit_code
     try:
+        has_network = bridge is not None or options.boxes == "none"
         timing = Timing(lambda_pace_s=float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0")))
-        world = World(yard, time.time, clouds=options.clouds, timing=timing, has_namespaces=bridge is not None)
+        world = World(yard, time.time, clouds=options.clouds, timing=timing, has_namespaces=has_network)
         asyncio.run(_serve(world, options, bridge))
     except OSError as err:
         print(f"error: rehearse: cannot serve: {err}", file=sys.stderr, flush=True)
@@ -104,9 +105,8 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None]:
     """Return the yard, and the address at which boxes reach this machine (``None``: they share its network)."""
     if options.boxes == "none":
         return PaperYard(), None
-    boxes = importlib.import_module("runner.rehearsal.boxes")
-    yard = boxes.Yard(options.folder / "boxes", options.folder.name)
-    return yard, getattr(yard, "host_address", None)
+    yard = Yard(options.folder / "boxes", options.folder.name)
+    return yard, yard.gateway
 
 
 class _Server(uvicorn.Server):

@@ -20,6 +20,7 @@ from runner.rehearsal.clouds.requests_log import HIDDEN, HIDDEN_FIELDS, Recorded
 from runner.rehearsal.clouds.state import World
 
 INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
+KEY_ID = re.compile(r"<AccessKeyId>(.*?)</AccessKeyId>")
 EMPTY_PAGE = "douse-partial-page"
 INTERNAL = (500, "InternalError", "An internal error has occurred")
 LIMITED = (503, "RequestLimitExceeded", "Request limit exceeded.")
@@ -33,6 +34,7 @@ class AwsCloud:
         """Take the account's instances, and moto's own app."""
         self.world, self._instances, self._moto = world, instances, moto
         self._answered: dict[tuple[str, str], Answer] = {}
+        self._keys = {world.credentials.aws_access_key_id}
         self._polls_to_limit = 0
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -48,7 +50,7 @@ class AwsCloud:
 
     def _is_known(self, call: AwsCall) -> bool:
         """Tell whether the key is the account's, or one that STS gave out."""
-        return call.key_id == self.world.credentials.aws_access_key_id or call.key_id.startswith("ASIA")
+        return call.key_id in self._keys
 
     def _unauthorised(self, call: AwsCall) -> Answer:
         if call.service == "ec2":
@@ -68,7 +70,10 @@ class AwsCloud:
         if call.service in ("ec2", "ssm"):
             seed(call.region)
         if call.service != "ec2":
-            return aws_wire.call_moto(self._moto, environ, call.body)
+            answer = aws_wire.call_moto(self._moto, environ, call.body)
+            if call.service == "sts" and answer.status == 200:
+                self._keys |= set(KEY_ID.findall(answer.bytes().decode()))
+            return answer
         self._instances.regions.add(call.region)
         self._instances.refresh()
         handlers = {

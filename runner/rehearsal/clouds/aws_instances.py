@@ -202,9 +202,12 @@ def _decoded(data: Any) -> str | None:
 def _settle(instance: Any, call: AwsCall, *, spot: bool) -> None:
     """Close moto's gaps: groups of a network interface, spot life cycle and request."""
     groups = [value for name, value in call.fields.items() if name.startswith("NetworkInterface.1.SecurityGroupId.")]
+    if groups and not instance.security_groups:
+        instance.security_groups = [instance.ec2_backend.get_security_group_from_id(group) for group in groups]
     for nic in instance.nics.values():
+        nic.delete_on_termination = True  # as AWS does with the interface that it made itself
         if groups and not nic.group_set:
-            nic.group_set = [instance.ec2_backend.get_security_group_from_id(group) for group in groups]
+            nic.group_set = list(instance.security_groups)
     if spot:
         instance.instance_lifecycle = instance.lifecycle = "spot"
         instance.spot_instance_request_id = _spot_request(instance, call.fields)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.applications import Starlette
@@ -24,15 +24,13 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     nullable: ClassVar[frozenset[str]] = frozenset()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_null(cls, value: object) -> object:
+    @model_validator(mode="after")
+    def _no_null(self) -> Self:
         """A field that is left out is one thing, null is another: refuse it unless the vendor takes it."""
-        if isinstance(value, dict):
-            nulls = sorted(name for name, item in value.items() if item is None and name not in cls.nullable)
-            if nulls:
-                raise ValueError(f"null is not allowed for {', '.join(nulls)}")
-        return value
+        nulls = sorted(name for name in self.model_fields_set - self.nullable if getattr(self, name, ...) is None)
+        if nulls:
+            raise ValueError(f"null is not allowed for {', '.join(nulls)}")
+        return self
 
 
 Body = TypeVar("Body", bound=Strict)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import yaml
+
 from runner.errors import RunnerError
 from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, MACHINE_TRAITS, CloudName
 from runner.rehearsal.clouds.faults import FaultQueue, Queued, Stage
@@ -262,15 +264,14 @@ def _without_host_key(user_data: str | None) -> str | None:
     """Return user data in which the host key is missing, so that the machine makes one of its own."""
     if user_data is None:
         return None
-    kept, is_inside = [], False
-    for line in user_data.splitlines():
-        if line.startswith("ssh_keys:"):
-            is_inside = True
-        elif is_inside and line[:1] not in (" ", "\t", ""):
-            is_inside = False
-        if not is_inside:
-            kept.append(line)
-    return "\n".join(kept) + "\n"
+    try:
+        told = yaml.safe_load(user_data)
+    except yaml.YAMLError:
+        return user_data
+    if not isinstance(told, dict):
+        return user_data
+    told.pop("ssh_keys", None)
+    return "#cloud-config\n" + yaml.safe_dump(told, sort_keys=False)
 
 
 def machine_row(machine: Machine, now: float) -> Mapping[str, object]:
