@@ -202,7 +202,7 @@ def _kind(code: str, status: int | None) -> tuple[type[CloudError], str]:
     if code in ACCOUNT:
         return AccountError, "sign in to the AWS console and finish what the account asks for"
     if code in DENIED:
-        return AccessDeniedError, "allow the action in IAM (docs/aws.md lists them), or set DOUSE_AWS_REGIONS"
+        return AccessDeniedError, "allow in IAM what the details name, or leave the region out by DOUSE_AWS_REGIONS"
     if code in TOO_MANY or status == 429:
         return RateLimitedError, "wait a minute and try again"
     if code in IN_USE:
