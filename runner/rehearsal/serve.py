@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
-from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError
+from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
 from runner.rehearsal.boxes import Yard
 from runner.rehearsal.clouds import machines
 from runner.rehearsal.clouds.aws_wire import Wsgi
@@ -72,19 +73,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.folder.mkdir(parents=True, exist_ok=True)
         yard, bridge = _open_yard(options)
     except RunnerError as err:
-        print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr, flush=True)
-        return err.exit_code
+        return _complain(err.message, err.resolution, err.exit_code)
     try:
         has_network = bridge is not None or options.boxes == "none"
         timing = Timing(lambda_pace_s=float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0")))
         world = World(yard, time.time, clouds=options.clouds, timing=timing, has_namespaces=has_network)
         asyncio.run(_serve(world, options, bridge))
+    except UsageError as err:
+        return _complain(err.message, err.resolution, err.exit_code)
     except OSError as err:
-        print(f"error: rehearse: cannot serve: {err}", file=sys.stderr, flush=True)
-        return EXIT_FAILED
+        return _complain(f"rehearse: cannot serve: {err}", "see whether the ports can be bound", EXIT_FAILED)
     finally:
         yard.close()
     return EXIT_DONE
+
+
+def _complain(message: str, hint: str, exit_code: int) -> int:
+    print(f"error: {message}\nhint:  {hint}", file=sys.stderr, flush=True)
+    return exit_code
 
 
 def _options(argv: Sequence[str] | None) -> Options:
@@ -119,7 +125,7 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(world: World, options: Options, bridge: str | None) -> None:
-    stop = asyncio.Event()
+    stop, owner = asyncio.Event(), _owner(options.until_pid)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
@@ -130,7 +136,7 @@ async def _serve(world: World, options: Options, bridge: str | None) -> None:
         for service in services.values():
             endpoints |= await _start(stack, service, bridge)
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
-        while not stop.is_set() and _is_wanted(options):
+        while not stop.is_set() and _is_wanted(owner):
             await asyncio.to_thread(_tick, world)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_S)
@@ -209,12 +215,19 @@ def _tick(world: World) -> None:
         return
 
 
-def _is_wanted(options: Options) -> bool:
-    if options.until_pid is None:
-        return True
-    import psutil
+def _is_wanted(owner: psutil.Process | None) -> bool:
+    """Tell whether whom this serves still runs; a process id that was used again does not count."""
+    try:
+        return owner is None or (owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
-    return psutil.pid_exists(options.until_pid)
+
+def _owner(pid: int | None) -> psutil.Process | None:
+    try:
+        return None if pid is None else psutil.Process(pid)
+    except psutil.NoSuchProcess as err:
+        raise UsageError(f"rehearse: no process {pid}", resolution="name one that runs") from err
 
 
 if __name__ == "__main__":

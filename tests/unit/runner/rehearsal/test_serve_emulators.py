@@ -1,0 +1,186 @@
+"""The emulated clouds as a program of their own, without boxes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import psutil
+import pytest
+
+from runner.adapters import process
+from runner.run_dir import PROJECT
+from tests.unit.runner.rehearsal.emulated import BEARER, KEY_LINE, POD
+
+WAIT_S = 60.0
+
+
+@dataclass
+class Served:
+    """A running program and its endpoints."""
+
+    child: process.Child
+    endpoints: dict[str, str]
+
+    def control(self, path: str) -> Any:
+        return httpx2.get(self.endpoints["control"] + path, timeout=WAIT_S).json()
+
+    def fault(self, name: str, **arguments: Any) -> None:
+        body = {"name": name, "args": arguments}
+        assert httpx2.post(self.endpoints["control"] + "/faults", json=body, timeout=WAIT_S).status_code == 201
+
+    def pod(self) -> httpx2.Response:
+        return httpx2.post(self.endpoints["runpod"] + "/pods", json=POD, headers=BEARER, timeout=WAIT_S)
+
+
+def start(folder: Path, *more: str) -> process.Child:
+    words = ["-m", "runner.rehearsal.serve", "--folder", str(folder), "--boxes", "none", *more]
+    return process.start([sys.executable, *words], log=folder.parent / "serve.log", cwd=PROJECT)
+
+
+def wait_for(path: Path, child: process.Child) -> dict[str, str]:
+    deadline = time.monotonic() + WAIT_S
+    while not path.exists():
+        assert child.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    endpoints: dict[str, str] = json.loads(path.read_text())
+    return endpoints
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    child = start(tmp_path / "rehearsal", "--clouds", "lambda,runpod")
+    try:
+        yield Served(child, wait_for(tmp_path / "rehearsal" / "endpoints.json", child))
+    finally:
+        child.end(20)
+
+
+def test_endpoints_are_on_loopback_and_answer(served: Served) -> None:
+    assert set(served.endpoints) == {
+        "control",
+        "lambda",
+        "runpod",
+        "runpod_graphql",
+        "runpod_from_boxes",
+        "runpod_graphql_from_boxes",
+    }
+    assert {urlsplit(url).hostname for url in served.endpoints.values()} == {"127.0.0.1"}
+    assert httpx2.get(served.endpoints["lambda"] + "/instances", headers=BEARER).json() == {"data": []}
+    assert httpx2.get(served.endpoints["runpod"] + "/pods", headers=BEARER).json() == {"pods": []}
+    assert served.control("/health")["status"] == "ok"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_ends_it_with_status_0(served: Served, number: signal.Signals) -> None:
+    served.child.signal(number)
+
+    assert served.child.wait(20) == 0
+
+
+def test_lost_answer_is_a_broken_connection_and_a_pod_that_bills(served: Served) -> None:
+    served.fault("launch_500_after_create", lost=True, cloud="runpod")
+
+    with pytest.raises(httpx2.TransportError):
+        served.pod()
+
+    (machine,) = served.control("/machines")["machines"]
+    assert (machine["is_billing"], machine["name"]) == (True, POD["name"])
+
+
+def test_broken_clients_do_no_harm(served: Served) -> None:
+    address = urlsplit(served.endpoints["lambda"])
+    for sent in (b"", b"\x00\xff nonsense\r\n\r\n", b"POST /api/v1/ssh-keys HTTP/1.1\r\nContent-Length: 999\r\n\r\n{"):
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=WAIT_S) as client:
+            client.sendall(sent)
+
+    assert httpx2.get(served.endpoints["lambda"] + "/instances", headers=BEARER).status_code == 200
+
+
+@pytest.mark.parametrize(("fault", "machines"), [("before_create", 0), ("after_create", 1)])
+def test_runner_is_killed_at_launch(served: Served, tmp_path: Path, fault: str, machines: int) -> None:
+    runner = process.start([sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "runner.log")
+    try:
+        httpx2.post(served.endpoints["control"] + "/runner", json={"pid": runner.pid}, timeout=WAIT_S)
+        served.fault(f"kill_runner@{fault}", cloud="runpod")
+
+        served.pod()
+
+        assert runner.wait(20) == -signal.SIGKILL
+        assert len(served.control("/machines")["machines"]) == machines
+        assert [fired["name"] for fired in served.control("/faults")["fired"]] == [f"kill_runner@{fault}"]
+    finally:
+        runner.kill()
+
+
+def test_runner_is_killed_when_it_asks_for_the_end(served: Served, tmp_path: Path) -> None:
+    runner = process.start([sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "runner.log")
+    try:
+        httpx2.post(served.endpoints["control"] + "/runner", json={"pid": runner.pid}, timeout=WAIT_S)
+        served.fault("kill_runner@destroy", cloud="runpod")
+        pod = served.pod().json()["id"]
+
+        httpx2.delete(served.endpoints["runpod"] + f"/pods/{pod}", headers=BEARER, timeout=WAIT_S)
+
+        assert runner.wait(20) == -signal.SIGKILL
+        assert served.control("/machines")["machines"][0]["is_billing"]
+    finally:
+        runner.kill()
+
+
+def test_timed_fault_happens_without_any_request(served: Served) -> None:
+    served.fault("box_deleted_in_console", cloud="runpod")
+    served.pod()
+
+    deadline = time.monotonic() + WAIT_S
+    while served.control("/machines")["machines"][0]["is_billing"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_it_ends_when_whom_it_serves_is_gone(tmp_path: Path) -> None:
+    runner = process.start([sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "runner.log")
+    child = start(tmp_path / "rehearsal", "--clouds", "lambda", "--until-pid", str(runner.pid))
+    try:
+        wait_for(tmp_path / "rehearsal" / "endpoints.json", child)
+        assert child.poll() is None
+
+        runner.kill()
+
+        assert child.wait(20) == 0
+    finally:
+        runner.kill()
+        child.end(20)
+
+
+@pytest.mark.parametrize("clouds", ["", "lambda,moon"])
+def test_cloud_that_there_is_not_is_bad_usage(tmp_path: Path, clouds: str) -> None:
+    child = start(tmp_path / "rehearsal", "--clouds", clouds)
+
+    assert child.wait(WAIT_S) == 2
+    assert "--clouds: use lambda, runpod, aws" in (tmp_path / "serve.log").read_text()
+
+
+def test_pace_of_lambda_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOUSE_LAMBDA_PACE_S", "0")
+    child = start(tmp_path / "rehearsal", "--clouds", "lambda")
+    try:
+        url = wait_for(tmp_path / "rehearsal" / "endpoints.json", child)["lambda"]
+        with httpx2.Client(base_url=url, headers=BEARER, timeout=WAIT_S) as client:
+            statuses = {client.get("/instances").status_code for _ in range(10)}
+            made = client.post("/ssh-keys", json={"name": "k", "public_key": KEY_LINE})
+    finally:
+        child.end(20)
+
+    assert (statuses, made.status_code) == ({200}, 200)
+    assert not [p for p in psutil.process_iter(["pid"]) if p.pid == child.pid and p.status() != psutil.STATUS_ZOMBIE]
