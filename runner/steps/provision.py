@@ -74,7 +74,11 @@ def _create(ctx: Context, plan: Plan) -> Host:
         candidates=plan.candidates,
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
-    terraform.apply_plan()
+    try:
+        terraform.apply_plan()
+    except TerraformError as err:  # it ended by itself: what was made is in its state, or was looked for in vain
+        journal.answer("provision", failed=err.message)
+        raise
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())
     journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
