@@ -76,8 +76,8 @@ variable "ssh_ingress_cidrs" {
   }
 
   validation {
-    condition     = alltrue([for cidr in var.ssh_ingress_cidrs : !endswith(cidr, "/0")])
-    error_message = "ssh_ingress_cidrs must not open SSH to everybody; got ${join(", ", var.ssh_ingress_cidrs)}."
+    condition     = alltrue([for cidr in var.ssh_ingress_cidrs : try(tonumber(split("/", cidr)[1]) >= 8, true)])
+    error_message = "ssh_ingress_cidrs must not open SSH to everybody, /8 is the widest; got ${join(", ", var.ssh_ingress_cidrs)}."
   }
 }
 

@@ -73,6 +73,22 @@ run "refuses_ssh_from_everywhere" {
   expect_failures = [var.ssh_ingress_cidrs]
 }
 
+run "refuses_ssh_from_everywhere_by_ipv6" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = ["203.0.113.7/32", "::/0"]
+  }
+  expect_failures = [var.ssh_ingress_cidrs]
+}
+
+run "refuses_ssh_from_half_of_everywhere" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = ["0.0.0.0/1", "128.0.0.0/1"]
+  }
+  expect_failures = [var.ssh_ingress_cidrs]
+}
+
 run "refuses_a_public_key_that_is_none" {
   command = plan
   variables {

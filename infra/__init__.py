@@ -1,0 +1,1 @@
+"""The Terraform modules, and what checks them."""

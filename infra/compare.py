@@ -1,0 +1,206 @@
+"""Hold the environments to their contract, by their HCL: the same files, inputs and outputs, a test for every rule."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hcl2
+
+FOLDER = Path(__file__).resolve().parent
+REFERENCE = "local"
+"""The environment whose contract's inputs the others repeat."""
+CONTRACT = (
+    "candidates", "disk_size_gib", "expires_at", "labels", "run_id", "ssh_ingress_cidrs", "ssh_public_key"
+)  # fmt: skip
+SHARED = frozenset({"create_timeout_s"})
+"""Inputs that several environments have, though not all; the same in each, and without a cloud's name."""
+FILES = frozenset(
+    {
+        "README.md",
+        "instance.tf",
+        "network.tf",
+        "outputs.tf",
+        "tests/contract.tftest.hcl",
+        "tests/validation.tftest.hcl",
+        "variables.tf",
+        "versions.tf",
+    }
+)
+RULES = ("precondition", "postcondition")
+
+
+@dataclass(frozen=True)
+class Module:
+    """A root module, read.
+
+    Attributes:
+        name: Name of its folder.
+        variables: Its inputs in their order.
+        outputs: Its outputs.
+        conditions: Number of rules by what they belong to: ``var.x``, ``aws_instance.this``, ``data.aws_ami.image``.
+        refusals: Number of test runs that expect a rule of it to be broken, by the same names.
+    """
+
+    name: str
+    variables: dict[str, dict[str, Any]]
+    outputs: dict[str, dict[str, Any]]
+    conditions: Counter[str]
+    refusals: Counter[str]
+
+
+def find_differences(folder: Path = FOLDER) -> list[str]:
+    """Return what is not as the contract wants it, one line each.
+
+    Args:
+        folder: The folder that holds ``environments``, ``store`` and ``contract``.
+    """
+    schema = json.loads((folder / "contract" / "host.schema.json").read_text(encoding="utf-8"))
+    found = [*_wrong_files(folder / "environments")]
+    roots = sorted(path for path in (folder / "environments").iterdir() if (path / "variables.tf").is_file())
+    modules = [read_module(root) for root in roots]
+    reference = next(module for module in modules if module.name == REFERENCE)
+    for module in modules:
+        found += _wrong_inputs(module, reference)
+        found += _wrong_outputs(module, reference, list(schema["required"]))
+    found += _shared_that_differ(modules)
+    for module in [*modules, read_module(folder / "store")]:
+        found += _wrong_declarations(module)
+        found += _rules_without_a_test(module)
+    return found
+
+
+def read_module(root: Path) -> Module:
+    """Read the HCL of one root module and of its tests."""
+    blocks = [_load(path) for path in sorted(root.glob("*.tf"))]
+    variables = _named(block for part in blocks for block in part.get("variable", []))
+    conditions = Counter({f"var.{name}": len(body.get("validation", [])) for name, body in variables.items()})
+    for part in blocks:
+        for kind, prefix in (("resource", ""), ("data", "data.")):
+            for block in part.get(kind, []):
+                conditions += _conditions(block, prefix)
+    refusals: Counter[str] = Counter()
+    for path in sorted((root / "tests").glob("*.tftest.hcl")):
+        for body in _named(_load(path).get("run", [])).values():
+            refusals.update(
+                str(target).removeprefix("${").removesuffix("}") for target in body.get("expect_failures", [])
+            )
+    return Module(
+        name=root.name,
+        variables=variables,
+        outputs=_named(block for part in blocks for block in part.get("output", [])),
+        conditions=Counter({name: count for name, count in conditions.items() if count}),
+        refusals=refusals,
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    with path.open(encoding="utf-8") as file:
+        return dict(hcl2.load(file))
+
+
+def _named(blocks: Any) -> dict[str, dict[str, Any]]:
+    """Return blocks with one label by it; python-hcl2 leaves the quotes on."""
+    return {name.strip('"'): body for block in blocks for name, body in block.items() if not name.startswith("__")}
+
+
+def _conditions(block: dict[str, Any], prefix: str) -> Counter[str]:
+    """Count the rules in one resource or data block."""
+    found: Counter[str] = Counter()
+    for kind, named in _named([block]).items():
+        for name, body in _named([named]).items():
+            rules = sum(len(part.get(rule, [])) for part in body.get("lifecycle", []) for rule in RULES)
+            found[f"{prefix}{kind}.{name}"] += rules
+    return found
+
+
+def _wrong_files(environments: Path) -> list[str]:
+    """Find files that an environment lacks, and Terraform files that it alone has."""
+    found = []
+    for root in sorted(path for path in environments.iterdir() if path.is_dir()):
+        there = {
+            path.relative_to(root).as_posix()
+            for path in [*root.glob("*.tf"), *root.glob("*.md"), *root.glob("tests/*.hcl")]
+        }
+        found += [f"{root.name}: {name} is missing" for name in sorted(FILES - there)]
+        found += [f"{root.name}: {name} is in no other environment" for name in sorted(there - FILES)]
+    return found
+
+
+def _wrong_inputs(module: Module, reference: Module) -> list[str]:
+    """Find contract inputs that are missing or differ, and own ones out of order or without the cloud's name."""
+    names = list(module.variables)
+    own = names[len(CONTRACT) :]
+    found = []
+    if tuple(names[: len(CONTRACT)]) != CONTRACT:
+        found.append(f"{module.name}: the inputs do not begin with the contract's: {', '.join(CONTRACT)}")
+    for name in CONTRACT:
+        ours, theirs = module.variables.get(name, {}), reference.variables.get(name, {})
+        found += [
+            f"{module.name}: {key} of {name} is not as in {reference.name}"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+    if own != sorted(own):
+        found.append(f"{module.name}: its own inputs are not in the order of the alphabet")
+    return found + [
+        f"{module.name}: {name} does not begin with {module.name}_"
+        for name in own
+        if name not in SHARED and not name.startswith(f"{module.name}_")
+    ]
+
+
+def _wrong_outputs(module: Module, reference: Module, keys: list[str]) -> list[str]:
+    """Find outputs other than ``host`` and ``instructions``, and a host with other keys than the schema's."""
+    if sorted(module.outputs) != ["host", "instructions"]:
+        return [f"{module.name}: the outputs are {', '.join(module.outputs)}, not host and instructions"]
+    found = [
+        f"{module.name}: description of output {name} is not as in {reference.name}"
+        for name, body in module.outputs.items()
+        if body.get("description") != reference.outputs.get(name, {}).get("description")
+    ]
+    host = module.outputs["host"]["value"]
+    given = [key for key in host if not key.startswith("__")]
+    if sorted(given) != sorted(keys):
+        found.append(f"{module.name}: host has the keys {', '.join(sorted(given))}, not the schema's")
+    elif host["cloud"].strip('"') != module.name:
+        found.append(f"{module.name}: host.cloud is {host['cloud']}")
+    return found
+
+
+def _shared_that_differ(modules: list[Module]) -> list[str]:
+    """Find inputs of several environments that are not the same in each."""
+    found = []
+    for name in sorted(SHARED):
+        having = [module for module in modules if name in module.variables]
+        found += [
+            f"{module.name}: {name} is not as in {having[0].name}"
+            for module in having[1:]
+            if module.variables[name] != having[0].variables[name]
+        ]
+    return found
+
+
+def _wrong_declarations(module: Module) -> list[str]:
+    """Find inputs without a description, with a loose type, or that take null though it means nothing."""
+    found = []
+    for name, body in module.variables.items():
+        found += [f"{module.name}: {name} has no {key}" for key in ("description", "type") if key not in body]
+        if "any" in str(body.get("type")):
+            found.append(f"{module.name}: {name} takes any type")
+        says_null = "null" in str(body.get("description"))
+        if (body.get("nullable") is not False) != says_null:
+            found.append(f"{module.name}: {name} takes null or not, and its description does not say so")
+    return found
+
+
+def _rules_without_a_test(module: Module) -> list[str]:
+    """Find rules that no test run breaks: fewer runs expect a refusal there than there are rules."""
+    return [
+        f"{module.name}: {target} has {count} rules, and tests that break {module.refusals[target]}"
+        for target, count in sorted(module.conditions.items())
+        if module.refusals[target] < count
+    ]

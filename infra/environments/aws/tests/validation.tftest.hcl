@@ -1,0 +1,363 @@
+mock_provider "aws" {
+  mock_data "aws_ami" {
+    defaults = {
+      architecture          = "x86_64"
+      block_device_mappings = []
+      deprecation_time      = ""
+      platform              = ""
+      root_device_name      = "/dev/sda1"
+      root_device_type      = "ebs"
+    }
+  }
+
+  mock_data "aws_ssm_parameter" {
+    defaults = { insecure_value = "ami-0123456789abcdef0" }
+  }
+}
+
+variables {
+  aws_price_usd_per_h = 1.006
+  candidates          = [{ instance_type = "g5.xlarge", region = "us-east-1", spot = false, max_price_usd_per_h = 1.1 }]
+  disk_size_gib       = 100
+  expires_at          = "2026-11-22T01:55:00Z"
+  labels              = {}
+  run_id              = "20261121-015500-tiny"
+  ssh_ingress_cidrs   = ["203.0.113.7/32"]
+  ssh_public_key      = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0lFvEDy3Qx4UU3x2wk5M8EXWXYIb7V0P9rRxfZ7yXq"
+}
+
+run "refuses_no_candidates" {
+  command = plan
+  variables {
+    candidates = []
+  }
+  expect_failures = [var.candidates]
+}
+
+run "refuses_a_negative_price" {
+  command = plan
+  variables {
+    candidates = [{ instance_type = "g5.xlarge", region = "us-east-1", spot = false, max_price_usd_per_h = -1 }]
+  }
+  expect_failures = [var.candidates]
+}
+
+run "refuses_half_a_gibibyte" {
+  command = plan
+  variables {
+    disk_size_gib = 0.5
+  }
+  expect_failures = [var.disk_size_gib]
+}
+
+run "refuses_an_expiry_without_a_time" {
+  command = plan
+  variables {
+    expires_at = "2026-11-22"
+  }
+  expect_failures = [var.expires_at]
+}
+
+run "refuses_labels_that_are_ours" {
+  command = plan
+  variables {
+    labels = { "douse-run" = "another" }
+  }
+  expect_failures = [var.labels]
+}
+
+run "refuses_a_run_id_without_a_time" {
+  command = plan
+  variables {
+    run_id = "tiny"
+  }
+  expect_failures = [var.run_id]
+}
+
+run "refuses_a_network_that_is_none" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = ["home"]
+  }
+  expect_failures = [var.ssh_ingress_cidrs]
+}
+
+run "refuses_ssh_from_everywhere" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = ["0.0.0.0/0"]
+  }
+  expect_failures = [var.ssh_ingress_cidrs]
+}
+
+run "refuses_ssh_from_everywhere_by_ipv6" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = ["203.0.113.7/32", "::/0"]
+  }
+  expect_failures = [var.ssh_ingress_cidrs]
+}
+
+run "refuses_ssh_from_half_of_everywhere" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = ["0.0.0.0/1", "128.0.0.0/1"]
+  }
+  expect_failures = [var.ssh_ingress_cidrs]
+}
+
+run "refuses_a_public_key_that_is_none" {
+  command = plan
+  variables {
+    ssh_public_key = "hello"
+  }
+  expect_failures = [var.ssh_public_key]
+}
+
+run "refuses_half_a_parameter_name" {
+  command = plan
+  variables {
+    aws_ami_parameter = "ami-id"
+  }
+  expect_failures = [var.aws_ami_parameter]
+}
+
+run "refuses_an_egress_port_that_is_none" {
+  command = plan
+  variables {
+    aws_egress_ports = [443, 0]
+  }
+  expect_failures = [var.aws_egress_ports]
+}
+
+run "refuses_a_host_key_with_a_comment" {
+  command = plan
+  variables {
+    aws_host_key = "ssh-ed25519 AAAA me@home"
+  }
+  expect_failures = [var.aws_host_key]
+}
+
+run "refuses_the_arn_of_a_profile" {
+  command = plan
+  variables {
+    aws_instance_profile = "arn:aws:iam::123456789012:instance-profile/x"
+  }
+  expect_failures = [var.aws_instance_profile]
+}
+
+run "refuses_to_retry_for_ever" {
+  command = plan
+  variables {
+    aws_max_retries = 26
+  }
+  expect_failures = [var.aws_max_retries]
+}
+
+run "refuses_a_price_below_nothing" {
+  command = plan
+  variables {
+    aws_price_usd_per_h = -0.01
+  }
+  expect_failures = [var.aws_price_usd_per_h]
+}
+
+run "refuses_a_subnet_that_is_none" {
+  command = plan
+  variables {
+    aws_subnet_id = "vpc-0123abcd"
+  }
+  expect_failures = [var.aws_subnet_id]
+}
+
+run "refuses_an_empty_user" {
+  command = plan
+  variables {
+    aws_user = ""
+  }
+  expect_failures = [var.aws_user]
+}
+
+run "refuses_user_data_that_is_a_script" {
+  command = plan
+  variables {
+    aws_user_data = "#!/bin/sh\ntrue\n"
+  }
+  expect_failures = [var.aws_user_data]
+}
+
+run "refuses_user_data_that_ec2_would_refuse" {
+  command = plan
+  variables {
+    aws_user_data = "#cloud-config\n${format("%016384d", 0)}"
+  }
+  expect_failures = [var.aws_user_data]
+}
+
+run "refuses_a_vpc_that_is_none" {
+  command = plan
+  variables {
+    aws_vpc_id = "default"
+  }
+  expect_failures = [var.aws_vpc_id]
+}
+
+run "refuses_to_leave_ssh_closed" {
+  command = plan
+  variables {
+    ssh_ingress_cidrs = []
+  }
+  expect_failures = [aws_security_group.this]
+}
+
+run "refuses_to_rent_without_a_key" {
+  command = plan
+  variables {
+    ssh_public_key = null
+  }
+  expect_failures = [aws_key_pair.this]
+}
+
+run "refuses_a_price_above_the_ceiling" {
+  command = plan
+  variables {
+    aws_price_usd_per_h = 1.11
+  }
+  expect_failures = [aws_instance.this]
+}
+
+run "refuses_a_spot_machine_without_a_bid" {
+  command = plan
+  variables {
+    aws_price_usd_per_h = 0
+    candidates          = [{ instance_type = "g5.xlarge", region = "us-east-1", spot = true, max_price_usd_per_h = 0 }]
+  }
+  expect_failures = [aws_instance.this]
+}
+
+run "refuses_a_host_key_that_nobody_puts_there" {
+  command = plan
+  variables {
+    aws_host_key = "ssh-ed25519 AAAA"
+  }
+  expect_failures = [aws_instance.this]
+}
+
+run "refuses_an_image_for_arm" {
+  command = plan
+  variables {
+    aws_ami_parameter = "/douse/ami"
+  }
+
+  override_data {
+    target = data.aws_ami.image
+    values = {
+      architecture          = "arm64"
+      block_device_mappings = []
+      deprecation_time      = ""
+      platform              = ""
+      root_device_name      = "/dev/sda1"
+      root_device_type      = "ebs"
+    }
+  }
+
+  expect_failures = [data.aws_ami.image]
+}
+
+run "refuses_an_image_without_a_disk" {
+  command = plan
+  variables {
+    aws_ami_parameter = "/douse/ami"
+  }
+
+  override_data {
+    target = data.aws_ami.image
+    values = {
+      architecture          = "x86_64"
+      block_device_mappings = []
+      deprecation_time      = ""
+      platform              = ""
+      root_device_name      = "/dev/sda1"
+      root_device_type      = "instance-store"
+    }
+  }
+
+  expect_failures = [data.aws_ami.image]
+}
+
+run "refuses_a_deprecated_image" {
+  command = plan
+  variables {
+    aws_ami_parameter = "/douse/ami"
+  }
+
+  override_data {
+    target = data.aws_ami.image
+    values = {
+      architecture          = "x86_64"
+      block_device_mappings = []
+      deprecation_time      = "2026-01-01T00:00:00.000Z"
+      platform              = ""
+      root_device_name      = "/dev/sda1"
+      root_device_type      = "ebs"
+    }
+  }
+
+  expect_failures = [data.aws_ami.image]
+}
+
+run "refuses_a_subnet_of_another_vpc" {
+  command = plan
+  variables {
+    aws_subnet_id = "subnet-0123abcd"
+    aws_vpc_id    = "vpc-0123abcd"
+  }
+
+  override_data {
+    target = data.aws_subnet.given
+    values = {
+      vpc_id = "vpc-4567cdef"
+    }
+  }
+
+  expect_failures = [data.aws_subnet.given]
+}
+
+run "refuses_a_machine_that_the_region_does_not_offer" {
+  command = plan
+  variables {
+    aws_vpc_id = "vpc-0123abcd"
+  }
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.zones
+    values = {
+      locations = []
+    }
+  }
+
+  expect_failures = [data.aws_ec2_instance_type_offerings.zones]
+}
+
+run "refuses_a_vpc_without_a_fitting_subnet" {
+  command = plan
+  variables {
+    aws_vpc_id = "vpc-0123abcd"
+  }
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.zones
+    values = {
+      locations = ["us-east-1a"]
+    }
+  }
+
+  override_data {
+    target = data.aws_subnets.fitting
+    values = {
+      ids = []
+    }
+  }
+
+  expect_failures = [data.aws_subnets.fitting]
+}

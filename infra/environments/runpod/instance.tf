@@ -1,0 +1,35 @@
+# One pod: the first candidate that RunPod has. Our provider goes down the list within one apply.
+
+locals {
+  name = substr("douse-${var.run_id}", 0, 64)
+}
+
+resource "douse_runpod_pod" "this" {
+  name           = local.name
+  candidates     = var.candidates
+  image          = var.runpod_image
+  disk_size_gib  = var.disk_size_gib
+  cloud_type     = var.runpod_cloud_type
+  ports          = ["22/tcp"]
+  ssh_public_key = var.ssh_public_key
+  terminate_at   = var.runpod_terminate_after ? var.expires_at : null
+
+  # RunPod has no tags; variables are what the API gives back.
+  env = {
+    DOUSE_RUN     = var.run_id
+    DOUSE_EXPIRES = var.expires_at
+    DOUSE_LABELS  = jsonencode(var.labels)
+  }
+
+  create_timeout_s = var.create_timeout_s
+
+  lifecycle {
+    # RunPod cannot change them in a running pod; a later deadline is no reason to replace one that is training.
+    ignore_changes = [env, terminate_at]
+
+    precondition {
+      condition     = var.ssh_public_key != null
+      error_message = "ssh_public_key must be given on RunPod; nobody could log in without."
+    }
+  }
+}

@@ -1,0 +1,137 @@
+# The contract: the same in every environment (infra/README.md).
+
+variable "candidates" {
+  description = "Machines to try in this order; the price is a ceiling in US dollars an hour."
+  type = list(object({
+    instance_type       = string
+    region              = string
+    spot                = bool
+    max_price_usd_per_h = number
+  }))
+  nullable = false
+
+  validation {
+    condition     = length(var.candidates) > 0
+    error_message = "candidates must name at least one machine; it is empty."
+  }
+
+  validation {
+    condition     = alltrue([for candidate in var.candidates : candidate.max_price_usd_per_h >= 0])
+    error_message = "candidates[*].max_price_usd_per_h must be 0 or more; got ${join(", ", var.candidates[*].max_price_usd_per_h)}."
+  }
+}
+
+variable "disk_size_gib" {
+  description = "Disk the run needs, in GiB."
+  type        = number
+  nullable    = false
+
+  validation {
+    condition     = var.disk_size_gib >= 1 && var.disk_size_gib == floor(var.disk_size_gib)
+    error_message = "disk_size_gib must be a whole number of GiB from 1; got ${var.disk_size_gib}."
+  }
+}
+
+variable "expires_at" {
+  description = "When the run has to be over, UTC, as YYYY-MM-DDThh:mm:ssZ."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}Z$", var.expires_at))
+    error_message = "expires_at must look like 2026-11-21T18:00:00Z; got ${var.expires_at}."
+  }
+}
+
+variable "labels" {
+  description = "Labels for everything that is created, besides douse-run and douse-expires."
+  type        = map(string)
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for name in keys(var.labels) : !startswith(name, "douse-")])
+    error_message = "labels must not begin with douse-, which is ours; got ${join(", ", keys(var.labels))}."
+  }
+}
+
+variable "run_id" {
+  description = "Id of the run, YYYYMMDD-HHMMSS-name; the prefix of every name."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^\\d{8}-\\d{6}-[a-z0-9][a-z0-9-]{0,43}$", var.run_id))
+    error_message = "run_id must look like 20261121-0155-name with a six-digit time; got ${var.run_id}."
+  }
+}
+
+variable "ssh_ingress_cidrs" {
+  description = "Networks that may reach sshd, in CIDR notation; empty where the environment opens nothing."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for cidr in var.ssh_ingress_cidrs : can(cidrhost(cidr, 0))])
+    error_message = "ssh_ingress_cidrs must be networks like 203.0.113.7/32; got ${join(", ", var.ssh_ingress_cidrs)}."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.ssh_ingress_cidrs : try(tonumber(split("/", cidr)[1]) >= 8, true)])
+    error_message = "ssh_ingress_cidrs must not open SSH to everybody, /8 is the widest; got ${join(", ", var.ssh_ingress_cidrs)}."
+  }
+}
+
+variable "ssh_public_key" {
+  description = "Public key that may log in; null where the machine is not ours to put keys on."
+  type        = string
+
+  validation {
+    condition     = var.ssh_public_key == null || can(regex("^(ssh|ecdsa|sk)-\\S+ \\S+", var.ssh_public_key))
+    error_message = "ssh_public_key must be one line of an OpenSSH public key, or null."
+  }
+}
+
+# This environment's own.
+
+variable "create_timeout_s" {
+  description = "Longest time from the launch to a machine whose sshd answers, in seconds."
+  type        = number
+  default     = 1500
+  nullable    = false
+
+  validation {
+    condition     = var.create_timeout_s >= 10 && var.create_timeout_s <= 7200
+    error_message = "create_timeout_s must be from 10 to 7200; got ${var.create_timeout_s}."
+  }
+}
+
+variable "runpod_cloud_type" {
+  description = "Whose machines: SECURE (data centres) or COMMUNITY (anybody's, cheaper)."
+  type        = string
+  default     = "SECURE"
+  nullable    = false
+
+  validation {
+    condition     = contains(["SECURE", "COMMUNITY"], var.runpod_cloud_type)
+    error_message = "runpod_cloud_type must be SECURE or COMMUNITY; got ${var.runpod_cloud_type}."
+  }
+}
+
+variable "runpod_image" {
+  description = "Container image whose start script runs sshd with the key in PUBLIC_KEY, as RunPod's own images do."
+  type        = string
+  default     = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^\\S+(:[\\w.-]+|@sha256:[0-9a-f]{64})$", var.runpod_image)) && !endswith(var.runpod_image, ":latest")
+    error_message = "runpod_image must name a tag other than latest, or a digest; got ${var.runpod_image}."
+  }
+}
+
+variable "runpod_terminate_after" {
+  description = "Whether RunPod itself ends the pod at expires_at, whatever became of the runner."
+  type        = bool
+  default     = true
+  nullable    = false
+}

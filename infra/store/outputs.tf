@@ -1,0 +1,19 @@
+output "bucket" {
+  description = "Name of the bucket."
+  value       = aws_s3_bucket.this.bucket
+}
+
+output "region" {
+  description = "Region of the bucket."
+  value       = var.region
+}
+
+output "role_arn" {
+  description = "Role for the runs' own credentials; null if there is none."
+  value       = one(aws_iam_role.runs[*].arn)
+}
+
+output "store_url" {
+  description = "What to write as store.url in a run file."
+  value       = "s3://${aws_s3_bucket.this.bucket}/runs"
+}
