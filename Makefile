@@ -8,6 +8,7 @@ PYTHON ?= python3
 CONTROL = $(PYTHON) -m runner.bootstrap control --then
 REHEARSAL = $(PYTHON) -m runner.bootstrap rehearsal --then
 DEV = $(PYTHON) -m runner.bootstrap dev --then
+SCAN = $(PYTHON) -m runner.bootstrap scan --then
 
 # A shell may export ENV or HOST for purposes of its own, so variables count only on make's command line.
 given = $(and $(filter command line,$(origin $1)),$($1))
@@ -20,7 +21,7 @@ DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan up configure launch collect down sweep rehearse rehearse-clean resume status watch logs runs report ssh tensorboard rebuild data-check \
 	setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-slow \
-	test-infra test-playbooks check lock docs clean
+	test-infra scan-infra test-playbooks check lock docs clean
 
 help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
@@ -102,9 +103,11 @@ test-slow: ## The slow tests: whole runs on this machine [ARGS]
 	@$(DEV) -m pytest -m slow $(ARGS)
 test-infra: ## Format, validity and tests of the Terraform modules
 	@$(DEV) -m infra.check
+scan-infra: ## Security faults in the Terraform modules
+	@$(SCAN) checkov --config-file infra/.checkov.yaml
 test-playbooks: ## ansible-lint, production profile
 	@$(DEV) ansible-lint --offline --profile production --strict
-check: lint types test-infra test-playbooks ## All that CI runs before the tests, in the same order
+check: lint types test-infra scan-infra test-playbooks ## All that CI runs before the tests, in the same order
 lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock
 docs: ## Write docs/run-file.md and its schema anew, after a change to a key of the run file

@@ -32,12 +32,14 @@ class Lock:
         constrained: Held to the versions in dev.lock.
         cpu_torch: Needs the folder or index with the CPU build of torch; the others must not see it.
         dependencies: Whether what the packages depend on is locked too.
+        agrees: Whether its versions have to be those of the other locks; one that is never installed with them need not.
     """
 
     inputs: tuple[str, ...]
     constrained: bool = True
     cpu_torch: bool = False
     dependencies: bool = True
+    agrees: bool = True
 
 
 LOCKS: Mapping[str, Lock] = {
@@ -49,6 +51,7 @@ LOCKS: Mapping[str, Lock] = {
     "build": Lock(("build",)),
     "uv": Lock(("uv",)),
     "models": Lock(("models",), dependencies=False),
+    "scan": Lock(("scan",), constrained=False, agrees=False),
 }
 
 
@@ -117,7 +120,8 @@ def find_problems(folder: Path) -> list[str]:
         for package, version, hashes in read_pins(text):
             if not hashes:
                 problems.append(f"requirements/{name}.lock: {package} has no hash")
-            seen.setdefault(package, {}).setdefault(version.split("+")[0], name)
+            if lock.agrees:
+                seen.setdefault(package, {}).setdefault(version.split("+")[0], name)
     for package, versions in sorted(seen.items()):
         if len(versions) > 1:
             where = ", ".join(f"{version} in {name}.lock" for version, name in versions.items())
