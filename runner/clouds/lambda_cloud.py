@@ -191,9 +191,9 @@ class LambdaCloud:
             )
         except NotFoundError:
             return
-        except (BadRequestError, CloudUnavailableError) as err:
-            # Lambda answers ``global/unknown`` for a machine that is ending already.
-            if err.code is None or not self._is_ending(instance_id):
+        except (BadRequestError, CloudUnavailableError):
+            # Lambda answers ``global/unknown`` for a machine that is ending already; and an answer may be lost.
+            if not self._is_ending(instance_id):
                 raise
             return
         if not ended.names(instance_id) and not self._is_ending(instance_id):

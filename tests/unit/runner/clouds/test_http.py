@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -274,22 +275,30 @@ def test_the_real_clock_is_the_default() -> None:
 
 
 class _Peer:
-    """A server on this machine that answers each connection once, in words that are given to it."""
+    """A server on this machine that answers each connection once, in words that are given to it, and may keep it."""
 
-    def __init__(self, *replies: bytes) -> None:
+    def __init__(self, *replies: bytes, keeps: bool = False) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._replies, self.connections = replies, 0
+        self._socket.settimeout(2.0)
+        self._replies, self._keeps, self.connections = replies, keeps, 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def _serve(self) -> None:
-        for reply in self._replies:
-            connection, _ = self._socket.accept()
-            with connection:
+        with contextlib.ExitStack() as open_ones:
+            for reply in self._replies:
+                try:
+                    connection, _ = self._socket.accept()
+                except TimeoutError:
+                    return
                 self.connections += 1
                 connection.recv(65536)
                 connection.sendall(reply)
+                if self._keeps:
+                    open_ones.enter_context(connection)
+                else:
+                    connection.close()
 
     def close(self) -> None:
         self._thread.join(timeout=10)
@@ -301,7 +310,7 @@ def _over_the_wire(peer: _Peer) -> Api:
 
 
 def test_no_connection_is_used_twice() -> None:
-    peer = _Peer(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 2)
+    peer = _Peer(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 2, keeps=True)
     api = _over_the_wire(peer)
 
     for _ in range(2):

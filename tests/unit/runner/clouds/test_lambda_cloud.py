@@ -287,6 +287,13 @@ def test_terminate_is_quiet_when_an_unknown_error_hides_that_the_machine_is_gone
     bench.cloud.terminate("i1")
 
 
+def test_terminate_is_quiet_when_only_the_answers_were_lost(bench: Bench) -> None:
+    bench.on("POST", END, *[httpx2.ReadTimeout("slow") for _ in range(5)])
+    bench.on("GET", ONE, data(machine(status="terminating")))
+
+    bench.cloud.terminate("i1")
+
+
 def test_terminate_is_loud_when_the_machine_lives_on(bench: Bench) -> None:
     bench.on("POST", END, *[refused("global/unknown") for _ in range(5)])
     bench.on("GET", ONE, data(machine()))
