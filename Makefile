@@ -21,7 +21,7 @@ DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan up configure launch collect down sweep rehearse rehearse-clean resume status watch logs runs report ssh tensorboard rebuild data-check \
 	setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-slow \
-	test-infra scan-infra test-playbooks check lock docs clean
+	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
 help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
@@ -110,7 +110,10 @@ test-playbooks: ## ansible-lint, production profile
 check: lint types test-infra scan-infra test-playbooks ## All that CI runs before the tests, in the same order
 lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock
-docs: ## Write docs/run-file.md and its schema anew, after a change to a key of the run file
+docs: docs-run-file docs-faults ## Write anew what documents take from the code: the run file's keys, the rehearsal's faults
+docs-run-file:
 	@$(DEV) -m runner.config_docs
+docs-faults:
+	@$(DEV) -m runner.rehearsal.fault_docs
 clean: ## Remove environments, caches and build output; runs/ stays
 	@rm -rf .venv .venv-rehearsal .venv-dev .venv.lock .venv-rehearsal.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible

@@ -1,0 +1,91 @@
+"""The tables of faults in ``docs/rehearsal.md``, made from the faults themselves: this module writes them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runner.errors import UsageError
+from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, FAULTS, GENERAL_ARGUMENTS, Fault
+from runner.rehearsal.faults import AT_LAUNCH, RUNNER_ACTIONS, STEPS
+from runner.run_dir import PROJECT
+
+PAGE = PROJECT / "docs" / "rehearsal.md"
+RENEW = "make docs"
+BEGIN = f"<!-- made by `{RENEW}` from here -->"
+END = f"<!-- made by `{RENEW}` up to here -->"
+
+
+def main() -> None:
+    """Write the tables into the page again."""
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def renewed(page: str) -> str:
+    """Return a page with the tables of now between its two marks.
+
+    Raises:
+        UsageError: If the page does not have both marks, once and in order.
+    """
+    before, begun, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended or BEGIN in after or END in before + after:
+        raise UsageError(
+            f"docs: {PAGE.name} does not have the two marks of its tables", resolution=f"put `{BEGIN}` and `{END}` back"
+        )
+    return f"{before}{BEGIN}\n\n{fault_tables()}\n\n{END}{after}"
+
+
+def fault_tables() -> str:
+    """Return the faults of the clouds and those of the runner, as two tables and what holds for all."""
+    steps = ", ".join(f"`{step}`" for step in STEPS)
+    general = " and ".join(f"`{name}`" for name in GENERAL_ARGUMENTS if name != "cloud")  # a rehearsal has one
+    clouds = _table(
+        ("name", "what happens", *CLOUD_NAMES, "arguments"),
+        (_cloud_row(fault) for fault in FAULTS.values() if _is_asked_of_a_cloud(fault.name)),
+    )
+    runner = _table(
+        ("name", "what the runner gets"),
+        ((f"`{name}@<step>`", ", then ".join(word.name for word in words)) for name, words in RUNNER_ACTIONS.items()),
+    )
+    refusals = "\n".join(
+        f"- `{fault.name}` on {cloud}: {why}" for fault in FAULTS.values() for cloud, why in fault.refusals.items()
+    )
+    return "\n\n".join(
+        (
+            clouds,
+            f"Every one also takes {general} (see above). Those with † act on a machine's network and need real boxes.",
+            f"What cannot happen, and why:\n\n{refusals}",
+            runner,
+            f"`<step>` is one of {steps}; `train` begins with the first step that has been trained.",
+        )
+    )
+
+
+def _is_asked_of_a_cloud(name: str) -> bool:
+    """Tell whether ``FAULTS=`` hands this name to the emulated cloud, and not to the runner's own driver."""
+    return "@" not in name or name in AT_LAUNCH
+
+
+def _cloud_row(fault: Fault) -> tuple[str, ...]:
+    where = ("yes" if cloud in fault.clouds else "–" for cloud in CLOUD_NAMES)
+    mark = " †" if fault.needs_namespace else ""
+    return (
+        f"`{fault.name}`{mark}",
+        fault.does,
+        *where,
+        ", ".join(_argument(name, value) for name, value in fault.arguments.items()),
+    )
+
+
+def _argument(name: str, value: object) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return f"`{name}={shown}`"
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (heads, *rows)]
+    return "\n".join((lines[0], "|" + "---|" * len(heads), *lines[1:]))
+
+
+if __name__ == "__main__":
+    main()
