@@ -1,0 +1,174 @@
+"""A yard for whoever may not make namespaces: an sshd of one's own for each box, on a loopback port."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from runner.adapters.process import Child, start
+from runner.errors import UsageError
+from runner.rehearsal.boxes.address import BoxAddress, BoxOrder
+from runner.rehearsal.boxes.host import BoxError, call, search_path
+from runner.run_dir import write_file
+
+CONFIG = """Port {port}
+ListenAddress 127.0.0.1
+HostKey "{folder}/host_key"
+PidFile "{folder}/sshd.pid"
+AuthorizedKeysFile "{folder}/authorized_keys"
+AllowUsers {user}
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+UseDNS no
+StrictModes no
+PermitUserRC no
+PermitRootLogin prohibit-password
+Subsystem sftp internal-sftp -d "{folder}/home"
+SetEnv {env}
+"""
+"""A box is this user's own login with another home; the sessions' first folder is set by ``HOME`` and sftp's option."""
+
+
+@dataclass
+class _Box:
+    folder: Path
+    address: BoxAddress
+    order: BoxOrder
+    child: Child
+    is_ending: bool = False
+
+
+class LoopbackYard:
+    """Boxes that are no more than a login: their own home and host key, on this machine's own disk and network."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        """Keep the reason why there is no better yard, for what has to be refused."""
+        self._folder, self._reason = folder, reason
+        self._boxes: dict[str, _Box] = {}
+
+    @property
+    def gateway(self) -> str | None:
+        """There is no network between this machine and its boxes."""
+        return None
+
+    def boot(self, box: str, order: BoxOrder) -> BoxAddress:
+        """Start a box's sshd."""
+        if self.is_alive(box):
+            raise UsageError(f"boxes: {box} runs already", resolution="give each box a name of its own")
+        sshd = shutil.which("sshd", path=search_path())
+        if sshd is None:
+            raise BoxError("boxes: there is no sshd on this machine", resolution="install openssh-server")
+        old = self._boxes.get(box)
+        user = getpass.getuser()
+        address = old.address if old is not None else BoxAddress("127.0.0.1", _free_port(), user)
+        folder = self._folder / "boxes" / box
+        (folder / "home").mkdir(parents=True, exist_ok=True)
+        _make_host_key(folder, order)
+        keys = [*order.public_keys, order.env.get("PUBLIC_KEY", "")]
+        write_file(folder / "authorized_keys", "".join(f"{key.strip()}\n" for key in keys if key.strip()).encode())
+        words = {
+            "HOME": str(folder / "home"),
+            **{key: value for key, value in order.env.items() if key != "PUBLIC_KEY"},
+        }
+        env = " ".join(f'"{key}={value}"' for key, value in words.items() if not set(value) & set('"\n'))
+        config = CONFIG.format(folder=folder, port=address.port, user=user, env=env)
+        write_file(folder / "sshd_config", config.encode())
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        if order.user_data.runcmd or order.user_data.write_files:
+            with (folder / "console.log").open("a") as file:
+                file.write("boxes: this box is a login alone: write_files and runcmd are passed over\n")
+        child = start([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], log=folder / "console.log")
+        self._boxes[box] = new = _Box(folder, address, order, child)
+        threading.Thread(target=_watch, args=(new,), name=f"box-{box}", daemon=True).start()
+        return address
+
+    def is_alive(self, box: str) -> bool:
+        """Tell whether a box's sshd runs."""
+        return box in self._boxes and self._boxes[box].child.poll() is None
+
+    def alive(self) -> list[str]:
+        """Return the names of the boxes that run."""
+        return [box for box in list(self._boxes) if self.is_alive(box)]
+
+    def kill(self, box: str) -> None:
+        """End a box's sshd with all sessions, without a word."""
+        if box in self._boxes:
+            found = self._boxes[box]
+            found.is_ending = True
+            end_sessions(found.folder / "home")
+            found.child.kill()
+            end_sessions(found.folder / "home")
+
+    def remove(self, box: str) -> None:
+        """End a box and delete its folder."""
+        self.kill(box)
+        if box in self._boxes:
+            shutil.rmtree(self._boxes.pop(box).folder, ignore_errors=True)
+
+    def partition(self, box: str, on: bool) -> None:
+        """Refuse: nobody can be cut off loopback."""
+        self._refuse("cutting a box off the network", box)
+
+    def console(self, box: str) -> str:
+        """Return what a box's sshd said."""
+        path = self._boxes[box].folder / "console.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def namespace(self, box: str) -> str | None:
+        """A box shares this machine's network."""
+        return None
+
+    def close(self) -> None:
+        """Remove all boxes."""
+        for box in list(self._boxes):
+            self.remove(box)
+
+    def _refuse(self, what: str, box: str) -> None:
+        raise UsageError(
+            f"boxes: {what} needs a real box, and {box} is none: {self._reason}",
+            resolution="rehearse as root on Linux, or leave this fault out",
+        )
+
+
+def end_sessions(home: Path) -> list[int]:
+    """SIGKILL every process of this user that has a box's home as its own; return their ids."""
+    ended = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("HOME") == str(home):
+                process.kill()
+                ended.append(process.pid)
+    return ended
+
+
+def _watch(box: _Box) -> None:
+    """Wait for the end of a box, and tell it when nobody here asked for it."""
+    while box.child.wait(3600) is None:
+        continue
+    if not box.is_ending and box.order.on_exit is not None:
+        box.order.on_exit()
+
+
+def _make_host_key(folder: Path, order: BoxOrder) -> None:
+    path, keys = folder / "host_key", order.user_data.ssh_keys
+    if keys is not None:
+        write_file(path, keys.ed25519_private.rstrip("\n").encode() + b"\n")
+        path.chmod(0o600)
+    elif not path.exists():
+        call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
