@@ -58,12 +58,14 @@ class Options:
         folder: Where everything of it goes.
         boxes: ``real`` machines, or ``none``.
         until_pid: End when this process is gone, or ``None``.
+        runpod_per_minute: RunPod's quota a minute.
     """
 
     clouds: tuple[CloudName, ...]
     folder: Path
     boxes: str
     until_pid: int | None
+    runpod_per_minute: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(err.message, err.resolution, err.exit_code)
     try:
         has_network = bridge is not None or options.boxes == "none"
-        timing = Timing(lambda_pace_s=float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0")))
+        pace_s = float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0"))
+        timing = Timing(lambda_pace_s=pace_s, runpod_per_minute=options.runpod_per_minute)
         world = World(yard, time.time, clouds=options.clouds, timing=timing, has_namespaces=has_network)
         asyncio.run(_serve(world, options, bridge))
     except UsageError as err:
@@ -99,12 +102,13 @@ def _options(argv: Sequence[str] | None) -> Options:
     parser.add_argument("--folder", required=True, type=Path, help="where endpoints.json and the boxes go")
     parser.add_argument("--boxes", choices=("real", "none"), default="real", help="none: machines on the books alone")
     parser.add_argument("--until-pid", type=int, default=None, help="end when this process is gone")
+    parser.add_argument("--runpod-per-minute", type=int, default=60, help="RunPod's quota of requests a minute")
     given = parser.parse_args(argv)
     wanted = [word.strip() for word in given.clouds.split(",") if word.strip()]
     clouds = tuple(name for name in CLOUD_NAMES if name in wanted)
     if len(clouds) != len(set(wanted)) or not clouds:
         parser.error(f"--clouds: use {', '.join(CLOUD_NAMES)}")
-    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid)
+    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, given.runpod_per_minute)
 
 
 def _open_yard(options: Options) -> tuple[ClosableYard, str | None]:

@@ -171,6 +171,9 @@ def _runpod_scenario(lab: Lab) -> None:
         lab.clock.advance(0.45)
         api.get(f"/pods/{pod}")
     api.get("/pods")
+    api.get(f"/billing/pods?podId={pod}&startTime=2026-11-01T00:00:00Z&endTime=2026-12-01T00:00:00Z&bucketSize=hour")
+    api.get("/billing/pods")
+    api.get("/billing/pods?bucketSize=second")
     api.patch(f"/pods/{pod}", json={"name": "renamed", "env": {"A": "b"}, "registry": None})
     for action in ("stop", "stop", "start", "restart", "terminate"):
         api.post(f"/pods/{pod}/action", json={"action": action})

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from runner.rehearsal.clouds.calls import Answer, Body, Call, Handler, Route, parse, problems
 from runner.rehearsal.clouds.emulator import Emulator, RefusedError, listing_fault
 from runner.rehearsal.clouds.pace import Window, runpod_windows, window_headers
+from runner.rehearsal.clouds.runpod_billing import BillingError, pod_bills
 from runner.rehearsal.clouds.runpod_catalog import DATA_CENTERS, GPU_TYPES, shown_data_center, shown_gpu
 from runner.rehearsal.clouds.runpod_models import ChangedVolume, CreatePod, NewVolume, PodAction, SshKeys, UpdatePod
 from runner.rehearsal.clouds.runpod_pods import ACTIONS, NO_CAPACITY, Pod, PodOrder, Pods
@@ -44,6 +45,7 @@ class RunPod(Emulator):
             Route("GET", "/v2/catalog/gpus", self._gpus),
             Route("GET", "/v2/catalog/gpus/{id}", self._gpu),
             Route("GET", "/v2/catalog/datacenters", self._data_centers),
+            Route("GET", "/v2/billing/pods", self._bills),
             Route("GET", "/v2/network-volumes", lambda _: self._volumes()),
             Route("POST", "/v2/network-volumes", self._add_volume),
             Route("GET", "/v2/network-volumes/{id}", lambda call: Answer(200, self._volume(call))),
@@ -201,6 +203,12 @@ class RunPod(Emulator):
     def _data_centers(self, call: Call) -> Answer:
         with_gpus = _wants_availability(call, "GPU_AVAILABILITY")
         return Answer(200, {"dataCenters": [shown_data_center(name, with_gpus=with_gpus) for name in DATA_CENTERS]})
+
+    def _bills(self, call: Call) -> Answer:
+        try:
+            return Answer(200, pod_bills(self.world.of("runpod"), call.query, self.world.clock()))
+        except BillingError as err:
+            return problem(400, str(err))
 
     def _volumes(self) -> Answer:
         return Answer(200, {"networkVolumes": list(self._pods.volumes.values())})

@@ -378,3 +378,19 @@ def test_list_is_not_what_it_should_be(lab: Lab, fault: str, status: int, text: 
     assert answer.status_code == status
     assert text is None or answer.text == text
     assert lab.runpod.get("/pods").json() == {"pods": []}
+
+
+def test_bill_of_a_pod_is_the_meters(lab: Lab) -> None:
+    pod = lab.pod()
+    lab.pod()
+    lab.clock.advance(3600.0)
+
+    bill = lab.runpod.get(f"/billing/pods?podId={pod['id']}&bucketSize=hour").json()
+
+    assert [(row["podId"], row["totalAmount"]) for row in bill["records"]] == [(pod["id"], pytest.approx(0.69))]
+    assert bill["metadata"]["uniquePodCount"] == 1
+
+
+@pytest.mark.parametrize("query", ["bucketSize=second", "startTime=soon"])
+def test_question_for_bills_that_makes_no_sense_is_refused(lab: Lab, query: str) -> None:
+    assert lab.runpod.get(f"/billing/pods?{query}").status_code == 400
