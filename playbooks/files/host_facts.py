@@ -46,7 +46,8 @@ def main() -> int:
         "versions": versions,
         "broken_modules": broken,
         "environment_digest": environment.get("digest"),
-        "environment": environment,
+        "environment_lock_sha256": environment.get("lock_sha256"),
+        "environment_packages": environment.get("packages", []),
     }
     print(json.dumps(facts))
     return 0

@@ -402,8 +402,8 @@ def pod_environment() -> dict[str, str]:
     try:
         raw = Path("/proc/1/environ").read_bytes()
         found = dict(item.split("=", 1) for item in raw.decode(errors="replace").split("\0") if "=" in item)
-    except OSError as err:
-        say(f"/proc/1/environ: {err}")
+    except OSError:
+        pass  # what is missing is told by whoever needs it
     return {**found, **os.environ}
 
 

@@ -21,6 +21,7 @@ def main() -> int:
     """Start it unless it runs; what runs with other settings is ended first."""
     folder, logs, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     argv = [sys.executable, "-m", "tensorboard.main", "--logdir", logs, "--host", "127.0.0.1", "--port", str(port)]
+    argv += ["--load_fast", "false"]  # else a second program listens and has to be ended as well
     state = folder / "tensorboard.json"
     pid = running(state)
     if pid is not None and command_of(pid) == argv:
