@@ -22,6 +22,8 @@ from runner.errors import AccountError, CloudError, CloudUnavailableError, RateL
 CONNECT_S, READ_S, TOTAL_S = 10.0, 60.0, 90.0
 LOST_SLEEPS_S = (0.5, 1.0, 2.0, 4.0)
 """Pauses before a request is repeated whose answer was lost, or was a fault of the cloud's."""
+LOST_PATIENCE_S = 100.0
+"""Once tries without an answer have taken so long together, no other is made."""
 BACKOFF_S = 5.0
 """First pause after a 429 that names none; it doubles."""
 LEAST_PAUSE_S = 1.0
@@ -115,15 +117,16 @@ class Api:
             CloudError: Whatever the cloud says no to; ``CloudUnavailableError`` if nothing came back.
         """
         send = self._client.build_request(method, f"{self._endpoint}{path}", params=params, json=body)
-        pauses = iter(LOST_SLEEPS_S)
+        repeats = _Repeats()
         busy_s, backoff_s = 0.0, self._backoff_s
         while True:
             for pace in (*lanes, self._pace):
                 pace.wait(self._timer)
+            began_s = self._timer.clock()
             try:
                 answer = self._once(send)
             except httpx2.RequestError as err:
-                pause_s = next(pauses, None)
+                pause_s = repeats.pause_s(self._timer.clock() - began_s)
                 if pause_s is None or not (repeatable or isinstance(err, NOT_SENT)):
                     raise self._lost(doing, err) from err
                 self._timer.sleep(pause_s)
@@ -135,8 +138,8 @@ class Api:
                 backoff_s *= 2
                 continue
             refused = self._refusal(answer, doing)
-            pause_s = next(pauses, None) if repeatable and isinstance(refused, CloudUnavailableError) else None
-            if pause_s is None:
+            pause_s = repeats.pause_s(self._timer.clock() - began_s)
+            if pause_s is None or not (repeatable and isinstance(refused, CloudUnavailableError)):
                 raise refused
             self._timer.sleep(pause_s)
 
@@ -188,6 +191,18 @@ class Api:
             details=str(err) or None,
             resolution="check the network and the cloud's status page, then ask again",
         )
+
+
+class _Repeats:
+    """How often a request may still be sent after trouble: a few times, and only while little time was lost."""
+
+    def __init__(self) -> None:
+        self._pauses, self._lost_s = iter(LOST_SLEEPS_S), 0.0
+
+    def pause_s(self, lost_s: float) -> float | None:
+        """Return the pause before the next try after one that took ``lost_s``, or ``None``: it was the last."""
+        self._lost_s += lost_s
+        return next(self._pauses, None) if self._lost_s < LOST_PATIENCE_S else None
 
 
 def _check(cloud: str, endpoint: str, api_key: str) -> bool:

@@ -96,6 +96,19 @@ def test_the_repeats_after_lost_connections_have_an_end(bench: Bench) -> None:
         bench.get()
 
 
+def test_a_cloud_that_never_answers_is_not_waited_for_five_times(bench: Bench) -> None:
+    def hang(request: httpx2.Request) -> httpx2.Response:
+        bench.time.now_s += 60.0
+        raise httpx2.ReadTimeout("slow")
+
+    bench.cloud.on("GET", "/v1/things", hang, hang)
+
+    with pytest.raises(CloudUnavailableError):
+        bench.get()
+
+    assert bench.time.sleeps_s == [0.5]
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
