@@ -130,13 +130,12 @@ class World:
                 machine.remind(machine.active_at + machine.traits[name].number("after_s"), name)
 
     def boot(self, machine: Machine, order: BoxOrder) -> None:
-        """Boot a machine's box, its first or, after a stop, its next.
+        """Boot a machine's box, its first or, after a stop, its next: a VM from its disk, a container anew.
 
         Raises:
             RunnerError: If the box cannot be made.
         """
-        self._boxes += 1
-        box = f"{machine.cloud[0]}{self._boxes}-{machine.id[-6:].lower()}"
+        box = machine.box if machine.box is not None and order.kind == "vm" else self._new_box(machine)
         data = order.user_data
         if data is not None:
             self.user_data[machine.id] = data
@@ -155,6 +154,12 @@ class World:
             on_exit=lambda: self._exited.append((machine, box)),  # the yard's own thread: never takes the lock
         )
         machine.box, machine.is_box_dead = box, False
+
+    def _new_box(self, machine: Machine) -> str:
+        if machine.box is not None:
+            self.yard.remove(machine.box)
+        self._boxes += 1
+        return f"{machine.cloud[0]}{self._boxes}-{machine.id[-6:].lower()}"
 
     def end(self, machine: Machine, by: str, *, after_s: float | None = None) -> None:
         """Accept the end of a machine: it bills on until it is gone, ``after_s`` from now."""
