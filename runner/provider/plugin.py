@@ -34,6 +34,8 @@ LONGEST_MESSAGE = 256 << 20
 END_GRACE_S = 0.2
 PARENT_POLL_S = 1.0
 CERTIFICATE_DAYS = 30
+ABANDON_S = 900.0
+"""How long the plugin goes on after Terraform's death to end what it was renting."""
 
 
 def serve(provider: Provider) -> int:
@@ -41,17 +43,20 @@ def serve(provider: Provider) -> int:
     if os.environ.get(COOKIE_NAME) != COOKIE:
         print("This is a provider for Terraform, which starts it by itself; see infra/README.md.", file=sys.stderr)
         return 2
-    # Ctrl-C reaches the whole process group; Terraform tells us by StopProvider.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # These reach the whole process group. Terraform tells us by StopProvider, and its death is noticed.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     done = threading.Event()
     with tempfile.TemporaryDirectory(prefix="tf-", ignore_cleanup_errors=True) as folder:  # only its owner may enter
         socket = Path(folder) / "s"
         credentials, certificate = _credentials()
-        server = _server(Service(provider), done.set)
+        service = Service(provider)
+        server = _server(service, done.set)
         server.add_secure_port(f"unix://{socket}", credentials)
         server.start()
         print(f"1|6|unix|{socket}|grpc|{certificate}", flush=True)
         _wait_for_end(done)
+        service.abandon(ABANDON_S)  # between two calls, as is usual, there is nothing to do
         server.stop(grace=END_GRACE_S).wait()
     return 0
 

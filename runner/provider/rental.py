@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -44,11 +43,11 @@ class RentalProvider(Provider):
         self.environ = dict(os.environ if environ is None else environ)
         self.clock = clock or Clock()
         self.sshd_answers = sshd_answers
-        self._timer = Timer(sleep=self._sleep)
+        self._timer = Timer(clock=self.clock.now_s, sleep=self._sleep)
         self._lock = threading.Lock()
         self._lambda: LambdaCloud | None = None
         self._runpod: RunPodCloud | None = None
-        self._call = threading.local()
+        self._call, self._never = threading.local(), threading.Event()
 
     def configure(self, config: Values) -> None:
         """Let the provider block stand above the environment; a key that is missing is told when it is needed."""
@@ -95,9 +94,7 @@ class RentalProvider(Provider):
 
     def _sleep(self, pause_s: float) -> None:
         stop: threading.Event | None = getattr(self._call, "stop", None)
-        if stop is None:
-            time.sleep(pause_s)
-        elif stop.wait(pause_s):
+        if self.clock.wait(stop or self._never, pause_s):
             raise RunInterruptedError("interrupted while waiting for the cloud", resolution="apply again")
 
 

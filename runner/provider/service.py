@@ -40,10 +40,26 @@ class Service:
         """Serve ``provider``."""
         self.provider = provider
         self.stop = threading.Event()
+        self._is_abandoned = False
+        self._calls, self._idle = 0, threading.Condition()
 
     def answer(self, call: str, request: Any) -> Any:
         """Answer one call of ``CALLS``."""
-        return _ANSWERS[call](self, request)
+        with self._idle:
+            self._calls += 1
+        try:
+            return _ANSWERS[call](self, request)
+        finally:
+            with self._idle:
+                self._calls -= 1
+                self._idle.notify_all()
+
+    def abandon(self, timeout_s: float) -> None:
+        """End all calls, for Terraform is gone: what was rented and cannot reach a state any more is ended as well."""
+        self._is_abandoned = True
+        self.stop.set()
+        with self._idle:
+            self._idle.wait_for(lambda: self._calls == 0, timeout_s)
 
     def _get_metadata(self, _request: Any) -> Any:
         name = MESSAGES["TypeName"]
@@ -134,6 +150,9 @@ class Service:
             after = self._guard(ctx, lambda: resource.update(ctx, prior, planned))
         if ctx.failed:
             after = prior if ctx.saved is None else ctx.saved
+            if self._is_abandoned and prior is None and ctx.saved is not None:
+                orphan = ctx.saved
+                self._guard(ctx, lambda: resource.delete(Ctx(threading.Event()), orphan))
         state = complete(resource.attrs, after)
         if state is not None:  # nothing may stay unknown
             state = {name: None if value is UNKNOWN else value for name, value in state.items()}
