@@ -106,7 +106,7 @@ def rent(ctx: Ctx, market: Market, name: str, candidates: Sequence[Candidate], c
         except (NoCapacityError, AccessDeniedError) as err:
             refused.append((candidate, err.details or err.message, err))
         except BadRequestError as err:
-            if market.bad_request_is_final:
+            if market.bad_request_is_final or err.status != 400:
                 raise
             refused.append((candidate, err.details or err.message, err))
         except CloudUnavailableError as err:

@@ -76,7 +76,7 @@ class Machine(Resource[RentalProvider]):
 
     @property
     def bad_request_is_final(self) -> bool:
-        """Whether a refused request speaks of the request alone, never of a lack of machines."""
+        """Whether status 400 speaks of the request alone, never of a lack of machines."""
         return True
 
     def validate(self, ctx: Ctx, config: Values) -> None:

@@ -109,6 +109,13 @@ def test_a_400_for_every_candidate_tells_the_last_ones_words(module: Module, clo
     assert f"none of 2 candidates is accepted: {GPU} cannot be deployed in US-KS-2" in told(applied)
 
 
+def test_a_request_that_breaks_the_schema_stops_at_once(module: Module, clouds: Clouds) -> None:
+    clouds.on_runpod.faults.append(Fault(REST, 422, {"title": "No", "status": 422, "detail": "unknown field"}))
+
+    assert module.write(pod(gpu(), gpu(region="any"))).apply().returncode == 1
+    assert clouds.on_runpod.count_of(REST) == 1
+
+
 @pytest.mark.parametrize("status", [401, 402])
 def test_an_account_that_cannot_pay_stops_at_once(module: Module, clouds: Clouds, status: int) -> None:
     clouds.on_runpod.faults.append(Fault(REST, status, {"title": "No", "status": status, "detail": "balance"}))

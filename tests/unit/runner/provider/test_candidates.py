@@ -1,0 +1,109 @@
+"""The candidates' rule where only a made-up market shows it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from runner.clouds.models import Offer
+from runner.errors import AccountError, CloudUnavailableError, RateLimitedError, RunInterruptedError
+from runner.provider.candidates import LOOK_FOR_S, Candidate, rent
+from runner.provider.resource import Ctx, ProblemError
+from tests.unit.runner.provider.conftest import BriskClock
+
+FIRST = Candidate("a10", "west", False, 2.0)
+LOST = CloudUnavailableError("cloud: no answer", resolution="ask again")
+
+
+def offer(price_usd_per_h: float, region: str = "west") -> Offer:
+    return Offer("a10", region, False, price_usd_per_h, "A10", 1, 24.0)
+
+
+@dataclass
+class MadeUp:
+    """A market that does what it is told."""
+
+    finds: list[Callable[[], list[str]]] = field(default_factory=list)
+    listed: list[Offer] = field(default_factory=lambda: [offer(1.0)])
+    cloud: str = "cloud"
+    bad_request_is_final: bool = True
+    launches: int = 0
+    looks: int = 0
+
+    def offers(self) -> list[Offer]:
+        return self.listed
+
+    def launch(self, candidate: Candidate, price_usd_per_h: float) -> str:
+        self.launches += 1
+        raise LOST
+
+    def find(self) -> list[str]:
+        self.looks += 1
+        return self.finds.pop(0)() if self.looks > 1 and self.finds else []
+
+
+def failing(error: Exception) -> Callable[[], list[str]]:
+    def fail() -> list[str]:
+        raise error
+
+    return fail
+
+
+def rented(market: MadeUp, clock: BriskClock | None = None) -> str:
+    return rent(Ctx(threading.Event()), market, "box", [FIRST], clock or BriskClock()).machine_id
+
+
+def test_a_lost_machine_is_looked_for_through_trouble() -> None:
+    trouble = [failing(RateLimitedError("busy", resolution="wait")), failing(LOST), list]
+
+    assert rented(MadeUp([*trouble, lambda: ["m1"]])) == "m1"
+
+
+def test_a_lost_machine_is_looked_for_with_an_end() -> None:
+    market, clock = MadeUp(), BriskClock()
+
+    with pytest.raises(ProblemError, match="a machine named box may exist and bill"):
+        rented(market, clock)
+
+    assert clock.now_s() == pytest.approx(LOOK_FOR_S)
+    assert market.launches == 1
+
+
+@pytest.mark.parametrize(
+    "error", [AccountError("cloud: key", resolution="x"), RunInterruptedError("stopped", resolution="x")]
+)
+def test_a_look_that_cannot_go_on_says_that_one_may_exist(error: Exception) -> None:
+    with pytest.raises(ProblemError, match="may exist and bill") as caught:
+        rented(MadeUp([failing(error)]))
+
+    assert str(error) in (caught.value.details or "")
+
+
+def test_several_machines_of_one_name_are_all_told() -> None:
+    with pytest.raises(ProblemError) as caught:
+        rented(MadeUp([lambda: ["m1", "m2"]]))
+
+    assert "several were found: m1, m2" in (caught.value.details or "")
+
+
+def test_terraform_told_to_stop_ends_the_look() -> None:
+    stop, market = threading.Event(), MadeUp()
+    market.finds = [lambda: stop.set() or []]  # type: ignore[func-returns-value, list-item]
+
+    with pytest.raises(ProblemError) as caught:
+        rent(Ctx(stop), market, "box", [FIRST], BriskClock())
+
+    assert "interrupted while looking for it" in (caught.value.details or "")
+
+
+def test_the_price_of_the_candidates_own_region_counts() -> None:
+    market = MadeUp(listed=[offer(1.0, "east"), offer(3.0, "west")])
+
+    with pytest.raises(Exception, match="none of 1 candidates can be had") as caught:
+        rented(market)
+
+    assert "costs 3 $/h, more than 2 $/h" in str(getattr(caught.value, "details", ""))
+    assert market.launches == 0

@@ -1,0 +1,89 @@
+"""The mirror, the CLI configuration, and the two variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hcl2
+import pytest
+
+from runner.provider.mirror import SHIM, cli_config, environment, write_mirror
+
+
+def content(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_mirror_is_the_same_in_every_folder(tmp_path: Path) -> None:
+    first, second = write_mirror(tmp_path / "one"), write_mirror(tmp_path / "another one" / "deep")
+
+    assert content(first) == content(second)
+    assert content(first) == {
+        f"terraform.local/douse/douse/0.1.0/{platform}/terraform-provider-douse_v0.1.0": (SHIM, 0o755)
+        for platform in ("darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64")
+    }
+
+
+def test_the_shim_has_two_lines_and_no_path_of_this_machine(tmp_path: Path) -> None:
+    assert SHIM == b'#!/bin/sh\nexec "${DOUSE_PYTHON:?is not set: see infra/README.md}" -P -m runner.provider\n'
+    assert str(Path.home()).encode() not in SHIM
+
+
+def test_writing_again_touches_nothing(tmp_path: Path) -> None:
+    mirror = write_mirror(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
+
+    write_mirror(tmp_path)
+
+    assert {path: path.stat().st_mtime_ns for path in mirror.rglob("*")} == before
+
+
+def test_a_damaged_shim_is_mended(tmp_path: Path) -> None:
+    mirror = write_mirror(tmp_path)
+    whole = content(mirror)
+    first, second, *_ = sorted(path for path in mirror.rglob("terraform-provider-*"))
+    first.write_bytes(b"")
+    second.chmod(0o644)
+
+    assert content(write_mirror(tmp_path)) == whole
+
+
+def test_other_providers_come_from_their_registries(tmp_path: Path) -> None:
+    assert cli_config(tmp_path / "ours") == (
+        "provider_installation {\n"
+        "  filesystem_mirror {\n"
+        f'    path    = "{tmp_path}/ours"\n'
+        '    include = ["terraform.local/*/*"]\n'
+        "  }\n"
+        "  direct {\n"
+        '    exclude = ["terraform.local/*/*"]\n'
+        "  }\n"
+        "}\n"
+    )
+
+
+def test_other_providers_come_from_an_offline_mirror_and_from_nowhere_else(tmp_path: Path) -> None:
+    config = cli_config(tmp_path / "ours", tmp_path / "theirs")
+
+    assert "direct" not in config
+    assert f'path    = "{tmp_path}/theirs"\n    exclude = ["terraform.local/*/*"]' in config
+    assert hcl2.loads(config)
+
+
+def test_a_relative_path_is_written_as_an_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert f'"{tmp_path}/mirror"' in cli_config(write_mirror(Path("mirror")))
+
+
+def test_the_variables_name_this_python_and_where_runner_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = str(Path(__file__).resolve().parents[4])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/elsewhere", project]))
+
+    assert environment() == {"DOUSE_PYTHON": sys.executable, "PYTHONPATH": f"{project}{os.pathsep}/elsewhere"}
