@@ -160,3 +160,15 @@ def test_the_runpod_guide_names_the_variables_that_a_pod_gets() -> None:
 
     for name in (*re.findall(r"^ +(DOUSE_\w+) +=", module, re.MULTILINE), KEY_VARIABLE):
         assert f"`{name}`" in GUIDES["runpod"]
+
+
+def test_the_layers_of_the_architecture_are_those_that_are_enforced() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    settings = (REPOSITORY / ".importlinter").read_text(encoding="utf-8")
+    contract = settings.split("[importlinter:contract:runner-layers]")[1].split("[importlinter")[0]
+    enforced = [line.strip() for line in contract.split("layers =\n")[1].splitlines() if line.strip()]
+
+    shown = re.search(r"^runner +(.*?)^trainer ", text, re.MULTILINE | re.DOTALL)
+
+    assert shown is not None
+    assert " ".join(shown[1].split()).split(" → ") == [layer for layer in enforced if layer != "__main__"]
