@@ -92,6 +92,7 @@ class World:
         self.is_end_asked: dict[str, bool] = {}
         self._lock = threading.RLock()
         self._boxes = 0
+        self._to_cut_off: list[Machine] = []
         self._exited: deque[tuple[Machine, str]] = deque()
 
     @contextmanager
@@ -123,8 +124,8 @@ class World:
         """
         self.boot(machine, order)
         self.machines[machine.id] = machine
-        if "ssh_never_answers" in machine.traits and machine.box is not None:
-            self.yard.partition(machine.box, True)
+        if "ssh_never_answers" in machine.traits:
+            self._to_cut_off.append(machine)
         for name in ("spot_notice", "box_killed", "box_stopped_outside", "box_deleted_in_console"):
             if name in machine.traits:
                 machine.remind(machine.active_at + machine.traits[name].number("after_s"), name)
@@ -214,11 +215,22 @@ class World:
             if machine.box == box and not machine.is_box_dead and not machine.is_ended:
                 machine.is_box_dead = True
                 self.act(machine, "shutdown")
+        self._to_cut_off = [machine for machine in self._to_cut_off if not self._cut_off(machine)]
         for machine in list(self.machines.values()):
             while machine.due and machine.due[0][0] <= now and not machine.is_ended:
                 self._happen(machine, machine.due.pop(0)[1])
             if machine.is_ending and machine.ends_at is not None and machine.ends_at <= now:
                 self._finish(machine, machine.ends_at)
+
+    def _cut_off(self, machine: Machine) -> bool:
+        """Cut a box off the network; one that is still too young for that gets another turn."""
+        if machine.box is None or machine.is_box_dead:
+            return True
+        try:
+            self.yard.partition(machine.box, True)
+        except RunnerError:
+            return False
+        return True
 
     def _happen(self, machine: Machine, what: str) -> None:
         if what == "box_killed":

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from runner.errors import ToolError
 from tests.unit.runner.rehearsal.emulated import Lab
 
 
@@ -108,6 +109,23 @@ def test_ssh_that_never_answers_is_a_box_cut_off(lab: Lab) -> None:
     lab.clock.advance(2.0)
 
     assert status_of(lab, instance) == "active"
+    assert [box.is_cut_off for box in lab.yard.boxes.values()] == [True]
+
+
+def test_box_that_is_too_young_to_be_cut_off_is_cut_off_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off = lab.yard.partition
+
+    def too_young(box: str, on: bool) -> None:
+        raise ToolError("boxes: no network yet", resolution="wait")
+
+    monkeypatch.setattr(lab.yard, "partition", too_young)
+    lab.fault("ssh_never_answers")
+    lab.launched()
+    assert [box.is_cut_off for box in lab.yard.boxes.values()] == [False]
+
+    monkeypatch.setattr(lab.yard, "partition", cut_off)
+    lab.machines()
+
     assert [box.is_cut_off for box in lab.yard.boxes.values()] == [True]
 
 
