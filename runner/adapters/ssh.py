@@ -214,9 +214,18 @@ class SshMachine:
         return mode is not None and stat.S_ISDIR(mode)
 
     def _make_folder(self, path: str) -> None:
-        if not self.exists(path):
-            self._make_folder(posixpath.dirname(path))
-            self._do(lambda sftp: sftp.mkdir(path, 0o755))
+        if self.exists(path):
+            return
+        self._make_folder(posixpath.dirname(path))
+
+        def make(sftp: paramiko.SFTPClient) -> None:
+            try:
+                sftp.mkdir(path, 0o755)
+            except OSError:
+                if not _is_there(sftp, path):  # else another connection of ours was quicker
+                    raise
+
+        self._do(make)
 
     def _transport(self) -> paramiko.Transport:
         self.connect()
@@ -255,6 +264,14 @@ class SshMachine:
         )
 
 
+def _is_there(sftp: paramiko.SFTPClient, path: str) -> bool:
+    try:
+        sftp.stat(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 class _PinFirst(paramiko.MissingHostKeyPolicy):
     """Pins the first host key of a run; once one is pinned, no other is taken."""
 
@@ -264,7 +281,12 @@ class _PinFirst(paramiko.MissingHostKeyPolicy):
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         shown = f"{key.get_name()} {key.get_base64()}"
         wrong = self._promised is not None and shown != " ".join(self._promised.split()[:2])
-        if wrong or self._known_hosts.exists():
+        if wrong:
+            raise HostKeyError(
+                f"ssh: {hostname} shows another host key ({key.get_fingerprint().hex(':')}) than the machine was given",
+                resolution="somebody else answers at its address; nothing was sent there, and another try rents anew",
+            )
+        if self._known_hosts.exists():
             raise _wrong_key(hostname, key.get_fingerprint(), self._known_hosts)
         client.get_host_keys().add(hostname, key.get_name(), key)
         write_file(self._known_hosts, f"{hostname} {shown}\n".encode())

@@ -65,6 +65,26 @@ def test_folders_travel_both_ways(machine: SshMachine, tmp_path: Path) -> None:
     assert not machine.exists(there)
 
 
+def test_a_folder_that_somebody_else_makes_at_the_same_moment_is_there(
+    machine: SshMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "there").mkdir()
+    seen: list[str] = []
+    look = SshMachine.exists
+
+    def late(self: SshMachine, path: str) -> bool:
+        seen.append(path)
+        return look(self, path) and not path.endswith("there")
+
+    monkeypatch.setattr(SshMachine, "exists", late)
+
+    machine.put(tmp_path / "file", str(tmp_path / "there" / "file"))
+
+    assert (tmp_path / "there" / "file").read_text() == "x"
+    assert str(tmp_path / "there") in seen
+
+
 def test_a_file_is_read_from_an_offset_and_a_missing_one_is_empty(machine: SshMachine, tmp_path: Path) -> None:
     (tmp_path / "events").write_text("one\ntwo\n")
 
