@@ -27,6 +27,8 @@ from trainer.files import cache_folder, read_json, write_json
 LOCK = PROJECT / "requirements" / "trainer-cpu.lock"
 UV_LOCK = PROJECT / "requirements" / "uv.lock"
 TIMEOUT_S = 1800.0
+ARCHIVES = "archive-v0"
+"""Where uv keeps unpacked wheels: large, and only ever read."""
 BOX_USER = 1000
 BOX_CACHE_TAG = "cpython-311"
 BOX_PYTHON = "/usr/bin/python3"
@@ -174,20 +176,23 @@ def _fill(uv: Path, settings: Mapping[str, str], folder: Path) -> None:
 
 
 def _make_layer(base: Path) -> Path:
-    """Make what lies over the cache in a box: its folders, owned by the box's user, and its modules compiled.
+    """Make what lies over the cache in a box: its folders and small files, owned by the box's user, and pyc files.
 
-    The user of a box has to write beside what root of this machine has cached, and its Python would compile ten
-    thousand modules on every first import.
+    The user of a box has to write beside and into what root of this machine has cached, and without compiled modules
+    every box would compile some thousand of them for its first import.
     """
     uv_cache = _uv_cache()
     layer = base / f"layer-{_stamp().stem.removeprefix('.rehearsal-')}"
     part = layer.with_name(f"{layer.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    for folder, names, _ in os.walk(uv_cache):
+    for folder, names, files in os.walk(uv_cache):
         target = part / Path(folder).relative_to(uv_cache)
         target.mkdir()
+        if ARCHIVES not in target.relative_to(part).parts:
+            for name in files:
+                shutil.copyfile(Path(folder, name), target / name)
         names[:] = [name for name in names if not Path(folder, name).is_symlink() and name != "__pycache__"]
-    _compile(uv_cache / "archive-v0", part / "archive-v0")
+    _compile(uv_cache / ARCHIVES, part / ARCHIVES)
     for folder, _, files in os.walk(part):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             os.chown(path, BOX_USER, BOX_USER)
@@ -202,6 +207,8 @@ def _compile(archives: Path, target: Path) -> None:
         return
     pairs = []
     for source in archives.rglob("*.py"):
+        if any(part.endswith(".data") for part in source.parts):  # a wheel's scripts; uv refuses a folder among them
+            continue
         compiled = target / source.relative_to(archives).parent / "__pycache__" / f"{source.stem}.{BOX_CACHE_TAG}.pyc"
         pairs.append((str(source), str(compiled)))
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
