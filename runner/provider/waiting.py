@@ -75,32 +75,29 @@ def wait_until_up(
 
     Args:
         ctx: The call.
-        site: Where it stands.
+        site: Where the machine stands.
         machine_id: The machine.
         clock: The clock.
-        timeout_s: Longest wait, in seconds.
+        timeout_s: Longest wait.
         sshd_answers: Tells whether sshd greets at a host and port.
         seen: Called with each sighting.
 
     Raises:
         ProblemError: If it does not come up in time, is gone, or Terraform has to stop.
     """
-    began_s = clock.now_s()
-    good_s, last = began_s, "it was not seen yet"
+    began_s = good_s = clock.now_s()
     for pause_s in pauses_s():
         found = _look_patiently(site, machine_id, clock.now_s() - good_s)
         if isinstance(found, Sighting):
             seen(found)
-            good_s, last = clock.now_s(), _progress(found)
+            good_s = clock.now_s()
             if found.phase == "up" and found.ssh is not None and sshd_answers(*found.ssh):
                 return
             if _has_failed(found, good_s - began_s):
                 raise _not_up(site, machine_id, f"it is {found.status} before it was up", "")
-        else:
-            last = found
-        left_s = began_s + timeout_s - clock.now_s()
-        if left_s <= 0:
-            raise _not_up(site, machine_id, f"not up after {timeout_s:.0f} s", last)
+            found = _progress(found)
+        if (left_s := began_s + timeout_s - clock.now_s()) <= 0:
+            raise _not_up(site, machine_id, f"not up after {timeout_s:.0f} s", found)
         if clock.wait(ctx.stop, min(pause_s, left_s)):
             raise _interrupted_boot(site, machine_id)
 

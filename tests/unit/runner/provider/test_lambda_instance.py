@@ -189,6 +189,20 @@ def test_a_machine_that_dies_while_it_boots_is_an_error_and_tainted(inside: InPr
     assert inside.module.only()["status"] == "tainted"
 
 
+def test_a_machine_that_nobody_ever_saw_is_in_the_state_all_the_same(module: Module, clouds: Clouds) -> None:
+    refusal = {"error": {"code": "global/invalid-api-key", "message": "No."}}
+    clouds.on_lambda.faults.append(Fault("GET /instances/[0-9a-f]+", 401, refusal))
+
+    applied = module.write(instance()).apply()
+
+    assert applied.returncode == 1
+    attributes = module.only()["attributes"]
+    assert module.only()["status"] == "tainted"
+    assert (attributes["id"], attributes["status"], attributes["ssh"]) == (f"{1:032x}", "launched", None)
+    assert module.destroy().returncode == 0
+    assert clouds.on_lambda.billing() == []
+
+
 def test_a_defect_after_the_launch_loses_no_machine(inside: InProcess, clouds: Clouds) -> None:
     def defect(_host: str, _port: int) -> bool:
         raise ZeroDivisionError("oh")
