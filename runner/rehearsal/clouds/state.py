@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import yaml
-
 from runner.errors import RunnerError
+from runner.rehearsal.clouds.box_data import with_dead_gpu, without_host_key
 from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, MACHINE_TRAITS, CloudName
 from runner.rehearsal.clouds.faults import FaultQueue, Queued, Stage
 from runner.rehearsal.clouds.machines import BoxOrder, Leftover, Machine, Yard
@@ -141,17 +140,16 @@ class World:
         if data is not None:
             self.user_data[machine.id] = data
         if "wrong_host_key" in machine.traits:
-            data = _without_host_key(data)
-        env = dict(order.env)
+            data = without_host_key(data)
         if "dead_gpu" in machine.traits:
-            env["DOUSE_REHEARSAL_GPU"] = "dead"
+            data = with_dead_gpu(data)
         machine.address = self.yard.boot(
             box,
             kind=order.kind,
             user=order.user,
             public_keys=order.public_keys,
             user_data=data,
-            env=env,
+            env=order.env,
             on_exit=lambda: self._exited.append((machine, box)),  # the yard's own thread: never takes the lock
         )
         machine.box, machine.is_box_dead = box, False
@@ -275,20 +273,6 @@ class World:
                 self.yard.remove(machine.box)
         except RunnerError as err:
             machine.ended_by += f" (box: {err.message})"
-
-
-def _without_host_key(user_data: str | None) -> str | None:
-    """Return user data in which the host key is missing, so that the machine makes one of its own."""
-    if user_data is None:
-        return None
-    try:
-        told = yaml.safe_load(user_data)
-    except yaml.YAMLError:
-        return user_data
-    if not isinstance(told, dict):
-        return user_data
-    told.pop("ssh_keys", None)
-    return "#cloud-config\n" + yaml.safe_dump(told, sort_keys=False)
 
 
 def machine_row(machine: Machine, now: float) -> Mapping[str, object]:

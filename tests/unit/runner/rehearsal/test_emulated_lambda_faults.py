@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from runner.adapters import process
 from runner.errors import ToolError
+from runner.rehearsal.clouds.box_data import with_dead_gpu, without_host_key
 from tests.unit.runner.rehearsal.emulated import Lab
 
 
@@ -129,11 +133,27 @@ def test_box_that_is_too_young_to_be_cut_off_is_cut_off_later(lab: Lab, monkeypa
     assert [box.is_cut_off for box in lab.yard.boxes.values()] == [True]
 
 
-def test_dead_gpu_is_told_to_the_box(lab: Lab) -> None:
+def test_dead_gpu_is_shown_by_the_boxs_nvidia_smi(lab: Lab, tmp_path: Path) -> None:
     lab.fault("dead_gpu")
     lab.launched()
 
-    assert [box.order["env"] for box in lab.yard.boxes.values()] == [{"DOUSE_REHEARSAL_GPU": "dead"}]
+    (box,) = lab.yard.boxes.values()
+    told = yaml.safe_load(box.order["user_data"])
+    (file,) = told["write_files"]
+    program = tmp_path / "nvidia-smi"
+    program.write_text(file["content"])
+    query = ["--query-gpu=name,driver_version,compute_cap,memory.total", "--format=csv,noheader,nounits"]
+    shown = process.run(["/bin/sh", str(program), *query], timeout_s=20)
+
+    assert (file["path"], file["permissions"]) == ("/usr/local/bin/nvidia-smi", "0755")
+    assert shown.stdout == "NVIDIA A10, 580.95.05, 8.6, 23028\n"
+    assert told["ssh_keys"] == {"ed25519_public": "x"}
+
+
+def test_user_data_that_is_none_is_left_to_the_box_to_refuse() -> None:
+    assert with_dead_gpu("#cloud-config\n- a list\n") == "#cloud-config\n- a list\n"
+    assert without_host_key("{") == "{"
+    assert without_host_key(None) is None
 
 
 def test_price_that_differs_is_billed_and_told(lab: Lab) -> None:

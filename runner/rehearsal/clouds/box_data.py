@@ -1,0 +1,62 @@
+"""User data as faults want it: a machine that was not told its host key, or whose GPU is dead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+HEADER = "#cloud-config\n"
+SMI = "/usr/local/bin/nvidia-smi"
+DEAD_GPU = """#!/bin/sh
+# A GPU that nvidia-smi shows and that does not compute: there is no CUDA driver behind it.
+case "$1" in
+  -L) echo "GPU 0: NVIDIA A10 (UUID: GPU-8a56a4bc-e184-a047-2620-be19fdf913d5)" ;;
+  --query-gpu=*)
+    row=""
+    for field in $(echo "${1#--query-gpu=}" | tr "," " "); do
+      case "$field" in
+        name) value="NVIDIA A10" ;;
+        driver_version) value="580.95.05" ;;
+        compute_cap) value="8.6" ;;
+        memory.total) value="23028" ;;
+        *) value="[N/A]" ;;
+      esac
+      row="${row:+$row, }$value"
+    done
+    echo "$row" ;;
+  *) echo "NVIDIA-SMI 580.95.05" ;;
+esac
+"""
+
+
+def without_host_key(user_data: str | None) -> str | None:
+    """Return user data in which the host key is missing, so that the machine makes one of its own."""
+    told = _read(user_data)
+    if told is None or "ssh_keys" not in told:
+        return user_data
+    return _written({name: value for name, value in told.items() if name != "ssh_keys"})
+
+
+def with_dead_gpu(user_data: str | None) -> str | None:
+    """Return user data that also puts a GPU on the machine which ``nvidia-smi`` shows and which is dead."""
+    told = _read(user_data)
+    if told is None:
+        return user_data
+    files = [*(told.get("write_files") or []), {"path": SMI, "content": DEAD_GPU, "permissions": "0755"}]
+    return _written({**told, "write_files": files})
+
+
+def _read(user_data: str | None) -> dict[str, Any] | None:
+    """Return what user data says, nothing for none; ``None`` for what the box itself has to refuse."""
+    try:
+        told = yaml.safe_load(user_data or "")
+    except yaml.YAMLError:
+        return None
+    if told is None:
+        return {}
+    return told if isinstance(told, dict) else None
+
+
+def _written(told: dict[str, Any]) -> str:
+    return HEADER + yaml.safe_dump(told, sort_keys=False)
