@@ -147,7 +147,8 @@ def _pip_conf(settings: Mapping[str, str]) -> str:
 
 
 def _uv_home(base: Path) -> Path:
-    return base / f"uv-{hashlib.sha256(UV_LOCK.read_bytes()).hexdigest()[:16]}"
+    """Return where the role python_env looks for uv; Ansible reads the lock without its last newline."""
+    return base / f"uv-{hashlib.sha256(UV_LOCK.read_bytes().rstrip()).hexdigest()[:16]}"
 
 
 def _make_uv_home(base: Path) -> Path:

@@ -44,6 +44,8 @@ class NamespaceBox:
 
     def boot(self) -> None:
         """Begin to boot; a thread sees it through, and then waits for the box's end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.console.touch()
         self._is_ending = False
         self._thread = threading.Thread(target=self._live, name=self.name.namespace, daemon=True)
         self._thread.start()
@@ -94,8 +96,6 @@ class NamespaceBox:
             self.order.on_exit()
 
     def _prepare(self) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.console.touch()
         tree, cache = build_tree(self.order.kind), read_cache()
         self.network.plug(self.name, self.folder)
         root = mount_disk(self.folder, tree, self.name.namespace, _shared(cache))
