@@ -116,6 +116,12 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None]:
     if options.boxes == "none":
         return PaperYard(), None
     yard = Yard(options.folder / "boxes", options.folder.name)
+    if yard.gateway is None and "aws" in options.clouds:
+        yard.close()
+        raise UsageError(
+            "rehearse: aws needs machines with an address of their own: an instance has no place to tell another port",
+            resolution="rehearse it as root on Linux, or rehearse ENV=runpod",
+        )
     return yard, yard.gateway
 
 

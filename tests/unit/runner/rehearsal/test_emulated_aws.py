@@ -13,6 +13,9 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
+from runner.clouds.aws import open_aws
+from runner.clouds.models import Cloud
+from runner.errors import UnreadableAnswerError
 from runner.rehearsal.clouds.aws_seed import IMAGES
 from tests.unit.runner.rehearsal.emulated import KEY_LINE, Lab
 
@@ -461,3 +464,48 @@ def test_leftovers_stay_behind_with_the_marks_of_the_run(lab: AwsLab, ec2: Any) 
     assert (rows["volume"]["is_billing"], rows["address"]["is_billing"]) == (True, True)
     assert {"Key": "douse-run", "Value": "x"} in address["Tags"]
     assert {"Key": "douse-run", "Value": "x"} in volumes[0]["Tags"]
+
+
+def our_client(lab: AwsLab) -> Cloud:
+    return open_aws(
+        {
+            "AWS_ACCESS_KEY_ID": "AKIAREHEARSAL0000000",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "AWS_ENDPOINT_URL": lab.endpoint,
+            "AWS_REGION": "us-east-1",
+            "DOUSE_AWS_REGIONS": "us-east-1",
+        }
+    )
+
+
+def test_our_client_lists_and_ends_what_is_ours(lab: AwsLab, ec2: Any) -> None:
+    cloud = our_client(lab)
+    instance = lab.run(ec2, InstanceMarketOptions={"MarketType": "spot"})
+    lab.clock.advance(2.0)
+
+    (found,) = [resource for resource in cloud.resources() if resource.kind == "instance"]
+    assert (found.id, found.status, found.name) == (instance, "running", "douse-x")
+    cloud.end(found)
+    lab.clock.advance(2.0)
+
+    assert [resource for resource in cloud.resources() if resource.kind == "instance"] == []
+    assert lab.billing() == []
+
+
+@pytest.mark.parametrize("fault", ["listing_empty_body", "listing_schema_changed"])
+def test_list_that_cannot_be_read_is_never_nothing_to_our_client(lab: AwsLab, ec2: Any, fault: str) -> None:
+    lab.run(ec2)
+    lab.fault(fault, cloud="aws", count="always")
+
+    with pytest.raises(UnreadableAnswerError):
+        our_client(lab).resources()
+
+
+def test_our_client_reads_past_an_empty_first_page(lab: AwsLab, ec2: Any) -> None:
+    instance = lab.run(ec2)
+    lab.fault("listing_partial_page", cloud="aws")
+
+    found = our_client(lab).resources()
+
+    assert [resource.id for resource in found if resource.kind == "instance"] == [instance]
+    assert lab.fired() == ["listing_partial_page"]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from runner.adapters import process
+from runner.rehearsal import serve
 from runner.run_dir import PROJECT
 from tests.unit.runner.rehearsal.emulated import BEARER, KEY_LINE, POD
 
@@ -184,3 +185,23 @@ def test_pace_of_lambda_follows_the_environment(tmp_path: Path, monkeypatch: pyt
 
     assert (statuses, made.status_code) == ({200}, 200)
     assert not [p for p in psutil.process_iter(["pid"]) if p.pid == child.pid and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_aws_is_refused_where_boxes_share_one_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class SharedYard:
+        gateway = None
+        closed: ClassVar[list[bool]] = []
+
+        def __init__(self, folder: Path, name: str) -> None:
+            """Claim nothing."""
+
+        def close(self) -> None:
+            self.closed.append(True)
+
+    monkeypatch.setattr(serve, "Yard", SharedYard)
+
+    assert serve.main(["--clouds", "aws", "--folder", str(tmp_path / "rehearsal")]) == 2
+    assert "aws needs machines with an address of their own" in capsys.readouterr().err
+    assert SharedYard.closed == [True]
