@@ -431,10 +431,23 @@ def test_a_pod_that_cannot_be_ended_is_tried_for_an_hour_and_told_aloud(
 def test_without_its_key_a_pod_is_refused_at_the_start(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
 
-    done = daemon("check", "runpod")
+    assert "RUNPOD_API_KEY" in json.loads(daemon("check", "runpod").stdout)["missing"]
 
-    assert done.returncode == 1
-    assert "RUNPOD_API_KEY" in done.stdout
+
+def test_without_roots_word_a_machine_that_has_to_power_off_is_refused(
+    lease: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = subprocess.CompletedProcess([], 1, "", "sudo: a password is required\n")
+    monkeypatch.setattr(lease.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(lease.subprocess, "run", lambda *_, **__: refused)
+
+    lease.check(lease.Folder(str(tmp_path)), "shutdown")
+    shutdown = json.loads(capsys.readouterr().out)
+    lease.check(lease.Folder(str(tmp_path)), "none")
+    none = json.loads(capsys.readouterr().out)
+
+    assert shutdown == {"missing": "sudo: a password is required", "has_systemd": False}
+    assert none == {"missing": "", "has_systemd": False}
 
 
 def test_a_machine_that_ignores_the_word_gets_a_stronger_one(lease: Any, monkeypatch: pytest.MonkeyPatch) -> None:

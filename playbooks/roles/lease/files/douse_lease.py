@@ -2,7 +2,7 @@
 
 Standard library only, Python 3.8 or newer, because it has to run before anything is installed::
 
-    douse_lease.py check PREFIX METHOD    say what is missing to end the machine that way
+    douse_lease.py check PREFIX METHOD    print as JSON what is missing to end the machine that way
     douse_lease.py settle PREFIX    settings as JSON on stdin; prints "changed" or "unchanged"
     douse_lease.py ensure PREFIX    start it detached unless it runs; prints "started" or "unchanged"
     douse_lease.py run PREFIX       be the daemon, in the foreground
@@ -97,20 +97,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(folder: Folder, method: str) -> int:
-    """Say what is missing to end the machine that way; exit status 1 when something is."""
-    missing = ""
+    """Say what is missing to end the machine that way, and whether systemd and root can keep the daemon."""
+    no_root = "" if os.geteuid() == 0 else why_no_root()
+    missing = no_root if method == "shutdown" else ""
     if method == "runpod":
         environment = pod_environment()
         absent = [name for name in ("RUNPOD_POD_ID", "RUNPOD_API_KEY") if not environment.get(name)]
         missing = f"the pod was started without {', '.join(absent)}" if absent else ""
-    elif method == "shutdown" and os.geteuid() != 0:
-        try:
-            done = subprocess.run(["sudo", "-n", "true"], capture_output=True, text=True, timeout=60, check=False)
-            missing = done.stderr.strip() if done.returncode != 0 else ""
-        except (OSError, subprocess.TimeoutExpired) as err:
-            missing = str(err)
-    print(missing)
-    return 1 if missing else 0
+    has_systemd = Path("/run/systemd/system").is_dir() and not no_root
+    print(json.dumps({"missing": missing, "has_systemd": has_systemd}))
+    return 0
+
+
+def why_no_root() -> str:
+    """Return why root's word cannot be had without a password; nothing where it can."""
+    try:
+        done = subprocess.run(["sudo", "-n", "true"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as err:
+        return str(err)
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"sudo ended with {done.returncode}")
 
 
 def settle(folder: Folder) -> int:
