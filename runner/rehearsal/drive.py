@@ -103,9 +103,9 @@ class _Driver:
         """Run one verb to its end; return its exit status, negative for a signal."""
         log = self._rehearsal.folder / f"{verb}.log"
         argv = [sys.executable, "-m", self._rehearsal.program, verb, "--runs-dir", str(self._runs), *words]
+        waiting, shown, interrupted = list(faults), log.stat().st_size if log.exists() else 0, False
         child = process.start(argv, log=log, cwd=PROJECT, env=self._emulators.environment())
         self._emulators.tell("/runner", {"pid": child.pid})
-        waiting, shown, interrupted = list(faults), log.stat().st_size if log.exists() else 0, False
         deadline = time.monotonic() + LONGEST_S
         try:
             while child.poll() is None:
