@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,10 @@ from runner.rehearsal.cache import Cache, read_cache
 GUEST = Path(__file__).parent / "guest"
 BOOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
+REBOOT = 133
+"""Exit status of systemd-nspawn when the machine wants to start again."""
+PROPAGATE = Path("/run/systemd/nspawn/propagate")
+"""Where systemd-nspawn leaves an empty folder for each machine that was killed."""
 
 
 @dataclass
@@ -72,6 +77,7 @@ class NamespaceBox:
             self._thread.join(BOOT_TIMEOUT_S)
         unplug(self.name)
         unmount(self.folder)
+        forget_machine(self.name.namespace)
 
     def partition(self, on: bool) -> None:
         """Cut it off, or let it back."""
@@ -81,19 +87,24 @@ class NamespaceBox:
         """Boot, wait for the end, and tell it when nobody here asked for it."""
         try:
             root = self._prepare()
-            with self._lock:
-                if self._is_ending:
-                    return
-                self._child = self._start(root)
+            while self._run(root) == REBOOT:
+                continue
         except (RunnerError, OSError) as err:
             details = getattr(err, "details", None)
             self._say(f"boxes: {self.hostname} does not boot: {err}{f' ({details})' if details else ''}")
-        else:
-            while self._child.wait(3600) is None:
-                continue
         if not self._is_ending and self.order.on_exit is not None:
             self._thread = None  # it is dead, for whoever is told
             self.order.on_exit()
+
+    def _run(self, root: Path) -> int | None:
+        """Start it and wait for its end; return its exit status, ``None`` when it is not wanted any more."""
+        with self._lock:
+            if self._is_ending:
+                return None
+            self._child = child = self._start(root)
+        while (status := child.wait(3600)) is None:
+            continue
+        return status
 
     def _prepare(self) -> Path:
         tree, cache = build_tree(self.order.kind), read_cache()
@@ -123,7 +134,7 @@ class NamespaceBox:
             argv = ["systemd-nspawn", "--directory", str(root), "--boot", "--register=no", "--keep-unit", "--quiet"]
             argv += ["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--settings=no"]
             argv += [f"--network-namespace-path={space}", f"--machine={self.name.namespace}"]
-            return start([*argv, f"--hostname={self.hostname}"], log=self.console, env=lasting)
+            return start([*argv, f"--hostname={self.hostname}"], log=self.console, env={**lasting, **NSPAWN})
         if self.order.kind == "vm":
             self._say(f"boxes: {self.hostname} goes without systemd: {systemd_supported()}")
         argv = ["nsenter", f"--net={space}", "unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
@@ -133,6 +144,12 @@ class NamespaceBox:
     def _say(self, text: str) -> None:
         with self.console.open("a") as file:
             file.write(f"{text}\n")
+
+
+def forget_machine(name: str) -> None:
+    """Remove the empty folder that systemd-nspawn leaves; none is fine."""
+    with contextlib.suppress(OSError):
+        (PROPAGATE / name).rmdir()
 
 
 def end_process(child: Child) -> None:
@@ -198,6 +215,8 @@ def _install_guest(root: Path, hostname: str, *, is_vm: bool, cache: Cache | Non
             program.chmod(0o755)
 
 
+NSPAWN = {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"}
+"""A rented machine has its ``/tmp`` on its disk."""
 HOSTS = """127.0.0.1 localhost
 127.0.1.1 {hostname}
 ::1 localhost ip6-localhost

@@ -14,7 +14,7 @@ import psutil
 from runner.rehearsal.boxes.disk import MOUNTINFO, delete, marked_mounts, mounts_under
 from runner.rehearsal.boxes.host import BoxError, attempt
 from runner.rehearsal.boxes.names import tag_in
-from runner.rehearsal.boxes.namespace_box import kill_process
+from runner.rehearsal.boxes.namespace_box import forget_machine, kill_process
 from runner.rehearsal.boxes.network import interfaces, namespaces
 from runner.rehearsal.boxes.registry import entries, strike_off, take_over
 
@@ -69,6 +69,7 @@ def demolish(tag: str, folder: Path | None) -> list[str]:
     for space in namespaces():
         if tag_in(space) == tag and attempt(["ip", "netns", "delete", space]):
             ended.append(space)
+            forget_machine(space)
     for box in sorted(path for path in boxes if path is not None):
         ended += [str(path) for path in mounts_under(box)]
         delete(box)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,10 @@ def test_modules_are_compiled_beside_the_cache_and_scripts_are_left_alone(tmp_pa
 
     assert [path.name for path in (tmp_path / "out").rglob("*.pyc")] == ["module.cpython-311.pyc"]
     assert not list((tmp_path / "in").rglob("*.pyc"))
+
+
+def test_the_home_of_uv_has_the_name_that_the_playbooks_look_for(base: Path) -> None:
+    """Ansible's ``lookup('file', …)`` leaves out the last newline."""
+    text = cache.UV_LOCK.read_text().rstrip("\n")
+
+    assert cache._uv_home(base).name == f"uv-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -14,7 +14,7 @@ import yaml
 
 from runner.adapters.process import run, start
 from runner.errors import UsageError
-from runner.rehearsal.boxes import Yard, build_tree, clean, supported
+from runner.rehearsal.boxes import Yard, build_tree, clean, namespace_box, supported
 from runner.rehearsal.boxes.disk import mounts_under
 from runner.rehearsal.boxes.names import tag_in, tag_of
 from runner.rehearsal.boxes.network import interfaces, namespaces
@@ -94,6 +94,33 @@ def test_a_vm_boots_with_systemd_and_its_user_data_and_ends_itself(yard: Yard, l
     assert gone.wait(30)
     assert not yard.is_alive("vm")
     print(f"vm: sshd after {boot_s:.2f} s")
+
+
+@pytest.mark.skipif(systemd_supported() is not None, reason=f"no systemd in boxes here: {systemd_supported()}")
+def test_a_vm_starts_again_when_it_is_told_to(yard: Yard, login: Login) -> None:
+    gone = threading.Event()
+    address = yard.boot("vm", kind="vm", user="ubuntu", public_keys=[login.public], on_exit=gone.set)
+    wait_until(lambda: answers(address), "a boot")
+    login(address, "touch ~/kept")
+
+    login(address, "sudo systemctl reboot")
+    wait_until(lambda: yard.console("vm").count("Reached target multi-user.target") == 2, "the second boot")
+    wait_until(lambda: answers(address), "the second boot")
+
+    assert login(address, "ls").stdout == "kept\n"
+    assert not gone.is_set()
+
+
+def test_a_vm_goes_without_systemd_where_it_must(yard: Yard, login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespace_box, "systemd_supported", lambda: "no control groups")
+    gone = threading.Event()
+
+    address = yard.boot("vm", kind="vm", user="ubuntu", public_keys=[login.public], on_exit=gone.set)
+    wait_until(lambda: answers(address), "a boot")
+    login(address, "sudo shutdown -h now")
+
+    assert gone.wait(30)
+    assert yard.console("vm").startswith("boxes: vm goes without systemd: no control groups\n")
 
 
 def test_a_pod_is_a_container_with_its_variables(yard: Yard, login: Login) -> None:
