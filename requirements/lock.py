@@ -32,7 +32,7 @@ class Lock:
         constrained: Held to the versions in dev.lock.
         cpu_torch: Needs the folder or index with the CPU build of torch; the others must not see it.
         dependencies: Whether what the packages depend on is locked too.
-        agrees: Whether its versions have to be those of the other locks; one that is never installed with them need not.
+        agrees: Whether its versions have to be those of the other locks; not so for one installed apart from them.
     """
 
     inputs: tuple[str, ...]

@@ -104,7 +104,7 @@ def imported_by(package: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("package", "inputs"), [("runner", ("control",)), ("trainer", ("trainer", "torch-cpu", "torch-cuda"))]
+    ("package", "inputs"), [("runner", ("control", "rehearsal")), ("trainer", ("trainer", "torch-cpu", "torch-cuda"))]
 )
 def test_what_is_imported_is_named_and_not_left_to_chance(package: str, inputs: tuple[str, ...]) -> None:
     imported = imported_by(package)
