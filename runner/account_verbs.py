@@ -7,7 +7,8 @@ import os
 from runner import lifecycle
 from runner.adapters.process import become
 from runner.clouds.registry import configured
-from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, TeardownError, ToolError
+from runner.environments import ENVIRONMENTS, find_environment
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, TeardownError, ToolError, UsageError
 from runner.session import Session, needed_host
 
 
@@ -43,6 +44,11 @@ def rehearse(session: Session) -> int:
     from runner.rehearsal.drive import rehearse as act
 
     arguments = session.arguments
+    if arguments.env is None or not find_environment(arguments.env).rented:
+        raise UsageError(
+            f"rehearse: ENV is {arguments.env or 'not given'}, and only what is rented can be rehearsed",
+            resolution=f"choose one: ENV={'|'.join(name for name, found in ENVIRONMENTS.items() if found.rented)}",
+        )
     session.listen()
     words = ["--config", str(arguments.config)]
     words += [] if arguments.data is None else ["--data", str(arguments.data)]

@@ -21,6 +21,7 @@ class Environment:
         module: Folder of its root module under ``infra/environments``.
         rented: Whether the machine is rented for the run and given back after it.
         takes_user_data: Whether the machine is handed a host key and first commands before it boots.
+        waits_for_sshd: Whether Terraform is done only when sshd answers.
         tries_candidates: Whether one apply goes down the whole list of candidates; else the runner does.
         lease: How the machine ends itself when nobody renews its lease.
         driver: What the playbook does about the NVIDIA driver.
@@ -30,6 +31,7 @@ class Environment:
     module: str
     rented: bool = False
     takes_user_data: bool = False
+    waits_for_sshd: bool = True
     tries_candidates: bool = True
     lease: LeaseMethod = "none"
     driver: DriverMode = "none"
@@ -47,6 +49,7 @@ ENVIRONMENTS = {
             module="aws",
             rented=True,
             takes_user_data=True,
+            waits_for_sshd=False,
             tries_candidates=False,
             lease="shutdown",
             driver="install",

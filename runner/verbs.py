@@ -10,11 +10,13 @@ import time
 
 from runner import lease, lifecycle
 from runner.context import Context
-from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, ToolError
+from runner.errors import EXIT_DONE, ToolError
 from runner.run_dir import RunDir, list_runs
 from runner.session import Session, needed_host, say_where
 from runner.state import RunState, hold, holder
 
+BILLED = ("instance", "volume", "address")
+"""Kinds that cost money whether or not the cloud tells their price."""
 STOP_WAIT_S = 900.0
 """How long ``down`` waits for a living runner to stop, save, collect and destroy."""
 
@@ -147,10 +149,11 @@ def status(session: Session) -> int:
         if found.get(key) is not None:
             print(f"{key:12} {found[key]}")
     for resource in resources:
-        print(f"{'billing':12} {resource_line(resource)}")
+        costs = resource.kind in BILLED or resource.price_usd_per_h
+        print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
     for name, reason in unread.items():
         print(f"{'unknown':12} {name} did not tell what is billing: {reason}")
-    return EXIT_LEFTOVERS if unread else EXIT_DONE
+    return EXIT_DONE
 
 
 def runs(session: Session) -> int:

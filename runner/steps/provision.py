@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 from runner.clouds.aws_errors import error_from_terraform
 from runner.clouds.labels import resource_name
 from runner.context import Context
 from runner.contract import parse_host
-from runner.environments import find_environment
+from runner.environments import Environment, find_environment
 from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
 from runner.models import Host, Plan
 from runner.renting import read_plan, terraform_of, variables
@@ -16,8 +17,9 @@ from runner.run_dir import write_json
 from runner.safety.journal import Journal
 
 PRICE_TOLERANCE = 1.005
-LOGIN_RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
-"""Pauses between the first logins: sshd answers before the first boot has put everything in its place."""
+LOGIN_RETRY_S = 3.0
+LOGIN_PATIENCE_S = 120.0
+"""How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
 
 
 def provision(ctx: Context) -> Host:
@@ -35,8 +37,16 @@ def provision(ctx: Context) -> Host:
     if environment.rented and not ctx.run.host.exists():
         ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
     host = _go_down_the_list(ctx, plan) if not environment.tries_candidates else _create(ctx, plan)
-    _log_in(ctx, host, patient=environment.rented)
+    _log_in(ctx, host, _login_patience_s(ctx, environment))
     return host
+
+
+def _login_patience_s(ctx: Context, environment: Environment) -> float:
+    """Return how long the first login may take; where Terraform does not wait for sshd, that is the whole boot."""
+    if not environment.rented:
+        return 0.0
+    boot_s = ctx.run_file.compute.boot_timeout_minutes * 60
+    return min(boot_s, LOGIN_PATIENCE_S) if environment.waits_for_sshd else boot_s
 
 
 def _go_down_the_list(ctx: Context, plan: Plan) -> Host:
@@ -98,18 +108,18 @@ def _check_price(host: Host, plan: Plan) -> None:
         )
 
 
-def _log_in(ctx: Context, host: Host, *, patient: bool) -> None:
+def _log_in(ctx: Context, host: Host, patience_s: float) -> None:
     """Log in once; that pins the host key where the cloud could not tell it."""
-    machine = ctx.machine(host)
+    machine, deadline = ctx.machine(host), time.monotonic() + patience_s
     try:
-        for pause_s in (*(LOGIN_RETRY_S if patient else ()), None):
+        while True:
             try:
                 ctx.view.line(f"machine: {machine.name} (home {machine.home})")
                 return
             except ConnectionLostError:
-                if pause_s is None:
+                if time.monotonic() >= deadline:
                     raise
                 ctx.stop.check()
-                ctx.stop.wait(pause_s)
+                ctx.stop.wait(LOGIN_RETRY_S)
     finally:
         machine.close()
