@@ -9,7 +9,13 @@ import pytest
 from runner.run_dir import PROJECT, read_json
 from tests.rehearsal.conftest import Stage
 
-TRIMMED = ("training.max_steps=2", "training.eval_steps=2", "training.save_steps=2")
+TRIMMED = (
+    "training.max_steps=4",
+    "evaluation.eval_steps=4",
+    "evaluation.max_eval_samples=4",
+    "evaluation.generation_samples=1",
+    "evaluation.max_new_tokens=16",
+)
 
 
 @pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])

@@ -13,7 +13,7 @@ RUN_ID = "20261121-015500-tiny"
 
 def thing(
     kind: Kind = "instance",
-    id: str = "i-1",
+    resource_id: str = "i-1",
     *,
     run_id: str | None = RUN_ID,
     expires_at: datetime | None = None,
@@ -23,7 +23,7 @@ def thing(
     """Return something that exists."""
     name = f"douse-{run_id}"
     state = status or ("running" if kind == "instance" else None)
-    return Resource(cloud, kind, id, name, "us-west-1", run_id, expires_at, state, None, 1.0)
+    return Resource(cloud, kind, resource_id, name, "us-west-1", run_id, expires_at, state, None, 1.0)
 
 
 @dataclass
@@ -54,9 +54,9 @@ class FakeCloud:
         trouble = self.listing_troubles.pop(0) if self.listing_troubles else None
         if trouble is not None:
             raise trouble
-        for id in [id for id, left in self._ending.items() if left == 0]:
-            self.there = [found for found in self.there if found.id != id]
-        self._ending = {id: left - 1 for id, left in self._ending.items() if left > 0}
+        gone = {name for name, left in self._ending.items() if left == 0}
+        self.there = [found for found in self.there if found.id not in gone]
+        self._ending = {name: left - 1 for name, left in self._ending.items() if left > 0}
         return [replace(found, status="ending") if found.id in self._ending else found for found in self.there]
 
     def end(self, resource: Resource) -> None:

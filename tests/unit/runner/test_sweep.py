@@ -36,13 +36,13 @@ class Clock:
 
 
 def test_only_what_is_of_the_run_is_shown() -> None:
-    mine, other = thing(), thing(id="i-2", run_id="20261121-015501-other")
+    mine, other = thing(), thing(resource_id="i-2", run_id="20261121-015501-other")
 
     assert of_run(FakeCloud([mine, other]), RUN_ID) == [mine]
 
 
 def test_everything_of_the_run_is_ended_machines_first() -> None:
-    cloud = FakeCloud([thing("key", "k"), thing("volume", "v"), thing(), thing(id="i-2", run_id=None)])
+    cloud = FakeCloud([thing("key", "k"), thing("volume", "v"), thing(), thing(resource_id="i-2", run_id=None)])
 
     swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock())
 
@@ -184,7 +184,7 @@ def test_without_a_configured_cloud_nothing_is_known(tmp_path: Path) -> None:
 
 def test_the_sweep_ends_what_has_to_go_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    doomed, other = thing(), thing(id="i-2")
+    doomed, other = thing(), thing(resource_id="i-2")
     cloud = FakeCloud([doomed, other])
 
     ended = sweeping.end([cloud], [sweeping.Finding(doomed, "", True)])

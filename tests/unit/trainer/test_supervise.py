@@ -219,7 +219,7 @@ def test_secrets_reach_the_trainer_alone_and_their_file_is_gone(launch: Callable
 
     output = launch("import os; print('token', os.environ['HF_TOKEN'])", secrets=secrets)
 
-    wait_for(lambda: (output / "exit.json").exists())
+    wait_for((output / "exit.json").exists)
     assert "token hf_rehearsed" in (output / "trainer.log").read_text()
     assert not secrets.exists()
     assert "HF_TOKEN" not in os.environ

@@ -152,7 +152,7 @@ def test_a_killed_box_vanishes_and_boots_again_from_its_disk(yard: Yard, login: 
     boot()
     address = yard.boot("other", kind="pod", user="root", public_keys=[login.public])
     wait_until(lambda: answers(address), "a boot")
-    login(address, "echo kept > /root/file")
+    login(address, "echo kept > ~/file")
     yard.kill("other")
     assert (yard.alive(), answers(address)) == (["pod"], False)
 
@@ -160,7 +160,7 @@ def test_a_killed_box_vanishes_and_boots_again_from_its_disk(yard: Yard, login: 
     wait_until(lambda: answers(again), "a boot")
 
     assert again == address
-    assert login(again, "cat /root/file").stdout == "kept\n"
+    assert login(again, "cat ~/file").stdout == "kept\n"
     yard.remove("pod")
     yard.remove("pod")
     assert told == []

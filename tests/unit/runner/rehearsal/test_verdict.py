@@ -96,8 +96,13 @@ def test_the_accounts_key_in_a_file_of_the_run_breaks_the_promise(tmp_path: Path
 
 
 def test_a_fault_that_never_happened_breaks_the_rehearsal(tmp_path: Path, run: RunDir) -> None:
-    verdict = judged(tmp_path, fired=["no_capacity"], never=["terminate_500"], runner_faults="ctrl_c@train,ctrl_c@stage",
-                     runner_fired=["ctrl_c@train"])  # fmt: skip
+    verdict = judged(
+        tmp_path,
+        fired=["no_capacity"],
+        never=["terminate_500"],
+        runner_faults="ctrl_c@train,ctrl_c@stage",
+        runner_fired=["ctrl_c@train"],
+    )
 
     assert verdict.broken == ["terminate_500 never happened", "ctrl_c@stage never happened"]
     assert verdict.faults_fired == ["no_capacity", "ctrl_c@train"]
