@@ -19,8 +19,8 @@ PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
 SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan up configure launch collect down sweep rehearse rehearse-clean resume status watch logs runs report ssh tensorboard rebuild data-check \
-	setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-slow \
+.PHONY: help train plan up configure launch collect down sweep rehearse rehearse-clean resume status watch logs runs \
+	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
 	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
 help:
@@ -98,7 +98,9 @@ lint-locks:
 types: ## mypy, strict
 	@$(DEV) mypy
 test: ## The fast tests, offline [ARGS=pytest's own arguments]
-	@$(DEV) -m pytest -m "not slow" $(ARGS)
+	@$(DEV) -m pytest -m "not slow and not rehearsal" $(ARGS)
+test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
+	@$(DEV) -m pytest -m "rehearsal and not slow" -n 3 $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine [ARGS]
 	@$(DEV) -m pytest -m slow $(ARGS)
 test-infra: ## Format, validity and tests of the Terraform modules

@@ -166,7 +166,7 @@ def _secrets(ctx: Context) -> dict[str, str]:
 
 def _cli_config() -> str:
     """Return Terraform's settings: our provider from the cache, the others from a mirror or the registry."""
-    given = os.environ.get("DOUSE_PROVIDER_MIRROR")
+    given = os.environ.get("DOUSE_PROVIDER_MIRROR") or None
     if given is not None and not Path(given).is_dir():
         raise UsageError(
             f"plan: DOUSE_PROVIDER_MIRROR is {given}, and there is no such folder",

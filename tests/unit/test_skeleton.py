@@ -181,6 +181,6 @@ def test_ci_runs_the_checks_and_all_tests() -> None:
     path = REPOSITORY / ".ci" / "run"
     calls = [line for line in path.read_text().splitlines() if line.startswith("make ")]
 
-    assert calls == ["make check", "make test", "make test-slow"]
+    assert calls == ["make check", "make test", "make test-rehearsal", "make test-slow"]
     assert os.access(path, os.X_OK)
     assert "\nset -euo pipefail\n" in path.read_text()
