@@ -16,7 +16,7 @@ REFERENCE = "local"
 CONTRACT = (
     "candidates", "disk_size_gib", "expires_at", "labels", "run_id", "ssh_ingress_cidrs", "ssh_public_key"
 )  # fmt: skip
-SHARED = frozenset({"create_timeout_s"})
+SHARED = frozenset({"create_timeout_s", "delete_timeout_s"})
 """Inputs that several environments have, though not all; the same in each, and without a cloud's name."""
 FILES = frozenset(
     {

@@ -23,6 +23,7 @@ from runner.models import Plan
 from runner.provider.mirror import cli_config, environment, write_mirror
 from runner.run_dir import read_json
 from runner.safety.spend import spend_of
+from runner.safety.sweep import PATIENCE_S
 from trainer.files import cache_folder
 
 SPARE_HOURS = 1.0
@@ -129,11 +130,15 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
 
 def _rented_machine(ctx: Context, plan: Plan) -> dict[str, Any]:
     """Return what each cloud takes besides the contract."""
-    image, timeout_s = ctx.run_file.compute.image, round(ctx.run_file.compute.boot_timeout_minutes * 60)
+    image = ctx.run_file.compute.image
+    timeouts = {
+        "create_timeout_s": round(ctx.run_file.compute.boot_timeout_minutes * 60),
+        "delete_timeout_s": round(PATIENCE_S),
+    }
     if plan.environment == "lambda":
-        return {"lambda_host_key": public_key(ctx.run.host_key), "create_timeout_s": timeout_s}
+        return timeouts | {"lambda_host_key": public_key(ctx.run.host_key)}
     if plan.environment == "runpod":
-        return {"runpod_image": image or OWN_IMAGES["runpod"], "create_timeout_s": timeout_s}
+        return timeouts | {"runpod_image": image or OWN_IMAGES["runpod"]}
     own: dict[str, Any] = {
         "aws_host_key": public_key(ctx.run.host_key),
         "aws_user_data": user_data(ctx),

@@ -119,7 +119,7 @@ def test_an_own_input_out_of_order_is_found(infra: Path) -> None:
 def test_a_shared_input_that_differs_is_found(infra: Path) -> None:
     change(infra / "environments" / "runpod" / "variables.tf", "default     = 1500", "default     = 60")
 
-    assert {"create_timeout_s"} == SHARED
+    assert {"create_timeout_s", "delete_timeout_s"} == SHARED
     assert find_differences(infra) == ["runpod: create_timeout_s is not as in lambda"]
 
 

@@ -25,6 +25,7 @@ resource "douse_lambda_instance" "this" {
   tags             = local.tags
   ssh_user         = var.lambda_user
   create_timeout_s = var.create_timeout_s
+  delete_timeout_s = var.delete_timeout_s
 
   lifecycle {
     # Lambda cannot change tags; a later deadline is no reason to replace a machine that is training.

@@ -105,6 +105,18 @@ variable "create_timeout_s" {
   }
 }
 
+variable "delete_timeout_s" {
+  description = "Longest time from the order to end the machine until it is gone, in seconds."
+  type        = number
+  default     = 600
+  nullable    = false
+
+  validation {
+    condition     = var.delete_timeout_s >= 10 && var.delete_timeout_s <= 7200
+    error_message = "delete_timeout_s must be from 10 to 7200; got ${var.delete_timeout_s}."
+  }
+}
+
 variable "lambda_host_key" {
   description = "The machine's public host key, if lambda_user_data brings one; null pins the first one seen."
   type        = string

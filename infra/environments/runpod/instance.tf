@@ -22,6 +22,7 @@ resource "douse_runpod_pod" "this" {
   }
 
   create_timeout_s = var.create_timeout_s
+  delete_timeout_s = var.delete_timeout_s
 
   lifecycle {
     # RunPod cannot change them in a running pod; a later deadline is no reason to replace one that is training.

@@ -105,6 +105,18 @@ variable "create_timeout_s" {
   }
 }
 
+variable "delete_timeout_s" {
+  description = "Longest time from the order to end the pod until it is gone, in seconds."
+  type        = number
+  default     = 600
+  nullable    = false
+
+  validation {
+    condition     = var.delete_timeout_s >= 10 && var.delete_timeout_s <= 7200
+    error_message = "delete_timeout_s must be from 10 to 7200; got ${var.delete_timeout_s}."
+  }
+}
+
 variable "runpod_cloud_type" {
   description = "Whose machines: SECURE (data centres) or COMMUNITY (anybody's, cheaper)."
   type        = string

@@ -106,6 +106,14 @@ run "refuses_to_wait_for_hours" {
   expect_failures = [var.create_timeout_s]
 }
 
+run "refuses_to_wait_for_hours_for_the_end" {
+  command = plan
+  variables {
+    delete_timeout_s = 7201
+  }
+  expect_failures = [var.delete_timeout_s]
+}
+
 run "refuses_a_cloud_type_that_is_none" {
   command = plan
   variables {
