@@ -106,7 +106,7 @@ variable "create_timeout_s" {
 }
 
 variable "delete_timeout_s" {
-  description = "Longest time from the order to end the pod until it is gone, in seconds."
+  description = "Longest time from the order to end the machine until it is gone, in seconds."
   type        = number
   default     = 600
   nullable    = false
