@@ -1,8 +1,9 @@
 """The store: folders to and from ``s3://bucket/prefix`` or ``file:///path``, checkpoints complete or absent.
 
-A checkpoint goes up with its files first and its manifest last, so that one with a manifest is whole. It comes down the
-other way round: the newest whose files all match their SHA-256 in its manifest, else the one before. Everything else is
-compared by content; what is there already is not moved again. It imports no torch, and boto3 only when it is needed.
+A checkpoint goes up with its files first and its manifest last, so that one with a manifest is whole; a ``SHA256SUMS``
+goes last for the same reason. A checkpoint comes down the other way round: the newest whose files all match their
+SHA-256 in its manifest, else the one before. Everything else is compared by content; what is there already is not moved
+again. It imports no torch, and boto3 only when it is needed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trainer.store_places import Place, open_place
 
 T = TypeVar("T")
 MANIFEST = "manifest.json"
+CHECKSUMS = "SHA256SUMS"
 AT_ONCE = 4
 """Files that are moved at the same time; each one in parallel parts if it is big."""
 TRIES = 3
@@ -75,20 +77,21 @@ class _NotWholeError(Exception):
     """A checkpoint that cannot be taken, and why."""
 
 
-def push(folder: Path, url: str, *, endpoint_url: str | None = None) -> Transfer:
+def push(folder: Path, url: str, *, endpoint_url: str | None = None, keys: Mapping[str, str] | None = None) -> Transfer:
     """Bring a folder into the store; a second time moves nothing. Nothing is ever removed there.
 
     Args:
         folder: Any folder. A folder ``checkpoint-<step>`` in it goes up only if it has a manifest and is sound.
         url: ``s3://bucket/prefix`` or ``file:///path``.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
+        keys: Credentials as variables; ``None`` looks where boto3 does.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, or the folder is not there.
     """
     if not folder.is_dir():
         raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
-    place, done = open_place(url, endpoint_url), Transfer("push")
+    place, done = open_place(url, endpoint_url, keys), Transfer("push")
     there = place.sizes()
     plain, checkpoints = _split(_local_files(folder))
     for name in sorted(checkpoints, key=_step, reverse=True):  # time may be short: the newest is worth most
@@ -97,18 +100,20 @@ def push(folder: Path, url: str, *, endpoint_url: str | None = None) -> Transfer
             done.checkpoint = max(_step(name), done.checkpoint or 0)
         except _NotWholeError as err:
             done.remarks.append(f"{name} {err}")
-    done.count(_each(sorted(plain), lambda name: _push_file(place, folder / name, name, there, done.remarks)))
+    vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
+    for names in (sorted({*plain} - {*vouchers}), vouchers):
+        done.count(_each(names, lambda name: _push_file(place, folder / name, name, there, done.remarks)))
     return done
 
 
-def pull(url: str, folder: Path, *, endpoint_url: str | None = None) -> Transfer:
+def pull(url: str, folder: Path, *, endpoint_url: str | None = None, keys: Mapping[str, str] | None = None) -> Transfer:
     """Bring the newest whole checkpoint and all that is no checkpoint from the store; a second time moves nothing.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
             is whole, or a file is not what was put there.
     """
-    place, done = open_place(url, endpoint_url), Transfer("pull")
+    place, done = open_place(url, endpoint_url, keys), Transfer("pull")
     there = place.sizes()
     if not there:
         raise StoreError(f"sync: there is nothing in {url}", resolution="check the address, or push something first")
@@ -153,9 +158,13 @@ def _is_inside(name: str) -> bool:
 
 
 def _local_files(folder: Path) -> list[str]:
-    """Return all files of a folder but hidden ones: those are being written."""
+    """Return all files of a folder but hidden ones and those in a ``.part``: they are being written."""
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
+    return [name.as_posix() for name in names if not any(_is_unfinished(part) for part in name.parts)]
+
+
+def _is_unfinished(part: str) -> bool:
+    return part.startswith(".") or part.endswith(".part")
 
 
 def _each(items: Iterable[T], act: Callable[[T], int | None]) -> list[int | None]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
@@ -57,16 +57,24 @@ class Place(Protocol):
             FileNotFoundError: If it is not there.
         """
 
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing there is fine."""
 
-def open_place(url: str, endpoint_url: str | None) -> Place:
+
+def open_place(url: str, endpoint_url: str | None, keys: Mapping[str, str] | None = None) -> Place:
     """Return the place an address names.
+
+    Args:
+        url: ``s3://bucket/prefix`` or ``file:///path``.
+        endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
+        keys: Credentials by the names of their variables (``AWS_ACCESS_KEY_ID`` …); ``None`` looks where boto3 does.
 
     Raises:
         StoreError: If it is neither ``s3://bucket/prefix`` nor ``file:///path``.
     """
     parts = urlparse(url)
     if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
-        return Bucket(parts.netloc, parts.path.strip("/"), endpoint_url)
+        return Bucket(parts.netloc, parts.path.strip("/"), endpoint_url, keys)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return Folder(Path(unquote(parts.path)))
     raise StoreError(
@@ -118,6 +126,14 @@ class Folder:
         """Copy a file from there."""
         shutil.copyfile(self._root / name, path)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, and its folder if nothing else is in it."""
+        target = self._root / name
+        with _disk(target):
+            target.unlink(missing_ok=True)
+        with suppress(OSError):
+            target.parent.rmdir()
+
 
 @contextmanager
 def _disk(target: Path) -> Iterator[None]:
@@ -134,8 +150,8 @@ def _disk(target: Path) -> Iterator[None]:
 class Bucket:
     """A prefix of a bucket that speaks S3."""
 
-    def __init__(self, bucket: str, prefix: str, endpoint_url: str | None) -> None:
-        """Connect with the first use; credentials come from the environment, as boto3 finds them."""
+    def __init__(self, bucket: str, prefix: str, endpoint_url: str | None, keys: Mapping[str, str] | None) -> None:
+        """Connect with the first use; without keys, credentials are looked for where boto3 does."""
         import boto3
         from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
@@ -149,7 +165,7 @@ class Bucket:
             max_pool_connections=4 * PARTS_AT_ONCE,
         )
         with self._told():
-            self._client = boto3.client("s3", endpoint_url=endpoint_url, config=config)
+            self._client = boto3.client("s3", endpoint_url=endpoint_url, config=config, **_options(keys or {}))
         self._transfer = TransferConfig(
             multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
         )
@@ -213,6 +229,11 @@ class Bucket:
         with self._told():
             self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
 
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        with self._told():
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Turn what boto3 raises into our own errors, once."""
@@ -241,6 +262,17 @@ class Bucket:
             details=str(err),
             resolution=HINTS.get(code, "see the store's own words, correct the cause, start it again"),
         )
+
+
+def _options(keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return a client's options for credentials that are given, not looked for."""
+    names = {
+        "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+        "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+        "aws_session_token": "AWS_SESSION_TOKEN",
+        "region_name": "AWS_DEFAULT_REGION",
+    }
+    return {option: keys[name] for option, name in names.items() if name in keys}
 
 
 def _code(err: Any) -> str:

@@ -24,7 +24,9 @@ def hub_secrets() -> dict[str, str]:
     return {} if not token else {HUB_TOKEN: token}
 
 
-def put_secrets(machine: Machine, run_id: str, fallback: str, values: Mapping[str, str]) -> str:
+def put_secrets(
+    machine: Machine, run_id: str, fallback: str, values: Mapping[str, str], *, name: str = "variables"
+) -> str:
     """Bring variables onto a machine and return the path of their file, which only its user can read.
 
     Args:
@@ -32,6 +34,7 @@ def put_secrets(machine: Machine, run_id: str, fallback: str, values: Mapping[st
         run_id: Id of the run; names the folder.
         fallback: Folder that is the user's alone, for a machine without a file system in memory.
         values: The variables.
+        name: What to call the file; each name holds one set of variables.
 
     Raises:
         TransferError: If the folder cannot be made.
@@ -41,12 +44,12 @@ def put_secrets(machine: Machine, run_id: str, fallback: str, values: Mapping[st
     made = machine.run(["mkdir", "-p", "-m", "700", folder], timeout_s=30)
     if made.exit_code != 0:
         raise TransferError(
-            f"train: cannot make {folder} on {machine.name}",
+            f"secrets: cannot make {folder} on {machine.name}",
             details=made.last_words,
             resolution="check the owner there",
         )
     with tempfile.TemporaryDirectory(prefix="douse-secrets-", dir=MEMORY if Path(MEMORY).is_dir() else None) as scratch:
-        path = Path(scratch) / "variables.json"
+        path = Path(scratch) / f"{name}.json"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(dict(values), file)
         target = posixpath.join(folder, path.name)

@@ -30,6 +30,14 @@ def test_only_the_user_can_read_them(memory: Path, tmp_path: Path) -> None:
     assert [path for path in memory.rglob("*") if path.is_file()] == [target]
 
 
+def test_each_name_holds_a_set_of_its_own(memory: Path, tmp_path: Path) -> None:
+    hub = put_secrets(LocalMachine(), "run", str(tmp_path), {"HF_TOKEN": "hf_x"})
+    store = put_secrets(LocalMachine(), "run", str(tmp_path), {"AWS_ACCESS_KEY_ID": "x"}, name="store")
+
+    assert [Path(path).name for path in (hub, store)] == ["variables.json", "store.json"]
+    assert json.loads(Path(hub).read_text()) == {"HF_TOKEN": "hf_x"}
+
+
 def test_a_machine_without_memory_files_keeps_them_in_the_runs_own_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

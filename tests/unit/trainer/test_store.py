@@ -122,6 +122,45 @@ def test_the_manifest_goes_up_last(bucket: Any, tmp_path: Path, monkeypatch: pyt
     assert before == [sorted(f"p/checkpoint-4/{name}" for name in REQUIRED_FILES)]
 
 
+def test_checksums_go_up_last(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "adapter").mkdir(parents=True)
+    for name in ("a.json", "SHA256SUMS", "weights"):
+        (tmp_path / "data" / "adapter" / name).write_text(name)
+    put: list[str] = []
+    for kind in (store_places.Bucket, store_places.Folder):
+        monkeypatch.setattr(kind, "put", lambda place, path, name, sha256: put.append(name))
+
+    push(tmp_path / "data", url)
+
+    assert sorted(put) == ["adapter/SHA256SUMS", "adapter/a.json", "adapter/weights"]
+    assert put[-1] == "adapter/SHA256SUMS"
+
+
+def test_what_is_removed_is_gone_and_a_second_time_is_fine(url: str, tmp_path: Path) -> None:
+    place = store_places.open_place(url, None)
+    place.write(b"x", "folder/name")
+
+    place.remove("folder/name")
+    place.remove("folder/name")
+
+    assert place.sizes() == {}
+
+
+def test_keys_that_are_given_are_the_ones_that_are_used(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr("boto3.client", lambda *words, **options: given.append(options))
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
+
+    store_places.open_place(f"s3://{BUCKET}/p", None, keys)
+    store_places.open_place(f"s3://{BUCKET}/p", None)
+
+    found = [{name: value for name, value in options.items() if name != "config"} for options in given]
+    assert found == [
+        {"endpoint_url": None, "aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-1"},
+        {"endpoint_url": None},
+    ]
+
+
 def test_an_upload_that_is_cut_leaves_no_checkpoint_and_goes_on_where_it_was(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +337,8 @@ def test_big_files_go_in_parts_and_come_back_whole(
 def test_files_that_are_being_written_stay_here(url: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / ".a.123.part").write_text("half")
+    (tmp_path / "data" / "checkpoint-4.part").mkdir()
+    (tmp_path / "data" / "checkpoint-4.part" / "optimizer.pt").write_text("half")
     (tmp_path / "data" / "a").write_text("whole")
 
     assert push(tmp_path / "data", url).files == 1
