@@ -17,6 +17,8 @@ from trainer.config import RENAMED_KEYS, Recipe, Section, resolve_paths, to_mapp
 from trainer.config_file import SourceMapping, read_mapping, validate
 
 HOST_PATTERN = re.compile(r"^(?P<user>[^@\s:]+)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]]+)(:(?P<port>\d{1,5}))?$")
+STORE_PATTERN = r"^(file:///.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=@-]+)*/?)$"
+"""A bucket's folder has only characters that a policy takes literally."""
 
 
 class ComputeSection(Section):
@@ -73,9 +75,26 @@ class BudgetSection(Section):
 class StoreSection(Section):
     """A second place for what a run makes."""
 
-    url: str | None = Field(default=None, pattern=r"^file:///")
-    """Folder as ``file:///path`` that gets a copy of the adapter and of the checkpoints of an interrupted run,
-    each complete or not there at all; ``null`` keeps them in the run folder alone."""
+    url: str | None = Field(default=None, pattern=STORE_PATTERN)
+    """Where each run gets a folder of its own, as ``s3://bucket/prefix`` or ``file:///path``, with its adapter and,
+    if it was interrupted, its checkpoints, each complete or not there at all. ``make resume`` takes the newest
+    checkpoint from there if it is newer than those here. With S3, a rented machine whose lease runs out brings its
+    work there before it ends itself. ``null`` keeps all in the run folder alone."""
+    role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/\S+$")
+    """AWS role to take for S3: the machine then gets credentials that open the run's own folder only, and end by
+    themselves (``infra/store`` makes such a role). ``null`` gives the machine the credentials that you work with,
+    with all that they may do: prefer the role."""
+    endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    """Address of a store that speaks S3, as this machine and the rented one reach it; ``null`` takes
+    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` if set, else Amazon's."""
+
+    @model_validator(mode="after")
+    def _check_s3(self) -> Self:
+        """Refuse what only S3 has where there is none."""
+        for key, value in (("role_arn", self.role_arn), ("endpoint_url", self.endpoint_url)):
+            if value is not None and not (self.url or "").startswith("s3://"):
+                raise ValueError(f"store.{key} is {value}, but store.url is {self.url}: only s3:// has use for it")
+        return self
 
 
 class RunFile(Recipe):

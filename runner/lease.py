@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from runner import storing
 from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.environments import find_environment
@@ -34,7 +35,8 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
     thread = threading.Thread(target=_renew, args=(ctx, host, over), name="lease", daemon=True)
     thread.start()
     try:
-        yield
+        with storing.kept_open(ctx, host):
+            yield
     finally:
         over.set()
         thread.join(BEAT_S)

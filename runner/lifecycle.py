@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from runner import lease
+from runner import lease, storing
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
 from runner.config import RunFile
@@ -235,6 +235,7 @@ def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
 def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
     if resume:
         _plan_again(ctx)
+        storing.fetch_past(ctx)
     ctx.stop.check()
     host = step(ctx, "provision", lambda: provision.provision(ctx))
     with lease.kept(ctx, host):
@@ -309,6 +310,7 @@ def _left_alone(ctx: Context) -> RunnerError:
 def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
     """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts."""
     collected, host = True, ctx.host()
+    came: list[str] = []
     if isinstance(error, RunInterruptedError) and not ctx.stop.urgent:
         ctx.view.line("stopping with a checkpoint; Ctrl-C once more stops at once")
     if host is not None:
@@ -318,7 +320,7 @@ def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
             collected = not ctx.stop.urgent
             if collected:
                 with lease.kept(ctx, host):
-                    step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
+                    came = step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
         except RunnerError as err:
             collected, error = False, error or err
     try:
@@ -326,22 +328,34 @@ def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
     except RunnerError as err:
         error = err  # something may still exist: that is the worst news
     RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
+    unstored = _store(ctx, came)
     _report(ctx)
-    return Outcome(ctx.run, error)
+    return Outcome(ctx.run, error or unstored)
 
 
-def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> None:
+def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
     """Collect; from a rented machine more than once if need be, because what is there goes with it."""
-    pauses_s = COLLECT_RETRY_S if find_environment(ctx.run_file.compute.env).rented else ()
-    for pause_s in (*pauses_s, None):
+    for pause_s in COLLECT_RETRY_S if find_environment(ctx.run_file.compute.env).rented else ():
         try:
-            collect.collect(ctx, host, with_checkpoints=with_checkpoints)
-            return
+            return collect.collect(ctx, host, with_checkpoints=with_checkpoints)
         except (ConnectionLostError, TransferError) as err:
-            if pause_s is None or ctx.stop.urgent:
+            if ctx.stop.urgent:
                 raise
             ctx.view.line(f"{err.message}; trying again")
             ctx.stop.wait(pause_s)
+    return collect.collect(ctx, host, with_checkpoints=with_checkpoints)
+
+
+def _store(ctx: Context, came: list[str]) -> RunnerError | None:
+    """Copy to the store what came home, when no machine bills for it any more; a run that is done stays done."""
+    if ctx.stop.urgent:
+        return None
+    try:
+        storing.copy_home(ctx, came)
+    except RunnerError as err:
+        ctx.view.line(f"not stored: {err.message}")
+        return err
+    return None
 
 
 def _report(ctx: Context) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 
-from runner import lease, lifecycle
+from runner import lease, lifecycle, storing
 from runner.context import Context
 from runner.errors import EXIT_DONE, ToolError
 from runner.run_dir import RunDir, list_runs
@@ -88,6 +88,7 @@ def collect(session: Session) -> int:
     host = needed_host(ctx)
     with hold(ctx.run):
         came = lifecycle.step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
+        storing.copy_home(ctx, came)
     session.view.line(f"came home: {', '.join(came) or 'nothing'}")
     return EXIT_DONE
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
-from runner.adapters.machine import LocalMachine, Machine
+from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.errors import TransferError
 from runner.models import Box, Host
@@ -48,7 +47,6 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
             came += _bring_checkpoints(ctx, machine, box)
     finally:
         machine.close()
-    _copy_to_store(ctx, came)
     return came
 
 
@@ -152,19 +150,3 @@ def _best_of(checkpoint: Path) -> str | None:
         return None
     best = state.get("best_model_checkpoint") if isinstance(state, dict) else None
     return Path(best).name if best else None
-
-
-def _copy_to_store(ctx: Context, names: list[str]) -> None:
-    """Copy adapter, merged model and checkpoints to the store; the file that vouches for a folder goes last."""
-    if ctx.run_file.store.url is None:
-        return
-    store = Path(unquote(urlparse(ctx.run_file.store.url).path)) / ctx.run.run_id
-    machine = LocalMachine()
-    for name in names:
-        source = ctx.run.file(name)
-        if name in PLAIN:
-            continue
-        last = MANIFEST_NAME if name.startswith("checkpoints/") else CHECKSUMS
-        for entry in sorted(source.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
-            machine.put(entry, str(store / name / entry.name))
-        ctx.view.line(f"stored: {store / name}")

@@ -25,6 +25,7 @@ from runner.estimate.offers import Wanted, choose_candidates
 from runner.models import Plan, View
 from runner.renting import terraform_of, variables
 from runner.run_dir import PROJECT, write_json
+from runner.storing import check_store
 from trainer.config import is_local_model
 from trainer.files import cache_folder
 
@@ -38,10 +39,12 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
     Raises:
         UsageError: If the environment, the host or the disk will not do.
         TrainerError: If the data or the base model will not do.
+        TransferError: If the store cannot be written.
     """
     check_environment(run_file)
     dataset = _load_dataset(run_file)
     stop.check()
+    check_store(run_file)
     terraform = find_terraform()
     view.progress("fetching the base model")
     model = _fetch_model(run_file, stop)

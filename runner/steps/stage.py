@@ -1,4 +1,4 @@
-"""Stage: recipe, data, base model and, for a resume, the checkpoints go onto the machine."""
+"""Stage: recipe, data, base model and, for a resume, the checkpoints go onto the machine, and where its store is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from runner import storing
 from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.models import Box, Host
@@ -27,11 +28,13 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
 
     Raises:
         TransferError: If the disk there is full.
+        CloudError: If there are no credentials for the store.
         ConnectionLostError: If the machine cannot be reached.
     """
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
+        storing.arm(ctx, host, machine)
         recipe, files = box_recipe(ctx, box)
         for source, target in files.items():
             ctx.stop.check()

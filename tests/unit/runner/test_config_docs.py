@@ -55,7 +55,7 @@ def test_no_row_of_the_page_is_broken_by_a_bar_in_its_text(monkeypatch: pytest.M
 
     row = next(line for line in config_docs.reference_page().splitlines() if line.startswith("| `url`"))
 
-    assert row.startswith("| `url` | text like `^(file\\|s3)://` or `null` | `null` | Folder as ")
+    assert row.startswith("| `url` | text like `^(file\\|s3)://` or `null` | `null` | Where each run gets ")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -258,3 +259,28 @@ def test_the_store_gets_a_copy_of_the_adapter(command_line: CommandLine) -> None
         "acceptance.json",
         "adapter_model.safetensors",
     ]
+
+
+def test_a_store_that_fails_at_the_end_is_told_and_the_run_stays_done(command_line: CommandLine) -> None:
+    done = command_line.train(extra=("--set", f"store.url=file://{command_line.config}"))
+
+    run = command_line.latest()
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: store: cannot write ")
+    assert f"all of it is in {run}" in done.stderr
+    assert state_of(run)["outcome"] == "done"
+    assert (run / "adapter" / "SHA256SUMS").exists()
+    assert_nothing_left(run)
+
+
+def test_a_resume_takes_what_only_the_store_has(command_line: CommandLine) -> None:
+    store = command_line.folder / "store"
+    command_line.train("steps=20", "die_at=8", extra=("--set", f"store.url=file://{store}"))
+    run = command_line.latest()
+    shutil.rmtree(run / "checkpoints")
+
+    resumed = command_line.run("resume")
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from step 6" in resumed.stdout
+    assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 20 steps"

@@ -109,6 +109,17 @@ def test_a_full_disk_is_told_before_anything_is_there(
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
 
 
+def test_a_store_that_cannot_be_written_is_told_before_anything_is_there(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, lines = ask(folder, capsys, "--set", f"store.url=file://{folder}/run.yml", verb="train")
+
+    assert (status, len(lines)) == (1, 3)
+    assert lines[0].startswith(f"error: plan: cannot write {folder}/run.yml/")
+    assert "SET=store.url=null" in lines[1]
+    assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
+
+
 def test_plan_starts_nothing_and_leaves_a_folder_to_look_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.main(["plan", "--config", str(folder / "run.yml"), "--runs-dir", str(folder / "runs")])
 

@@ -11,6 +11,8 @@ from runner.errors import UsageError
 from trainer.config import Recipe
 from trainer.errors import ConfigError
 
+ROLE = "arn:aws:iam::123456789012:role/douse-runs"
+
 
 def load(tmp_path: Path, text: str, *overrides: str, **settings: object):  # type: ignore[no-untyped-def]
     path = tmp_path / "run.yml"
@@ -61,7 +63,17 @@ def test_an_override_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
         ("compute: {env: existing}\n", "compute.host is missing, and compute.env is existing"),
         ("budget: {max_hours: 0}\n", "run.yml:1 budget.max_hours is 0: input should be greater than 0"),
         ("budget: {max_hours: 721}\n", "run.yml:1 budget.max_hours is 721: input should be less than or equal to 720"),
-        ("store: {url: s3://bucket}\n", "run.yml:1 store.url is 's3://bucket': string should match pattern"),
+        ("store: {url: ftp://bucket/x}\n", "run.yml:1 store.url is 'ftp://bucket/x': string should match pattern"),
+        ("store: {url: s3://A_B/runs}\n", "run.yml:1 store.url is 's3://A_B/runs': string should match pattern"),
+        ("store: {url: 's3://bucket/runs/*'}\n", "run.yml:1 store.url is 's3://bucket/runs/*': string should match"),
+        ("store: {url: s3://bucket//runs}\n", "run.yml:1 store.url is 's3://bucket//runs': string should match"),
+        ("store: {role_arn: me}\n", "run.yml:1 store.role_arn is 'me': string should match pattern"),
+        ("store: {endpoint_url: here}\n", "run.yml:1 store.endpoint_url is 'here': string should match pattern"),
+        (
+            f"store: {{url: file:///srv, role_arn: {ROLE}}}\n",
+            f"store.role_arn is {ROLE}, but store.url is file:///srv",
+        ),
+        ("store: {endpoint_url: 'http://x:9000'}\n", "store.endpoint_url is http://x:9000, but store.url is None"),
     ],
 )
 def test_each_rule_refuses_what_breaks_it(tmp_path: Path, text: str, message: str) -> None:
@@ -69,6 +81,19 @@ def test_each_rule_refuses_what_breaks_it(tmp_path: Path, text: str, message: st
         load(tmp_path, text)
 
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://my.bucket-1/runs/", "s3://bucket/a=b/runs", "file:///a%20b"])
+def test_a_store_is_a_folder_or_a_bucket(tmp_path: Path, url: str) -> None:
+    assert load(tmp_path, f"store: {{url: '{url}'}}\n").store.url == url
+
+
+def test_a_bucket_may_have_a_role_and_an_address(tmp_path: Path) -> None:
+    section = load(
+        tmp_path, f"store: {{url: s3://bucket/runs, role_arn: {ROLE}, endpoint_url: 'https://s3.example/x'}}\n"
+    ).store
+
+    assert (section.role_arn, section.endpoint_url) == (ROLE, "https://s3.example/x")
 
 
 def test_the_trainer_gets_its_ten_sections_and_no_more(tmp_path: Path) -> None:
