@@ -69,8 +69,10 @@ def make_parser() -> argparse.ArgumentParser:
         ("tensorboard", "show the TensorBoard of a run's machine here"),
         ("logs", "the trainer's and the steps' own words"),
         ("report", "write the report again and say where it is"),
+        ("sync", "bring a run's checkpoints to its store or from it: its machine's, or those here if it has none"),
     ):
         _add_run(_add_verb(verbs, name, text))
+    verbs.choices["sync"].add_argument("direction", choices=["push", "pull"])
     _add_verb(verbs, "runs", "all runs in a table")
     sweep = _add_verb(verbs, "sweep", "everything of Douse's that exists on any configured cloud")
     sweep.add_argument("--apply", action="store_true", help="end what nobody needs any more")
@@ -103,9 +105,11 @@ def _add_rehearse(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--afterwards",
-        choices=("down", "sweep", "resume", "watch", "nothing"),
         default="down",
-        help="what the user does after a kill of the runner (down)",
+        help="what the user does after a kill of the runner: down, sweep, resume, watch, nothing (down)",
+    )
+    verb.add_argument(
+        "--verb", dest="rehearsed", choices=("train", "rebuild"), default="train", help="what is rehearsed (train)"
     )
     verb.add_argument("--folder", type=Path, default=Path("rehearsals"), help="folder for all rehearsals (rehearsals)")
     verb.add_argument("--json", action="store_true", help="print the verdict as JSON")

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def run_playbook(
     log: Path,
     on_progress: OnLine | None = None,
     cancel: Cancel | None = None,
+    tags: Sequence[str] = (),
 ) -> PlaybookRun:
     """Run a playbook of ``playbooks/`` to its end.
 
@@ -64,6 +65,7 @@ def run_playbook(
         log: File that gets Ansible's own output.
         on_progress: Called with the name of each task.
         cancel: Asked between events; when it says yes, Ansible and all it started are ended.
+        tags: Run only what has one of these tags; none runs all.
 
     Raises:
         PlaybookFailedError: If a task failed or the machine was unreachable.
@@ -84,6 +86,7 @@ def run_playbook(
             settings={"idle_timeout": 1800, "suppress_ansible_output": True},
             event_handler=lambda event: result.read_event(event, on_progress),
             cancel_callback=stop,
+            tags=",".join(tags) or None,
             suppress_env_files=True,
             quiet=True,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from runner.adapters import process
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
-from runner.errors import RunInterruptedError
+from runner.errors import RunInterruptedError, UsageError
 from runner.models import View
 from runner.rehearsal.cache import warm_cache
 from runner.rehearsal.emulators import Emulators
@@ -24,8 +24,16 @@ from runner.run_dir import PROJECT, list_runs, read_json
 from trainer.events import read_events
 
 LONGEST_S = 3600.0
+AFTER_THE_LEASE_S = 300.0
+"""How long a machine may take to save its work and end itself, or a sweep to end it, once its lease is over."""
+SWEEP_EVERY_S = 5.0
+"""A schedule of minutes, in seconds."""
 POLL_S = 0.1
+WAIT_S = 0.5
 INTERRUPT_S = 600.0
+WITHOUT_RECEIPT = ("nothing", "sweep")
+"""What ends a machine without the run's own teardown, and so without its receipt."""
+AFTERWARDS = ("down", *WITHOUT_RECEIPT, "resume", "watch")
 SIMULATED = (
     "compute.gpu_required=false",
     "compute.min_gpu_memory_gib=0",
@@ -39,12 +47,14 @@ class Rehearsal:
 
     Attributes:
         environment: The cloud.
-        words: Options of ``train`` (run file, data, settings).
+        words: Options of the verb (run file, data, settings).
         faults: What is to go wrong, as ``FAULTS=`` has it.
-        afterwards: What the user does when the runner was killed: a verb, or ``nothing`` and wait for the machine's
-            own lease.
+        afterwards: What the user does when the runner was killed, one thing or several separated by commas: a verb, or
+            ``nothing`` until the machine's own lease has ended it; ``sweep`` goes on as a schedule does.
         folder: Where all of it is kept.
         program: Module that is the command line.
+        verb: What the user does: ``train`` or ``rebuild``.
+        before_close: Called when all is over and judged, while the emulated cloud still answers.
     """
 
     environment: str
@@ -53,6 +63,8 @@ class Rehearsal:
     afterwards: str
     folder: Path
     program: str = "runner"
+    verb: str = "train"
+    before_close: Callable[[Emulators], None] | None = None
 
 
 def new_folder(root: Path) -> Path:
@@ -64,11 +76,13 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     """Rehearse a run from start to end and judge what it left.
 
     Raises:
-        UsageError: If a fault is not known, or cannot happen on this cloud or on this machine.
+        UsageError: If a fault is not known, or cannot happen on this cloud or on this machine; or if a word of
+            ``afterwards`` is not known.
         ToolError: If the emulated cloud does not come up.
         RunInterruptedError: On Ctrl-C; nothing is left.
     """
     cloud_faults, runner_faults = parse_faults(rehearsal.faults)
+    afterwards = _afterwards(rehearsal.afterwards)
     view.progress("preparing the packages of the trainer")
     warm_cache()
     with Emulators(rehearsal.environment, rehearsal.folder) as emulators:
@@ -76,15 +90,32 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
             emulators.tell("/faults", fault.to_mapping())
         driver = _Driver(rehearsal, emulators, view, stop)
         exit_code = driver.run(
-            "train", ["--env", rehearsal.environment, *rehearsal.words, *_simulated()], runner_faults
+            rehearsal.verb, ["--env", rehearsal.environment, *rehearsal.words, *_simulated()], runner_faults
         )
-        if exit_code < 0 or _killed(emulators, cloud_faults):
-            exit_code = driver.after_the_kill(exit_code)
-        return judge(emulators, rehearsal.folder, exit_code, driver.fired, runner_faults)
+        was_killed = exit_code < 0 or _killed(emulators, cloud_faults)
+        if was_killed:
+            exit_code = driver.after_the_kill(exit_code, afterwards)
+        needs_receipt = not was_killed or not set(afterwards) <= set(WITHOUT_RECEIPT)
+        verdict = judge(
+            emulators, rehearsal.folder, exit_code, driver.fired, runner_faults, needs_receipt=needs_receipt
+        )
+        if rehearsal.before_close is not None:
+            rehearsal.before_close(emulators)
+        return verdict
 
 
 def _simulated() -> list[str]:
     return [word for setting in SIMULATED for word in ("--set", setting)]
+
+
+def _afterwards(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in AFTERWARDS:
+            raise UsageError(
+                f"rehearse: AFTERWARDS has {word or 'nothing in it'!r}", resolution=f"known: {', '.join(AFTERWARDS)}"
+            )
+    return words
 
 
 def _killed(emulators: Emulators, faults: list[CloudFault]) -> bool:
@@ -126,25 +157,48 @@ class _Driver:
             raise RunInterruptedError("rehearse: stopped on request", resolution="start again")
         return child.poll() or 0
 
-    def after_the_kill(self, exit_code: int) -> int:
-        """Do what the user does next, or wait for what the machine does by itself."""
-        verb = self._rehearsal.afterwards
-        self._view.line(f"the runner is dead (exit status {exit_code}); next: {verb}")
-        if verb == "nothing":
-            self._wait_for_the_lease()
-            return exit_code
-        if verb == "sweep":
-            return self.run("sweep", ["--apply"])
-        return self.run(verb, [])
+    def after_the_kill(self, exit_code: int, afterwards: Sequence[str]) -> int:
+        """Do what the user does next, or wait for what the machine does by itself; return the last exit status."""
+        for number, word in enumerate(afterwards):
+            self._view.line(f"the runner is dead (exit status {exit_code}); next: {word}")
+            deadline = time.monotonic() + self._lease_s() + AFTER_THE_LEASE_S
+            if word == "nothing":
+                self._wait(deadline, self._bills)
+            is_last = number + 1 == len(afterwards)
+            if word == "sweep" or (word == "nothing" and is_last and not self._bills() and self._is_something_left()):
+                exit_code = self._sweep_on_schedule(deadline)
+            elif word != "nothing":
+                exit_code = self.run(word, [])
+        return exit_code
 
-    def _wait_for_the_lease(self) -> None:
-        deadline = time.monotonic() + LONGEST_S
-        while any(machine["is_billing"] for machine in self._emulators.ask("/machines")["machines"]):
+    def _sweep_on_schedule(self, deadline: float) -> int:
+        """Sweep as a schedule does, until nothing is left; return the exit status of the last sweep.
+
+        Keys, firewalls and volumes of a run go that way also where its machine ends itself.
+        """
+        while True:
+            exit_code = self.run("sweep", ["--apply"])
+            if time.monotonic() > deadline or not (self._bills() or self._is_something_left()):
+                return exit_code
+            self._wait(time.monotonic() + SWEEP_EVERY_S, lambda: True)
+
+    def _lease_s(self) -> float:
+        """Return how long the machine of the run goes on without a word."""
+        runs = list_runs(self._runs)
+        config: dict[str, Any] = (read_json(runs[-1].config) if runs else None) or {}
+        return float(config.get("budget", {}).get("lease_minutes", 0.0)) * 60
+
+    def _bills(self) -> bool:
+        return any(machine["is_billing"] for machine in self._emulators.ask("/machines")["machines"])
+
+    def _is_something_left(self) -> bool:
+        return bool(self._emulators.ask("/leftovers")["leftovers"])
+
+    def _wait(self, deadline: float, wanted: Callable[[], bool]) -> None:
+        while time.monotonic() < deadline and wanted():
             if self._stop.requested:
                 raise RunInterruptedError("rehearse: stopped on request", resolution="start again")
-            if time.monotonic() > deadline:
-                return
-            time.sleep(1.0)
+            time.sleep(WAIT_S)
 
     def _show(self, log: Path, shown: int) -> int:
         with log.open("rb") as file:

@@ -43,7 +43,7 @@ class Verdict:
         """Return it for people."""
         bill = [
             f"  {row['id']}  {row['instance_type']} in {row['region']}: {row['price_usd_per_h']:.2f} $/h, "
-            f"{row['billed_usd']:.4f} $ billed, {'STILL BILLING' if row['is_billing'] else 'ended'}"
+            f"{row['billed_usd']:.4f} $ billed, {_how_it_ended(row)}"
             for row in self.machines
         ]
         faults = [f"faults that happened: {', '.join(self.faults_fired)}"] if self.faults_fired else []
@@ -58,8 +58,19 @@ def judge(
     exit_code: int,
     runner_faults_fired: Sequence[str],
     runner_faults: Sequence[RunnerFault],
+    *,
+    needs_receipt: bool = True,
 ) -> Verdict:
-    """Look at the meters, the receipt and the run's files, and say which promises did not hold."""
+    """Look at the meters, the receipt and the run's files, and say which promises did not hold.
+
+    Args:
+        emulators: The emulated clouds.
+        folder: That of the rehearsal.
+        exit_code: Exit status of the last command.
+        runner_faults_fired: Faults that happened to the runner.
+        runner_faults: Faults that were to happen to it.
+        needs_receipt: Whether the run was ended by its own runner: a lease or a sweep writes no receipt.
+    """
     machines: list[dict[str, Any]] = emulators.ask("/machines")["machines"]
     leftovers: list[dict[str, Any]] = emulators.ask("/leftovers")["leftovers"]
     faults = emulators.ask("/faults")
@@ -68,10 +79,14 @@ def judge(
     fired = [*(str(entry["name"]) for entry in faults["fired"]), *runner_faults_fired]
     never = [*faults["never_fired"], *(fault.name for fault in runner_faults if fault.name not in fired)]
     broken = [*_money(machines, leftovers, exit_code), *_secrets(folder / "runs")]
-    if runs and receipt is None and exit_code != EXIT_LEFTOVERS:
+    if needs_receipt and runs and receipt is None and exit_code != EXIT_LEFTOVERS:
         broken.append(f"there is no receipt, with exit status {exit_code}")
     broken += [f"{name} never happened" for name in never]
     return Verdict(exit_code, machines, leftovers, receipt, fired, broken, str(folder))
+
+
+def _how_it_ended(machine: dict[str, Any]) -> str:
+    return "STILL BILLING" if machine["is_billing"] else f"ended: {machine['ended_by']}"
 
 
 def _money(machines: list[dict[str, Any]], leftovers: list[dict[str, Any]], exit_code: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,10 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     return facts
 
 
-def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any]) -> PlaybookRun:
-    """Run one playbook on the run's machine."""
+def play(
+    ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], tags: Sequence[str] = ()
+) -> PlaybookRun:
+    """Run one playbook on the run's machine, or the part of it that has one of the tags."""
     return run_playbook(
         playbook,
         inventory=inventory,
@@ -62,6 +65,7 @@ def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict
         log=ctx.run.log("configure"),
         on_progress=ctx.view.progress,
         cancel=ctx.stop.wants_out,
+        tags=tags,
     )
 
 

@@ -1,10 +1,12 @@
 """The real command line with three seams: no data check, no Ansible, the stand-in trainer.
 
-``python -m tests.unit.runner.lab.drive VERB …`` is what the tests start, kill and interrupt.
+``python -m tests.unit.runner.lab.drive VERB …`` is what the tests start, kill and interrupt. With ``DOUSE_LAB_ROLES``
+Ansible is real, and the roles that it names are carried out.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from runner.models import Host, Plan, View
 from runner.steps import configure, plan, train
 
 FAKE = Path(__file__).parent / "fake"
+ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
 
 
 def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
@@ -42,9 +45,12 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
 
 
 def prepare(ctx: Context, host: Host) -> dict[str, Any]:
-    """Put an interpreter that runs the stand-in where the environment would be."""
+    """Put an interpreter that runs the stand-in where the environment would be; carry out what roles are asked for."""
     machine = ctx.machine(host)
     box = ctx.box(host, machine)
+    if ROLES:
+        inventory = configure.make_inventory(ctx, host, box, configure.find_python(machine, any_will_do=True))
+        configure.play(ctx, "prepare.yml", inventory, configure.role_variables(ctx, host, box, machine), ROLES)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "python"
         rented = find_environment(ctx.run_file.compute.env).rented

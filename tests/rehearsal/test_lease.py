@@ -1,0 +1,92 @@
+"""The runner is killed and never comes back: the machine ends itself, or a scheduled sweep ends it. The meters tell.
+
+The lease is the real one: its role and the one before it are carried out on the machine by Ansible.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from runner import lease
+from runner.errors import EXIT_DONE
+from runner.run_dir import read_json
+from tests.rehearsal.conftest import Stage
+
+FOR_EVER = "publishing.tags=[steps=4000, step_s=0.1]"
+LEASE_S = 30.0
+SAVING_S = 45.0
+"""What the machine may take to stop the trainer with a checkpoint and to end itself."""
+
+
+@pytest.fixture(autouse=True)
+def real_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the stand-in command line carry out the real roles up to the lease."""
+    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,lease")
+
+
+@pytest.mark.parametrize(("cloud", "ended_by"), [("aws", "shut itself down"), ("runpod", "request")])
+def test_a_machine_without_its_runner_ends_itself_within_its_lease(cloud: str, ended_by: str, stage: Stage) -> None:
+    verdict = stage.rehearse(cloud, "kill_runner@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
+                             afterwards="nothing")  # fmt: skip
+
+    (machine,) = verdict.machines
+    assert verdict.broken == [], stage.said()
+    assert machine["ended_by"] == ended_by
+    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + SAVING_S
+    assert verdict.receipt is None
+    assert billed_usd(machine) == pytest.approx(machine["billed_usd"], abs=1e-4)
+
+
+def test_the_scheduled_sweep_ends_what_cannot_end_itself(stage: Stage) -> None:
+    verdict = stage.rehearse("lambda", "kill_runner@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
+                             afterwards="sweep")  # fmt: skip
+
+    (machine,) = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said("sweep")
+    assert "has no runner; its lease runs out at" in stage.said("sweep")
+    assert "has no runner, and its lease ran out at" in stage.said("sweep")
+    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + SAVING_S
+    assert verdict.receipt is None
+
+
+def test_a_machine_lives_longer_than_one_lease_while_its_runner_does(stage: Stage) -> None:
+    lease_s = 12.0
+
+    verdict = stage.rehearse("runpod", "kill_runner@train", "publishing.tags=[steps=400, step_s=20]",
+                             f"budget.lease_minutes={lease_s / 60}", afterwards="nothing")  # fmt: skip
+
+    (machine,) = verdict.machines
+    began = datetime.fromisoformat(read_json(stage.run().file("state.json"))["steps"]["train"]["started_at"])
+    assert verdict.broken == [], stage.said()
+    assert last_word_at(stage) - began.timestamp() > 1.4 * lease_s
+    assert lease_s - 1 <= seconds_without_a_word(stage, machine) <= lease_s + SAVING_S
+
+
+def test_a_run_whose_machine_ended_itself_goes_on_with_a_new_one(stage: Stage) -> None:
+    verdict = stage.rehearse("runpod", "kill_runner@train", "publishing.tags=[steps=100, step_s=0.3]",
+                             "budget.lease_minutes=0.2", afterwards="nothing,resume")  # fmt: skip
+
+    first, second = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said("resume")
+    assert first["ended_at"] < second["started_at"]
+    assert verdict.receipt is not None
+    assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+
+
+def seconds_without_a_word(stage: Stage, machine: dict[str, Any]) -> float:
+    """Return how long a machine billed after the last word of its runner."""
+    return float(machine["ended_at"]) - last_word_at(stage)
+
+
+def last_word_at(stage: Stage) -> float:
+    word = lease.last_word(stage.run())
+    assert word is not None
+    assert word[0] == "renew"
+    return word[1].timestamp()
+
+
+def billed_usd(machine: dict[str, Any]) -> float:
+    return float((machine["ended_at"] - machine["started_at"]) / 3600 * machine["price_usd_per_h"])
