@@ -4,6 +4,7 @@
 method  path                          what
 ======  ============================  ===========================================================================
 GET     /health                       ``{"status": "ok", "clouds": [...], "machines": n}``
+GET     /address                      what a service on the internet answers: the caller's address, as text
 GET     /machines                     ``{"machines": [...]}``: id, cloud, name, status (the cloud's word), started_at
                                       and ended_at (seconds since the epoch), ended_by, price_usd_per_h (now),
                                       billed_usd, is_billing, address {host, port}, instance_type, region, spot, box
@@ -39,6 +40,10 @@ from runner.rehearsal.clouds.calls import Answer, Call, Route, Router, Strict, a
 from runner.rehearsal.clouds.fault_table import FAULTS, Argument
 from runner.rehearsal.clouds.machines import Leftover, Machine
 from runner.rehearsal.clouds.state import World, machine_row
+
+
+ADDRESS = "203.0.113.7"
+"""Where a rehearsal calls from: an address of nobody's."""
 
 
 class Statuses(Protocol):
@@ -81,6 +86,7 @@ class Control:
         self._router = Router(
             (
                 Route("GET", "/health", self._health),
+                Route("GET", "/address", self._address),
                 Route("GET", "/machines", self._machines),
                 Route("GET", "/machines/{id}/user_data", self._user_data),
                 Route("POST", "/machines/{id}/partition", self._partition),
@@ -116,6 +122,9 @@ class Control:
 
     def _health(self, call: Call) -> Answer:
         return Answer(200, {"status": "ok", "clouds": list(self._world.clouds), "machines": len(self._world.machines)})
+
+    def _address(self, call: Call) -> Answer:
+        return Answer(200, headers={"content-type": "text/plain"}, raw=f"{ADDRESS}\n".encode())
 
     def _machines(self, call: Call) -> Answer:
         now = self._world.clock()

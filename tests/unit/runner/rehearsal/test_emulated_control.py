@@ -20,6 +20,10 @@ def test_health_tells_what_is_served(lab: Lab) -> None:
     }
 
 
+def test_a_rehearsal_calls_from_an_address_of_nobodys(lab: Lab) -> None:
+    assert lab.control.get("/address").text == "203.0.113.7\n"
+
+
 def test_machine_is_shown_with_its_meter(lab: Lab) -> None:
     instance = lab.launched()
     lab.clock.advance(1800.0)

@@ -15,7 +15,7 @@ from runner.run_dir import RunDir, create_run, write_json
 
 ENDED = {
     "id": "i-1", "instance_type": "gpu_1x_a10", "region": "us-west-1", "price_usd_per_h": 0.75, "billed_usd": 0.01,
-    "is_billing": False,
+    "is_billing": False, "ended_by": "request",
 }  # fmt: skip
 
 
@@ -37,6 +37,7 @@ def judged(
     exit_code: int = 0,
     runner_faults: str = "",
     runner_fired: list[str] | None = None,
+    needs_receipt: bool = True,
 ) -> Verdict:
     emulators = Emulators("lambda", tmp_path)
     answers = {
@@ -45,7 +46,8 @@ def judged(
         "/faults": {"fired": [{"name": name} for name in fired or []], "never_fired": never or []},
     }
     emulators.ask = answers.__getitem__  # type: ignore[method-assign]
-    return judge(emulators, tmp_path, exit_code, runner_fired or [], parse_faults(runner_faults)[1])
+    faults = parse_faults(runner_faults)[1]
+    return judge(emulators, tmp_path, exit_code, runner_fired or [], faults, needs_receipt=needs_receipt)
 
 
 def test_a_clean_run_holds_every_promise(tmp_path: Path, run: RunDir) -> None:
@@ -54,7 +56,7 @@ def test_a_clean_run_holds_every_promise(tmp_path: Path, run: RunDir) -> None:
     assert verdict.broken == []
     assert verdict.lines() == [
         "simulated bill:",
-        "  i-1  gpu_1x_a10 in us-west-1: 0.75 $/h, 0.0100 $ billed, ended",
+        "  i-1  gpu_1x_a10 in us-west-1: 0.75 $/h, 0.0100 $ billed, ended: request",
         "receipt of 2026-11-21T02:00:00+00:00",
         "rehearsal: every promise held",
     ]
@@ -83,6 +85,19 @@ def test_a_receipt_without_an_end_breaks_the_promise(tmp_path: Path, run: RunDir
     run.receipt.unlink()
 
     assert judged(tmp_path).broken == ["there is no receipt, with exit status 0"]
+
+
+def test_a_run_that_its_machines_lease_ended_has_no_receipt_yet(tmp_path: Path, run: RunDir) -> None:
+    run.receipt.unlink()
+
+    assert judged(tmp_path, exit_code=-9, needs_receipt=False).broken == []
+
+
+def test_a_machine_that_outlives_its_lease_breaks_the_promise(tmp_path: Path, run: RunDir) -> None:
+    run.receipt.unlink()
+    verdict = judged(tmp_path, machines=[ENDED | {"is_billing": True}], exit_code=-9, needs_receipt=False)
+
+    assert verdict.broken == ["i-1 still bills with exit status -9"]
 
 
 def test_a_run_that_was_never_planned_needs_no_receipt(tmp_path: Path) -> None:
@@ -129,7 +144,8 @@ def test_a_rehearsed_runner_knows_one_emulated_cloud(
     for name in ("LAMBDA_API_KEY", "RUNPOD_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
         monkeypatch.setenv(name, "real")
     emulators = Emulators(cloud, tmp_path)
-    emulators.endpoints = dict.fromkeys(("lambda", "runpod", "runpod_graphql", "aws"), "http://127.0.0.1:1")
+    names = ("lambda", "runpod", "runpod_graphql", "aws", "control")
+    emulators.endpoints = dict.fromkeys(names, "http://127.0.0.1:1")
 
     environment = emulators.environment()
 
