@@ -19,7 +19,7 @@ PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
 SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan up configure launch collect down sweep rehearse rehearse-clean resume status watch logs runs \
+.PHONY: help train plan up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
 	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
@@ -62,6 +62,8 @@ resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN E
 down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
 	@$(CONTROL) -m runner down $(RUN_FLAG)
 
+sync: ## Bring a run's checkpoints to its store, or from it with PULL=1 [RUN]
+	@$(CONTROL) -m runner sync $(if $(filter 1 yes true,$(call given,PULL)),pull,push) $(RUN_FLAG)
 sweep: ## Show all that bills on every configured cloud; end what nobody needs [APPLY=1 ALL=1]
 	@$(CONTROL) -m runner sweep $(SWEEP_FLAGS)
 

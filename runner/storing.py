@@ -162,9 +162,7 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
     folders = sorted({name.partition("/")[0] for name in names} & {"adapter", "merged", "checkpoints"})
     if not folders:
         return
-    with _told(
-        "store", f"all of it is in {ctx.run.path}, `make sync PUSH=1 RUN={ctx.run.run_id}` copies it from there"
-    ):
+    with _told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
         keys = _own_keys(ctx.run_file, ctx.run.run_id)
         for name in folders:
             ctx.view.progress(f"storing {name}")
@@ -213,6 +211,21 @@ def endpoint_url(run_file: RunFile) -> str | None:
     return given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
+def machine_keys(ctx: Context) -> Keys:
+    """Return credentials for the run's machine: of the role, for as long as the run may last; else the user's own.
+
+    Raises:
+        CloudError: If there are none to be had.
+    """
+    if ctx.run_file.store.role_arn is None:
+        return _user_keys()
+    wanted_s = min(LONGEST_S, HOME_S + round(ctx.run_file.budget.max_hours * 3600))
+    try:
+        return _role_keys(ctx.run_file, ctx.run.run_id, wanted_s)
+    except BadRequestError:
+        return _role_keys(ctx.run_file, ctx.run.run_id, HOME_S)  # a role may grant less, and a role's role always does
+
+
 def _is_s3(run_file: RunFile) -> bool:
     return (run_file.store.url or "").startswith("s3://")
 
@@ -240,17 +253,6 @@ def _own_keys(run_file: RunFile, name: str) -> Keys:
 
 def _access(run_file: RunFile, keys: Keys) -> dict[str, Any]:
     return {"endpoint_url": endpoint_url(run_file), "keys": keys.values or None}
-
-
-def _machine_keys(ctx: Context) -> Keys:
-    """Return credentials for the run's machine: of the role, for as long as the run may last; else the user's own."""
-    if ctx.run_file.store.role_arn is None:
-        return _user_keys()
-    wanted_s = min(LONGEST_S, HOME_S + round(ctx.run_file.budget.max_hours * 3600))
-    try:
-        return _role_keys(ctx.run_file, ctx.run.run_id, wanted_s)
-    except BadRequestError:
-        return _role_keys(ctx.run_file, ctx.run.run_id, HOME_S)  # a role may grant less, and a role's role always does
 
 
 def _role_keys(run_file: RunFile, name: str, duration_s: int) -> Keys:
@@ -301,7 +303,7 @@ def _region() -> dict[str, str]:
 
 def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     """Put credentials into the machine's memory, note when new ones are due, and return their file there."""
-    keys = _machine_keys(ctx)
+    keys = machine_keys(ctx)
     box = ctx.box(host, machine)
     path = put_secrets(machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
     noted = {

@@ -134,6 +134,20 @@ def watch(session: Session) -> int:
     return session.finish(lifecycle.watch(ctx))
 
 
+def sync(session: Session) -> int:
+    """Bring a run's checkpoints to the store or from it."""
+    from runner.syncing import sync_home, sync_machine
+
+    session.listen()
+    ctx = session.context()
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        sync_home(ctx, session.arguments.direction)
+    else:
+        sync_machine(ctx, host, session.arguments.direction)
+    return EXIT_DONE
+
+
 def status(session: Session) -> int:
     """Say how a run stands, and what is billing on every configured cloud."""
     from runner.overview import billing_now, resource_line, status_of

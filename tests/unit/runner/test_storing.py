@@ -213,7 +213,7 @@ def test_no_secret_is_kept_outside_of_the_machines_memory(bucket: Any, memory: P
     for value in ("my-secret", keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"]):
         assert not any(value in path.read_text() for path in others)
         assert not any(value in line for line in said(ctx))
-    assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(storing._machine_keys(ctx))
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(storing.machine_keys(ctx))
 
 
 def test_without_a_role_the_machine_gets_the_users_own_keys_and_he_is_told(
