@@ -37,8 +37,9 @@ AFTERWARDS = ("down", *WITHOUT_RECEIPT, "resume", "watch")
 SIMULATED = (
     "compute.gpu_required=false",
     "compute.min_gpu_memory_gib=0",
+    "compute.ssh_ingress_cidrs=[10.77.0.0/16]",
 )
-"""What differs from a paid run: the boxes have no GPU."""
+"""What differs from a paid run: the boxes have no GPU, and this machine's address is one of their own network."""
 
 
 @dataclass(frozen=True)

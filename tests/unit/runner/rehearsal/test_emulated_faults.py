@@ -149,7 +149,7 @@ def test_runner_and_all_it_has_started_are_killed_and_nothing_else(tmp_path: Pat
         other.kill()
 
 
-@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()], ids=["init", "itself", "its_parent"])
 def test_runner_that_holds_this_process_is_refused(pid: int) -> None:
     with pytest.raises(RunnerRefusedError, match="holds this server"):
         RunnerProcess().register(pid)
