@@ -35,8 +35,8 @@ data-check: ## Check the training data and show what would be learnt from [CONFI
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
 ##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
-rehearse: ## Rehearse a run [ENV=lambda|runpod|aws, FAULTS=name,..., AFTERWARDS=verb, CONFIG DATA SET]
-	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards)
+rehearse: ## Rehearse a run [ENV=lambda|runpod|aws, VERB=train|rebuild, FAULTS=name,..., AFTERWARDS=verb, CONFIG DATA SET]
+	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb)
 rehearse-clean: ## End what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
 

@@ -55,7 +55,9 @@ def rehearse(session: Session) -> int:
     words += [word for setting in arguments.set for word in ("--set", setting)]
     folder = new_folder(arguments.folder)
     session.log = folder / "rehearse.log"
-    rehearsal = Rehearsal(arguments.env, words, arguments.faults, arguments.afterwards, folder)
+    rehearsal = Rehearsal(
+        arguments.env, words, arguments.faults, arguments.afterwards, folder, verb=arguments.rehearsed
+    )
     verdict = act(rehearsal, session.view, session.stop)
     print(describe(verdict, arguments.json))
     if verdict.broken:
