@@ -17,6 +17,8 @@ from runner.run_dir import PROJECT
 ALIVE_S = 5
 CONTROL = "douse-cp"
 """Folder of the connection masters' sockets; short, because a socket's path may have 100 characters."""
+SECRET_VARIABLES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
+"""How variables end that no playbook needs: ansible-runner writes its whole environment into a file."""
 SSH_ARGS = f"-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval={ALIVE_S} -o ServerAliveCountMax=3"
 """A master without keepalive hangs for minutes on a dead connection."""
 
@@ -115,7 +117,8 @@ def _environment(folder: Path) -> dict[str, str]:
     """Return settings for this run alone; programs of our own environment come first."""
     control = folder / CONTROL
     control.mkdir()
-    return {
+    secrets = {name: "" for name in os.environ if name.endswith(SECRET_VARIABLES)}
+    return secrets | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
         "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner switches it off where nobody says so

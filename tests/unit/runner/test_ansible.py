@@ -176,3 +176,19 @@ def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice
     assert prepare().changed > 0
     assert prepare().changed == 0
     assert processes_naming("douse-cp") == []  # no connection master is left behind
+
+
+def test_ansible_is_told_no_secret_of_the_runner(
+    playbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LAMBDA_API_KEY", "RUNPOD_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN"):
+        monkeypatch.setenv(name, "a-secret-of-the-runner")
+    kept = tmp_path / "kept"
+    look = f"sh -c 'env > {kept}; cat \"$ANSIBLE_HOME\"/../artifacts/*/command >> {kept}'"
+    (playbooks / "own.yml").write_text(TASKS.format(command=json.dumps(look)))
+
+    play("own.yml", tmp_path / "log")
+
+    assert "ANSIBLE_NOCOLOR=1" in kept.read_text()
+    assert '"cwd":' in kept.read_text()
+    assert "a-secret-of-the-runner" not in kept.read_text()
