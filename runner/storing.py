@@ -7,56 +7,35 @@ are renewed as long as a runner is there; they are in no argument, log or file h
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from runner.adapters.machine import Machine
 from runner.adapters.secrets import put_secrets
-from runner.clouds.aws import LONGEST_S, PrefixCredentials, open_aws
-from runner.clouds.aws_errors import aws_errors
 from runner.config import RunFile
 from runner.context import Context
 from runner.environments import find_environment
-from runner.errors import AccountError, BadRequestError, CloudError, RunnerError, TransferError
+from runner.errors import CloudError, RunnerError, TransferError
 from runner.models import Host
 from runner.run_dir import read_json, write_json
+from runner.store_keys import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
 from trainer.checkpoint import MANIFEST_NAME, newest_complete
 from trainer.errors import StoreError
 from trainer.store import Transfer, pull, push
 from trainer.store_places import Place, open_place
 
 PROBE = "douse-check"
-HOME_S = 3600
-"""How long credentials for this machine's own use last: every role grants as much."""
-RENEW_AFTER = 0.25
-"""Part of their life after which a machine's credentials are renewed: what is left has to do for lease and upload."""
-SESSION_RENEW_S = 900.0
-"""How often credentials of a session of the user's own, whose end nobody tells, are brought anew."""
 LOOK_S = 20.0
-
-
-@dataclass(frozen=True)
-class Keys:
-    """Credentials for a run's folder in S3.
-
-    Attributes:
-        values: By the names of their variables; never shown. Empty lets boto3 look for itself.
-        ends_at: When they end (UTC), or ``None`` where that is not known.
-        renew_at: When to bring new ones, or ``None`` where they never end.
-    """
-
-    values: dict[str, str] = field(repr=False)
-    ends_at: datetime | None = None
-    renew_at: datetime | None = None
+STAY = """[ "$(id -u)" = 0 ] || ! command -v loginctl >/dev/null ||
+timeout 20 sudo -n loginctl enable-linger "$(id -un)"
+"""
+"""logind removes a user's files in memory with his last login (RemoveIPC): just when the runner is gone."""
 
 
 def check_store(run_file: RunFile) -> None:
@@ -71,7 +50,7 @@ def check_store(run_file: RunFile) -> None:
         return
     name = secrets.token_hex(8)
     with _told("plan", "or go without with SET=store.url=null"):
-        place = _place(run_file, PROBE, _own_keys(run_file, PROBE))
+        place = _place(run_file, PROBE, own_keys(run_file, PROBE))
         place.write(b"Douse was here to see whether it can write.\n", name)
         try:
             listed = name in place.sizes()
@@ -94,6 +73,8 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
     if not _is_armed_by(ctx.run_file):
         return
     box, section = ctx.box(host, machine), ctx.run_file.store
+    if machine.run(["sh", "-c", STAY], timeout_s=60).exit_code != 0:
+        ctx.view.line("store: the machine may forget the store's credentials once nobody is logged in")
     environment_file = _bring_keys(ctx, host, machine)
     order = {
         "folder": box.output,
@@ -163,10 +144,10 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
     if not folders:
         return
     with _told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
-        keys = _own_keys(ctx.run_file, ctx.run.run_id)
+        keys = own_keys(ctx.run_file, ctx.run.run_id)
         for name in folders:
             ctx.view.progress(f"storing {name}")
-            done = push(ctx.run.file(name), f"{folder_url(ctx)}/{name}", **_access(ctx.run_file, keys))
+            done = push(ctx.run.file(name), f"{folder_url(ctx)}/{name}", **access(ctx.run_file, keys))
             _tell(ctx, f"stored: {folder_url(ctx)}/{name}", done)
 
 
@@ -180,7 +161,7 @@ def fetch_past(ctx: Context) -> None:
     if ctx.run_file.store.url is None:
         return
     with _told("store", "or go on with what is here with SET=store.url=null"):
-        keys = _own_keys(ctx.run_file, ctx.run.run_id)
+        keys = own_keys(ctx.run_file, ctx.run.run_id)
         place = _place(ctx.run_file, ctx.run.run_id, keys)
         here, _ = newest_complete(ctx.run.checkpoints)
         there = _newest_step(list(place.sizes()))
@@ -188,7 +169,7 @@ def fetch_past(ctx: Context) -> None:
             return
         ctx.view.progress(f"fetching checkpoint-{there} from the store")
         try:
-            done = pull(f"{folder_url(ctx)}/checkpoints", ctx.run.checkpoints, **_access(ctx.run_file, keys))
+            done = pull(f"{folder_url(ctx)}/checkpoints", ctx.run.checkpoints, **access(ctx.run_file, keys))
         except StoreError as err:
             if here is None:
                 raise
@@ -200,110 +181,22 @@ def fetch_past(ctx: Context) -> None:
 
 def folder_url(ctx: Context) -> str:
     """Return the address of the run's own folder in the store."""
-    return _address(ctx.run_file, ctx.run.run_id)
-
-
-def endpoint_url(run_file: RunFile) -> str | None:
-    """Return the address of the S3 to use: the run file's, else boto3's variables, else ``None`` for Amazon's."""
-    if not _is_s3(run_file):
-        return None
-    given = run_file.store.endpoint_url
-    return given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
-def machine_keys(ctx: Context) -> Keys:
-    """Return credentials for the run's machine: of the role, for as long as the run may last; else the user's own.
-
-    Raises:
-        CloudError: If there are none to be had.
-    """
-    if ctx.run_file.store.role_arn is None:
-        return _user_keys()
-    wanted_s = min(LONGEST_S, HOME_S + round(ctx.run_file.budget.max_hours * 3600))
-    try:
-        return _role_keys(ctx.run_file, ctx.run.run_id, wanted_s)
-    except BadRequestError:
-        return _role_keys(ctx.run_file, ctx.run.run_id, HOME_S)  # a role may grant less, and a role's role always does
-
-
-def _is_s3(run_file: RunFile) -> bool:
-    return (run_file.store.url or "").startswith("s3://")
+    return address_of(ctx.run_file, ctx.run.run_id)
 
 
 def _is_armed_by(run_file: RunFile) -> bool:
     """Tell whether the machine itself has to know of the store: one that is rented, and that can reach it."""
-    return _is_s3(run_file) and find_environment(run_file.compute.env).rented
+    return is_s3(run_file) and find_environment(run_file.compute.env).rented
 
 
 def _place(run_file: RunFile, name: str, keys: Keys) -> Place:
     """Return a folder of the store."""
-    return open_place(_address(run_file, name), **_access(run_file, keys))
-
-
-def _address(run_file: RunFile, name: str) -> str:
-    return f"{(run_file.store.url or '').rstrip('/')}/{name}"
-
-
-def _own_keys(run_file: RunFile, name: str) -> Keys:
-    """Return credentials for this machine's own use: the role's for the folder, else boto3 looks for itself."""
-    if run_file.store.role_arn is None:
-        return Keys({})
-    return _role_keys(run_file, name, HOME_S)
-
-
-def _access(run_file: RunFile, keys: Keys) -> dict[str, Any]:
-    return {"endpoint_url": endpoint_url(run_file), "keys": keys.values or None}
-
-
-def _role_keys(run_file: RunFile, name: str, duration_s: int) -> Keys:
-    parts = urlparse(run_file.store.url or "")
-    prefix = f"{parts.path.strip('/')}/{name}".strip("/")
-    role_arn = run_file.store.role_arn or ""
-    found = open_aws(os.environ).sts_credentials_for_prefix(parts.netloc, prefix, role_arn, duration_s)
-    return _limited(found, datetime.now(UTC))
-
-
-def _limited(found: PrefixCredentials, now: datetime) -> Keys:
-    values = {
-        "AWS_ACCESS_KEY_ID": found.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": found.secret_access_key,
-        "AWS_SESSION_TOKEN": found.session_token,
-    }
-    return Keys(values | _region(), found.expires_at, now + (found.expires_at - now) * RENEW_AFTER)
-
-
-def _user_keys() -> Keys:
-    """Return the credentials that the user works with.
-
-    Raises:
-        AccountError: If there are none.
-    """
-    import boto3
-
-    with aws_errors("read your credentials"):
-        found = boto3.Session().get_credentials()
-        frozen = found.get_frozen_credentials() if found is not None else None
-    if frozen is None:
-        raise AccountError(
-            "store: there are no AWS credentials here to give to the machine",
-            resolution="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-        )
-    values = {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
-    if not frozen.token:
-        return Keys(values | _region())
-    renew_at = datetime.now(UTC) + timedelta(seconds=SESSION_RENEW_S)
-    return Keys(values | {"AWS_SESSION_TOKEN": frozen.token} | _region(), renew_at=renew_at)
-
-
-def _region() -> dict[str, str]:
-    """Return the region to ask first; S3 itself tells of another one."""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return {"AWS_DEFAULT_REGION": region} if region else {}
+    return open_place(address_of(run_file, name), **access(run_file, keys))
 
 
 def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     """Put credentials into the machine's memory, note when new ones are due, and return their file there."""
-    keys = machine_keys(ctx)
+    keys = machine_keys(ctx.run_file, ctx.run.run_id)
     box = ctx.box(host, machine)
     path = put_secrets(machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
     noted = {

@@ -16,6 +16,7 @@ from runner.models import Host
 from runner.run_dir import read_json
 from runner.state import hold
 from runner.steps.configure import play
+from runner.store_keys import endpoint_url, machine_keys
 
 Direction = Literal["push", "pull"]
 
@@ -49,7 +50,7 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
             "sync_direction": direction,
             "sync_prefix": prefix,
             "sync_url": f"{storing.folder_url(ctx)}/checkpoints",
-            "sync_endpoint_url": storing.endpoint_url(ctx.run_file) or "",
+            "sync_endpoint_url": endpoint_url(ctx.run_file) or "",
             "sync_credentials_file": _write_keys(ctx, Path(folder)) if url.startswith("s3:") else "",
         }
         done = play(ctx, "sync.yml", inventory, variables)
@@ -88,5 +89,5 @@ def needed_url(ctx: Context) -> str:
 def _write_keys(ctx: Context, folder: Path) -> str:
     path = folder / "keys.json"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(storing.machine_keys(ctx).values, file)
+        json.dump(machine_keys(ctx.run_file, ctx.run.run_id).values, file)
     return str(path)

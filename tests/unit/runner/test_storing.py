@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from runner import storing
+from runner import store_keys, storing
 from runner.adapters import secrets
 from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
@@ -22,7 +22,7 @@ from runner.clouds.aws import AwsCloud, PrefixCredentials
 from runner.config import RunFile
 from runner.context import Context
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, TransferError
-from runner.models import Host
+from runner.models import Completed, Host
 from runner.run_dir import RunDir, create_run
 from trainer.checkpoint import REQUIRED_FILES, complete, newest_complete
 from trainer.store import pull, push
@@ -67,6 +67,13 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(secrets, "MEMORY", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_logind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the logins of this machine alone."""
+    if "linger" not in request.fixturenames and "root" not in request.node.name:
+        monkeypatch.setattr(storing, "STAY", "exit 0")
 
 
 @pytest.fixture(params=["s3", "s3-role", "file"])
@@ -213,7 +220,7 @@ def test_no_secret_is_kept_outside_of_the_machines_memory(bucket: Any, memory: P
     for value in ("my-secret", keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"]):
         assert not any(value in path.read_text() for path in others)
         assert not any(value in line for line in said(ctx))
-    assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(storing.machine_keys(ctx))
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(store_keys.machine_keys(ctx.run_file, RUN_ID))
 
 
 def test_without_a_role_the_machine_gets_the_users_own_keys_and_he_is_told(
@@ -255,12 +262,55 @@ def test_the_endpoint_is_the_run_files_else_that_of_the_environment(
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one.example:9000")
 
-    assert storing.endpoint_url(context(tmp_path, s3()).run_file) == "http://one.example:9000"
+    assert store_keys.endpoint_url(context(tmp_path, s3()).run_file) == "http://one.example:9000"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://two.example:9000")
-    assert storing.endpoint_url(context(tmp_path, s3()).run_file) == "http://two.example:9000"
+    assert store_keys.endpoint_url(context(tmp_path, s3()).run_file) == "http://two.example:9000"
     given = context(tmp_path, s3(endpoint_url="http://three.example:9000")).run_file
-    assert storing.endpoint_url(given) == "http://three.example:9000"
-    assert storing.endpoint_url(context(tmp_path, {"url": "file:///srv/store"}).run_file) is None
+    assert store_keys.endpoint_url(given) == "http://three.example:9000"
+    assert store_keys.endpoint_url(context(tmp_path, {"url": "file:///srv/store"}).run_file) is None
+
+
+class Shell(LocalMachine):
+    """This machine, as another user, with the programs of a folder alone."""
+
+    def __init__(self, programs: Path, *, uid: int, linger: str) -> None:
+        programs.mkdir()
+        self._path = programs
+        for name, text in {
+            "id": f'[ "$1" = -un ] && echo ubuntu || echo {uid}',
+            "loginctl": "exit 9",
+            "sudo": f'echo "asked: $*" >> "{programs}/asked"; {linger}',
+            "timeout": 'shift; exec "$@"',
+        }.items():
+            (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+            (programs / name).chmod(0o755)
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        return super().run(argv, **options | {"env": {"PATH": f"{self._path}:/usr/bin:/bin"}})
+
+
+@pytest.mark.parametrize(("linger", "told"), [("exit 0", False), ("exit 1", True)])
+def test_the_machine_keeps_its_memory_when_nobody_is_logged_in(
+    linger: str, told: bool, memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grants(monkeypatch)
+    ctx = context(tmp_path, s3(role_arn=ROLE))
+
+    storing.arm(ctx, HOST, Shell(tmp_path / "bin", uid=1000, linger=linger))
+
+    assert (tmp_path / "bin" / "asked").read_text() == "asked: -n loginctl enable-linger ubuntu\n"
+    assert any("forget the store's credentials" in line for line in said(ctx)) is told
+    assert order_of(tmp_path)["environment_file"]
+
+
+def test_root_keeps_its_memory_anyway(memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants(monkeypatch)
+    ctx = context(tmp_path, s3(role_arn=ROLE))
+
+    storing.arm(ctx, HOST, Shell(tmp_path / "bin", uid=0, linger="exit 1"))
+
+    assert not (tmp_path / "bin" / "asked").exists()
+    assert said(ctx) == []
 
 
 # how long credentials last

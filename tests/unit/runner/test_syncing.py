@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner import storing, syncing
+from runner import syncing
 from runner.adapters.ansible import PlaybookRun
 from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
@@ -19,6 +19,7 @@ from runner.errors import UsageError
 from runner.live import SilentView
 from runner.models import Host
 from runner.run_dir import RunDir, write_json
+from runner.store_keys import Keys
 from tests.unit.runner.conftest import CommandLine
 
 HERE = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
@@ -40,7 +41,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return PlaybookRun()
 
     monkeypatch.setattr(syncing, "play", play)
-    monkeypatch.setattr(storing, "machine_keys", lambda ctx: storing.Keys(KEYS))
+    monkeypatch.setattr(syncing, "machine_keys", lambda run_file, name: Keys(KEYS))
     monkeypatch.setattr(Context, "machine", lambda self, host: LocalMachine())
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example:9000")
     return seen
