@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from runner.adapters.stop import Stop
 from runner.live import LineView
 from runner.rehearsal.boxes import clean, supported
 from runner.rehearsal.drive import Rehearsal, rehearse
+from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.verdict import Verdict
 from runner.run_dir import RunDir, list_runs
 
@@ -45,12 +46,20 @@ class Stage:
     count: int = 0
 
     def rehearse(
-        self, cloud: str, faults: str = "", *settings: str, afterwards: str = "down", program: str = STAND_IN
+        self,
+        cloud: str,
+        faults: str = "",
+        *settings: str,
+        afterwards: str = "down",
+        program: str = STAND_IN,
+        verb: str = "train",
+        before_close: Callable[[Emulators], None] | None = None,
     ) -> Verdict:
         """Rehearse a run and return the verdict; what the runner says is pytest's captured output."""
         self.count += 1
         words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text))]
-        rehearsal = Rehearsal(cloud, words, faults, afterwards, self.folder / f"r{self.count}", program)
+        folder = self.folder / f"r{self.count}"
+        rehearsal = Rehearsal(cloud, words, faults, afterwards, folder, program, verb, before_close)
         return rehearse(rehearsal, LineView(), Stop())
 
     def run(self) -> RunDir:
@@ -67,13 +76,24 @@ class Stage:
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    (tmp_path / "train.jsonl").write_text('{"messages": []}\n')
-    (tmp_path / "eval.jsonl").write_text('{"messages": []}\n')
-    (tmp_path / "run.yml").write_text(
+    yield make_stage(tmp_path)
+    assert clean() == [], "a rehearsal left something behind"
+
+
+def make_stage(folder: Path) -> Stage:
+    """Return a folder to rehearse in, with a run file that the stand-ins take."""
+    (folder / "train.jsonl").write_text('{"messages": []}\n')
+    (folder / "eval.jsonl").write_text('{"messages": []}\n')
+    (folder / "run.yml").write_text(
         "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n"
     )
-    yield Stage(tmp_path, tmp_path / "run.yml")
-    assert clean() == [], "a rehearsal left something behind"
+    return Stage(folder, folder / "run.yml")
+
+
+@pytest.fixture(autouse=True)
+def quick_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let client and emulated cloud agree on a quicker pace than Lambda's, which is a request a second."""
+    monkeypatch.setenv("DOUSE_LAMBDA_PACE_S", "0.2")
 
 
 @pytest.fixture(scope="session", autouse=True)
