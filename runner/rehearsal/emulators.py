@@ -84,6 +84,7 @@ class Emulators:
                 "AWS_REGION": "us-east-1",
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "DOUSE_AWS_REGIONS": "us-east-1",
+                "TF_VAR_aws_max_retries": "2",  # an emulated fault does not pass by waiting
                 "DOUSE_ADDRESS_URL": self.endpoints["control"] + "/address",
             }
         )
