@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import packing, runner_overhead, trainer_speed
+from benchmarks import machine_to_first_step, packing, runner_overhead, trainer_speed
 from benchmarks.measuring import Meter, measure
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table
 
@@ -230,3 +230,25 @@ def test_padding_computes_more_positions_than_packing(tiny_model: Path, tiny_dat
 
     assert positions_per_token("packed") == 1.0
     assert positions_per_token("padded") > 1.0
+
+
+# from a machine to the first step
+
+
+def test_sides_are_compared_by_the_medians_of_their_tries() -> None:
+    def tries(side: str, *totals: float) -> list[machine_to_first_step.Try]:
+        parts = [{"configure": total - 4, "trainer": 4.0} for total in totals]
+        return [machine_to_first_step.Try(side, "warm", seconds) for seconds in parts]
+
+    shown = machine_to_first_step.show([*tries("Douse", 44, 22, 33), *tries("by hand", 20, 30, 90)], "warm")
+
+    lines = shown.splitlines()
+    assert "warm cache, seconds, medians of 3" in lines[0]
+    assert [cell.strip() for cell in lines[2].split("|")[2:5]] == ["33.0", "30.0", "1.10"]
+    assert [cell.strip() for cell in lines[3].split("|")[2:5]] == ["29.0", "26.0", "1.12"]
+    assert lines[-1] == "all tries  Douse 44.0 22.0 33.0; by hand 20.0 30.0 90.0"
+
+
+def test_a_cold_cache_needs_the_wheels() -> None:
+    with pytest.raises(SystemExit, match="a cold cache needs --wheels"):
+        machine_to_first_step.main(["--caches", "cold"])
