@@ -41,7 +41,6 @@ from runner.rehearsal.clouds.fault_table import FAULTS, Argument
 from runner.rehearsal.clouds.machines import Leftover, Machine
 from runner.rehearsal.clouds.state import World, machine_row
 
-
 ADDRESS = "203.0.113.7"
 """Where a rehearsal calls from: an address of nobody's."""
 
