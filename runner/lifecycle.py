@@ -26,6 +26,7 @@ from runner.errors import (
     UsageError,
 )
 from runner.models import Host, Plan, TrainerStatus, View
+from runner.renting import machine_gone
 from runner.run_dir import RunDir, create_run
 from runner.safety.spend import spend_of
 from runner.state import RunState, hold
@@ -129,7 +130,7 @@ def watch(ctx: Context) -> Outcome:
     with hold(ctx.run):
         if RunState(ctx.run).is_done("destroy"):
             return Outcome(ctx.run)
-        status = trainer_status(ctx)
+        status = _status_to_watch(ctx)
         if status.state == "none":
             raise UsageError(
                 f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
@@ -193,6 +194,20 @@ def trainer_status(ctx: Context) -> TrainerStatus:
         return train.read_status(machine, ctx.box(host, machine))
     finally:
         machine.close()
+
+
+def _status_to_watch(ctx: Context) -> TrainerStatus:
+    """Ask the machine how training stands; where it does not answer, ask its cloud whether it is still there."""
+    try:
+        return trainer_status(ctx)
+    except (ConnectionLostError, HostKeyError) as err:
+        gone = machine_gone(ctx)
+        if gone is None:
+            raise
+        raise UsageError(
+            f"watch: {gone}",
+            resolution=f"go on with a new one: `make resume RUN={ctx.run.run_id}`, or end the rest with `make down`",
+        ) from err
 
 
 def _status_or_none(ctx: Context) -> TrainerStatus:

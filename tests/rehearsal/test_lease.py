@@ -13,7 +13,7 @@ import pytest
 from runner import lease
 from runner.errors import EXIT_DONE
 from runner.run_dir import read_json
-from tests.rehearsal.conftest import Stage
+from tests.rehearsal.conftest import Stage, three_lines
 
 FOR_EVER = "publishing.tags=[steps=4000, step_s=0.1]"
 LEASE_S = 30.0
@@ -67,11 +67,13 @@ def test_a_machine_lives_longer_than_one_lease_while_its_runner_does(stage: Stag
 
 def test_a_run_whose_machine_ended_itself_goes_on_with_a_new_one(stage: Stage) -> None:
     verdict = stage.rehearse("runpod", "kill_runner@train", "publishing.tags=[steps=100, step_s=0.3]",
-                             "budget.lease_minutes=0.2", afterwards="nothing,resume")  # fmt: skip
+                             "budget.lease_minutes=0.2", afterwards="nothing,watch,resume")  # fmt: skip
 
     first, second = verdict.machines
     assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said("resume")
     assert first["ended_at"] < second["started_at"]
+    assert f"runpod has machine {first['id']} no more" in three_lines(stage.said("watch"))[0]
+    assert "make resume" in three_lines(stage.said("watch"))[1]
     assert verdict.receipt is not None
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
 
