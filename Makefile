@@ -35,7 +35,7 @@ data-check: ## Check the training data and show what would be learnt from [CONFI
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
 ##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
-rehearse: ## Rehearse a run [ENV=lambda|runpod|aws, VERB=train|rebuild, FAULTS=name,..., AFTERWARDS=verb, CONFIG DATA SET]
+rehearse: ## Rehearse a run [ENV=lambda|runpod|aws, VERB=rebuild, FAULTS=name,..., AFTERWARDS=verb, as for train]
 	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb)
 rehearse-clean: ## End what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
@@ -100,9 +100,9 @@ lint-locks:
 types: ## mypy, strict
 	@$(DEV) mypy
 test: ## The fast tests, offline [ARGS=pytest's own arguments]
-	@$(DEV) -m pytest -m "not slow and not rehearsal" $(ARGS)
+	@$(DEV) -m pytest -n logical -m "not slow and not rehearsal" $(ARGS)
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
-	@$(DEV) -m pytest -m "rehearsal and not slow" -n 3 $(ARGS)
+	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine [ARGS]
 	@$(DEV) -m pytest -m slow $(ARGS)
 test-infra: ## Format, validity and tests of the Terraform modules

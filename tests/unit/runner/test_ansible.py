@@ -150,8 +150,7 @@ def test_nothing_goes_on_when_ansible_is_cut_short(playbooks: Path, tmp_path: Pa
 
 def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:
     """Return the very inventory that the configure step makes for a machine behind SSH."""
-    compute = SimpleNamespace(identity_file=str(server.identity))
-    ctx: Any = SimpleNamespace(run=SimpleNamespace(known_hosts=known_hosts), run_file=SimpleNamespace(compute=compute))
+    ctx: Any = SimpleNamespace(run=SimpleNamespace(known_hosts=known_hosts), identity_file=str(server.identity))
     host = Host("127.0.0.1", server.port, getpass.getuser(), "i", "given-machine", "here", False, 0.0, None, "local")
     return make_inventory(ctx, host, Box(str(prefix)), packages.python_with_pip())
 
@@ -175,7 +174,7 @@ def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice
     known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {key[0]} {key[1]}\n")
     assert prepare().changed > 0
     assert prepare().changed == 0
-    assert processes_naming("douse-cp") == []  # no connection master is left behind
+    assert processes_naming(str(known_hosts)) == []  # no connection master is left behind
 
 
 def test_ansible_is_told_no_secret_of_the_runner(
