@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -156,7 +158,11 @@ def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:
 
 
 @pytest.mark.enable_socket
-def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice(tmp_path: Path, sshd: Sshd) -> None:
+def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice(
+    tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tempfile.mkdtemp(prefix="dt-")  # short: a socket's path may have 100 characters
+    monkeypatch.setattr(tempfile, "tempdir", own)
     prefix, known_hosts = tmp_path / "box", tmp_path / "known hosts"
     key = (sshd.folder / "host_key.pub").read_text().split()
     inputs = variables(prefix, tmp_path / "cache")
@@ -174,7 +180,8 @@ def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice
     known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {key[0]} {key[1]}\n")
     assert prepare().changed > 0
     assert prepare().changed == 0
-    assert processes_naming(str(known_hosts)) == []  # no connection master is left behind
+    assert processes_naming(own) == []  # no connection master is left behind
+    shutil.rmtree(own)
 
 
 def test_ansible_is_told_no_secret_of_the_runner(
