@@ -331,7 +331,8 @@ def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
     if host is not None:
         try:
             if error is not None:
-                train.stop_trainer(ctx, host)
+                with lease.kept(ctx, host):
+                    train.stop_trainer(ctx, host)
             collected = not ctx.stop.urgent
             if collected:
                 with lease.kept(ctx, host):
