@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from runner.run_dir import PROJECT, read_json
+from runner.run_dir import PROJECT, list_runs, read_json
 from tests.rehearsal.conftest import Stage
+from tests.rehearsal.watching import HUB_TOKEN, Watcher, leaks
 
 TRIMMED = (
     "training.max_steps=4",
@@ -19,10 +22,15 @@ TRIMMED = (
 
 
 @pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
-def test_a_run_is_rehearsed_from_start_to_end(cloud: str, stage: Stage) -> None:
+def test_a_run_is_rehearsed_from_start_to_end(cloud: str, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.config = PROJECT / "examples" / "quickstart.yml"
+    monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
 
-    verdict = stage.rehearse(cloud, "", *TRIMMED, program="runner")
+    with tempfile.TemporaryDirectory(prefix="dt-") as scratch:
+        monkeypatch.setenv("TMPDIR", scratch)
+        passing = (Path(scratch), "douse-*"), (stage.folder, "r*/boxes/boxes/*/console.log")
+        with Watcher(*passing) as watcher:
+            verdict = stage.rehearse(cloud, "", *TRIMMED, program="runner")
 
     run = stage.run()
     assert (verdict.broken, verdict.exit_code) == ([], 0), stage.said()
@@ -33,3 +41,20 @@ def test_a_run_is_rehearsed_from_start_to_end(cloud: str, stage: Stage) -> None:
     assert receipt["checks"]["terraform_resources"] == 0
     assert receipt["ended_by_the_sweep"] == []
     assert 0 < receipt["cost_usd"] < 1
+    assert {"ansible-playbook", "terraform"} <= watcher.programs
+    assert {"command", "stdout"} <= watcher.files, "what Ansible leaves for a while was not seen"
+    assert (watcher.found, leaks(stage.folder)) == (set(), [])
+
+
+def test_the_environment_is_the_same_on_two_machines(stage: Stage) -> None:
+    stage.config = PROJECT / "examples" / "quickstart.yml"
+
+    verdict = stage.rehearse("lambda", program="runner", verb="rebuild")
+
+    facts = [read_json(run.file("host_facts.json")) for run in list_runs(stage.folder / "r1" / "runs")]
+    assert (verdict.broken, verdict.exit_code) == ([], 0), stage.said("rebuild")
+    assert [machine["is_billing"] for machine in verdict.machines] == [False, False]
+    assert len({row["environment_digest"] for row in facts}) == 1
+    assert len(facts[0]["environment_packages"]) > 40
+    assert stage.said("rebuild").count(facts[0]["environment_digest"]) == 2
+    assert "both are the same" in stage.said("rebuild")
