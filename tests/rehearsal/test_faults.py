@@ -106,7 +106,7 @@ def test_ctrl_c_at_any_step_ends_everything(action: str, step: str, stage: Stage
 def test_a_machine_that_will_not_end_is_named_with_what_to_do(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUSE_TEARDOWN_PATIENCE_S", "20")
 
-    verdict = stage.rehearse("lambda", "terminate_ignored:always")
+    verdict = stage.rehearse("lambda", "terminate_ignored:1000")
 
     lines = three_lines(stage.said())
     machine = verdict.machines[0]
