@@ -22,6 +22,7 @@ from runner.errors import (
     RunInterruptedError,
     RunnerError,
     TeardownError,
+    ToolError,
     TransferError,
     UsageError,
 )
@@ -282,23 +283,25 @@ def _from_training(ctx: Context) -> Outcome:
 
 def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
     """Live, then finish: after success, a failure, a signal, and after a defect of our own as well."""
-    error: RunnerError | None = RunnerError("run: the runner has a defect", resolution="report it with the log")
     try:
         outcome = life()
-        error = None
     except (RunInterruptedError, ToolCancelledError) as err:
         if ctx.stop.leaving and not ctx.stop.requested and _may_be_left(ctx):
-            error = None
-            outcome = Outcome(ctx.run, _left_alone(ctx), running=True)
             _hold_if_possible(ctx)
-        else:
-            error = RunInterruptedError(err.message, resolution=f"continue with {_again(ctx)}", details=err.details)
+            return Outcome(ctx.run, _left_alone(ctx), running=True)
+        return _finish(
+            ctx, RunInterruptedError(err.message, resolution=f"continue with {_again(ctx)}", details=err.details)
+        )
     except RunnerError as err:
-        error = err
-    finally:
-        if error is not None or not outcome.running:
-            outcome = _finish(ctx, error)
-    return outcome
+        return _finish(ctx, err)
+    except OSError as err:
+        return _finish(ctx, _disk_error(ctx, err))
+    except BaseException:  # a defect of ours: it is told, but the machine goes first
+        worst = _finish(ctx, RunnerError("run: the runner has a defect", resolution="report it with the log")).error
+        if isinstance(worst, TeardownError):
+            raise worst from None
+        raise
+    return outcome if outcome.running else _finish(ctx, None)
 
 
 def _may_be_left(ctx: Context) -> bool:
@@ -324,29 +327,67 @@ def _left_alone(ctx: Context) -> RunnerError:
 
 def _finish(ctx: Context, error: RunnerError | None) -> Outcome:
     """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts."""
-    collected, host = True, ctx.host()
-    came: list[str] = []
+    came: list[str] | None = None
     if isinstance(error, RunInterruptedError) and not ctx.stop.urgent:
         ctx.view.line("stopping with a checkpoint; Ctrl-C once more stops at once")
-    if host is not None:
-        try:
-            if error is not None:
-                with lease.kept(ctx, host):
-                    train.stop_trainer(ctx, host)
-            collected = not ctx.stop.urgent
-            if collected:
-                with lease.kept(ctx, host):
-                    came = step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
-        except RunnerError as err:
-            collected, error = False, error or err
     try:
-        step(ctx, "destroy", lambda: destroy.destroy(ctx, keep_output=not collected))
+        came = _bring_home(ctx, error)
     except RunnerError as err:
-        error = err  # something may still exist: that is the worst news
-    RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
-    unstored = _store(ctx, came)
-    _report(ctx)
+        error = error or err
+    except OSError as err:
+        error = error or _disk_error(ctx, err)
+    except BaseException:  # a defect of ours: it is told, but the machine goes first
+        worst = _give_up_machine(ctx, error, keep_output=True)
+        if isinstance(worst, TeardownError):
+            raise worst from None
+        raise
+    error = _give_up_machine(ctx, error, keep_output=came is None)
+    unstored = _write_down(ctx, error, came or [])
     return Outcome(ctx.run, error or unstored)
+
+
+def _write_down(ctx: Context, error: RunnerError | None, came: list[str]) -> RunnerError | None:
+    """Write how the run ended, store what came home, report; a disk that is full hides no worse news."""
+    try:
+        RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
+        unstored = _store(ctx, came)
+        _report(ctx)
+    except OSError as err:
+        return _disk_error(ctx, err)
+    return unstored
+
+
+def _disk_error(ctx: Context, err: OSError) -> RunnerError:
+    return ToolError(
+        f"run: {err.filename or ctx.run.path}: {err.strerror or err}",
+        resolution=f"make room on the disk, or put right what the path names, then {_again(ctx)}",
+        details=repr(err),
+    )
+
+
+def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
+    """Stop the trainer if the run did not end well, and collect; return what came, ``None`` if nothing was fetched."""
+    host = ctx.host()
+    if host is None:
+        return []
+    if error is not None:
+        with lease.kept(ctx, host):
+            train.stop_trainer(ctx, host)
+    if ctx.stop.urgent:
+        return None
+    with lease.kept(ctx, host):
+        return step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
+
+
+def _give_up_machine(ctx: Context, error: RunnerError | None, *, keep_output: bool) -> RunnerError | None:
+    """Destroy, and return the error that counts: that something may still exist is the worst news."""
+    try:
+        step(ctx, "destroy", lambda: destroy.destroy(ctx, keep_output=keep_output))
+    except RunnerError as err:
+        return err
+    except OSError as err:  # not a line can be written any more, and the machine must go all the same
+        return destroy.without_a_disk(ctx, err)
+    return error
 
 
 def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:

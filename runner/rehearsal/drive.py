@@ -91,7 +91,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
             emulators.tell("/faults", fault.to_mapping())
         driver = _Driver(rehearsal, emulators, view, stop)
         exit_code = driver.run(
-            rehearsal.verb, ["--env", rehearsal.environment, *rehearsal.words, *_simulated()], runner_faults
+            rehearsal.verb, ["--env", rehearsal.environment, *_simulated(), *rehearsal.words], runner_faults
         )
         was_killed = exit_code < 0 or _killed(emulators, cloud_faults)
         if was_killed:

@@ -14,7 +14,7 @@ from runner.clouds.models import Resource
 from runner.clouds.registry import configured, open_cloud
 from runner.context import Context
 from runner.environments import ENVIRONMENTS, find_environment
-from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError
+from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
 from runner.models import Box, Host
 from runner.renting import terraform_of
 from runner.run_dir import read_json
@@ -51,6 +51,27 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
     journal.answer("destroy", left=findings.problems())
     return write_receipt(ctx.run, host, findings, rented=rented)
+
+
+def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
+    """End a rented machine by its cloud's own API alone, writing nothing; return the error to show.
+
+    Args:
+        ctx: The run, whose folder cannot be written.
+        cause: What the disk said.
+    """
+    said = f"{ctx.run.path} cannot be written ({cause.strerror or cause})"
+    again = f"make room on the disk, then `make down RUN={ctx.run.run_id}`"
+    if not find_environment(ctx.run_file.compute.env).rented:
+        return TeardownError(f"destroy: {said}; the trainer and its files may still be there", resolution=again)
+    try:
+        _sweep(ctx, outcome_unknown=True, trouble=None)
+    except RunnerError as err:
+        return TeardownError(f"{err.message}; and {said}", details=err.details, resolution=err.resolution)
+    return ToolError(
+        f"destroy: {said}; the machine is gone, by {ctx.run_file.compute.env}'s own listing, and there is no receipt",
+        resolution=again,
+    )
 
 
 def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
