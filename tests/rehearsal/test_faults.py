@@ -29,6 +29,7 @@ IMPATIENT = ("compute.boot_timeout_minutes=0.25",)
         ("aws", "no_capacity"),
         ("lambda", "boot_unhealthy_spell"),
         ("lambda", "listing_lags"),
+        ("runpod", "listing_lags"),
         ("runpod", "key_forbidden"),
         ("lambda", "terminate_500"),
         ("runpod", "terminate_500"),
@@ -157,3 +158,14 @@ def test_a_machine_that_bills_more_than_it_was_listed_for_is_given_back(cloud: s
 
     assert (verdict.broken, verdict.exit_code) == ([], EXIT_FAILED), stage.said()
     assert "$/h" in three_lines(stage.said())[0]
+
+
+def test_a_gpu_that_cannot_compute_is_found_before_anything_is_downloaded(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,nvidia_driver")
+
+    verdict = stage.rehearse("lambda", "dead_gpu", "compute.gpu_required=true")
+
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_FAILED), stage.said()
+    assert "dead GPU" in three_lines(stage.said())[0]
