@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.errors import RunInterruptedError, UsageError
 from runner.models import View
+from runner.rehearsal.boxes import supported
 from runner.rehearsal.cache import warm_cache
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
@@ -84,6 +86,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     """
     cloud_faults, runner_faults = parse_faults(rehearsal.faults)
     afterwards = _afterwards(rehearsal.afterwards)
+    _check_boxes(rehearsal.environment)
     view.progress("preparing the packages of the trainer")
     warm_cache()
     with Emulators(rehearsal.environment, rehearsal.folder) as emulators:
@@ -103,6 +106,16 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         if rehearsal.before_close is not None:
             rehearsal.before_close(emulators)
         return verdict
+
+
+def _check_boxes(environment: str) -> None:
+    """Refuse a rehearsal that this machine cannot boot a fitting box for."""
+    reason = supported()
+    if reason is not None and (environment != "runpod" or os.geteuid() != 0):
+        raise UsageError(
+            f"rehearse: this machine cannot boot machines of its own: {reason}",
+            resolution="rehearse as root on Linux, or as root anywhere with ENV=runpod",
+        )
 
 
 def _simulated() -> list[str]:

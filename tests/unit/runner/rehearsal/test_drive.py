@@ -1,0 +1,39 @@
+"""What a rehearsal refuses before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.errors import UsageError
+from runner.live import SilentView
+from runner.rehearsal import drive
+from runner.rehearsal.drive import Rehearsal, rehearse
+
+
+def ask(folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: str = "down") -> None:
+    rehearse(Rehearsal(cloud, [], faults, afterwards, folder), SilentView(), Stop())
+
+
+@pytest.mark.parametrize(("cloud", "uid"), [("lambda", 0), ("aws", 0), ("lambda", 1000), ("runpod", 1000)])
+def test_a_machine_that_cannot_boot_boxes_is_told_why(
+    cloud: str, uid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "supported", lambda: "no namespaces")
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+
+    with pytest.raises(UsageError, match="cannot boot machines of its own: no namespaces"):
+        ask(tmp_path, cloud)
+
+
+@pytest.mark.parametrize("word", ["dance", "", "down,dance"])
+def test_an_unknown_afterwards_is_refused(word: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="rehearse: AFTERWARDS has"):
+        ask(tmp_path, afterwards=word)
+
+
+def test_an_unknown_fault_of_the_runner_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no fault kill_runner@lunch"):
+        ask(tmp_path, faults="kill_runner@lunch")
