@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runner.adapters.stop import Stop
 from runner.context import Context, open_context
 from runner.errors import EXIT_DONE, UsageError
-from runner.lifecycle import Outcome
+from runner.finishing import Outcome
 from runner.live import make_view
 from runner.models import Host, View
 from runner.run_dir import RunDir, find_run

@@ -11,6 +11,7 @@ import time
 from runner import lease, lifecycle, storing
 from runner.context import Context
 from runner.errors import EXIT_DONE, ToolError
+from runner.finishing import step
 from runner.run_dir import RunDir, list_runs
 from runner.session import Session, needed_host, say_where
 from runner.state import RunState, hold, holder
@@ -57,7 +58,7 @@ def configure(session: Session) -> int:
     ctx = session.context()
     host = needed_host(ctx)
     with hold(ctx.run), lease.kept(ctx, host):
-        lifecycle.step(ctx, "configure", lambda: prepare(ctx, host))
+        step(ctx, "configure", lambda: prepare(ctx, host))
     lease.hold(ctx, host)
     return EXIT_DONE
 
@@ -71,7 +72,7 @@ def launch(session: Session) -> int:
     ctx = session.context()
     host = needed_host(ctx)
     with hold(ctx.run):
-        has_checkpoint = lifecycle.step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
+        has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
         RunState(ctx.run).begin("train")
         training.launch(ctx, host, resume=has_checkpoint)
         lease.hold(ctx, host)
@@ -87,7 +88,7 @@ def collect(session: Session) -> int:
     ctx = session.context()
     host = needed_host(ctx)
     with hold(ctx.run):
-        came = lifecycle.step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
+        came = step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
         storing.copy_home(ctx, came)
     session.view.line(f"came home: {', '.join(came) or 'nothing'}")
     return EXIT_DONE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import lifecycle
+from runner import finishing, lifecycle
 from runner.adapters.stop import Stop
 from runner.config import RunFile
 from runner.context import Context
@@ -33,14 +33,14 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def bring_home(ctx: Context, earlier: RunnerError | None) -> list[str] | None:
         raise error
 
-    monkeypatch.setattr(lifecycle, "_bring_home", bring_home)
+    monkeypatch.setattr(finishing, "_bring_home", bring_home)
 
 
 @pytest.fixture
 def destroyed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
     monkeypatch.setattr(destroy, "destroy", lambda ctx, keep_output: calls.append("destroyed"))
-    monkeypatch.setattr(lifecycle, "_report", lambda ctx: None)
+    monkeypatch.setattr(finishing, "_report", lambda ctx: None)
     return calls
 
 
@@ -50,7 +50,7 @@ def test_a_failure_to_bring_home_does_not_keep_the_machine(
 ) -> None:
     fail_with(monkeypatch, error)
 
-    outcome = lifecycle._finish(ctx, None)
+    outcome = finishing.finish(ctx, None)
 
     assert destroyed == ["destroyed"]
     assert outcome.error is not None
@@ -63,7 +63,7 @@ def test_a_defect_does_not_keep_the_machine_either(
     fail_with(monkeypatch, ZeroDivisionError("oh"))
 
     with pytest.raises(ZeroDivisionError):
-        lifecycle._finish(ctx, None)
+        finishing.finish(ctx, None)
 
     assert destroyed == ["destroyed"]
 
@@ -76,7 +76,7 @@ def test_a_machine_that_stays_is_worse_news_than_a_defect(ctx: Context, monkeypa
     monkeypatch.setattr(destroy, "destroy", stay)
 
     with pytest.raises(TeardownError):
-        lifecycle._finish(ctx, None)
+        finishing.finish(ctx, None)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_on_a_full_disk_the_cloud_is_asked_without_a_line_written(
     monkeypatch.setattr("runner.steps.destroy.open_cloud", lambda name, environ: cloud)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
-    outcome = lifecycle._finish(ctx, None)
+    outcome = finishing.finish(ctx, None)
 
     assert outcome.error is not None
     assert (outcome.error.exit_code, cloud.asked_to_end[:1]) == (exit_code, ["i-1"])
@@ -101,7 +101,7 @@ def test_on_a_full_disk_the_cloud_is_asked_without_a_line_written(
 
 
 def test_a_full_disk_in_the_middle_ends_in_destroy(ctx: Context, destroyed: list[str]) -> None:
-    def life() -> lifecycle.Outcome:
+    def life() -> finishing.Outcome:
         raise FULL
 
     outcome = lifecycle._guarded(ctx, life)
@@ -112,7 +112,7 @@ def test_a_full_disk_in_the_middle_ends_in_destroy(ctx: Context, destroyed: list
 
 
 def test_a_defect_in_the_middle_is_told_and_ends_in_destroy(ctx: Context, destroyed: list[str]) -> None:
-    def life() -> lifecycle.Outcome:
+    def life() -> finishing.Outcome:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -124,7 +124,7 @@ def test_a_defect_in_the_middle_is_told_and_ends_in_destroy(ctx: Context, destro
 def test_a_machine_that_stays_after_a_defect_in_the_middle_is_the_news(
     ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def life() -> lifecycle.Outcome:
+    def life() -> finishing.Outcome:
         raise ZeroDivisionError
 
     def stay(ctx: Context, *, keep_output: bool) -> None:
