@@ -52,6 +52,8 @@ class ComputeSection(Section):
     """Disk of a rented machine in GiB, where the cloud lets one choose."""
     boot_timeout_minutes: float = Field(default=25.0, gt=0.0, le=120.0)
     """Minutes a rented machine may take from the cloud's yes until one can log in; then it is given back."""
+    teardown_timeout_minutes: float = Field(default=10.0, ge=0.2, le=120.0)
+    """Minutes a rented machine may take to be gone once it was told to end; then the run ends with exit status 3."""
     image: str | None = None
     """RunPod: container image. AWS: name of the public SSM parameter that holds the machine image. ``null`` is the one
     that Douse is tested with."""

@@ -23,7 +23,6 @@ from runner.models import Plan
 from runner.provider.mirror import cli_config, environment, write_mirror
 from runner.run_dir import read_json
 from runner.safety.spend import spend_of
-from runner.safety.sweep import PATIENCE_S
 from trainer.files import cache_folder
 
 SPARE_HOURS = 1.0
@@ -133,7 +132,7 @@ def _rented_machine(ctx: Context, plan: Plan) -> dict[str, Any]:
     image = ctx.run_file.compute.image
     timeouts = {
         "create_timeout_s": round(ctx.run_file.compute.boot_timeout_minutes * 60),
-        "delete_timeout_s": round(PATIENCE_S),
+        "delete_timeout_s": round(ctx.run_file.compute.teardown_timeout_minutes * 60),
     }
     if plan.environment == "lambda":
         return timeouts | {"lambda_host_key": public_key(ctx.run.host_key)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from runner.errors import CloudError, CloudUnavailableError, NotFoundError, Rate
 
 LISTING_LAG_S = 45.0
 """How long a cloud may take to list what it has just made: an unanswered create is looked for this long."""
-PATIENCE_S = float(os.environ.get("DOUSE_TEARDOWN_PATIENCE_S", "600"))
+PATIENCE_S = 600.0
 """How long a machine may take from "terminate" to gone."""
 PAUSE_S = 5.0
 ORDER = ("instance", "spot_request", "volume", "address", "security_group", "key")

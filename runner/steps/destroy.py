@@ -92,7 +92,13 @@ def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> 
     """End on the run's own cloud what Terraform did not."""
     name, run_id = ctx.run_file.compute.env, ctx.run.run_id
     try:
-        swept = end_run(open_cloud(name, os.environ), run_id, outcome_unknown=outcome_unknown, wait=_pause(ctx))
+        swept = end_run(
+            open_cloud(name, os.environ),
+            run_id,
+            outcome_unknown=outcome_unknown,
+            wait=_pause(ctx),
+            patience_s=ctx.run_file.compute.teardown_timeout_minutes * 60,
+        )
     except RunnerError as err:
         raise TeardownError(
             f"destroy: {name} does not tell whether something of run {run_id} still bills: {err.message}",

@@ -104,10 +104,8 @@ def test_ctrl_c_at_any_step_ends_everything(action: str, step: str, stage: Stage
     assert verdict.receipt is not None
 
 
-def test_a_machine_that_will_not_end_is_named_with_what_to_do(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOUSE_TEARDOWN_PATIENCE_S", "20")
-
-    verdict = stage.rehearse("lambda", "terminate_ignored:1000")
+def test_a_machine_that_will_not_end_is_named_with_what_to_do(stage: Stage) -> None:
+    verdict = stage.rehearse("lambda", "terminate_ignored:1000", "compute.teardown_timeout_minutes=0.3")
 
     lines = three_lines(stage.said())
     machine = verdict.machines[0]
