@@ -15,6 +15,7 @@ from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
 from runner.clouds.address import public_address_cidr
+from runner.clouds.models import Cloud
 from runner.clouds.registry import open_cloud
 from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
@@ -134,6 +135,7 @@ def _candidates(run_file: RunFile, disk_needed_gib: float, view: View) -> tuple[
     cloud = open_cloud(compute.env, os.environ)
     account = cloud.account()
     view.line(f"account      {account.cloud} {account.label}")
+    _tell_what_is_there(cloud, view)
     wanted = Wanted(
         instance_types=tuple(compute.instance_types),
         regions=tuple(compute.regions),
@@ -144,6 +146,16 @@ def _candidates(run_file: RunFile, disk_needed_gib: float, view: View) -> tuple[
     )
     chosen = choose_candidates(cloud.offers(), wanted)
     return [candidate.to_variable() for candidate in chosen], [candidate.price_usd_per_h for candidate in chosen]
+
+
+def _tell_what_is_there(cloud: Cloud, view: View) -> None:
+    """Say what of ours the account has already; an account that does not tell is not one to rent in."""
+    there = cloud.resources()
+    for found in there:
+        price = f", {found.price_usd_per_h:.2f} $/h" if found.price_usd_per_h else ""
+        view.line(f"there already {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
+    if there:
+        view.line("(`make sweep` says whether somebody still needs it)")
 
 
 def _ingress(run_file: RunFile) -> list[str]:
