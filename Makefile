@@ -102,8 +102,8 @@ types: ## mypy, strict
 test: ## The fast tests, offline [ARGS=pytest's own arguments]
 	@$(DEV) -m pytest -n logical -m "not slow and not rehearsal" $(ARGS)
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
-	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 $(ARGS)
-test-slow: ## The slow tests: whole runs on this machine [ARGS]
+	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
+test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow $(ARGS)
 test-infra: ## Format, validity and tests of the Terraform modules
 	@$(DEV) -m infra.check

@@ -12,6 +12,8 @@ from runner.run_dir import PROJECT, list_runs, read_json
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import HUB_TOKEN, Watcher, leaks
 
+pytestmark = pytest.mark.slow  # two cores are just enough for one real training at a time
+
 TRIMMED = (
     "training.max_steps=4",
     "evaluation.eval_steps=4",

@@ -30,6 +30,7 @@ from tests.rehearsal.watching import HUB_TOKEN, SECRETS, Watcher, leaks, secrets
 
 SPEC_FILES = {"lambda": "lambda-cloud-1.10.0.openapi.json", "runpod": "runpod-v2.openapi.json"}
 WAIT_S = 20.0
+pytestmark = pytest.mark.xdist_group("secrets")  # a secret planted by one test must not be seen by another
 
 
 @dataclass
