@@ -8,7 +8,7 @@ from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.stop import Stop
 from runner.config import RunFile, parse_run_file
 from runner.contract import parse_host
-from runner.environments import find_environment
+from runner.environments import Environment, find_environment
 from runner.errors import RunNotFoundError
 from runner.models import Box, Host, View
 from runner.run_dir import RunDir, read_json
@@ -44,9 +44,14 @@ class Context:
         return SshMachine(host, self.run.known_hosts, self.identity_file)
 
     @property
+    def environment(self) -> Environment:
+        """The environment the run lives in."""
+        return find_environment(self.run_file.compute.env)
+
+    @property
     def identity_file(self) -> str | None:
         """Private key for SSH: the run's own for a rented machine, else the one the run file names, if it does."""
-        if find_environment(self.run_file.compute.env).rented:
+        if self.environment.rented:
             return str(self.run.login_key)
         return self.run_file.compute.identity_file
 

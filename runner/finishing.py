@@ -11,7 +11,6 @@ from typing import TypeVar
 from runner import lease, storing
 from runner.adapters.process import ToolCancelledError
 from runner.context import Context
-from runner.environments import find_environment
 from runner.errors import (
     ConnectionLostError,
     RunInterruptedError,
@@ -108,7 +107,7 @@ def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
 
 def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
     """Collect; from a rented machine more than once if need be, because what is there goes with it."""
-    for pause_s in COLLECT_RETRY_S if find_environment(ctx.run_file.compute.env).rented else ():
+    for pause_s in COLLECT_RETRY_S if ctx.environment.rented else ():
         try:
             return collect.collect(ctx, host, with_checkpoints=with_checkpoints)
         except (ConnectionLostError, TransferError) as err:

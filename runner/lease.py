@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runner import storing
+from runner.adapters.background import beside
 from runner.adapters.machine import Machine
 from runner.context import Context
-from runner.environments import find_environment
 from runner.errors import RunnerError
 from runner.models import Host
 from runner.run_dir import RunDir, read_json, write_json
@@ -28,18 +28,12 @@ BEATS_PER_LEASE = 6
 @contextmanager
 def kept(ctx: Context, host: Host) -> Iterator[None]:
     """Renew the lease of a rented machine as long as the block goes on; do nothing for a machine that was given."""
-    if not find_environment(ctx.run_file.compute.env).rented:
+    if not ctx.environment.rented:
         yield
         return
-    over = threading.Event()
-    thread = threading.Thread(target=_renew, args=(ctx, host, over), name="lease", daemon=True)
-    thread.start()
-    try:
-        with storing.kept_open(ctx, host):
-            yield
-    finally:
-        over.set()
-        thread.join(BEAT_S)
+    renewing = beside(lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
+    with renewing, storing.kept_open(ctx, host):
+        yield
 
 
 def hold(ctx: Context, host: Host) -> None:
@@ -48,7 +42,7 @@ def hold(ctx: Context, host: Host) -> None:
     Raises:
         ConnectionLostError: If the machine cannot be told.
     """
-    if not find_environment(ctx.run_file.compute.env).rented:
+    if not ctx.environment.rented:
         return
     machine = ctx.machine(host)
     try:

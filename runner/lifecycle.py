@@ -134,7 +134,7 @@ def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, det
         view.line(f"run {run.run_id} is done already")
         return Outcome(run)
     moved = run_file is not None and run_file.compute != ctx.run_file.compute
-    rented = find_environment(ctx.run_file.compute.env).rented
+    rented = ctx.environment.rented
     if not state.is_done("destroy") and (ctx.host() is not None or rented):
         if not moved and _needs_no_training(_status_or_none(ctx)):
             with hold(run):
@@ -194,7 +194,7 @@ def _status_or_none(ctx: Context) -> TrainerStatus:
     try:
         return trainer_status(ctx)
     except (ConnectionLostError, HostKeyError) as err:
-        if not find_environment(ctx.run_file.compute.env).rented:
+        if not ctx.environment.rented:
             raise
         ctx.view.line(f"{err.message}; it is given back without a look")
         return TrainerStatus("none")
@@ -258,7 +258,7 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
 
 def _may_be_left(ctx: Context) -> bool:
     """Tell whether the run goes on by itself: a rented machine that does not train yet only costs money."""
-    return "train" in RunState(ctx.run).steps or not find_environment(ctx.run_file.compute.env).rented
+    return "train" in RunState(ctx.run).steps or not ctx.environment.rented
 
 
 def _hold_if_possible(ctx: Context) -> None:
@@ -281,7 +281,7 @@ def _plan_again(ctx: Context) -> None:
     """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
     RunState(ctx.run).forget(*UNDONE_BY_DESTROY)
     ctx.run.receipt.unlink(missing_ok=True)
-    if find_environment(ctx.run_file.compute.env).rented:
+    if ctx.environment.rented:
         ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
 
     def check_and_record() -> None:

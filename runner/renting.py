@@ -82,7 +82,7 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
 def machine_gone(ctx: Context) -> str | None:
     """Ask the cloud whether the run's rented machine is gone for good; return words for that, or ``None``."""
     host = ctx.host()
-    if host is None or not find_environment(ctx.run_file.compute.env).rented:
+    if host is None or not ctx.environment.rented:
         return None
     try:
         listed = open_cloud(host.cloud, os.environ).resources()
@@ -155,7 +155,7 @@ def user_data(ctx: Context) -> str:
             "ed25519_public": public_key(ctx.run.host_key),
         },
     }
-    if find_environment(ctx.run_file.compute.env).lease == "shutdown":
+    if ctx.environment.lease == "shutdown":
         seconds = math.ceil((ctx.run_file.budget.max_hours + SPARE_HOURS) * 3600)
         config["runcmd"] = [
             ["systemd-run", "--unit=douse-hard-end", f"--on-active={seconds}", "systemctl", "poweroff"],

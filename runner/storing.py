@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runner.adapters.background import beside
 from runner.adapters.machine import Machine
 from runner.adapters.secrets import put_secrets
 from runner.config import RunFile
@@ -98,14 +99,8 @@ def kept_open(ctx: Context, host: Host) -> Iterator[None]:
     if not _is_armed_by(ctx.run_file):
         yield
         return
-    over = threading.Event()
-    thread = threading.Thread(target=_renew, args=(ctx, host, over), name="store", daemon=True)
-    thread.start()
-    try:
+    with beside(lambda over: _renew(ctx, host, over), name="store", patience_s=LOOK_S):
         yield
-    finally:
-        over.set()
-        thread.join(LOOK_S)
 
 
 def renew_if_due(ctx: Context, host: Host, now: datetime) -> bool:

@@ -12,7 +12,6 @@ from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.packages import build_wheel, python_with_pip
 from runner.context import Context
-from runner.environments import find_environment
 from runner.errors import PlaybookFailedError
 from runner.models import Box, Host
 from runner.renting import seconds_to_hard_end
@@ -41,7 +40,7 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
-        rented = find_environment(ctx.run_file.compute.env).rented
+        rented = ctx.environment.rented
         inventory = make_inventory(ctx, host, box, find_python(machine, any_will_do=rented))
         variables = role_variables(ctx, host, box, machine)
     finally:
@@ -134,7 +133,7 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
 
 def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
     """Return what the roles do on a rented machine besides: packages, driver, lease, curves."""
-    environment, run_file = find_environment(ctx.run_file.compute.env), ctx.run_file
+    environment, run_file = ctx.environment, ctx.run_file
     if not environment.rented:
         return {}
     gpu_required = run_file.compute.gpu_required

@@ -13,7 +13,7 @@ from runner.clouds.labels import resource_name
 from runner.clouds.models import Resource
 from runner.clouds.registry import configured, open_cloud
 from runner.context import Context
-from runner.environments import ENVIRONMENTS, find_environment
+from runner.environments import ENVIRONMENTS
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
 from runner.models import Box, Host
 from runner.renting import terraform_of
@@ -46,7 +46,7 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     journal = Journal(ctx.run.file("journal.jsonl"))
     outcome_unknown = journal.unanswered("provision")
     journal.intent("destroy", run_id=ctx.run.run_id)
-    host, rented = ctx.host(), find_environment(ctx.run_file.compute.env).rented
+    host, rented = ctx.host(), ctx.environment.rented
     findings = _give_back(ctx, outcome_unknown) if rented else _clear(ctx, host, keep_output=keep_output)
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
     journal.answer("destroy", left=findings.problems())
@@ -62,7 +62,7 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
     """
     said = f"{ctx.run.path} cannot be written ({cause.strerror or cause})"
     again = f"make room on the disk, then `make down RUN={ctx.run.run_id}`"
-    if not find_environment(ctx.run_file.compute.env).rented:
+    if not ctx.environment.rented:
         return TeardownError(f"destroy: {said}; the trainer and its files may still be there", resolution=again)
     try:
         _sweep(ctx, outcome_unknown=True, trouble=None)
