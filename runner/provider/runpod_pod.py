@@ -31,6 +31,7 @@ PHASES: dict[str, Phase] = {
 KEY_VARIABLE = "PUBLIC_KEY"
 """RunPod's images put it into authorized_keys."""
 SSH_PORT = "22/tcp"
+CUDA_PATTERN = re.compile(r"^\d+\.\d+$")
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 TIME_PATTERN = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
 
@@ -44,6 +45,7 @@ class RunPodPod(Machine):
         "image": Attr(STRING, "Container image; it has to start sshd by itself.", required=True, replace=True),
         "disk_size_gib": Attr(NUMBER, "Container disk, in GiB.", required=True, replace=True),
         "cloud_type": Attr(STRING, "SECURE or COMMUNITY.", default="SECURE", replace=True),
+        "min_cuda_version": Attr(STRING, "Least CUDA version of the host, like 13.0.", optional=True, replace=True),
         "ports": Attr(list_of(STRING), "Ports to open, like 22/tcp.", default=[SSH_PORT], replace=True),
         "env": Attr(map_of(STRING), "Variables of the container.", optional=True, replace=True),
         "env_wo": Attr(map_of(STRING), "Secret variables of the container.", optional=True, write_only=True),
@@ -69,6 +71,9 @@ class RunPodPod(Machine):
         disk = config["disk_size_gib"]
         if isinstance(disk, int) and disk < 1:
             ctx.error("disk_size_gib must be 1 or more", f"It is {disk}.", "disk_size_gib")
+        least = config["min_cuda_version"]
+        if isinstance(least, str) and not CUDA_PATTERN.match(least):
+            ctx.error("min_cuda_version must look like 13.0", f"It is {least}.", "min_cuda_version")
         moment = config["terminate_at"]
         if isinstance(moment, str) and _moment(moment) is None:
             ctx.error("terminate_at must look like 2026-11-21T18:00:00Z", f"It is {moment}.", "terminate_at")
@@ -133,7 +138,7 @@ class RunPodPod(Machine):
 
     def user(self, state: Values) -> str:
         """Return the user to log in as."""
-        return "root"
+        return self.provider.runpod_user
 
     def imported(self, machine_id: str) -> Values:
         """Return the inputs that RunPod tells; of the variables only our marks, for others may be secret."""
@@ -158,6 +163,7 @@ class RunPodPod(Machine):
                 data_center_ids=() if candidate.region == ANYWHERE else (candidate.region,),
                 ports=tuple(planned["ports"]),
                 env={**variables, KEY_VARIABLE: planned["ssh_public_key"]},
+                min_cuda_version=planned["min_cuda_version"],
             )
         except ValidationError as err:
             raise refused_by_us(self.cloud, err) from None  # its own words show the values

@@ -141,6 +141,17 @@ variable "runpod_image" {
   }
 }
 
+variable "runpod_min_cuda_version" {
+  description = "Least CUDA version of the host's driver, like 13.0; null takes any. A pod cannot change its host's driver."
+  type        = string
+  default     = "13.0"
+
+  validation {
+    condition     = var.runpod_min_cuda_version == null || can(regex("^\\d+\\.\\d+$", var.runpod_min_cuda_version))
+    error_message = "runpod_min_cuda_version must look like 13.0, or be null; got ${coalesce(var.runpod_min_cuda_version, "nothing")}."
+  }
+}
+
 variable "runpod_terminate_after" {
   description = "Whether RunPod itself ends the pod at expires_at, whatever became of the runner."
   type        = bool

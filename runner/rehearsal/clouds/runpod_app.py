@@ -13,7 +13,7 @@ from runner.rehearsal.clouds.calls import Answer, Body, Call, Handler, Route, pa
 from runner.rehearsal.clouds.emulator import Emulator, RefusedError, listing_fault
 from runner.rehearsal.clouds.pace import Window, runpod_windows, window_headers
 from runner.rehearsal.clouds.runpod_billing import BillingError, pod_bills
-from runner.rehearsal.clouds.runpod_catalog import DATA_CENTERS, GPU_TYPES, shown_data_center, shown_gpu
+from runner.rehearsal.clouds.runpod_catalog import CUDA_VERSIONS, DATA_CENTERS, GPU_TYPES, shown_data_center, shown_gpu
 from runner.rehearsal.clouds.runpod_models import ChangedVolume, CreatePod, NewVolume, PodAction, SshKeys, UpdatePod
 from runner.rehearsal.clouds.runpod_pods import ACTIONS, NO_CAPACITY, Pod, PodOrder, Pods
 from runner.rehearsal.clouds.state import World
@@ -145,6 +145,7 @@ class RunPod(Emulator):
             data_centers=wanted.dataCenterIds,
             mounts=wanted.mounts.model_dump(mode="json", exclude_unset=True),
             start_ssh=wanted.startSsh,
+            min_cuda_version=wanted.gpu.minCudaVersion or CUDA_VERSIONS[0],
         )
 
     def _update(self, call: Call) -> Answer:

@@ -11,7 +11,7 @@ DATA_CENTERS: Mapping[str, tuple[str, str]] = {
     "EU-RO-1": ("EU Romania 1", "EUROPE"),
     "EU-SE-1": ("EU Sweden 1", "EUROPE"),
 }
-CUDA_VERSIONS = ("12.4", "12.8")
+CUDA_VERSIONS = ("12.4", "12.8", "13.0")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from runner.rehearsal.clouds.calls import Answer, Body, Call, Handler, Route, St
 from runner.rehearsal.clouds.emulator import Emulator, RefusedError
 from runner.rehearsal.clouds.graphql_text import GraphqlError
 from runner.rehearsal.clouds.runpod_app import end_pod, launch_refusal, whose_key
-from runner.rehearsal.clouds.runpod_catalog import GPU_TYPES, GpuType
+from runner.rehearsal.clouds.runpod_catalog import CUDA_VERSIONS, GPU_TYPES, GpuType
 from runner.rehearsal.clouds.runpod_models import Container
 from runner.rehearsal.clouds.runpod_pods import NO_CAPACITY, Pod, PodOrder, Pods
 from runner.rehearsal.clouds.state import World
@@ -279,6 +279,7 @@ def _order(wanted: Deploy) -> PodOrder:
         start_ssh=wanted.startSsh,
         end_at=_epoch(wanted.terminateAfter),
         stop_at=_epoch(wanted.stopAfter),
+        min_cuda_version=wanted.minCudaVersion or CUDA_VERSIONS[0],
     )
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from runner.rehearsal.clouds.machines import BoxOrder, Leftover, Machine
 from runner.rehearsal.clouds.meters import per_hour_of_month
-from runner.rehearsal.clouds.runpod_catalog import GPU_TYPES
+from runner.rehearsal.clouds.runpod_catalog import CUDA_VERSIONS, GPU_TYPES
 from runner.rehearsal.clouds.runpod_models import Container
 from runner.rehearsal.clouds.state import World
 
@@ -45,6 +45,7 @@ class PodOrder:
         start_ssh: Whether the account's keys are put in.
         end_at: When the cloud ends it by itself, in seconds since the epoch.
         stop_at: When the cloud stops it by itself.
+        min_cuda_version: Least CUDA version of the host's driver.
     """
 
     container: Container
@@ -58,6 +59,13 @@ class PodOrder:
     start_ssh: bool = False
     end_at: float | None = None
     stop_at: float | None = None
+    min_cuda_version: str = CUDA_VERSIONS[0]
+
+    @property
+    def cuda_version(self) -> str | None:
+        """Return the CUDA version of the host that it gets, ``None`` where none is new enough."""
+        least = _numbers(self.min_cuda_version)
+        return next((version for version in CUDA_VERSIONS if _numbers(version) >= least), None)
 
     def __str__(self) -> str:
         """Name the candidate that it is."""
@@ -113,6 +121,8 @@ class Pods:
         if not gpu.price_usd_per_h(order.cloud):
             return None
         if order.bid_usd_per_h is not None and order.bid_usd_per_h < gpu.bid_usd_per_h:
+            return None
+        if order.cuda_version is None:
             return None
         if self._world.faults.refuses(str(order), "runpod", self._world.clock()):
             return None
@@ -210,7 +220,7 @@ class Pods:
             "gpu": {"id": order.gpu_id, "count": order.gpu_count},
             "cloud": order.cloud,
             "dataCenterId": machine.region,
-            "cudaVersion": "12.8",
+            "cudaVersion": order.cuda_version,
             "ssh": {"proxy": None if status == "PROVISIONING" else _proxy(machine.id), "direct": _direct(mapped)},
             "template": None,
             "cost": 0.0 if status == "EXITED" else pod.price_usd_per_h,
@@ -281,6 +291,10 @@ class Pods:
             return
         machine.is_taken_back = action == "preempt"
         self._world.stop(machine)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _proxy(pod_id: str) -> dict[str, object]:

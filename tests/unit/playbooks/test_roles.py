@@ -230,6 +230,9 @@ def test_the_table_of_what_works_together_has_the_locks_versions() -> None:
 
     rows = table["nvidia_driver_compatibility"]
     assert [row for row in rows if all(row[name] == value for name, value in locked.items())] != []
+    rented = (PLAYBOOKS.parent / "infra" / "environments" / "runpod" / "variables.tf").read_text()
+    least = rented.split('variable "runpod_min_cuda_version"')[1].split("default")[1].splitlines()[0]
+    assert least.split('"')[1] == locked["cuda"], "RunPod is asked for hosts whose driver is too old"
 
 
 class FakeCuda:

@@ -148,6 +148,13 @@ run "what_is_asked_for_reaches_the_provider" {
   }
 }
 
+run "an_old_driver_is_not_rented" {
+  assert {
+    condition     = douse_runpod_pod.this.min_cuda_version == "13.0"
+    error_message = "The host's driver has to be new enough for the trainer's torch."
+  }
+}
+
 run "nobody_but_sshd_is_reachable" {
   assert {
     condition     = douse_runpod_pod.this.ports == tolist(["22/tcp"])

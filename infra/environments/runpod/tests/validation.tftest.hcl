@@ -122,6 +122,14 @@ run "refuses_a_cloud_type_that_is_none" {
   expect_failures = [var.runpod_cloud_type]
 }
 
+run "refuses_a_cuda_version_that_is_none" {
+  command = plan
+  variables {
+    runpod_min_cuda_version = "13"
+  }
+  expect_failures = [var.runpod_min_cuda_version]
+}
+
 run "refuses_an_image_without_a_tag" {
   command = plan
   variables {

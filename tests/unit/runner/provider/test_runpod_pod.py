@@ -231,6 +231,7 @@ def test_a_pod_is_ended_although_terraform_was_told_to_stop_before(inside: InPro
     ("extra", "words"),
     [
         ('cloud_type = "PRIVATE"', "cloud_type must be SECURE or COMMUNITY"),
+        ('min_cuda_version = "13"', "min_cuda_version must look like 13.0"),
         ('ports = ["8888/http"]', "ports must hold 22/tcp"),
         ('terminate_at = "tomorrow"', "terminate_at must look like 2026-11-21T18:00:00Z"),
         ('terminate_at = "2026-13-41T18:00:00Z"', "terminate_at must look like 2026-11-21T18:00:00Z"),

@@ -85,6 +85,7 @@ def test_body_that_the_vendor_would_not_take_is_unprocessable(lab: Lab, changes:
         ({"templateId": "nothing"}, 404),
         ({"mounts": {"network": [{"volumeId": "nothing", "path": "/workspace"}]}}, 404),
         ({"gpu": {"id": "NVIDIA B200"}}, 400),
+        ({"gpu": {"id": "NVIDIA L4", "minCudaVersion": "13.4"}}, 400),
         ({"gpu": {"id": "NVIDIA L4"}, "cloud": "COMMUNITY"}, 400),
         ({"dataCenterIds": ["us-ks-2"]}, 400),
     ],
@@ -94,6 +95,15 @@ def test_what_concerns_more_than_the_schema_is_refused(lab: Lab, changes: dict[s
 
     assert answer.status_code == status
     assert lab.machines() == []
+
+
+@pytest.mark.parametrize(("least", "got"), [(None, "12.4"), ("12.5", "12.8"), ("13.0", "13.0")])
+def test_the_host_has_at_least_the_cuda_version_that_was_asked_for(lab: Lab, least: str | None, got: str) -> None:
+    gpu = {"id": "NVIDIA L4"} | ({"minCudaVersion": least} if least else {})
+
+    pod = lab.runpod.post("/pods", json={**POD, "gpu": gpu}).json()
+
+    assert pod["cudaVersion"] == got
 
 
 def test_pod_goes_from_provisioning_to_mapped_ports(lab: Lab) -> None:
