@@ -83,6 +83,11 @@ class RentalProvider(Provider):
         """Port of sshd on Lambda's machines: 22, unless an emulator cannot give each machine an address."""
         return int(self.environ.get("DOUSE_LAMBDA_SSH_PORT") or 22)
 
+    @property
+    def runpod_user(self) -> str:
+        """User of RunPod's pods: root, unless an emulator has no root to give."""
+        return self.environ.get("DOUSE_RUNPOD_USER") or "root"
+
     @contextmanager
     def interruptible(self, stop: threading.Event) -> Iterator[None]:
         """Let ``stop`` end the clients' own pauses in this thread; none lies between a launch and its answer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.errors import RunInterruptedError, UsageError
 from runner.models import View
-from runner.rehearsal.boxes import supported
+from runner.rehearsal.boxes import supported, why_no_logins
 from runner.rehearsal.cache import warm_cache
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
@@ -86,9 +85,9 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     """
     cloud_faults, runner_faults = parse_faults(rehearsal.faults)
     afterwards = _afterwards(rehearsal.afterwards)
-    _check_boxes(rehearsal.environment)
-    view.progress("preparing the packages of the trainer")
-    warm_cache()
+    if _has_real_boxes(rehearsal, view):
+        view.progress("preparing the packages of the trainer")
+        warm_cache()
     with Emulators(rehearsal.environment, rehearsal.folder) as emulators:
         for fault in cloud_faults:
             emulators.tell("/faults", fault.to_mapping())
@@ -108,14 +107,23 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         return verdict
 
 
-def _check_boxes(environment: str) -> None:
-    """Refuse a rehearsal that this machine cannot boot a fitting box for."""
+def _has_real_boxes(rehearsal: Rehearsal, view: View) -> bool:
+    """Tell whether boxes are machines of their own; else they are logins of this machine, and that is said.
+
+    Raises:
+        UsageError: If there can be neither.
+    """
     reason = supported()
-    if reason is not None and (environment != "runpod" or os.geteuid() != 0):
+    if reason is None:
+        return True
+    why_not = why_no_logins(rehearsal.environment)
+    if why_not is not None:
         raise UsageError(
-            f"rehearse: this machine cannot boot machines of its own: {reason}",
-            resolution="rehearse as root on Linux, or as root anywhere with ENV=runpod",
+            f"rehearse: this machine cannot boot machines of its own: {reason}; and {why_not}",
+            resolution="see what it needs in docs/rehearsal.md",
         )
+    view.line(f"the rented machine is a login of this one, with a home of its own: {reason}")
+    return False
 
 
 def _simulated() -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -62,12 +63,20 @@ class Emulators:
         """Return the whole environment for a runner that is to know nothing but the emulated cloud."""
         own = scrubbed(os.environ) | {"AWS_EC2_METADATA_DISABLED": "true"}
         nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+        logins = urlsplit(self.endpoints.get("logins", ""))
         if self.cloud == "lambda":
-            return own | nowhere | {"LAMBDA_API_KEY": KEY, "DOUSE_LAMBDA_ENDPOINT": self.endpoints["lambda"]}
+            there = {"DOUSE_LAMBDA_SSH_PORT": str(logins.port), "TF_VAR_lambda_user": str(logins.username)}
+            return (
+                own
+                | nowhere
+                | {"LAMBDA_API_KEY": KEY, "DOUSE_LAMBDA_ENDPOINT": self.endpoints["lambda"]}
+                | (there if logins.port else {})
+            )
         if self.cloud == "runpod":
             return (
                 own
                 | nowhere
+                | ({"DOUSE_RUNPOD_USER": str(logins.username)} if logins.username else {})
                 | {
                     "RUNPOD_API_KEY": KEY,
                     "DOUSE_RUNPOD_ENDPOINT": self.endpoints["runpod"],

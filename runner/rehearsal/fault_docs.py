@@ -53,7 +53,7 @@ def fault_tables() -> str:
     return "\n\n".join(
         (
             clouds,
-            f"Every one also takes {general} (see above). Those with † act on a machine's network and need real boxes.",
+            f"Every one also takes {general} (see above). Those with † act on a machine's network or programs: real boxes.",
             f"What cannot happen, and why:\n\n{refusals}",
             runner,
             f"`<step>` is one of {steps}; `train` begins with the first step that has been trained.",
@@ -68,7 +68,7 @@ def _is_asked_of_a_cloud(name: str) -> bool:
 
 def _cloud_row(fault: Fault) -> tuple[str, ...]:
     where = ("yes" if cloud in fault.clouds else "–" for cloud in CLOUD_NAMES)
-    mark = " †" if fault.needs_namespace else ""
+    mark = " †" if fault.needs_real_box else ""
     return (
         f"`{fault.name}`{mark}",
         fault.does,

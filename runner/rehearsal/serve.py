@@ -3,7 +3,8 @@
 It serves on 127.0.0.1, each API on a port of its own, and writes ``F/endpoints.json`` once all of them answer:
 ``{"lambda": url, "runpod": url, "runpod_graphql": url, "aws": url, "control": url}``, those of the clouds that are
 served. Where boxes have a network of their own there are also ``runpod_from_boxes``, ``runpod_graphql_from_boxes`` and
-``aws_from_boxes``: the same APIs at an address that a box can reach. The control API is told in
+``aws_from_boxes``: the same APIs at an address that a box can reach. Where boxes are logins of this machine, ``logins``
+is ``ssh://user@127.0.0.1:port``: the user of all and, where a cloud tells none, the port. The control API is told in
 ``runner/rehearsal/clouds/control_app.py``. SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
 """
 
@@ -28,7 +29,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
-from runner.rehearsal.boxes import Yard
+from runner.rehearsal.boxes import Yard, why_no_logins
 from runner.rehearsal.clouds import machines
 from runner.rehearsal.clouds.aws_wire import Wsgi
 from runner.rehearsal.clouds.control_app import Control
@@ -73,15 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
-        yard, bridge = _open_yard(options)
+        yard, bridge, known = _open_yard(options)
     except RunnerError as err:
         return _complain(err.message, err.resolution, err.exit_code)
     try:
-        has_network = bridge is not None or options.boxes == "none"
         pace_s = float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0"))
         timing = Timing(lambda_pace_s=pace_s, runpod_per_minute=options.runpod_per_minute)
-        world = World(yard, time.time, clouds=options.clouds, timing=timing, has_namespaces=has_network)
-        asyncio.run(_serve(world, options, bridge))
+        world = World(yard, time.time, clouds=options.clouds, timing=timing, has_real_boxes=not known)
+        asyncio.run(_serve(world, options, bridge, known))
     except UsageError as err:
         return _complain(err.message, err.resolution, err.exit_code)
     except OSError as err:
@@ -111,18 +111,24 @@ def _options(argv: Sequence[str] | None) -> Options:
     return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, given.runpod_per_minute)
 
 
-def _open_yard(options: Options) -> tuple[ClosableYard, str | None]:
-    """Return the yard, and the address at which boxes reach this machine (``None``: they share its network)."""
+def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, str]]:
+    """Return the yard, the address at which boxes reach this machine, and an endpoint for boxes that are logins.
+
+    The address is ``None`` where they share this machine's network.
+    """
     if options.boxes == "none":
-        return PaperYard(), None
+        return PaperYard(), None, {}
     yard = Yard(options.folder / "boxes", options.folder.name)
-    if yard.gateway is None and "aws" in options.clouds:
-        yard.close()
-        raise UsageError(
-            "rehearse: aws needs machines with an address of their own: an instance has no place to tell another port",
-            resolution="rehearse it as root on Linux, or rehearse ENV=runpod",
-        )
-    return yard, yard.gateway
+    if yard.login is None:
+        return yard, yard.gateway, {}
+    for cloud in options.clouds:
+        if (why_not := why_no_logins(cloud)) is not None:
+            yard.close()
+            raise UsageError(
+                f"rehearse: {cloud} needs real boxes here: {why_not}", resolution="see docs/rehearsal.md, what it needs"
+            )
+    user, port = yard.login
+    return yard, yard.gateway, {"logins": f"ssh://{user}@127.0.0.1:{port}"}
 
 
 class _Server(uvicorn.Server):
@@ -134,7 +140,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(world: World, options: Options, bridge: str | None) -> None:
+async def _serve(world: World, options: Options, bridge: str | None, known: Mapping[str, str]) -> None:
     stop, owner = asyncio.Event(), _owner(options.until_pid)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -142,7 +148,7 @@ async def _serve(world: World, options: Options, bridge: str | None) -> None:
     services = build(world)
     control = Control(world, {name: service.statuses for name, service in services.items()})
     async with contextlib.AsyncExitStack() as stack:
-        endpoints = {"control": await _listen_asgi(stack, control.app(), "127.0.0.1")}
+        endpoints = {**known, "control": await _listen_asgi(stack, control.app(), "127.0.0.1")}
         for service in services.values():
             endpoints |= await _start(stack, service, bridge)
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)

@@ -7,6 +7,7 @@ import getpass
 import os
 import shutil
 import socket
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from runner.errors import UsageError
 from runner.rehearsal.boxes.address import BoxAddress, BoxOrder
 from runner.rehearsal.boxes.host import BoxError, call, search_path
 from runner.run_dir import write_file
+from trainer.files import cache_folder
 
 CONFIG = """Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey "{folder}/host_key"
 PidFile "{folder}/sshd.pid"
 AuthorizedKeysFile "{folder}/authorized_keys"
@@ -36,6 +38,18 @@ Subsystem sftp internal-sftp -d "{folder}/home"
 SetEnv {env}
 """
 """A box is this user's own login with another home; the sessions' first folder is set by ``HOME`` and sftp's option."""
+SYSTEMD = Path("/run/systemd/system")
+NETWORK = "127.77.0"
+"""On Linux all of 127.0.0.0/8 is this machine: so each box has an address of its own, and the same port."""
+MOST_BOXES = 254
+FIRST_WORDS = "#!/bin/sh\n# A box that is a login has this machine's programs, and must not change this machine.\n"
+STAND_INS = {
+    "sudo": 'echo "sudo: nobody becomes root on a box that is only a login" >&2\nexit 1\n',
+    "dpkg-query": 'for word in "$@"; do case "$word" in -* | *[{]*) ;; *) echo installed ;; esac; done\n',
+}
+"""Programs that lie before this machine's own: what a box is asked to install, it is said to have."""
+PASSED_ON = ("PIP_", "UV_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE")
+"""Variables that a package is found by: the sessions of a box need them as this process does."""
 
 
 @dataclass
@@ -54,11 +68,18 @@ class LoopbackYard:
         """Keep the reason why there is no better yard, for what has to be refused."""
         self._folder, self._reason = folder, reason
         self._boxes: dict[str, _Box] = {}
+        self._booted = 0
+        self._user, self._port = getpass.getuser(), _free_port()
 
     @property
     def gateway(self) -> str | None:
         """There is no network between this machine and its boxes."""
         return None
+
+    @property
+    def login(self) -> tuple[str, int]:
+        """The user who logs in, and the port at which a cloud that tells no port has its boxes."""
+        return self._user, self._port
 
     def boot(self, box: str, order: BoxOrder) -> BoxAddress:
         """Start a box's sshd."""
@@ -68,19 +89,20 @@ class LoopbackYard:
         if sshd is None:
             raise BoxError("boxes: there is no sshd on this machine", resolution="install openssh-server")
         old = self._boxes.get(box)
-        user = getpass.getuser()
-        address = old.address if old is not None else BoxAddress("127.0.0.1", _free_port(), user)
+        address = old.address if old is not None else self._new_address(order)
         folder = self._folder / "boxes" / box
-        (folder / "home").mkdir(parents=True, exist_ok=True)
+        _make_home(folder)
         _make_host_key(folder, order)
         keys = [*order.public_keys, order.env.get("PUBLIC_KEY", "")]
         write_file(folder / "authorized_keys", "".join(f"{key.strip()}\n" for key in keys if key.strip()).encode())
         words = {
-            "HOME": str(folder / "home"),
+            **{key: value for key, value in os.environ.items() if key.upper().startswith(PASSED_ON)},
             **{key: value for key, value in order.env.items() if key != "PUBLIC_KEY"},
+            "HOME": str(folder / "home"),
+            "PATH": f"{folder / 'bin'}:{search_path()}",
         }
         env = " ".join(f'"{key}={value}"' for key, value in words.items() if not set(value) & set('"\n'))
-        config = CONFIG.format(folder=folder, port=address.port, user=user, env=env)
+        config = CONFIG.format(folder=folder, address=address.host, port=address.port, user=address.user, env=env)
         write_file(folder / "sshd_config", config.encode())
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
@@ -133,11 +155,36 @@ class LoopbackYard:
         for box in list(self._boxes):
             self.remove(box)
 
+    def _new_address(self, order: BoxOrder) -> BoxAddress:
+        """Return where a new box listens; a cloud that tells no ports has all of them at the same one."""
+        self._booted += 1
+        if sys.platform == "linux":
+            return BoxAddress(f"{NETWORK}.{1 + self._booted % MOST_BOXES}", self._port, self._user)
+        if order.kind == "pod":
+            return BoxAddress("127.0.0.1", _free_port(), self._user)
+        if self.alive():
+            raise BoxError(
+                "boxes: this machine has one address, and one such box at a time",
+                resolution="rehearse with one machine, or on Linux",
+            )
+        return BoxAddress("127.0.0.1", self._port, self._user)
+
     def _refuse(self, what: str, box: str) -> None:
         raise UsageError(
             f"boxes: {what} needs a real box, and {box} is none: {self._reason}",
             resolution="rehearse as root on Linux, or leave this fault out",
         )
+
+
+def why_no_logins(cloud: str) -> str | None:
+    """Return ``None`` where a box of this cloud may be a login of this machine, else the reason why not."""
+    if cloud == "aws":
+        return "an instance ends itself by shutting down, which a login of this machine must not"
+    if shutil.which("sshd", path=search_path()) is None:
+        return "there is no sshd here: install openssh-server"
+    if os.geteuid() == 0 and SYSTEMD.is_dir():
+        return "a login as root would set up services on this very machine"
+    return None
 
 
 def end_sessions(home: Path) -> list[int]:
@@ -157,6 +204,20 @@ def _watch(box: _Box) -> None:
         continue
     if not box.is_ending and box.order.on_exit is not None:
         box.order.on_exit()
+
+
+def _make_home(folder: Path) -> None:
+    """Make a box's home, with this user's package cache in it, and the programs that guard this machine."""
+    home, own = folder / "home", Path.home()
+    for target, there in ((cache_folder(), ".cache/douse"), (own / ".config" / "pip", ".config/pip")):
+        link = home / there
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink() and (target.is_dir() or target == cache_folder()):
+            target.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+    for name, text in STAND_INS.items():
+        write_file(folder / "bin" / name, (FIRST_WORDS + text).encode())
+        (folder / "bin" / name).chmod(0o755)
 
 
 def _make_host_key(folder: Path, order: BoxOrder) -> None:

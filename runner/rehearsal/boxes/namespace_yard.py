@@ -30,6 +30,11 @@ class NamespaceYard:
         """This machine's address on the boxes' network."""
         return self._network.gateway
 
+    @property
+    def login(self) -> None:
+        """No box is a login of this machine."""
+        return
+
     def boot(self, box: str, order: BoxOrder) -> BoxAddress:
         """Begin to boot a box; one that is dead boots from its disk, at its address."""
         with self._lock:

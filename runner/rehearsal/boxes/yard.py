@@ -22,6 +22,8 @@ __all__ = ["Yard", "clean"]
 class _AnyYard(Protocol):
     @property
     def gateway(self) -> str | None: ...
+    @property
+    def login(self) -> tuple[str, int] | None: ...
     def boot(self, box: str, order: BoxOrder) -> BoxAddress: ...
     def is_alive(self, box: str) -> bool: ...
     def alive(self) -> list[str]: ...
@@ -55,19 +57,19 @@ class Yard:
             raise UsageError(
                 f"boxes: the yard {name} in {folder} is in use", resolution="wait for the other rehearsal, or end it"
             ) from err
-        self._reason = supported()
+        reason = supported()
         demolish(tag, folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._yard: _AnyYard
-        if self._reason is None:
+        if reason is None:
             self._yard = NamespaceYard(folder, tag)
         else:
-            self._yard = LoopbackYard(folder, self._reason)
+            self._yard = LoopbackYard(folder, reason)
 
     @property
-    def has_networks(self) -> bool:
-        """Whether each box has a network of its own; else all share this machine's loopback."""
-        return self._reason is None
+    def login(self) -> tuple[str, int] | None:
+        """User and port of every box that is a login of this machine, ``None`` for real boxes."""
+        return self._yard.login
 
     @property
     def gateway(self) -> str | None:

@@ -24,7 +24,7 @@ class Fault:
         clouds: Where it can happen.
         refusals: Why it cannot happen on the others.
         arguments: What can be set, with the default (which also tells the type).
-        needs_namespace: Whether it acts on the network of a box.
+        needs_real_box: Whether it acts on the network or the programs of a box.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Fault:
     clouds: tuple[CloudName, ...] = CLOUD_NAMES
     refusals: Mapping[CloudName, str] = field(default_factory=dict)
     arguments: Mapping[str, Argument] = field(default_factory=dict)
-    needs_namespace: bool = False
+    needs_real_box: bool = False
 
 
 NO_SPELL = "its machines have no passing unhealthy state while they boot"
@@ -76,7 +76,7 @@ _CREATE = (
         {"runpod": NO_SPELL, "aws": NO_SPELL},
         {"seconds": 4.0},
     ),
-    Fault("ssh_never_answers", "active, but nothing answers at its address", needs_namespace=True),
+    Fault("ssh_never_answers", "active, but nothing answers at its address", needs_real_box=True),
     Fault(
         "ssh_port_unmapped",
         "RUNNING, but port 22 is never mapped",
@@ -89,7 +89,11 @@ _CREATE = (
         ("runpod",),
         {"lambda": ONLY_POD_PORTS, "aws": ONLY_POD_PORTS},
     ),
-    Fault("dead_gpu", "active, sshd and nvidia-smi are fine, CUDA is not (error 802): the box boots with a dead GPU"),
+    Fault(
+        "dead_gpu",
+        "active, sshd and nvidia-smi are fine, CUDA is not (error 802): the box boots with a dead GPU",
+        needs_real_box=True,
+    ),
     Fault(
         "price_differs",
         "the machine bills at `factor` times the listed price, and says so",

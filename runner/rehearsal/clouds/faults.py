@@ -62,10 +62,10 @@ class Fired:
 class FaultQueue:
     """Faults in the order they were asked for."""
 
-    def __init__(self, clouds: Sequence[CloudName], *, has_namespaces: bool = True) -> None:
-        """Take the clouds that are served, and whether boxes have a network of their own."""
+    def __init__(self, clouds: Sequence[CloudName], *, has_real_boxes: bool = True) -> None:
+        """Take the clouds that are served, and whether boxes are machines of their own."""
         self._clouds = tuple(clouds)
-        self._has_namespaces = has_namespaces
+        self._has_real_boxes = has_real_boxes
         self._queued: list[Queued] = []
         self._fired: list[Fired] = []
 
@@ -147,9 +147,9 @@ class FaultQueue:
         self._fired.append(Fired(queued.name, queued.cloud, at, on))
 
     def _cloud_for(self, fault: Fault, asked: str) -> CloudName:
-        if fault.needs_namespace and not self._has_namespaces:
+        if fault.needs_real_box and not self._has_real_boxes:
             raise FaultRefusedError(
-                f"faults: {fault.name} needs machines with a network of their own",
+                f"faults: {fault.name} needs machines with a network and a disk of their own",
                 resolution="rehearse as root on Linux, or leave this fault out",
             )
         served = [cloud for cloud in self._clouds if asked in ("", cloud)]

@@ -13,8 +13,6 @@ from runner.rehearsal.clouds.machines import BoxOrder, Machine
 from runner.rehearsal.clouds.state import World
 
 USER = "ubuntu"
-PORT_TAG = "douse-rehearsal-port"
-"""Where boxes share one address, a tag tells the port: the real cloud has only port 22, and no place for another."""
 ACTIONS = ("migrate", "rebuild", "restart", "cold_reboot", "terminate")
 
 
@@ -130,8 +128,6 @@ class LambdaInstances:
                 "private_ip": "10.19.0.2",
                 "hostname": order.hostname or machine.address.host.replace(".", "-"),
             }
-            if machine.address.port != 22:
-                row["tags"] = [*(tag.model_dump() for tag in order.tags), self._port_tag(machine.address.port)]
         return row
 
     def delete(self, machines: Sequence[Machine]) -> None:
@@ -177,10 +173,6 @@ class LambdaInstances:
             self._world.take_back(machine)
         elif action == "shutdown":
             machine.is_box_dead = True
-
-    @staticmethod
-    def _port_tag(port: int) -> dict[str, str]:
-        return {"key": PORT_TAG, "value": str(port)}
 
 
 def _action(status: str) -> dict[str, object]:

@@ -73,14 +73,14 @@ class World:
         clouds: Sequence[CloudName] = CLOUD_NAMES,
         timing: Timing | None = None,
         credentials: Credentials | None = None,
-        has_namespaces: bool = True,
+        has_real_boxes: bool = True,
     ) -> None:
         """Begin with nothing."""
         self.yard, self.clock = yard, clock
         self.clouds = tuple(clouds)
         self.timing = timing or Timing()
         self.credentials = credentials or Credentials()
-        self.faults = FaultQueue(clouds, has_namespaces=has_namespaces)
+        self.faults = FaultQueue(clouds, has_real_boxes=has_real_boxes)
         self.requests = RequestsLog()
         self.runner = RunnerProcess()
         self.machines: dict[str, Machine] = {}

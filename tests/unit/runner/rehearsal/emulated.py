@@ -44,13 +44,13 @@ class Lab:
     """Emulated clouds and everything that a test wants of them."""
 
     timing: Timing = NO_PACE
-    has_namespaces: bool = True
+    has_real_boxes: bool = True
     clock: HandClock = field(default_factory=HandClock)
     yard: PaperYard = field(default_factory=PaperYard)
 
     def __post_init__(self) -> None:
         self.world = World(
-            self.yard, self.clock, clouds=CLOUD_NAMES, timing=self.timing, has_namespaces=self.has_namespaces
+            self.yard, self.clock, clouds=CLOUD_NAMES, timing=self.timing, has_real_boxes=self.has_real_boxes
         )
         self.services: dict[Any, Service] = dict(build(self.world))
         statuses = {name: service.statuses for name, service in self.services.items()}

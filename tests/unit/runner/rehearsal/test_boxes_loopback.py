@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
+from runner.rehearsal.boxes import loopback_yard
 from runner.rehearsal.boxes.address import BoxOrder
-from runner.rehearsal.boxes.loopback_yard import LoopbackYard
+from runner.rehearsal.boxes.host import BoxError
+from runner.rehearsal.boxes.loopback_yard import LoopbackYard, why_no_logins
 from runner.rehearsal.boxes.user_data import UserData
 from tests.unit.runner.rehearsal.boxes_login import Login, answers, wait_until
+from trainer.files import cache_folder
 
 
 @pytest.fixture
@@ -35,7 +38,80 @@ def test_a_box_has_a_home_of_its_own(yard: LoopbackYard, login: Login, tmp_path:
     said = login(address, 'echo "$HOME"; echo "$DOUSE_RUN"')
 
     assert said.stdout == f"{tmp_path}/yard/boxes/one/home\nr1\n"
-    assert address.host == "127.0.0.1"
+    assert address.host.startswith("127.")
+
+
+def test_boxes_have_an_address_each_and_one_port(yard: LoopbackYard, login: Login, tmp_path: Path) -> None:
+    order = BoxOrder("vm", "ubuntu", [login.public], UserData())
+
+    first, second = yard.boot("one", order), yard.boot("two", order)
+    wait_until(lambda: answers(first) and answers(second), "a start")
+
+    assert (first.user, first.port) == (second.user, second.port) == yard.login
+    assert first.host != second.host
+    assert [login(first, "echo $HOME").stdout, login(second, "echo $HOME").stdout] == [
+        f"{tmp_path}/yard/boxes/{name}/home\n" for name in ("one", "two")
+    ]
+
+
+def test_a_machine_with_one_address_has_one_machine_at_a_time(
+    yard: LoopbackYard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    order = BoxOrder("vm", "ubuntu", [], UserData())
+    address = yard.boot("one", order)
+
+    with pytest.raises(BoxError, match="one such box at a time"):
+        yard.boot("two", order)
+
+    pod = yard.boot("pod", BoxOrder("pod", "root", [], UserData()))
+    assert (address.host, pod.host) == ("127.0.0.1", "127.0.0.1")
+    assert address.port == yard.login[1] != pod.port
+
+
+def test_a_login_changes_nothing_of_this_machine(yard: LoopbackYard, login: Login) -> None:
+    address = yard.boot("one", BoxOrder("vm", "ubuntu", [login.public], UserData()))
+    wait_until(lambda: answers(address), "a start")
+
+    said = login(address, "sudo -n id; dpkg-query --show --showformat '${db:Status-Status}' python3-venv nothing-such")
+
+    assert (said.stdout, said.stderr) == (
+        "installed\ninstalled\n",
+        "sudo: nobody becomes root on a box that is only a login\n",
+    )
+
+
+def test_a_login_has_the_package_cache_and_the_settings_that_packages_are_found_by(
+    yard: LoopbackYard, login: Login, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_RETRIES", "7")
+    monkeypatch.setenv("SOMETHING_ELSE", "8")
+
+    address = yard.boot("one", BoxOrder("vm", "ubuntu", [login.public], UserData()))
+    wait_until(lambda: answers(address), "a start")
+
+    said = login(address, 'readlink -f ~/.cache/douse; echo "$PIP_RETRIES $SOMETHING_ELSE"')
+    assert said.stdout == f"{cache_folder().resolve()}\n7 \n"
+
+
+def test_there_are_no_logins_without_sshd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback_yard, "search_path", lambda: "/nowhere")
+
+    assert why_no_logins("lambda") == "there is no sshd here: install openssh-server"
+
+
+@pytest.mark.parametrize(
+    ("user", "has_systemd", "reason"),
+    [(0, True, "a login as root would set up services on this very machine"), (0, False, None), (1000, True, None)],
+)
+def test_root_gets_no_logins_where_services_could_be_set_up(
+    user: int, has_systemd: bool, reason: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr(loopback_yard, "SYSTEMD", tmp_path if has_systemd else tmp_path / "none")
+
+    assert why_no_logins("runpod") == reason
 
 
 def test_a_killed_box_takes_along_what_was_detached(yard: LoopbackYard, login: Login, tmp_path: Path) -> None:

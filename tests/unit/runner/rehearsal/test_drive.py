@@ -10,6 +10,7 @@ from runner.adapters.stop import Stop
 from runner.errors import UsageError
 from runner.live import SilentView
 from runner.rehearsal import drive
+from runner.rehearsal.boxes import loopback_yard
 from runner.rehearsal.drive import Rehearsal, rehearse
 
 
@@ -17,14 +18,17 @@ def ask(folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: st
     rehearse(Rehearsal(cloud, [], faults, afterwards, folder), SilentView(), Stop())
 
 
-@pytest.mark.parametrize(("cloud", "uid"), [("lambda", 0), ("aws", 0), ("lambda", 1000), ("runpod", 1000)])
-def test_a_machine_that_cannot_boot_boxes_is_told_why(
-    cloud: str, uid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("cloud", "path", "why"), [("lambda", "/nowhere", "there is no sshd here"), ("aws", None, "must not")]
+)
+def test_a_machine_that_has_neither_boxes_nor_logins_is_told_why(
+    cloud: str, path: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drive, "supported", lambda: "no namespaces")
-    monkeypatch.setattr("os.geteuid", lambda: uid)
+    if path is not None:
+        monkeypatch.setattr(loopback_yard, "search_path", lambda: path)
 
-    with pytest.raises(UsageError, match="cannot boot machines of its own: no namespaces"):
+    with pytest.raises(UsageError, match=f"cannot boot machines of its own: no namespaces; and .*{why}"):
         ask(tmp_path, cloud)
 
 

@@ -13,9 +13,9 @@ from runner.rehearsal.clouds.faults import FaultQueue, FaultRefusedError
 from runner.rehearsal.clouds.runner_process import RunnerProcess, RunnerRefusedError
 
 
-def queue(*clouds: str, has_namespaces: bool = True) -> FaultQueue:
+def queue(*clouds: str, has_real_boxes: bool = True) -> FaultQueue:
     names = [name for name in CLOUD_NAMES if name in (clouds or CLOUD_NAMES)]
-    return FaultQueue(names, has_namespaces=has_namespaces)
+    return FaultQueue(names, has_real_boxes=has_real_boxes)
 
 
 def test_every_fault_names_its_clouds_and_says_why_not_on_the_others() -> None:
@@ -47,8 +47,8 @@ def test_fault_for_a_cloud_that_is_not_served_is_refused() -> None:
 
 
 def test_fault_that_needs_a_network_is_refused_without_namespaces() -> None:
-    with pytest.raises(FaultRefusedError, match="needs machines with a network of their own"):
-        queue("lambda", has_namespaces=False).add("ssh_never_answers")
+    with pytest.raises(FaultRefusedError, match="needs machines with a network and a disk of their own"):
+        queue("lambda", has_real_boxes=False).add("ssh_never_answers")
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,9 @@ def test_the_mark_of_a_network_is_where_the_emulated_clouds_want_one() -> None:
     for name, cells in rows().items():
         if "@<step>" in name:
             continue
-        queue = FaultQueue(CLOUD_NAMES, has_namespaces=False)
+        queue = FaultQueue(CLOUD_NAMES, has_real_boxes=False)
         if "†" in cells[0]:
-            with pytest.raises(FaultRefusedError, match="network of their own"):
+            with pytest.raises(FaultRefusedError, match="a network and a disk of their own"):
                 queue.add(name)
         else:
             queue.add(name)

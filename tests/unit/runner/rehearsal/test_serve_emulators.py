@@ -187,11 +187,12 @@ def test_pace_of_lambda_follows_the_environment(tmp_path: Path, monkeypatch: pyt
     assert not [p for p in psutil.process_iter(["pid"]) if p.pid == child.pid and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_aws_is_refused_where_boxes_share_one_address(
+def test_aws_is_refused_where_boxes_are_logins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class SharedYard:
         gateway = None
+        login = ("me", 2222)
         closed: ClassVar[list[bool]] = []
 
         def __init__(self, folder: Path, name: str) -> None:
@@ -203,5 +204,5 @@ def test_aws_is_refused_where_boxes_share_one_address(
     monkeypatch.setattr(serve, "Yard", SharedYard)
 
     assert serve.main(["--clouds", "aws", "--folder", str(tmp_path / "rehearsal")]) == 2
-    assert "aws needs machines with an address of their own" in capsys.readouterr().err
+    assert "aws needs real boxes here: an instance ends itself by shutting down" in capsys.readouterr().err
     assert SharedYard.closed == [True]
