@@ -53,7 +53,7 @@ def fault_tables() -> str:
     return "\n\n".join(
         (
             clouds,
-            f"Every one also takes {general} (see above). Those with † act on a machine's network or programs: real boxes.",
+            f"Every one also takes {general} (see above). Those with † act on a machine's network or programs.",
             f"What cannot happen, and why:\n\n{refusals}",
             runner,
             f"`<step>` is one of {steps}; `train` begins with the first step that has been trained.",
