@@ -90,6 +90,25 @@ def test_a_rented_machine_has_a_lease_a_driver_and_strict_host_keys(environment:
     assert "StrictHostKeyChecking=yes" in connection["ansible_ssh_common_args"]
 
 
+def test_where_no_package_is_missing_nobody_becomes_root(
+    play: Play, prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("dpkg-query", "echo installed"), ("sudo", f"touch {tmp_path}/asked"), ("apt-get", "exit 1")):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    inputs = {"base_system_prefix": str(prefix), "base_system_disk_gib": 0.1}
+
+    first = play("base_system", base_system_install_packages=["no-such-package"], **inputs)
+    second = play("base_system", base_system_install_packages=["no-such-package"], **inputs)
+
+    assert (first.changed, second.changed) == (1, 0)
+    assert (prefix / "wheel").is_dir()
+    assert not (tmp_path / "asked").exists()
+
+
 def lease_variables(prefix: Path, **changes: Any) -> dict[str, Any]:
     return {
         "lease_method": "none",
