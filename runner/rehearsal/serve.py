@@ -156,6 +156,8 @@ async def _serve(world: World, options: Options, bridge: str | None, known: Mapp
             await asyncio.to_thread(_tick, world)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_S)
+        if not _is_wanted(owner):  # who rehearses was killed: what it started would try for minutes to end its machine
+            await asyncio.to_thread(world.runner.kill)
 
 
 async def _start(stack: contextlib.AsyncExitStack, service: Service, bridge: str | None) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -127,6 +128,9 @@ def _processes(tag: str, folder: Path | None) -> list[psutil.Process]:
                 or _is_at_home_in(process.environ().get("HOME", ""), folder)
             ):
                 found.append(process)
+            elif _is_runner_of(process.cmdline(), folder):
+                below = process.children(recursive=True)
+                found += [*(child for child in below if child.status() != psutil.STATUS_ZOMBIE), process]
     return found
 
 
@@ -138,6 +142,11 @@ def _is_started_for(argv: list[str], tag: str, folder: Path | None) -> bool:
     if program == "sshd":
         return folder is not None and any(f"{folder}/boxes/" in word for word in argv)
     return False
+
+
+def _is_runner_of(argv: list[str], folder: Path | None) -> bool:
+    """Tell whether a command line is that of the rehearsed runner, whose runs lie beside the yard."""
+    return folder is not None and ("--runs-dir", str(folder.parent / "runs")) in pairwise(argv)
 
 
 def _is_at_home_in(home: str, folder: Path | None) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,26 @@ def test_a_yard_whose_owner_is_dead_is_ended_and_forgotten(registered: Path, tmp
 
     assert not (tmp_path / "yard" / "boxes").exists()
     assert registry.entries() == {}
+
+
+def test_the_runner_of_a_dead_rehearsal_is_ended_with_all_that_it_started(registered: Path, tmp_path: Path) -> None:
+    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", code, "--runs-dir", str(tmp_path / "runs")]
+    other = [sys.executable, "-c", "import sys; sys.stdin.read()", "--runs-dir", str(tmp_path / "elsewhere" / "runs")]
+    found = [subprocess.Popen(one, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for one in (argv, other)]
+    try:
+        below = int((found[0].stdout or sys.stdin).readline())
+        registry.Entry("0123abcd", tmp_path / "yard")._lock.close()
+
+        ended = remains.clean()
+
+        assert ended == sorted(f"process {pid}" for pid in (found[0].pid, below))
+        assert found[0].wait(20) == -signal.SIGKILL
+        assert found[1].poll() is None
+    finally:
+        for one in found:
+            one.kill()
+            one.communicate()
 
 
 def test_only_the_yard_of_the_given_folder_is_cleaned(registered: Path, tmp_path: Path) -> None:

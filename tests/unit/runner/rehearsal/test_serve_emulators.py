@@ -149,18 +149,22 @@ def test_timed_fault_happens_without_any_request(served: Served) -> None:
         time.sleep(0.05)
 
 
-def test_it_ends_when_whom_it_serves_is_gone(tmp_path: Path) -> None:
-    runner = process.start([sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "runner.log")
-    child = start(tmp_path / "rehearsal", "--clouds", "lambda", "--until-pid", str(runner.pid))
+def test_it_ends_when_whom_it_serves_is_gone_and_takes_the_runner_along(tmp_path: Path) -> None:
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    owner, runner = (process.start(sleeper, log=tmp_path / "log") for _ in range(2))
+    child = start(tmp_path / "rehearsal", "--clouds", "lambda", "--until-pid", str(owner.pid))
     try:
-        wait_for(tmp_path / "rehearsal" / "endpoints.json", child)
+        endpoints = wait_for(tmp_path / "rehearsal" / "endpoints.json", child)
+        httpx2.post(endpoints["control"] + "/runner", json={"pid": runner.pid}, timeout=WAIT_S)
         assert child.poll() is None
 
-        runner.kill()
+        owner.kill()
 
         assert child.wait(20) == 0
+        assert runner.wait(20) == -signal.SIGKILL
     finally:
-        runner.kill()
+        for one in (owner, runner):
+            one.kill()
         child.end(20)
 
 
