@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 from runner.adapters.process import run
 from runner.errors import ToolError
 
 TIMEOUT_S = 30.0
+ZOMBIE = psutil.STATUS_ZOMBIE
 SBIN = "/usr/sbin:/sbin"
 """Where Debian keeps ``ip``, ``sshd`` and others, which is not on everybody's path."""
 
@@ -37,6 +41,13 @@ def call(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S, log: Path | None 
 def attempt(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> bool:
     """Run a program that may find nothing to do; tell whether it did something."""
     return run(argv, timeout_s=timeout_s, env={"PATH": search_path()}).exit_code == 0
+
+
+def below(pid: int) -> list[psutil.Process]:
+    """Return what a process has started, and what they have, as far as it still runs: of sshd that is its sessions."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [child for child in psutil.Process(pid).children(recursive=True) if child.status() != ZOMBIE]
+    return []
 
 
 def search_path() -> str:

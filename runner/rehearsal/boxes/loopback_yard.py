@@ -17,7 +17,7 @@ import psutil
 from runner.adapters.process import Child, start
 from runner.errors import UsageError
 from runner.rehearsal.boxes.address import BoxAddress, BoxOrder
-from runner.rehearsal.boxes.host import BoxError, call, search_path
+from runner.rehearsal.boxes.host import BoxError, below, call, search_path
 from runner.run_dir import write_file
 from trainer.files import cache_folder
 
@@ -128,7 +128,11 @@ class LoopbackYard:
             found = self._boxes[box]
             found.is_ending = True
             end_sessions(found.folder / "home")
+            sessions = below(found.child.pid)
             found.child.kill()
+            for session in sessions:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    session.kill()
             end_sessions(found.folder / "home")
 
     def remove(self, box: str) -> None:

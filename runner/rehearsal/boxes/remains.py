@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from runner.rehearsal.boxes.disk import MOUNTINFO, delete, marked_mounts, mounts_under
-from runner.rehearsal.boxes.host import BoxError, attempt
+from runner.rehearsal.boxes.host import BoxError, attempt, below
 from runner.rehearsal.boxes.names import tag_in
 from runner.rehearsal.boxes.namespace_box import forget_machine, kill_process
 from runner.rehearsal.boxes.network import interfaces, namespaces
@@ -126,11 +126,9 @@ def _processes(tag: str, folder: Path | None) -> list[psutil.Process]:
                 _inode(f"/proc/{process.pid}/ns/net") in spaces
                 or _is_started_for(process.cmdline(), tag, folder)
                 or _is_at_home_in(process.environ().get("HOME", ""), folder)
+                or _is_runner_of(process.cmdline(), folder)
             ):
-                found.append(process)
-            elif _is_runner_of(process.cmdline(), folder):
-                below = process.children(recursive=True)
-                found += [*(child for child in below if child.status() != psutil.STATUS_ZOMBIE), process]
+                found += [*below(process.pid), process]
     return found
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runner.errors import UsageError
 from runner.rehearsal.boxes import loopback_yard
 from runner.rehearsal.boxes.address import BoxOrder
-from runner.rehearsal.boxes.host import BoxError
+from runner.rehearsal.boxes.host import BoxError, below
 from runner.rehearsal.boxes.loopback_yard import LoopbackYard, why_no_logins
 from runner.rehearsal.boxes.user_data import UserData
 from tests.unit.runner.rehearsal.boxes_login import Login, answers, wait_until
@@ -129,6 +132,23 @@ def test_a_killed_box_takes_along_what_was_detached(yard: LoopbackYard, login: L
     assert not gone.is_set()
 
 
+def test_a_killed_box_ends_the_sessions_that_nobody_uses_any_more(
+    yard: LoopbackYard, login: Login, tmp_path: Path
+) -> None:
+    address = yard.boot("one", BoxOrder("vm", "ubuntu", [login.public], UserData()))
+    wait_until(lambda: answers(address), "a start")
+    held = socket.create_connection((address.host, address.port), timeout=10)
+    held.recv(100)  # a session has begun
+    (listener,) = (p for p in psutil.process_iter() if f"{tmp_path}/yard/boxes/one/sshd_config" in _argv(p))
+    sessions = below(listener.pid)
+    assert sessions
+
+    yard.kill("one")
+
+    wait_until(lambda: not any(_is_alive(one) for one in sessions), "the end of the session")
+    held.close()
+
+
 def test_what_needs_a_network_of_its_own_is_refused_with_the_reason(yard: LoopbackYard) -> None:
     with pytest.raises(UsageError) as caught:
         yard.partition("one", True)
@@ -138,6 +158,16 @@ def test_what_needs_a_network_of_its_own_is_refused_with_the_reason(yard: Loopba
         "making network namespaces and mounts needs root"
     )
     assert caught.value.resolution == "rehearse as root on Linux, or leave this fault out"
+
+
+def _argv(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def _is_running(pid: str) -> bool:
