@@ -55,7 +55,7 @@ def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
 def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
     started, status = time.monotonic(), "failed"
     state.begin(name)
-    ctx.view.step_started(name)
+    ctx.view.step_started(name, lambda: spend_of(ctx.run).total_usd)
     try:
         yield
         status = "done"

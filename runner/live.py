@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from runner.errors import RunnerError
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from runner.models import View
+
+SpentUsd = Callable[[], float]
+METER_EVERY_S = 1.0
 
 
 def make_view(*, quiet: bool = False) -> View:
@@ -23,7 +29,7 @@ def make_view(*, quiet: bool = False) -> View:
 class SilentView:
     """Shows nothing."""
 
-    def step_started(self, step: str) -> None:
+    def step_started(self, step: str, spent_usd: SpentUsd | None = None) -> None:
         """Show nothing."""
 
     def step_ended(self, step: str, status: str, duration_s: float) -> None:
@@ -46,7 +52,7 @@ class LineView:
         """Begin a run."""
         self._pace = Pace()
 
-    def step_started(self, step: str) -> None:
+    def step_started(self, step: str, spent_usd: SpentUsd | None = None) -> None:
         """Show that a step begins."""
         self.line(f"==> {step}")
 
@@ -77,15 +83,20 @@ class BarView(LineView):
         self._bars: Progress | None = None
         self._task: TaskID | None = None
 
-    def step_started(self, step: str) -> None:
+    def step_started(self, step: str, spent_usd: SpentUsd | None = None) -> None:
         """Show that a step begins."""
         self._stop_bars()
         super().step_started(step)
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24))
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.fields[meter]}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+        )
         self._bars = Progress(*columns, transient=True)
-        self._task = self._bars.add_task(step, total=None)
+        self._task = self._bars.add_task(step, total=None, meter=Meter(step, spent_usd))
         self._bars.start()
 
     def step_ended(self, step: str, status: str, duration_s: float) -> None:
@@ -119,6 +130,31 @@ class BarView(LineView):
         if self._bars is not None:
             self._bars.stop()
         self._bars = self._task = None
+
+
+class Meter:
+    """The words beside a bar: the step, how long it has gone on, and what the machine has cost so far."""
+
+    def __init__(
+        self, step: str, spent_usd: SpentUsd | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin to count."""
+        self._step, self._spent_usd, self._clock = step, spent_usd, clock
+        self._started, self._words, self._read_at = clock(), "", -math.inf
+
+    def __str__(self) -> str:
+        """Return the words of now; what the machine has cost is read once a second, for it stands on disk."""
+        now = self._clock()
+        if now - self._read_at >= METER_EVERY_S:
+            self._words, self._read_at = self._spent(), now
+        return f"{self._step} {now - self._started:.0f} s{self._words}"
+
+    def _spent(self) -> str:
+        try:
+            spent = 0.0 if self._spent_usd is None else self._spent_usd()
+        except (OSError, ValueError, KeyError, RunnerError):
+            return self._words  # it is looked at while it is written: the last word stands
+        return f"  {spent:.4f} $" if spent else ""
 
 
 class Pace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal, Protocol
@@ -143,8 +144,8 @@ class Plan:
 class View(Protocol):
     """Who looks at a run while it goes on: a terminal with bars, plain lines, or nobody."""
 
-    def step_started(self, step: str) -> None:
-        """Begin a step of the life cycle."""
+    def step_started(self, step: str, spent_usd: Callable[[], float] | None = None) -> None:
+        """Begin a step of the life cycle; ``spent_usd`` tells what the machine has cost so far."""
 
     def step_ended(self, step: str, status: str, duration_s: float) -> None:
         """End it: ``done``, ``failed`` or ``interrupted``."""

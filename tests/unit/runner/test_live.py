@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from runner.live import BarView, LineView, Pace, describe_event, make_view
+from runner.errors import UsageError
+from runner.live import BarView, LineView, Meter, Pace, describe_event, make_view
 
 STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_per_s": 210.4, "memory_gib": 1.25}
 
@@ -67,3 +68,38 @@ def test_a_terminal_gets_a_bar_and_square_brackets_stay(capsys: pytest.CaptureFi
     view.step_ended("train", "done", 1.0)
 
     assert "keep [this]" in capsys.readouterr().out
+
+
+def test_the_words_beside_a_bar_are_step_seconds_and_dollars() -> None:
+    now, spent = [100.0], [0.0]
+    meter = Meter("configure", lambda: spent[0], clock=lambda: now[0])
+
+    assert str(meter) == "configure 0 s"
+
+    now[0], spent[0] = 112.4, 0.01234
+    assert str(meter) == "configure 12 s  0.0123 $"
+
+    now[0], spent[0] = 113.0, 0.5
+    assert str(meter) == "configure 13 s  0.0123 $", "it is read once a second"
+
+    now[0] = 113.5
+    assert str(meter) == "configure 14 s  0.5000 $"
+
+
+def test_a_meter_that_cannot_be_read_shows_its_last_word() -> None:
+    now, told = [0.0], [0.25]
+
+    def read() -> float:
+        if not told:
+            raise UsageError("the journal cannot be read", resolution="")
+        return told.pop()
+
+    meter = Meter("train", read, clock=lambda: now[0])
+    assert str(meter) == "train 0 s  0.2500 $"
+
+    now[0] = 5.0
+    assert str(meter) == "train 5 s  0.2500 $"
+
+
+def test_a_step_on_a_machine_that_costs_nothing_shows_no_dollars() -> None:
+    assert str(Meter("train", lambda: 0.0)) == str(Meter("train")) == "train 0 s"
