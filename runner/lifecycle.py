@@ -53,6 +53,9 @@ def show_plan(ctx: Context, found: Plan) -> None:
     ctx.view.line(found.data_table.rstrip())
     size = f", {found.model_bytes / 2**20:.0f} MiB" if found.model_bytes else ""
     ctx.view.line(f"base model   {found.base_model}{size}")
+    if found.gpu_memory_gib is not None:
+        rows, tokens = found.micro_batch
+        ctx.view.line(f"GPU memory   {sum(found.gpu_memory_gib.values()):.1f} GiB for {rows} x {tokens} tokens at once")
     ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, {_price(found)}")
     ctx.view.line(f"run          {ctx.run.path}")
 

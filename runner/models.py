@@ -125,6 +125,8 @@ class Plan:
         candidates: Machines to try in this order, as Terraform takes them.
         prices_usd_per_h: What each of them is listed at, in US dollars an hour.
         ssh_ingress_cidrs: Networks that may reach sshd, where the environment opens a firewall.
+        gpu_memory_gib: What the run is expected to need of a GPU, in GiB by part; ``None`` where that is not known.
+        micro_batch: Rows and tokens of the longest row that this is for.
     """
 
     environment: str
@@ -139,6 +141,8 @@ class Plan:
     candidates: list[dict[str, Any]]
     prices_usd_per_h: list[float]
     ssh_ingress_cidrs: list[str] = field(default_factory=list)
+    gpu_memory_gib: dict[str, float] | None = None
+    micro_batch: tuple[int, int] = (0, 0)
 
 
 class View(Protocol):

@@ -22,6 +22,8 @@ from runner.context import Context
 from runner.environments import find_environment
 from runner.errors import UsageError
 from runner.estimate.disk import check_free_disk, disk_needed_gib
+from runner.estimate.fit import GpuNeed
+from runner.estimate.model_shape import UnknownShapeError, read_shape
 from runner.estimate.offers import Wanted, choose_candidates
 from runner.models import Plan, View
 from runner.renting import terraform_of, variables
@@ -62,7 +64,8 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
     view.progress("counting tokens")
     summary, table = _check_tokens(run_file, model, dataset)
     stop.check()
-    candidates, prices_usd_per_h = _candidates(run_file, needed, view)
+    need = _gpu_need(run_file, model, summary, view)
+    candidates, prices_usd_per_h = _candidates(run_file, needed, need, view)
     return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
@@ -76,6 +79,8 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
         candidates=candidates,
         prices_usd_per_h=prices_usd_per_h,
         ssh_ingress_cidrs=_ingress(run_file),
+        gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
+        micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
     )
 
 
@@ -125,7 +130,28 @@ def record(ctx: Context, plan: Plan) -> None:
     terraform.make_plan()
 
 
-def _candidates(run_file: RunFile, disk_needed_gib: float, view: View) -> tuple[list[dict[str, Any]], list[float]]:
+def _gpu_need(run_file: RunFile, model: Path | None, data: dict[str, Any], view: View) -> GpuNeed | None:
+    """Return what the run needs of a rented GPU; ``None`` where there is none, or where that cannot be told."""
+    if not find_environment(run_file.compute.env).rented or not run_file.compute.gpu_required:
+        return None
+    try:
+        shape = read_shape(_config_folder(run_file) if model is None else model)
+    except UnknownShapeError as err:
+        view.line(f"GPU memory   not known: {err.message.removeprefix('plan: ')}")
+        return None
+    return GpuNeed(run_file, shape, data)
+
+
+def _config_folder(run_file: RunFile) -> Path:
+    """Return the folder in the Hub's own cache that holds the base model's configuration."""
+    from trainer.hub_files import fetch_tokenizer_files
+
+    return fetch_tokenizer_files(run_file.model.base_model, run_file.model.revision)["config.json"].parent
+
+
+def _candidates(
+    run_file: RunFile, disk_needed_gib: float, need: GpuNeed | None, view: View
+) -> tuple[list[dict[str, Any]], list[float]]:
     """Return the machines to try, in order, and their prices: what the cloud lists now and the run file allows."""
     compute = run_file.compute
     if not find_environment(compute.env).rented:
@@ -141,10 +167,13 @@ def _candidates(run_file: RunFile, disk_needed_gib: float, view: View) -> tuple[
         regions=tuple(compute.regions),
         spot_enabled=compute.spot_enabled,
         max_price_usd_per_h=compute.max_price_usd_per_h,
-        gpu_memory_gib=compute.min_gpu_memory_gib,
+        gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
         disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
     )
-    chosen = choose_candidates(cloud.offers(), wanted)
+    offers = cloud.offers()
+    if need is not None:
+        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
+    chosen = choose_candidates(offers, wanted)
     return [candidate.to_variable() for candidate in chosen], [candidate.price_usd_per_h for candidate in chosen]
 
 
