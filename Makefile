@@ -17,6 +17,7 @@ RUN_FLAG = $(call flag,RUN,--run)
 HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(foreach pair,$(call given,SET),--set '$(pair)')
 PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
 SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
+YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
@@ -27,8 +28,8 @@ help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
 
 ##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
-train: ## Train an adapter from start to end, here unless ENV says otherwise [CONFIG ENV DATA HOST SET DETACH=1]
-	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(DETACH_FLAG)
+train: ## Train an adapter from start to end, here unless ENV says otherwise [CONFIG ENV DATA HOST SET YES=1 DETACH=1]
+	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
 plan: ## Check all that can be known before anything is installed or paid for [as for train]
 	@$(CONTROL) -m runner plan $(PLAN_FLAGS)
 data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
@@ -69,7 +70,7 @@ sweep: ## Show all that bills on every configured cloud; end what nobody needs [
 
 ##@ Step by step: what `make train` does, by hand; each can be repeated
 up: ## Provision the machine [as for train]
-	@$(CONTROL) -m runner up $(PLAN_FLAGS)
+	@$(CONTROL) -m runner up $(PLAN_FLAGS) $(YES_FLAG)
 configure: ## Prepare the machine [RUN]
 	@$(CONTROL) -m runner configure $(RUN_FLAG)
 launch: ## Bring the data there and start the training [RUN]
@@ -77,7 +78,7 @@ launch: ## Bring the data there and start the training [RUN]
 collect: ## Bring the adapter home [RUN]
 	@$(CONTROL) -m runner collect $(RUN_FLAG)
 rebuild: ## Build the environment twice on two fresh machines and show that both are the same [as for train]
-	@$(CONTROL) -m runner rebuild $(PLAN_FLAGS)
+	@$(CONTROL) -m runner rebuild $(PLAN_FLAGS) $(YES_FLAG)
 
 ##@ Develop
 setup: ## Make the environment of contributors (.venv-dev); the targets below do it when needed

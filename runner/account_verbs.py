@@ -7,6 +7,7 @@ import os
 from runner import lifecycle
 from runner.adapters.process import become
 from runner.clouds.registry import configured
+from runner.consent import ask_to_rent
 from runner.environments import ENVIRONMENTS, find_environment
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, TeardownError, ToolError, UsageError
 from runner.session import Session, needed_host
@@ -89,6 +90,7 @@ def rebuild(session: Session) -> int:
     for number in (1, 2):
         session.view.line(f"build {number} of 2")
         ctx = lifecycle.new_run(run_file, session.runs_dir, session.view, session.stop)
+        ask_to_rent(ctx, yes=session.arguments.yes)
         outcome = lifecycle.build(ctx)
         if outcome.error is not None:
             return session.finish(outcome)

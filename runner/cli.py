@@ -131,6 +131,8 @@ def _add_options(verbs: dict[str, argparse.ArgumentParser]) -> None:
     _add_machine(verbs["resume"])
     for name in ("train", "resume"):
         verbs[name].add_argument("--detach", action="store_true", help="leave once training runs")
+    for name in ("train", "up", "rebuild"):
+        verbs[name].add_argument("--yes", action="store_true", help="rent without asking first")
     verbs["schema"].add_argument("--markdown", action="store_true", help="print it as a page for people")
     for name in ("status", "runs"):
         verbs[name].add_argument("--json", action="store_true", help="print JSON")

@@ -9,6 +9,7 @@ import signal
 import time
 
 from runner import lease, lifecycle, storing
+from runner.consent import ask_to_rent
 from runner.context import Context
 from runner.errors import EXIT_DONE, ToolError
 from runner.finishing import step
@@ -27,6 +28,7 @@ def train(session: Session) -> int:
     session.listen()
     ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
     session.log = ctx.run.log("train")
+    ask_to_rent(ctx, yes=session.arguments.yes)
     return session.finish(lifecycle.drive(ctx, detach=session.arguments.detach))
 
 
@@ -43,6 +45,7 @@ def up(session: Session) -> int:
     session.listen()
     ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
     session.log = ctx.run.log("provision")
+    ask_to_rent(ctx, yes=session.arguments.yes)
     outcome = lifecycle.up(ctx)
     if outcome.error is not None:
         return session.finish(outcome)
