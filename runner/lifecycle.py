@@ -31,17 +31,20 @@ from runner.steps import configure, plan, provision, stage, train
 UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
 
 
-def new_run(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Context:
-    """Check a run file, then make its run folder with Terraform's plan in it; nothing is installed yet."""
+def new_run(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Context:
+    """Check a run file, then make its run folder with Terraform's plan in it; nothing is installed yet.
+
+    With ``is_dry`` only the checks are done: a run that is resumed is planned anew, and Terraform waits for that.
+    """
     view.step_started("plan")
     started = time.monotonic()
-    found = plan.check(run_file, runs_dir, view, stop)
+    found = plan.check(run_file, runs_dir, view, stop, is_dry=is_dry)
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, datetime.now(UTC)), run_file, view, stop)
     with hold(ctx.run):
         state = RunState(ctx.run)
         state.begin("plan")
-        plan.record(ctx, found)
+        (plan.write_down if is_dry else plan.record)(ctx, found)
         state.end("plan", "done", time.monotonic() - started)
     show_plan(ctx, found)
     view.step_ended("plan", "done", time.monotonic() - started)

@@ -35,7 +35,7 @@ def train(session: Session) -> int:
 def plan(session: Session) -> int:
     """Check a run file; the run folder with the plan stays for a look."""
     session.listen()
-    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, is_dry=True)
     session.view.line(f"nothing was started; start it with `make resume RUN={ctx.run.run_id}`")
     return EXIT_DONE
 

@@ -34,6 +34,16 @@ class NotConfiguredError(AccountError):
     """Nothing in the environment names an account on this cloud."""
 
 
+def endpoint_of(name: str, environ: Environ) -> str:
+    """Return the address that an account on a cloud is first asked at."""
+    if name == "aws":
+        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        return environ.get("AWS_ENDPOINT_URL") or f"https://sts.{region}.amazonaws.com"
+    if name == "runpod":
+        return environ.get("DOUSE_RUNPOD_ENDPOINT") or RUNPOD_ENDPOINT
+    return environ.get("DOUSE_LAMBDA_ENDPOINT") or LAMBDA_ENDPOINT
+
+
 def open_lambda(environ: Environ, *, timer: Timer | None = None) -> LambdaCloud:
     """Return the account on Lambda Cloud that the environment names.
 
@@ -42,7 +52,7 @@ def open_lambda(environ: Environ, *, timer: Timer | None = None) -> LambdaCloud:
     """
     return LambdaCloud(
         _secret(environ, "LAMBDA_API_KEY", "lambda"),
-        endpoint=environ.get("DOUSE_LAMBDA_ENDPOINT") or LAMBDA_ENDPOINT,
+        endpoint=endpoint_of("lambda", environ),
         pace_s=_seconds(environ, "DOUSE_LAMBDA_PACE_S", PACE_S),
         timer=timer,
     )
@@ -56,7 +66,7 @@ def open_runpod(environ: Environ, *, timer: Timer | None = None) -> RunPodCloud:
     """
     return RunPodCloud(
         _secret(environ, "RUNPOD_API_KEY", "runpod"),
-        endpoint=environ.get("DOUSE_RUNPOD_ENDPOINT") or RUNPOD_ENDPOINT,
+        endpoint=endpoint_of("runpod", environ),
         graphql_endpoint=environ.get("DOUSE_RUNPOD_GRAPHQL_ENDPOINT") or RUNPOD_GRAPHQL_ENDPOINT,
         timer=timer,
     )

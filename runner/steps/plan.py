@@ -15,7 +15,6 @@ from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
 from runner.clouds.address import public_address_cidr
-from runner.clouds.models import Cloud
 from runner.clouds.registry import open_cloud
 from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
@@ -25,6 +24,7 @@ from runner.estimate.disk import check_free_disk, disk_needed_gib
 from runner.estimate.fit import GpuNeed
 from runner.estimate.model_shape import UnknownShapeError, read_shape
 from runner.estimate.offers import Wanted, choose_candidates
+from runner.market import Market, ask, ask_or_look_up
 from runner.models import Plan, View
 from runner.renting import terraform_of, variables
 from runner.run_dir import PROJECT, write_json
@@ -36,8 +36,15 @@ if TYPE_CHECKING:
     from trainer.data import Dataset
 
 
-def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
+def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:
     """Check everything that can be checked here, cheapest first, and return what was found.
+
+    Args:
+        run_file: The run.
+        runs_dir: Folder of the run folders.
+        view: Who looks on.
+        stop: Who may stop it.
+        is_dry: Whether nothing will be rented by this plan, so that a price list is as good as a cloud's word.
 
     Raises:
         UsageError: If the environment, the host or the disk will not do.
@@ -65,7 +72,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
     summary, table = _check_tokens(run_file, model, dataset)
     stop.check()
     need = _gpu_need(run_file, model, summary, view)
-    candidates, prices_usd_per_h = _candidates(run_file, needed, need, view)
+    candidates, prices_usd_per_h = _candidates(run_file, needed, need, view, is_dry=is_dry)
     return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
@@ -112,10 +119,15 @@ def check_data(run_file: RunFile, stop: Stop) -> str:
     return _check_tokens(run_file, _fetch_model(run_file, stop), dataset)[1]
 
 
-def record(ctx: Context, plan: Plan) -> None:
-    """Write ``config.json`` and ``plan.json``, and make Terraform's plan in the run folder."""
+def write_down(ctx: Context, plan: Plan) -> None:
+    """Write ``config.json`` and ``plan.json``."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
     write_json(ctx.run.file("plan.json"), dataclasses.asdict(plan))
+
+
+def record(ctx: Context, plan: Plan) -> None:
+    """Write the plan down, and make Terraform's plan in the run folder."""
+    write_down(ctx, plan)
     environment = find_environment(plan.environment)
     if environment.rented:
         make_key(ctx.run.login_key)
@@ -150,7 +162,7 @@ def _config_folder(run_file: RunFile) -> Path:
 
 
 def _candidates(
-    run_file: RunFile, disk_needed_gib: float, need: GpuNeed | None, view: View
+    run_file: RunFile, disk_needed_gib: float, need: GpuNeed | None, view: View, *, is_dry: bool = False
 ) -> tuple[list[dict[str, Any]], list[float]]:
     """Return the machines to try, in order, and their prices: what the cloud lists now and the run file allows."""
     compute = run_file.compute
@@ -158,10 +170,8 @@ def _candidates(
         kind = "this-machine" if compute.host is None else "given-machine"
         return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}], [0.0]
     view.progress(f"asking {compute.env} what there is to rent")
-    cloud = open_cloud(compute.env, os.environ)
-    account = cloud.account()
-    view.line(f"account      {account.cloud} {account.label}")
-    _tell_what_is_there(cloud, view)
+    market = ask_or_look_up(compute.env, os.environ) if is_dry else ask(open_cloud(compute.env, os.environ))
+    _tell_what_is_there(market, view)
     wanted = Wanted(
         instance_types=tuple(compute.instance_types),
         regions=tuple(compute.regions),
@@ -170,20 +180,19 @@ def _candidates(
         gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
         disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
     )
-    offers = cloud.offers()
     if need is not None:
-        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
-    chosen = choose_candidates(offers, wanted)
+        need.check([offer for offer in market.offers if offer.instance_type in compute.instance_types] or market.offers)
+    chosen = choose_candidates(market.offers, wanted)
     return [candidate.to_variable() for candidate in chosen], [candidate.price_usd_per_h for candidate in chosen]
 
 
-def _tell_what_is_there(cloud: Cloud, view: View) -> None:
-    """Say what of ours the account has already; an account that does not tell is not one to rent in."""
-    there = cloud.resources()
-    for found in there:
+def _tell_what_is_there(market: Market, view: View) -> None:
+    """Say whose account it is and what of ours it has already, or why the cloud does not tell."""
+    view.line(f"account      {market.account}" if market.remark is None else f"offline      {market.remark}")
+    for found in market.resources:
         price = f", {found.price_usd_per_h:.2f} $/h" if found.price_usd_per_h else ""
         view.line(f"there already {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
-    if there:
+    if market.resources:
         view.line("(`make sweep` says whether somebody still needs it)")
 
 

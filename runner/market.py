@@ -1,0 +1,102 @@
+"""What a cloud says before anything is rented, and what the price lists say where it does not answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from runner.clouds.models import Cloud, Offer, Resource
+from runner.clouds.price_list import price_list
+from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
+from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
+from runner.estimate.price import listed_offers
+
+REACH_S = 1.0
+"""How long a connection may take before the network counts as down."""
+PATIENCE_S = 15.0
+"""How long a cloud that can be reached may take to answer; some take one request a second."""
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy")
+
+
+@dataclass(frozen=True)
+class Market:
+    """What there is to rent, and what of ours is there already.
+
+    Attributes:
+        offers: What there is.
+        account: The account in words, or ``None`` where the cloud was not asked.
+        resources: What of ours the account holds.
+        remark: Why the offers are those of the price list, or ``None`` where the cloud told them.
+    """
+
+    offers: list[Offer]
+    account: str | None = None
+    resources: tuple[Resource, ...] = ()
+    remark: str | None = None
+
+
+def ask(cloud: Cloud) -> Market:
+    """Ask a cloud.
+
+    Raises:
+        CloudError: If it refuses, or does not answer.
+    """
+    account = cloud.account()
+    resources = tuple(cloud.resources())
+    return Market(list(cloud.offers()), f"{account.cloud} {account.label}", resources)
+
+
+def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float = PATIENCE_S) -> Market:
+    """Ask a cloud for a while; where it does not answer, take the price list and say so.
+
+    Raises:
+        CloudError: If the cloud refuses: a wrong key is no matter of the network.
+        NoCapacityError: If there is no price list either.
+    """
+    try:
+        cloud = open_cloud(name, environ)
+    except NotConfiguredError as err:
+        return _listed(name, err.message)
+    if not is_reachable(endpoint_of(name, environ), environ):
+        return _listed(name, f"{name} cannot be reached")
+    found: list[Market | RunnerError] = []
+
+    def try_to_ask() -> None:
+        try:
+            found.append(ask(cloud))
+        except RunnerError as err:
+            found.append(err)
+
+    thread = threading.Thread(target=try_to_ask, name=f"ask-{name}", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    if not found:
+        return _listed(name, f"{name} did not answer within {patience_s:g} s")
+    if isinstance(found[0], CloudUnavailableError):
+        return _listed(name, found[0].message)
+    if isinstance(found[0], RunnerError):
+        raise found[0]
+    return found[0]
+
+
+def is_reachable(url: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a server can be connected to right now; one behind a proxy is taken to be."""
+    parts = urlsplit(url)
+    if any(environ.get(name) for name in PROXIES):
+        return True
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 443), timeout=REACH_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _listed(name: str, why: str) -> Market:
+    offers = listed_offers(name)
+    if not offers:
+        raise NoCapacityError(f"plan: {why}, and there is no price list", resolution="try again with the network up")
+    as_of = min(row.as_of for row in price_list(name))
+    return Market(offers, remark=f"{why}; prices are those of the list of {as_of} or newer")

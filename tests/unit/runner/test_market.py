@@ -1,0 +1,126 @@
+"""What a cloud says before anything is rented, and the price list where it does not answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runner import market
+from runner.clouds.models import Offer
+from runner.clouds.registry import CLOUDS, endpoint_of
+from runner.errors import AccountError, CloudUnavailableError, NoCapacityError
+from runner.market import ask, ask_or_look_up, is_reachable
+from tests.unit.runner.fake_cloud import FakeCloud, thing
+
+OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
+KEY = {"LAMBDA_API_KEY": "secret-key-0123456789"}
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    """A cloud that answers."""
+    found = FakeCloud([thing()])
+    monkeypatch.setattr(found, "offers", lambda: [OFFER])
+    monkeypatch.setattr(market, "open_cloud", lambda name, environ: found)
+    monkeypatch.setattr(market, "is_reachable", lambda url, environ: True)
+    return found
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_cloud_that_answers_is_believed(cloud: FakeCloud) -> None:
+    found = ask_or_look_up("lambda", KEY)
+
+    assert found == ask(cloud)
+    assert (found.offers, found.remark, len(found.resources)) == ([OFFER], None, 1)
+    assert found.account is not None
+
+
+def test_without_a_key_the_price_list_is_taken() -> None:
+    found = ask_or_look_up("lambda", {})
+
+    assert found.offers
+    assert all(offer.available is None for offer in found.offers)
+    assert found.account is None
+    assert "prices are those of the list of 2026-" in str(found.remark)
+
+
+def test_without_a_network_the_price_list_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}/api/v1"
+
+    found = ask_or_look_up("lambda", KEY | {"DOUSE_LAMBDA_ENDPOINT": address})
+
+    assert str(found.remark).startswith("lambda cannot be reached; prices are those of the list")
+
+
+def test_a_cloud_that_does_not_answer_in_time_is_left_alone(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(cloud, "offers", lambda: [OFFER] if never.wait(20) else [])
+
+    found = ask_or_look_up("lambda", KEY, patience_s=0.05)
+    never.set()
+
+    assert str(found.remark).startswith("lambda did not answer within 0.05 s")
+    assert found.offers
+
+
+def test_a_cloud_whose_answer_is_lost_is_looked_up(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose() -> list[Offer]:
+        raise CloudUnavailableError("lambda: cannot list: no answer", resolution="-")
+
+    monkeypatch.setattr(cloud, "offers", lose)
+
+    assert str(ask_or_look_up("lambda", KEY).remark).startswith("lambda: cannot list: no answer; prices are")
+
+
+def test_a_wrong_key_is_no_matter_of_the_network(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> list[Offer]:
+        raise AccountError("lambda: the key is not valid", resolution="-")
+
+    monkeypatch.setattr(cloud, "offers", refuse)
+
+    with pytest.raises(AccountError):
+        ask_or_look_up("lambda", KEY)
+
+
+def test_without_a_price_list_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market, "listed_offers", lambda name: [])
+
+    with pytest.raises(NoCapacityError, match="there is no price list"):
+        ask_or_look_up("lambda", {})
+
+
+def test_a_server_that_takes_a_connection_is_reachable(server: str) -> None:
+    assert is_reachable(server, {})
+
+
+@pytest.mark.parametrize("name", market.PROXIES)
+def test_what_is_behind_a_proxy_is_taken_to_be_reachable(name: str) -> None:
+    assert is_reachable("http://127.0.0.1:1", {name: "http://proxy:3128"})
+    assert not is_reachable("http://127.0.0.1:1", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "environ", "address"),
+    [
+        ("lambda", {}, "https://cloud.lambda.ai/api/v1"),
+        ("lambda", {"DOUSE_LAMBDA_ENDPOINT": "http://here"}, "http://here"),
+        ("runpod", {"DOUSE_RUNPOD_ENDPOINT": "http://here"}, "http://here"),
+        ("aws", {}, "https://sts.us-east-1.amazonaws.com"),
+        ("aws", {"AWS_REGION": "eu-west-1"}, "https://sts.eu-west-1.amazonaws.com"),
+        ("aws", {"AWS_ENDPOINT_URL": "http://here"}, "http://here"),
+    ],
+)
+def test_each_cloud_has_an_address(name: str, environ: dict[str, Any], address: str) -> None:
+    assert name in CLOUDS
+    assert endpoint_of(name, environ) == address
