@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_
 from tokenizers.models import BPE
 
 from trainer.errors import BaseModelError
+from trainer.gguf_header import read_header
 
 CONTROL = 3  # token type: special, like <|im_end|>
 USER_DEFINED = 4  # token type: always whole, but text, like <think>
@@ -44,44 +45,24 @@ def read_gguf_tokenizer(path: Path) -> ResultParts:
     Raises:
         BaseModelError: If the file is broken, or its tokenizer is of a kind that cannot be built here.
     """
-    fields = _Fields(path)
-    kind, split = fields.value("tokenizer.ggml.model"), fields.value("tokenizer.ggml.pre") or "default"
+    fields = read_header(path)
+    kind, split = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre") or "default"
     if kind != "gpt2" or (split not in GPT2_SPLIT and split not in SPLITS):
         raise BaseModelError(
             f"base model: {path.name} has a tokenizer of kind {kind}/{split}, which cannot be built from a GGUF file",
             resolution="set model.base_model to the Hub id or folder of the same model, which has a tokenizer.json",
         )
-    tokens = fields.value("tokenizer.ggml.tokens") or []
+    tokens = fields.get("tokenizer.ggml.tokens") or []
     tokenizer = _byte_level_bpe(
-        tokens, fields.value("tokenizer.ggml.merges") or [], split, fields.value("general.architecture")
+        tokens, fields.get("tokenizer.ggml.merges") or [], split, fields.get("general.architecture")
     )
-    _add_special_tokens(tokenizer, tokens, fields.value("tokenizer.ggml.token_type") or [])
+    _add_special_tokens(tokenizer, tokens, fields.get("tokenizer.ggml.token_type") or [])
     ids = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
     named: dict[str, str | None] = {
-        name: _token_at(tokens, fields.value(f"tokenizer.ggml.{key}_token_id")) for name, key in ids.items()
+        name: _token_at(tokens, fields.get(f"tokenizer.ggml.{key}_token_id")) for name, key in ids.items()
     }
-    architecture = fields.value("general.architecture")
-    return tokenizer, fields.value("tokenizer.chat_template"), named, fields.value(f"{architecture}.context_length")
-
-
-class _Fields:
-    """The metadata of a GGUF file; the weights stay on disk (memory-mapped, never read)."""
-
-    def __init__(self, path: Path) -> None:
-        from gguf import GGUFReader
-
-        try:
-            self._reader = GGUFReader(path)
-        except (OSError, ValueError, IndexError, KeyError) as err:
-            raise BaseModelError(
-                f"base model: {path} is not a whole GGUF file",
-                details=str(err),
-                resolution="fetch the file again and compare its size or checksum with the publisher's",
-            ) from err
-
-    def value(self, key: str) -> Any:
-        field = self._reader.get_field(key)
-        return None if field is None else field.contents()
+    architecture = fields.get("general.architecture")
+    return tokenizer, fields.get("tokenizer.chat_template"), named, fields.get(f"{architecture}.context_length")
 
 
 def _token_at(tokens: Sequence[str], token_id: int | None) -> str | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UsageError
+from trainer.errors import BaseModelError
+from trainer.gguf_header import TENSORS, read_header
 
 Config = Mapping[str, Any]
 
@@ -289,22 +291,16 @@ GGUF_NAMES = {
 
 def _gguf_config(path: Path) -> Config:
     """Return a GGUF file's header in the words of a transformers configuration."""
-    from gguf import GGUFReader
-
     try:
-        reader = GGUFReader(path)
-    except (OSError, ValueError, KeyError, IndexError) as err:
-        raise UnknownShapeError(f"plan: {path.name} cannot be read: {err}", resolution="use a whole GGUF file") from err
-
-    def value(name: str) -> Any:
-        return None if name not in reader.fields else reader.fields[name].contents()
-
-    kind = value("general.architecture")
-    found = {name: value(f"{kind}.{there}") for name, there in GGUF_NAMES.items()}
-    tokens = reader.fields.get("tokenizer.ggml.tokens")
+        header = read_header(path)
+    except BaseModelError as err:
+        raise UnknownShapeError(f"plan: {err.message}", details=err.details, resolution=err.resolution) from err
+    kind = header.get("general.architecture")
+    found = {name: header.get(f"{kind}.{there}") for name, there in GGUF_NAMES.items()}
+    tokens = header.get("tokenizer.ggml.tokens")
     return {
         "model_type": kind,
-        "vocab_size": value(f"{kind}.vocab_size") or (None if tokens is None else len(tokens.data)),
-        "tie_word_embeddings": not any(tensor.name == "output.weight" for tensor in reader.tensors),
+        "vocab_size": header.get(f"{kind}.vocab_size") or (None if tokens is None else len(tokens)),
+        "tie_word_embeddings": "output.weight" not in header[TENSORS],
         **{name: told for name, told in found.items() if told is not None},
     }

@@ -152,7 +152,7 @@ def test_a_folder_without_a_configuration_is_refused(text: str | None, tmp_path:
 def test_a_broken_gguf_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF\x03\0\0\0")
 
-    with pytest.raises(UnknownShapeError, match=r"model\.gguf cannot be read"):
+    with pytest.raises(UnknownShapeError, match=r"model\.gguf is not a whole GGUF file"):
         read_shape(tmp_path / "model.gguf")
 
 
