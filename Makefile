@@ -20,7 +20,7 @@ SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filt
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
+.PHONY: help train plan prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
 	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
@@ -28,7 +28,7 @@ help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
 
 ##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
-train: ## Train an adapter from start to end, here unless ENV says otherwise [CONFIG ENV DATA HOST SET YES=1 DETACH=1]
+train: ## Train an adapter from start to end, here or where ENV says [CONFIG ENV DATA HOST SET YES=1 DETACH=1]
 	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
 plan: ## Check all that can be known before anything is installed or paid for [as for train]
 	@$(CONTROL) -m runner plan $(PLAN_FLAGS)
@@ -67,6 +67,9 @@ sync: ## Bring a run's checkpoints to its store, or from it with PULL=1 [RUN]
 	@$(CONTROL) -m runner sync $(if $(filter 1 yes true,$(call given,PULL)),pull,push) $(RUN_FLAG)
 sweep: ## Show all that bills on every configured cloud; end what nobody needs [APPLY=1 ALL=1]
 	@$(CONTROL) -m runner sweep $(SWEEP_FLAGS)
+
+prices: ## Write the price lists anew from the clouds' own word, or from gpuhunt's [ENV GPUHUNT=1]
+	@$(CONTROL) -m runner prices $(call flag,ENV,--env) $(if $(filter 1 yes true,$(call given,GPUHUNT)),--gpuhunt)
 
 ##@ Step by step: what `make train` does, by hand; each can be repeated
 up: ## Provision the machine [as for train]

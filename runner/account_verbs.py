@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 
 from runner import lifecycle
 from runner.adapters.process import become
-from runner.clouds.registry import configured
+from runner.clouds.registry import configured, open_cloud
 from runner.consent import ask_to_rent
 from runner.environments import ENVIRONMENTS, find_environment
-from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, TeardownError, ToolError, UsageError
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError
 from runner.session import Session, needed_host
 
 
@@ -37,6 +38,32 @@ def sweep(session: Session) -> int:
         )
     abandoned = any(finding.abandoned for finding in found.findings)
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
+
+
+def prices(session: Session) -> int:
+    """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
+    from runner.estimate.price import gpuhunt_offers, refresh
+
+    clouds = [cloud for cloud in configured(os.environ) if session.arguments.env in (None, cloud.name)]
+    source = "gpuhunt's catalogue" if session.arguments.gpuhunt else None
+    names = [session.arguments.env] if source and session.arguments.env else [cloud.name for cloud in clouds]
+    if not names:
+        raise UsageError(
+            "prices: there is no account to ask", resolution="set a cloud's key as for `make train`: docs/clouds/"
+        )
+    failed: list[str] = []
+    for name in names:
+        try:
+            listed = gpuhunt_offers(name) if source else open_cloud(name, os.environ).offers()
+            found = refresh(name, listed, datetime.now(UTC).date(), source=source)
+        except RunnerError as err:
+            failed.append(f"{name}: {err.message}")
+            continue
+        kept = f", {found.kept} of them as they were" if found.kept else ""
+        print(f"{name:12} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
+    if failed:
+        raise ToolError("prices: " + "; ".join(failed), resolution="the other lists are new; try again for these")
+    return EXIT_DONE
 
 
 def rehearse(session: Session) -> int:
