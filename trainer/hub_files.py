@@ -25,6 +25,8 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
         ) from err
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    import httpx2
+
     files: dict[str, Path] = {}
     for name in (*REQUIRED, *OPTIONAL):
         try:
@@ -38,7 +40,7 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
                     f"base model: {repo_id} has no {name} on the Hub",
                     resolution="take a base model in transformers format, or a .gguf file of it",
                 ) from err
-        except (HfHubHTTPError, HFValidationError, OSError) as err:
+        except (HfHubHTTPError, HFValidationError, httpx2.HTTPError, OSError) as err:
             raise _as_base_model_error(err, repo_id, revision) from err
     return files
 

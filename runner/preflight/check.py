@@ -1,0 +1,79 @@
+"""A line of the preflight, and how an expected error becomes one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.errors import CloudUnavailableError, RateLimitedError, RunnerError
+from trainer.errors import TrainerError
+
+Status = Literal["pass", "warn", "fail", "skip"]
+Failure = RunnerError | TrainerError
+
+STEP = re.compile(r"^(?:plan|data|config|base model|chat template|store|sync|terraform): ")
+"""Names of steps that messages begin with; here the line's own name stands in their place."""
+PASSING = (CloudUnavailableError, RateLimitedError)
+"""Trouble that says nothing about the run: somebody could not be asked now."""
+ASK_AGAIN = "check the network, then ask again; nothing of it has been seen yet"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found.
+
+    Attributes:
+        name: What was looked at.
+        status: ``pass``; ``warn``: may be wrong, or could not be asked; ``fail``: the run cannot do; ``skip``: this run
+            has no use for it, or another line has to be mended first.
+        value: What was found, in words.
+        remedy: What to do, as one imperative line; empty where there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    value: str
+    remedy: str = ""
+
+
+def passed(name: str, value: str) -> Check:
+    """Return a line that is as it should be."""
+    return Check(name, "pass", value)
+
+
+def warned(name: str, value: str, remedy: str) -> Check:
+    """Return a line that a person should look at."""
+    return Check(name, "warn", value, remedy)
+
+
+def failed(name: str, value: str, remedy: str) -> Check:
+    """Return a line with which the run must not start."""
+    return Check(name, "fail", value, remedy)
+
+
+def skipped(name: str, value: str) -> Check:
+    """Return a line that says why nothing was checked."""
+    return Check(name, "skip", value)
+
+
+def not_asked(name: str, reason: str, remedy: str = ASK_AGAIN) -> Check:
+    """Return the line for somebody who gave no answer."""
+    return warned(name, f"could not be asked: {reason}", remedy)
+
+
+def from_error(name: str, err: Failure) -> Check:
+    """Return the line for an expected error: a failure, or a warning where somebody could only not be asked."""
+    words = STEP.sub("", err.message)
+    return not_asked(name, words, err.resolution) if isinstance(err, PASSING) else failed(name, words, err.resolution)
+
+
+def is_refused(checks: Iterable[Check]) -> bool:
+    """Tell whether a line failed: then nothing may be started."""
+    return any(check.status == "fail" for check in checks)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 sample``, ``2 samples``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

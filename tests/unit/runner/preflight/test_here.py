@@ -1,0 +1,147 @@
+"""What this machine needs, and the age of the prices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from runner.adapters import machine
+from runner.estimate.model_shape import shape_of
+from runner.preflight import here
+from runner.preflight.check import Check
+from runner.preflight.here import (
+    check_ansible,
+    check_disks,
+    check_environment,
+    check_prices,
+    check_terraform,
+)
+from tests.unit.runner.preflight.small_run import CONFIG, make_run
+
+
+@pytest.mark.parametrize(
+    ("compute", "status", "value"),
+    [
+        ({}, "pass", "local"),
+        ({"env": "existing", "host": "me@there:2222"}, "pass", "existing me@there:2222"),
+        ({"env": "existing", "host": "there"}, "fail", "compute.host is 'there', not user@address[:port]"),
+        ({"env": "locl"}, "fail", "there is no environment locl"),
+    ],
+)
+def test_the_environment_is_told(tmp_path: Path, compute: dict[str, str], status: str, value: str) -> None:
+    line = check_environment(make_run(tmp_path, compute=compute))
+
+    assert (line.status, line.value) == (status, value)
+
+
+def test_a_terraform_that_will_do_is_told_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERRAFORM", "/opt/terraform")
+    monkeypatch.setattr(here, "find_terraform", lambda: Path("/opt/terraform"))
+
+    assert check_terraform() == [Check("terraform", "pass", "/opt/terraform")]
+
+
+def test_a_terraform_that_will_not_do_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERRAFORM", "/no/such/program")
+
+    (line,) = check_terraform()
+
+    assert line.status == "fail"
+    assert line.value.startswith("TERRAFORM=/no/such/program is missing, wanted 1.11 or newer")
+    assert line.remedy == "name a supported Terraform, or unset TERRAFORM"
+
+
+def test_no_terraform_at_all_is_a_warning_and_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TERRAFORM", raising=False)
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    (line,) = check_terraform()
+
+    assert line.status == "warn"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ansible_is_told_by_its_version(tmp_path: Path) -> None:
+    line = check_ansible(make_run(tmp_path))
+
+    assert line.status == "pass"
+    assert line.value.startswith("ansible-core 2.")
+
+
+def test_a_missing_package_of_ansibles_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here.importlib.util, "find_spec", lambda name: None if name == "ansible_runner" else object())
+
+    line = check_ansible(make_run(tmp_path))
+
+    assert (line.status, line.value) == ("fail", "ansible_runner cannot be found")
+
+
+def test_a_missing_ssh_fails_for_another_machine_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here.shutil, "which", lambda name, path=None: None if name == "ssh" else name)
+
+    there = check_ansible(make_run(tmp_path, compute={"env": "lambda"}))
+
+    assert (there.status, there.remedy) == ("fail", "install OpenSSH's client")
+    assert check_ansible(make_run(tmp_path)).status == "pass"
+
+
+def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**28))
+
+    here_line, there_line = check_disks(make_run(tmp_path), tmp_path, files=tmp_path / "model")
+
+    assert here_line.status == "fail"
+    assert here_line.value.startswith(f"0.2 GiB are free at {tmp_path}, this run needs ")
+    assert here_line.remedy == "free some disk, or put the runs elsewhere with --runs-dir"
+    assert there_line.status == "skip"
+
+
+def test_this_machine_needs_room_only_for_what_comes_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**30))
+    run_file = make_run(tmp_path, compute={"env": "lambda", "disk_size_gib": 10})
+
+    here_line, there_line = check_disks(run_file, tmp_path, needed_gib=80.0)
+
+    assert (here_line.status, here_line.value) == ("pass", "1.0 GiB free, 0.5 needed")
+    assert there_line == Check(
+        "disk there", "warn", "10 GiB asked for, 80.0 needed",
+        "set compute.disk_size_gib to 80: so much is rented in any case",
+    )  # fmt: skip
+
+
+def test_the_size_of_a_model_that_is_not_here_is_told_by_its_shape(tmp_path: Path) -> None:
+    run_file = make_run(tmp_path, compute={"env": "lambda"})
+    shape = shape_of({**CONFIG, "vocab_size": 2**27, "hidden_size": 32})  # 2**32 weights in its embedding
+
+    _, without = check_disks(run_file, tmp_path)
+    _, with_shape = check_disks(run_file, tmp_path, shape=shape)
+
+    assert without.value == "100 GiB asked for, 2.5 needed"
+    assert with_shape.value == "100 GiB asked for, 12.0 needed"
+
+
+def test_the_disk_of_a_given_machine_is_looked_at_there(tmp_path: Path) -> None:
+    run_file = make_run(tmp_path, compute={"env": "existing", "host": "me@there"})
+
+    assert check_disks(run_file, tmp_path)[1].status == "skip"
+
+
+def test_stale_prices_are_told() -> None:
+    rows = [f"lambda gpu_{number} (2026-09-01)" for number in range(5)]
+
+    line = check_prices(rows)
+
+    assert line.status == "warn"
+    assert line.value.startswith("5 rows are out of date: lambda gpu_0 (2026-09-01), ")
+    assert line.value.endswith(" and 2 more")
+    assert line.remedy == "refresh the list: `make prices`"
+
+
+def test_fresh_prices_pass_and_no_list_is_no_matter() -> None:
+    assert check_prices([]) == Check("prices", "pass", "none is out of date")
+    assert check_prices(None).status == "skip"
