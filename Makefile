@@ -20,7 +20,7 @@ SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filt
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
+.PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
 	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
@@ -32,6 +32,8 @@ train: ## Train an adapter from start to end, here or where ENV says [CONFIG ENV
 	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
 plan: ## Check all that can be known before anything is installed or paid for [as for train]
 	@$(CONTROL) -m runner plan $(PLAN_FLAGS)
+compare: ## Lay every platform side by side for this run, cheapest first [as for train; BUDGET=500]
+	@$(CONTROL) -m runner compare $(PLAN_FLAGS) $(call flag,BUDGET,--budget)
 data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 

@@ -40,6 +40,26 @@ def sweep(session: Session) -> int:
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
 
 
+def compare(session: Session) -> int:
+    """Lay every platform side by side for this run, cheapest first; nothing is asked and nothing is written."""
+    import json
+
+    from runner.comparing import compare as lay_out
+    from runner.comparing import show
+    from runner.estimate.ledger import read_ledger
+    from runner.run_dir import list_runs
+    from runner.steps.plan import task_of
+
+    task = task_of(session.run_file(), session.stop)
+    lines = lay_out(task, datetime.now(UTC).date(), read_ledger(list_runs(session.runs_dir)))
+    budget_usd = session.arguments.budget or task.run_file.budget.max_usd
+    if session.arguments.json:
+        print(json.dumps([line.to_mapping(budget_usd) for line in lines], indent=2))
+    else:
+        print(show(lines, budget_usd))
+    return EXIT_DONE
+
+
 def prices(session: Session) -> int:
     """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
     from runner.estimate.price import gpuhunt_offers, refresh

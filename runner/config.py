@@ -45,7 +45,7 @@ class ComputeSection(Section):
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
     """Highest price of a machine in US dollars an hour; ``null`` sets no limit."""
     min_gpu_memory_gib: float = Field(default=16.0, ge=0.0)
-    """Memory of one GPU in GiB that a rented machine must have at least; more where the run is expected to need more."""
+    """Memory of one GPU in GiB that a rented machine must have at least; more where the run needs more."""
     gpu_required: bool = True
     """Whether a rented machine without a working GPU is refused before anything is trained on it."""
     disk_size_gib: int = Field(default=100, ge=10, le=16000)

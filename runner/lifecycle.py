@@ -59,6 +59,8 @@ def show_plan(ctx: Context, found: Plan) -> None:
     if found.gpu_memory_gib is not None:
         rows, tokens = found.micro_batch
         ctx.view.line(f"GPU memory   {sum(found.gpu_memory_gib.values()):.1f} GiB for {rows} x {tokens} tokens at once")
+    for line in found.estimate_lines:
+        ctx.view.line(line)
     ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, {_price(found)}")
     ctx.view.line(f"run          {ctx.run.path}")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from runner.clouds.models import Cloud, Offer, Resource
+from runner.clouds.models import Account, Cloud, Offer, Resource
 from runner.clouds.price_list import price_list
 from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
@@ -27,13 +27,13 @@ class Market:
 
     Attributes:
         offers: What there is.
-        account: The account in words, or ``None`` where the cloud was not asked.
+        account: Whose account it is, or ``None`` where the cloud was not asked.
         resources: What of ours the account holds.
         remark: Why the offers are those of the price list, or ``None`` where the cloud told them.
     """
 
     offers: list[Offer]
-    account: str | None = None
+    account: Account | None = None
     resources: tuple[Resource, ...] = ()
     remark: str | None = None
 
@@ -46,7 +46,7 @@ def ask(cloud: Cloud) -> Market:
     """
     account = cloud.account()
     resources = tuple(cloud.resources())
-    return Market(list(cloud.offers()), f"{account.cloud} {account.label}", resources)
+    return Market(list(cloud.offers()), account, resources)
 
 
 def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float = PATIENCE_S) -> Market:
@@ -80,6 +80,64 @@ def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float =
     if isinstance(found[0], RunnerError):
         raise found[0]
     return found[0]
+
+
+class MarketCall:
+    """One asking of a cloud, for all who want to know: the first asks, the others wait for the same answer."""
+
+    def __init__(self, name: str, environ: Mapping[str, str], *, is_dry: bool) -> None:
+        """Ask nothing yet.
+
+        Args:
+            name: The cloud.
+            environ: Where its key is.
+            is_dry: Whether a price list is as good as the cloud's word, because nothing will be rented.
+        """
+        self._name, self._environ, self._is_dry = name, environ, is_dry
+        self._lock = threading.Lock()
+        self._found: Market | RunnerError | None = None
+
+    def get(self) -> Market:
+        """Return what the cloud says.
+
+        Raises:
+            CloudError: If it refuses; if it does not answer, too, unless the call is dry.
+        """
+        with self._lock:
+            if self._found is None:
+                self._found = self._ask()
+        if isinstance(self._found, RunnerError):
+            raise self._found
+        return self._found
+
+    def _ask(self) -> Market | RunnerError:
+        try:
+            if self._is_dry:
+                return ask_or_look_up(self._name, self._environ)
+            return ask(open_cloud(self._name, self._environ))
+        except RunnerError as err:
+            return err
+
+    @property
+    def name(self) -> str:
+        """Name of the cloud."""
+        return self._name
+
+    def account(self) -> Account:
+        """Return whose account it is.
+
+        Raises:
+            CloudError: As ``get``; also where only the price list was looked at.
+        """
+        found = self.get()
+        if found.account is None:
+            raise CloudUnavailableError(found.remark or "", resolution="set the key, or connect to the network")
+        return found.account
+
+    def resources(self) -> list[Resource]:
+        """Return what of ours there is; raises as ``account``."""
+        self.account()
+        return list(self.get().resources)
 
 
 def is_reachable(url: str, environ: Mapping[str, str]) -> bool:

@@ -127,6 +127,8 @@ class Plan:
         ssh_ingress_cidrs: Networks that may reach sshd, where the environment opens a firewall.
         gpu_memory_gib: What the run is expected to need of a GPU, in GiB by part; ``None`` where that is not known.
         micro_batch: Rows and tokens of the longest row that this is for.
+        estimate: Work, hours and dollars of the run on the first machine, for the ledger to compare with.
+        estimate_lines: The same for people.
     """
 
     environment: str
@@ -143,6 +145,8 @@ class Plan:
     ssh_ingress_cidrs: list[str] = field(default_factory=list)
     gpu_memory_gib: dict[str, float] | None = None
     micro_batch: tuple[int, int] = (0, 0)
+    estimate: dict[str, Any] | None = None
+    estimate_lines: list[str] = field(default_factory=list)
 
 
 class View(Protocol):

@@ -23,9 +23,8 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
             f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
             resolution="install huggingface_hub, or set model.base_model to a local folder",
         ) from err
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     import httpx2
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     files: dict[str, Path] = {}
     for name in (*REQUIRED, *OPTIONAL):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,19 +67,29 @@ class Candidate:
         }
 
 
-def choose_candidates(offers: Sequence[Offer], wanted: Wanted) -> list[Candidate]:
+def choose_candidates(
+    offers: Sequence[Offer], wanted: Wanted, expected_usd: Callable[[Offer], float] | None = None
+) -> list[Candidate]:
     """Return the machines to try, at most eight, the best first.
 
     The order of the run file's instance types comes first, machines that can be had now go before those of which the
-    cloud does not tell, then the price, then the order of the run file's regions. The ceiling of a machine is the run
-    file's price, else what it costs now; for a spot machine, whose price moves, what it costs without spot.
+    cloud does not tell, then what the whole run is expected to cost (a faster machine may be the cheaper one), then the
+    price, then the order of the run file's regions. The ceiling of a machine is the run file's price, else what it
+    costs now; for a spot machine, whose price moves, what it costs without spot.
+
+    Args:
+        offers: What there is for rent.
+        wanted: What the run asks for.
+        expected_usd: Tells what the whole run would cost on a machine; without it the price alone counts.
 
     Raises:
         UsageError: If no cloud has a machine of a wanted name.
         NoCapacityError: If nothing that is listed will do; the details tell of the nearest misses.
     """
     _check_names(offers, wanted.instance_types)
-    fitting = sorted((offer for offer in offers if not _misses(offer, wanted)), key=lambda offer: _rank(offer, wanted))
+    fitting = [offer for offer in offers if not _misses(offer, wanted)]
+    usd = {id(offer): expected_usd(offer) if expected_usd else 0.0 for offer in fitting}
+    fitting.sort(key=lambda offer: _rank(offer, wanted, usd[id(offer)]))
     if not fitting:
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",
@@ -124,11 +134,12 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
     yield offer.available is False, "none to be had now"
 
 
-def _rank(offer: Offer, wanted: Wanted) -> tuple[int, bool, float, int, str, str]:
+def _rank(offer: Offer, wanted: Wanted, usd: float) -> tuple[int, bool, float, float, int, str, str]:
     types, regions = wanted.instance_types, wanted.regions
     return (
         types.index(offer.instance_type) if types else 0,
         offer.available is None,
+        usd,
         offer.price_usd_per_h,
         regions.index(offer.region) if regions else 0,
         offer.instance_type,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from runner.clouds.models import Cloud, Resource
+from runner.clouds.models import Account, Resource
 from runner.clouds.registry import endpoint_of, open_cloud
 from runner.errors import RunnerError
 from runner.market import is_reachable
@@ -14,7 +15,19 @@ KEY, BALANCE, BILLING = "cloud key", "balance", "still billing"
 SHOWN = 3
 """Things that a line names at most."""
 UNREACHABLE = "{name} cannot be reached"
-OpenCloud = Callable[[str, Mapping[str, str]], Cloud]
+
+
+class Told(Protocol):
+    """What is asked of a cloud here."""
+
+    def account(self) -> Account:
+        """Return whose account it is."""
+
+    def resources(self) -> list[Resource]:
+        """Return everything of Douse's that exists in it."""
+
+
+OpenCloud = Callable[[str, Mapping[str, str]], Told]
 Reach = Callable[[str, Mapping[str, str]], bool]
 """Tells whether a server can be connected to right now: given its address, and the environment with its proxies."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from runner.errors import CloudUnavailableError, RateLimitedError, RunnerError
+from runner.errors import CloudUnavailableError, RateLimitedError, RunnerError, UsageError
 from trainer.errors import TrainerError
 
 Status = Literal["pass", "warn", "fail", "skip"]
@@ -20,6 +20,10 @@ PASSING = (CloudUnavailableError, RateLimitedError)
 ASK_AGAIN = "check the network, then ask again; nothing of it has been seen yet"
 
 
+class PreflightError(UsageError):
+    """Something was seen with which the run must not start."""
+
+
 @dataclass(frozen=True)
 class Check:
     """What one check found.
@@ -30,12 +34,14 @@ class Check:
             has no use for it, or another line has to be mended first.
         value: What was found, in words.
         remedy: What to do, as one imperative line; empty where there is nothing to do.
+        error: The error that the line was made from, where it was.
     """
 
     name: str
     status: Status
     value: str
     remedy: str = ""
+    error: Failure | None = field(default=None, compare=False, repr=False)
 
 
 def passed(name: str, value: str) -> Check:
@@ -66,12 +72,23 @@ def not_asked(name: str, reason: str, remedy: str = ASK_AGAIN) -> Check:
 def from_error(name: str, err: Failure) -> Check:
     """Return the line for an expected error: a failure, or a warning where somebody could only not be asked."""
     words = STEP.sub("", err.message)
-    return not_asked(name, words, err.resolution) if isinstance(err, PASSING) else failed(name, words, err.resolution)
+    if isinstance(err, PASSING):
+        return not_asked(name, words, err.resolution)
+    return replace(failed(name, words, err.resolution), error=err)
 
 
 def is_refused(checks: Iterable[Check]) -> bool:
     """Tell whether a line failed: then nothing may be started."""
     return any(check.status == "fail" for check in checks)
+
+
+def refusal(checks: Iterable[Check]) -> Failure | None:
+    """Return the error for the first line that failed: its own, with its own words, where it was made from one."""
+    found = [check for check in checks if check.status == "fail"]
+    if not found:
+        return None
+    first = found[0]
+    return first.error or PreflightError(f"plan: {first.name}: {first.value}", resolution=first.remedy)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

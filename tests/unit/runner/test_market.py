@@ -12,8 +12,8 @@ import pytest
 from runner import market
 from runner.clouds.models import Offer
 from runner.clouds.registry import CLOUDS, endpoint_of
-from runner.errors import AccountError, CloudUnavailableError, NoCapacityError
-from runner.market import ask, ask_or_look_up, is_reachable
+from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
+from runner.market import MarketCall, ask, ask_or_look_up, is_reachable
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
@@ -124,3 +124,28 @@ def test_what_is_behind_a_proxy_is_taken_to_be_reachable(name: str) -> None:
 def test_each_cloud_has_an_address(name: str, environ: dict[str, Any], address: str) -> None:
     assert name in CLOUDS
     assert endpoint_of(name, environ) == address
+
+
+def test_who_asks_again_gets_the_same_answer(cloud: FakeCloud) -> None:
+    call = MarketCall("lambda", KEY, is_dry=False)
+
+    assert call.get() is call.get()
+    assert (call.account().cloud, call.resources()) == ("lambda", [thing()])
+    assert cloud.looks == 1
+
+
+def test_nothing_is_rented_in_an_account_that_does_not_tell(cloud: FakeCloud) -> None:
+    cloud.listing_troubles = [UnreadableAnswerError("lambda: no list", resolution="look")]
+    call = MarketCall("lambda", KEY, is_dry=False)
+
+    for ask_it in (call.get, call.account, call.resources):
+        with pytest.raises(UnreadableAnswerError):
+            ask_it()
+
+
+def test_a_price_list_tells_of_no_account() -> None:
+    call = MarketCall("lambda", {}, is_dry=True)
+
+    assert call.get().offers
+    with pytest.raises(CloudUnavailableError, match="there is no API key"):
+        call.resources()

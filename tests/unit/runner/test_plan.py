@@ -65,7 +65,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
         (edit("max_length: 64", "max_length: 16"), [], "train.jsonl", ""),
         (lambda folder: None, ["--env", "locl"], "plan: there is no environment locl", "did you mean ENV=local?"),
         (lambda folder: None, ["--env", "existing", "--host", "there"], "not user@address[:port]", "HOST=me@"),
-        (edit("max_length: 64", "max_length: 4096"), [], "data.max_length is 4096", "max_length"),
+        (edit("max_length: 64", "max_length: 4096"), [], "4,096 tokens, the base model holds", "max_length"),
         (lambda folder: (folder / "run.yml").unlink(), [], "cannot read", "CONFIG="),
         (lambda folder: None, ["--data", "/no/such/folder"], "data: there is no folder /no/such/folder", "DATA="),
         (lambda folder: None, ["--set", "model.base_model=pypi:other"], "no such package is locked", "pypi:"),

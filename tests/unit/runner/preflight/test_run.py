@@ -345,4 +345,4 @@ def test_every_line_that_is_not_well_has_a_remedy(tmp_path: Path) -> None:
     bad = [check for check in checks if check.status in ("warn", "fail")]
     assert {check.name for check in bad} == {"dataset", "base model", "cloud key", "prices"}
     assert all(check.remedy for check in bad)
-    assert [field.name for field in dataclasses.fields(Check)] == ["name", "status", "value", "remedy"]
+    assert [field.name for field in dataclasses.fields(Check)] == ["name", "status", "value", "remedy", "error"]

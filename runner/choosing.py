@@ -1,0 +1,127 @@
+"""Which machines a run tries, in which order: those that it fits, by what the whole run is expected to cost there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from runner.clouds.models import Offer
+from runner.config import RunFile
+from runner.estimate.cost import check_budget
+from runner.estimate.finished_run import Row
+from runner.estimate.fit import GpuNeed
+from runner.estimate.forecast import Forecast, Task, forecast
+from runner.estimate.offers import Candidate, Wanted, choose_candidates
+from runner.estimate.ranges import Range
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The machines to try.
+
+    Attributes:
+        candidates: In this order.
+        forecast: The run on the first of them, or ``None`` where nothing is known of its GPU or the base model.
+        task: What there is to do, with the forecast.
+    """
+
+    candidates: list[Candidate]
+    forecast: Forecast | None = None
+    task: Task | None = None
+
+    def estimate(self) -> dict[str, Any] | None:
+        """Return what ``plan.json`` keeps for the ledger to compare with."""
+        if self.forecast is None or self.task is None:
+            return None
+        return {"work": asdict(self.task.work), **self.forecast.to_mapping()}
+
+    def lines(self) -> list[str]:
+        """Return hours and dollars for people."""
+        found = self.forecast
+        if found is None or found.durations is None or found.cost is None:
+            return ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
+        phases = {phase: span.expected for phase, span in found.durations.seconds.items()}
+        hours, usd = found.durations.total_s, found.cost.total_usd
+        whole = f"{_time(hours.expected)} ({_time(hours.low)} to {_time(hours.high)})"
+        return [
+            f"estimate     {whole}, {_dollars(usd)} on {found.offer.gpu_name}",
+            f"             {', '.join(f'{phase} {_time(taken)}' for phase, taken in phases.items() if taken >= 1)}",
+            f"             {'; '.join(found.durations.basis)}",
+        ]
+
+
+def choose(
+    run_file: RunFile,
+    offers: Sequence[Offer],
+    need: GpuNeed | None,
+    task: Task | None,
+    *,
+    disk_needed_gib: float,
+    ledger: Sequence[Row] = (),
+) -> Choice:
+    """Return the machines to try.
+
+    Args:
+        run_file: The run.
+        offers: What there is for rent.
+        need: What the run needs of a GPU; ``None`` where it needs none, or that is not known.
+        task: What there is to do; ``None`` where the base model's shape is not known.
+        disk_needed_gib: Disk that the machine should have, in GiB.
+        ledger: Earlier runs.
+
+    Raises:
+        DoesNotFitError: If the run fits none of the GPUs.
+        NoCapacityError: If nothing that is listed will do.
+        BudgetError: If the run is expected to cost more than its budget wherever it fits.
+    """
+    compute = run_file.compute
+    wanted = Wanted(
+        instance_types=tuple(compute.instance_types),
+        regions=tuple(compute.regions),
+        spot_enabled=compute.spot_enabled,
+        max_price_usd_per_h=compute.max_price_usd_per_h,
+        gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
+        disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
+    )
+    if need is not None:
+        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
+    if need is None or task is None:
+        return Choice(choose_candidates(offers, wanted))
+    known: dict[Offer, Forecast] = {}
+
+    def expected_usd(offer: Offer) -> float:
+        if offer not in known:
+            known[offer] = forecast(task, compute.env, offer, ledger)
+        return known[offer].usd
+
+    candidates = choose_candidates(offers, wanted, expected_usd)
+    chosen = [found for offer, found in known.items() if any(_is(candidate, offer) for candidate in candidates)]
+    check_budget(
+        {_name(found.offer): found.cost for found in chosen if found.cost is not None}, run_file.budget.max_usd
+    )
+    first = next((found for found in chosen if _is(candidates[0], found.offer)), None)
+    return Choice(candidates, first, task)
+
+
+def _is(candidate: Candidate, offer: Offer) -> bool:
+    return (candidate.instance_type, candidate.region, candidate.spot) == (
+        offer.instance_type,
+        offer.region,
+        offer.spot,
+    )
+
+
+def _name(offer: Offer) -> str:
+    return f"{offer.instance_type} in {offer.region}{', spot' if offer.spot else ''}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _dollars(usd: Range) -> str:
+    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f})"

@@ -1,0 +1,223 @@
+"""What a run will be like on one machine that is for rent: whether it fits, how long it takes, what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.clouds.models import Offer
+from runner.config import RunFile
+from runner.estimate.cost import BILLING_UNITS_S, Billing, Cost, Spot, cost_of
+from runner.estimate.duration import Durations, Machine, Work, estimate_durations
+from runner.estimate.finished_run import Row
+from runner.estimate.fit import GpuNeed, rows_that_fit
+from runner.estimate.gpu_specs import GpuSpec, gpu_of_machine
+from runner.estimate.ledger import correction
+from runner.estimate.model_shape import ModelShape
+from runner.estimate.platforms import platforms
+
+CUDA_PACKAGE_BYTES = 4_100_000_000
+"""What a rented machine downloads: torch 2.8 with NVIDIA's packages and triton are 3.9 GB by pip's own output (public
+logs, 2025), the others of our lock 0.2 GB (``pip download`` of trainer-cpu.lock without torch, 2026-11-21)."""
+PACKED_FILL = 0.97
+"""How full packed rows are: 0.971 of 1,024 tokens (docs/benchmarks.md)."""
+EVALUATIONS_AROUND = 4
+"""The base and the adapter, each in four bits and whole."""
+ANSWERING_MODELS = 4
+BF16_CAPABILITY = 8.0
+"""GPUs from Ampere on compute in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run, apart from any machine.
+
+    Attributes:
+        run_file: The run.
+        shape: Its base model.
+        data: The data check's summary.
+        work: What there is to do.
+    """
+
+    run_file: RunFile
+    shape: ModelShape
+    data: Mapping[str, Any]
+    work: Work
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A run on a machine.
+
+    Attributes:
+        environment: Where.
+        offer: The machine.
+        gpu: Its GPU, or ``None`` for one that is not in the table.
+        needed_gib: Memory that the GPU has to be sold with, in GiB.
+        rows: Rows that fit at a time.
+        durations: How long it takes, or ``None`` where no speed of the GPU is known.
+        cost: What it costs, or ``None`` with the durations.
+    """
+
+    environment: str
+    offer: Offer
+    gpu: GpuSpec | None
+    needed_gib: float
+    rows: int
+    durations: Durations | None
+    cost: Cost | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the run fits the GPU as it is."""
+        return self.needed_gib <= self.offer.gpu_memory_gib
+
+    @property
+    def usd(self) -> float:
+        """US dollars that are expected; without a known speed there is no telling."""
+        return math.inf if self.cost is None else self.cost.total_usd.expected
+
+    @property
+    def hours(self) -> float:
+        """Hours that are expected."""
+        return math.inf if self.durations is None else self.durations.total_s.expected / 3600
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "environment": self.environment,
+            "instance_type": self.offer.instance_type,
+            "region": self.offer.region,
+            "spot": self.offer.spot,
+            "price_usd_per_h": self.offer.price_usd_per_h,
+            "gpu": self.offer.gpu_name,
+            "gpu_memory_gib": self.offer.gpu_memory_gib,
+            "needed_gib": round(self.needed_gib, 2),
+            "fits": self.fits,
+            "rows_that_fit": self.rows,
+            "durations": None if self.durations is None else self.durations.to_mapping(),
+            "cost": None if self.cost is None else self.cost.to_mapping(),
+        }
+
+
+def make_task(
+    run_file: RunFile,
+    shape: ModelShape,
+    data: Mapping[str, Any],
+    *,
+    model_bytes: int,
+    staged_bytes: int,
+    data_bytes: int,
+) -> Task:
+    """Return a run apart from any machine.
+
+    Args:
+        run_file: The run.
+        shape: Its base model.
+        data: The data check's summary.
+        model_bytes: Files of the base model; 0 where only its configuration is known.
+        staged_bytes: Of these, what is sent from here.
+        data_bytes: Files of the samples.
+    """
+    training, lora = (
+        run_file.training,
+        shape.lora_parameters(run_file.adapter.lora_r, run_file.adapter.lora_target_modules),
+    )
+    work = Work(
+        train_tokens=_train_tokens(run_file, data),
+        eval_tokens=_eval_tokens(run_file, data),
+        generated_tokens=ANSWERING_MODELS * run_file.evaluation.generation_samples * run_file.evaluation.max_new_tokens,
+        model_bytes=model_bytes or 2 * shape.parameters,
+        package_bytes=CUDA_PACKAGE_BYTES,
+        data_bytes=data_bytes,
+        adapter_bytes=4 * lora,
+        parameters=shape.parameters,
+        trainable_parameters=lora,
+        checkpointing=training.gradient_checkpointing,
+        is_packed=run_file.data.packing or training.per_device_train_batch_size == 1,
+        micro_batch_tokens=max(1, _micro_batch_tokens(run_file, data)),
+        generation_batch=min(8, run_file.evaluation.generation_samples),
+        staged_bytes=staged_bytes,
+    )
+    return Task(run_file, shape, data, work)
+
+
+def _micro_batch_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
+    """Return the tokens of a micro-batch, without padding."""
+    rows = run_file.training.per_device_train_batch_size
+    if run_file.data.packing:
+        return round(rows * run_file.data.max_length * PACKED_FILL)
+    return round(rows * int(data["train_tokens"]) / max(1, int(data["train_samples"])))
+
+
+def _train_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
+    """Return the tokens that are trained on: all epochs of them, or until ``max_steps``."""
+    training = run_file.training
+    tokens = training.num_train_epochs * int(data["train_tokens"])
+    if training.max_steps is not None:
+        tokens = min(
+            tokens, training.max_steps * training.gradient_accumulation_steps * _micro_batch_tokens(run_file, data)
+        )
+    return max(1, round(tokens))
+
+
+def _eval_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
+    """Return the tokens of all evaluations: those around training, and those in between."""
+    evaluation, samples = run_file.evaluation, max(1, int(data["eval_samples"]))
+    share = min(1.0, (evaluation.max_eval_samples or samples) / samples)
+    between = 0
+    if evaluation.eval_strategy == "epoch":
+        between = math.ceil(run_file.training.num_train_epochs)
+    elif evaluation.eval_strategy == "steps" and evaluation.eval_steps:
+        step = run_file.training.gradient_accumulation_steps * max(1, _micro_batch_tokens(run_file, data))
+        between = max(1, _train_tokens(run_file, data) // step // evaluation.eval_steps)
+    return round((EVALUATIONS_AROUND + between) * share * int(data["eval_tokens"]))
+
+
+def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] = ()) -> Forecast:
+    """Return what a run is like on a machine.
+
+    Args:
+        task: The run.
+        environment: The platform that the machine is on.
+        offer: The machine.
+        ledger: Earlier runs.
+    """
+    gpu = gpu_of_machine(offer.instance_type, offer.gpu_name, offer.gpu_memory_gib)
+    has_bf16 = gpu is None or gpu.compute_capability is None or float(gpu.compute_capability) >= BF16_CAPABILITY
+    need = GpuNeed(task.run_file, task.shape, task.data, has_bf16=has_bf16)
+    rows = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib, has_bf16=has_bf16)
+    durations = None
+    if gpu is not None:
+        own = correction(
+            ledger,
+            environment=environment,
+            instance_type=offer.instance_type,
+            model=task.run_file.model.base_model,
+            gpu=gpu.name,
+        )
+        durations = estimate_durations(task.work, Machine(environment, gpu, offer.gpu_count), own)
+    cost = None if durations is None else _cost(task, environment, offer, durations)
+    return Forecast(environment, offer, gpu, need.gpu_gib, rows, durations, cost)
+
+
+def _cost(task: Task, environment: str, offer: Offer, durations: Durations) -> Cost:
+    found = (one for one in platforms().values() if environment in (one.name, one.environment))
+    platform = next(found, None)
+    unit, least_s = (None, None) if platform is None else (platform.billing_unit, platform.minimum_s)
+    billing = Billing(
+        price_usd_per_h=offer.price_usd_per_h,
+        unit_s=BILLING_UNITS_S[unit or "second"],
+        minimum_s=least_s or 0.0,
+        is_spot=offer.spot,
+    )
+    interval_s = durations.tokens_per_s.into(_checkpoint_tokens(task)).expected
+    spot = Spot(checkpoint_interval_s=interval_s) if offer.spot else None
+    return cost_of(durations, billing, egress_bytes=task.work.adapter_bytes, spot=spot)
+
+
+def _checkpoint_tokens(task: Task) -> float:
+    steps, training = task.run_file.checkpointing.save_steps, task.run_file.training
+    return float(steps * training.gradient_accumulation_steps * task.work.micro_batch_tokens)

@@ -1,0 +1,144 @@
+"""Which machines a run tries: what fits, what is allowed, and what the whole run is expected to cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runner.choosing import Choice, choose
+from runner.clouds.models import Account, Offer
+from runner.config import RunFile
+from runner.errors import NoCapacityError
+from runner.estimate.cost import BudgetError
+from runner.estimate.fit import DoesNotFitError, GpuNeed
+from runner.estimate.forecast import make_task
+from runner.estimate.model_shape import shape_of
+from runner.live import SilentView
+from runner.market import Market
+from runner.steps import plan
+from tests.unit.runner.estimate.test_model_shape import LLAMA_8B
+from tests.unit.runner.fake_cloud import thing
+
+A10 = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
+H100 = Offer("gpu_1x_h100_sxm5", "us-west-1", False, 2.49, "H100 SXM", 1, 80.0, available=True)
+TOY = Offer("toy", "us-west-1", False, 0.10, "Quadro RTX 6000", 1, 24.0, available=True)
+UNKNOWN = Offer("new", "us-west-1", False, 0.01, "X9000", 1, 24.0, available=True)
+DATA = {"train_tokens": 20_000_000, "train_samples": 40_000, "eval_tokens": 10_000, "eval_samples": 20}
+
+
+def rented(**compute: Any) -> RunFile:
+    return RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda", **compute}})
+
+
+def pick(offers: list[Offer], run_file: RunFile | None = None, **changes: Any) -> Choice:
+    """Choose for an 8B model with 20 million tokens."""
+    chosen = run_file or rented()
+    shape = shape_of(LLAMA_8B | changes)
+    task = make_task(chosen, shape, DATA, model_bytes=0, staged_bytes=0, data_bytes=0)
+    return choose(chosen, offers, GpuNeed(chosen, shape, DATA), task, disk_needed_gib=1.0)
+
+
+def names(choice: Choice) -> list[str]:
+    return [candidate.instance_type for candidate in choice.candidates]
+
+
+def test_what_is_listed_is_tried_at_its_price() -> None:
+    found = choose(rented(), [A10], None, None, disk_needed_gib=1.0)
+
+    assert [candidate.to_variable() for candidate in found.candidates] == [
+        {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 0.75}
+    ]
+    assert found.estimate() is None
+    assert found.lines() == ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
+
+
+def test_what_is_too_dear_or_too_small_is_not_tried() -> None:
+    with pytest.raises(NoCapacityError):
+        choose(rented(max_price_usd_per_h=0.5), [A10], None, None, disk_needed_gib=1.0)
+    with pytest.raises(NoCapacityError):
+        choose(rented(), [replace(A10, gpu_memory_gib=8.0)], None, None, disk_needed_gib=1.0)
+
+
+def test_a_faster_gpu_that_makes_the_run_cheaper_goes_first() -> None:
+    """The toy is a seventh of the A10's price, and trains in 32 bits, many times slower."""
+    assert names(pick([TOY, A10])) == ["gpu_1x_a10", "toy"]
+    assert names(choose_by_price([TOY, A10])) == ["toy", "gpu_1x_a10"]
+
+
+def choose_by_price(offers: list[Offer]) -> Choice:
+    return choose(rented(), offers, None, None, disk_needed_gib=1.0)
+
+
+def test_a_gpu_of_unknown_speed_goes_last() -> None:
+    assert names(pick([UNKNOWN, H100, A10]))[-1] == "new"
+
+
+def test_a_gpu_that_the_run_does_not_fit_is_not_tried() -> None:
+    small = replace(A10, instance_type="tiny", gpu_memory_gib=8.0)
+
+    assert names(pick([small, A10], rented(min_gpu_memory_gib=0))) == ["gpu_1x_a10"]
+
+
+def test_a_run_that_fits_no_gpu_is_refused() -> None:
+    with pytest.raises(DoesNotFitError, match="and the largest here, A10, has 24 GiB"):
+        pick([A10], num_hidden_layers=320)
+
+
+def test_a_wanted_kind_that_is_too_small_is_told_though_others_are_not() -> None:
+    with pytest.raises(DoesNotFitError, match="and the largest here, A10, has 24 GiB"):
+        pick([A10, H100], rented(instance_types=["gpu_1x_a10"]), num_hidden_layers=160)
+
+
+def test_a_budget_below_the_cheapest_is_refused_before_anything_is_rented() -> None:
+    poor = RunFile.model_validate(
+        {"data": {"train_path": "x"}, "compute": {"env": "lambda"}, "budget": {"max_usd": 0.02}}
+    )
+
+    with pytest.raises(BudgetError, match=r"budget\.max_usd is 0\.02, and the cheapest machine, gpu_1x_a10"):
+        pick([A10], poor)
+
+
+def test_the_estimate_is_told_and_kept() -> None:
+    found = pick([A10])
+    kept = found.estimate() or {}
+
+    assert found.lines()[0].startswith("estimate     ")
+    assert found.lines()[0].endswith("on A10")
+    assert "boot 4 min" in found.lines()[1]
+    assert set(kept) >= {"work", "durations", "cost", "fits", "rows_that_fit"}
+    assert kept["work"]["parameters"] == 8_030_261_248
+
+
+class Words(SilentView):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_what_bills_already_is_told_before_more_is_rented() -> None:
+    view = Words()
+
+    plan._tell_what_is_there(Market([A10], Account("lambda", "test"), (thing(),)), view)
+
+    assert view.lines[0] == "there already instance i-1 of run 20261121-015500-tiny, 1.00 $/h"
+    assert "make sweep" in view.lines[1]
+
+
+def test_prices_from_a_list_are_told() -> None:
+    view = Words()
+
+    plan._tell_what_is_there(Market([A10], remark="lambda cannot be reached; prices are old"), view)
+
+    assert view.lines == ["offline      lambda cannot be reached; prices are old"]
+
+
+def test_a_given_machine_is_the_only_one() -> None:
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}})
+
+    assert [row["instance_type"] for row in plan._given_machine(run_file)] == ["this-machine"]

@@ -1,0 +1,111 @@
+"""Every platform side by side: cheapest first, at most 100 columns, and why one is out."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import cli
+from runner.comparing import WIDTH, Line, compare, runs_in, show
+from runner.config import RunFile
+from runner.estimate.forecast import Task, make_task
+from runner.estimate.model_shape import shape_of
+from runner.estimate.platforms import platforms
+from tests.unit.runner.estimate.test_forecast import DATA
+from tests.unit.runner.estimate.test_model_shape import LLAMA_8B
+
+TODAY = date(2026, 11, 21)
+
+
+def task(layers: int = 32, **sections: Any) -> Task:
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda"}, **sections})
+    shape = shape_of(LLAMA_8B | {"num_hidden_layers": layers})
+    return make_task(run_file, shape, DATA, model_bytes=0, staged_bytes=0, data_bytes=0)
+
+
+def by_name(lines: list[Line]) -> dict[str, Line]:
+    return {line.platform.name: line for line in lines}
+
+
+def test_every_platform_has_a_line() -> None:
+    assert set(by_name(compare(task(), TODAY))) == set(platforms())
+
+
+def test_what_can_be_taken_comes_first_and_is_sorted_by_dollars() -> None:
+    lines = compare(task(), TODAY)
+    fitting = [line.best.usd for line in lines if not line.why_out and line.best is not None]
+
+    assert fitting == sorted(fitting)
+    assert [bool(line.why_out) for line in lines] == sorted(bool(line.why_out) for line in lines)
+
+
+def test_each_line_that_is_out_tells_why() -> None:
+    lines = by_name(compare(task(layers=3200), TODAY))
+
+    assert all(line.best is not None or line.why_out for line in lines.values())
+    assert all("the largest GPU has" in lines[name].why_out for name in ("lambda", "aws", "runpod", "colab"))
+    assert "RTX 4090 has 24" in lines["own"].why_out
+    assert lines["kubernetes"].why_out == platforms()["kubernetes"].why_no_price
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"budget": {"max_usd": 0.01}}, "is over budget.max_usd (0.01)"),
+        ({"compute": {"env": "lambda", "max_price_usd_per_h": 0.5}}, "is over compute.max_price_usd_per_h (0.5)"),
+    ],
+)
+def test_what_the_run_file_forbids_is_out(sections: dict[str, Any], words: str) -> None:
+    assert words in by_name(compare(task(**sections), TODAY))["lambda"].why_out
+
+
+def test_the_table_fits_the_terminal_and_tells_stale_prices() -> None:
+    text = show(compare(task(), TODAY), 500)
+    table = text.split("\n\n")[0].splitlines()
+
+    assert max(len(line) for line in table) <= WIDTH
+    assert table[0].split() == ["where", "GPU", "fits", "hours", "$", "a", "run", "$/h", "runs", "trust", "spot"]
+    assert "lambda" in text
+    assert "stale prices (`make prices`)" in text
+    assert "out: Kubernetes cluster:" in text
+
+
+def test_a_budget_pays_for_whole_runs_at_the_dearest() -> None:
+    best = by_name(compare(task(), TODAY))["lambda"].best
+
+    assert best is not None
+    assert best.cost is not None
+    dearest = best.cost.total_usd.high
+    assert runs_in(best, dearest * 2.5) == 2
+    assert (runs_in(best, None), runs_in(None, 5.0)) == (None, None)
+
+
+def test_one_s_own_gpu_costs_its_electricity() -> None:
+    own = by_name(compare(task(), TODAY))["own"]
+
+    assert own.best is not None
+    assert own.best.offer.price_usd_per_h == pytest.approx(0.45 * 0.1872, rel=0.01)
+    assert own.prices_of == "electricity alone, 450 W"
+
+
+def test_the_verb_prints_a_table_or_json(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = '{"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]}\n'
+    (tmp_path / "train.jsonl").write_text(sample)
+    (tmp_path / "eval.jsonl").write_text(sample.replace("There", "Here"))
+    (tmp_path / "run.yml").write_text(
+        f"run: {{name: tiny}}\nmodel: {{base_model: {tiny_model}}}\n"
+        "data: {train_path: train.jsonl, eval_path: eval.jsonl, max_length: 64}\n"
+    )
+    words = ["compare", "--config", str(tmp_path / "run.yml"), "--runs-dir", str(tmp_path / "runs"), "--budget", "9"]
+
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.startswith("where")
+
+    assert cli.main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"platform", "trust", "persistence", "why_out", "runs_in_budget", "best"} <= set(told[0])
+    assert not (tmp_path / "runs").exists()
