@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -38,6 +39,16 @@ class Environment:
     def to_mapping(self) -> dict[str, object]:
         """Return plain data for JSON."""
         return asdict(self)
+
+
+def use_one_gpu() -> None:
+    """Hide all GPUs but the first that may be used; call it before anything asks CUDA.
+
+    The recipe is for one. Shown several, transformers' Trainer copies the model to each (``nn.DataParallel``), which
+    4-bit layers are not made for.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ("0" if visible is None else visible).split(",")[0]
 
 
 def describe_environment(device: torch.device) -> Environment:

@@ -19,7 +19,7 @@ from trainer.acceptance import run_acceptance
 from trainer.artifacts import export_adapter
 from trainer.config import Recipe, to_mapping
 from trainer.data import Dataset, EncodedDataset, encode, load_dataset
-from trainer.environment import Environment, describe_environment
+from trainer.environment import Environment, describe_environment, use_one_gpu
 from trainer.errors import EXIT_DONE, TrainerError, TrainingError
 from trainer.evaluation import EvalSet, Evaluation, evaluate_model, make_eval_set
 from trainer.events import EventLog
@@ -63,6 +63,7 @@ def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
     Raises:
         TrainerError: Whatever ended the run; its words are the last event as well.
     """
+    use_one_gpu()
     silence_libraries(telemetry=recipe.monitoring.telemetry)
     silence_progress_bars()
     output.mkdir(parents=True, exist_ok=True)
