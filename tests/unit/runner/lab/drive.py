@@ -15,6 +15,7 @@ from typing import Any
 
 from runner import cli
 from runner.adapters.stop import Stop
+from runner.choosing import choose
 from runner.config import RunFile
 from runner.context import Context
 from runner.environments import find_environment
@@ -25,9 +26,16 @@ FAKE = Path(__file__).parent / "fake"
 ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
 
 
-def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop) -> Plan:
+def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:
     plan.check_environment(run_file)
-    candidates, prices_usd_per_h = plan._candidates(run_file, 0.1, view)
+    market = plan._market_call(run_file, is_dry)
+    candidates, prices_usd_per_h = plan._given_machine(run_file), [0.0]
+    if market is not None:
+        found = market.get()
+        plan._tell_what_is_there(found, view)
+        chosen = choose(run_file, found.offers, None, None, disk_needed_gib=0.1).candidates
+        candidates = [candidate.to_variable() for candidate in chosen]
+        prices_usd_per_h = [candidate.price_usd_per_h for candidate in chosen]
     return Plan(
         environment=run_file.compute.env,
         base_model="fake",
