@@ -23,7 +23,6 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
             f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
             resolution="install huggingface_hub, or set model.base_model to a local folder",
         ) from err
-    import httpx2
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     files: dict[str, Path] = {}
@@ -39,7 +38,7 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
                     f"base model: {repo_id} has no {name} on the Hub",
                     resolution="take a base model in transformers format, or a .gguf file of it",
                 ) from err
-        except (HfHubHTTPError, HFValidationError, httpx2.HTTPError, OSError) as err:
+        except (HfHubHTTPError, HFValidationError, OSError) as err:
             raise _as_base_model_error(err, repo_id, revision) from err
     return files
 

@@ -87,7 +87,7 @@ def rebuild(builds: Builds, folder: Path, monkeypatch: pytest.MonkeyPatch) -> in
     monkeypatch.setattr(lifecycle, "build", builds.build)
     monkeypatch.setattr(Session, "run_file", lambda session: None)
     monkeypatch.setattr(Session, "listen", lambda session: None)
-    return cli.main(["rebuild", "--runs-dir", str(folder / "runs")])
+    return cli.main(["rebuild", "--yes", "--runs-dir", str(folder / "runs")])
 
 
 def test_rebuild_shows_both_digests(
