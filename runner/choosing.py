@@ -15,6 +15,7 @@ from runner.estimate.fit import GpuNeed
 from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.offers import Candidate, Wanted, choose_candidates
 from runner.estimate.ranges import Range
+from runner.estimate.settling import LEAST_S, time_words
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,17 @@ class Choice:
         found = self.forecast
         if found is None or found.durations is None or found.cost is None:
             return ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
-        phases = {phase: span.expected for phase, span in found.durations.seconds.items()}
         hours, usd = found.durations.total_s, found.cost.total_usd
-        whole = f"{_time(hours.expected)} ({_time(hours.low)} to {_time(hours.high)})"
+        whole = f"{time_words(hours.expected)} ({time_words(hours.low)} to {time_words(hours.high)})"
+        where = "its processors" if found.gpu is None else found.offer.gpu_name
+        phases = [
+            f"{phase} {time_words(span.expected)}"
+            for phase, span in found.durations.seconds.items()
+            if span.expected >= LEAST_S
+        ]
         return [
-            f"estimate     {whole}, {_dollars(usd)} on {found.offer.gpu_name}",
-            f"             {', '.join(f'{phase} {_time(taken)}' for phase, taken in phases.items() if taken >= 1)}",
+            f"estimate     {whole}, {_dollars(usd)} on {where}",
+            f"             {', '.join(phases)}",
             f"             {'; '.join(found.durations.basis)}",
         ]
 
@@ -87,7 +93,7 @@ def choose(
     )
     if need is not None:
         need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
-    if need is None or task is None:
+    if task is None:
         return Choice(choose_candidates(offers, wanted))
     known: dict[Offer, Forecast] = {}
 
@@ -115,12 +121,6 @@ def _is(candidate: Candidate, offer: Offer) -> bool:
 
 def _name(offer: Offer) -> str:
     return f"{offer.instance_type} in {offer.region}{', spot' if offer.spot else ''}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _dollars(usd: Range) -> str:

@@ -110,10 +110,11 @@ def say_where(run: RunDir, view: View) -> None:
         "receipt": run.receipt,
     }
     if RunState(run).outcome == "done":
+        from runner.estimate.settling import settled
         from runner.report import read_run
         from runner.report.table import lines
 
-        for line in lines(read_run(run.path), with_paths=False):
+        for line in (*lines(read_run(run.path), with_paths=False), *settled(run)):
             view.line(line)
     for name, path in places.items():
         if path.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from runner.clouds.models import Offer
 from runner.config import RunFile
 from runner.estimate.cost import BILLING_UNITS_S, Billing, Cost, Spot, cost_of
-from runner.estimate.duration import Durations, Machine, Work, estimate_durations
+from runner.estimate.duration import Correction, Durations, Machine, Work, estimate_durations
 from runner.estimate.finished_run import Row
 from runner.estimate.fit import GpuNeed, rows_that_fit
 from runner.estimate.gpu_specs import GpuSpec, gpu_of_machine
@@ -21,6 +22,8 @@ from runner.estimate.platforms import platforms
 CUDA_PACKAGE_BYTES = 4_100_000_000
 """What a rented machine downloads: torch 2.8 with NVIDIA's packages and triton are 3.9 GB by pip's own output (public
 logs, 2025), the others of our lock 0.2 GB (``pip download`` of trainer-cpu.lock without torch, 2026-11-21)."""
+CPU_PACKAGE_BYTES = 410_000_000
+"""The CPU lock's: 390 MiB (``pip download``, 2026-11-21)."""
 PACKED_FILL = 0.97
 """How full packed rows are: 0.971 of 1,024 tokens (docs/benchmarks.md)."""
 EVALUATIONS_AROUND = 4
@@ -130,7 +133,7 @@ def make_task(
         eval_tokens=_eval_tokens(run_file, data),
         generated_tokens=ANSWERING_MODELS * run_file.evaluation.generation_samples * run_file.evaluation.max_new_tokens,
         model_bytes=model_bytes or 2 * shape.parameters,
-        package_bytes=CUDA_PACKAGE_BYTES,
+        package_bytes=CUDA_PACKAGE_BYTES if run_file.compute.gpu_required else CPU_PACKAGE_BYTES,
         data_bytes=data_bytes,
         adapter_bytes=4 * lora,
         parameters=shape.parameters,
@@ -185,22 +188,38 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
         offer: The machine.
         ledger: Earlier runs.
     """
+    if not task.run_file.compute.gpu_required:
+        return _without_gpu(task, environment, offer, ledger)
     gpu = gpu_of_machine(offer.instance_type, offer.gpu_name, offer.gpu_memory_gib)
     has_bf16 = gpu is None or gpu.compute_capability is None or float(gpu.compute_capability) >= BF16_CAPABILITY
     need = GpuNeed(task.run_file, task.shape, task.data, has_bf16=has_bf16)
     rows = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib, has_bf16=has_bf16)
     durations = None
     if gpu is not None:
-        own = correction(
-            ledger,
-            environment=environment,
-            instance_type=offer.instance_type,
-            model=task.run_file.model.base_model,
-            gpu=gpu.name,
-        )
+        own = _own(task, environment, offer, gpu, ledger)
         durations = estimate_durations(task.work, Machine(environment, gpu, offer.gpu_count), own)
     cost = None if durations is None else _cost(task, environment, offer, durations)
     return Forecast(environment, offer, gpu, need.gpu_gib, rows, durations, cost)
+
+
+def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Row]) -> Forecast:
+    """Return what a run is like that does not ask for a working GPU: then its processors train, as in a rehearsal."""
+    own = _own(task, environment, offer, None, ledger)
+    durations = estimate_durations(task.work, Machine(environment, None, cpu_cores=os.cpu_count() or 1), own)
+    cost = None if durations is None else _cost(task, environment, offer, durations)
+    rows = task.run_file.training.per_device_train_batch_size
+    return Forecast(environment, offer, None, 0.0, rows, durations, cost)
+
+
+def _own(task: Task, environment: str, offer: Offer, gpu: GpuSpec | None, ledger: Sequence[Row]) -> Correction:
+    """Return what earlier runs say of this one."""
+    return correction(
+        ledger,
+        environment=environment,
+        instance_type=offer.instance_type,
+        model=task.run_file.model.base_model,
+        gpu=None if gpu is None else gpu.name,
+    )
 
 
 def _cost(task: Task, environment: str, offer: Offer, durations: Durations) -> Cost:

@@ -27,10 +27,11 @@ from runner.estimate.model_shape import ModelShape, read_shape
 from runner.market import Market, MarketCall
 from runner.models import Plan, View
 from runner.preflight.check import refusal
-from runner.preflight.run import Known, Seams, examine
+from runner.preflight.run import STORE, Known, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
 from runner.run_dir import PROJECT, list_runs, write_json
+from runner.storing import check_store
 from trainer.config import is_local_model
 from trainer.files import cache_folder
 
@@ -65,13 +66,15 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     refused = refusal(seen.checks)
     if refused is not None:
         raise refused
+    if not is_dry and any(line.name == STORE and line.status == "warn" for line in seen.checks):
+        check_store(run_file)  # who rents has to be able to save; it tells in its own words why it cannot
     terraform = find_terraform()
     dataset = seen.dataset or _load_dataset(run_file)
     encoded = seen.encoded or _encode(run_file, model, dataset)
     summary = encoded.summary.to_mapping()
     needed = _disk_needed_gib(run_file, model)
-    shape = seen.shape if find_environment(run_file.compute.env).rented and run_file.compute.gpu_required else None
-    need = None if shape is None else GpuNeed(run_file, shape, summary)
+    shape = seen.shape if market is not None else None
+    need = None if shape is None or not run_file.compute.gpu_required else GpuNeed(run_file, shape, summary)
     task = None if shape is None else _task(run_file, shape, summary, model)
     ledger = read_ledger(list_runs(runs_dir)) if task is not None else []
     choice = None
@@ -95,7 +98,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
         estimate=None if choice is None else choice.estimate(),
-        estimate_lines=[] if choice is None or need is None else choice.lines(),
+        estimate_lines=[] if choice is None else choice.lines(),
     )
 
 
