@@ -107,3 +107,15 @@ def test_a_spot_machine_pays_for_interruptions() -> None:
 
     assert found.cost is not None
     assert found.cost.extras_usd["interruptions"].expected > 0
+
+
+def test_a_run_that_asks_for_no_gpu_is_reckoned_on_processors() -> None:
+    without = task(compute={"env": "lambda", "gpu_required": False})
+    found = forecast(without, "lambda", A10)
+
+    assert (found.gpu, found.needed_gib, found.fits) == (None, 0.0, True)
+    assert found.durations is not None
+    with_gpu = forecast(task(), "lambda", A10).durations
+    assert with_gpu is not None
+    assert found.durations.seconds["train"].expected > 10 * with_gpu.seconds["train"].expected
+    assert without.work.package_bytes < CUDA_PACKAGE_BYTES
