@@ -17,6 +17,7 @@ RUN_FLAG = $(call flag,RUN,--run)
 HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(foreach pair,$(call given,SET),--set '$(pair)')
 PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
 SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
+JSON_FLAG = $(if $(filter 1 yes true,$(call given,JSON)),--json)
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
@@ -30,10 +31,10 @@ help:
 ##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
 train: ## Train an adapter from start to end, here or where ENV says [CONFIG ENV DATA HOST SET YES=1 DETACH=1]
 	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
-plan: ## Check all that can be known before anything is installed or paid for [as for train]
-	@$(CONTROL) -m runner plan $(PLAN_FLAGS)
-compare: ## Lay every platform side by side for this run, cheapest first [as for train; BUDGET=500]
-	@$(CONTROL) -m runner compare $(PLAN_FLAGS) $(call flag,BUDGET,--budget)
+plan: ## Check all that can be known before anything is installed or paid for [as for train; JSON=1]
+	@$(CONTROL) -m runner plan $(PLAN_FLAGS) $(JSON_FLAG)
+compare: ## Lay every platform side by side for this run, cheapest first [as for train; BUDGET=500 JSON=1]
+	@$(CONTROL) -m runner compare $(PLAN_FLAGS) $(call flag,BUDGET,--budget) $(JSON_FLAG)
 data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 

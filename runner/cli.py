@@ -140,7 +140,7 @@ def _add_options(verbs: dict[str, argparse.ArgumentParser]) -> None:
     for name in ("train", "up", "rebuild"):
         verbs[name].add_argument("--yes", action="store_true", help="rent without asking first")
     verbs["schema"].add_argument("--markdown", action="store_true", help="print it as a page for people")
-    for name in ("status", "runs"):
+    for name in ("status", "runs", "plan"):
         verbs[name].add_argument("--json", action="store_true", help="print JSON")
 
 

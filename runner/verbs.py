@@ -13,6 +13,7 @@ from runner.consent import ask_to_rent
 from runner.context import Context
 from runner.errors import EXIT_DONE, ToolError
 from runner.finishing import step
+from runner.live import make_view
 from runner.run_dir import RunDir, list_runs
 from runner.session import Session, needed_host, say_where
 from runner.state import RunState, hold, holder
@@ -35,7 +36,11 @@ def train(session: Session) -> int:
 def plan(session: Session) -> int:
     """Check a run file; the run folder with the plan stays for a look."""
     session.listen()
+    if session.arguments.json:
+        session.view = make_view(quiet=True)
     ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, is_dry=True)
+    if session.arguments.json:
+        print(ctx.run.file("plan.json").read_text(encoding="utf-8"), end="")
     session.view.line(f"nothing was started; start it with `make resume RUN={ctx.run.run_id}`")
     return EXIT_DONE
 

@@ -152,6 +152,15 @@ def test_plan_starts_nothing_and_leaves_a_folder_to_look_at(folder: Path, capsys
     assert not (run / "terraform").exists()
 
 
+def test_plan_prints_json_alone_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config", str(folder / "run.yml"), "--runs-dir", str(folder / "runs"), "--json"]
+
+    assert cli.main(["plan", *words]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert (told["environment"], told["samples"]) == ("local", [1, 1])
+
+
 def test_data_check_shows_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.main(["data-check", "--config", str(folder / "run.yml"), "--runs-dir", str(folder / "runs")])
 
