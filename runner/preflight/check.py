@@ -43,6 +43,10 @@ class Check:
     remedy: str = ""
     error: Failure | None = field(default=None, compare=False, repr=False)
 
+    def to_mapping(self) -> dict[str, str]:
+        """Return plain data."""
+        return {"name": self.name, "status": self.status, "value": self.value, "remedy": self.remedy}
+
 
 def passed(name: str, value: str) -> Check:
     """Return a line that is as it should be."""

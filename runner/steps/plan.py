@@ -99,6 +99,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
         estimate=None if choice is None else choice.estimate(),
         estimate_lines=[] if choice is None else choice.lines(),
+        checks=[line.to_mapping() for line in seen.checks],
     )
 
 

@@ -159,6 +159,7 @@ def test_plan_prints_json_alone_for_programs(folder: Path, capsys: pytest.Captur
 
     told = json.loads(capsys.readouterr().out)
     assert (told["environment"], told["samples"]) == ("local", [1, 1])
+    assert {"name": "environment", "status": "pass", "value": "local", "remedy": ""} in told["checks"]
 
 
 def test_data_check_shows_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
