@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -129,10 +130,16 @@ def show(lines: Sequence[Line], budget_usd: float | None = None) -> str:
     """Return the table for people, at most ``WIDTH`` columns wide, the reasons under it."""
     rows = [_cells(line, budget_usd) for line in lines if not line.why_out]
     table = [_row(HEAD), "-" * WIDTH, *(_row(cells) for cells in rows)]
-    out = [f"out: {line.platform.title}: {line.why_out}" for line in lines if line.why_out]
-    notes = [f"{line.platform.title}: {line.prices_of}" for line in lines if "stale" in line.prices_of]
-    stale = [f"stale prices (`make prices`): {'; '.join(notes)}"] if notes else []
-    return "\n".join([*table, "", *out, *stale])
+    out = [_noted(f"out: {line.platform.title}: {line.why_out}") for line in lines if line.why_out]
+    kept = [_noted(f"survives on {line.platform.name}: {line.platform.persistence}") for line in lines]
+    old = [f"{line.platform.name} {line.prices_of}" for line in lines if "stale" in line.prices_of]
+    stale = [_noted(f"old prices (`make prices`): {'; '.join(old)}")] if old else []
+    return "\n".join([*table, "", *out, "", *kept, "", *stale]).rstrip()
+
+
+def _noted(text: str) -> str:
+    """Return a line under the table, wrapped to its width."""
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False))
 
 
 def _cells(line: Line, budget_usd: float | None) -> tuple[str, ...]:

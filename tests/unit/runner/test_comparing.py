@@ -67,10 +67,11 @@ def test_the_table_fits_the_terminal_and_tells_stale_prices() -> None:
     text = show(compare(task(), TODAY), 500)
     table = text.split("\n\n")[0].splitlines()
 
-    assert max(len(line) for line in table) <= WIDTH
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
     assert table[0].split() == ["where", "GPU", "fits", "hours", "$", "a", "run", "$/h", "runs", "trust", "spot"]
     assert "lambda" in text
-    assert "stale prices (`make prices`)" in text
+    assert "old prices (`make prices`)" in text
+    assert "survives on lambda:" in text
     assert "out: Kubernetes cluster:" in text
 
 
