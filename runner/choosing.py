@@ -26,11 +26,13 @@ class Choice:
         candidates: In this order.
         forecast: The run on the first of them, or ``None`` where nothing is known of its GPU or the base model.
         task: What there is to do, with the forecast.
+        need: What the run needs of a GPU; ``None`` where it needs none, or that is not known.
     """
 
     candidates: list[Candidate]
     forecast: Forecast | None = None
     task: Task | None = None
+    need: GpuNeed | None = None
 
     def estimate(self) -> dict[str, Any] | None:
         """Return what ``plan.json`` keeps for the ledger to compare with."""
@@ -51,9 +53,11 @@ class Choice:
             for phase, span in found.durations.seconds.items()
             if span.expected >= LEAST_S
         ]
+        fitting = [] if found.gpu is None else [f"             up to {found.rows} row(s) fit it at a time"]
         return [
             f"estimate     {whole}, {_dollars(usd)} on {where}",
             f"             {', '.join(phases)}",
+            *fitting,
             f"             {'; '.join(found.durations.basis)}",
         ]
 
@@ -61,7 +65,6 @@ class Choice:
 def choose(
     run_file: RunFile,
     offers: Sequence[Offer],
-    need: GpuNeed | None,
     task: Task | None,
     *,
     disk_needed_gib: float,
@@ -72,7 +75,6 @@ def choose(
     Args:
         run_file: The run.
         offers: What there is for rent.
-        need: What the run needs of a GPU; ``None`` where it needs none, or that is not known.
         task: What there is to do; ``None`` where the base model's shape is not known.
         disk_needed_gib: Disk that the machine should have, in GiB.
         ledger: Earlier runs.
@@ -83,6 +85,7 @@ def choose(
         BudgetError: If the run is expected to cost more than its budget wherever it fits.
     """
     compute = run_file.compute
+    need = None if task is None or not compute.gpu_required else GpuNeed(run_file, task.shape, task.data)
     wanted = Wanted(
         instance_types=tuple(compute.instance_types),
         regions=tuple(compute.regions),
@@ -108,7 +111,7 @@ def choose(
         {_name(found.offer): found.cost for found in chosen if found.cost is not None}, run_file.budget.max_usd
     )
     first = next((found for found in chosen if _is(candidates[0], found.offer)), None)
-    return Choice(candidates, first, task)
+    return Choice(candidates, first, task, need)
 
 
 def _is(candidate: Candidate, offer: Offer) -> bool:

@@ -13,21 +13,21 @@ from runner.adapters.keys import make_key
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
-from runner.choosing import choose
+from runner.choosing import Choice, choose
 from runner.clouds.address import public_address_cidr
 from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
 from runner.environments import find_environment
 from runner.errors import UsageError
 from runner.estimate.disk import disk_needed_gib
-from runner.estimate.fit import GpuNeed
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.ledger import read_ledger
 from runner.estimate.model_shape import ModelShape, read_shape
 from runner.market import Market, MarketCall
 from runner.models import Plan, View
 from runner.preflight.check import refusal
-from runner.preflight.run import STORE, Known, Seams, examine
+from runner.preflight.here import terraform_is_near
+from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
 from runner.run_dir import PROJECT, list_runs, write_json
@@ -59,39 +59,26 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     model = _fetch_model(run_file, stop)
     stop.check()
     market = _market_call(run_file, is_dry)
-    view.progress("looking at what can be known")
-    known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
-    seen = examine(run_file, runs_dir, known, seams=_seams(market, stop))
-    view.line(checks_text(seen.checks, shows_skipped=False))
-    refused = refusal(seen.checks)
-    if refused is not None:
-        raise refused
-    if not is_dry and any(line.name == STORE and line.status == "warn" for line in seen.checks):
-        check_store(run_file)  # who rents has to be able to save; it tells in its own words why it cannot
-    terraform = find_terraform()
+    seen = _look(run_file, runs_dir, model, market, view, stop)
+    if not is_dry:
+        _insist(run_file, seen)
     dataset = seen.dataset or _load_dataset(run_file)
     encoded = seen.encoded or _encode(run_file, model, dataset)
-    summary = encoded.summary.to_mapping()
+    stop.check()
     needed = _disk_needed_gib(run_file, model)
-    shape = seen.shape if market is not None else None
-    need = None if shape is None or not run_file.compute.gpu_required else GpuNeed(run_file, shape, summary)
-    task = None if shape is None else _task(run_file, shape, summary, model)
-    ledger = read_ledger(list_runs(runs_dir)) if task is not None else []
-    choice = None
-    if market is not None:
-        found = market.get()
-        _tell_what_is_there(found, view)
-        choice = choose(run_file, found.offers, need, task, disk_needed_gib=needed, ledger=ledger)
+    task = None if seen.shape is None else _task(run_file, seen.shape, encoded.summary.to_mapping(), model)
+    choice = None if market is None else _choose(run_file, runs_dir, market.get(), task, needed, view)
+    need = None if choice is None else choice.need
     return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
         model_files=None if model is None else str(model),
         model_bytes=_size_bytes(model),
         samples=(len(dataset.train), len(dataset.eval)),
-        data=summary,
+        data=encoded.summary.to_mapping(),
         data_table=_data_table(encoded),
         disk_needed_gib=needed,
-        terraform=str(terraform),
+        terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
         candidates=_given_machine(run_file) if choice is None else [one.to_variable() for one in choice.candidates],
         prices_usd_per_h=[0.0] if choice is None else [one.price_usd_per_h for one in choice.candidates],
         ssh_ingress_cidrs=_ingress(run_file),
@@ -101,6 +88,35 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         estimate_lines=[] if choice is None else choice.lines(),
         checks=[line.to_mapping() for line in seen.checks],
     )
+
+
+def _look(
+    run_file: RunFile, runs_dir: Path, model: Path | None, market: MarketCall | None, view: View, stop: Stop
+) -> Preflight:
+    """Carry out the preflight, show it, and refuse what must not start."""
+    view.progress("looking at what can be known")
+    known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
+    seen = examine(run_file, runs_dir, known, seams=_seams(market, stop))
+    view.line(checks_text(seen.checks, shows_skipped=False))
+    refused = refusal(seen.checks)
+    if refused is not None:
+        raise refused
+    return seen
+
+
+def _insist(run_file: RunFile, seen: Preflight) -> None:
+    """Refuse a store that could not be reached: who rents has to be able to save."""
+    if any(line.name == STORE and line.status == "warn" for line in seen.checks):
+        check_store(run_file)  # in its own words
+
+
+def _choose(
+    run_file: RunFile, runs_dir: Path, market: Market, task: Task | None, disk_needed_gib: float, view: View
+) -> Choice:
+    """Return the machines to try, after telling what is there already."""
+    _tell_what_is_there(market, view)
+    ledger = [] if task is None else read_ledger(list_runs(runs_dir))
+    return choose(run_file, market.offers, task, disk_needed_gib=disk_needed_gib, ledger=ledger)
 
 
 def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:

@@ -12,7 +12,7 @@ from runner.clouds.models import Account, Offer
 from runner.config import RunFile
 from runner.errors import NoCapacityError
 from runner.estimate.cost import BudgetError
-from runner.estimate.fit import DoesNotFitError, GpuNeed
+from runner.estimate.fit import DoesNotFitError
 from runner.estimate.forecast import make_task
 from runner.estimate.model_shape import shape_of
 from runner.live import SilentView
@@ -37,7 +37,7 @@ def pick(offers: list[Offer], run_file: RunFile | None = None, **changes: Any) -
     chosen = run_file or rented()
     shape = shape_of(LLAMA_8B | changes)
     task = make_task(chosen, shape, DATA, model_bytes=0, staged_bytes=0, data_bytes=0)
-    return choose(chosen, offers, GpuNeed(chosen, shape, DATA), task, disk_needed_gib=1.0)
+    return choose(chosen, offers, task, disk_needed_gib=1.0)
 
 
 def names(choice: Choice) -> list[str]:
@@ -45,7 +45,7 @@ def names(choice: Choice) -> list[str]:
 
 
 def test_what_is_listed_is_tried_at_its_price() -> None:
-    found = choose(rented(), [A10], None, None, disk_needed_gib=1.0)
+    found = choose(rented(), [A10], None, disk_needed_gib=1.0)
 
     assert [candidate.to_variable() for candidate in found.candidates] == [
         {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 0.75}
@@ -56,9 +56,9 @@ def test_what_is_listed_is_tried_at_its_price() -> None:
 
 def test_what_is_too_dear_or_too_small_is_not_tried() -> None:
     with pytest.raises(NoCapacityError):
-        choose(rented(max_price_usd_per_h=0.5), [A10], None, None, disk_needed_gib=1.0)
+        choose(rented(max_price_usd_per_h=0.5), [A10], None, disk_needed_gib=1.0)
     with pytest.raises(NoCapacityError):
-        choose(rented(), [replace(A10, gpu_memory_gib=8.0)], None, None, disk_needed_gib=1.0)
+        choose(rented(), [replace(A10, gpu_memory_gib=8.0)], None, disk_needed_gib=1.0)
 
 
 def test_a_faster_gpu_that_makes_the_run_cheaper_goes_first() -> None:
@@ -68,7 +68,7 @@ def test_a_faster_gpu_that_makes_the_run_cheaper_goes_first() -> None:
 
 
 def choose_by_price(offers: list[Offer]) -> Choice:
-    return choose(rented(), offers, None, None, disk_needed_gib=1.0)
+    return choose(rented(), offers, None, disk_needed_gib=1.0)
 
 
 def test_a_gpu_of_unknown_speed_goes_last() -> None:

@@ -33,7 +33,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     if market is not None:
         found = market.get()
         plan._tell_what_is_there(found, view)
-        chosen = choose(run_file, found.offers, None, None, disk_needed_gib=0.1).candidates
+        chosen = choose(run_file, found.offers, None, disk_needed_gib=0.1).candidates
         candidates = [candidate.to_variable() for candidate in chosen]
         prices_usd_per_h = [candidate.price_usd_per_h for candidate in chosen]
     return Plan(
