@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from runner.clouds.models import Offer
@@ -98,20 +98,19 @@ def choose(
         need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
     if task is None:
         return Choice(choose_candidates(offers, wanted))
-    known: dict[Offer, Forecast] = {}
+    known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
+    usable = offers if need is None else [offer for offer in offers if _is_usable(known[offer], need)]
+    candidates = choose_candidates(usable, wanted, lambda offer: known[offer].usd)
+    chosen = [found for found in known.values() if any(_is(candidate, found.offer) for candidate in candidates)]
+    costs = {_name(found.offer): found.cost for found in chosen if found.cost is not None}
+    check_budget(costs, run_file.budget.max_usd)
+    first = next(found for found in chosen if _is(candidates[0], found.offer))
+    return Choice(candidates, first, task, None if need is None else replace(need, has_bf16=first.has_bf16))
 
-    def expected_usd(offer: Offer) -> float:
-        if offer not in known:
-            known[offer] = forecast(task, compute.env, offer, ledger)
-        return known[offer].usd
 
-    candidates = choose_candidates(offers, wanted, expected_usd)
-    chosen = [found for offer, found in known.items() if any(_is(candidate, offer) for candidate in candidates)]
-    check_budget(
-        {_name(found.offer): found.cost for found in chosen if found.cost is not None}, run_file.budget.max_usd
-    )
-    first = next((found for found in chosen if _is(candidates[0], found.offer)), None)
-    return Choice(candidates, first, task, need)
+def _is_usable(found: Forecast, need: GpuNeed) -> bool:
+    """Tell whether a GPU is not one that only seems to fit: without bfloat16 the run needs more of it."""
+    return found.fits or found.offer.gpu_memory_gib < need.gpu_gib
 
 
 def _is(candidate: Candidate, offer: Offer) -> bool:

@@ -63,6 +63,7 @@ def show_plan(ctx: Context, found: Plan) -> None:
         ctx.view.line(line)
     ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, {_price(found)}")
     ctx.view.line(f"run          {ctx.run.path}")
+    ctx.view.line(f"plan page    {ctx.run.file('plan.html')}")
 
 
 def _price(found: Plan) -> str:

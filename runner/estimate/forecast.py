@@ -62,6 +62,7 @@ class Forecast:
         rows: Rows that fit at a time.
         durations: How long it takes, or ``None`` where no speed of the GPU is known.
         cost: What it costs, or ``None`` with the durations.
+        has_bf16: Whether its GPU computes in bfloat16.
     """
 
     environment: str
@@ -71,6 +72,7 @@ class Forecast:
     rows: int
     durations: Durations | None
     cost: Cost | None
+    has_bf16: bool = True
 
     @property
     def fits(self) -> bool:
@@ -199,7 +201,7 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
         own = _own(task, environment, offer, gpu, ledger)
         durations = estimate_durations(task.work, Machine(environment, gpu, offer.gpu_count), own)
     cost = None if durations is None else _cost(task, environment, offer, durations)
-    return Forecast(environment, offer, gpu, need.gpu_gib, rows, durations, cost)
+    return Forecast(environment, offer, gpu, need.gpu_gib, rows, durations, cost, has_bf16)
 
 
 def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Row]) -> Forecast:

@@ -12,7 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from runner.report.models import PhaseTime, RunReport, StepPoint
+from runner.report.models import DataSummary, PhaseTime, RunReport, StepPoint
 from runner.report.wording import duration, words
 
 MOST_POINTS = 2000
@@ -53,7 +53,7 @@ def phase_figure(report: RunReport) -> PageFigure | None:
         return None
     names = [_phase_name(phase) for phase in phases]
     seconds = [phase.duration_s for phase in phases]
-    figure = _figure()
+    figure = blank_figure()
     figure.add_bar(
         y=names,
         x=seconds,
@@ -72,13 +72,13 @@ def phase_figure(report: RunReport) -> PageFigure | None:
     return PageFigure("phases", "Time by phase", note, figure.to_json(), 26 + PHASE_HEIGHT_PX * len(phases), wide=True)
 
 
-def length_figure(report: RunReport) -> PageFigure | None:
+def length_figure(data: DataSummary | None) -> PageFigure | None:
     """Return the samples by length in tokens."""
-    if report.data is None or not report.data.histogram:
+    if data is None or not data.histogram:
         return None
-    bins = report.data.histogram
+    bins = data.histogram
     labels = [f"{bin_.from_tokens:,}–{bin_.to_tokens - 1:,}" for bin_ in bins]
-    figure = _figure()
+    figure = blank_figure()
     figure.add_bar(
         x=labels,
         y=[bin_.count for bin_ in bins],
@@ -101,7 +101,7 @@ def _loss(report: RunReport) -> PageFigure | None:
     evals = [point for point in report.eval_curve if point.eval_loss is not None]
     if not points and not evals:
         return None
-    figure = _figure()
+    figure = blank_figure()
     base = report.summary.base_eval_loss
     last = max([point.step for point in points] + [point.step for point in evals])
     if base is not None:
@@ -154,7 +154,7 @@ def _course(
     points = [(point.step, found) for point in _thin(report.steps) if (found := value(point)) is not None]
     if not points:
         return None
-    figure = _figure()
+    figure = blank_figure()
     figure.add_scatter(
         x=[step for step, _ in points],
         y=[found for _, found in points],
@@ -195,7 +195,8 @@ def _mark_resumes(figure: Any, report: RunReport, *, named: bool = False) -> Non
             )
 
 
-def _figure() -> Any:
+def blank_figure() -> Any:
+    """Return a figure with the look of all of them and nothing drawn."""
     axis = {
         "gridcolor": "var(--grid)", "linecolor": "var(--line)", "zeroline": False, "tickcolor": "var(--line)",
         "tickfont": {"color": "var(--ink-2)"}, "title": {"font": {"color": "var(--ink-3)", "size": 12}, "standoff": 6},

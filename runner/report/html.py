@@ -1,6 +1,6 @@
-"""``report.html``: one file that opens from disk and asks the network for nothing.
+"""``report.html`` and ``plan.html``: each one file that opens from disk and asks the network for nothing.
 
-plotly.js is in the page once, compressed: 2.0 MB instead of 4.8 MB (no smaller bundle comes with the Python package);
+plotly.js is in a page once, compressed: 2.0 MB instead of 4.8 MB (no smaller bundle comes with the Python package);
 the browser unpacks it. A content security policy lets only the page's own scripts run, by their hash, and lets the page
 load nothing at all, so that words from a run can never do either, escaped or not.
 """
@@ -11,6 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,40 @@ from runner.report import wording
 from runner.report.collect import value_text
 from runner.report.figures import PageFigure, length_figure, page_figures, phase_figure
 from runner.report.models import RunReport
+from runner.report.plan_figures import memory_figure, money, part_colour, planned_figures
+from runner.report.plan_page import PlannedRun
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def to_html(report: RunReport) -> str:
-    """Return the page."""
+    """Return the page of a run."""
+    return _page(
+        "report.html.j2",
+        report=report,
+        summary=report.summary,
+        sentence=wording.verdict_sentence(report),
+        figures=page_figures(report),
+        phases=phase_figure(report),
+        lengths=length_figure(report.data),
+        score_names=_score_names(report),
+        recipe=_recipe(report),
+    )
+
+
+def plan_to_html(plan: PlannedRun) -> str:
+    """Return the page of a run that is only planned."""
+    return _page(
+        "plan.html.j2",
+        plan=plan,
+        memory=memory_figure(plan),
+        figures=planned_figures(plan),
+        lengths=length_figure(plan.data),
+    )
+
+
+def _page(template: str, **values: Any) -> str:
+    """Return a page with its style, its scripts and the policy that lets only these run."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -36,15 +65,8 @@ def to_html(report: RunReport) -> str:
     environment.filters.update(_filters())
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     plotly_js = get_plotlyjs()
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        summary=report.summary,
-        sentence=wording.verdict_sentence(report),
-        figures=page_figures(report),
-        phases=phase_figure(report),
-        lengths=length_figure(report),
-        score_names=_score_names(report),
-        recipe=_recipe(report),
+    return environment.get_template(template).render(
+        **values,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 — our own file
         script=Markup(script),  # noqa: S704 — our own file
         policy=_policy(script, plotly_js),
@@ -61,6 +83,8 @@ def _filters() -> dict[str, Any]:
         "duration": wording.duration,
         "gib": wording.gib,
         "improvement": wording.improvement,
+        "money": money,
+        "part_colour": part_colour,
         "percent": _percent,
         "pretty": _pretty,
         "size": wording.size,
@@ -77,7 +101,9 @@ def _policy(*scripts: str) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
 
 
+@lru_cache(maxsize=1)
 def _pack(script: str) -> str:
+    """Return a script compressed; a process that writes several pages packs it once."""
     return base64.b64encode(gzip.compress(script.encode(), compresslevel=9, mtime=0)).decode()
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from trainer.events import read_events
 
+LONGEST_BITS = 1000
+"""A whole number that is longer is no number of ours, and no float can hold it."""
+
 Json = dict[str, Any]
 
 
@@ -30,7 +33,7 @@ class Sources:
                 continue
             try:
                 value = json.loads(path.read_bytes())
-            except (ValueError, OSError) as err:
+            except (ValueError, RecursionError, OSError) as err:
                 problem, needed = f"{name}: cannot be read ({_reason(err)})", True
                 continue
             if isinstance(value, dict):
@@ -106,6 +109,8 @@ def _clean(value: Any) -> Any:
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int) and value.bit_length() > LONGEST_BITS:
+        return None
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}
     if isinstance(value, list):

