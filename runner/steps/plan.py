@@ -27,10 +27,11 @@ from runner.estimate.model_shape import ModelShape, read_shape
 from runner.market import Market, MarketCall
 from runner.models import Plan, View
 from runner.preflight.check import refusal
-from runner.preflight.run import Known, Seams, examine
+from runner.preflight.run import STORE, Known, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
 from runner.run_dir import PROJECT, list_runs, write_json
+from runner.storing import check_store
 from trainer.config import is_local_model
 from trainer.files import cache_folder
 
@@ -65,6 +66,8 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     refused = refusal(seen.checks)
     if refused is not None:
         raise refused
+    if not is_dry and any(line.name == STORE and line.status == "warn" for line in seen.checks):
+        check_store(run_file)  # who rents has to be able to save; it tells in its own words why it cannot
     terraform = find_terraform()
     dataset = seen.dataset or _load_dataset(run_file)
     encoded = seen.encoded or _encode(run_file, model, dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import pytest
 from runner import cli
 from runner.adapters import machine
 from runner.adapters.stop import Stop
-from runner.config import load_run_file, parse_address
-from runner.errors import UnknownEnvironmentError, UsageError
+from runner.config import RunFile, load_run_file, parse_address
+from runner.errors import TransferError, UnknownEnvironmentError, UsageError
 from runner.estimate.disk import disk_needed_gib
 from runner.live import SilentView
 from runner.steps import plan
@@ -118,6 +119,25 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_is_there(
     assert lines[0].startswith(f"error: plan: cannot write {folder}/run.yml/")
     assert "SET=store.url=null" in lines[1]
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
+
+
+def test_a_store_that_cannot_be_reached_is_a_warning_for_a_plan_and_stops_a_run(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run_file: RunFile) -> None:
+        raise TransferError(f"plan: cannot write {run_file.store.url}: no answer", resolution="-")
+
+    monkeypatch.setattr(plan, "check_store", refuse)  # the client's own tries take many seconds
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    words = ["--set", "store.url=s3://bucket/runs", "--set", f"store.endpoint_url={address}"]
+
+    assert cli.main(["plan", "--config", str(folder / "run.yml"), "--runs-dir", str(folder / "runs"), *words]) == 0
+    assert "warn  store" in capsys.readouterr().out
+
+    status, lines = ask(folder, capsys, *words, verb="train")
+    assert (status, len(lines)) == (1, 3)
+    assert "s3://bucket/runs" in lines[0]
 
 
 def test_plan_starts_nothing_and_leaves_a_folder_to_look_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
