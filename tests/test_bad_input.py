@@ -85,7 +85,7 @@ def samples(text: str) -> Callable[[Path], None]:
         (samples(GOOD + OTHER.replace("W", "w") + "{half\n"), [], ["train.jsonl:3", "JSON"]),
         (samples(GOOD + LONG), [], ["train.jsonl", "nothing to learn within max_length 64: line 2"]),
         (lambda folder: None, ["--env", "locall"], ["no environment locall"]),
-        (edit("64", "4096"), [], ["data.max_length is 4096", "512"]),
+        (edit("64", "4096"), [], ["max_length: 4,096 tokens", "512"]),
     ],
     ids=[
         *("unknown-key", "wrong-type", "missing-file", "empty-file", "broken-json", "all-masked", "unknown-env"),
