@@ -8,7 +8,7 @@ published and measured figures. Letters: ``N`` tokens in a micro-batch, ``H`` hi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from runner.estimate.model_shape import ModelShape
 
@@ -134,8 +134,7 @@ def block_bytes(shape: ModelShape, holding: Holding, targets: str | list[str]) -
 
 def _adapter_inputs(shape: ModelShape, holding: Holding, targets: str | list[str]) -> int:
     """Return the numbers that the adapters of a block take in for one token."""
-    wanted = shape.target_modules if isinstance(targets, str) else targets
-    chosen = [linear for linear in shape.linears if linear.name in wanted]
+    chosen = shape.targeted(targets)
     if not holding.shares_inputs:
         return sum(linear.inputs for linear in chosen)
     own = {linear.name: linear.inputs for linear in chosen if linear.inputs != shape.hidden_size}
@@ -171,8 +170,3 @@ def largest_micro_batch(
             rows += step
         step //= 2
     return rows
-
-
-def with_checkpointing(holding: Holding) -> Holding:
-    """Return the same trainer with activations computed again."""
-    return replace(holding, checkpointing=True)

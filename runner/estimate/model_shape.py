@@ -97,9 +97,13 @@ class ModelShape:
 
     def lora_parameters(self, rank: int, targets: str | list[str] = "all-linear") -> int:
         """Return how many weights an adapter has; names that are not there count nothing."""
-        wanted = self.target_modules if isinstance(targets, str) else targets
-        chosen = [linear for linear in self.linears if any(_matches(linear.name, name) for name in wanted)]
-        return self.layers * sum(linear.lora_parameters(rank) for linear in chosen)
+        return self.layers * sum(linear.lora_parameters(rank) for linear in self.targeted(targets))
+
+    def targeted(self, targets: str | list[str]) -> list[Linear]:
+        """Return the layers of a block that get an adapter: all of them, or those that peft takes for the names."""
+        if isinstance(targets, str):
+            return list(self.linears)
+        return [linear for linear in self.linears if any(_matches(linear.name, name) for name in targets)]
 
 
 def _matches(name: str, wanted: str) -> bool:
@@ -151,10 +155,7 @@ def _llama(kind: str, config: Config) -> ModelShape:
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     queries, keys = _attention(config)
     linears = (
-        Linear("q_proj", hidden, queries),
-        Linear("k_proj", hidden, keys),
-        Linear("v_proj", hidden, keys),
-        Linear("o_proj", queries, hidden),
+        *_attention_layers(hidden, queries, keys),
         Linear("gate_proj", hidden, inner),
         Linear("up_proj", hidden, inner),
         Linear("down_proj", inner, hidden),
@@ -184,10 +185,7 @@ def _mixture(kind: str, config: Config) -> ModelShape:
     queries, keys = _attention(config)
     names = ("w1", "w3", "w2") if kind == "mixtral" else ("gate_proj", "up_proj", "down_proj")
     linears = (
-        Linear("q_proj", hidden, queries),
-        Linear("k_proj", hidden, keys),
-        Linear("v_proj", hidden, keys),
-        Linear("o_proj", queries, hidden),
+        *_attention_layers(hidden, queries, keys),
         Linear("gate", hidden, experts),
         Linear(names[0], hidden, inner, experts),
         Linear(names[1], hidden, inner, experts),
@@ -213,10 +211,7 @@ def _starcoder2(kind: str, config: Config) -> ModelShape:
     hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
     queries, keys = _attention(config)
     linears = (
-        Linear("q_proj", hidden, queries),
-        Linear("k_proj", hidden, keys),
-        Linear("v_proj", hidden, keys),
-        Linear("o_proj", queries, hidden),
+        *_attention_layers(hidden, queries, keys),
         Linear("c_fc", hidden, inner),
         Linear("c_proj", inner, hidden),
     )
@@ -251,6 +246,16 @@ def _shape(
         key_value_size=keys,
         is_tied=bool(config.get("tie_word_embeddings", kind in TIED)),
         is_gated=is_gated,
+    )
+
+
+def _attention_layers(hidden: int, queries: int, keys: int) -> tuple[Linear, ...]:
+    """Return attention's layers where each has one of its own."""
+    return (
+        Linear("q_proj", hidden, queries),
+        Linear("k_proj", hidden, keys),
+        Linear("v_proj", hidden, keys),
+        Linear("o_proj", queries, hidden),
     )
 
 
