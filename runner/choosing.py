@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,6 +18,8 @@ from runner.estimate.offers import Candidate, Wanted, choose_candidates
 from runner.estimate.ranges import Range
 from runner.estimate.settling import LEAST_S, time_words
 
+WIDTH, MARGIN = 100, " " * 13
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -25,14 +28,16 @@ class Choice:
     Attributes:
         candidates: In this order.
         forecast: The run on the first of them, or ``None`` where nothing is known of its GPU or the base model.
-        task: What there is to do, with the forecast.
-        need: What the run needs of a GPU; ``None`` where it needs none, or that is not known.
+        task: What there is to do there, with the forecast.
+        need: What the run needs of that GPU; ``None`` where it needs none, or that is not known.
+        forecasts: The run on each of the candidates of which that is known, in their order.
     """
 
     candidates: list[Candidate]
     forecast: Forecast | None = None
     task: Task | None = None
     need: GpuNeed | None = None
+    forecasts: tuple[Forecast, ...] = ()
 
     def estimate(self) -> dict[str, Any] | None:
         """Return what ``plan.json`` keeps for the ledger to compare with."""
@@ -53,13 +58,35 @@ class Choice:
             for phase, span in found.durations.seconds.items()
             if span.expected >= LEAST_S
         ]
-        fitting = [] if found.gpu is None else [f"             up to {found.rows} row(s) fit it at a time"]
         return [
             f"estimate     {whole}, {_dollars(usd)} on {where}",
-            f"             {', '.join(phases)}",
-            *fitting,
-            f"             {'; '.join(found.durations.basis)}",
+            *_wrapped(", ".join(phases)),
+            *_wrapped("; ".join(found.durations.basis)),
+            *candidate_lines(self.forecasts),
         ]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=MARGIN, subsequent_indent=MARGIN, break_on_hyphens=False)
+
+
+def candidate_lines(forecasts: Sequence[Forecast]) -> list[str]:
+    """Return a line for each machine: rows at once and the most that fit, time, dollars; nothing for processors."""
+    known = [found for found in forecasts if found.gpu is not None]
+    if not known:
+        return []
+    head = "machines     rows  fit  time               dollars            $/h    machine"
+    return [head, *(f"{MARGIN}{_candidate_line(found)}" for found in known)]
+
+
+def _candidate_line(found: Forecast) -> str:
+    time = dollars = "?"
+    if found.durations is not None and found.cost is not None:
+        hours, usd = found.durations.total_s, found.cost.total_usd
+        time = f"{time_words(hours.low)} to {time_words(hours.high)}"
+        dollars = f"{usd.low:.2f} to {usd.high:.2f}"
+    price = f"{found.offer.price_usd_per_h:.2f}"
+    return f"{found.micro_batch_rows:<4}  {found.rows:<3}  {time:<17}  {dollars:<17}  {price:<5}  {_name(found.offer)}"
 
 
 def choose(
@@ -101,11 +128,14 @@ def choose(
     known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
     usable = offers if need is None else [offer for offer in offers if _is_usable(known[offer], need)]
     candidates = choose_candidates(usable, wanted, lambda offer: known[offer].usd)
-    chosen = [found for found in known.values() if any(_is(candidate, found.offer) for candidate in candidates)]
+    chosen = [next(found for found in known.values() if _is(candidate, found.offer)) for candidate in candidates]
     costs = {_name(found.offer): found.cost for found in chosen if found.cost is not None}
     check_budget(costs, run_file.budget.max_usd)
-    first = next(found for found in chosen if _is(candidates[0], found.offer))
-    return Choice(candidates, first, task, None if need is None else replace(need, has_bf16=first.has_bf16))
+    first = chosen[0]
+    there = task.at(first.micro_batch_rows)
+    if need is not None:
+        need = replace(need, run_file=there.run_file, has_bf16=first.has_bf16)
+    return Choice(candidates, first, there, need, tuple(chosen))
 
 
 def _is_usable(found: Forecast, need: GpuNeed) -> bool:

@@ -129,6 +129,7 @@ class Plan:
         micro_batch: Rows and tokens of the longest row that this is for.
         estimate: Work, hours and dollars of the run on the first machine, for the ledger to compare with.
         estimate_lines: The same for people.
+        forecasts: The run on each of the candidates, in their order, where that is known.
         checks: What the preflight saw: name, status, value and remedy of each line.
     """
 
@@ -148,6 +149,7 @@ class Plan:
     micro_batch: tuple[int, int] = (0, 0)
     estimate: dict[str, Any] | None = None
     estimate_lines: list[str] = field(default_factory=list)
+    forecasts: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, str]] = field(default_factory=list)
 
 

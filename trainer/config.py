@@ -128,10 +128,12 @@ class TrainingSection(Section):
     """Passes over the training data, unless ``max_steps`` ends the run earlier. More than 2 or 3 tend to overfit."""
     max_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps after which the run ends; ``null`` leaves it to ``num_train_epochs``."""
-    per_device_train_batch_size: int = Field(default=1, ge=1)
-    """Rows in one micro-batch on one device. A packed row holds ``max_length`` tokens."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Rows in one micro-batch on one device; a packed row holds ``max_length`` tokens. With ``auto`` the plan of a
+    rented GPU takes as many of an optimizer step's rows as make it faster and fit its memory; elsewhere it is 1."""
     gradient_accumulation_steps: int = Field(default=16, ge=1)
-    """Micro-batches in one optimizer step. Effective batch = this * ``per_device_train_batch_size`` * devices."""
+    """Micro-batches in one optimizer step. Effective batch = this * ``per_device_train_batch_size`` * devices, and this
+    alone with ``auto``: however many rows are computed at once, the step is the same."""
     learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
     """Peak learning rate. LoRA likes about ten times what full fine-tuning does."""
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
@@ -146,6 +148,19 @@ class TrainingSection(Section):
     """Optimizer; ``auto`` is ``paged_adamw_8bit`` on CUDA and ``adamw_torch`` elsewhere."""
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
+
+    @field_validator("per_device_train_batch_size", mode="before")
+    @classmethod
+    def _check_rows(cls, value: Any) -> Any:
+        """Refuse in one sentence what is neither a number of rows nor ``auto``."""
+        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        raise ValueError("give a whole number of rows from 1 on, or `auto`")
+
+    @property
+    def micro_batch_rows(self) -> int:
+        """Rows in one micro-batch on one device; with ``auto``, and nobody who has chosen, one."""
+        return 1 if self.per_device_train_batch_size == "auto" else self.per_device_train_batch_size
 
 
 class EvaluationSection(Section):
@@ -248,7 +263,7 @@ class Recipe(Section):
     @property
     def effective_batch_rows(self) -> int:
         """Rows in one optimizer step on one device."""
-        return self.training.per_device_train_batch_size * self.training.gradient_accumulation_steps
+        return self.training.micro_batch_rows * self.training.gradient_accumulation_steps
 
 
 def load_recipe(path: Path) -> Recipe:

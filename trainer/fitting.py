@@ -75,7 +75,7 @@ def sft_config(recipe: Recipe, output: Path, device: torch.device) -> Any:
         eval_packing=False,
         num_train_epochs=training.num_train_epochs,
         max_steps=training.max_steps or -1,
-        per_device_train_batch_size=training.per_device_train_batch_size,
+        per_device_train_batch_size=training.micro_batch_rows,
         per_device_eval_batch_size=recipe.evaluation.per_device_eval_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         auto_find_batch_size=False,  # it would change the effective batch in silence
@@ -147,6 +147,7 @@ def _say_start(run: Run, trainer: QloraTrainer, found: checkpoint.Checkpoint | N
         max_steps=trainer.total_steps,
         rows=len(trainer.train_dataset),
         effective_batch_rows=recipe.effective_batch_rows,
+        micro_batch_rows=recipe.training.micro_batch_rows,
         trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         resumed_from_step=step,
     )

@@ -149,16 +149,23 @@ def _fingerprints(recipe: Recipe, inputs: Inputs, base_sha256: str, environment:
     sections = to_mapping(recipe)
     relevant = {name: sections[name] for name in ("model", "adapter", "training")}
     relevant["model"].pop("base_model")  # where it lies; what it is comes from its weights
+    for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):  # their product makes a step
+        relevant["training"].pop(name)
+    relevant["effective_batch_rows"] = recipe.effective_batch_rows
     relevant["data"] = {
         name: sections["data"][name] for name in ("max_length", "packing", "assistant_only_loss", "max_train_samples")
     }
     relevant["seed"] = recipe.run.seed
-    software = {"packages": environment.packages, "device": environment.device_name}
+    how = {
+        "packages": environment.packages,
+        "device": environment.device_name,
+        "micro_batch_rows": recipe.training.micro_batch_rows,
+    }
     return {
         "recipe": _digest(relevant),
         "data": _digest([inputs.dataset.train_sha256, inputs.dataset.eval_sha256, inputs.facts.chat_template]),
         "base_model": base_sha256,
-        "environment": _digest(software),
+        "environment": _digest(how),
     }
 
 

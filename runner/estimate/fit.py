@@ -49,8 +49,8 @@ class GpuNeed:
 
     @property
     def rows(self) -> int:
-        """Rows in a micro-batch."""
-        return self.run_file.training.per_device_train_batch_size
+        """Rows in a micro-batch; where the plan chooses them, the fewest."""
+        return self.run_file.training.micro_batch_rows
 
     @property
     def row_tokens(self) -> int:
@@ -134,7 +134,7 @@ def nearest_fit(
 def _smaller(run_file: RunFile) -> Iterator[dict[str, Any]]:
     """Yield settings that need less and less."""
     training, length = run_file.training, run_file.data.max_length
-    rows, steps = training.per_device_train_batch_size, training.gradient_accumulation_steps
+    rows, steps = training.micro_batch_rows, training.gradient_accumulation_steps
     settings: dict[str, Any] = {}
     while rows > 1:
         rows, steps = -(-rows // 2), steps * 2

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.clouds.models import Offer
 from runner.config import RunFile
 from runner.estimate.cost import BILLING_UNITS_S, Billing, Cost, Spot, cost_of
-from runner.estimate.duration import Correction, Durations, Machine, Work, estimate_durations
+from runner.estimate.duration import Correction, Durations, Machine, Work, estimate_durations, speed_of
 from runner.estimate.finished_run import Row
 from runner.estimate.fit import GpuNeed, rows_that_fit
 from runner.estimate.gpu_specs import GpuSpec, gpu_of_machine
 from runner.estimate.ledger import correction
+from runner.estimate.micro_batch import row_choices, with_rows
 from runner.estimate.model_shape import ModelShape
 from runner.estimate.platforms import platforms
 
@@ -31,6 +32,9 @@ EVALUATIONS_AROUND = 4
 ANSWERING_MODELS = 4
 BF16_CAPABILITY = 8.0
 """GPUs from Ampere on compute in bfloat16."""
+
+AS_FAST = 0.99
+"""Speeds within a hundredth of each other are the same: tables know no better."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,12 @@ class Task:
     data: Mapping[str, Any]
     work: Work
 
+    def at(self, rows: int) -> Task:
+        """Return the run with so many rows at a time, and as many in an optimizer step as before."""
+        run_file = with_rows(self.run_file, rows)
+        work = replace(self.work, **_micro_batch(run_file, self.data))
+        return replace(self, run_file=run_file, work=work)
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -60,6 +70,7 @@ class Forecast:
         gpu: Its GPU, or ``None`` for one that is not in the table.
         needed_gib: Memory that the GPU has to be sold with, in GiB.
         rows: Rows that fit at a time.
+        micro_batch_rows: Rows that are computed at a time.
         durations: How long it takes, or ``None`` where no speed of the GPU is known.
         cost: What it costs, or ``None`` with the durations.
         has_bf16: Whether its GPU computes in bfloat16.
@@ -72,6 +83,7 @@ class Forecast:
     rows: int
     durations: Durations | None
     cost: Cost | None
+    micro_batch_rows: int
     has_bf16: bool = True
 
     @property
@@ -102,6 +114,7 @@ class Forecast:
             "needed_gib": round(self.needed_gib, 2),
             "fits": self.fits,
             "rows_that_fit": self.rows,
+            "micro_batch_rows": self.micro_batch_rows,
             "durations": None if self.durations is None else self.durations.to_mapping(),
             "cost": None if self.cost is None else self.cost.to_mapping(),
         }
@@ -141,17 +154,24 @@ def make_task(
         parameters=shape.parameters,
         trainable_parameters=lora,
         checkpointing=training.gradient_checkpointing,
-        is_packed=run_file.data.packing or training.per_device_train_batch_size == 1,
-        micro_batch_tokens=max(1, _micro_batch_tokens(run_file, data)),
+        **_micro_batch(run_file, data),
         generation_batch=min(8, run_file.evaluation.generation_samples),
         staged_bytes=staged_bytes,
     )
     return Task(run_file, shape, data, work)
 
 
+def _micro_batch(run_file: RunFile, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of the work hangs on how many rows are computed at a time."""
+    return {
+        "is_packed": run_file.data.packing or run_file.training.micro_batch_rows == 1,
+        "micro_batch_tokens": max(1, _micro_batch_tokens(run_file, data)),
+    }
+
+
 def _micro_batch_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
     """Return the tokens of a micro-batch, without padding."""
-    rows = run_file.training.per_device_train_batch_size
+    rows = run_file.training.micro_batch_rows
     if run_file.data.packing:
         return round(rows * run_file.data.max_length * PACKED_FILL)
     return round(rows * int(data["train_tokens"]) / max(1, int(data["train_samples"])))
@@ -194,14 +214,29 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
         return _without_gpu(task, environment, offer, ledger)
     gpu = gpu_of_machine(offer.instance_type, offer.gpu_name, offer.gpu_memory_gib)
     has_bf16 = gpu is None or gpu.compute_capability is None or float(gpu.compute_capability) >= BF16_CAPABILITY
-    need = GpuNeed(task.run_file, task.shape, task.data, has_bf16=has_bf16)
-    rows = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib, has_bf16=has_bf16)
+    most = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib, has_bf16=has_bf16)
+    machine = Machine(environment, gpu, offer.gpu_count)
+    rows = _fastest_rows(task, machine, most)
+    chosen = task.at(rows)
+    needed_gib = GpuNeed(chosen.run_file, task.shape, task.data, has_bf16=has_bf16).gpu_gib
     durations = None
     if gpu is not None:
-        own = _own(task, environment, offer, gpu, ledger)
-        durations = estimate_durations(task.work, Machine(environment, gpu, offer.gpu_count), own)
-    cost = None if durations is None else _cost(task, environment, offer, durations)
-    return Forecast(environment, offer, gpu, need.gpu_gib, rows, durations, cost, has_bf16)
+        durations = estimate_durations(chosen.work, machine, _own(task, environment, offer, gpu, ledger))
+    cost = None if durations is None else _cost(chosen, environment, offer, durations)
+    return Forecast(environment, offer, gpu, needed_gib, most, durations, cost, rows, has_bf16)
+
+
+def _fastest_rows(task: Task, machine: Machine, most: int) -> int:
+    """Return the fewest rows at a time with which a GPU is as fast as it gets.
+
+    By the tables alone: the choice does not change with the runs that one has had.
+    """
+    least, *more = row_choices(task.run_file)
+    choices = [least, *(rows for rows in more if rows <= most)]
+    speeds = {rows: speed_of(task.at(rows).work, machine) for rows in choices}
+    tokens_per_s = {rows: 0.0 if speed is None else speed.tokens_per_s.expected for rows, speed in speeds.items()}
+    fast = AS_FAST * max(tokens_per_s.values())
+    return min(rows for rows, found in tokens_per_s.items() if found >= fast)
 
 
 def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Row]) -> Forecast:
@@ -209,8 +244,8 @@ def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Ro
     own = _own(task, environment, offer, None, ledger)
     durations = estimate_durations(task.work, Machine(environment, None, cpu_cores=os.cpu_count() or 1), own)
     cost = None if durations is None else _cost(task, environment, offer, durations)
-    rows = task.run_file.training.per_device_train_batch_size
-    return Forecast(environment, offer, None, 0.0, rows, durations, cost)
+    rows = task.run_file.training.micro_batch_rows
+    return Forecast(environment, offer, None, 0.0, rows, durations, cost, rows)
 
 
 def _own(task: Task, environment: str, offer: Offer, gpu: GpuSpec | None, ledger: Sequence[Row]) -> Correction:

@@ -15,11 +15,13 @@ from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
 from runner.choosing import Choice, choose
 from runner.clouds.address import public_address_cidr
+from runner.clouds.registry import endpoint_of
 from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
 from runner.environments import find_environment
 from runner.errors import UsageError
 from runner.estimate.disk import disk_needed_gib
+from runner.estimate.finished_run import is_emulated
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.ledger import read_ledger
 from runner.estimate.model_shape import ModelShape, read_shape
@@ -87,6 +89,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
         estimate=None if choice is None else choice.estimate(),
         estimate_lines=[] if choice is None else choice.lines(),
+        forecasts=[] if choice is None else [found.to_mapping() for found in choice.forecasts],
         checks=[line.to_mapping() for line in seen.checks],
     )
 
@@ -116,7 +119,8 @@ def _choose(
 ) -> Choice:
     """Return the machines to try, after telling what is there already."""
     _tell_what_is_there(market, view)
-    ledger = [] if task is None else read_ledger(list_runs(runs_dir))
+    emulated = is_emulated(endpoint_of(run_file.compute.env, os.environ))
+    ledger = [] if task is None else read_ledger(list_runs(runs_dir), is_emulated=emulated)
     return choose(run_file, market.offers, task, disk_needed_gib=disk_needed_gib, ledger=ledger)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from runner import storing
 from runner.adapters.machine import Machine
 from runner.context import Context
+from runner.estimate.micro_batch import is_chosen_here, row_settings
 from runner.models import Box, Host
 from runner.run_dir import read_json, write_json
 from trainer.config import to_mapping
@@ -35,7 +36,7 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
     try:
         box = ctx.box(host, machine)
         storing.arm(ctx, host, machine)
-        recipe, files = box_recipe(ctx, box)
+        recipe, files = box_recipe(ctx, box, host.instance_type)
         for source, target in files.items():
             ctx.stop.check()
             ctx.view.progress(f"staging {Path(source).name}")
@@ -50,10 +51,12 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         machine.close()
 
 
-def box_recipe(ctx: Context, box: Box) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the recipe with the machine's paths, and which local file goes where."""
+def box_recipe(ctx: Context, box: Box, instance_type: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the recipe with the machine's paths and the rows it computes at once, and which local file goes where."""
     plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
     recipe = to_mapping(ctx.run_file.recipe())
+    if is_chosen_here(ctx.run_file):
+        recipe["training"] |= row_settings(ctx.run_file, _planned_rows(plan, instance_type))
     files: dict[str, str] = {}
 
     def place(section: str, key: str, name: str) -> None:
@@ -70,6 +73,12 @@ def box_recipe(ctx: Context, box: Box) -> tuple[dict[str, Any], dict[str, str]]:
         recipe["model"]["revision"] = None
         place("model", "base_model", f"model/{Path(plan['model_files']).name}")
     return recipe, files
+
+
+def _planned_rows(plan: dict[str, Any], instance_type: str) -> int:
+    """Return how many rows the plan computes at once on a kind of machine; one where it knows none."""
+    planned = {one["instance_type"]: int(one["micro_batch_rows"]) for one in plan.get("forecasts", [])}
+    return planned.get(instance_type, 1)
 
 
 def _manifest(files: dict[str, str], box: Box) -> dict[str, Any]:

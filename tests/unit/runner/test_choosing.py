@@ -118,6 +118,33 @@ def test_the_estimate_is_told_and_kept() -> None:
     assert kept["work"]["parameters"] == 8_030_261_248
 
 
+def test_each_machine_is_told_with_its_rows_its_time_and_its_dollars() -> None:
+    found = pick([A10, H100])
+    head, *machines = found.lines()[-3:]
+
+    assert head.split() == ["machines", "rows", "fit", "time", "dollars", "$/h", "machine"]
+    assert [line.split()[-3] for line in machines] == names(found)
+    assert [int(line.split()[1]) for line in machines] == [one.rows for one in found.forecasts]
+    assert max(map(len, found.lines())) <= 100
+
+
+def test_what_the_first_machine_needs_is_for_the_rows_chosen_there() -> None:
+    found = pick([H100], rented_rows(gradient_accumulation_steps=16))
+
+    assert found.forecast is not None
+    assert found.need is not None
+    assert found.task is not None
+    assert found.need.rows == found.task.run_file.training.micro_batch_rows == found.forecast.micro_batch_rows > 1
+    assert found.need.gpu_gib == found.forecast.needed_gib
+
+
+def rented_rows(**training: Any) -> RunFile:
+    """Ask for short rows."""
+    return RunFile.model_validate(
+        {"data": {"train_path": "x", "max_length": 256}, "compute": {"env": "lambda"}, "training": training}
+    )
+
+
 class Words(SilentView):
     """Keeps what is said."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ import pytest
 
 from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
-from runner.config import RunFile
+from runner.config import RunFile, with_settings
 from runner.context import Context
 from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
 from runner.live import SilentView
 from runner.models import Box, Completed, Host, Plan, TrainerStatus
-from runner.run_dir import create_run, write_json
+from runner.run_dir import create_run, read_json, write_json
 from runner.steps import collect, destroy, stage, train
 
 HOST = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
@@ -173,6 +173,36 @@ def test_a_supervisor_that_talks_nonsense_is_an_error(ctx: Context, box: Box, mo
 
     with pytest.raises(TrainingFailedError, match="gave no answer"):
         train.read_status(machine, box)
+
+
+def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
+    plan = read_json(ctx.run.file("plan.json"))
+    plan["forecasts"] = [{"instance_type": HOST.instance_type, "micro_batch_rows": 4}]
+    write_json(ctx.run.file("plan.json"), plan)
+
+    stage.stage(ctx, HOST, resume=False)
+
+    training = json.loads(Path(box.recipe).read_text())["training"]
+    assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (4, 4)
+
+
+def test_a_machine_that_the_plan_does_not_know_computes_one_row_at_once(ctx: Context, box: Box) -> None:
+    stage.stage(ctx, HOST, resume=False)
+
+    training = json.loads(Path(box.recipe).read_text())["training"]
+    assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (1, 16)
+
+
+def test_a_number_of_rows_in_the_run_file_counts(ctx: Context, box: Box) -> None:
+    training = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    fixed = with_settings(ctx.run_file, overrides=(), settings={f"training.{key}": training[key] for key in training})
+    plan = read_json(ctx.run.file("plan.json"))
+    plan["forecasts"] = [{"instance_type": HOST.instance_type, "micro_batch_rows": 4}]
+    write_json(ctx.run.file("plan.json"), plan)
+
+    stage.stage(replace(ctx, run_file=fixed), HOST, resume=False)
+
+    assert json.loads(Path(box.recipe).read_text())["training"].items() >= training.items()
 
 
 def test_what_is_staged_is_what_the_recipe_names(ctx: Context, box: Box) -> None:

@@ -34,6 +34,7 @@ def test_defaults_are_those_a_beginner_can_trust() -> None:
     assert recipe.training.warmup_ratio == 0.03
     assert (recipe.data.max_length, recipe.data.packing, recipe.data.assistant_only_loss) == (2048, True, True)
     assert recipe.training.gradient_checkpointing
+    assert (recipe.training.per_device_train_batch_size, recipe.training.micro_batch_rows) == ("auto", 1)
     assert recipe.effective_batch_rows == 16
     assert recipe.training.num_train_epochs <= 2
     assert not recipe.monitoring.telemetry
@@ -76,6 +77,10 @@ def test_every_key_is_documented() -> None:
         ("training:\n  num_train_epochs: 0\n", ["training.num_train_epochs"]),
         ("training:\n  max_steps: 0\n", ["training.max_steps"]),
         ("training:\n  gradient_accumulation_steps: 0\n", ["training.gradient_accumulation_steps"]),
+        ("training:\n  per_device_train_batch_size: 0\n", ["per_device_train_batch_size is 0: give a whole number"]),
+        ("training:\n  per_device_train_batch_size: all\n", ["per_device_train_batch_size is 'all'", "or `auto`"]),
+        ("training:\n  per_device_train_batch_size: true\n", ["per_device_train_batch_size is True"]),
+        ("training:\n  per_device_train_batch_size: 1.5\n", ["per_device_train_batch_size is 1.5"]),
         ("training:\n  max_grad_norm: 0\n", ["training.max_grad_norm"]),
         ("training:\n  weight_decay: -0.1\n", ["training.weight_decay"]),
         ("training:\n  optim: sgd\n", ["training.optim", "'sgd'"]),

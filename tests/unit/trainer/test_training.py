@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,6 +192,22 @@ def test_resuming_with_another_effective_batch_is_refused(
 
     with pytest.raises(CheckpointError, match="another recipe"):
         train(changed, output, resume=True)
+
+
+def test_a_resumed_run_may_compute_other_rows_at_once(
+    tiny_model: Path, tiny_dataset: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A step has the same rows; only the order of additions differs, which shows in the last bits."""
+    output = tmp_path / "output"
+    shutil.copytree(undisturbed / "checkpoints" / "checkpoint-6", output / "checkpoints" / "checkpoint-6")
+    two = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
+
+    train(tiny_recipe(tiny_model, tiny_dataset, training=two), output, resume=True)
+
+    (started,) = events_of(output, "run_started")
+    assert (started["resumed_from_step"], started["micro_batch_rows"], started["effective_batch_rows"]) == (6, 2, 2)
+    losses = [event["loss"] for event in events_of(undisturbed, "step")][6:]
+    assert [event["loss"] for event in events_of(output, "step")] == pytest.approx(losses, rel=0.01)
 
 
 def test_a_fresh_start_leaves_no_older_runs_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
