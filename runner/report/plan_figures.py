@@ -10,7 +10,8 @@ from html import escape
 from typing import Any
 
 from runner.report.figures import END, MAIN, PHASE_HEIGHT_PX, QUIET, PageFigure, blank_figure
-from runner.report.plan_page import PlannedRun, Span
+from runner.report.plan_page import PlannedRun
+from runner.report.spans import Span
 from runner.report.wording import dollars, duration, words
 
 WEIGHTS, LEARNT, PASSING = "var(--series-1)", "var(--series-2)", "var(--series-3)"

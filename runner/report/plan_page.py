@@ -9,22 +9,13 @@ from typing import Any
 
 from runner.report.data_summary import data_summary
 from runner.report.models import DataSummary
-from runner.report.sources import Json, Sources, items, mapping, number, text, whole
-from runner.report.wording import count, dollars, size
+from runner.report.plan_machines import PlannedMachine, planned_machines
+from runner.report.sources import Json, Sources, items, mapping, text, whole
+from runner.report.spans import Span, amount, span, spans
+from runner.report.wording import count, size
 from runner.run_dir import write_file
 
 HTML_NAME = "plan.html"
-OWN_MACHINES = {"this-machine": "this machine", "given-machine": "the machine that the run file names"}
-"""What the plan calls machines that are not rented."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """A figure that is known as a range."""
-
-    low: float
-    expected: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -44,26 +35,6 @@ class CheckLine:
     status: str
     value: str
     remedy: str
-
-
-@dataclass(frozen=True)
-class PlannedMachine:
-    """A machine to try."""
-
-    name: str
-    region: str
-    kind: str
-    """``spot``, ``on demand`` or ``not rented``."""
-    price_usd_per_h: float | None
-    most_usd_per_h: float | None
-
-    @property
-    def sentence(self) -> str:
-        """The machine, where it is, and what it costs."""
-        if self.kind == "not rented":
-            return self.name
-        price = "price unknown" if self.price_usd_per_h is None else f"{dollars(self.price_usd_per_h)} an hour"
-        return f"{self.name} in {self.region}, {self.kind}, {price}"
 
 
 @dataclass(frozen=True)
@@ -126,8 +97,8 @@ def read_plan(run_dir: Path) -> PlannedRun:
     plan = sources.read("plan.json")
     estimate = mapping(plan.get("estimate"))
     durations, cost = mapping(estimate.get("durations")), mapping(estimate.get("cost"))
-    machines = _machines(plan)
-    gpu, gpu_memory_gib = text(estimate.get("gpu")), _amount(estimate.get("gpu_memory_gib")) or None
+    machines = planned_machines(plan)
+    gpu, gpu_memory_gib = text(estimate.get("gpu")), amount(estimate.get("gpu_memory_gib")) or None
     return PlannedRun(
         run_id=run_dir.name,
         environment=text(plan.get("environment")),
@@ -137,9 +108,9 @@ def read_plan(run_dir: Path) -> PlannedRun:
         memory_gib=_parts(plan),
         gpu=gpu,
         gpu_memory_gib=gpu_memory_gib,
-        needed_gib=_amount(estimate.get("needed_gib")) or None,
+        needed_gib=amount(estimate.get("needed_gib")) or None,
         phases=_phases(durations, cost),
-        total=PhaseRow("total", _span(durations.get("total_s")), _span(cost.get("total_usd"))),
+        total=PhaseRow("total", span(durations.get("total_s")), span(cost.get("total_usd"))),
         basis=_lines(durations.get("basis")),
         sources=_lines(durations.get("sources")),
         machines=machines,
@@ -148,39 +119,21 @@ def read_plan(run_dir: Path) -> PlannedRun:
     )
 
 
-def _amount(value: Any) -> float | None:
-    """Return a number that is not below zero, else ``None``."""
-    found = number(value)
-    return None if found is None or found < 0 else found
-
-
-def _span(value: Any) -> Span | None:
-    """Return a range whose values rise, else ``None``."""
-    low, expected, high = (_amount(mapping(value).get(name)) for name in ("low", "expected", "high"))
-    if low is None or expected is None or high is None or not low <= expected <= high:
-        return None
-    return Span(low, expected, high)
-
-
-def _spans(value: Any) -> dict[str, Span]:
-    return {name: span for name, told in mapping(value).items() if (span := _span(told)) is not None}
-
-
 def _lines(value: Any) -> tuple[str, ...]:
     return tuple(line for told in value if (line := text(told))) if isinstance(value, list) else ()
 
 
 def _phases(durations: Json, cost: Json) -> tuple[PhaseRow, ...]:
     """Return the phases in the plan's order, then what is paid besides where it may be more than nothing."""
-    seconds, usd = _spans(durations.get("seconds_by_phase")), _spans(cost.get("usd_by_phase"))
+    seconds, usd = spans(durations.get("seconds_by_phase")), spans(cost.get("usd_by_phase"))
     phases = [PhaseRow(name, seconds.get(name), usd.get(name)) for name in dict.fromkeys([*seconds, *usd])]
-    extras = _spans(cost.get("extras_usd")).items()
-    return (*phases, *(PhaseRow(name, usd=span) for name, span in extras if span.high > 0))
+    extras = spans(cost.get("extras_usd")).items()
+    return (*phases, *(PhaseRow(name, usd=usd) for name, usd in extras if usd.high > 0))
 
 
 def _parts(plan: Json) -> dict[str, float]:
     parts = mapping(plan.get("gpu_memory_gib"))
-    return {name: gib for name, told in parts.items() if (gib := _amount(told))}
+    return {name: gib for name, told in parts.items() if (gib := amount(told))}
 
 
 def _checks(plan: Json) -> tuple[CheckLine, ...]:
@@ -195,34 +148,11 @@ def _checks(plan: Json) -> tuple[CheckLine, ...]:
     )
 
 
-def _machines(plan: Json) -> tuple[PlannedMachine, ...]:
-    """Return the candidates, each with the price in its place of the other list."""
-    told, prices = plan.get("candidates"), plan.get("prices_usd_per_h")
-    listed = prices if isinstance(prices, list) else []
-    return tuple(
-        _machine(one, _amount(listed[place]) if place < len(listed) else None)
-        for place, one in enumerate(told if isinstance(told, list) else [])
-        if isinstance(one, dict)
-    )
-
-
-def _machine(one: Json, price_usd_per_h: float | None) -> PlannedMachine:
-    name, region = text(one.get("instance_type")) or "?", text(one.get("region")) or "?"
-    rented = "spot" if one.get("spot") is True else "on demand"
-    return PlannedMachine(
-        name=OWN_MACHINES.get(name, name),
-        region="any region" if region == "any" else region,
-        kind="not rented" if name in OWN_MACHINES else rented,
-        price_usd_per_h=price_usd_per_h,
-        most_usd_per_h=_amount(one.get("max_price_usd_per_h")),
-    )
-
-
 def _facts(
     plan: Json, machines: tuple[PlannedMachine, ...], gpu: str | None, gpu_memory_gib: float | None
 ) -> dict[str, str]:
     """Return what is planned, in words, without what is not known."""
-    disk_gib = _amount(plan.get("disk_needed_gib"))
+    disk_gib = amount(plan.get("disk_needed_gib"))
     sold = "" if gpu_memory_gib is None else f", {gpu_memory_gib:g} GiB"
     facts: Mapping[str, str | None] = {
         "base model": _model(plan),
@@ -237,12 +167,12 @@ def _facts(
 
 
 def _model(plan: Json) -> str | None:
-    name, size_bytes = text(plan.get("base_model")), _amount(plan.get("model_bytes"))
+    name, size_bytes = text(plan.get("base_model")), amount(plan.get("model_bytes"))
     return f"{name}, {size(size_bytes)}" if name and size_bytes else name
 
 
 def _samples(plan: Json) -> str | None:
-    samples, tokens = _pair(plan.get("samples")), _amount(mapping(plan.get("data")).get("train_tokens"))
+    samples, tokens = _pair(plan.get("samples")), amount(mapping(plan.get("data")).get("train_tokens"))
     if samples is None:
         return None
     trained = "" if tokens is None else f" of {count(tokens)} tokens in all"

@@ -37,11 +37,22 @@ def plan() -> dict[str, Any]:
         "gpu_memory_gib": {"base model, 4 bit": 5.0, "activations": 4.0, "process and kernels": 0.5},
         "micro_batch": [2, 512],
         "estimate": estimate(),
+        "forecasts": [forecast("gpu_1x_a10", "any", False), forecast("gpu_1x_h100", "us-east-1", True)],
         "checks": [
             {"name": "dataset", "status": "pass", "value": "320 samples", "remedy": ""},
             {"name": "prices", "status": "warn", "value": "41 days old", "remedy": "run `make prices`"},
             {"name": "hub token", "status": "skip", "value": "nothing is published", "remedy": ""},
         ],
+    }
+
+
+def forecast(instance_type: str, region: str, spot: bool) -> dict[str, Any]:
+    return estimate() | {
+        "instance_type": instance_type,
+        "region": region,
+        "spot": spot,
+        "micro_batch_rows": 2,
+        "rows_that_fit": 11,
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from runner.report.plan_figures import money
-from runner.report.plan_page import Span, read_plan, write_plan_page
+from runner.report.plan_page import read_plan, write_plan_page
+from runner.report.spans import Span
 from runner.run_dir import PROJECT
 from tests.unit.runner.report.plan_folder import (
     PLOTS,
@@ -159,6 +160,19 @@ def test_time_without_a_cost_is_told_alone(tmp_path: Path) -> None:
     assert list(figures_of(page)) == ["plot-vram", "plot-hours", "plot-lengths"]
     assert "Expected time" in page.words
     assert "Expected cost" not in page.words
+
+
+def test_each_machine_has_its_gpu_its_rows_its_time_and_its_dollars(run_dir: Path) -> None:
+    for machine in read_plan(run_dir).machines:
+        assert (machine.gpu, machine.rows, machine.rows_that_fit) == ("A10, 24 GiB", 2, 11)
+        assert (machine.seconds, machine.usd) == (Span(780.0, 3840.0, 7800.0), Span(0.28, 1.38, 2.8))
+
+
+@pytest.mark.parametrize("forecasts", [None, [], [{}], ["x"], [{"instance_type": "another"}]])
+def test_a_machine_of_which_nothing_is_foreseen_has_its_price_alone(tmp_path: Path, forecasts: Any) -> None:
+    first, _ = read_plan(written(tmp_path / RUN_ID, plan() | {"forecasts": forecasts})).machines
+
+    assert (first.price_usd_per_h, first.gpu, first.rows, first.seconds, first.usd) == (1.29, None, None, None, None)
 
 
 def test_machines_stand_in_order_with_their_prices(run_dir: Path) -> None:
