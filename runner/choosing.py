@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from runner.clouds.models import Offer
+from runner.clouds.price_list import ANYWHERE
 from runner.config import RunFile
 from runner.estimate.cost import check_budget
 from runner.estimate.finished_run import Row
@@ -118,6 +119,7 @@ def choose(
         regions=tuple(compute.regions),
         spot_enabled=compute.spot_enabled,
         max_price_usd_per_h=compute.max_price_usd_per_h,
+        trust=compute.trust,
         gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
         disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
     )
@@ -127,7 +129,7 @@ def choose(
         return Choice(choose_candidates(offers, wanted))
     known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
     usable = offers if need is None else [offer for offer in offers if _is_usable(known[offer], need)]
-    candidates = choose_candidates(usable, wanted, lambda offer: known[offer].usd)
+    candidates = choose_candidates(usable, wanted, lambda offer: (known[offer].usd, known[offer].hours))
     chosen = [next(found for found in known.values() if _is(candidate, found.offer)) for candidate in candidates]
     costs = {_name(found.offer): found.cost for found in chosen if found.cost is not None}
     check_budget(costs, run_file.budget.max_usd)
@@ -144,15 +146,18 @@ def _is_usable(found: Forecast, need: GpuNeed) -> bool:
 
 
 def _is(candidate: Candidate, offer: Offer) -> bool:
-    return (candidate.instance_type, candidate.region, candidate.spot) == (
+    return (candidate.instance_type, candidate.region, candidate.spot, candidate.trust) == (
         offer.instance_type,
         offer.region,
         offer.spot,
+        offer.trust,
     )
 
 
 def _name(offer: Offer) -> str:
-    return f"{offer.instance_type} in {offer.region}{', spot' if offer.spot else ''}"
+    whose = ", community" if offer.trust == "community" else ""
+    where = "" if offer.region == ANYWHERE else f" in {offer.region}"
+    return f"{offer.instance_type}{where}{', spot' if offer.spot else ''}{whose}"
 
 
 def _dollars(usd: Range) -> str:

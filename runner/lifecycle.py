@@ -10,6 +10,7 @@ from pathlib import Path
 from runner import lease, storing
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
+from runner.clouds.price_list import ANYWHERE
 from runner.config import RunFile
 from runner.context import Context, open_context
 from runner.environments import find_environment
@@ -72,8 +73,9 @@ def _price(found: Plan) -> str:
         return "0.00 $"
     first, *others = found.candidates
     kind = "spot" if first["spot"] else "on demand"
-    rest = f", or one of {len(others)} other candidate(s)" if others else ""
-    return f"{first['instance_type']} in {first['region']} {kind} at {found.prices_usd_per_h[0]:.2f} $/h{rest}"
+    where = "" if first["region"] == ANYWHERE else f" in {first['region']}"
+    rest = f", or {len(others)} other(s)" if others else ""
+    return f"{first['instance_type']}{where} {kind} at {found.prices_usd_per_h[0]:.2f} $/h{rest}"
 
 
 def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcome:

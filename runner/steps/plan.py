@@ -84,7 +84,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
         candidates=_given_machine(run_file) if choice is None else [one.to_variable() for one in choice.candidates],
         prices_usd_per_h=[0.0] if choice is None else [one.price_usd_per_h for one in choice.candidates],
-        ssh_ingress_cidrs=_ingress(run_file),
+        ssh_ingress_cidrs=_ingress(run_file, is_dry=is_dry),
         gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
         estimate=None if choice is None else choice.estimate(),
@@ -127,7 +127,11 @@ def _choose(
 def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
     """Return the one asking of the cloud, or ``None`` where nothing is rented."""
     name = run_file.compute.env
-    return MarketCall(name, os.environ, is_dry=is_dry) if find_environment(name).rented else None
+    return (
+        MarketCall(name, os.environ, is_dry=is_dry, trust=run_file.compute.trust)
+        if find_environment(name).rented
+        else None
+    )
 
 
 def _seams(market: MarketCall | None, stop: Stop) -> Seams:
@@ -250,11 +254,12 @@ def _tell_what_is_there(market: Market, view: View) -> None:
         view.line("(`make sweep` says whether somebody still needs it)")
 
 
-def _ingress(run_file: RunFile) -> list[str]:
-    """Return the networks that may reach sshd, where a firewall has to be opened."""
+def _ingress(run_file: RunFile, *, is_dry: bool = False) -> list[str]:
+    """Return the networks that may reach sshd, where a firewall has to be opened; nobody is asked for a dry plan."""
+    given = list(run_file.compute.ssh_ingress_cidrs)
     if run_file.compute.env != "aws":
         return []
-    return list(run_file.compute.ssh_ingress_cidrs) or [public_address_cidr(os.environ)]
+    return given if given or is_dry else [public_address_cidr(os.environ)]
 
 
 def _load_dataset(run_file: RunFile) -> Dataset:

@@ -172,6 +172,14 @@ def test_prices_from_a_list_are_told() -> None:
     assert view.lines == ["offline      lambda cannot be reached; prices are old"]
 
 
+def test_a_dry_plan_asks_nobody_for_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "public_address_cidr", lambda environ: "203.0.113.7/32")
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "aws"}})
+
+    assert plan._ingress(run_file) == ["203.0.113.7/32"]
+    assert plan._ingress(run_file, is_dry=True) == []
+
+
 def test_a_given_machine_is_the_only_one() -> None:
     run_file = RunFile.model_validate({"data": {"train_path": "x"}})
 
