@@ -10,10 +10,8 @@ from pathlib import Path
 from runner import lease, storing
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
-from runner.clouds.price_list import ANYWHERE
 from runner.config import RunFile
 from runner.context import Context, open_context
-from runner.environments import find_environment
 from runner.errors import (
     ConnectionLostError,
     HostKeyError,
@@ -23,8 +21,9 @@ from runner.errors import (
     UsageError,
 )
 from runner.finishing import Outcome, disk_error, finish, step
-from runner.models import Host, Plan, TrainerStatus, View
+from runner.models import Host, TrainerStatus, View
 from runner.renting import machine_gone
+from runner.report.plan_text import plan_lines
 from runner.run_dir import RunDir, create_run
 from runner.state import RunState, hold
 from runner.steps import configure, plan, provision, stage, train
@@ -47,35 +46,12 @@ def new_run(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry
         state.begin("plan")
         (plan.write_down if is_dry else plan.record)(ctx, found)
         state.end("plan", "done", time.monotonic() - started)
-    show_plan(ctx, found)
+    for line in plan_lines(found):
+        view.line(line)
+    view.line(f"run          {ctx.run.path}")
+    view.line(f"plan page    {ctx.run.file('plan.html')}")
     view.step_ended("plan", "done", time.monotonic() - started)
     return ctx
-
-
-def show_plan(ctx: Context, found: Plan) -> None:
-    """Say in a few lines what is going to happen."""
-    ctx.view.line(found.data_table.rstrip())
-    size = f", {found.model_bytes / 2**20:.0f} MiB" if found.model_bytes else ""
-    ctx.view.line(f"base model   {found.base_model}{size}")
-    if found.gpu_memory_gib is not None:
-        rows, tokens = found.micro_batch
-        ctx.view.line(f"GPU memory   {sum(found.gpu_memory_gib.values()):.1f} GiB for {rows} x {tokens} tokens at once")
-    for line in found.estimate_lines:
-        ctx.view.line(line)
-    ctx.view.line(f"environment  {found.environment}, {found.disk_needed_gib:.1f} GiB of disk, {_price(found)}")
-    ctx.view.line(f"run          {ctx.run.path}")
-    ctx.view.line(f"plan page    {ctx.run.file('plan.html')}")
-
-
-def _price(found: Plan) -> str:
-    """Return what the run will cost an hour, and on what."""
-    if not find_environment(found.environment).rented:
-        return "0.00 $"
-    first, *others = found.candidates
-    kind = "spot" if first["spot"] else "on demand"
-    where = "" if first["region"] == ANYWHERE else f" in {first['region']}"
-    rest = f", or {len(others)} other(s)" if others else ""
-    return f"{first['instance_type']}{where} {kind} at {found.prices_usd_per_h[0]:.2f} $/h{rest}"
 
 
 def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcome:

@@ -1,0 +1,48 @@
+"""A plan for people: what is going to happen, in lines of at most 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+from runner.clouds.price_list import ANYWHERE
+from runner.environments import find_environment
+from runner.models import Plan
+
+WIDTH, MARGIN = 100, " " * 13
+LEAST_SHOWN_GIB = 0.05
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return what is planned: data, base model, memory, hours and dollars, machines, and where the run goes."""
+    size = f", {plan.model_bytes / 2**20:.0f} MiB" if plan.model_bytes else ""
+    memory = [] if plan.gpu_memory_gib is None else _memory(plan.gpu_memory_gib, *plan.micro_batch)
+    return [
+        plan.data_table.rstrip(),
+        f"base model   {plan.base_model}{size}",
+        *memory,
+        *plan.estimate_lines,
+        *_wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {_price(plan)}"),
+    ]
+
+
+def _memory(parts_gib: Mapping[str, float], rows: int, row_tokens: int) -> list[str]:
+    """Return what the run needs of a GPU, and what for."""
+    parts = "; ".join(f"{gib:.1f} {name}" for name, gib in parts_gib.items() if gib >= LEAST_SHOWN_GIB)
+    head = f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {rows} x {row_tokens} tokens at once"
+    return [head, *textwrap.wrap(parts, WIDTH, initial_indent=MARGIN, subsequent_indent=MARGIN)]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=MARGIN, break_long_words=False, break_on_hyphens=False)
+
+
+def _price(plan: Plan) -> str:
+    """Return what the run will cost an hour, and on what."""
+    if not find_environment(plan.environment).rented:
+        return "0.00 $"
+    first, *others = plan.candidates
+    kind = "spot" if first["spot"] else "on demand"
+    where = "" if first["region"] == ANYWHERE else f" in {first['region']}"
+    rest = f", or {len(others)} other(s)" if others else ""
+    return f"{first['instance_type']}{where} {kind} at {plan.prices_usd_per_h[0]:.2f} $/h{rest}"
