@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from runner.errors import UsageError
@@ -132,9 +132,16 @@ class Compared:
     @property
     def error(self) -> float | None:
         """How far the estimate of the time was off, as a share of what it took: above 0 it was too high."""
-        if self.estimated_s is None or not self.actual_s:
-            return None
-        return self.estimated_s / self.actual_s - 1
+        return _off(self.estimated_s, self.actual_s)
+
+    @property
+    def error_usd(self) -> float | None:
+        """The same of the dollars."""
+        return _off(self.estimated_usd, self.actual_usd)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**asdict(self), "error": self.error, "error_usd": self.error_usd}
 
 
 def cost_of(durations: Durations, billing: Billing, *, egress_bytes: int = 0, spot: Spot | None = None) -> Cost:
@@ -206,7 +213,10 @@ def check_budget(costs: Mapping[str, Cost], max_usd: float | None) -> list[str]:
 
 
 def compare_with_actual(row: Row) -> list[Compared]:
-    """Return what was estimated of a finished run beside what it took and cost, a row for each phase, then the sum."""
+    """Return what was estimated of a finished run beside what it took and cost, a row for each phase, then the sum.
+
+    Of a run that was resumed the phases that it did more than once are not known, nor what all of it took.
+    """
     names = [*PHASES, *([IDLE] if row.actual_usd.get(IDLE) else [])]
     rows = [
         Compared(
@@ -232,11 +242,17 @@ def _values(span: Range) -> tuple[float, float, float]:
     return span.low, span.expected, span.high
 
 
+def _off(estimated: float | None, actual: float | None) -> float | None:
+    return None if estimated is None or not actual else estimated / actual - 1
+
+
 def _sum(row: Row) -> Compared:
+    """Return the machine's time on both sides: the receipt knows no disk, no egress and no billing unit."""
+    lost_usd = row.estimated_extras_usd.get("interruptions", 0.0)
     return Compared(
         "total",
         sum(row.estimated_seconds.values()) if row.estimated_seconds else None,
-        sum(row.seconds.values()) if row.seconds else None,
-        row.estimated_cost_usd,
+        sum(row.seconds.values()) if row.seconds and row.is_whole else None,
+        sum(row.estimated_usd.values()) + lost_usd if row.estimated_usd else None,
         row.cost_usd if row.actual_usd else None,
     )

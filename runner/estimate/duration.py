@@ -136,6 +136,7 @@ class Correction:
         speed_ratios: Measured speed over the table's, of other models.
         seconds: Durations by phase, of phases that took the same work.
         ratios: Measured duration over the table's, by phase.
+        train_factors: Time of the phase ``train`` over that of its tokens: evaluations and checkpoints in between.
         basis: Whose runs, for people.
     """
 
@@ -143,6 +144,7 @@ class Correction:
     speed_ratios: tuple[float, ...] = ()
     seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     ratios: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    train_factors: tuple[float, ...] = ()
     basis: str = ""
 
 
@@ -209,7 +211,8 @@ def estimate_durations(work: Work, machine: Machine, correction: Correction | No
     seconds = {
         phase: _corrected(table[phase], own.seconds.get(phase, ()), own.ratios.get(phase, ())) for phase in PHASES
     }
-    seconds["train"] = tokens_per_s.into(work.train_tokens)
+    factor = statistics.median(own.train_factors) if own.train_factors else 1.0
+    seconds["train"] = tokens_per_s.into(work.train_tokens).times(factor)
     basis = (f"speed: {speed.basis}", *([f"corrected by {own.basis}"] if own.basis else []))
     return Durations(seconds, tokens_per_s, table, speed.tokens_per_s, basis, speed.sources)
 

@@ -6,12 +6,14 @@ A run's ``plan.json`` may hold what was estimated, under ``estimate``: ``work`` 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.estimate.duration import Machine, Work, speed_of
 from runner.estimate.gpu_specs import find_gpu
@@ -33,6 +35,7 @@ STEP_PHASES = {
     "destroy": "teardown",
 }
 EVENTS_OF_USE = (b'"event": "phase_ended"', b'"event": "run_started"')
+ASKED_FOR_A_MACHINE = (b'"action": "provision"',)
 IDLE = "idle"
 """What was paid for and belongs to no phase."""
 Json = Mapping[str, Any]
@@ -51,11 +54,15 @@ class Row:
         parameters: Its weights, where the plan tells.
         tokens_per_s: Trained tokens a second.
         speed_ratio: That over the tables' word for the same work.
+        train_factor: Time of the phase ``train`` over that of its tokens at this speed: evaluations and checkpoints in
+            between make it more than 1.
         seconds: Seconds by phase; of a resumed run only of the phases that were not repeated.
+        is_whole: Whether it went from start to end in one go, so that its seconds are all there were.
+        is_emulated: Whether an emulated cloud handed its machine out, as in a rehearsal.
         estimated_seconds: What was estimated.
         table_seconds: What the tables alone had said.
         estimated_usd: US dollars that were estimated, by phase.
-        estimated_cost_usd: US dollars that were estimated in all, with disk and the like.
+        estimated_extras_usd: US dollars that were estimated on top, by their cause as in ``Cost.extras_usd``.
         actual_usd: US dollars by phase, with what was idle.
         cost_usd: US dollars in all, by the receipt.
         price_usd_per_h: Price of the machine.
@@ -70,10 +77,13 @@ class Row:
     tokens_per_s: float | None
     speed_ratio: float | None
     seconds: dict[str, float]
+    train_factor: float | None = None
+    is_whole: bool = True
+    is_emulated: bool = False
     estimated_seconds: dict[str, float] = field(default_factory=dict)
     table_seconds: dict[str, float] = field(default_factory=dict)
     estimated_usd: dict[str, float] = field(default_factory=dict)
-    estimated_cost_usd: float | None = None
+    estimated_extras_usd: dict[str, float] = field(default_factory=dict)
     actual_usd: dict[str, float] = field(default_factory=dict)
     cost_usd: float = 0.0
     price_usd_per_h: float = 0.0
@@ -91,11 +101,13 @@ def read_row(run: RunDir) -> Row | None:
         return None
     estimate, receipt = _object(plan, "estimate"), _read(run.receipt)
     durations, cost = _object(estimate, "durations"), _object(estimate, "cost")
-    events = _events(run.events)
+    events = _lines(run.events, EVENTS_OF_USE)
     started = [event for event in events if event.get("event") == "run_started"]
     gpu, work = _gpu(started), _work(_object(estimate, "work"))
-    tokens_per_s = _number(_object(_metrics(run), "train").get("tokens_per_s"))
-    seconds = _seconds(_object(state, "steps"), events, is_resumed=_is_resumed(started))
+    train = _object(_metrics(run), "train")
+    tokens_per_s = _number(train.get("tokens_per_s"))
+    is_resumed = _is_resumed(started)
+    seconds = _seconds(_object(state, "steps"), events, is_resumed=is_resumed)
     price_usd_per_h = _number(host.get("price_usd_per_h")) or 0.0
     cost_usd = _number(receipt.get("cost_usd")) or 0.0
     return Row(
@@ -108,14 +120,32 @@ def read_row(run: RunDir) -> Row | None:
         tokens_per_s=tokens_per_s,
         speed_ratio=_ratio(tokens_per_s, _table_speed(work, environment, gpu) or _planned_speed(durations)),
         seconds=seconds,
+        train_factor=_train_factor(seconds.get("train"), tokens_per_s, _train_tokens(work, train)),
+        is_whole=not is_resumed,
+        is_emulated=_was_emulated(run),
         estimated_seconds=_expected(_object(durations, "seconds_by_phase")),
         table_seconds=_expected(_object(durations, "table_seconds_by_phase")),
         estimated_usd=_expected(_object(cost, "usd_by_phase")),
-        estimated_cost_usd=_number(_object(cost, "total_usd").get("expected")),
-        actual_usd=_dollars(seconds, price_usd_per_h, cost_usd),
+        estimated_extras_usd=_expected(_object(cost, "extras_usd")),
+        actual_usd=_dollars(seconds, price_usd_per_h, cost_usd, is_whole=not is_resumed),
         cost_usd=cost_usd,
         price_usd_per_h=price_usd_per_h,
     )
+
+
+def planned_usd(run: RunDir) -> dict[str, float]:
+    """Return the US dollars that a run's plan expects, by phase; empty where it has no estimate."""
+    cost = _object(_object(_read(run.file("plan.json")), "estimate"), "cost")
+    return _expected(_object(cost, "usd_by_phase"))
+
+
+def is_emulated(endpoint: str) -> bool:
+    """Tell whether a cloud is asked on this machine itself: only an emulated one is there."""
+    try:
+        name = urlsplit(endpoint).hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _seconds(steps: Json, events: Sequence[Json], *, is_resumed: bool) -> dict[str, float]:
@@ -138,12 +168,13 @@ def _seconds(steps: Json, events: Sequence[Json], *, is_resumed: bool) -> dict[s
     return {phase: round(value, 3) for phase, value in seconds.items()}
 
 
-def _dollars(seconds: Json, price_usd_per_h: float, cost_usd: float) -> dict[str, float]:
+def _dollars(seconds: Json, price_usd_per_h: float, cost_usd: float, *, is_whole: bool) -> dict[str, float]:
+    """Return US dollars by phase; what is left is idle, unless phases are missing."""
     if price_usd_per_h <= 0:
         return {}
     by_phase = {phase: round(value / 3600 * price_usd_per_h, 4) for phase, value in seconds.items()}
-    by_phase[IDLE] = round(max(0.0, cost_usd - sum(by_phase.values())), 4)
-    return by_phase
+    idle_usd = round(max(0.0, cost_usd - sum(by_phase.values())), 4)
+    return by_phase | ({IDLE: idle_usd} if is_whole else {})
 
 
 def _gpu(started: Sequence[Json]) -> str | None:
@@ -189,18 +220,33 @@ def _ratio(actual: float | None, table: float | None) -> float | None:
     return actual / table if actual and table else None
 
 
+def _train_tokens(work: Work | None, train: Json) -> float | None:
+    """Return the tokens as they were planned, so that the next plan's make the same time; else those that were."""
+    return _number(train.get("tokens")) if work is None else float(work.train_tokens)
+
+
+def _train_factor(seconds: float | None, tokens_per_s: float | None, tokens: float | None) -> float | None:
+    return seconds * tokens_per_s / tokens if seconds and tokens_per_s and tokens else None
+
+
+def _was_emulated(run: RunDir) -> bool:
+    """Tell whether an emulated cloud was asked for the machine; a run that does not say so is none of those."""
+    asked = _lines(run.file("journal.jsonl"), ASKED_FOR_A_MACHINE)
+    return any(is_emulated(str(line["endpoint"])) for line in asked if line.get("endpoint"))
+
+
 def _metrics(run: RunDir) -> Json:
     return _read(run.file("metrics.json")) or _read(run.adapter / "metrics.json")
 
 
-def _events(path: Path) -> list[Json]:
-    """Return the few events of use; the many others are not even parsed."""
+def _lines(path: Path, names: Sequence[bytes]) -> list[Json]:
+    """Return the few lines of use of a file of JSON lines; the many others are not even parsed."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:
         return []
-    found = (_parsed(line) for line in lines if any(name in line for name in EVENTS_OF_USE))
-    return [event for event in found if event]
+    found = (_parsed(line) for line in lines if any(name in line for name in names))
+    return [line for line in found if line]
 
 
 def _read(path: Path) -> Json:

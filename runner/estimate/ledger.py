@@ -19,14 +19,15 @@ Kin = Callable[[Row], bool]
 """Whether a run is near enough to the planned one."""
 
 
-def read_ledger(runs: Sequence[RunDir]) -> list[Row]:
+def read_ledger(runs: Sequence[RunDir], *, is_emulated: bool = False) -> list[Row]:
     """Return the finished runs among the newest, newest first; what cannot be read is left out, never fatal.
 
     Args:
         runs: Run folders, oldest first, as ``list_runs`` gives them.
+        is_emulated: Whether those on emulated clouds are wanted, which say nothing of the others, nor these of them.
     """
     found = (read_row(run) for run in reversed(runs[-MOST_RUNS:]))
-    return [row for row in found if row is not None]
+    return [row for row in found if row is not None and row.is_emulated == is_emulated]
 
 
 def correction(rows: Sequence[Row], *, environment: str, instance_type: str, model: str, gpu: str | None) -> Correction:
@@ -62,6 +63,7 @@ def correction(rows: Sequence[Row], *, environment: str, instance_type: str, mod
         speed_ratios=tuple(row.speed_ratio for row in alike if row.speed_ratio) if has_ratios else (),
         seconds=known,
         ratios={phase: values for phase, values in ratios.items() if values},
+        train_factors=tuple(row.train_factor for row in alike if row.train_factor and row.model == model),
         basis=f"{len(alike)} earlier run(s): {kin}" if alike else ("earlier runs of other models" if known else ""),
     )
 

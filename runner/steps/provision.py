@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 
 from runner.clouds.aws_errors import error_from_terraform
 from runner.clouds.labels import resource_name
+from runner.clouds.registry import endpoint_of
 from runner.context import Context
 from runner.contract import parse_host
 from runner.environments import Environment, find_environment
@@ -81,6 +83,7 @@ def _create(ctx: Context, plan: Plan) -> Host:
         run_id=ctx.run.run_id,
         environment=plan.environment,
         name=resource_name(ctx.run.run_id),
+        endpoint=endpoint_of(plan.environment, os.environ) if find_environment(plan.environment).rented else None,
         candidates=plan.candidates,
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)

@@ -9,7 +9,7 @@ import pytest
 
 from runner.estimate.cost import Billing, compare_with_actual, cost_of
 from runner.estimate.duration import Correction, Machine, Work, estimate_durations
-from runner.estimate.finished_run import Row, read_row
+from runner.estimate.finished_run import Row, is_emulated, planned_usd, read_row
 from runner.estimate.gpu_specs import find_gpu
 from runner.estimate.ledger import MOST_RUNS, correction, read_ledger
 from runner.run_dir import RunDir
@@ -115,6 +115,8 @@ def test_a_resumed_run_tells_only_of_what_it_did_once(tmp_path: Path) -> None:
 
     assert row.seconds == {"boot": 200.0, "upload": 20.0, "teardown": 40.0}
     assert row.tokens_per_s == 714.0
+    assert set(row.actual_usd) == set(row.seconds), "what is not known is not idle"
+    assert compare_with_actual(row)[-1].actual_s is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,44 @@ def test_a_thousand_runs_open_a_bounded_number_of_files(tmp_path: Path, monkeypa
     rows = read_ledger([run, failed] * 500)
 
     assert len(rows) == MOST_RUNS / 2
-    assert len(opened) == MOST_RUNS / 2 * (7 + 1)  # a run that failed costs one look
+    assert len(opened) == MOST_RUNS / 2 * (8 + 1)  # a run that failed costs one look
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "emulated"),
+    [
+        ("http://127.0.0.1:41235/api/v1", True),
+        ("http://localhost:5000", True),
+        ("http://[::1]:5000", True),
+        ("https://cloud.lambda.ai/api/v1", False),
+        ("https://sts.us-east-1.amazonaws.com", False),
+        ("http://10.0.0.7:5000", False),
+        ("http://[::1", False),
+        ("", False),
+    ],
+)
+def test_only_an_emulated_cloud_is_asked_on_this_machine(endpoint: str, emulated: bool) -> None:
+    assert is_emulated(endpoint) is emulated
+
+
+def asked_at(endpoint: str | None) -> str:
+    """Return the journal of a run whose machine was asked for at an address."""
+    facts = {} if endpoint is None else {"endpoint": endpoint}
+    return json.dumps({"kind": "intent", "action": "provision", **facts}) + "\n"
+
+
+def test_a_rehearsed_run_and_a_real_one_never_correct_one_another(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / name, estimate=estimate_of(), changed={"journal.jsonl": asked_at(endpoint)})
+        for name, endpoint in (
+            ("1-rehearsed", "http://127.0.0.1:41235/api/v1"),
+            ("2-real", "https://cloud.lambda.ai/api/v1"),
+            ("3-older", None),
+        )
+    ]
+
+    assert [row.run_id for row in read_ledger(runs)] == ["3-older", "2-real"]
+    assert [row.run_id for row in read_ledger(runs, is_emulated=True)] == ["1-rehearsed"]
 
 
 def test_steps_of_the_trainer_are_not_even_parsed(tmp_path: Path) -> None:
@@ -190,8 +229,31 @@ def test_after_one_run_the_next_estimate_is_what_that_run_took(tmp_path: Path) -
     durations = estimate_durations(WORK, A10, corrected([row]))
 
     assert durations is not None
-    for phase, seconds in {**row.seconds, "train": WORK.train_tokens / 714.0}.items():
+    for phase, seconds in row.seconds.items():
         assert durations.seconds[phase].expected == pytest.approx(seconds, rel=0.001), phase
+    assert durations.total_s.expected == pytest.approx(sum(row.seconds.values()), rel=0.001)
+
+
+def test_what_training_takes_besides_its_tokens_grows_with_them(tmp_path: Path) -> None:
+    row = row_of(write_run(tmp_path / "r1", estimate=estimate_of(), changed={"metrics.json": half_as_slow()}))
+    twice = replace(WORK, train_tokens=2 * WORK.train_tokens)
+    durations = estimate_durations(twice, A10, corrected([row]))
+
+    assert durations is not None
+    assert row.train_factor == pytest.approx(705 * 1428 / 500_000)
+    assert durations.seconds["train"].expected == pytest.approx(2 * 705, rel=0.001)
+    assert durations.tokens_per_s.expected == pytest.approx(1428, rel=0.001)
+
+
+def test_a_run_without_its_work_counts_the_tokens_that_were(tmp_path: Path) -> None:
+    row = row_of(write_run(tmp_path / "r1", changed={"metrics.json": half_as_slow()}))
+
+    assert row.train_factor == pytest.approx(705 * 1428 / 480_000)
+
+
+def half_as_slow() -> dict[str, Any]:
+    """Return metrics of a training that spent half of its time on evaluations; fewer tokens than were planned."""
+    return {"train": {"tokens": 480_000, "tokens_per_s": 1428.0}}
 
 
 def test_a_corrected_estimate_does_not_correct_itself_away(tmp_path: Path) -> None:
@@ -254,7 +316,23 @@ def test_estimate_and_actual_stand_side_by_side(tmp_path: Path) -> None:
     assert (compared["boot"].estimated_s, compared["boot"].actual_s) == (240.0, 200.0)
     assert compared["boot"].error == pytest.approx(0.2)
     assert compared["total"].actual_usd == 0.5
-    assert compared["total"].estimated_usd == pytest.approx(sum(row.estimated_usd.values()), abs=0.01)
+    assert compared["total"].estimated_usd == pytest.approx(sum(row.estimated_usd.values()))
+    assert compared["total"].error_usd == pytest.approx(sum(row.estimated_usd.values()) / 0.5 - 1)
+
+
+def test_what_interruptions_were_to_cost_is_time_of_the_machine_and_the_rest_is_not(tmp_path: Path) -> None:
+    extras = {name: {"expected": usd} for name, usd in (("interruptions", 0.3), ("disk", 0.02), ("rounding", 0.01))}
+    estimate = estimate_of()
+    estimate["cost"]["extras_usd"] = extras
+    run = write_run(tmp_path / "r1", estimate=estimate)
+    compared = compare_with_actual(row_of(run))[-1]
+
+    assert compared.estimated_usd == pytest.approx(sum(planned_usd(run).values()) + 0.3)
+
+
+@pytest.mark.parametrize("plan", ["{", "[]", {"estimate": None}, {"estimate": {"cost": {"usd_by_phase": {"boot": 1}}}}])
+def test_a_plan_without_dollars_promised_none(tmp_path: Path, plan: Any) -> None:
+    assert planned_usd(write_run(tmp_path / "r1", changed={"plan.json": plan})) == {}
 
 
 def test_a_run_without_estimate_is_shown_as_it_was(tmp_path: Path) -> None:
