@@ -110,11 +110,10 @@ def say_where(run: RunDir, view: View) -> None:
         "receipt": run.receipt,
     }
     if RunState(run).outcome == "done":
-        from runner.estimate.settling import settled
         from runner.report import read_run
         from runner.report.table import lines
 
-        for line in (*lines(read_run(run.path), with_paths=False), *settled(run)):
+        for line in lines(read_run(run.path), with_paths=False):
             view.line(line)
     for name, path in places.items():
         if path.exists():

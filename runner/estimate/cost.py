@@ -217,7 +217,6 @@ def compare_with_actual(row: Row) -> list[Compared]:
 
     Of a run that was resumed the phases that it did more than once are not known, nor what all of it took.
     """
-    names = [*PHASES, *([IDLE] if row.actual_usd.get(IDLE) else [])]
     rows = [
         Compared(
             name,
@@ -226,9 +225,11 @@ def compare_with_actual(row: Row) -> list[Compared]:
             row.estimated_usd.get(name),
             row.actual_usd.get(name),
         )
-        for name in names
+        for name in PHASES
     ]
-    return [*rows, _sum(row)]
+    idle_usd = row.actual_usd.get(IDLE, 0.0)
+    idle_s = idle_usd / row.price_usd_per_h * 3600 if idle_usd else 0.0
+    return [*rows, *([Compared(IDLE, 0.0, idle_s, 0.0, idle_usd)] if idle_usd else []), _sum(row, idle_s)]
 
 
 def _rounding_usd(lived_s: Range, billed_s: Range, price_usd_per_s: float) -> Range:
@@ -246,13 +247,13 @@ def _off(estimated: float | None, actual: float | None) -> float | None:
     return None if estimated is None or not actual else estimated / actual - 1
 
 
-def _sum(row: Row) -> Compared:
+def _sum(row: Row, idle_s: float) -> Compared:
     """Return the machine's time on both sides: the receipt knows no disk, no egress and no billing unit."""
     lost_usd = row.estimated_extras_usd.get("interruptions", 0.0)
     return Compared(
         "total",
         sum(row.estimated_seconds.values()) if row.estimated_seconds else None,
-        sum(row.seconds.values()) if row.seconds and row.is_whole else None,
+        sum(row.seconds.values()) + idle_s if row.seconds and row.is_whole else None,
         sum(row.estimated_usd.values()) + lost_usd if row.estimated_usd else None,
         row.cost_usd if row.actual_usd else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.estimate.settling import settle
 from runner.report.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
 from runner.report.data_summary import data_summary
 from runner.report.models import (
@@ -20,6 +21,7 @@ from runner.report.models import (
 )
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
 from runner.report.summary import summarise
+from runner.run_dir import RunDir
 
 ADAPTER_PLACES = ("adapter", "box/output/adapter", "output/adapter")
 LIFE_CYCLE = ("plan", "provision", "configure", "stage", "train", "collect", "destroy", "report")
@@ -63,6 +65,7 @@ def read_run(run_dir: Path) -> RunReport:
         environment=_environment(manifest, facts, events),
         recipe=config,
         life_cycle=life_cycle,
+        estimate=settle(RunDir(run_dir)),
         receipt=receipt,
         artifacts=_artifacts(run_dir),
         missing=tuple(sources.missing),

@@ -18,6 +18,9 @@ Shape, ``format`` 1 (a key is always there; what is not known is ``null`` or emp
     acceptance    [{name, passed, value, requirement, required}]
     environment   {name: value}
     life_cycle    [{name, status, started_at, ended_at, duration_s}]
+    estimate      phases: [{phase, estimated_s, actual_s, estimated_usd, actual_usd, error, error_usd}] (errors: a share
+                  of what it took, above 0 where the estimate was too high), total: the same of all phases, extras_usd
+                  (estimated on top: disk, egress, billing unit); or null
     receipt       as in receipt.json
     artifacts     adapter, checksums, merged: path or null
     missing       [what could not be read]
@@ -68,6 +71,7 @@ def to_document(report: RunReport) -> dict[str, Any]:
         "acceptance": [asdict(check) for check in report.acceptance],
         "environment": report.environment,
         "life_cycle": [asdict(step) for step in report.life_cycle],
+        "estimate": None if report.estimate is None else report.estimate.to_mapping(),
         "receipt": report.receipt,
         "artifacts": {
             "adapter": _inside(report.artifacts.adapter, report.run_dir),

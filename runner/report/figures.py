@@ -22,6 +22,7 @@ MARKED_POINTS = 60
 
 MAIN, SECOND, QUIET = "var(--series-1)", "var(--series-2)", "var(--ink-3)"
 PHASE_HEIGHT_PX = 30
+SETTLED_HEIGHT_PX = 44
 END = 1.02
 """Axis of steps: a little over the last one, so that its mark is whole."""
 
@@ -70,6 +71,42 @@ def phase_figure(report: RunReport) -> PageFigure | None:
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
     note = f"{duration(sum(seconds))} in the trainer, all starts together"
     return PageFigure("phases", "Time by phase", note, figure.to_json(), 26 + PHASE_HEIGHT_PX * len(phases), wide=True)
+
+
+def settled_figure(report: RunReport) -> PageFigure | None:
+    """Return the estimate of each phase beside what it took, the first phase on top."""
+    if report.estimate is None or not report.estimate.notable:
+        return None
+    phases = report.estimate.notable
+    figure = blank_figure()
+    for name, colour, seconds in (
+        ("estimated", QUIET, [phase.estimated_s for phase in phases]),
+        ("it took", MAIN, [phase.actual_s for phase in phases]),
+    ):
+        figure.add_bar(
+            name=name,
+            y=[phase.phase for phase in phases],
+            x=[value or 0.0 for value in seconds],
+            orientation="h",
+            marker={"color": colour, "cornerradius": 2},
+            text=[duration(value) for value in seconds],
+            textposition="outside",
+            textfont={"color": "var(--ink-2)"},
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}, {name}: %{{text}}<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="group",
+        bargap=0.3,
+        showlegend=True,
+        hovermode="closest",
+        margin={"l": 8, "r": 84, "t": 30, "b": 8},
+    )
+    figure.update_xaxes(visible=False, rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
+    height_px = 48 + SETTLED_HEIGHT_PX * len(phases)
+    note = "from the order of the machine to the end of its teardown"
+    return PageFigure("settled", "Time, estimated and taken", note, figure.to_json(), height_px, wide=True)
 
 
 def length_figure(data: DataSummary | None) -> PageFigure | None:

@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 
 from runner.report import wording
 from runner.report.collect import value_text
-from runner.report.figures import PageFigure, length_figure, page_figures, phase_figure
+from runner.report.figures import PageFigure, length_figure, page_figures, phase_figure, settled_figure
 from runner.report.models import RunReport
 from runner.report.plan_figures import memory_figure, money, part_colour, planned_figures
 from runner.report.plan_page import PlannedRun
@@ -39,6 +39,7 @@ def to_html(report: RunReport) -> str:
         sentence=wording.verdict_sentence(report),
         figures=page_figures(report),
         phases=phase_figure(report),
+        settled=settled_figure(report),
         lengths=length_figure(report.data),
         score_names=_score_names(report),
         recipe=_recipe(report),
@@ -84,6 +85,7 @@ def _filters() -> dict[str, Any]:
         "gib": wording.gib,
         "improvement": wording.improvement,
         "money": money,
+        "off": wording.off,
         "part_colour": part_colour,
         "percent": _percent,
         "pretty": _pretty,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from runner.estimate.settling import Settled
+
 Verdict = Literal["accepted", "interrupted", "failed", "unfinished"]
 
 
@@ -168,6 +170,8 @@ class RunReport:
     environment: dict[str, str]
     recipe: dict[str, Any]
     life_cycle: tuple[LifeStep, ...]
+    estimate: Settled | None
+    """What was estimated beside what it took, of a run that was estimated and ended well."""
     receipt: dict[str, Any]
     artifacts: Artifacts
     missing: tuple[str, ...]

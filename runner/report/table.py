@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -30,31 +30,49 @@ def compare_runs(reports: Iterable[RunReport]) -> list[tuple[str, ...]]:
 
 def print_runs(reports: Sequence[RunReport], console: Console | None = None) -> None:
     """Print the runs as a table. A narrow terminal gets fewer columns; a pipe or file gets all, uncut."""
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in compare_runs(reports)]
+    print_table(rows, COLUMNS, DISPENSABLE, NUMBERS, console)
+
+
+def print_table(
+    rows: Sequence[Mapping[str, str]],
+    columns: Sequence[str],
+    dispensable: Sequence[str],
+    numbers: Collection[str],
+    console: Console | None = None,
+) -> None:
+    """Print rows of words. A narrow terminal gets fewer columns; a pipe or file gets all, uncut.
+
+    Args:
+        rows: The words of each row by column.
+        columns: The columns from left to right.
+        dispensable: Those that a narrow terminal goes without, in this order.
+        numbers: Those that are set to the right.
+        console: Where to.
+    """
     from rich.console import Console
 
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, file=console.file, width=NO_LIMIT)
-    columns, unlimited = list(COLUMNS), console.options.update(width=NO_LIMIT)
-    for dispensable in DISPENSABLE:
-        if console.measure(_table(reports, columns), options=unlimited).maximum <= console.width:
+    shown, unlimited = list(columns), console.options.update(width=NO_LIMIT)
+    for name in dispensable:
+        if console.measure(_table(rows, shown, numbers), options=unlimited).maximum <= console.width:
             break
-        columns.remove(dispensable)
-    console.print(_table(reports, columns))
+        shown.remove(name)
+    console.print(_table(rows, shown, numbers))
 
 
-def _table(reports: Sequence[RunReport], columns: Sequence[str]) -> Table:
+def _table(rows: Sequence[Mapping[str, str]], columns: Sequence[str], numbers: Collection[str]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name in columns:
-        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
-    for report, row in zip(reports, compare_runs(reports), strict=True):
-        cells = dict(zip(COLUMNS, row, strict=True))
-        styles = {"status": TONES[report.verdict]}
-        table.add_row(*(Text(cells[name], style=styles.get(name, "")) for name in columns))
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(row[name], style=TONES.get(row[name], "")) for name in columns))
     return table
 
 
@@ -88,11 +106,26 @@ def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
         wording.dollars(summary.cost_usd),
     )
     rows.append(("used", ", ".join(spent)))
+    rows += _settled(report)
     page = report.run_dir / "report.html"
     paths = (("adapter", report.artifacts.adapter), ("checksums", report.artifacts.checksums),
              ("merged", report.artifacts.merged), ("report", page if page.exists() else None))  # fmt: skip
     rows += [(name, str(path)) for name, path in paths if path is not None and with_paths]
     return found + [f"  {name:<10} {value}" for name, value in rows]
+
+
+def _settled(report: RunReport) -> list[tuple[str, str]]:
+    """Return the estimate beside what it took, in all and by phase."""
+    if report.estimate is None:
+        return []
+    whole, pairs = report.estimate.total, report.estimate.notable
+    told = [
+        ", ".join((wording.duration(seconds), wording.dollars(usd)))
+        for seconds, usd in ((whole.estimated_s, whole.estimated_usd), (whole.actual_s, whole.actual_usd))
+    ]
+    off = "" if whole.error is None else f" ({wording.off(whole.error)})"
+    steps = [f"{one.phase} {wording.duration(one.estimated_s)} → {wording.duration(one.actual_s)}" for one in pairs]
+    return [("estimated", f"{told[0]} → {told[1]}{off}"), ("by phase", ", ".join(steps))]
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:

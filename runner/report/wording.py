@@ -75,6 +75,14 @@ def improvement(percent: float | None) -> str:
     return f"{abs(percent):.1f} % {'lower' if percent >= 0 else 'higher'}"
 
 
+def off(error: float | None) -> str:
+    """Return how far an estimate was off: ``12 % too high``, ``3 % too low``, ``right``."""
+    if error is None:
+        return UNKNOWN
+    percent = round(100 * error)
+    return "right" if percent == 0 else f"{abs(percent)} % too {'high' if percent > 0 else 'low'}"
+
+
 def words(name: str) -> str:
     """Return a key as words: ``base_4bit`` → ``base, 4-bit``; ``load_model`` → ``load model``."""
     known = {

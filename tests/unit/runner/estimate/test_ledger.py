@@ -316,6 +316,8 @@ def test_estimate_and_actual_stand_side_by_side(tmp_path: Path) -> None:
     assert (compared["boot"].estimated_s, compared["boot"].actual_s) == (240.0, 200.0)
     assert compared["boot"].error == pytest.approx(0.2)
     assert compared["total"].actual_usd == 0.5
+    assert compared["total"].actual_s == pytest.approx(0.5 / 1.29 * 3600, abs=0.5), "idle time is paid for as well"
+    assert (compared["idle"].estimated_s, compared["idle"].error) == (0.0, -1.0)
     assert compared["total"].estimated_usd == pytest.approx(sum(row.estimated_usd.values()))
     assert compared["total"].error_usd == pytest.approx(sum(row.estimated_usd.values()) / 0.5 - 1)
 

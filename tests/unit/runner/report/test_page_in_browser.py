@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from runner.report import write_report
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report, save_page
-from tests.unit.runner.report.run_folder import RUN_ID, write_run
+from tests.unit.runner.report.run_folder import RUN_ID, rent, write_run
 
 PLANTED = "<script>window.planted = 1</script><img src=x onerror='window.planted = 2'>"
 PLOTS = [
@@ -24,6 +24,7 @@ PLOTS = [
     "plot-memory",
     "plot-lengths",
     "plot-phases",
+    "plot-settled",
 ]
 WHITE, LIGHT_BLUE = "rgb(255, 255, 255)", "rgb(42, 111, 201)"
 DESKTOP, PHONE = (1240, 900), (390, 844)
@@ -43,7 +44,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report") / RUN_ID
-    return write_report(write_run(folder, name=f"quick {PLANTED}", answer=PLANTED))
+    name = f"quick {PLANTED}"
+    return write_report(rent(write_run(folder, name=name, answer=PLANTED), name=name))
 
 
 @pytest.fixture(
@@ -79,6 +81,7 @@ def test_bars_are_seen(shown: Any) -> None:
     bars = "return [...document.querySelectorAll(`#${arguments[0]} .bars .point path`)].map((p) => p.getTotalLength())"
 
     assert len(shown.execute_script(bars, "plot-phases")) == 6
+    assert len(shown.execute_script(bars, "plot-settled")) == 2 * 8  # estimated and taken, idle time among the phases
     assert min(shown.execute_script(bars, "plot-lengths")) > 20
 
 

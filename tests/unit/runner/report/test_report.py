@@ -19,6 +19,7 @@ from tests.unit.runner.report.run_folder import (
     events,
     metrics,
     receipt,
+    rent,
     samples,
     step_values,
     write_json,
@@ -72,7 +73,7 @@ def test_json_has_the_documented_shape(run_dir: Path) -> None:
 
     assert list(document) == [
         "format", "run", "summary", "curves", "phases", "data", "answers", "scores", "acceptance", "environment",
-        "life_cycle", "receipt", "artifacts", "missing",
+        "life_cycle", "estimate", "receipt", "artifacts", "missing",
     ]  # fmt: skip
     assert document["format"] == 1
     assert document["run"] == {
@@ -118,6 +119,53 @@ def test_json_has_the_documented_shape(run_dir: Path) -> None:
     assert document["receipt"] == receipt()
     assert document["artifacts"] == {"adapter": "adapter", "checksums": "adapter/SHA256SUMS", "merged": None}
     assert document["missing"] == []
+
+
+def test_json_has_the_estimate_beside_what_it_took(run_dir: Path) -> None:
+    write_report(rent(run_dir))
+
+    estimate = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))["estimate"]
+
+    assert [one["phase"] for one in estimate["phases"]] == [
+        "boot", "environment", "weights", "train", "evaluation", "upload", "teardown", "idle",
+    ]  # fmt: skip
+    assert estimate["phases"][0] == {
+        "phase": "boot",
+        "estimated_s": 240.0,
+        "actual_s": 2.6,
+        "estimated_usd": 0.096,
+        "actual_usd": 0.001,
+        "error": pytest.approx(240 / 2.6 - 1),
+        "error_usd": pytest.approx(95.0),
+    }
+    assert estimate["total"]["estimated_s"] == 571.0
+    assert estimate["total"]["actual_s"] == pytest.approx(0.12 / 1.44 * 3600, abs=0.5)
+    assert (estimate["total"]["estimated_usd"], estimate["total"]["actual_usd"]) == (pytest.approx(0.2284), 0.12)
+    assert estimate["extras_usd"] == 0.0116
+
+
+def test_a_run_without_an_estimate_has_none_and_its_page_no_section(run_dir: Path) -> None:
+    page = page_of(run_dir)
+
+    assert json.loads((run_dir / "report.json").read_text(encoding="utf-8"))["estimate"] is None
+    assert "What the plan expected" not in page.words
+
+
+def test_page_shows_the_estimate_beside_what_it_took(run_dir: Path) -> None:
+    words = " ".join(page_of(rent(run_dir)).words.split())
+
+    assert "What the plan expected beside what it took: 90 % too high in all." in words
+    assert "$0.012 were estimated on top of it for disk, egress and the cloud's billing unit." in words
+    assert "boot4 min 00 s2.6 s$0.096$0.001" in words
+    assert "total9 min 31 s5 min 00 s$0.23$0.12" in words
+
+
+def test_page_without_extras_does_not_speak_of_them(run_dir: Path) -> None:
+    plan = json.loads((rent(run_dir) / "plan.json").read_text())
+    plan["estimate"]["cost"]["extras_usd"] = {}
+    write_json(run_dir / "plan.json", plan)
+
+    assert "on top of it" not in page_of(run_dir).words
 
 
 def test_empty_run_has_the_same_keys(run_dir: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from runner.report import read_run, write_report
 from runner.report.table import COLUMNS, compare_runs, print_runs, show, sparkline
-from tests.unit.runner.report.run_folder import RUN_ID
+from tests.unit.runner.report.run_folder import RUN_ID, rent
 
 
 def console(*, width: int = 80, terminal: bool = False) -> tuple[Console, io.StringIO]:
@@ -101,3 +101,23 @@ def test_sparkline_of_equal_values_is_flat() -> None:
 
 def test_sparkline_needs_two_values() -> None:
     assert sparkline([1.0]) == ""
+
+
+def test_a_finished_run_shows_its_estimate_in_two_lines(run_dir: Path) -> None:
+    out, file = console(width=200)
+
+    show(read_run(rent(run_dir)), out)
+
+    printed = file.getvalue().splitlines()
+    assert "  estimated  9 min 31 s, $0.23 → 5 min 00 s, $0.12 (90 % too high)" in printed
+    assert any(
+        line.startswith("  by phase   boot 4 min 00 s → 2.6 s, environment 40 s → 1 min 26 s, ") for line in printed
+    )
+
+
+def test_a_run_without_an_estimate_shows_none(run_dir: Path) -> None:
+    out, file = console(width=200)
+
+    show(read_run(run_dir), out)
+
+    assert "estimated" not in file.getvalue()

@@ -32,3 +32,18 @@ def test_size_is_in_fitting_units(value: float | None, expected: str) -> None:
 @pytest.mark.parametrize(("value", "expected"), [(None, "–"), (41.24, "41.2 % lower"), (-3.0, "3.0 % higher")])
 def test_improvement_names_its_direction(value: float | None, expected: str) -> None:
     assert wording.improvement(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, "–"),
+        (0.0, "right"),
+        (0.004, "right"),
+        (0.12, "12 % too high"),
+        (-0.03, "3 % too low"),
+        (2.3, "230 % too high"),
+    ],
+)
+def test_an_estimate_is_told_by_how_far_it_was_off(error: float | None, words: str) -> None:
+    assert wording.off(error) == words
