@@ -21,7 +21,7 @@ JSON_FLAG = $(if $(filter 1 yes true,$(call given,JSON)),--json)
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs \
+.PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
 	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
@@ -59,6 +59,8 @@ report: ## Write the run's report again and say where it is
 	@$(CONTROL) -m runner report $(RUN_FLAG)
 runs: ## Compare all runs in a table
 	@$(CONTROL) -m runner runs
+costs: ## What was estimated of each finished run beside what it took and cost [JSON=1]
+	@$(CONTROL) -m runner costs $(JSON_FLAG)
 
 ##@ Steer
 resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN ENV HOST SET DETACH=1]

@@ -74,6 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_run(_add_verb(verbs, name, text))
     verbs.choices["sync"].add_argument("direction", choices=["push", "pull"])
     _add_verb(verbs, "runs", "all runs in a table")
+    _add_verb(verbs, "costs", "what was estimated of each finished run beside what it took and cost")
     sweep = _add_verb(verbs, "sweep", "everything of Douse's that exists on any configured cloud")
     sweep.add_argument("--apply", action="store_true", help="end what nobody needs any more")
     sweep.add_argument("--all", action="store_true", help="count as not needed whatever there is, living runs as well")
@@ -140,7 +141,7 @@ def _add_options(verbs: dict[str, argparse.ArgumentParser]) -> None:
     for name in ("train", "up", "rebuild"):
         verbs[name].add_argument("--yes", action="store_true", help="rent without asking first")
     verbs["schema"].add_argument("--markdown", action="store_true", help="print it as a page for people")
-    for name in ("status", "runs", "plan"):
+    for name in ("status", "runs", "costs", "plan"):
         verbs[name].add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -198,6 +198,22 @@ def runs(session: Session) -> int:
     return EXIT_DONE
 
 
+def costs(session: Session) -> int:
+    """Show the ledger: what was estimated of each finished run beside what it took and cost."""
+    from runner.estimate.ledger import read_ledger
+    from runner.report.costs import print_costs, to_mapping
+
+    found = list_runs(session.runs_dir)
+    rows = sorted((*read_ledger(found), *read_ledger(found, is_emulated=True)), key=lambda row: row.run_id)
+    if session.arguments.json:
+        print(json.dumps([to_mapping(row) for row in rows], indent=2))
+    elif rows:
+        print_costs(rows)
+    else:
+        print(f"no run in {session.runs_dir} has ended well yet; start one with `make train`")
+    return EXIT_DONE
+
+
 def logs(session: Session) -> int:
     """Print the trainer's log and those of the steps."""
     ctx = session.context()

