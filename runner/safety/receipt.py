@@ -51,7 +51,14 @@ class Findings:
         ]
 
 
-def write_receipt(run: RunDir, host: Host | None, findings: Findings, *, rented: bool) -> dict[str, Any]:
+def write_receipt(
+    run: RunDir,
+    host: Host | None,
+    findings: Findings,
+    *,
+    rented: bool,
+    estimated_usd: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Write ``receipt.json`` from what is still there.
 
     Args:
@@ -59,6 +66,7 @@ def write_receipt(run: RunDir, host: Host | None, findings: Findings, *, rented:
         host: The machine, or ``None`` when none was ever handed out.
         findings: What was looked up.
         rented: Whether the environment rents machines.
+        estimated_usd: US dollars that were expected, by phase of the estimate.
 
     Returns:
         The receipt.
@@ -90,6 +98,8 @@ def write_receipt(run: RunDir, host: Host | None, findings: Findings, *, rented:
         "ended_by_the_sweep": [f"{found.kind} {found.id} on {found.cloud}" for found in findings.cloud_ended],
         "cost_usd": spend.total_usd,
         "cost_by_phase_usd": spend.by_phase_usd,
+        "estimated_usd": round(sum(estimated_usd.values()), 4) if estimated_usd else None,
+        "estimated_by_phase_usd": dict(estimated_usd or {}),
         "price_usd_per_h": spend.price_usd_per_h,
         "billed_s": spend.billed_s,
         "duration_s": {

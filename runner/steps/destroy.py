@@ -15,6 +15,7 @@ from runner.clouds.registry import configured, open_cloud
 from runner.context import Context
 from runner.environments import ENVIRONMENTS
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
+from runner.estimate.finished_run import planned_usd
 from runner.models import Box, Host
 from runner.renting import terraform_of
 from runner.run_dir import read_json
@@ -50,7 +51,7 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     findings = _give_back(ctx, outcome_unknown) if rented else _clear(ctx, host, keep_output=keep_output)
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
     journal.answer("destroy", left=findings.problems())
-    return write_receipt(ctx.run, host, findings, rented=rented)
+    return write_receipt(ctx.run, host, findings, rented=rented, estimated_usd=planned_usd(ctx.run))
 
 
 def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:

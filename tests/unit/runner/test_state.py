@@ -148,3 +148,17 @@ def test_the_receipt_tells_what_each_cloud_showed_and_what_the_sweep_ended(run: 
     assert receipt["checks"]["clouds"] == {"lambda": 0}
     assert receipt["clouds_not_read"] == {"aws": "no"}
     assert receipt["ended_by_the_sweep"] == ["instance i-1 on lambda"]
+
+
+def test_the_receipt_has_what_was_estimated_beside_what_it_cost(run: RunDir) -> None:
+    estimated_usd = {"boot": 0.0333, "train": 0.0031}
+
+    receipt = write_receipt(run, None, Findings(), rented=True, estimated_usd=estimated_usd)
+
+    assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (0.0364, estimated_usd)
+
+
+def test_the_receipt_of_a_run_that_was_not_estimated_says_so(run: RunDir) -> None:
+    receipt = write_receipt(run, None, Findings(), rented=True)
+
+    assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (None, {})
