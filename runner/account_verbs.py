@@ -62,7 +62,7 @@ def compare(session: Session) -> int:
 
 def prices(session: Session) -> int:
     """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
-    from runner.estimate.price import gpuhunt_offers, refresh
+    from runner.estimate.price import gpuhunt_offers, refresh, split_by_list
 
     clouds = [cloud for cloud in configured(os.environ) if session.arguments.env in (None, cloud.name)]
     source = "gpuhunt's catalogue" if session.arguments.gpuhunt else None
@@ -74,13 +74,13 @@ def prices(session: Session) -> int:
     failed: list[str] = []
     for name in names:
         try:
-            listed = gpuhunt_offers(name) if source else open_cloud(name, os.environ).offers()
-            found = refresh(name, listed, datetime.now(UTC).date(), source=source)
+            listed = gpuhunt_offers(name) if source else open_cloud(name, os.environ).offers("any")
+            for list_name, offers in split_by_list(name, listed).items():
+                found = refresh(list_name, offers, datetime.now(UTC).date(), source=source)
+                kept = f", {found.kept} of them as they were" if found.kept else ""
+                print(f"{list_name:16} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
         except RunnerError as err:
             failed.append(f"{name}: {err.message}")
-            continue
-        kept = f", {found.kept} of them as they were" if found.kept else ""
-        print(f"{name:12} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
     if failed:
         raise ToolError("prices: " + "; ".join(failed), resolution="the other lists are new; try again for these")
     return EXIT_DONE

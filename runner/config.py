@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -40,6 +40,9 @@ class ComputeSection(Section):
     that will do."""
     regions: list[str] = Field(default=[])
     """Where to rent (RunPod: data centres); none takes any."""
+    trust: Literal["any", "secure"] = "secure"
+    """Whose machines to rent: ``secure`` takes those of the cloud's own data centres, ``any`` also strangers' that the
+    cloud rents out (RunPod's Community Cloud): cheaper, and their owner could read what is on them."""
     spot_enabled: bool = False
     """Whether to rent machines that the cloud may take back: cheaper, and the run may have to be resumed."""
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)

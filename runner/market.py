@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from runner.clouds.models import Account, Cloud, Offer, Resource
+from runner.clouds.models import Account, Cloud, Offer, Resource, TrustWanted
 from runner.clouds.price_list import price_list
 from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
+from runner.estimate.platforms import price_lists_of
 from runner.estimate.price import listed_offers
 
 REACH_S = 1.0
@@ -38,18 +39,24 @@ class Market:
     remark: str | None = None
 
 
-def ask(cloud: Cloud) -> Market:
+def ask(cloud: Cloud, trust: TrustWanted = "secure") -> Market:
     """Ask a cloud.
+
+    Args:
+        cloud: The account.
+        trust: Whose machines will do.
 
     Raises:
         CloudError: If it refuses, or does not answer.
     """
     account = cloud.account()
     resources = tuple(cloud.resources())
-    return Market(list(cloud.offers()), account, resources)
+    return Market(list(cloud.offers(trust)), account, resources)
 
 
-def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float = PATIENCE_S) -> Market:
+def ask_or_look_up(
+    name: str, environ: Mapping[str, str], trust: TrustWanted = "secure", *, patience_s: float = PATIENCE_S
+) -> Market:
     """Ask a cloud for a while; where it does not answer, take the price list and say so.
 
     Raises:
@@ -59,14 +66,14 @@ def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float =
     try:
         cloud = open_cloud(name, environ)
     except NotConfiguredError as err:
-        return _listed(name, err.message)
+        return _listed(name, trust, err.message)
     if not is_reachable(endpoint_of(name, environ), environ):
-        return _listed(name, f"{name} cannot be reached")
+        return _listed(name, trust, f"{name} cannot be reached")
     found: list[Market | RunnerError] = []
 
     def try_to_ask() -> None:
         try:
-            found.append(ask(cloud))
+            found.append(ask(cloud, trust))
         except RunnerError as err:
             found.append(err)
 
@@ -74,9 +81,9 @@ def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float =
     thread.start()
     thread.join(patience_s)
     if not found:
-        return _listed(name, f"{name} did not answer within {patience_s:g} s")
+        return _listed(name, trust, f"{name} did not answer within {patience_s:g} s")
     if isinstance(found[0], CloudUnavailableError):
-        return _listed(name, found[0].message)
+        return _listed(name, trust, found[0].message)
     if isinstance(found[0], RunnerError):
         raise found[0]
     return found[0]
@@ -85,15 +92,16 @@ def ask_or_look_up(name: str, environ: Mapping[str, str], *, patience_s: float =
 class MarketCall:
     """One asking of a cloud, for all who want to know: the first asks, the others wait for the same answer."""
 
-    def __init__(self, name: str, environ: Mapping[str, str], *, is_dry: bool) -> None:
+    def __init__(self, name: str, environ: Mapping[str, str], *, is_dry: bool, trust: TrustWanted = "secure") -> None:
         """Ask nothing yet.
 
         Args:
             name: The cloud.
             environ: Where its key is.
             is_dry: Whether a price list is as good as the cloud's word, because nothing will be rented.
+            trust: Whose machines will do.
         """
-        self._name, self._environ, self._is_dry = name, environ, is_dry
+        self._name, self._environ, self._is_dry, self._trust = name, environ, is_dry, trust
         self._lock = threading.Lock()
         self._found: Market | RunnerError | None = None
 
@@ -113,8 +121,8 @@ class MarketCall:
     def _ask(self) -> Market | RunnerError:
         try:
             if self._is_dry:
-                return ask_or_look_up(self._name, self._environ)
-            return ask(open_cloud(self._name, self._environ))
+                return ask_or_look_up(self._name, self._environ, self._trust)
+            return ask(open_cloud(self._name, self._environ), self._trust)
         except RunnerError as err:
             return err
 
@@ -152,9 +160,10 @@ def is_reachable(url: str, environ: Mapping[str, str]) -> bool:
     return True
 
 
-def _listed(name: str, why: str) -> Market:
-    offers = listed_offers(name)
+def _listed(name: str, trust: TrustWanted, why: str) -> Market:
+    lists = price_lists_of(name, trust)
+    offers = [offer for one in lists for offer in listed_offers(one)]
     if not offers:
         raise NoCapacityError(f"plan: {why}, and there is no price list", resolution="try again with the network up")
-    as_of = min(row.as_of for row in price_list(name))
+    as_of = min(row.as_of for one in lists for row in price_list(one))
     return Market(offers, remark=f"{why}; prices are those of the list of {as_of} or newer")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runner.clouds.aws_errors import aws_errors, error_from_terraform, unreadable
 from runner.clouds.aws_listing import CLOUD, entries, read_instance, required, resources_in
 from runner.clouds.aws_offers import offers_in
-from runner.clouds.models import Account, Kind, Offer, Resource
+from runner.clouds.models import Account, Kind, Offer, Resource, TrustWanted
 from runner.errors import BadRequestError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class AwsCloud:
             answer = self._client("sts", self._home).get_caller_identity()
         return Account(cloud=CLOUD, label=str(required(answer, "Account", doing)))
 
-    def offers(self) -> list[Offer]:
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         """Return every GPU machine that AWS sells and whose price is known, cheapest first.
 
         Raises:

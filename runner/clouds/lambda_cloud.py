@@ -23,7 +23,7 @@ from runner.clouds.lambda_models import (
     Listing,
     SshKey,
 )
-from runner.clouds.models import Account, Offer, Resource, Status
+from runner.clouds.models import Account, Offer, Resource, Status, TrustWanted
 from runner.clouds.pacing import Timer, shared_pace
 from runner.clouds.refusals import lambda_refusal
 from runner.errors import (
@@ -99,7 +99,7 @@ class LambdaCloud:
         self.keys()
         return Account("lambda", self._label)
 
-    def offers(self) -> list[Offer]:
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         """Return every kind of machine with a GPU, one for each region that has it, cheapest first.
 
         A kind that no region has now comes once, with region ``any`` and ``available=False``: it cannot be launched

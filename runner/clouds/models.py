@@ -8,6 +8,10 @@ from typing import Literal, Protocol
 
 Kind = Literal["instance", "volume", "key", "address", "security_group", "spot_request"]
 Status = Literal["pending", "running", "stopped", "ending", "unknown"]
+Trust = Literal["secure", "community"]
+"""``secure`` where one company answers for machines of its own, ``community`` where strangers' are rented out."""
+TrustWanted = Literal["any", "secure"]
+"""Whose machines will do."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Offer:
         memory_gib: Main memory in GiB, or ``None`` where the cloud does not tell.
         disk_gib: Disk that comes with it in GiB, or ``None`` where it is chosen.
         available: Whether the cloud says that it can be had now; ``None`` where it does not tell.
+        trust: Whose machine it is.
     """
 
     instance_type: str
@@ -37,6 +42,7 @@ class Offer:
     memory_gib: float | None = None
     disk_gib: float | None = None
     available: bool | None = None
+    trust: Trust = "secure"
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,12 @@ class Cloud(Protocol):
     def account(self) -> Account:
         """Check the credentials and return whose they are."""
 
-    def offers(self) -> list[Offer]:
-        """Return every machine with a GPU that is listed, with prices, cheapest first."""
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
+        """Return every machine with a GPU that is listed, with prices, cheapest first.
+
+        Args:
+            trust: ``any`` has strangers' machines too, where the cloud rents them out.
+        """
 
     def resources(self) -> list[Resource]:
         """Return everything of Douse's that exists in the account, in all its regions, of all runs.

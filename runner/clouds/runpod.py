@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -12,12 +13,13 @@ import httpx2
 from runner.clouds.answers import Answered, read
 from runner.clouds.http import Api
 from runner.clouds.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
-from runner.clouds.models import Account, Offer, Resource, Status
+from runner.clouds.models import Account, Offer, Resource, Status, Trust, TrustWanted
 from runner.clouds.pacing import Timer, shared_pace
 from runner.clouds.refusals import graphql_refusal, runpod_refusal
 from runner.clouds.runpod_graphql import ENDPOINT as GRAPHQL_ENDPOINT
 from runner.clouds.runpod_graphql import RunPodGraphql, unsure
 from runner.clouds.runpod_models import (
+    CLOUD_TYPES,
     NO_STOCK,
     CloudType,
     CreatePod,
@@ -104,18 +106,21 @@ class RunPodCloud:
         except NO_GRAPHQL:
             return Account("runpod", self._label)
 
-    def offers(self, cloud_type: CloudType = "SECURE") -> list[Offer]:
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         """Return every GPU for rent as one pod, cheapest first.
 
         On demand, a GPU comes once with region ``any`` and once for each data centre that lists it. As spot it comes
         with region ``any`` and the least bid as its price; without GraphQL there are no spot offers.
 
         Args:
-            cloud_type: ``SECURE`` or ``COMMUNITY``; their prices differ.
+            trust: ``any`` has the machines of the Community Cloud too, at prices of their own.
         """
-        gpus = self.gpus(cloud_type)
-        found = [offer for gpu in gpus for offer in _offers(gpu, cloud_type)]
-        found += self._spot_offers({gpu.id: gpu for gpu in gpus}, cloud_type)
+        found: list[Offer] = []
+        kinds: tuple[Trust, ...] = ("secure", "community") if trust == "any" else ("secure",)
+        for kind in kinds:
+            gpus = [gpu for gpu in self.gpus(CLOUD_TYPES[kind]) if gpu.price_usd_per_h(kind)]
+            found += [offer for gpu in gpus for offer in _offers(gpu, kind)]
+            found += self._spot_offers({gpu.id: gpu for gpu in gpus}, kind)
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.spot, offer.region))
 
     def resources(self) -> list[Resource]:
@@ -244,14 +249,15 @@ class RunPodCloud:
         }
         return self._get("/billing/pods", PodBillList, f"read the bill of pod {pod_id}", query).records
 
-    def _spot_offers(self, gpus: dict[str, Gpu], cloud_type: CloudType) -> Iterator[Offer]:
+    def _spot_offers(self, gpus: dict[str, Gpu], trust: Trust) -> Iterator[Offer]:
         try:
-            bids = self.minimum_bids(cloud_type)
+            bids = self.minimum_bids(CLOUD_TYPES[trust])
         except NO_GRAPHQL:
             return
         for gpu_id, price_usd_per_h in bids.items():
             if gpu_id in gpus:
-                yield _offer(gpus[gpu_id], region="any", price_usd_per_h=price_usd_per_h, available=True, spot=True)
+                offer = _offer(gpus[gpu_id], "any", trust, price_usd_per_h=price_usd_per_h, available=True)
+                yield replace(offer, spot=True)
 
     def _get(self, path: str, content: type[Content], doing: str, query: dict[str, Any] | None = None) -> Content:
         answer = self._api.ask("GET", path, doing=doing, repeatable=True, params=query)
@@ -264,28 +270,24 @@ class RunPodCloud:
             return
 
 
-def _offers(gpu: Gpu, cloud_type: CloudType) -> Iterator[Offer]:
-    is_secure = cloud_type == "SECURE"
-    price_usd_per_h = gpu.price.secure if is_secure else gpu.price.community
-    listed = gpu.secure if is_secure else gpu.community
-    if not listed or price_usd_per_h <= 0:
-        return
+def _offers(gpu: Gpu, trust: Trust) -> Iterator[Offer]:
     places = [("any", gpu.availability), *((place.id, place.availability) for place in gpu.data_centers or ())]
     for region, stock in places:
         available = None if stock is None else stock != NO_STOCK
-        yield _offer(gpu, region=region, price_usd_per_h=price_usd_per_h, available=available, spot=False)
+        yield _offer(gpu, region, trust, price_usd_per_h=gpu.price_usd_per_h(trust), available=available)
 
 
-def _offer(gpu: Gpu, *, region: str, price_usd_per_h: float, available: bool | None, spot: bool) -> Offer:
+def _offer(gpu: Gpu, region: str, trust: Trust, *, price_usd_per_h: float, available: bool | None) -> Offer:
     return Offer(
         instance_type=gpu.id,
         region=region,
-        spot=spot,
+        spot=False,
         price_usd_per_h=price_usd_per_h,
         gpu_name=gpu.name,
         gpu_count=1,
         gpu_memory_gib=float(gpu.memory),
         available=available,
+        trust=trust,
     )
 
 

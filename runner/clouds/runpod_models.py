@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, field_validator
 
 from runner.clouds.answers import Answered, Envelope, Sent
+from runner.clouds.models import Trust
 
 CloudType = Literal["SECURE", "COMMUNITY"]
+CLOUD_TYPES: dict[Trust, CloudType] = {"secure": "SECURE", "community": "COMMUNITY"}
 RUNNING = "RUNNING"
 GONE = "TERMINATED"
 NO_STOCK = "NONE"
@@ -219,6 +221,12 @@ class Gpu(Answered):
     max_count: GpuMaxCount = Field(alias="maxCount")
     availability: Text | None = None
     data_centers: list[DataCenter] | None = Field(default=None, alias="dataCenters")
+
+    def price_usd_per_h(self, trust: Trust) -> float:
+        """Return what one costs in US dollars an hour, or 0 where there is none of this trust."""
+        if trust == "secure":
+            return self.price.secure if self.secure else 0.0
+        return self.price.community if self.community else 0.0
 
 
 class GpuList(Envelope):

@@ -108,6 +108,7 @@ class Forecast:
             "instance_type": self.offer.instance_type,
             "region": self.offer.region,
             "spot": self.offer.spot,
+            "trust": self.offer.trust,
             "price_usd_per_h": self.offer.price_usd_per_h,
             "gpu": self.offer.gpu_name,
             "gpu_memory_gib": self.offer.gpu_memory_gib,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, Trust, TrustWanted
 from runner.errors import NoCapacityError, UsageError
 
 MOST_CANDIDATES = 8
@@ -23,6 +23,7 @@ class Wanted:
         regions: Where, the most wanted first; empty is anywhere.
         spot_enabled: Whether a machine will do that the cloud may take back.
         max_price_usd_per_h: The most a machine may cost in US dollars an hour, or ``None``.
+        trust: Whose machines will do.
         gpu_memory_gib: The least memory of one GPU, in GiB.
         disk_size_gib: Disk the run needs, in GiB.
     """
@@ -31,6 +32,7 @@ class Wanted:
     regions: tuple[str, ...] = ()
     spot_enabled: bool = False
     max_price_usd_per_h: float | None = None
+    trust: TrustWanted = "secure"
     gpu_memory_gib: float = 0.0
     disk_size_gib: float = 0.0
 
@@ -47,6 +49,7 @@ class Candidate:
         price_usd_per_h: What the cloud asks now in US dollars an hour.
         gpu_name: The GPU in the cloud's words.
         gpu_memory_gib: Memory of one GPU, in GiB.
+        trust: Whose machine it is.
     """
 
     instance_type: str
@@ -56,31 +59,34 @@ class Candidate:
     price_usd_per_h: float
     gpu_name: str = ""
     gpu_memory_gib: float = 0.0
+    trust: Trust = "secure"
 
     def to_variable(self) -> dict[str, Any]:
-        """Return the object of Terraform's ``candidates``."""
-        return {
+        """Return the object of Terraform's ``candidates``; a machine of no stranger's is what it takes it for."""
+        found: dict[str, Any] = {
             "instance_type": self.instance_type,
             "region": self.region,
             "spot": self.spot,
             "max_price_usd_per_h": self.max_price_usd_per_h,
         }
+        return found if self.trust == "secure" else found | {"trust": self.trust}
 
 
 def choose_candidates(
-    offers: Sequence[Offer], wanted: Wanted, expected_usd: Callable[[Offer], float] | None = None
+    offers: Sequence[Offer], wanted: Wanted, expected: Callable[[Offer], tuple[float, float]] | None = None
 ) -> list[Candidate]:
     """Return the machines to try, at most eight, the best first.
 
     The order of the run file's instance types comes first, machines that can be had now go before those of which the
-    cloud does not tell, then what the whole run is expected to cost (a faster machine may be the cheaper one), then the
-    price, then the order of the run file's regions. The ceiling of a machine is the run file's price, else what it
-    costs now; for a spot machine, whose price moves, what it costs without spot.
+    cloud does not tell, then what the whole run is expected to cost, to the cent (a faster machine may be the cheaper
+    one), then when it is expected to be over, then the price, then the order of the run file's regions. The ceiling of
+    a machine is the run file's price, else what it costs now; for a spot machine, whose price moves, what it costs
+    without spot.
 
     Args:
         offers: What there is for rent.
         wanted: What the run asks for.
-        expected_usd: Tells what the whole run would cost on a machine; without it the price alone counts.
+        expected: Tells the US dollars and the hours of the whole run on a machine; without it the price alone counts.
 
     Raises:
         UsageError: If no cloud has a machine of a wanted name.
@@ -88,8 +94,8 @@ def choose_candidates(
     """
     _check_names(offers, wanted.instance_types)
     fitting = [offer for offer in offers if not _misses(offer, wanted)]
-    usd = {id(offer): expected_usd(offer) if expected_usd else 0.0 for offer in fitting}
-    fitting.sort(key=lambda offer: _rank(offer, wanted, usd[id(offer)]))
+    whole = {id(offer): expected(offer) if expected else (0.0, 0.0) for offer in fitting}
+    fitting.sort(key=lambda offer: _rank(offer, wanted, *whole[id(offer)]))
     if not fitting:
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",
@@ -120,6 +126,7 @@ def _misses(offer: Offer, wanted: Wanted) -> list[str]:
 def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
     ceiling = wanted.max_price_usd_per_h
     yield bool(wanted.instance_types) and offer.instance_type not in wanted.instance_types, "not of a wanted type"
+    yield offer.trust != "secure" and wanted.trust == "secure", "a community machine, and compute.trust is secure"
     yield offer.spot and not wanted.spot_enabled, "a spot machine, and spot is not enabled"
     yield bool(wanted.regions) and offer.region not in wanted.regions, f"not in {', '.join(wanted.regions)}"
     yield (
@@ -134,12 +141,15 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
     yield offer.available is False, "none to be had now"
 
 
-def _rank(offer: Offer, wanted: Wanted, usd: float) -> tuple[int, bool, float, float, int, str, str]:
+def _rank(
+    offer: Offer, wanted: Wanted, usd: float, hours: float
+) -> tuple[int, bool, float, float, float, int, str, str]:
     types, regions = wanted.instance_types, wanted.regions
     return (
         types.index(offer.instance_type) if types else 0,
         offer.available is None,
-        usd,
+        round(usd, 2),
+        hours,
         offer.price_usd_per_h,
         regions.index(offer.region) if regions else 0,
         offer.instance_type,
@@ -157,8 +167,8 @@ def _nearest(offers: Sequence[Offer], wanted: Wanted) -> list[str]:
 
 
 def _words(offer: Offer) -> str:
-    spot = ", spot" if offer.spot else ""
-    return f"{offer.instance_type} in {offer.region}{spot}, ${offer.price_usd_per_h:g} an hour"
+    spot, whose = ", spot" if offer.spot else "", ", community" if offer.trust == "community" else ""
+    return f"{offer.instance_type} in {offer.region}{spot}{whose}, ${offer.price_usd_per_h:g} an hour"
 
 
 def _candidate(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> Candidate:
@@ -170,6 +180,7 @@ def _candidate(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> Candida
         price_usd_per_h=offer.price_usd_per_h,
         gpu_name=offer.gpu_name,
         gpu_memory_gib=offer.gpu_memory_gib,
+        trust=offer.trust,
     )
 
 
@@ -178,8 +189,10 @@ def _ceiling(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> float:
     if wanted.max_price_usd_per_h is not None:
         return wanted.max_price_usd_per_h
     same = [
-        other.price_usd_per_h
-        for other in offers
-        if offer.spot and not other.spot and (other.instance_type, other.region) == (offer.instance_type, offer.region)
+        other.price_usd_per_h for other in offers if offer.spot and not other.spot and _place(other) == _place(offer)
     ]
     return max([offer.price_usd_per_h, *same])
+
+
+def _place(offer: Offer) -> tuple[str, str, Trust]:
+    return offer.instance_type, offer.region, offer.trust

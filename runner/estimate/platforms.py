@@ -12,12 +12,10 @@ from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
-from runner.clouds.price_list import BILLING_UNITS, BillingUnit, ListedPrice, all_prices
+from runner.clouds.models import Trust, TrustWanted
+from runner.clouds.price_list import BILLING_UNITS, BillingUnit
 from runner.errors import UsageError
-
-Trust = Literal["secure", "community"]
 
 TABLE = Path(__file__).parent / "platforms.csv"
 TRUST: dict[str, Trust] = {"secure": "secure", "community": "community"}
@@ -103,18 +101,20 @@ def platform_of(name: str) -> Platform:
     return known[name]
 
 
-def platform_prices(platform: Platform) -> tuple[ListedPrice, ...]:
-    """Return every listed price of a platform, spot ones too; none where it has no price list.
-
-    Raises:
-        UsageError: If its price list cannot be read.
-    """
-    return all_prices(platform.prices_from) if platform.prices_from else ()
-
-
-def is_trusted(platform: Platform, wanted: Literal["any", "secure"]) -> bool:
+def is_trusted(platform: Platform, wanted: TrustWanted) -> bool:
     """Tell whether a platform will do for what the run file asks of trust."""
     return wanted == "any" or platform.trust == "secure"
+
+
+def price_lists_of(environment: str, wanted: TrustWanted) -> list[str]:
+    """Return the price lists of the machines that an environment rents, strangers' only where they will do."""
+    found = [platform for platform in platforms().values() if platform.environment == environment]
+    return [one.prices_from for one in found if one.prices_from and is_trusted(one, wanted)]
+
+
+def trust_of_list(name: str) -> Trust:
+    """Return whose machines a price list is of; those of a list that no platform has are not strangers'."""
+    return next((one.trust for one in platforms().values() if one.prices_from == name), "secure")
 
 
 def electricity_usd_per_h(watts: float, usd_per_kwh: float = USD_PER_KWH) -> float:

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, Trust
 from runner.clouds.price_list import (
     ANYWHERE,
     CATALOG,
@@ -19,10 +19,10 @@ from runner.clouds.price_list import (
     all_prices,
     is_stale,
     listed_clouds,
-    listed_price,
     write_price_list,
 )
 from runner.errors import CloudUnavailableError, UnreadableAnswerError, UsageError
+from runner.estimate.platforms import trust_of_list
 
 SAME_PRICE_EVERYWHERE = frozenset({"lambda", "runpod", "runpod-community"})
 """Their regions differ in what is there, not in its price: one row with region ``any`` is kept for them."""
@@ -52,15 +52,6 @@ class Refreshed:
     kept: int
 
 
-def price_of(cloud: str, instance_type: str, region: str) -> ListedPrice | None:
-    """Return the listed on-demand price of a machine with its date and source, or ``None`` where none is known.
-
-    Raises:
-        UsageError: If there is no price list for the cloud.
-    """
-    return listed_price(cloud, instance_type, region)
-
-
 def listed_offers(cloud: str, folder: Path = CATALOG) -> list[Offer]:
     """Return the price list as offers, cheapest first; whether a machine can be had is unknown.
 
@@ -78,10 +69,19 @@ def listed_offers(cloud: str, folder: Path = CATALOG) -> list[Offer]:
             gpu_memory_gib=row.gpu_memory_gib,
             memory_gib=row.memory_gib,
             disk_gib=row.disk_gib,
+            trust=trust_of_list(cloud),
         )
         for row in all_prices(cloud, folder)
     ]
     return sorted(offers, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.spot, offer.region))
+
+
+def split_by_list(cloud: str, offers: Sequence[Offer]) -> dict[str, list[Offer]]:
+    """Return a cloud's offers by the price list that they belong in: strangers' machines have one of their own."""
+    lists: dict[Trust, str] = {"secure": cloud, "community": f"{cloud}-community"}
+    found = {lists["secure"]: [offer for offer in offers if offer.trust == "secure"]}
+    strangers = [offer for offer in offers if offer.trust == "community"]
+    return found | ({lists["community"]: strangers} if strangers else {})
 
 
 def stale_prices(cloud: str, today: date, folder: Path = CATALOG) -> list[ListedPrice]:

@@ -20,7 +20,7 @@ class PlannedMachine:
     Attributes:
         name: The cloud's name of the kind of machine.
         region: Where it is.
-        kind: ``spot``, ``on demand`` or ``not rented``.
+        kind: ``spot``, ``on demand`` or ``not rented``, and whether it is a community machine.
         price_usd_per_h: What it is listed at.
         most_usd_per_h: What is paid for it at most.
         gpu: Its GPU and that GPU's memory, in words.
@@ -63,15 +63,18 @@ def planned_machines(plan: Json) -> tuple[PlannedMachine, ...]:
 
 def _foreseen(plan: Json, candidate: Json) -> Json:
     """Return the forecast of a candidate, or nothing."""
-    names = ("instance_type", "region", "spot")
-    wanted: list[Any] = [candidate.get(name) for name in names]
-    found = (one for one in items(plan.get("forecasts")) if [one.get(name) for name in names] == wanted)
+    found = (one for one in items(plan.get("forecasts")) if _identity(one) == _identity(candidate))
     return next(found, {})
+
+
+def _identity(one: Json) -> list[Any]:
+    return [*(one.get(name) for name in ("instance_type", "region", "spot")), one.get("trust", "secure")]
 
 
 def _machine(one: Json, price_usd_per_h: float | None, foreseen: Json) -> PlannedMachine:
     name, region = text(one.get("instance_type")) or "?", text(one.get("region")) or "?"
     rented = "spot" if one.get("spot") is True else "on demand"
+    rented += ", community" if one.get("trust") == "community" else ""
     return PlannedMachine(
         name=OWN_MACHINES.get(name, name),
         region="any region" if region == "any" else region,

@@ -42,7 +42,7 @@ def _price(plan: Plan) -> str:
     if not find_environment(plan.environment).rented:
         return "0.00 $"
     first, *others = plan.candidates
-    kind = "spot" if first["spot"] else "on demand"
+    kind = ("community " if first.get("trust") == "community" else "") + ("spot" if first["spot"] else "on demand")
     where = "" if first["region"] == ANYWHERE else f" in {first['region']}"
     rest = f", or {len(others)} other(s)" if others else ""
     return f"{first['instance_type']}{where} {kind} at {plan.prices_usd_per_h[0]:.2f} $/h{rest}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,17 @@ from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
 from runner.environments import find_environment
 from runner.errors import UsageError
-from runner.estimate.disk import disk_needed_gib
+from runner.estimate.disk import files_bytes
 from runner.estimate.finished_run import is_emulated
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.ledger import read_ledger
 from runner.estimate.model_shape import ModelShape, read_shape
-from runner.market import Market, MarketCall
+from runner.market import Market, MarketCall, is_reachable
 from runner.models import Plan, View
-from runner.preflight.check import refusal
+from runner.preflight.check import Check, PreflightError, refusal
 from runner.preflight.here import terraform_is_near
+from runner.preflight.hub import NAME as BASE_MODEL
+from runner.preflight.machines import Chosen, choose_checked, replaced
 from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
@@ -63,24 +66,26 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     stop.check()
     market = _market_call(run_file, is_dry)
     seen = _look(run_file, runs_dir, model, market, view, stop)
-    if not is_dry:
-        _insist(run_file, seen)
-    dataset = seen.dataset or _load_dataset(run_file)
-    encoded = seen.encoded or _encode(run_file, model, dataset)
-    stop.check()
-    needed = _disk_needed_gib(run_file, model)
-    task = None if seen.shape is None else _task(run_file, seen.shape, encoded.summary.to_mapping(), model)
-    choice = None if market is None else _choose(run_file, runs_dir, market.get(), task, needed, view)
+    checks = list(seen.checks)
+    try:
+        dataset, encoded = _read(run_file, seen, is_dry=is_dry)
+        stop.check()
+        task = None if seen.shape is None else _task(run_file, seen.shape, encoded.summary.to_mapping(), model)
+        choice, lines = (None, []) if market is None else _choose(run_file, runs_dir, market.get(), task, seen, view)
+        checks = replaced(checks, lines)
+    finally:
+        view.line(checks_text(checks, shows_skipped=False))
+    _refuse(checks)
     need = None if choice is None else choice.need
     return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
         model_files=None if model is None else str(model),
-        model_bytes=_size_bytes(model),
+        model_bytes=files_bytes(model),
         samples=(len(dataset.train), len(dataset.eval)),
         data=encoded.summary.to_mapping(),
         data_table=_data_table(encoded),
-        disk_needed_gib=needed,
+        disk_needed_gib=seen.disk.there_gib,
         terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
         candidates=_given_machine(run_file) if choice is None else [one.to_variable() for one in choice.candidates],
         prices_usd_per_h=[0.0] if choice is None else [one.price_usd_per_h for one in choice.candidates],
@@ -90,22 +95,35 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         estimate=None if choice is None else choice.estimate(),
         estimate_lines=[] if choice is None else choice.lines(),
         forecasts=[] if choice is None else [found.to_mapping() for found in choice.forecasts],
-        checks=[line.to_mapping() for line in seen.checks],
+        checks=[line.to_mapping() for line in checks],
     )
 
 
 def _look(
     run_file: RunFile, runs_dir: Path, model: Path | None, market: MarketCall | None, view: View, stop: Stop
 ) -> Preflight:
-    """Carry out the preflight, show it, and refuse what must not start."""
+    """Carry out the preflight."""
     view.progress("looking at what can be known")
     known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
-    seen = examine(run_file, runs_dir, known, seams=_seams(market, stop))
-    view.line(checks_text(seen.checks, shows_skipped=False))
-    refused = refusal(seen.checks)
+    return examine(run_file, runs_dir, known, seams=_seams(market, stop))
+
+
+def _refuse(checks: Sequence[Check]) -> None:
+    """Refuse what must not start."""
+    refused = refusal(checks)
     if refused is not None:
         raise refused
-    return seen
+
+
+def _read(run_file: RunFile, seen: Preflight, *, is_dry: bool) -> tuple[Dataset, EncodedDataset]:
+    """Return the samples, of which there is no plan without, and refuse what must not start."""
+    _refuse(seen.checks)
+    if seen.dataset is None or seen.encoded is None:  # nothing failed, so the base model could not be asked for
+        line = next(line for line in seen.checks if line.name == BASE_MODEL)
+        raise PreflightError(f"plan: {line.name}: {line.value}", resolution=line.remedy)
+    if not is_dry:
+        _insist(run_file, seen)
+    return seen.dataset, seen.encoded
 
 
 def _insist(run_file: RunFile, seen: Preflight) -> None:
@@ -115,13 +133,17 @@ def _insist(run_file: RunFile, seen: Preflight) -> None:
 
 
 def _choose(
-    run_file: RunFile, runs_dir: Path, market: Market, task: Task | None, disk_needed_gib: float, view: View
-) -> Choice:
+    run_file: RunFile, runs_dir: Path, market: Market, task: Task | None, seen: Preflight, view: View
+) -> Chosen:
     """Return the machines to try, after telling what is there already."""
     _tell_what_is_there(market, view)
     emulated = is_emulated(endpoint_of(run_file.compute.env, os.environ))
     ledger = [] if task is None else read_ledger(list_runs(runs_dir), is_emulated=emulated)
-    return choose(run_file, market.offers, task, disk_needed_gib=disk_needed_gib, ledger=ledger)
+
+    def chosen() -> Choice:
+        return choose(run_file, market.offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
+
+    return choose_checked(run_file, market, chosen, datetime.now(UTC).date())
 
 
 def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
@@ -145,23 +167,14 @@ def _seams(market: MarketCall | None, stop: Stop) -> Seams:
     return Seams(check_stop=stop.check, open_account=open_account)
 
 
-def _disk_needed_gib(run_file: RunFile, model: Path | None) -> float:
-    return disk_needed_gib(
-        run_file,
-        model_bytes=_size_bytes(model),
-        is_gguf=model is not None and model.suffix == ".gguf",
-        environment_cached=(cache_folder() / "uv").is_dir(),
-    )
-
-
 def _task(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model: Path | None) -> Task:
     paths = [Path(path) for path in (run_file.data.train_path, run_file.data.eval_path) if path is not None]
     return make_task(
         run_file,
         shape,
         data,
-        model_bytes=_size_bytes(model),
-        staged_bytes=_size_bytes(model),
+        model_bytes=files_bytes(model),
+        staged_bytes=files_bytes(model),
         data_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
     )
 
@@ -196,7 +209,8 @@ def check_data(run_file: RunFile, stop: Stop) -> str:
     """
     check_environment(run_file)
     dataset = _load_dataset(run_file)
-    return _data_table(_encode(run_file, _fetch_model(run_file, stop), dataset))
+    model = _fetch_model(run_file, stop) or _hub_folder(run_file)
+    return _data_table(_encode(run_file, model, dataset))
 
 
 def task_of(run_file: RunFile, stop: Stop) -> Task:
@@ -208,15 +222,19 @@ def task_of(run_file: RunFile, stop: Stop) -> Task:
     """
     check_environment(run_file)
     model = _fetch_model(run_file, stop)
-    data = _encode(run_file, model, _load_dataset(run_file)).summary.to_mapping()
-    return _task(run_file, read_shape(model or _config_folder(run_file)), data, model)
+    folder = model or _hub_folder(run_file)
+    data = _encode(run_file, folder, _load_dataset(run_file)).summary.to_mapping()
+    return _task(run_file, read_shape(folder), data, model)
 
 
-def _config_folder(run_file: RunFile) -> Path:
-    """Return the folder in the Hub's own cache that holds the base model's configuration."""
-    from trainer.hub_files import fetch_tokenizer_files
+def _hub_folder(run_file: RunFile) -> Path:
+    """Return the folder in the Hub's own cache that holds the base model's small files; nobody is waited for."""
+    from trainer.hub_files import find_small_files
 
-    return fetch_tokenizer_files(run_file.model.base_model, run_file.model.revision)["config.json"].parent
+    found = find_small_files(
+        run_file.model.base_model, run_file.model.revision, reach=lambda address: is_reachable(address, os.environ)
+    )
+    return found.files["config.json"].parent
 
 
 def write_down(ctx: Context, plan: Plan) -> None:
@@ -276,14 +294,12 @@ def _fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
     return Path(base) if is_local_model(base, Path.cwd()) else None
 
 
-def _encode(run_file: RunFile, model: Path | None, dataset: Dataset) -> EncodedDataset:
+def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
     """Return the samples as tokens, of whose lengths the summary tells."""
     from trainer.data import encode
     from trainer.tokenization import load_base_model_facts
 
-    section = run_file.model
-    if model is not None:
-        section = section.model_copy(update={"base_model": str(model), "revision": None})
+    section = run_file.model.model_copy(update={"base_model": str(model), "revision": None})
     return encode(dataset, load_base_model_facts(section, run_file.data), run_file.data)
 
 
@@ -291,10 +307,3 @@ def _data_table(encoded: EncodedDataset) -> str:
     from trainer.data_report import summary_text
 
     return summary_text(encoded.summary)
-
-
-def _size_bytes(model: Path | None) -> int:
-    if model is None:
-        return 0
-    files = [model] if model.is_file() else [path for path in model.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files)

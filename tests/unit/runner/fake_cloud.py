@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from runner.clouds.models import Account, Kind, Offer, Resource, Status
+from runner.clouds.models import Account, Kind, Offer, Resource, Status, TrustWanted
 from runner.errors import CloudError
 
 RUN_ID = "20261121-015500-tiny"
@@ -44,7 +44,7 @@ class FakeCloud:
     def account(self) -> Account:
         return Account(self.name, "test")
 
-    def offers(self) -> list[Offer]:
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         return []
 
     def resources(self) -> list[Resource]:

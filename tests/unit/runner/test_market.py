@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner import market
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, TrustWanted
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
 from runner.market import MarketCall, ask, ask_or_look_up, is_reachable
@@ -24,7 +24,7 @@ KEY = {"LAMBDA_API_KEY": "secret-key-0123456789"}
 def cloud(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
     """A cloud that answers."""
     found = FakeCloud([thing()])
-    monkeypatch.setattr(found, "offers", lambda: [OFFER])
+    monkeypatch.setattr(found, "offers", lambda trust: [OFFER])
     monkeypatch.setattr(market, "open_cloud", lambda name, environ: found)
     monkeypatch.setattr(market, "is_reachable", lambda url, environ: True)
     return found
@@ -43,6 +43,22 @@ def test_a_cloud_that_answers_is_believed(cloud: FakeCloud) -> None:
     assert found == ask(cloud)
     assert (found.offers, found.remark, len(found.resources)) == ([OFFER], None, 1)
     assert found.account is not None
+
+
+def test_a_cloud_is_asked_for_the_machines_that_will_do(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(cloud, "offers", lambda trust: asked.append(trust) or [OFFER])
+
+    MarketCall("lambda", KEY, is_dry=False).get()
+    MarketCall("lambda", KEY, is_dry=False, trust="any").get()
+    MarketCall("lambda", KEY, is_dry=True, trust="any").get()
+
+    assert asked == ["secure", "any", "any"]
+
+
+@pytest.mark.parametrize(("trust", "whose"), [("secure", {"secure"}), ("any", {"secure", "community"})])
+def test_the_price_list_has_strangers_machines_where_they_will_do(trust: TrustWanted, whose: set[str]) -> None:
+    assert {offer.trust for offer in ask_or_look_up("runpod", {}, trust).offers} == whose
 
 
 def test_without_a_key_the_price_list_is_taken() -> None:
@@ -65,7 +81,7 @@ def test_without_a_network_the_price_list_is_taken_at_once(monkeypatch: pytest.M
 
 def test_a_cloud_that_does_not_answer_in_time_is_left_alone(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     never = threading.Event()
-    monkeypatch.setattr(cloud, "offers", lambda: [OFFER] if never.wait(20) else [])
+    monkeypatch.setattr(cloud, "offers", lambda trust: [OFFER] if never.wait(20) else [])
 
     found = ask_or_look_up("lambda", KEY, patience_s=0.05)
     never.set()
@@ -75,7 +91,7 @@ def test_a_cloud_that_does_not_answer_in_time_is_left_alone(cloud: FakeCloud, mo
 
 
 def test_a_cloud_whose_answer_is_lost_is_looked_up(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose() -> list[Offer]:
+    def lose(trust: str) -> list[Offer]:
         raise CloudUnavailableError("lambda: cannot list: no answer", resolution="-")
 
     monkeypatch.setattr(cloud, "offers", lose)
@@ -84,7 +100,7 @@ def test_a_cloud_whose_answer_is_lost_is_looked_up(cloud: FakeCloud, monkeypatch
 
 
 def test_a_wrong_key_is_no_matter_of_the_network(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> list[Offer]:
+    def refuse(trust: str) -> list[Offer]:
         raise AccountError("lambda: the key is not valid", resolution="-")
 
     monkeypatch.setattr(cloud, "offers", refuse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, in
     written: list[tuple[str, int, str | None]] = []
     clouds = {name: FakeCloud(name=name) for name in ("lambda", "runpod")}
     for cloud in clouds.values():
-        monkeypatch.setattr(cloud, "offers", lambda: [OFFER])
+        monkeypatch.setattr(cloud, "offers", lambda trust: [OFFER])
     monkeypatch.setattr(account_verbs, "configured", lambda environ: list(clouds.values()))
     monkeypatch.setattr(account_verbs, "open_cloud", lambda name, environ: clouds[name])
 
@@ -49,6 +50,17 @@ def test_each_configured_cloud_is_asked(
     assert f"2 rows before, 3 now, 1 of them as they were: {tmp_path}/lambda.csv" in capsys.readouterr().out
 
 
+def test_strangers_machines_are_asked_for_and_have_a_list_of_their_own(
+    lists: list[tuple[str, int, str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    community = replace(OFFER, trust="community")
+    listed = {"secure": [OFFER], "any": [OFFER, community, community]}
+    monkeypatch.setattr(account_verbs.configured({})[1], "offers", listed.get)
+
+    assert ask(tmp_path, "--env", "runpod") == 0
+    assert lists == [("runpod", 1, None), ("runpod-community", 2, None)]
+
+
 def test_one_cloud_may_be_named(lists: list[tuple[str, int, str | None]], tmp_path: Path) -> None:
     assert ask(tmp_path, "--env", "runpod") == 0
     assert lists == [("runpod", 1, None)]
@@ -66,7 +78,7 @@ def test_a_cloud_that_fails_does_not_keep_the_others_from_theirs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clouds = account_verbs.configured({})
-    monkeypatch.setattr(clouds[1], "offers", list)
+    monkeypatch.setattr(clouds[1], "offers", lambda trust: [])
 
     assert ask(tmp_path) == 1
     assert lists == [("lambda", 1, None)]

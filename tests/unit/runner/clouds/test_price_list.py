@@ -14,6 +14,7 @@ from runner.clouds.price_list import (
     day_words,
     is_stale,
     listed_clouds,
+    listed_price,
     price_list,
     write_price_list,
 )
@@ -161,3 +162,35 @@ def test_every_row_is_dated_and_sourced(cloud: str) -> None:
         assert row.gpu_memory_gib > 0
         assert date(2025, 1, 1) <= row.as_of
         assert "." in row.source  # a host or a file, not a word
+
+
+def test_a_price_comes_with_its_day_and_its_source() -> None:
+    found = listed_price("aws", "g5.xlarge", "us-east-1")
+    assert found is not None
+    assert found.price_usd_per_h > 0
+    assert (found.gpu_name, found.gpu_count, found.gpu_memory_gib) == ("A10G", 1, 24.0)
+    assert found.as_of >= date(2026, 1, 21)
+    assert found.source
+
+
+def test_a_region_has_its_own_price() -> None:
+    here, there = listed_price("aws", "g5.xlarge", "us-east-1"), listed_price("aws", "g5.xlarge", "eu-west-1")
+    assert here is not None
+    assert there is not None
+    assert there.price_usd_per_h > here.price_usd_per_h
+
+
+def test_a_price_that_is_the_same_everywhere_answers_for_any_region() -> None:
+    found = listed_price("lambda", "gpu_1x_a10", "us-west-1")
+    assert found is not None
+    assert found.region == "any"
+
+
+def test_an_unknown_price_is_none_rather_than_a_guess() -> None:
+    assert listed_price("aws", "g5.xlarge", "ap-southeast-6") is None
+    assert listed_price("aws", "g99.xlarge", "us-east-1") is None
+
+
+def test_a_cloud_without_a_price_list_is_refused() -> None:
+    with pytest.raises(UsageError, match="no price list for vast"):
+        listed_price("vast", "x", "y")

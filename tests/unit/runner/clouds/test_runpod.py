@@ -376,11 +376,30 @@ def test_offers_are_on_demand_for_each_place_and_spot_anywhere(bench: Bench) -> 
     assert bench.fake.body()["variables"] == {"input": {"gpuCount": 1, "secureCloud": True}}
 
 
-def test_community_has_its_own_prices(bench: Bench) -> None:
-    bench.on("GET", GPUS, answer({"gpus": [gpu(dataCenters=[]), gpu(id="X", community=False)]}))
+def test_strangers_machines_have_their_own_prices_and_bids(bench: Bench) -> None:
+    catalogue = answer({"gpus": [gpu(dataCenters=[]), gpu(id="X", dataCenters=[], community=False)]})
+    had = {"minimumBidPrice": 0.2, "stockStatus": "Low"}
+    bench.on("GET", GPUS, catalogue, catalogue)
+    bench.on("POST", GRAPHQL, bids(), bids((RTX, had), ("X", had)))
+
+    found = bench.cloud.offers("any")
+
+    assert [(offer.instance_type, offer.trust, offer.spot, offer.price_usd_per_h) for offer in found] == [
+        (RTX, "community", True, 0.2),
+        (RTX, "community", False, 0.31),
+        (RTX, "secure", False, 0.44),
+        ("X", "secure", False, 0.44),
+    ]
+    asked = [dict(request.url.params).get("cloud") for request in bench.fake.asked]
+    assert [cloud for cloud in asked if cloud] == ["SECURE", "COMMUNITY"]
+    assert bench.fake.body()["variables"] == {"input": {"gpuCount": 1, "secureCloud": False}}
+
+
+def test_strangers_machines_are_not_even_asked_for_unless_they_will_do(bench: Bench) -> None:
+    bench.on("GET", GPUS, answer({"gpus": [gpu(dataCenters=[])]}))
     bench.on("POST", GRAPHQL, bids())
 
-    assert [(offer.instance_type, offer.price_usd_per_h) for offer in bench.cloud.offers("COMMUNITY")] == [(RTX, 0.31)]
+    assert {offer.trust for offer in bench.cloud.offers()} == {"secure"}
 
 
 def test_a_gpu_without_a_price_is_no_offer(bench: Bench) -> None:

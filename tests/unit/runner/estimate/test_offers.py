@@ -1,6 +1,6 @@
 import pytest
 
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, Trust
 from runner.errors import NoCapacityError, UsageError
 from runner.estimate.offers import Candidate, Wanted, choose_candidates
 
@@ -14,8 +14,9 @@ def offer(
     memory: float = 24.0,
     disk: float | None = None,
     available: bool | None = True,
+    trust: Trust = "secure",
 ) -> Offer:
-    return Offer(instance_type, region, spot, price, "A10", 1, memory, None, disk, available)
+    return Offer(instance_type, region, spot, price, "A10", 1, memory, None, disk, available, trust)
 
 
 def names(candidates: list[Candidate]) -> list[str]:
@@ -78,6 +79,43 @@ def test_spot_is_left_out_unless_it_is_enabled() -> None:
     offers = [offer(price=0.3, spot=True), offer(price=1.0)]
     assert [found.spot for found in choose_candidates(offers, Wanted())] == [False]
     assert [found.spot for found in choose_candidates(offers, Wanted(spot_enabled=True))] == [True, False]
+
+
+def test_strangers_machines_are_left_out_unless_any_will_do() -> None:
+    offers = [offer(price=0.3, trust="community"), offer(price=1.0)]
+    assert [found.trust for found in choose_candidates(offers, Wanted())] == ["secure"]
+    assert [found.trust for found in choose_candidates(offers, Wanted(trust="any"))] == ["community", "secure"]
+
+
+def test_a_strangers_machine_says_so_to_terraform() -> None:
+    (found,) = choose_candidates([offer(trust="community")], Wanted(trust="any"))
+    assert found.to_variable()["trust"] == "community"
+
+
+def test_a_strangers_spot_machine_may_cost_what_it_costs_there_without_spot() -> None:
+    offers = [offer(price=0.2, spot=True, trust="community"), offer(price=0.5, trust="community"), offer(price=1.0)]
+    spot, *_ = choose_candidates(offers, Wanted(spot_enabled=True, trust="any"))
+    assert (spot.price_usd_per_h, spot.max_price_usd_per_h) == (0.2, 0.5)
+
+
+def test_the_whole_runs_dollars_go_before_the_price_of_an_hour() -> None:
+    whole = {"slow": (2.0, 4.0), "fast": (1.0, 0.5)}
+    offers = [offer("slow", price=0.5), offer("fast", price=2)]
+    found = choose_candidates(offers, Wanted(), lambda one: whole[one.instance_type])
+    assert names(found) == ["fast/here", "slow/here"]
+
+
+def test_at_the_same_dollars_the_one_that_is_over_first_is_tried_first() -> None:
+    whole = {"slow": (1.001, 4.0), "fast": (1.004, 0.5), "middle": (1.0, 1.0)}
+    offers = [offer("slow", price=0.25), offer("middle", price=1), offer("fast", price=2)]
+    found = choose_candidates(offers, Wanted(), lambda one: whole[one.instance_type])
+    assert names(found) == ["fast/here", "middle/here", "slow/here"]
+
+
+def test_at_the_same_dollars_and_hours_the_price_of_an_hour_decides_and_then_the_region() -> None:
+    offers = [offer("dear", "b", price=2), offer("cheap", "a"), offer("cheap", "b")]
+    found = choose_candidates(offers, Wanted(regions=("b", "a")), lambda one: (1.0, 1.0))
+    assert names(found) == ["cheap/b", "cheap/a", "dear/b"]
 
 
 def test_the_run_files_price_is_the_ceiling() -> None:
@@ -151,6 +189,7 @@ def test_with_nothing_listed_there_is_no_capacity_rather_than_a_wrong_name() -> 
         (offer(memory=16), Wanted(gpu_memory_gib=24), "16 GiB of GPU memory, 24 needed"),
         (offer(disk=20), Wanted(disk_size_gib=60), "20 GiB of disk, 60 needed"),
         (offer(spot=True), Wanted(), "a spot machine, and spot is not enabled"),
+        (offer(trust="community"), Wanted(), "a community machine, and compute.trust is secure"),
     ],
 )
 def test_a_near_miss_is_told_with_its_reason(missing: Offer, wanted: Wanted, reason: str) -> None:

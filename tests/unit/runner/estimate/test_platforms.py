@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.clouds.price_list import listed_clouds
+from runner.clouds.price_list import all_prices, listed_clouds
 from runner.environments import ENVIRONMENTS
 from runner.errors import UsageError
 from runner.estimate.platforms import (
@@ -13,8 +13,9 @@ from runner.estimate.platforms import (
     electricity_usd_per_h,
     is_trusted,
     platform_of,
-    platform_prices,
     platforms,
+    price_lists_of,
+    trust_of_list,
 )
 
 PAGE = Path(__file__).parents[4] / "docs" / "prices.md"
@@ -39,7 +40,7 @@ def test_douse_runs_where_it_has_an_environment_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("platform", platforms().values(), ids=platforms())
 def test_a_platform_has_prices_or_says_why_not(platform: Platform) -> None:
-    prices = platform_prices(platform)
+    prices = all_prices(platform.prices_from) if platform.prices_from else ()
 
     assert bool(prices) is not bool(platform.why_no_price)
     assert {row.billing_unit for row in prices} <= {platform.billing_unit}
@@ -57,6 +58,18 @@ def test_strangers_machines_are_not_for_who_asks_for_secure_ones() -> None:
 
     assert refused == {"vastai", "runpod-community"}
     assert all(is_trusted(platform, "any") for platform in platforms().values())
+
+
+def test_an_environment_takes_the_lists_of_those_it_trusts() -> None:
+    assert price_lists_of("runpod", "secure") == ["runpod"]
+    assert price_lists_of("runpod", "any") == ["runpod", "runpod-community"]
+    assert price_lists_of("local", "any") == []
+
+
+def test_a_list_is_of_whose_machines_its_platform_says() -> None:
+    assert [trust_of_list(name) for name in ("runpod", "runpod-community", "vastai", "elsewhere")] == [
+        *("secure", "community", "community", "secure"),
+    ]
 
 
 def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:

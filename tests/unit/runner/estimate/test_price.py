@@ -13,7 +13,7 @@ from runner.clouds.models import Offer
 from runner.clouds.price_list import ListedPrice, all_prices, price_list, write_price_list
 from runner.errors import CloudUnavailableError, UnreadableAnswerError, UsageError
 from runner.estimate.offers import Wanted, choose_candidates
-from runner.estimate.price import Refreshed, gpuhunt_offers, listed_offers, price_of, refresh, stale_prices
+from runner.estimate.price import Refreshed, gpuhunt_offers, listed_offers, refresh, split_by_list, stale_prices
 
 TODAY = date(2026, 11, 21)
 EARLIER = date(2026, 9, 20)
@@ -51,38 +51,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def relisted(cloud: str, folder: Path, **changes: Any) -> list[Offer]:
     """Return what the cloud would list if only that had changed since."""
     return [replace(offer, **changes) for offer in listed_offers(cloud, folder)]
-
-
-def test_a_price_comes_with_its_day_and_its_source() -> None:
-    found = price_of("aws", "g5.xlarge", "us-east-1")
-    assert found is not None
-    assert found.price_usd_per_h > 0
-    assert (found.gpu_name, found.gpu_count, found.gpu_memory_gib) == ("A10G", 1, 24.0)
-    assert found.as_of >= date(2026, 1, 21)
-    assert found.source
-
-
-def test_a_region_has_its_own_price() -> None:
-    here, there = price_of("aws", "g5.xlarge", "us-east-1"), price_of("aws", "g5.xlarge", "eu-west-1")
-    assert here is not None
-    assert there is not None
-    assert there.price_usd_per_h > here.price_usd_per_h
-
-
-def test_a_price_that_is_the_same_everywhere_answers_for_any_region() -> None:
-    found = price_of("lambda", "gpu_1x_a10", "us-west-1")
-    assert found is not None
-    assert found.region == "any"
-
-
-def test_an_unknown_price_is_none_rather_than_a_guess() -> None:
-    assert price_of("aws", "g5.xlarge", "ap-southeast-6") is None
-    assert price_of("aws", "g99.xlarge", "us-east-1") is None
-
-
-def test_a_cloud_without_a_price_list_is_refused() -> None:
-    with pytest.raises(UsageError, match="no price list for vast"):
-        price_of("vast", "x", "y")
 
 
 @pytest.mark.parametrize("cloud", ["aws", "lambda", "runpod"])
@@ -308,3 +276,15 @@ def test_a_catalogue_that_cannot_be_fetched_is_told(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(CloudUnavailableError, match="cannot be fetched"):
         gpuhunt_offers("aws")
+
+
+def test_strangers_machines_go_into_a_list_of_their_own(folder: Path) -> None:
+    own, strangers = relisted("runpod", folder), relisted("runpod", folder, trust="community", price_usd_per_h=0.3)
+
+    assert split_by_list("runpod", [*own, *strangers]) == {"runpod": own, "runpod-community": strangers}
+    assert split_by_list("lambda", own) == {"lambda": own}
+
+
+def test_the_list_of_strangers_machines_says_so() -> None:
+    assert {offer.trust for offer in listed_offers("runpod-community")} == {"community"}
+    assert {offer.trust for offer in listed_offers("runpod")} == {"secure"}

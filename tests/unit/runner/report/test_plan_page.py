@@ -187,6 +187,13 @@ def test_machines_stand_in_order_with_their_prices(run_dir: Path) -> None:
     assert "$3.11" in words
 
 
+def test_a_strangers_machine_says_so(tmp_path: Path) -> None:
+    told = plan()
+    told["candidates"][0] |= {"trust": "community"}
+
+    assert read_plan(written(tmp_path / RUN_ID, told)).machines[0].kind == "on demand, community"
+
+
 def test_machine_that_is_not_rented_has_no_price_in_its_sentence(tmp_path: Path) -> None:
     candidates = [{"instance_type": "this-machine", "region": "here", "spot": False, "max_price_usd_per_h": 0}]
     told = plan() | {"candidates": candidates, "prices_usd_per_h": [0.0], "estimate": None, "gpu_memory_gib": None}

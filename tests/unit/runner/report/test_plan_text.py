@@ -53,6 +53,12 @@ def test_others_and_spot_are_told_and_any_region_is_not() -> None:
     )
 
 
+def test_a_strangers_machine_is_told() -> None:
+    assert plan_lines(made(candidates=[CANDIDATE | {"trust": "community"}]))[-1].endswith(
+        "gpu_1x_a10 in us-west-1 community on demand at 1.29 $/h"
+    )
+
+
 def test_a_machine_of_ones_own_costs_nothing() -> None:
     assert plan_lines(made(environment="local"))[-1] == "environment  local, 40.2 GiB of disk, 0.00 $"
 
