@@ -73,6 +73,7 @@ class GpuSpec:
         return self.bf16_tflops if self.bf16_tflops is not None else self.fp32_tflops
 
 
+@cache
 def find_gpu(name: str, memory_gib: float | None = None) -> GpuSpec | None:
     """Return the GPU that a cloud or a driver calls so, or ``None`` for a stranger.
 

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from itertools import pairwise
 
 from runner.estimate.gpu_specs import GpuSpec, find_gpu
@@ -162,6 +163,7 @@ def micro_batch_floor_s(parameters: float) -> Range:
     )
 
 
+@cache
 def _sustained(spec: GpuSpec) -> tuple[Range, str, list[Measured]] | None:
     """Return the work in a second: measured on this GPU, else on its kin, else on any, as a share of the peak."""
     own = [point for point in MEASURED if point.gpu == spec.name]
