@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainer.errors import BaseModelError
 
+if TYPE_CHECKING:
+    from huggingface_hub.errors import HfHubHTTPError
+
 REQUIRED = ("config.json", "tokenizer.json")
 OPTIONAL = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
+ASK_S = 8.0
+"""How long the Hub may take to answer one question."""
+WAITS_S = (1.0, 2.0, 4.0, 8.0, 8.0)
+"""Between tries of a machine that has nothing else to do; the library waits as long between its own."""
+TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+NEW_TOKEN = f"make a token at {TOKENS_PAGE}, then set HF_TOKEN or run `hf auth login`"
+OTHERWISE = "or set model.base_model to a local folder or .gguf file"
+
+
+class HubUnreachableError(BaseModelError):
+    """The Hub gives no answer, which says nothing about the base model.
+
+    Attributes:
+        trouble: Why, in words that go on after the model's name.
+    """
+
+    def __init__(self, repo_id: str, trouble: str, resolution: str, details: str | None = None) -> None:
+        """Say that there is nothing of the model on this machine either."""
+        super().__init__(
+            f"base model: {repo_id} is not in the cache, and {trouble}", resolution=resolution, details=details
+        )
+        self.trouble = trouble
+
+
+class SmallFiles(NamedTuple):
+    """A Hub model's small files by name, and why the Hub was not asked, if it was not."""
+
+    files: dict[str, Path]
+    trouble: str | None = None
 
 
 def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]:
@@ -16,52 +52,214 @@ def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]
     Raises:
         BaseModelError: If the model or revision does not exist or is gated, or the Hub cannot be reached.
     """
+    return find_small_files(repo_id, revision, waits_s=WAITS_S).files
+
+
+def find_small_files(
+    repo_id: str,
+    revision: str | None,
+    *,
+    waits_s: Sequence[float] = (),
+    reach: Callable[[str], bool] = lambda _: True,
+) -> SmallFiles:
+    """Return the small files of a Hub model; where the Hub gives no answer, those in the cache.
+
+    Args:
+        repo_id: The model, as ``org/name``.
+        revision: Commit, tag or branch; ``None`` is the newest.
+        waits_s: Seconds to wait before each further try, where nothing is in the cache.
+        reach: Tells whether an address can be connected to at all.
+
+    Raises:
+        HubUnreachableError: If the Hub gives no answer and nothing is in the cache.
+        BaseModelError: If the model cannot be had.
+    """
+    for wait_s in (*waits_s, None):
+        try:
+            return SmallFiles(_fetch(repo_id, revision, reach))
+        except HubUnreachableError as err:
+            cached = _cached(repo_id, revision)
+            if cached is not None:
+                return SmallFiles(cached, err.trouble)
+            if wait_s is None or _is_offline():
+                raise
+            time.sleep(wait_s)
+    raise AssertionError("the last try lets its error through")
+
+
+def _fetch(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> dict[str, Path]:
     try:
+        import httpx2
         from huggingface_hub import constants, hf_hub_download
+        from huggingface_hub.errors import RemoteEntryNotFoundError
     except ImportError as err:
         raise BaseModelError(
             f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
-            resolution="install huggingface_hub, or set model.base_model to a local folder",
+            resolution=f"install huggingface_hub, {OTHERWISE}",
         ) from err
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     files: dict[str, Path] = {}
-    for name in (*REQUIRED, *OPTIONAL):
-        try:
-            files[name] = Path(hf_hub_download(repo_id, name, revision=revision))
-        except LocalEntryNotFoundError as err:
-            if name in REQUIRED or not constants.HF_HUB_OFFLINE:
-                raise _as_base_model_error(err, repo_id, revision) from err
-        except EntryNotFoundError as err:
-            if name in REQUIRED:
-                raise BaseModelError(
-                    f"base model: {repo_id} has no {name} on the Hub",
-                    resolution="take a base model in transformers format, or a .gguf file of it",
-                ) from err
-        except (HfHubHTTPError, HFValidationError, OSError) as err:
-            raise _as_base_model_error(err, repo_id, revision) from err
+    try:
+        _ask(repo_id, revision, reach)
+        for name in (*REQUIRED, *OPTIONAL):
+            try:
+                files[name] = Path(hf_hub_download(repo_id, name, revision=revision, etag_timeout=ASK_S))
+            except RemoteEntryNotFoundError as err:
+                if name in REQUIRED:
+                    raise BaseModelError(
+                        f"base model: {repo_id} has no {name} on the Hub",
+                        resolution="take a base model in transformers format, or a .gguf file of it",
+                    ) from err
+    # The library lets its client's errors through, and of a proxy that cannot be one all that the client makes of it.
+    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError, OSError) as err:
+        raise _as_base_model_error(err, repo_id, revision, constants.ENDPOINT) from err
     return files
 
 
-def _as_base_model_error(err: Exception, repo_id: str, revision: str | None) -> BaseModelError:
+def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> None:
+    """Ask the Hub once for a model's configuration; the library asks for 23 seconds where nobody answers."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled, RemoteEntryNotFoundError
+
+    if _is_offline():
+        raise OfflineModeIsEnabled
+    if not reach(constants.ENDPOINT):
+        raise ConnectionError(f"no connection to {constants.ENDPOINT}")
+    try:
+        told = get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), timeout=ASK_S)
+    except RemoteEntryNotFoundError:
+        return  # that is told of the file that is missing
+    if told.commit_hash is None:
+        raise FileMetadataError("the answer names no commit")
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return constants.is_offline_mode()
+
+
+def _cached(repo_id: str, revision: str | None) -> dict[str, Path] | None:
+    """Return the small files that are on this machine already, or ``None`` if one is lacking; asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = {name: try_to_load_from_cache(repo_id, name, revision=revision) for name in (*REQUIRED, *OPTIONAL)}
+    files = {name: Path(path) for name, path in found.items() if isinstance(path, str)}
+    return files if all(name in files for name in REQUIRED) else None
+
+
+def cached_folder(repo_id: str, revision: str | None) -> Path | None:
+    """Return the folder with the small files of a Hub model if they are on this machine already; asks nobody."""
+    files = _cached(repo_id, revision)
+    return None if files is None else files[REQUIRED[0]].parent
+
+
+def _as_base_model_error(err: Exception, repo_id: str, revision: str | None, endpoint: str) -> BaseModelError:
+    """Return what the library or its client raised in words of ours."""
+    import httpx2
+    from huggingface_hub import constants
     from huggingface_hub.errors import (
-        GatedRepoError,
+        FileMetadataError,
+        HfHubHTTPError,
         HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
     )
 
+    if isinstance(err, HFValidationError):
+        problem = "is neither a Hub id (org/name) nor a local folder"
+        return BaseModelError(f"base model: {repo_id} {problem}", resolution="correct model.base_model")
+    cause = err.__cause__ if isinstance(err, LocalEntryNotFoundError) and err.__cause__ is not None else err
+    if isinstance(cause, HfHubHTTPError):
+        return _as_refusal(cause, repo_id, revision)
+    details = _words(cause)
+    if isinstance(cause, OfflineModeIsEnabled):
+        return HubUnreachableError(repo_id, "HF_HUB_OFFLINE is set", f"unset HF_HUB_OFFLINE, {OTHERWISE}", details)
+    if isinstance(cause, FileMetadataError):
+        remedy = f"correct HF_ENDPOINT; log in to the network, if it asks for that; {OTHERWISE}"
+        return HubUnreachableError(repo_id, f"what answers at {endpoint} is not the Hub", remedy, details)
+    if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL, ImportError, ValueError)):
+        remedy = "correct HF_ENDPOINT, or the proxy (HTTPS_PROXY, ALL_PROXY)"
+        return HubUnreachableError(repo_id, f"the Hub cannot be asked: {details}", remedy, details)
+    if isinstance(cause, (httpx2.HTTPError, ConnectionError, TimeoutError, LocalEntryNotFoundError)):
+        remedy = f"check the network and the proxy (HTTPS_PROXY), {OTHERWISE}"
+        return HubUnreachableError(repo_id, f"the Hub cannot be reached ({details})", remedy, details)
+    return BaseModelError(
+        f"base model: {repo_id} cannot be fetched into {constants.HF_HUB_CACHE}: {details}",
+        resolution="make room and write permission there or set HF_HOME; check SSL_CERT_FILE, if that is set",
+    )
+
+
+def _as_refusal(err: HfHubHTTPError, repo_id: str, revision: str | None) -> BaseModelError:
+    """Return what the Hub's status says."""
+    from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RevisionNotFoundError
+
+    status, token = err.response.status_code, _token_place()
+    if status == 429:
+        remedy = f"ask again in some minutes{'' if token else '; with a token (HF_TOKEN) the Hub answers more often'}"
+        return HubUnreachableError(repo_id, "the Hub refuses too many requests (429)", remedy, _words(err))
+    if status >= 500:
+        remedy = f"ask again later, {OTHERWISE}"
+        return HubUnreachableError(repo_id, f"the Hub is in trouble (it answers {status})", remedy, _words(err))
     if isinstance(err, GatedRepoError):
-        problem, resolution = "is gated", "accept its terms on its Hub page, then log in with `hf auth login`"
+        problem, remedy = _gated(repo_id, status, token)
     elif isinstance(err, RevisionNotFoundError):
-        problem, resolution = f"has no revision {revision}", "correct model.revision, or leave it out"
-    elif isinstance(err, RepositoryNotFoundError):
-        problem, resolution = "is not on the Hub, or is private", "correct model.base_model, or log in to the Hub"
-    elif isinstance(err, HFValidationError):
-        problem, resolution = "is neither a Hub id (org/name) nor a local folder", "correct model.base_model"
+        problem, remedy = f"has no revision {revision or 'main'}", "correct model.revision, or leave it out"
+    elif isinstance(err, DisabledRepoError):
+        problem, remedy = f"is disabled on the Hub ({status})", "take another base model"
+    elif _is_bad_token(err) and token is not None:
+        problem = f"cannot be read: the Hub does not take the token of {token} ({status})"
+        remedy = f"{NEW_TOKEN}; a public model needs none"
+    elif status == 403:
+        problem = f"may not be read ({status})" if token is None else f"may not be read with the token of {token} (403)"
+        remedy = NEW_TOKEN if token is None else f"give it that right at {TOKENS_PAGE}"
+    elif status in (401, 404):
+        secret = "is private" if token is None else f"the token of {token} may not read it"
+        problem = f"is not on the Hub, or {secret} ({status})"
+        remedy = f"correct model.base_model, or log in as somebody who may read it: {NEW_TOKEN}"
     else:
-        problem, resolution = (
-            "cannot be fetched: the Hub is not reachable",
-            "check the network (and HF_HUB_OFFLINE), or set model.base_model to a local folder or .gguf file",
-        )
-    return BaseModelError(f"base model: {repo_id} {problem}", details=str(err), resolution=resolution)
+        problem, remedy = f"cannot be fetched: the Hub answers {status}", f"look at HF_ENDPOINT, {OTHERWISE}"
+    return BaseModelError(f"base model: {repo_id} {problem}", details=_words(err), resolution=remedy)
+
+
+def _is_bad_token(err: HfHubHTTPError) -> bool:
+    """Tell a token that the Hub does not know from a model that it does not show; both are a 401."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    return err.response.status_code == 401 and not isinstance(err, RepositoryNotFoundError)
+
+
+def _gated(repo_id: str, status: int, token: str | None) -> tuple[str, str]:
+    """Return what is wrong with a gated model: nobody is logged in, or whoever is has not been let in yet."""
+    page = f"https://huggingface.co/{repo_id}"
+    if token is None:
+        return f"is gated, and there is no token ({status})", f"accept {page}; {NEW_TOKEN}"
+    if status == 401:
+        return f"is gated, and the Hub does not know the token of {token} (401)", NEW_TOKEN
+    remedy = (
+        f"accept the terms at {page} (some owners answer later); a fine-grained token has to read gated repositories"
+    )
+    return f"is gated, and the account of the token of {token} has no access yet ({status})", remedy
+
+
+def _token_place() -> str | None:
+    """Return where the Hub's token comes from, or ``None`` where there is none."""
+    from huggingface_hub import constants, get_token
+
+    if get_token() is None:
+        return None
+    found = (name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name, "").strip())
+    return next(found, constants.HF_TOKEN_PATH)
+
+
+def words_of(err: BaseException, token: str | None) -> str:
+    """Return the first line of an error, short and without the token."""
+    text = str(err).strip()
+    first = text.splitlines()[0] if text else type(err).__name__
+    return (first if token is None else first.replace(token, "***"))[:160]
+
+
+def _words(err: BaseException) -> str:
+    from huggingface_hub import get_token
+
+    return words_of(err, get_token())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.config import RunFile
 from runner.errors import DiskSpaceError
+from runner.estimate.model_shape import ModelShape
+from trainer.files import cache_folder
 
 GIB = 2**30
 ENVIRONMENT_GIB = 2.0
@@ -14,6 +17,53 @@ CONVERTED_TIMES = 6
 """A 4-bit GGUF file becomes 16- or 32-bit weights in the cache."""
 CHECKPOINT_SHARE = 0.05
 SMALLEST_CHECKPOINT_GIB = 0.1
+BYTES_PER_WEIGHT = 2
+"""The Hub's models are stored in 16 bits, mostly; source: ``torch_dtype`` of their configurations."""
+WEIGHTS = (".gguf", ".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class DiskNeed:
+    """The free disk that a run needs.
+
+    Attributes:
+        there_gib: On its machine, in GiB.
+        here_gib: On this machine, in GiB: what comes home, or all of it where the run is here.
+    """
+
+    there_gib: float
+    here_gib: float
+
+
+def disk_of_run(run_file: RunFile, files: Path | None, shape: ModelShape | None) -> DiskNeed:
+    """Return the free disk that a run needs, by what is known of its base model.
+
+    Args:
+        run_file: The run.
+        files: The base model's file or folder on this machine, if it is there; a folder need not hold weights.
+        shape: The base model's shape, which tells the size of a model that is not here.
+    """
+    is_gguf = files is not None and files.suffix == ".gguf"
+    model_bytes = files_bytes(files) or (0 if shape is None else shape.parameters * BYTES_PER_WEIGHT)
+    is_here = run_file.compute.env == "local"
+    environment_cached = is_here and (cache_folder() / "uv").is_dir()
+    there_gib = disk_needed_gib(
+        run_file, model_bytes=model_bytes, is_gguf=is_gguf, environment_cached=environment_cached
+    )
+    if is_here:
+        return DiskNeed(there_gib, there_gib)
+    # Of all that the machine needs, what comes home is neither packages nor base model.
+    whole_gib = disk_needed_gib(run_file, model_bytes=model_bytes, is_gguf=is_gguf, environment_cached=True)
+    model_gib = model_bytes / GIB * (1 + CONVERTED_TIMES if is_gguf else 1)
+    return DiskNeed(there_gib, max(0.0, whole_gib - CACHED_ENVIRONMENT_GIB - model_gib))
+
+
+def files_bytes(files: Path | None) -> int:
+    """Return the size of a base model's weights and all beside them; 0 where there are only its small files."""
+    if files is None:
+        return 0
+    found = [files] if files.is_file() else [path for path in files.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in found) if any(path.suffix in WEIGHTS for path in found) else 0
 
 
 def disk_needed_gib(run_file: RunFile, *, model_bytes: int, is_gguf: bool, environment_cached: bool) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from runner.errors import CloudUnavailableError, RateLimitedError, RunnerError, UsageError
+from runner.errors import EXIT_USAGE, CloudUnavailableError, RateLimitedError, RunnerError, UsageError
 from trainer.errors import TrainerError
 
 Status = Literal["pass", "warn", "fail", "skip"]
@@ -87,12 +87,20 @@ def is_refused(checks: Iterable[Check]) -> bool:
 
 
 def refusal(checks: Iterable[Check]) -> Failure | None:
-    """Return the error for the first line that failed: its own, with its own words, where it was made from one."""
-    found = [check for check in checks if check.status == "fail"]
-    if not found:
+    """Return the error for the first line that failed, with the words of the error that it was made from, if any.
+
+    Its exit status is that of a wrong run file, whoever refused: nothing was started or rented.
+    """
+    first = next((check for check in checks if check.status == "fail"), None)
+    if first is None:
         return None
-    first = found[0]
-    return first.error or PreflightError(f"plan: {first.name}: {first.value}", resolution=first.remedy)
+    if first.error is None:
+        return PreflightError(f"plan: {first.name}: {first.value}", resolution=first.remedy)
+    if first.error.exit_code == EXIT_USAGE:
+        return first.error
+    err = PreflightError(first.error.message, resolution=first.error.resolution, details=first.error.details)
+    err.__cause__ = first.error
+    return err
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -1,12 +1,12 @@
-"""What the run needs of this machine: environment, Terraform, Ansible, disk; and the age of the prices."""
+"""What the run needs of this machine: environment, Terraform, Ansible, disk."""
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -15,22 +15,11 @@ from runner.adapters.terraform_install import PINNED_VERSION, find_terraform
 from runner.config import RunFile, parse_address
 from runner.environments import find_environment
 from runner.errors import DiskSpaceError, RunnerError, UsageError
-from runner.estimate.disk import CACHED_ENVIRONMENT_GIB, CONVERTED_TIMES, GIB, check_free_disk, disk_needed_gib
-from runner.estimate.model_shape import ModelShape
-from runner.preflight.check import Check, counted, failed, from_error, passed, skipped, warned
+from runner.estimate.disk import GIB, DiskNeed, check_free_disk
+from runner.preflight.check import Check, failed, from_error, passed, skipped, warned
 from trainer.files import cache_folder
 
-ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE, PRICES = (
-    "environment",
-    "terraform",
-    "ansible",
-    "disk here",
-    "disk there",
-    "prices",
-)
-BYTES_PER_WEIGHT = 2
-"""The Hub's models are stored in 16 bits, mostly; source: ``torch_dtype`` of their configurations."""
-SHOWN = 3
+ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansible", "disk here", "disk there"
 
 
 def check_environment(run_file: RunFile) -> Check:
@@ -80,40 +69,24 @@ def check_ansible(run_file: RunFile) -> Check:
     return passed(ANSIBLE, f"ansible-core {metadata.version('ansible-core')}")
 
 
-def check_disks(
-    run_file: RunFile,
-    runs_dir: Path,
-    *,
-    files: Path | None = None,
-    shape: ModelShape | None = None,
-    needed_gib: float | None = None,
-) -> list[Check]:
+def check_disks(run_file: RunFile, runs_dir: Path, need: DiskNeed) -> list[Check]:
     """Compare the free disk with what the run needs, here and on its machine.
 
     Args:
         run_file: The run.
         runs_dir: Folder of the runs.
-        files: The base model's file or folder on this machine, if it is there.
-        shape: The base model's shape, which tells the size of a model that is not here.
-        needed_gib: What the machine should have free, in GiB, where that is known already.
+        need: What the run needs.
 
     Returns:
         The lines ``HERE`` and ``THERE``.
     """
-    is_gguf = files is not None and files.suffix == ".gguf"
-    model_bytes = _size_bytes(files) or (0 if shape is None else shape.parameters * BYTES_PER_WEIGHT)
-    environment_cached = run_file.compute.env == "local" and (cache_folder() / "uv").is_dir()
-    there_gib = needed_gib or disk_needed_gib(
-        run_file, model_bytes=model_bytes, is_gguf=is_gguf, environment_cached=environment_cached
-    )
-    here_gib = there_gib if run_file.compute.env == "local" else _brought_home_gib(run_file, model_bytes, is_gguf)
     free_bytes = LocalMachine().free_bytes(str(runs_dir))
     try:
-        check_free_disk(free_bytes, here_gib, runs_dir)
-        here = passed(HERE, f"{free_bytes / GIB:.1f} GiB free, {here_gib:.1f} needed")
+        check_free_disk(free_bytes, need.here_gib, runs_dir)
+        here = passed(HERE, f"{free_bytes / GIB:.1f} GiB free, {need.here_gib:.1f} needed")
     except DiskSpaceError as err:
         here = from_error(HERE, err)
-    return [here, _there(run_file, there_gib)]
+    return [here, _there(run_file, need.there_gib)]
 
 
 def _there(run_file: RunFile, needed_gib: float) -> Check:
@@ -124,36 +97,7 @@ def _there(run_file: RunFile, needed_gib: float) -> Check:
         return skipped(THERE, f"{needed_gib:.1f} GiB needed; looked at there before anything is installed")
     value = f"{compute.disk_size_gib} GiB asked for, {needed_gib:.1f} needed"
     if needed_gib > compute.disk_size_gib:
-        return warned(THERE, value, f"set compute.disk_size_gib to {needed_gib:.0f}: so much is rented in any case")
+        return warned(
+            THERE, value, f"set compute.disk_size_gib to {math.ceil(needed_gib)}: so much is rented in any case"
+        )
     return passed(THERE, value)
-
-
-def _brought_home_gib(run_file: RunFile, model_bytes: int, is_gguf: bool) -> float:
-    """Return what comes home: of all that the machine needs, the part that is neither packages nor base model."""
-    whole_gib = disk_needed_gib(run_file, model_bytes=model_bytes, is_gguf=is_gguf, environment_cached=True)
-    model_gib = model_bytes / GIB * (1 + CONVERTED_TIMES if is_gguf else 1)
-    return max(0.0, whole_gib - CACHED_ENVIRONMENT_GIB - model_gib)
-
-
-def _size_bytes(files: Path | None) -> int:
-    """Return the size of the weights and all beside them; 0 where there are only the small files of a model."""
-    if files is None:
-        return 0
-    found = [files] if files.is_file() else [path for path in files.rglob("*") if path.is_file()]
-    has_weights = any(path.suffix in (".gguf", ".safetensors", ".bin") for path in found)
-    return sum(path.stat().st_size for path in found) if has_weights else 0
-
-
-def check_prices(stale: Sequence[str] | None) -> Check:
-    """Tell which prices are too old to plan with.
-
-    Args:
-        stale: The rows that are older than the price list allows, in words; ``None`` where no list was used.
-    """
-    if stale is None:
-        return skipped(PRICES, "this run uses no price list")
-    if not stale:
-        return passed(PRICES, "none is out of date")
-    more = f" and {len(stale) - SHOWN} more" if len(stale) > SHOWN else ""
-    words = f"{counted(len(stale), 'row is', 'rows are')} out of date: {', '.join(stale[:SHOWN])}{more}"
-    return warned(PRICES, words, "refresh the list: `make prices`")

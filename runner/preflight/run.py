@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from runner.adapters.secrets import HUB_TOKEN, hub_secrets
 from runner.clouds.registry import CLOUDS, open_cloud
 from runner.config import RunFile
 from runner.errors import CloudError, TransferError
+from runner.estimate.disk import DiskNeed, disk_of_run
 from runner.estimate.model_shape import ModelShape
 from runner.market import is_reachable
 from runner.preflight import hub
@@ -34,7 +35,6 @@ from runner.preflight.here import (
     check_ansible,
     check_disks,
     check_environment,
-    check_prices,
     check_terraform,
 )
 from runner.preflight.samples import check_dataset, check_template, check_tokens
@@ -42,6 +42,7 @@ from runner.store_keys import endpoint_url, is_s3
 from runner.storing import check_store
 from trainer.data import Dataset, EncodedDataset
 from trainer.errors import StoreError
+from trainer.hub_files import cached_folder
 from trainer.tokenization import BaseModelFacts
 
 STORE = "store"
@@ -55,16 +56,10 @@ class Known:
 
     Attributes:
         model_files: The base model's file or folder on this machine: for a packaged model, which is not fetched here.
-        needed_gib: Disk that the run's machine should have free, in GiB; ``None`` reckons it from the base model.
-        expected_usd: What the run is expected to cost in US dollars.
-        stale_prices: Rows of the price list that are out of date, in words; ``None`` where no list is used.
         publish_to: Repository on the Hub that the adapter goes to.
     """
 
     model_files: Path | None = None
-    needed_gib: float | None = None
-    expected_usd: float | None = None
-    stale_prices: Sequence[str] | None = None
     publish_to: str | None = None
 
 
@@ -98,9 +93,11 @@ class Preflight:
         facts: Its tokenizer and template.
         shape: Its layers.
         encoded: The samples as tokens.
+        disk: The free disk that the run needs.
     """
 
     checks: tuple[Check, ...]
+    disk: DiskNeed
     dataset: Dataset | None = None
     model_files: Path | None = None
     facts: BaseModelFacts | None = None
@@ -140,20 +137,20 @@ def examine(
     known, seams = known or Known(), seams or Seams()
     token = hub_secrets().get(HUB_TOKEN)
     network = _ask_network(run_file, known, environ, seams, token)
-    model = _ask_model(run_file, known, environ, seams, token)
+    model = _ask_model(run_file, known, environ, seams)
     environment = check_environment(run_file)
     dataset, data_line = check_dataset(run_file)
     files, base = _base_model(run_file, model, known, seams)
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
     encoded, token_lines = check_tokens(run_file, dataset, base.facts)
+    need = disk_of_run(run_file, files, base.shape)
     here = [
         check_ansible(run_file),
-        *check_disks(run_file, runs_dir, files=files, shape=base.shape, needed_gib=known.needed_gib),
-        check_prices(known.stale_prices),
+        *check_disks(run_file, runs_dir, need),
     ]
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
     checks = (environment, data_line, *base.checks, *template, *token_lines, *told_once(asked), *here)
-    return Preflight(checks, dataset, files, base.facts, base.shape, encoded)
+    return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
 
 
 Asked = tuple[tuple[str, ...], Question[list[Check]]]
@@ -186,15 +183,13 @@ def _ask_network(
     how: Any = {"open_account": seams.open_account, "is_reachable": seams.is_reachable}
     if cloud in CLOUDS:
         asked += [
-            ask(lambda: check_account(cloud, environ, known.expected_usd, **how), KEY, BALANCE),
+            ask(lambda: check_account(cloud, environ, **how), KEY, BALANCE),
             ask(lambda: check_billing(cloud, environ, **how), BILLING),
         ]
     return [*asked, ask(check_terraform, TERRAFORM)]
 
 
-def _ask_model(
-    run_file: RunFile, known: Known, environ: Mapping[str, str], seams: Seams, token: str | None
-) -> Question[hub.Found] | None:
+def _ask_model(run_file: RunFile, known: Known, environ: Mapping[str, str], seams: Seams) -> Question[hub.Found] | None:
     """Ask the Hub for the small files of the base model, where it is there."""
     if known.model_files is not None or not is_on_hub(run_file):
         return None
@@ -203,7 +198,6 @@ def _ask_model(
         lambda: hub.find_model(
             section.base_model,
             section.revision,
-            has_token=token is not None,
             reach=lambda address: seams.is_reachable(address, environ),
         ),
         name=hub.NAME,
@@ -225,7 +219,7 @@ def _base_model(
     except hub.HubModelError as err:
         return None, unseen(err.line)
     except NoAnswerError as err:
-        cached = hub.cached_folder(run_file.model.base_model, run_file.model.revision)
+        cached = cached_folder(run_file.model.base_model, run_file.model.revision)
         if cached is None:
             return None, unseen(not_asked(hub.NAME, f"{run_file.model.base_model}: {err.message}", err.resolution))
         note = f"{err.message} from the Hub, looked at in the cache"

@@ -300,7 +300,8 @@ def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
     from trainer.tokenization import load_base_model_facts
 
     section = run_file.model.model_copy(update={"base_model": str(model), "revision": None})
-    return encode(dataset, load_base_model_facts(section, run_file.data), run_file.data)
+    facts = load_base_model_facts(section, run_file.data)
+    return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data)
 
 
 def _data_table(encoded: EncodedDataset) -> str:

@@ -115,7 +115,7 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_is_there(
 ) -> None:
     status, lines = ask(folder, capsys, "--set", f"store.url=file://{folder}/run.yml", verb="train")
 
-    assert (status, len(lines)) == (1, 3)
+    assert (status, len(lines)) == (2, 3)
     assert lines[0].startswith(f"error: plan: cannot write {folder}/run.yml/")
     assert "SET=store.url=null" in lines[1]
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]

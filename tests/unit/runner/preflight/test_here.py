@@ -1,4 +1,4 @@
-"""What this machine needs, and the age of the prices."""
+"""What this machine needs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from runner.adapters import machine
-from runner.estimate.model_shape import shape_of
+from runner.estimate.disk import DiskNeed
 from runner.preflight import here
 from runner.preflight.check import Check
-from runner.preflight.here import (
-    check_ansible,
-    check_disks,
-    check_environment,
-    check_prices,
-    check_terraform,
-)
-from tests.unit.runner.preflight.small_run import CONFIG, make_run
+from runner.preflight.here import check_ansible, check_disks, check_environment, check_terraform
+from tests.unit.runner.preflight.small_run import make_run
 
 
 @pytest.mark.parametrize(
@@ -93,10 +87,10 @@ def test_a_missing_ssh_fails_for_another_machine_only(tmp_path: Path, monkeypatc
 def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**28))
 
-    here_line, there_line = check_disks(make_run(tmp_path), tmp_path, files=tmp_path / "model")
+    here_line, there_line = check_disks(make_run(tmp_path), tmp_path, DiskNeed(0.5, 0.5))
 
     assert here_line.status == "fail"
-    assert here_line.value.startswith(f"0.2 GiB are free at {tmp_path}, this run needs ")
+    assert here_line.value == f"0.2 GiB are free at {tmp_path}, this run needs 0.5 GiB"
     assert here_line.remedy == "free some disk, or put the runs elsewhere with --runs-dir"
     assert there_line.status == "skip"
 
@@ -105,43 +99,16 @@ def test_this_machine_needs_room_only_for_what_comes_home(tmp_path: Path, monkey
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**30))
     run_file = make_run(tmp_path, compute={"env": "lambda", "disk_size_gib": 10})
 
-    here_line, there_line = check_disks(run_file, tmp_path, needed_gib=80.0)
+    here_line, there_line = check_disks(run_file, tmp_path, DiskNeed(there_gib=79.5, here_gib=0.5))
 
     assert (here_line.status, here_line.value) == ("pass", "1.0 GiB free, 0.5 needed")
     assert there_line == Check(
-        "disk there", "warn", "10 GiB asked for, 80.0 needed",
+        "disk there", "warn", "10 GiB asked for, 79.5 needed",
         "set compute.disk_size_gib to 80: so much is rented in any case",
     )  # fmt: skip
-
-
-def test_the_size_of_a_model_that_is_not_here_is_told_by_its_shape(tmp_path: Path) -> None:
-    run_file = make_run(tmp_path, compute={"env": "lambda"})
-    shape = shape_of({**CONFIG, "vocab_size": 2**27, "hidden_size": 32})  # 2**32 weights in its embedding
-
-    _, without = check_disks(run_file, tmp_path)
-    _, with_shape = check_disks(run_file, tmp_path, shape=shape)
-
-    assert without.value == "100 GiB asked for, 2.5 needed"
-    assert with_shape.value == "100 GiB asked for, 12.0 needed"
 
 
 def test_the_disk_of_a_given_machine_is_looked_at_there(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "existing", "host": "me@there"})
 
-    assert check_disks(run_file, tmp_path)[1].status == "skip"
-
-
-def test_stale_prices_are_told() -> None:
-    rows = [f"lambda gpu_{number} (2026-09-01)" for number in range(5)]
-
-    line = check_prices(rows)
-
-    assert line.status == "warn"
-    assert line.value.startswith("5 rows are out of date: lambda gpu_0 (2026-09-01), ")
-    assert line.value.endswith(" and 2 more")
-    assert line.remedy == "refresh the list: `make prices`"
-
-
-def test_fresh_prices_pass_and_no_list_is_no_matter() -> None:
-    assert check_prices([]) == Check("prices", "pass", "none is out of date")
-    assert check_prices(None).status == "skip"
+    assert check_disks(run_file, tmp_path, DiskNeed(2.5, 0.5))[1].status == "skip"

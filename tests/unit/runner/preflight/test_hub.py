@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import httpx2
 import pytest
 
 from runner.preflight.check import Check
-from runner.preflight.hub import Found, HubModelError, cached_folder, check_token, find_model
+from runner.preflight.hub import Found, HubModelError, check_token, find_model
 from tests.unit.runner.preflight.fake_hub import COMMIT, Handler, breaking, hub_of, refusing, serving
 from tests.unit.runner.preflight.small_run import write_model
+from trainer.hub_files import cached_folder
 
 MODEL = "org/name"
 
@@ -21,11 +23,16 @@ def _online(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", os.devnull)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def line_of(handler: Handler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_token: bool = False) -> Check:
+    if has_token:
+        monkeypatch.setenv("HF_TOKEN", "hf_x")
     with hub_of(handler, tmp_path / "cache", monkeypatch), pytest.raises(HubModelError) as caught:
-        find_model(MODEL, None, has_token=has_token)
+        find_model(MODEL, None)
     return caught.value.line
 
 
@@ -34,7 +41,7 @@ def test_small_files_are_fetched_and_found_again(tmp_path: Path, monkeypatch: py
 
     with hub_of(serving(model), tmp_path / "cache", monkeypatch):
         before = cached_folder(MODEL, None)
-        folder, trouble = find_model(MODEL, None, has_token=False)
+        folder, trouble = find_model(MODEL, None)
 
     assert (before, trouble) == (None, None)
     assert folder.name == COMMIT
@@ -53,7 +60,7 @@ def test_a_gated_model_whose_terms_are_not_accepted_fails(tmp_path: Path, monkey
     line = line_of(refusing(403, "GatedRepo"), tmp_path, monkeypatch, has_token=True)
 
     assert (line.status, line.value) == (
-        "fail", "org/name is gated, and the token's account has no access yet (403)",
+        "fail", "org/name is gated, and the account of the token of HF_TOKEN has no access yet (403)",
     )  # fmt: skip
     assert line.remedy.startswith("accept the terms at https://huggingface.co/org/name")
 
@@ -61,15 +68,15 @@ def test_a_gated_model_whose_terms_are_not_accepted_fails(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("handler", "value"),
     [
-        (refusing(401, "GatedRepo"), "org/name is gated, and the Hub does not know the token (401)"),
-        (refusing(404, "RepoNotFound"), "org/name is not on the Hub, or is private"),
+        (refusing(401, "GatedRepo"), "org/name is gated, and the Hub does not know the token of HF_TOKEN (401)"),
+        (refusing(404, "RepoNotFound"), "org/name is not on the Hub, or the token of HF_TOKEN may not read it (404)"),
         (refusing(404, "EntryNotFound"), "org/name has no config.json on the Hub"),
-        (refusing(404, "RevisionNotFound"), "org/name has no revision None"),
+        (refusing(404, "RevisionNotFound"), "org/name has no revision main"),
         (
             refusing(401, None, "Invalid credentials in Authorization header"),
-            "the Hub refuses the token (401) for org/name",
+            "org/name cannot be read: the Hub does not take the token of HF_TOKEN (401)",
         ),
-        (refusing(403, None, "Forbidden"), "the token may not read org/name (403)"),
+        (refusing(403, None, "Forbidden"), "org/name may not be read with the token of HF_TOKEN (403)"),
     ],
     ids=["gated-bad-token", "private", "no-config", "no-revision", "bad-token", "no-right"],
 )
@@ -99,10 +106,10 @@ def test_what_is_in_the_cache_is_taken_where_the_hub_gives_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Handler
 ) -> None:
     with hub_of(serving(write_model(tmp_path / "model")), tmp_path / "cache", monkeypatch):
-        folder = find_model(MODEL, None, has_token=False).folder
+        folder = find_model(MODEL, None).folder
 
     with hub_of(handler, tmp_path / "cache", monkeypatch):
-        found = find_model(MODEL, None, has_token=False)
+        found = find_model(MODEL, None)
 
     assert found.folder == folder
     assert found.trouble is not None
@@ -113,15 +120,15 @@ def test_a_user_who_works_offline_gets_what_is_in_the_cache(tmp_path: Path, monk
     from huggingface_hub import constants
 
     with hub_of(serving(write_model(tmp_path / "model")), tmp_path / "cache", monkeypatch):
-        found = find_model(MODEL, None, has_token=False)
+        found = find_model(MODEL, None)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
-        assert find_model(MODEL, None, has_token=False) == Found(found.folder, None)
+        assert find_model(MODEL, None) == Found(found.folder, None)
 
 
 def test_a_name_that_is_none_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with hub_of(refusing(404), tmp_path / "cache", monkeypatch), pytest.raises(HubModelError) as caught:
-        find_model("a/b/c", None, has_token=False)
+        find_model("a/b/c", None)
 
     assert caught.value.line.status == "fail"
     assert "is neither a Hub id (org/name) nor a local folder" in caught.value.line.value
@@ -134,7 +141,7 @@ def test_offline_and_not_cached_is_a_warning(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
 
     with pytest.raises(HubModelError) as caught:
-        find_model(MODEL, None, has_token=False)
+        find_model(MODEL, None)
 
     assert caught.value.line.status == "warn"
     assert "is not in the cache" in caught.value.line.value

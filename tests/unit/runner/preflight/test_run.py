@@ -98,7 +98,6 @@ def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> No
         "ansible": "pass",
         "disk here": "pass",
         "disk there": "skip",
-        "prices": "skip",
     }
     assert [check.remedy for check in found.values() if check.remedy] == []
 
@@ -106,10 +105,10 @@ def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> No
 def test_a_rented_machine_brings_the_lines_of_its_cloud(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "lambda"})
 
-    found = look(run_file, tmp_path, Known(needed_gib=20.0, stale_prices=[]), open_account=opening(FakeCloud()))
+    found = look(run_file, tmp_path, open_account=opening(FakeCloud()))
 
     assert [found[name].status for name in ("cloud key", "balance", "still billing")] == ["pass", "skip", "pass"]
-    assert (found["disk there"].status, found["prices"].status) == ("pass", "pass")
+    assert found["disk there"].status == "pass"
 
 
 def test_what_was_read_on_the_way_is_handed_on(tmp_path: Path) -> None:
@@ -220,12 +219,6 @@ def test_a_key_without_permission_is_caught(tmp_path: Path) -> None:
     assert (found["cloud key"].status, found["balance"].status) == ("fail", "skip")
 
 
-def test_stale_prices_are_caught(tmp_path: Path) -> None:
-    found = look(make_run(tmp_path), tmp_path, Known(stale_prices=["lambda gpu_1x_a10 (2026-09-01)"]))
-
-    assert found["prices"].status == "warn"
-
-
 def test_a_machine_that_still_bills_is_caught(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "lambda"})
 
@@ -314,7 +307,7 @@ def test_a_hub_that_hangs_leaves_what_is_in_the_cache(
         return Found(tmp_path)
 
     monkeypatch.setattr(run.hub, "find_model", hang)
-    monkeypatch.setattr(run.hub, "cached_folder", lambda repo_id, revision: tmp_path / "model" if is_cached else None)
+    monkeypatch.setattr(run, "cached_folder", lambda repo_id, revision: tmp_path / "model" if is_cached else None)
 
     found = look(make_run(tmp_path, model={"base_model": "org/name"}), tmp_path, patience_s=0.05)
 
@@ -340,9 +333,9 @@ def test_every_line_that_is_not_well_has_a_remedy(tmp_path: Path) -> None:
         compute={"env": "lambda"},
     )
 
-    checks = run_checks(run_file, tmp_path, Known(stale_prices=["x"]), environ={})
+    checks = run_checks(run_file, tmp_path, environ={})
 
     bad = [check for check in checks if check.status in ("warn", "fail")]
-    assert {check.name for check in bad} == {"dataset", "base model", "cloud key", "prices"}
+    assert {check.name for check in bad} == {"dataset", "base model", "cloud key"}
     assert all(check.remedy for check in bad)
     assert [field.name for field in dataclasses.fields(Check)] == ["name", "status", "value", "remedy", "error"]
