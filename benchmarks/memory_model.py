@@ -35,7 +35,7 @@ def _llama(hidden: int, layers: int, inner: int, vocabulary: int, heads: int, ke
     )
 
 
-def _qwen(hidden: int, layers: int, inner: int, vocabulary: int) -> ModelShape:
+def _qwen(hidden: int, layers: int, inner: int, vocabulary: int, heads: int) -> ModelShape:
     return shape_of(
         {
             "model_type": "qwen",
@@ -43,6 +43,7 @@ def _qwen(hidden: int, layers: int, inner: int, vocabulary: int) -> ModelShape:
             "num_hidden_layers": layers,
             "intermediate_size": inner,
             "vocab_size": vocabulary,
+            "num_attention_heads": heads,
             "tie_word_embeddings": False,
         }
     )
@@ -51,13 +52,14 @@ def _qwen(hidden: int, layers: int, inner: int, vocabulary: int) -> ModelShape:
 LLAMA_3_8B = _llama(4096, 32, 14336, 128256, 32, 8)
 LLAMA_3_70B = _llama(8192, 80, 28672, 128256, 64, 8)
 LLAMA_7B = _llama(4096, 32, 11008, 32000, 32, 32)
-LLAMA_13B = _llama(5120, 40, 13824, 32000, 40, 40)
 LLAMA_33B = _llama(6656, 60, 17920, 32000, 52, 52)
+LLAMA_2_70B = _llama(8192, 80, 28672, 32000, 64, 8)
+QWEN_2_5_14B = _llama(5120, 48, 13824, 152064, 40, 8)
 LLAMA_65B = _llama(8192, 80, 22016, 32000, 64, 64)
-QWEN_1_8B = _qwen(2048, 24, 11008, 151936)
-QWEN_7B = _qwen(4096, 32, 22016, 151936)
-QWEN_14B = _qwen(5120, 40, 27392, 152064)
-QWEN_72B = _qwen(8192, 80, 49152, 152064)
+QWEN_1_8B = _qwen(2048, 24, 11008, 151936, 16)
+QWEN_7B = _qwen(4096, 32, 22016, 151936, 32)
+QWEN_14B = _qwen(5120, 40, 27392, 152064, 40)
+QWEN_72B = _qwen(8192, 80, 49152, 152064, 64)
 QWEN_TARGETS = ["c_attn", "attn.c_proj", "w1", "w2"]
 
 HUGGING_FACE = Holding(unquantised=4, logits=16, saved_input=2, context_gib=0.5, reserve=ALLOCATOR_RESERVE)
@@ -92,7 +94,9 @@ CUDA 11 loads all kernels at the start (Hugging Face, "Model training anatomy": 
 QLORA_PAPER = Holding(adapter=2, gradient=2, optimizer=8, logits=16, context_gib=0.5, reserve=ALLOCATOR_RESERVE)
 """The paper's own runs: 16-bit adapters on all layers, 32-bit paged Adam, batch size 1, 512 tokens."""
 LLAMA_FACTORY = Holding(context_gib=0.5, reserve=ALLOCATOR_RESERVE)
-"""A column of rounded sizes without settings: taken as rank 8, batch size 1, 512 tokens."""
+"""Rounded sizes, "estimated", without settings: taken as rank 8, batch size 1, 512 tokens. The columns are 7B, 14B, 30B
+and 70B (13B until March 2025); each is read as the Llama of that size in the same README's list of models, 14B, where
+there is none, as Qwen's. The first Llama of "33B" is the one that the Hub calls 30B."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,12 @@ def _points() -> list[Point]:
     factory, paper = "LLaMA-Factory, hardware requirements", "QLoRA paper, sizes of GPU"
     hugging_face = ((932, 12), (2551, 16), (5789, 24), (12264, 40), (15502, 48), (28454, 80))
     unsloth = ((2972, 8), (21848, 12), (40724, 16), (78475, 24), (153977, 40), (191728, 48), (342733, 80))
-    sizes = (("7B", LLAMA_7B, 6), ("13B", LLAMA_13B, 12), ("33B", LLAMA_33B, 24), ("65B", LLAMA_65B, 48))
+    sizes = (
+        ("7B: Llama 2 7B", LLAMA_7B, 6),
+        ("14B: Qwen2.5 14B", QWEN_2_5_14B, 12),
+        ("30B: LLaMA 33B", LLAMA_33B, 24),
+        ("70B: Llama 2 70B", LLAMA_2_70B, 48),
+    )
     rows = (
         ("1.8B", QWEN_1_8B, (5.8, 6.0, 6.6, 7.8, 10.2, 15.8)),
         ("7B", QWEN_7B, (11.5, 11.5, 12.3, 13.9, 16.9, 23.5)),
@@ -163,7 +172,7 @@ def _points() -> list[Point]:
             for tokens, gb in zip((256, 512, 1024, 2048, 4096, 8192), figures, strict=True)
         ),
         Point(paper, "LLaMA 65B", LLAMA_65B, QLORA_PAPER, 512, 64, every, 48),
-        *(Point(factory, f"LLaMA {name}", shape, LLAMA_FACTORY, 512, 8, every, gib) for name, shape, gib in sizes),
+        *(Point(factory, name, shape, LLAMA_FACTORY, 512, 8, every, gib) for name, shape, gib in sizes),
     ]
 
 

@@ -159,14 +159,23 @@ def _with(run_file: RunFile, settings: Mapping[str, Any]) -> RunFile:
 
 
 def trainer_holding(run_file: RunFile, *, has_bf16: bool = True) -> Holding:
-    """Return how our trainer holds things on a GPU: a 32-bit adapter, and a fused head that holds no logits."""
+    """Return how our trainer holds things on a GPU.
+
+    The adapter is in 32 bits, and TRL's fused head goes over the logits in tiles. TRL makes one row of all packed rows;
+    there, and where several rows are filled up to the longest, attention is given a mask unless it is flash attention.
+    """
     model, number = run_file.model, 2.0 if has_bf16 and run_file.model.dtype != "float32" else 4.0
+    packs, kernel = run_file.data.packing, model.attn_implementation
     return Holding(
         quantised=(NF4 if model.bnb_4bit_use_double_quant else NF4_PLAIN) if model.load_in_4bit else number,
         unquantised=number,
         optimizer=OPTIMIZER_BYTES[run_file.training.optim],
         activation=number,
+        tiles_logits=True,
         saved_input=number + (1.0 if run_file.adapter.lora_dropout else 0.0),
+        attention="flash" if kernel == "flash_attention_2" else "eager" if kernel == "eager" else "sdpa",
+        has_mask=packs or run_file.training.per_device_train_batch_size != 1,
+        row_tokens=None if packs else run_file.data.max_length,
         checkpointing=run_file.training.gradient_checkpointing,
         context_gib=CUDA_CONTEXT_GIB,
         reserve=ALLOCATOR_RESERVE,

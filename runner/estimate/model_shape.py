@@ -58,8 +58,10 @@ class ModelShape:
         linears: The linear layers of a block.
         intermediate_size: Width between the two ends of a block's MLP, ``I``; of all experts that one token takes.
         key_value_size: Width of keys, ``K``.
+        heads: Heads of attention: as many scores are there for each pair of tokens.
         is_tied: Whether the output head is the embedding.
         is_gated: Whether the MLP has a gate beside its way up.
+        caps_scores: Whether attention's scores go through a tanh, which PyTorch's fused kernels cannot do.
     """
 
     model_type: str
@@ -70,8 +72,10 @@ class ModelShape:
     linears: tuple[Linear, ...]
     intermediate_size: int
     key_value_size: int
+    heads: int
     is_tied: bool
     is_gated: bool = True
+    caps_scores: bool = False
 
     @property
     def linear_parameters(self) -> int:
@@ -89,6 +93,11 @@ class ModelShape:
     def parameters(self) -> int:
         """All weights."""
         return self.linear_parameters + self.other_parameters
+
+    @property
+    def query_size(self) -> int:
+        """Width of queries: that of the stream, unless heads have a size of their own."""
+        return next((linear.outputs for linear in self.linears if linear.name == "q_proj"), self.hidden_size)
 
     @property
     def target_modules(self) -> tuple[str, ...]:
@@ -244,8 +253,10 @@ def _shape(
         linears=linears,
         intermediate_size=inner,
         key_value_size=keys,
+        heads=int(config["num_attention_heads"]),
         is_tied=bool(config.get("tie_word_embeddings", kind in TIED)),
         is_gated=is_gated,
+        caps_scores=kind in CAPPED,
     )
 
 
@@ -268,6 +279,8 @@ def _attention(config: Config) -> tuple[int, int]:
 
 TIED = ("gemma", "gemma2", "gemma3_text", "starcoder2")
 """Architectures whose head is the embedding unless the configuration says otherwise."""
+CAPPED = ("gemma2",)
+"""Architectures that cap attention's scores: transformers gives them eager attention (``_supports_sdpa`` is false)."""
 LLAMA_LIKE = (
     "arcee cohere cohere2 gemma gemma2 gemma3_text granite helium llama ministral mistral olmo olmo2 olmo3 qwen2 qwen3 "
     "seed_oss smollm3 stablelm"

@@ -113,6 +113,14 @@ def test_an_adapter_on_some_layers_counts_those_alone() -> None:
     assert shape_of(QWEN_7B).lora_parameters(8, ["c_proj"]) == 32 * 8 * (4096 + 4096 + 11008 + 4096)
 
 
+def test_heads_of_attention_are_known_and_whether_their_scores_are_capped() -> None:
+    llama, gemma = shape_of(LLAMA_8B), shape_of(GEMMA2)
+
+    assert (llama.heads, llama.query_size, llama.caps_scores) == (32, 4096, False)
+    assert (gemma.heads, gemma.query_size, gemma.caps_scores) == (8, 2048, True)
+    assert shape_of(PYTHIA).query_size == 512
+
+
 def test_the_text_part_of_a_model_that_sees_images_counts() -> None:
     assert shape_of({"model_type": "gemma3", "text_config": LLAMA_8B}).parameters == 8_030_261_248
 
