@@ -23,7 +23,7 @@ DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
-	test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
+	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
 
 help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
@@ -114,6 +114,8 @@ test-rehearsal: ## Whole life cycles against emulated clouds with real machines;
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow $(ARGS)
+test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]
+	@$(PYTHON) -m pytest tests/gpu $(ARGS)
 test-infra: ## Format, validity and tests of the Terraform modules
 	@$(DEV) -m infra.check
 scan-infra: ## Security faults in the Terraform modules
