@@ -137,7 +137,10 @@ def _rented_machine(ctx: Context, plan: Plan) -> dict[str, Any]:
     if plan.environment == "lambda":
         return timeouts | {"lambda_host_key": public_key(ctx.run.host_key)}
     if plan.environment == "runpod":
-        return timeouts | {"runpod_image": image or OWN_IMAGES["runpod"]}
+        return timeouts | {
+            "runpod_image": image or OWN_IMAGES["runpod"],
+            "runpod_community_enabled": ctx.run_file.compute.trust == "any",
+        }
     own: dict[str, Any] = {
         "aws_host_key": public_key(ctx.run.host_key),
         "aws_user_data": user_data(ctx),

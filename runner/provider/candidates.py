@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, Trust
 from runner.errors import (
     AccessDeniedError,
     BadRequestError,
@@ -34,16 +34,18 @@ class Candidate:
     region: str
     spot: bool
     max_price_usd_per_h: float
+    trust: Trust = "secure"
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Candidate:
         """Return the candidate that a configuration names."""
         ceiling = float(values["max_price_usd_per_h"])
-        return cls(values["instance_type"], values["region"], values["spot"], ceiling)
+        return cls(values["instance_type"], values["region"], values["spot"], ceiling, values["trust"] or "secure")
 
     def __str__(self) -> str:
         """Return it in words."""
-        return f"{self.instance_type} in {self.region}{' (spot)' if self.spot else ''}"
+        kind = ", ".join(["spot"] * self.spot + ["community"] * (self.trust == "community"))
+        return f"{self.instance_type} in {self.region}{f' ({kind})' if kind else ''}"
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def interrupted(cloud: str, what: str, resolution: str = "apply again") -> Probl
 
 def _price(offers: Sequence[Offer], candidate: Candidate) -> float | None:
     """Return the catalogue's price, the candidate's own region first; ``None`` if it does not list such a machine."""
-    same = [o for o in offers if o.instance_type == candidate.instance_type and o.spot == candidate.spot]
+    wanted = (candidate.instance_type, candidate.spot, candidate.trust)
+    same = [offer for offer in offers if (offer.instance_type, offer.spot, offer.trust) == wanted]
     here = [offer for offer in same if offer.region == candidate.region] or same
     return max((offer.price_usd_per_h for offer in here), default=None)
 

@@ -87,6 +87,7 @@ class LambdaInstance(Machine):
             region=found.region.name,
             price_usd_per_h=found.price_usd_per_h or None,
             ssh=None if not found.ip else (found.ip, self.provider.lambda_ssh_port),
+            trust="secure",
         )
 
     def terminate(self, machine_id: str) -> None:

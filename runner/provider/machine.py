@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, Trust
 from runner.errors import NotFoundError
 from runner.provider.candidates import Candidate, Rented, rent
 from runner.provider.rental import RentalProvider
@@ -22,6 +22,7 @@ CANDIDATE_ATTRS = {
     "region": Attr(STRING, "Where.", required=True),
     "spot": Attr(BOOL, "Whether the cloud may take it back.", required=True),
     "max_price_usd_per_h": Attr(NUMBER, "Ceiling of the price, in US dollars an hour.", required=True),
+    "trust": Attr(STRING, "Whose machine: secure (the cloud's own), or community (a stranger's).", optional=True),
 }
 INPUTS = {
     "name": Attr(STRING, "Unique name of the machine; by it a machine is found again.", required=True, replace=True),
@@ -40,6 +41,7 @@ OUTPUTS = {
     "instance_type": Attr(STRING, "The candidate's kind that was rented.", computed=True),
     "region": Attr(STRING, "Where it stands.", computed=True),
     "spot": Attr(BOOL, "Whether the cloud may take it back.", computed=True),
+    "trust": Attr(STRING, "Whose machine it is: secure or community.", computed=True),
     "price_usd_per_h": Attr(NUMBER, "What it costs, in US dollars an hour.", computed=True),
     "ssh": Attr(object_of(host=STRING, port=NUMBER, user=STRING), "Where sshd answers.", computed=True),
 }
@@ -86,10 +88,29 @@ class Machine(Resource[RentalProvider]):
             ctx.error(f"name must have 1 to {LONGEST_NAME} characters", f"It has {len(name)}.", "name")
         if isinstance(candidates, list) and not candidates:
             ctx.error("candidates must name at least one machine", "It is empty.", "candidates")
+        for candidate in candidates if isinstance(candidates, list) else ():
+            if isinstance(candidate, dict):
+                self._check_trust(ctx, config, candidate)
         for timeout in ("create_timeout_s", "delete_timeout_s"):
             value = config[timeout]
             if value is not None and value is not UNKNOWN and value <= 0:
                 ctx.error(f"{timeout} must be above 0", f"It is {value}.", timeout)
+
+    def takes_strangers(self, config: Values) -> bool:
+        """Tell whether a candidate may be a stranger's machine."""
+        return False
+
+    def _check_trust(self, ctx: Ctx, config: Values, candidate: Values) -> None:
+        """Refuse a stranger's machine where none may be rented."""
+        trust = candidate["trust"]
+        if trust not in (None, UNKNOWN, *get_args(Trust)):
+            ctx.error("a candidate's trust must be secure or community", f"It is {trust}.", "candidates")
+        elif trust == "community" and not self.takes_strangers(config):
+            ctx.error(
+                f"{self.cloud}: no community machine may be rented here",
+                f"{candidate['instance_type']} has trust = community.",
+                "candidates",
+            )
 
     def plan(self, prior: Values | None, planned: Values) -> Values:
         """Let another login user show at once; nothing else that is computed changes."""
@@ -119,6 +140,7 @@ class Machine(Resource[RentalProvider]):
             def seen(sighting: Sighting) -> None:
                 state.update(self._values(sighting, state))
                 ctx.save(state)
+                _check_trust(self.cloud, rented, sighting)
                 _check_price(self.cloud, rented, sighting)
 
             wait_until_up(
@@ -178,6 +200,8 @@ class Machine(Resource[RentalProvider]):
             known["instance_type"] = sighting.instance_type
         if sighting.region:
             known["region"] = sighting.region
+        if sighting.trust:
+            known["trust"] = sighting.trust
         if sighting.price_usd_per_h:
             known["price_usd_per_h"] = sighting.price_usd_per_h
         if sighting.ssh:
@@ -211,9 +235,24 @@ def _first_state(rented: Rented) -> Values:
         "instance_type": rented.candidate.instance_type,
         "region": rented.candidate.region,
         "spot": rented.candidate.spot,
+        "trust": rented.candidate.trust,
         "price_usd_per_h": rented.price_usd_per_h,
         "ssh": None,
     }
+
+
+def _check_trust(cloud: str, rented: Rented, sighting: Sighting) -> None:
+    """Refuse a stranger's machine that was not asked for.
+
+    Raises:
+        ProblemError: If the cloud says that it is one, and the candidate is not.
+    """
+    if sighting.trust == "community" and rented.candidate.trust != "community":
+        raise ProblemError(
+            f"{cloud}: {rented.machine_id} is a community machine, and none was asked for",
+            details="It is kept in the state as tainted.",
+            resolution=DESTROY,
+        )
 
 
 def _check_price(cloud: str, rented: Rented, sighting: Sighting) -> None:
@@ -233,6 +272,8 @@ def _check_price(cloud: str, rented: Rented, sighting: Sighting) -> None:
 
 def _is_like(state: Values, candidate: dict[str, Any]) -> bool:
     """Tell whether the rented machine is what a candidate asks for; what is not known yet may be."""
+    if (candidate["trust"] or "secure") not in (state["trust"] or "secure", UNKNOWN):
+        return False
     return all(
         candidate[part] in (state[part], UNKNOWN, ANYWHERE if part == "region" else UNKNOWN)
         for part in ("instance_type", "region", "spot")

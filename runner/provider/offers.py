@@ -21,6 +21,7 @@ OFFER = object_of(
     memory_gib=NUMBER,
     disk_gib=NUMBER,
     available=BOOL,
+    trust=STRING,
 )
 
 

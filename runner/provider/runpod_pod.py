@@ -8,17 +8,18 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from runner.clouds.models import Offer
+from runner.clouds.models import Offer, Trust
 from runner.clouds.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.clouds.runpod import TAG_VARIABLES
-from runner.clouds.runpod_models import CreatePod
+from runner.clouds.runpod_models import CLOUD_TYPES, CreatePod
 from runner.errors import BadRequestError, NoCapacityError
 from runner.provider.candidates import Candidate
 from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, Machine
 from runner.provider.rental import refused_by_us
 from runner.provider.resource import Ctx
-from runner.provider.schema import NUMBER, STRING, Attr, Attrs, Values, list_of, map_of
+from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Attrs, Values, list_of, map_of
 from runner.provider.waiting import Phase, Sighting
+from runner.provider.wire import UNKNOWN
 
 PHASES: dict[str, Phase] = {
     "PROVISIONING": "pending",
@@ -28,6 +29,7 @@ PHASES: dict[str, Phase] = {
     "ERROR": "stopped",
     "TERMINATED": "gone",
 }
+TRUST: dict[str, Trust] = {cloud_type: trust for trust, cloud_type in CLOUD_TYPES.items()}
 KEY_VARIABLE = "PUBLIC_KEY"
 """RunPod's images put it into authorized_keys."""
 SSH_PORT = "22/tcp"
@@ -44,7 +46,7 @@ class RunPodPod(Machine):
         **INPUTS,
         "image": Attr(STRING, "Container image; it has to start sshd by itself.", required=True, replace=True),
         "disk_size_gib": Attr(NUMBER, "Container disk, in GiB.", required=True, replace=True),
-        "cloud_type": Attr(STRING, "SECURE or COMMUNITY.", default="SECURE", replace=True),
+        "community_enabled": Attr(BOOL, "Whether a candidate may be a community machine.", default=False),
         "min_cuda_version": Attr(STRING, "Least CUDA version of the host, like 13.0.", optional=True, replace=True),
         "ports": Attr(list_of(STRING), "Ports to open, like 22/tcp.", default=[SSH_PORT], replace=True),
         "env": Attr(map_of(STRING), "Variables of the container.", optional=True, replace=True),
@@ -64,8 +66,6 @@ class RunPodPod(Machine):
     def validate(self, ctx: Ctx, config: Values) -> None:
         """Tell what RunPod would refuse, before anything is rented."""
         super().validate(ctx, config)
-        if isinstance(config["cloud_type"], str) and config["cloud_type"] not in ("SECURE", "COMMUNITY"):
-            ctx.error("cloud_type must be SECURE or COMMUNITY", f"It is {config['cloud_type']}.", "cloud_type")
         if isinstance(config["ports"], list) and SSH_PORT not in config["ports"]:
             ctx.error(f"ports must hold {SSH_PORT}", "Without it nobody can log in.", "ports")
         disk = config["disk_size_gib"]
@@ -81,9 +81,14 @@ class RunPodPod(Machine):
             if KEY_VARIABLE in (config[variables] or {}):
                 ctx.error(f"{variables} must not set {KEY_VARIABLE}", "That is what ssh_public_key is for.", variables)
 
+    def takes_strangers(self, config: Values) -> bool:
+        """Tell whether a candidate may be a machine of the Community Cloud; what is not known yet may turn out so."""
+        return config["community_enabled"] is UNKNOWN or bool(config["community_enabled"])
+
     def offers(self, planned: Values) -> list[Offer]:
-        """Return RunPod's catalogue for this kind of cloud."""
-        return self.provider.runpod_cloud().offers(planned["cloud_type"])
+        """Return RunPod's catalogue, of the Community Cloud only where a candidate is of it."""
+        strangers = any(candidate["trust"] == "community" for candidate in planned["candidates"])
+        return self.provider.runpod_cloud().offers("any" if strangers else "secure")
 
     def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
         """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
@@ -130,6 +135,7 @@ class RunPodPod(Machine):
             region=pod.data_center_id,
             price_usd_per_h=pod.cost or None,  # 0 while it does not run
             ssh=None if address is None else (address.host, address.port),
+            trust=TRUST.get(pod.cloud),
         )
 
     def terminate(self, machine_id: str) -> None:
@@ -146,7 +152,7 @@ class RunPodPod(Machine):
         marks = {name: pod.env[name] for name in TAG_VARIABLES if name in pod.env}
         return {
             "image": pod.image,
-            "cloud_type": pod.cloud,
+            "community_enabled": pod.cloud == "COMMUNITY",
             "env": marks or None,
             "ssh_public_key": pod.env.get(KEY_VARIABLE),
         }
@@ -159,7 +165,7 @@ class RunPodPod(Machine):
                 image=planned["image"],
                 gpu_id=candidate.instance_type,
                 disk_gb=planned["disk_size_gib"],
-                cloud=planned["cloud_type"],
+                cloud=CLOUD_TYPES[candidate.trust],
                 data_center_ids=() if candidate.region == ANYWHERE else (candidate.region,),
                 ports=tuple(planned["ports"]),
                 env={**variables, KEY_VARIABLE: planned["ssh_public_key"]},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from runner.clouds.models import Trust
 from runner.errors import NotFoundError, RunInterruptedError
 from runner.provider.candidates import TROUBLE, interrupted
 from runner.provider.clock import Clock, pauses_s
@@ -35,6 +36,7 @@ class Sighting:
         region: Where it stands, or ``None`` while that is open.
         price_usd_per_h: What it costs, or ``None`` where it is not told.
         ssh: Host and port at which sshd should answer, or ``None`` until there are any.
+        trust: Whose machine it is, or ``None`` where it is not told.
     """
 
     machine_id: str
@@ -45,6 +47,7 @@ class Sighting:
     region: str | None
     price_usd_per_h: float | None
     ssh: tuple[str, int] | None
+    trust: Trust | None = None
 
 
 class Site(Protocol):

@@ -170,7 +170,7 @@ def test_an_output_that_differs_is_found(infra: Path, old: str, new: str, expect
             "environments/aws",
             "validation",
             "refuses_no_candidates",
-            "var.candidates has 2 rules, and tests that break 1",
+            "var.candidates has 3 rules, and tests that break 2",
         ),
         ("environments/aws", "validation", "refuses_an_image_for_arm", ""),  # another run breaks the same rule
         (

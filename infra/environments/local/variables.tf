@@ -1,12 +1,13 @@
 # The contract: the same in every environment (infra/README.md).
 
 variable "candidates" {
-  description = "Machines to try in this order; the price is a ceiling in US dollars an hour."
+  description = "Machines to try in this order; the price is a ceiling in US dollars an hour, trust says whose machine it is."
   type = list(object({
     instance_type       = string
     region              = string
     spot                = bool
     max_price_usd_per_h = number
+    trust               = optional(string, "secure")
   }))
   nullable = false
 
@@ -18,6 +19,11 @@ variable "candidates" {
   validation {
     condition     = alltrue([for candidate in var.candidates : candidate.max_price_usd_per_h >= 0])
     error_message = "candidates[*].max_price_usd_per_h must be 0 or more; got ${join(", ", var.candidates[*].max_price_usd_per_h)}."
+  }
+
+  validation {
+    condition     = alltrue([for candidate in var.candidates : contains(["secure", "community"], candidate.trust)])
+    error_message = "candidates[*].trust must be secure or community; got ${join(", ", var.candidates[*].trust)}."
   }
 }
 

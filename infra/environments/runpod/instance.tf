@@ -5,15 +5,15 @@ locals {
 }
 
 resource "douse_runpod_pod" "this" {
-  name             = local.name
-  candidates       = var.candidates
-  image            = var.runpod_image
-  disk_size_gib    = var.disk_size_gib
-  cloud_type       = var.runpod_cloud_type
-  min_cuda_version = var.runpod_min_cuda_version
-  ports            = ["22/tcp"]
-  ssh_public_key   = var.ssh_public_key
-  terminate_at     = var.runpod_terminate_after ? var.expires_at : null
+  name              = local.name
+  candidates        = var.candidates
+  community_enabled = var.runpod_community_enabled
+  image             = var.runpod_image
+  disk_size_gib     = var.disk_size_gib
+  min_cuda_version  = var.runpod_min_cuda_version
+  ports             = ["22/tcp"]
+  ssh_public_key    = var.ssh_public_key
+  terminate_at      = var.runpod_terminate_after ? var.expires_at : null
 
   # RunPod has no tags; variables are what the API gives back.
   env = {

@@ -1,12 +1,13 @@
 # The contract: the same in every environment (infra/README.md).
 
 variable "candidates" {
-  description = "Machines to try in this order; the price is a ceiling in US dollars an hour."
+  description = "Machines to try in this order; the price is a ceiling in US dollars an hour, trust says whose machine it is."
   type = list(object({
     instance_type       = string
     region              = string
     spot                = bool
     max_price_usd_per_h = number
+    trust               = optional(string, "secure")
   }))
   nullable = false
 
@@ -18,6 +19,11 @@ variable "candidates" {
   validation {
     condition     = alltrue([for candidate in var.candidates : candidate.max_price_usd_per_h >= 0])
     error_message = "candidates[*].max_price_usd_per_h must be 0 or more; got ${join(", ", var.candidates[*].max_price_usd_per_h)}."
+  }
+
+  validation {
+    condition     = alltrue([for candidate in var.candidates : contains(["secure", "community"], candidate.trust)])
+    error_message = "candidates[*].trust must be secure or community; got ${join(", ", var.candidates[*].trust)}."
   }
 }
 
@@ -117,16 +123,11 @@ variable "delete_timeout_s" {
   }
 }
 
-variable "runpod_cloud_type" {
-  description = "Whose machines: SECURE (data centres) or COMMUNITY (anybody's, cheaper)."
-  type        = string
-  default     = "SECURE"
+variable "runpod_community_enabled" {
+  description = "Whether a candidate may be of the Community Cloud: a stranger's machine, cheaper."
+  type        = bool
+  default     = false
   nullable    = false
-
-  validation {
-    condition     = contains(["SECURE", "COMMUNITY"], var.runpod_cloud_type)
-    error_message = "runpod_cloud_type must be SECURE or COMMUNITY; got ${var.runpod_cloud_type}."
-  }
 }
 
 variable "runpod_image" {

@@ -42,6 +42,14 @@ run "refuses_a_negative_price" {
   expect_failures = [var.candidates]
 }
 
+run "refuses_a_trust_that_is_none" {
+  command = plan
+  variables {
+    candidates = [{ instance_type = "g5.xlarge", region = "us-east-1", spot = false, max_price_usd_per_h = 1, trust = "any" }]
+  }
+  expect_failures = [var.candidates]
+}
+
 run "refuses_half_a_gibibyte" {
   command = plan
   variables {

@@ -125,11 +125,11 @@ run "what_is_asked_for_reaches_the_provider" {
   variables {
     candidates = [
       { instance_type = "NVIDIA L4", region = "EU-RO-1", spot = true, max_price_usd_per_h = 0.3 },
-      { instance_type = "NVIDIA GeForce RTX 4090", region = "any", spot = false, max_price_usd_per_h = 0.7 },
+      { instance_type = "NVIDIA GeForce RTX 4090", region = "any", spot = false, max_price_usd_per_h = 0.7, trust = "community" },
     ]
-    create_timeout_s  = 900
-    runpod_cloud_type = "COMMUNITY"
-    runpod_image      = "runpod/base:1.0.2-ubuntu2404"
+    create_timeout_s         = 900
+    runpod_community_enabled = true
+    runpod_image             = "runpod/base:1.0.2-ubuntu2404"
   }
 
   assert {
@@ -138,8 +138,13 @@ run "what_is_asked_for_reaches_the_provider" {
   }
 
   assert {
-    condition     = douse_runpod_pod.this.cloud_type == "COMMUNITY" && douse_runpod_pod.this.image == "runpod/base:1.0.2-ubuntu2404"
-    error_message = "Cloud type and image are the caller's."
+    condition     = douse_runpod_pod.this.candidates[*].trust == tolist(["secure", "community"]) && douse_runpod_pod.this.community_enabled
+    error_message = "Whose machines they are is the caller's, and secure where it is not said."
+  }
+
+  assert {
+    condition     = douse_runpod_pod.this.image == "runpod/base:1.0.2-ubuntu2404"
+    error_message = "The image is the caller's."
   }
 
   assert {

@@ -26,6 +26,14 @@ run "refuses_a_negative_price" {
   expect_failures = [var.candidates]
 }
 
+run "refuses_a_trust_that_is_none" {
+  command = plan
+  variables {
+    candidates = [{ instance_type = "NVIDIA L4", region = "EU-RO-1", spot = false, max_price_usd_per_h = 1, trust = "any" }]
+  }
+  expect_failures = [var.candidates]
+}
+
 run "refuses_half_a_gibibyte" {
   command = plan
   variables {
@@ -112,14 +120,6 @@ run "refuses_to_wait_for_hours_for_the_end" {
     delete_timeout_s = 7201
   }
   expect_failures = [var.delete_timeout_s]
-}
-
-run "refuses_a_cloud_type_that_is_none" {
-  command = plan
-  variables {
-    runpod_cloud_type = "ALL"
-  }
-  expect_failures = [var.runpod_cloud_type]
 }
 
 run "refuses_a_cuda_version_that_is_none" {

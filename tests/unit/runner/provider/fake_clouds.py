@@ -212,6 +212,7 @@ class FakeRunPod(FakeCloud):
         self.has_graphql = True
         self.direct_ssh = True
         self.full: set[str] = set()
+        self.cloud_told: str | None = None
 
     def refuse(self, status: int, detail: str = "missing bearer token") -> Answer:
         return status, {"title": "Refused", "status": status, "detail": detail}
@@ -269,7 +270,8 @@ class FakeRunPod(FakeCloud):
         pod_id = self.new_id(10)
         pod = {
             "id": pod_id, "name": body["name"], "image": body["image"], "status": "PROVISIONING", "env": env,
-            "cloud": body["cloud"], "dataCenterId": region, "cost": body.get("bidPerGpu", self.price), "locked": False,
+            "cloud": self.cloud_told or body["cloud"], "dataCenterId": region, "locked": False,
+            "cost": body.get("bidPerGpu", 0.31 if body["cloud"] == "COMMUNITY" else self.price),
             "ssh": {"proxy": None, "direct": None}, "gpu": {"id": gpu, "count": 1}, "looks": 0, "ending": False,
             "createdAt": "2026-06-01T12:00:00Z", "rented": {**body, "gpu_id": gpu},
         }  # fmt: skip

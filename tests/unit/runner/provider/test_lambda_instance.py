@@ -24,7 +24,13 @@ def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Cloud
     assert module.only()["attributes"] == {
         "address": "127.0.0.1",
         "candidates": [
-            {"instance_type": "gpu_1x_a10", "max_price_usd_per_h": 1.29, "region": "us-west-1", "spot": False}
+            {
+                "instance_type": "gpu_1x_a10",
+                "max_price_usd_per_h": 1.29,
+                "region": "us-west-1",
+                "spot": False,
+                "trust": None,
+            }
         ],
         "create_timeout_s": 1500,
         "delete_timeout_s": 600,
@@ -39,6 +45,7 @@ def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Cloud
         "ssh_user": "ubuntu",
         "status": "active",
         "tags": {"douse-run": "r1"},
+        "trust": "secure",
         "user_data_version": None,
         "user_data_wo": None,
     }
@@ -442,6 +449,10 @@ def test_ten_machines_are_rented_and_ended_side_by_side(module: Module, clouds: 
         (instance(candidate(spot=True)), "Lambda has no spot machines"),
         (instance(name=f'"{"x" * 65}"'), "name must have 1 to 64 characters"),
         (instance().replace(candidate(), ""), "candidates must name at least one machine"),
+        (
+            instance(candidate().replace(" }", ', trust = "community" }')),
+            "lambda: no community machine may be rented here",
+        ),
         (instance(extra='tags = { "Owner" = "me" }'), "Owner is no tag of Lambda's"),
         (instance(extra=f'tags = {{ "owner" = "{"x" * 129}" }}'), "the value of owner is too long"),
         (instance(extra="create_timeout_s = 0"), "create_timeout_s must be above 0"),

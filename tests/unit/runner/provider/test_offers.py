@@ -31,6 +31,7 @@ def test_offers_of_both_clouds_can_be_read(module: Module) -> None:
         "memory_gib": 200,
         "disk_gib": 1400,
         "available": True,
+        "trust": "secure",
     }
     assert (found["runpod"][0]["instance_type"], found["runpod"][0]["spot"]) == (GPU, True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.runner.provider.conftest import InProcess, Module, gpu, pod, told
@@ -55,6 +57,77 @@ def test_a_spot_pod_bids_the_listed_price(module: Module, clouds: Clouds) -> Non
     (machine,) = clouds.on_runpod.machines.values()
     assert machine["rented"]["bidPerGpu"] == 0.2
     assert module.only()["attributes"]["spot"] is True
+
+
+def community(**changes: Any) -> str:
+    return gpu(**changes).replace(" }", ', trust = "community" }')
+
+
+@pytest.mark.parametrize(("spot", "price_usd_per_h"), [(False, 0.31), (True, 0.2)])
+def test_a_strangers_machine_is_rented_at_its_own_price_where_that_is_allowed(
+    module: Module, clouds: Clouds, spot: bool, price_usd_per_h: float
+) -> None:
+    applied = module.write(pod(community(spot=spot), extra="community_enabled = true")).apply()
+
+    assert applied.returncode == 0, applied.stderr
+    (machine,) = clouds.on_runpod.machines.values()
+    assert (machine["cloud"], machine["cost"]) == ("COMMUNITY", price_usd_per_h)
+    assert module.only()["attributes"]["trust"] == "community"
+    assert module.plan() == 0
+
+
+def test_each_candidate_is_rented_in_its_own_cloud(module: Module, clouds: Clouds) -> None:
+    clouds.on_runpod.full = {"EU-RO-1"}
+
+    applied = module.write(pod(community(region="EU-RO-1"), gpu(), extra="community_enabled = true")).apply()
+
+    assert applied.returncode == 0, applied.stderr
+    assert [body["cloud"] for body in clouds.on_runpod.bodies(REST)] == ["COMMUNITY", "SECURE"]
+    assert module.only()["attributes"]["trust"] == "secure"
+
+
+def test_the_ceiling_of_a_strangers_machine_is_held_against_the_price_of_its_own_cloud(
+    module: Module, clouds: Clouds
+) -> None:
+    applied = module.write(pod(gpu(top=0.35), community(top=0.35), extra="community_enabled = true")).apply()
+
+    assert applied.returncode == 0, applied.stderr
+    assert module.only()["attributes"]["trust"] == "community"
+
+
+def test_a_strangers_machine_is_refused_before_anything_is_rented_unless_it_is_allowed(
+    module: Module, clouds: Clouds
+) -> None:
+    applied = module.write(pod(gpu(), community())).apply()
+
+    assert applied.returncode == 1
+    assert "runpod: no community machine may be rented here" in told(applied)
+    assert clouds.on_runpod.machines == {}
+
+
+def test_a_strangers_machine_that_was_not_asked_for_is_tainted(module: Module, clouds: Clouds) -> None:
+    clouds.on_runpod.cloud_told = "COMMUNITY"
+
+    applied = module.write(pod()).apply()
+
+    assert applied.returncode == 1
+    assert "is a community machine, and none was asked for" in told(applied)
+    assert module.only()["status"] == "tainted"
+
+
+def test_a_strangers_machine_goes_when_only_secure_ones_are_wanted(module: Module, clouds: Clouds) -> None:
+    assert module.write(pod(community(), extra="community_enabled = true")).apply().returncode == 0
+
+    assert module.write(pod(gpu())).plan() == 2
+    assert module.apply().returncode == 0
+    (machine,) = clouds.on_runpod.machines.values()
+    assert machine["cloud"] == "SECURE"
+
+
+def test_a_trust_that_is_none_is_refused_by_validate(module: Module) -> None:
+    validated = module.write(pod(community().replace("community", "perhaps"))).run("validate")
+
+    assert "a candidate's trust must be secure or community" in told(validated)
 
 
 def test_without_graphql_a_pod_is_rented_by_rest_and_the_missing_end_is_told(module: Module, clouds: Clouds) -> None:
@@ -230,7 +303,6 @@ def test_a_pod_is_ended_although_terraform_was_told_to_stop_before(inside: InPro
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ('cloud_type = "PRIVATE"', "cloud_type must be SECURE or COMMUNITY"),
         ('min_cuda_version = "13"', "min_cuda_version must look like 13.0"),
         ('ports = ["8888/http"]', "ports must hold 22/tcp"),
         ('terminate_at = "tomorrow"', "terminate_at must look like 2026-11-21T18:00:00Z"),
