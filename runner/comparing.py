@@ -10,16 +10,19 @@ from datetime import date
 from typing import Any
 
 from runner.clouds.models import Offer
-from runner.clouds.price_list import all_prices, day_words, is_stale
+from runner.clouds.price_list import ANYWHERE, all_prices, day_words, is_stale
+from runner.config import ComputeSection
 from runner.estimate.finished_run import Row
 from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.gpu_specs import find_gpu
-from runner.estimate.platforms import Platform, electricity_usd_per_h, platforms
+from runner.estimate.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
 from runner.estimate.price import listed_offers
+from runner.estimate.ranges import Range
 
 WIDTH = 100
-HEAD = ("where", "GPU", "fits", "hours", "$ a run", "$/h", "runs", "trust", "spot")
+HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")
 WIDTHS = (16, 19, 5, 13, 15, 6, 5, 9, 4)
+LONGEST_IN_MINUTES_S = 5400
 OWN_GPU = "RTX 4090"
 """The GPU that a machine of one's own is taken to have."""
 
@@ -73,19 +76,33 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
     if platform.prices_from is None:
         return Line(platform, None, platform.why_no_price)
     wanted = task.run_file.compute
-    offers = [offer for offer in listed_offers(platform.prices_from) if wanted.spot_enabled or not offer.spot]
-    found = [forecast(task, platform.name, offer, ledger) for offer in offers]
+    if not is_trusted(platform, wanted.trust):
+        return Line(platform, None, f"community machines, and compute.trust is {wanted.trust}")
+    listed = listed_offers(platform.prices_from)
+    found = [forecast(task, platform.name, offer, ledger) for offer in listed if _is_wanted(offer, platform, wanted)]
     if not found:
-        return Line(platform, None, "there are no prices")
+        return Line(platform, None, "no listed machine is what section compute asks for (kind, region, spot)")
     fitting = [one for one in found if one.fits and one.cost is not None]
     if not fitting:
         largest = max(found, key=lambda one: one.offer.gpu_memory_gib)
         return Line(
             platform, None, f"needs {largest.needed_gib:.0f} GiB, the largest GPU has {largest.offer.gpu_memory_gib:g}"
         )
-    best = min(fitting, key=lambda one: (one.usd, one.hours))
+    ceiling = wanted.max_price_usd_per_h or math.inf
+    best = min(fitting, key=lambda one: (one.offer.price_usd_per_h > ceiling, round(one.usd, 2), one.hours))
     why_out = _why_out(task, best)
     return Line(platform, best, why_out, _day(platform.prices_from, best.offer, today))
+
+
+def _is_wanted(offer: Offer, platform: Platform, wanted: ComputeSection) -> bool:
+    """Tell whether the run file would have a machine; kinds and regions have the names of its own environment."""
+    if offer.spot and not wanted.spot_enabled:
+        return False
+    if platform.environment != wanted.env:
+        return True
+    return (not wanted.instance_types or offer.instance_type in wanted.instance_types) and (
+        not wanted.regions or offer.region in (ANYWHERE, *wanted.regions)
+    )
 
 
 def _why_out(task: Task, best: Forecast) -> str:
@@ -146,18 +163,25 @@ def _cells(line: Line, budget_usd: float | None) -> tuple[str, ...]:
     best, runs = line.best, runs_in(line.best, budget_usd)
     if best is None or best.cost is None or best.durations is None:
         return (line.platform.name, *[""] * (len(HEAD) - 1))
-    hours, usd = best.durations.total_s.times(1 / 3600), best.cost.total_usd
+    usd = best.cost.total_usd
     return (
         line.platform.name + ("" if line.platform.can_run else " *"),
         best.offer.gpu_name,
         f"{best.rows}x",
-        f"{hours.low:.1f}..{hours.high:.1f}",
+        span_words(best.durations.total_s),
         f"{usd.low:.2f}..{usd.high:.2f}",
         f"{best.offer.price_usd_per_h:.2f}",
         "" if runs is None else str(runs),
         line.platform.trust,
         "yes" if best.offer.spot else "no",
     )
+
+
+def span_words(seconds: Range) -> str:
+    """Return a span of time: in minutes where the longest is under an hour and a half, else in hours."""
+    if seconds.high < LONGEST_IN_MINUTES_S:
+        return f"{seconds.low / 60:.0f}..{seconds.high / 60:.0f} min"
+    return f"{seconds.low / 3600:.1f}..{seconds.high / 3600:.1f} h"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from runner import cli
-from runner.comparing import WIDTH, Line, compare, runs_in, show
+from runner import cli, comparing
+from runner.clouds.models import Offer
+from runner.comparing import WIDTH, Line, compare, runs_in, show, span_words
 from runner.config import RunFile
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.model_shape import shape_of
 from runner.estimate.platforms import platforms
+from runner.estimate.ranges import Range
 from tests.unit.runner.estimate.test_forecast import DATA
 from tests.unit.runner.estimate.test_model_shape import LLAMA_8B
 
@@ -63,12 +65,75 @@ def test_what_the_run_file_forbids_is_out(sections: dict[str, Any], words: str) 
     assert words in by_name(compare(task(**sections), TODAY))["lambda"].why_out
 
 
+def test_strangers_machines_are_out_with_the_reason_and_in_where_any_will_do() -> None:
+    secure = by_name(compare(task(), TODAY))
+    trusting = by_name(compare(task(compute={"env": "lambda", "trust": "any"}), TODAY))
+
+    for name in ("runpod-community", "vastai"):
+        assert secure[name].why_out == "community machines, and compute.trust is secure"
+        assert (trusting[name].why_out, trusting[name].best is None) == ("", False)
+
+
+def test_a_machine_within_the_price_goes_before_a_cheaper_run_on_a_dearer_one() -> None:
+    free = by_name(compare(task(), TODAY))["lambda"].best
+    assert free is not None
+    limit = free.offer.price_usd_per_h - 0.01
+
+    bound = by_name(compare(task(compute={"env": "lambda", "max_price_usd_per_h": limit}), TODAY))["lambda"]
+
+    assert bound.why_out == ""
+    assert bound.best is not None
+    assert bound.best.offer.price_usd_per_h <= limit
+    assert bound.best.usd >= free.usd
+
+
+def test_kinds_and_regions_bind_the_run_files_own_environment_alone() -> None:
+    compute = {"env": "aws", "regions": ["eu-west-1"], "instance_types": ["g5.xlarge"]}
+    lines = by_name(compare(task(compute=compute), TODAY))
+
+    assert lines["aws"].best is not None
+    assert (lines["aws"].best.offer.instance_type, lines["aws"].best.offer.region) == ("g5.xlarge", "eu-west-1")
+    assert lines["lambda"].best is not None
+
+
+def test_a_price_that_is_the_same_everywhere_is_one_of_any_region() -> None:
+    lines = by_name(compare(task(compute={"env": "lambda", "regions": ["us-west-1"]}), TODAY))
+
+    assert lines["lambda"].best is not None
+
+
+def test_a_region_that_has_nothing_is_out() -> None:
+    lines = by_name(compare(task(compute={"env": "aws", "regions": ["moon-west-1"]}), TODAY))
+
+    assert lines["aws"].why_out == "no listed machine is what section compute asks for (kind, region, spot)"
+
+
+def test_spot_machines_are_laid_out_only_where_they_are_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    spot = Offer("cheap", "any", True, 0.01, "A10", 1, 24.0)
+    listed = comparing.listed_offers
+    monkeypatch.setattr(comparing, "listed_offers", lambda name: [*listed(name), spot])
+
+    lines = (
+        by_name(compare(task(), TODAY)),
+        by_name(compare(task(compute={"env": "lambda", "spot_enabled": True}), TODAY)),
+    )
+
+    assert [one["runpod"].best is not None and one["runpod"].best.offer.spot for one in lines] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("low_s", "high_s", "words"), [(360, 3120, "6..52 min"), (360, 5399, "6..90 min"), (360, 5400, "0.1..1.5 h")]
+)
+def test_short_runs_are_told_in_minutes(low_s: float, high_s: float, words: str) -> None:
+    assert span_words(Range(low_s, low_s, high_s)) == words
+
+
 def test_the_table_fits_the_terminal_and_tells_stale_prices() -> None:
     text = show(compare(task(), TODAY), 500)
     table = text.split("\n\n")[0].splitlines()
 
     assert max(len(line) for line in text.splitlines()) <= WIDTH
-    assert table[0].split() == ["where", "GPU", "fits", "hours", "$", "a", "run", "$/h", "runs", "trust", "spot"]
+    assert table[0].split() == ["where", "GPU", "fits", "time", "$", "a", "run", "$/h", "runs", "trust", "spot"]
     assert "lambda" in text
     assert "old prices (`make prices`)" in text
     assert "survives on lambda:" in text
