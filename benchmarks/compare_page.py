@@ -1,6 +1,6 @@
-"""``docs/compare.md``: one data set and three base models on every platform.
+"""``docs/compare.md``, and the short table of the README: one data set and three base models on every platform.
 
-``python -m benchmarks.compare_page --write`` writes it. The data are the Kwanzaa samples of ``examples/kwanzaa.yml``
+``python -m benchmarks.compare_page --write`` writes both. The data are the Kwanzaa samples of ``examples/kwanzaa.yml``
 with its GPU settings, counted with SmolLM2's tokenizer; the base models are given by their configurations, so that
 nothing has to be fetched.
 """
@@ -8,26 +8,28 @@ nothing has to be fetched.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results import PROJECT
-from runner.comparing import compare, show
+from runner.comparing import Line, compare, show, span_words
 from runner.config import RunFile
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.model_shape import shape_of
 
-PAGE = PROJECT / "docs" / "compare.md"
+PAGE, README = PROJECT / "docs" / "compare.md", PROJECT / "README.md"
 BEGIN, END = "<!-- made by `python -m benchmarks.compare_page --write` from here -->", "<!-- up to here -->"
 TODAY = date(2026, 11, 21)
 """The day that prices are looked at on; a later one would only call more of them stale."""
 BUDGET_USD = 50.0
+ORDERED_BY = "Llama 3.1 8B"
 SETTINGS: Mapping[str, Any] = {
     "data": {"train_path": "kwanzaa/train.jsonl", "eval_path": "kwanzaa/eval.jsonl", "max_length": 4096},
     "training": {"num_train_epochs": 2, "gradient_accumulation_steps": 16, "gradient_checkpointing": True},
     "evaluation": {"eval_strategy": "epoch", "generation_samples": 8, "max_new_tokens": 1024},
-    "compute": {"env": "lambda"},
+    "compute": {"env": "lambda", "trust": "any"},
 }
 DATA = {
     "train_tokens": 156488,
@@ -88,20 +90,45 @@ def tables() -> str:
     return "\n\n".join(parts)
 
 
-def renewed(page: str) -> str:
-    """Return the page with the tables of now between its marks."""
+def short_table() -> str:
+    """Return one table of all base models, in the order of the second one's cost."""
+    found = {name: {line.platform.name: line for line in compare(task_of(name), TODAY)} for name in MODELS}
+    order = [line for line in found[ORDERED_BY].values() if not line.why_out]
+    head = f"| where | {' | '.join(MODELS)} | trust |\n|---|{'---|' * len(MODELS)}---|"
+    rows = [_short_row(line, [found[name][line.platform.name] for name in MODELS]) for line in order]
+    return "\n".join([head, *rows])
+
+
+def _short_row(first: Line, lines: Sequence[Line]) -> str:
+    name = first.platform.title + ("" if first.platform.can_run else " *")
+    return f"| {name} | {' | '.join(map(_short_cell, lines))} | {first.platform.trust} |"
+
+
+def _short_cell(line: Line) -> str:
+    if line.best is None or line.best.cost is None or line.best.durations is None:
+        return line.why_out
+    usd = line.best.cost.total_usd
+    return f"${usd.low:.2f}..{usd.high:.2f}, {span_words(line.best.durations.total_s)}, {line.best.offer.gpu_name}"
+
+
+def renewed(page: str, made: Callable[[], str]) -> str:
+    """Return a page with what is made now between its marks."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
+    return f"{before}{BEGIN}\n\n{made()}\n\n{END}{rest.partition(END)[2]}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the tables, or write them into the page."""
+    """Print the tables, or write them into the pages."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare_page", description=main.__doc__)
-    parser.add_argument("--write", action="store_true", help="write the tables into docs/compare.md")
-    if parser.parse_args(argv).write:
-        PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print(tables())
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/compare.md and README.md")
+    if not parser.parse_args(argv).write:
+        print(f"{short_table()}\n\n{tables()}")
+        return
+    for path, made in PAGES.items():
+        path.write_text(renewed(path.read_text(encoding="utf-8"), made), encoding="utf-8")
+
+
+PAGES: Mapping[Path, Callable[[], str]] = {PAGE: tables, README: short_table}
 
 
 if __name__ == "__main__":
