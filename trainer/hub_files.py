@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 REQUIRED = ("config.json", "tokenizer.json")
 OPTIONAL = ("tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
-ASK_S = 8.0
-"""How long the Hub may take to answer one question."""
+ASK_S = 4.0
+"""How long the Hub may take to answer; the library's client asks twice."""
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 8.0)
 """Between tries of a machine that has nothing else to do; the library waits as long between its own."""
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from runner.preflight.check import Check, failed, from_error, not_asked, passed, skipped, warned
-from trainer.errors import BaseModelError
-from trainer.hub_files import NEW_TOKEN, REQUIRED, TOKENS_PAGE, HubUnreachableError, find_small_files, words_of
+from runner.preflight.check import Check, failed, not_asked, passed, skipped, warned
+from trainer.hub_files import NEW_TOKEN, REQUIRED, TOKENS_PAGE, find_small_files, words_of
 
 NAME = "base model"
 TOKEN = "hub token"  # noqa: S105 - the name of a line
@@ -18,15 +17,6 @@ WRITE = "repo.write"
 """The right of a fine-grained token to write into repositories, as ``whoami-v2`` names it."""
 UNREACHABLE = "the Hub cannot be reached"
 REQUEST_S = 8.0
-
-
-class HubModelError(BaseModelError):
-    """A model of the Hub that cannot be looked at; ``line`` says so."""
-
-    def __init__(self, line: Check) -> None:
-        """Keep the line."""
-        super().__init__(line.value, resolution=line.remedy)
-        self.line = line
 
 
 class Found(NamedTuple):
@@ -47,17 +37,11 @@ def find_model(repo_id: str, revision: str | None, *, reach: Callable[[str], boo
         reach: Tells whether an address can be connected to at all.
 
     Raises:
-        HubModelError: If they cannot be had.
+        BaseModelError: If they cannot be had: then nothing can be told of the samples, nor of what the run costs.
     """
     from huggingface_hub import constants
 
-    try:
-        files, trouble = find_small_files(repo_id, revision, reach=reach)
-    except HubUnreachableError as err:
-        line = not_asked(NAME, err.message.removeprefix("base model: "), err.resolution)
-        raise HubModelError(line) from err
-    except BaseModelError as err:
-        raise HubModelError(from_error(NAME, err)) from err
+    files, trouble = find_small_files(repo_id, revision, reach=reach)
     # Who works offline wants what is in the cache: that is no trouble.
     return Found(files[REQUIRED[0]].parent, None if constants.is_offline_mode() else trouble)
 

@@ -29,7 +29,7 @@ from runner.preflight.base_model import (
     unseen,
     without_files,
 )
-from runner.preflight.check import Check, from_error, not_asked, passed, skipped
+from runner.preflight.check import Check, failed, from_error, not_asked, passed, skipped
 from runner.preflight.here import (
     TERRAFORM,
     check_ansible,
@@ -41,12 +41,13 @@ from runner.preflight.samples import check_dataset, check_template, check_tokens
 from runner.store_keys import endpoint_url, is_s3
 from runner.storing import check_store
 from trainer.data import Dataset, EncodedDataset
-from trainer.errors import StoreError
-from trainer.hub_files import cached_folder
+from trainer.errors import BaseModelError, StoreError
+from trainer.hub_files import OTHERWISE, cached_folder
 from trainer.tokenization import BaseModelFacts
 
 STORE = "store"
 AMAZON_S3 = "https://s3.amazonaws.com"
+SLOW_HUB = f"ask again later, {OTHERWISE}"
 CheckStop = Callable[[], None]
 
 
@@ -216,12 +217,12 @@ def _base_model(
         found = asked.answer(seams.check_stop)
         note = "" if found.trouble is None else f"{found.trouble}, looked at in the cache"
         return found.folder, look_at(run_file, found.folder, note=note)
-    except hub.HubModelError as err:
-        return None, unseen(err.line)
+    except BaseModelError as err:
+        return None, unseen(from_error(hub.NAME, err))
     except NoAnswerError as err:
         cached = cached_folder(run_file.model.base_model, run_file.model.revision)
         if cached is None:
-            return None, unseen(not_asked(hub.NAME, f"{run_file.model.base_model}: {err.message}", err.resolution))
+            return None, unseen(failed(hub.NAME, f"{run_file.model.base_model}: {err.message} from the Hub", SLOW_HUB))
         note = f"{err.message} from the Hub, looked at in the cache"
         return cached, look_at(run_file, cached, note=note)
 

@@ -28,9 +28,8 @@ from runner.estimate.ledger import read_ledger
 from runner.estimate.model_shape import ModelShape, read_shape
 from runner.market import Market, MarketCall, is_reachable
 from runner.models import Plan, View
-from runner.preflight.check import Check, PreflightError, refusal
+from runner.preflight.check import Check, refusal
 from runner.preflight.here import terraform_is_near
-from runner.preflight.hub import NAME as BASE_MODEL
 from runner.preflight.machines import Chosen, choose_checked, replaced
 from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
@@ -118,9 +117,8 @@ def _refuse(checks: Sequence[Check]) -> None:
 def _read(run_file: RunFile, seen: Preflight, *, is_dry: bool) -> tuple[Dataset, EncodedDataset]:
     """Return the samples, of which there is no plan without, and refuse what must not start."""
     _refuse(seen.checks)
-    if seen.dataset is None or seen.encoded is None:  # nothing failed, so the base model could not be asked for
-        line = next(line for line in seen.checks if line.name == BASE_MODEL)
-        raise PreflightError(f"plan: {line.name}: {line.value}", resolution=line.remedy)
+    if seen.dataset is None or seen.encoded is None:
+        raise AssertionError("what cannot be read has a line that failed")
     if not is_dry:
         _insist(run_file, seen)
     return seen.dataset, seen.encoded

@@ -9,11 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from runner.preflight.check import Check
-from runner.preflight.hub import Found, HubModelError, check_token, find_model
+from runner.preflight.check import Check, from_error
+from runner.preflight.hub import Found, check_token, find_model
 from tests.unit.runner.preflight.fake_hub import COMMIT, Handler, breaking, hub_of, refusing, serving
 from tests.unit.runner.preflight.small_run import write_model
-from trainer.hub_files import cached_folder
+from trainer.errors import BaseModelError
+from trainer.hub_files import HubUnreachableError, cached_folder
 
 MODEL = "org/name"
 
@@ -31,9 +32,9 @@ def _online(monkeypatch: pytest.MonkeyPatch) -> None:
 def line_of(handler: Handler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_token: bool = False) -> Check:
     if has_token:
         monkeypatch.setenv("HF_TOKEN", "hf_x")
-    with hub_of(handler, tmp_path / "cache", monkeypatch), pytest.raises(HubModelError) as caught:
+    with hub_of(handler, tmp_path / "cache", monkeypatch), pytest.raises(BaseModelError) as caught:
         find_model(MODEL, None)
-    return caught.value.line
+    return from_error("base model", caught.value)
 
 
 def test_small_files_are_fetched_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,11 +95,14 @@ def test_a_model_that_cannot_be_had_fails(
     [breaking(httpx2.ConnectError), breaking(httpx2.ConnectTimeout), refusing(503), breaking(httpx2.ProxyError)],
     ids=["down", "slow", "in-trouble", "proxy"],
 )
-def test_a_hub_out_of_reach_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
+def test_a_hub_out_of_reach_fails_where_nothing_is_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Handler
+) -> None:
     line = line_of(handler, tmp_path, monkeypatch)
 
-    assert line.status == "warn"
-    assert line.value.startswith("could not be asked: org/name")
+    assert line.status == "fail"
+    assert line.value.startswith("org/name is not in the cache, and the Hub ")
+    assert "model.base_model" in line.remedy
 
 
 @pytest.mark.parametrize("handler", [breaking(httpx2.ConnectError), refusing(503)], ids=["down", "in-trouble"])
@@ -127,25 +131,23 @@ def test_a_user_who_works_offline_gets_what_is_in_the_cache(tmp_path: Path, monk
 
 
 def test_a_name_that_is_none_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with hub_of(refusing(404), tmp_path / "cache", monkeypatch), pytest.raises(HubModelError) as caught:
+    with hub_of(refusing(404), tmp_path / "cache", monkeypatch), pytest.raises(BaseModelError) as caught:
         find_model("a/b/c", None)
 
-    assert caught.value.line.status == "fail"
-    assert "is neither a Hub id (org/name) nor a local folder" in caught.value.line.value
+    assert "is neither a Hub id (org/name) nor a local folder" in caught.value.message
 
 
-def test_offline_and_not_cached_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_and_not_cached_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
 
-    with pytest.raises(HubModelError) as caught:
+    with pytest.raises(HubUnreachableError) as caught:
         find_model(MODEL, None)
 
-    assert caught.value.line.status == "warn"
-    assert "is not in the cache" in caught.value.line.value
-    assert "HF_HUB_OFFLINE" in caught.value.line.remedy
+    assert caught.value.message == "base model: org/name is not in the cache, and HF_HUB_OFFLINE is set"
+    assert caught.value.resolution.startswith("unset HF_HUB_OFFLINE, or set model.base_model to ")
 
 
 def whoami(status: int = 200, **access: Any) -> httpx2.MockTransport:
