@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from runner.clouds.models import Account, Cloud, Offer, Resource, TrustWanted
+from runner.clouds.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
 from runner.clouds.price_list import price_list
 from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
@@ -141,6 +141,10 @@ class MarketCall:
         if found.account is None:
             raise CloudUnavailableError(found.remark or "", resolution="set the key, or connect to the network")
         return found.account
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return the account's quotas for these machines; raises as the cloud does."""
+        return open_cloud(self._name, self._environ).quotas(offers)
 
     def resources(self) -> list[Resource]:
         """Return what of ours there is; raises as ``account``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runner.clouds.aws_errors import aws_errors, error_from_terraform, unreadable
 from runner.clouds.aws_listing import CLOUD, entries, read_instance, required, resources_in
 from runner.clouds.aws_offers import offers_in
-from runner.clouds.models import Account, Kind, Offer, Resource, TrustWanted
+from runner.clouds.aws_quotas import quota_code, quota_in
+from runner.clouds.models import Account, Kind, Offer, Quota, Resource, TrustWanted
 from runner.errors import BadRequestError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -124,6 +125,21 @@ class AwsCloud:
         """
         found = self._everywhere(offers_in)
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region, offer.spot))
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return the account's quota for each of these machines; each quota is asked for once.
+
+        Raises:
+            CloudError: If one cannot be asked for.
+        """
+        codes = {offer: quota_code(offer.instance_type, spot=offer.spot) for offer in offers}
+        asked = sorted({(offer.region, code) for offer, code in codes.items() if code})
+        clients = [self._client("service-quotas", region) for region, _ in asked]
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            answers = pool.map(quota_in, clients, [region for region, _ in asked], [code for _, code in asked])
+            told = dict(zip(asked, answers, strict=True))
+        found = {offer: told.get((offer.region, code)) for offer, code in codes.items() if code}
+        return {offer: quota for offer, quota in found.items() if quota is not None}
 
     def resources(self) -> list[Resource]:
         """Return everything of Douse's in the account: instances, spot requests, volumes, addresses, groups, keys.

@@ -88,7 +88,7 @@ IN_USE = frozenset(
         "VolumeInUse",
     }
 )
-GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "NoSuchKey", "ParameterNotFound"})
+GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "NoSuchKey", "NoSuchResourceException", "ParameterNotFound"})
 NO_CREDENTIALS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,

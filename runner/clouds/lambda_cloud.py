@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from runner.clouds.lambda_models import (
     Listing,
     SshKey,
 )
-from runner.clouds.models import Account, Offer, Resource, Status, TrustWanted
+from runner.clouds.models import Account, Offer, Quota, Resource, Status, TrustWanted
 from runner.clouds.pacing import Timer, shared_pace
 from runner.clouds.refusals import lambda_refusal
 from runner.errors import (
@@ -107,6 +107,10 @@ class LambdaCloud:
         """
         found = [offer for listing in self.instance_types().values() for offer in _offers(listing)]
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region))
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return nothing: Lambda's API does not tell what an account may have."""
+        return {}
 
     def resources(self) -> list[Resource]:
         """Return every machine, key and file system of Douse's; machines gone for good are left out."""

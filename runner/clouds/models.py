@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -89,6 +90,21 @@ class Account:
     balance_usd: float | None = None
 
 
+@dataclass(frozen=True)
+class Quota:
+    """How much an account may have of some kinds of machine in one region at a time.
+
+    Attributes:
+        name: The cloud's name of the quota.
+        region: The region.
+        vcpus: Virtual processors of all these machines together.
+    """
+
+    name: str
+    region: str
+    vcpus: float
+
+
 class Cloud(Protocol):
     """One account on one cloud."""
 
@@ -105,6 +121,9 @@ class Cloud(Protocol):
         Args:
             trust: ``any`` has strangers' machines too, where the cloud rents them out.
         """
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return the account's quota for each of these machines; those that the cloud does not tell of are left out."""
 
     def resources(self) -> list[Resource]:
         """Return everything of Douse's that exists in the account, in all its regions, of all runs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ import httpx2
 from runner.clouds.answers import Answered, read
 from runner.clouds.http import Api
 from runner.clouds.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
-from runner.clouds.models import Account, Offer, Resource, Status, Trust, TrustWanted
+from runner.clouds.models import Account, Offer, Quota, Resource, Status, Trust, TrustWanted
 from runner.clouds.pacing import Timer, shared_pace
 from runner.clouds.refusals import graphql_refusal, runpod_refusal
 from runner.clouds.runpod_graphql import ENDPOINT as GRAPHQL_ENDPOINT
@@ -122,6 +122,10 @@ class RunPodCloud:
             found += [offer for gpu in gpus for offer in _offers(gpu, kind)]
             found += self._spot_offers({gpu.id: gpu for gpu in gpus}, kind)
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.spot, offer.region))
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return nothing: RunPod's API does not tell what an account may have."""
+        return {}
 
     def resources(self) -> list[Resource]:
         """Return every pod and network volume of Douse's; pods gone for good are left out."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from runner.clouds.models import Account, Kind, Offer, Resource, Status, TrustWanted
+from runner.clouds.models import Account, Kind, Offer, Quota, Resource, Status, TrustWanted
 from runner.errors import CloudError
 
 RUN_ID = "20261121-015500-tiny"
@@ -46,6 +47,9 @@ class FakeCloud:
 
     def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         return []
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        return {}
 
     def resources(self) -> list[Resource]:
         self.looks += 1
