@@ -81,11 +81,6 @@ def from_error(name: str, err: Failure) -> Check:
     return replace(failed(name, words, err.resolution), error=err)
 
 
-def is_refused(checks: Iterable[Check]) -> bool:
-    """Tell whether a line failed: then nothing may be started."""
-    return any(check.status == "fail" for check in checks)
-
-
 def refusal(checks: Iterable[Check]) -> Failure | None:
     """Return the error for the first line that failed, with the words of the error that it was made from, if any.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.preflight.check import Check, is_refused
+from runner.preflight.check import Check, refusal
 from runner.preflight.table import WIDTH, checks_text
 
 CHECKS = [
@@ -44,5 +44,5 @@ def test_no_lines_are_told_as_such() -> None:
 
 
 def test_only_a_failure_refuses_the_run() -> None:
-    assert is_refused(CHECKS)
-    assert not is_refused([check for check in CHECKS if check.status != "fail"])
+    assert refusal(CHECKS) is not None
+    assert refusal([check for check in CHECKS if check.status != "fail"]) is None
