@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from runner.clouds.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
-from runner.clouds.price_list import price_list
+from runner.clouds.price_list import ANYWHERE, price_list
 from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
 from runner.estimate.platforms import price_lists_of
@@ -55,7 +55,12 @@ def ask(cloud: Cloud, trust: TrustWanted = "secure") -> Market:
 
 
 def ask_or_look_up(
-    name: str, environ: Mapping[str, str], trust: TrustWanted = "secure", *, patience_s: float = PATIENCE_S
+    name: str,
+    environ: Mapping[str, str],
+    trust: TrustWanted = "secure",
+    regions: Sequence[str] = (),
+    *,
+    patience_s: float = PATIENCE_S,
 ) -> Market:
     """Ask a cloud for a while; where it does not answer, take the price list and say so.
 
@@ -66,9 +71,9 @@ def ask_or_look_up(
     try:
         cloud = open_cloud(name, environ)
     except NotConfiguredError as err:
-        return _listed(name, trust, err.message)
+        return _listed(name, trust, regions, err.message)
     if not is_reachable(endpoint_of(name, environ), environ):
-        return _listed(name, trust, f"{name} cannot be reached")
+        return _listed(name, trust, regions, f"{name} cannot be reached")
     found: list[Market | RunnerError] = []
 
     def try_to_ask() -> None:
@@ -81,9 +86,9 @@ def ask_or_look_up(
     thread.start()
     thread.join(patience_s)
     if not found:
-        return _listed(name, trust, f"{name} did not answer within {patience_s:g} s")
+        return _listed(name, trust, regions, f"{name} did not answer within {patience_s:g} s")
     if isinstance(found[0], CloudUnavailableError):
-        return _listed(name, trust, found[0].message)
+        return _listed(name, trust, regions, found[0].message)
     if isinstance(found[0], RunnerError):
         raise found[0]
     return found[0]
@@ -92,7 +97,15 @@ def ask_or_look_up(
 class MarketCall:
     """One asking of a cloud, for all who want to know: the first asks, the others wait for the same answer."""
 
-    def __init__(self, name: str, environ: Mapping[str, str], *, is_dry: bool, trust: TrustWanted = "secure") -> None:
+    def __init__(
+        self,
+        name: str,
+        environ: Mapping[str, str],
+        *,
+        is_dry: bool,
+        trust: TrustWanted = "secure",
+        regions: Sequence[str] = (),
+    ) -> None:
         """Ask nothing yet.
 
         Args:
@@ -100,8 +113,10 @@ class MarketCall:
             environ: Where its key is.
             is_dry: Whether a price list is as good as the cloud's word, because nothing will be rented.
             trust: Whose machines will do.
+            regions: Where, as the run file says: what the price list has at one price everywhere is there as well.
         """
-        self._name, self._environ, self._is_dry, self._trust = name, environ, is_dry, trust
+        self._name, self._environ, self._is_dry = name, environ, is_dry
+        self._trust, self._regions = trust, regions
         self._lock = threading.Lock()
         self._found: Market | RunnerError | None = None
 
@@ -121,7 +136,7 @@ class MarketCall:
     def _ask(self) -> Market | RunnerError:
         try:
             if self._is_dry:
-                return ask_or_look_up(self._name, self._environ, self._trust)
+                return ask_or_look_up(self._name, self._environ, self._trust, self._regions)
             return ask(open_cloud(self._name, self._environ), self._trust)
         except RunnerError as err:
             return err
@@ -164,10 +179,17 @@ def is_reachable(url: str, environ: Mapping[str, str]) -> bool:
     return True
 
 
-def _listed(name: str, trust: TrustWanted, why: str) -> Market:
+def _listed(name: str, trust: TrustWanted, regions: Sequence[str], why: str) -> Market:
     lists = price_lists_of(name, trust)
-    offers = [offer for one in lists for offer in listed_offers(one)]
+    offers = [found for one in lists for offer in listed_offers(one) for found in _in_regions(offer, regions)]
     if not offers:
         raise NoCapacityError(f"plan: {why}, and there is no price list", resolution="try again with the network up")
     as_of = min(row.as_of for one in lists for row in price_list(one))
     return Market(offers, remark=f"{why}; prices are those of the list of {as_of} or newer")
+
+
+def _in_regions(offer: Offer, regions: Sequence[str]) -> list[Offer]:
+    """Return a listed machine in each of the wanted regions, where it costs the same everywhere."""
+    if offer.region != ANYWHERE or offer.spot or not regions:
+        return [offer]
+    return [replace(offer, region=region) for region in regions]

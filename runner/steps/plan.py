@@ -148,7 +148,7 @@ def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
     """Return the one asking of the cloud, or ``None`` where nothing is rented."""
     name = run_file.compute.env
     return (
-        MarketCall(name, os.environ, is_dry=is_dry, trust=run_file.compute.trust)
+        MarketCall(name, os.environ, is_dry=is_dry, trust=run_file.compute.trust, regions=run_file.compute.regions)
         if find_environment(name).rented
         else None
     )

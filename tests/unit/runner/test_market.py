@@ -13,6 +13,7 @@ from runner import market
 from runner.clouds.models import Offer, TrustWanted
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
+from runner.estimate.offers import Wanted, choose_candidates
 from runner.market import MarketCall, ask, ask_or_look_up, is_reachable
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
@@ -59,6 +60,14 @@ def test_a_cloud_is_asked_for_the_machines_that_will_do(cloud: FakeCloud, monkey
 @pytest.mark.parametrize(("trust", "whose"), [("secure", {"secure"}), ("any", {"secure", "community"})])
 def test_the_price_list_has_strangers_machines_where_they_will_do(trust: TrustWanted, whose: set[str]) -> None:
     assert {offer.trust for offer in ask_or_look_up("runpod", {}, trust).offers} == whose
+
+
+def test_what_the_price_list_has_everywhere_is_in_the_wanted_regions_too() -> None:
+    found = ask_or_look_up("lambda", {}, regions=["us-west-1", "us-east-1"]).offers
+
+    assert {offer.region for offer in found} == {"us-west-1", "us-east-1"}
+    assert choose_candidates(found, Wanted(regions=("us-west-1",)))
+    assert {offer.region for offer in ask_or_look_up("lambda", {}).offers} == {"any"}
 
 
 def test_without_a_key_the_price_list_is_taken() -> None:
