@@ -94,7 +94,8 @@ def check_prices(run_file: RunFile, market: Market, today: date) -> Check:
     cloud = run_file.compute.env
     if market.remark is None and cloud not in PRICED_BY_LIST:
         return passed(PRICES, f"as {cloud} tells them now")
-    stale = [row for name in price_lists_of(cloud, run_file.compute.trust) for row in stale_prices(name, today)]
+    old = [row for name in price_lists_of(cloud, run_file.compute.trust) for row in stale_prices(name, today)]
+    stale = [row for row in old if market.remark is not None or not row.spot]  # spot prices are told
     if not stale:
         return passed(PRICES, f"of the price list of {cloud}, none is out of date")
     named = [f"{row.instance_type} ({row.as_of}, {age_days(row, today)} days)" for row in stale[:SHOWN]]
