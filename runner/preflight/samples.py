@@ -91,6 +91,11 @@ def _to_learn(encoded: EncodedDataset) -> Check:
 
 
 def _lengths(dataset: Dataset, encoded: EncodedDataset, facts: BaseModelFacts) -> Check:
+    """Tell what is cut, however much that is: a warning, as there is something left to learn, and it may be meant.
+
+    Trainers of this field cut as well, and say nothing (TRL: ``SFTConfig.max_length``; LLaMA-Factory: ``cutoff_len``).
+    Where a cut takes the whole answer, ``TOKENS`` fails.
+    """
     summary = encoded.summary
     splits = (("training", dataset.train, encoded.train), ("eval", dataset.eval, encoded.eval))
     tokens, where = max(
