@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from runner.rehearsal.clouds.graphql_text import GraphqlError, parse_request, project
+from runner.rehearsal.clouds.runpod_catalog import GPU_TYPES
 from tests.unit.runner.rehearsal.emulated import KEY_LINE, Lab
 
 RENT = (
@@ -44,6 +45,16 @@ def test_spot_pod_is_rented_at_its_bid(lab: Lab) -> None:
     (machine,) = lab.machines()
     assert (machine["spot"], machine["price_usd_per_h"], machine["id"]) == (True, 0.35, answer["id"])
     assert lab.runpod.get("/pods").json()["pods"][0]["env"]["PUBLIC_KEY"] == KEY_LINE
+
+
+@pytest.mark.parametrize("cloud", ["SECURE", "COMMUNITY"])
+def test_pod_bills_the_price_of_the_cloud_that_was_asked_for(lab: Lab, cloud: str) -> None:
+    gpu = GPU_TYPES["NVIDIA GeForce RTX 4090"]
+
+    ask(lab, DEPLOY, {**WANTED, "gpuTypeId": gpu.id, "cloudType": cloud, "dataCenterId": None})
+
+    assert lab.machines()[0]["price_usd_per_h"] == gpu.price_usd_per_h(cloud)
+    assert lab.runpod.get("/pods").json()["pods"][0]["cloud"] == cloud
 
 
 def test_bid_below_the_lowest_is_null_without_an_error(lab: Lab) -> None:
