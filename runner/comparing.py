@@ -135,6 +135,25 @@ def _day(name: str, offer: Offer, today: date) -> str:
     return ""
 
 
+def elsewhere(task: Task, today: date) -> str | None:
+    """Return in a sentence what a run would cost where Douse rents it cheapest, apart from where it is to go.
+
+    ``None`` where it fits no other, or asks for no GPU: then nobody's prices say anything of it.
+    """
+    here = task.run_file.compute.env
+    if not task.run_file.compute.gpu_required:
+        return None
+    others = [one for one in platforms().values() if one.environment not in (None, "local", here)]
+    lines = [line for one in others if not (line := _line(task, one, today, ())).why_out]
+    cheapest = min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
+    best = None if cheapest is None else cheapest.best
+    if cheapest is None or best is None or best.cost is None or best.durations is None:
+        return None
+    usd, place = best.cost.total_usd, f"ENV={cheapest.platform.environment} on {best.offer.gpu_name}"
+    time = span_words(best.durations.total_s)
+    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f}), {time}, with {place}: `make compare`"
+
+
 def runs_in(best: Forecast | None, budget_usd: float | None) -> int | None:
     """Return how many runs a budget pays for, by the highest of the expected costs."""
     if best is None or best.cost is None or budget_usd is None:

@@ -17,6 +17,7 @@ from runner.adapters.terraform_install import find_terraform
 from runner.choosing import Choice, choose
 from runner.clouds.address import public_address_cidr
 from runner.clouds.registry import endpoint_of
+from runner.comparing import elsewhere
 from runner.config import RunFile, parse_address, run_file_mapping
 from runner.context import Context
 from runner.environments import find_environment
@@ -75,8 +76,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     finally:
         view.line(checks_text(checks, shows_skipped=False))
     _refuse(checks)
-    need = None if choice is None else choice.need
-    return Plan(
+    found = Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
         model_files=None if model is None else str(model),
@@ -86,15 +86,27 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         data_table=_data_table(encoded),
         disk_needed_gib=seen.disk.there_gib,
         terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
-        candidates=_given_machine(run_file) if choice is None else [one.to_variable() for one in choice.candidates],
-        prices_usd_per_h=[0.0] if choice is None else [one.price_usd_per_h for one in choice.candidates],
+        candidates=_given_machine(run_file),
+        prices_usd_per_h=[0.0],
         ssh_ingress_cidrs=_ingress(run_file, is_dry=is_dry),
+        checks=[line.to_mapping() for line in checks],
+    )
+    return found if choice is None else _with_machines(found, choice, task)
+
+
+def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
+    """Return a plan with the machines to try, what the run needs of them, and what it will be like there."""
+    need = choice.need
+    others = None if task is None else elsewhere(task, datetime.now(UTC).date())
+    return dataclasses.replace(
+        found,
+        candidates=[one.to_variable() for one in choice.candidates],
+        prices_usd_per_h=[one.price_usd_per_h for one in choice.candidates],
         gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
-        estimate=None if choice is None else choice.estimate(),
-        estimate_lines=[] if choice is None else choice.lines(),
-        forecasts=[] if choice is None else [found.to_mapping() for found in choice.forecasts],
-        checks=[line.to_mapping() for line in checks],
+        estimate=choice.estimate(),
+        estimate_lines=[*choice.lines(), *([] if others is None else [f"elsewhere    {others}"])],
+        forecasts=[one.to_mapping() for one in choice.forecasts],
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from runner import cli, comparing
 from runner.clouds.models import Offer
-from runner.comparing import WIDTH, Line, compare, runs_in, show, span_words
+from runner.comparing import WIDTH, Line, compare, elsewhere, runs_in, show, span_words
 from runner.config import RunFile
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.model_shape import shape_of
@@ -175,3 +175,13 @@ def test_the_verb_prints_a_table_or_json(tmp_path: Path, tiny_model: Path, capsy
     told = json.loads(capsys.readouterr().out)
     assert {"platform", "trust", "persistence", "why_out", "runs_in_budget", "best"} <= set(told[0])
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_cheapest_other_environment_is_told_in_a_sentence() -> None:
+    told = elsewhere(task(), TODAY)
+
+    lines = [line for line in compare(task(), TODAY) if line.platform.environment in ("runpod", "aws")]
+    assert told is not None
+    assert f"with ENV={lines[0].platform.environment} on {lines[0].best.offer.gpu_name}: `make compare`" in told  # type: ignore[union-attr]
+    assert elsewhere(task(layers=3200), TODAY) is None
+    assert elsewhere(task(compute={"env": "lambda", "gpu_required": False}), TODAY) is None
