@@ -45,8 +45,9 @@ def train(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "runner", "train", "--config", run_file, "--runs-dir", runs, *words]
 
 
-def run(argv: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+def run(argv: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **variables}
+    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=environ)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *fragments: str) -> None:
@@ -104,6 +105,18 @@ def test_a_bad_input_ends_before_anything_is_installed(
     assert done.stderr.splitlines()[2] == f"log:   {log}"
     assert "Traceback" in log.read_text()
     assert [path.name for path in (folder / "runs").rglob("*")] == ["last-error.log"]
+
+
+@pytest.mark.parametrize("verb", ["train", "plan", "data-check"])
+def test_a_broken_proxy_on_the_way_to_the_hub_is_told_at_once(folder: Path, tiny_model: Path, verb: str) -> None:
+    edit(str(tiny_model), "org/name")(folder)
+    proxy = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    argv = [verb if word == "train" else word for word in train(folder)]
+
+    done = run(argv, HF_HUB_OFFLINE="0", HF_HOME=str(folder / "hub"), **proxy)
+
+    assert_refused(done, "org/name is not in the cache, and the Hub cannot be reached")
+    assert "check the network and the proxy (HTTPS_PROXY)" in done.stderr
 
 
 def test_a_full_disk_ends_before_anything_is_installed(folder: Path) -> None:
