@@ -69,7 +69,7 @@ def test_with_one_run_in_the_ledger_the_estimate_is_what_the_meter_bills(stage: 
             break
         earlier = later  # what it took the last time is no measure of what it takes: take this one's word instead
     else:
-        pytest.skip(f"no two of {MOST_REHEARSALS} rehearsals took the same within {STEADY:.0%}: the machine is too busy")
+        pytest.skip(f"no two of {MOST_REHEARSALS} rehearsals were within {STEADY:.0%}: the machine is too busy")
 
     beside = read_json(later.run.file("report.json"))["estimate"]
     assert "corrected by 1 earlier run(s)" in " ".join(later.planned["durations"]["basis"])
