@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,9 +75,18 @@ def find_small_files(
         HubUnreachableError: If the Hub gives no answer and nothing is in the cache.
         BaseModelError: If the model cannot be had.
     """
+    try:
+        import huggingface_hub  # noqa: F401 - only to say that it is missing
+    except ImportError as err:
+        raise BaseModelError(
+            f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
+            resolution=f"install huggingface_hub, {OTHERWISE}",
+        ) from err
     for wait_s in (*waits_s, None):
         try:
-            return SmallFiles(_fetch(repo_id, revision, reach))
+            with _told(repo_id, revision):
+                _ask(repo_id, revision, reach)
+            break
         except HubUnreachableError as err:
             cached = _cached(repo_id, revision)
             if cached is not None:
@@ -84,36 +94,24 @@ def find_small_files(
             if wait_s is None or _is_offline():
                 raise
             time.sleep(wait_s)
-    raise AssertionError("the last try lets its error through")
+    # A connection that is lost here is told: what is in the cache by now may be a part of the files.
+    with _told(repo_id, revision):
+        return SmallFiles(_fetch(repo_id, revision))
 
 
-def _fetch(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> dict[str, Path]:
+@contextmanager
+def _told(repo_id: str, revision: str | None) -> Iterator[None]:
+    """Turn what the library raises into errors of ours.
+
+    It lets its client's errors through, and of a proxy that cannot be one all that the client makes of it.
+    """
+    import httpx2
+    from huggingface_hub import constants
+
     try:
-        import httpx2
-        from huggingface_hub import constants, hf_hub_download
-        from huggingface_hub.errors import RemoteEntryNotFoundError
-    except ImportError as err:
-        raise BaseModelError(
-            f"base model: {repo_id} is on the Hub, and the package huggingface_hub is not installed",
-            resolution=f"install huggingface_hub, {OTHERWISE}",
-        ) from err
-
-    files: dict[str, Path] = {}
-    try:
-        _ask(repo_id, revision, reach)
-        for name in (*REQUIRED, *OPTIONAL):
-            try:
-                files[name] = Path(hf_hub_download(repo_id, name, revision=revision, etag_timeout=ASK_S))
-            except RemoteEntryNotFoundError as err:
-                if name in REQUIRED:
-                    raise BaseModelError(
-                        f"base model: {repo_id} has no {name} on the Hub",
-                        resolution="take a base model in transformers format, or a .gguf file of it",
-                    ) from err
-    # The library lets its client's errors through, and of a proxy that cannot be one all that the client makes of it.
+        yield
     except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError, OSError) as err:
         raise _as_base_model_error(err, repo_id, revision, constants.ENDPOINT) from err
-    return files
 
 
 def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> None:
@@ -131,6 +129,23 @@ def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> No
         return  # that is told of the file that is missing
     if told.commit_hash is None:
         raise FileMetadataError("the answer names no commit")
+
+
+def _fetch(repo_id: str, revision: str | None) -> dict[str, Path]:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    files: dict[str, Path] = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        try:
+            files[name] = Path(hf_hub_download(repo_id, name, revision=revision, etag_timeout=ASK_S))
+        except RemoteEntryNotFoundError as err:
+            if name in REQUIRED:
+                raise BaseModelError(
+                    f"base model: {repo_id} has no {name} on the Hub",
+                    resolution="take a base model in transformers format, or a .gguf file of it",
+                ) from err
+    return files
 
 
 def _is_offline() -> bool:

@@ -167,6 +167,32 @@ def test_a_download_that_breaks_in_the_middle_is_told(tmp_path: Path, monkeypatc
     assert "the Hub cannot be asked: sent elsewhere" in refusal(break_off, tmp_path, monkeypatch).message
 
 
+def test_a_lost_connection_does_not_pass_for_a_model_without_a_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = serving(write_model(tmp_path / "model"))
+
+    def lose(request: httpx2.Request) -> httpx2.Response:
+        is_template = request.url.path.endswith("chat_template.jinja")
+        return breaking(httpx2.ProxyError)(request) if is_template else serve(request)
+
+    assert "the Hub cannot be reached" in refusal(lose, tmp_path, monkeypatch).message
+
+
+def test_offline_a_file_that_is_not_in_the_cache_is_taken_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    with hub_of(serving(write_model(tmp_path / "model")), tmp_path / "cache", monkeypatch):
+        find_small_files(MODEL, None)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        files, trouble = find_small_files(MODEL, None)
+
+    assert sorted(files) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+    assert trouble == "HF_HUB_OFFLINE is set"
+
+
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file")
 

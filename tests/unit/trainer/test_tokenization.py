@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from tests.unit.runner.preflight.fake_hub import hub_of, serving
 from tests.unit.trainer.small_facts import CHATML, SPECIAL_TOKENS, small_tokenizer
 from tests.unit.trainer.small_gguf import write_small_gguf
 from trainer.config import DataSection, ModelSection
@@ -262,106 +263,38 @@ def test_gguf_file_cut_in_its_middle_is_refused(tmp_path: Path) -> None:
     assert refusal(path).message == f"base model: {path} is not a whole GGUF file"
 
 
-@pytest.fixture
-def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Exception]], list[tuple[str, str, Any]]]:
-    """A Hub that holds the folder's files, or answers some of them with an error."""
+def test_facts_of_a_hub_model_come_from_its_small_files(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
 
-    def serve(errors: dict[str, Exception]) -> list[tuple[str, str, Any]]:
-        import huggingface_hub
-        from huggingface_hub.errors import RemoteEntryNotFoundError
+    def serve(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return serving(folder)(request)
 
-        asked: list[tuple[str, str, Any]] = []
-
-        def download(repo_id: str, filename: str, *, revision: str | None = None) -> str:
-            asked.append((repo_id, filename, revision))
-            if error := errors.get(filename, errors.get("*")):
-                raise error
-            if not (folder / filename).exists():
-                raise made(RemoteEntryNotFoundError)
-            return str(folder / filename)
-
-        monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-        return asked
-
-    return serve
-
-
-def made(kind: type[Exception], text: str = "the Hub's words") -> Exception:
-    """Make a Hub error without a web response."""
-    error = kind.__new__(kind, text)
-    Exception.__init__(error, text)
-    return error
-
-
-def test_facts_of_a_hub_model_come_from_its_small_files(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = hub({})
-
-    facts = load_base_model_facts(ModelSection(base_model="org/name", revision="abc"), DataSection(max_length=512))
+    with hub_of(serve, tmp_path / "cache", monkeypatch):
+        facts = load_base_model_facts(ModelSection(base_model="org/name", revision="abc"), DataSection(max_length=512))
 
     assert (facts.chat_template, facts.eos_token, facts.source) == (CHATML, "<|im_end|>", "org/name")
-    assert {(repo_id, revision) for repo_id, _, revision in asked} == {("org/name", "abc")}
-    assert sorted(name for _, name, _ in asked) == [
-        "chat_template.jinja",
-        "config.json",
-        "special_tokens_map.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    ]
+    assert set(asked) == {
+        f"/org/name/resolve/abc/{name}"
+        for name in (
+            "chat_template.jinja",
+            "config.json",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        )
+    }
 
 
-@pytest.mark.parametrize(
-    ("kind", "problem", "advice"),
-    [
-        ("GatedRepoError", "is gated", "accept its terms"),
-        ("RepositoryNotFoundError", "is not on the Hub, or is private", "model.base_model"),
-        ("RevisionNotFoundError", "has no revision main2", "model.revision"),
-        ("LocalEntryNotFoundError", "cannot be fetched: the Hub is not reachable", "HF_HUB_OFFLINE"),
-        ("OfflineModeIsEnabled", "cannot be fetched: the Hub is not reachable", "HF_HUB_OFFLINE"),
-        ("HfHubHTTPError", "cannot be fetched: the Hub is not reachable", "network"),
-        ("HFValidationError", "is neither a Hub id (org/name) nor a local folder", "model.base_model"),
-    ],
-)
-def test_hub_failure_says_what_to_do(hub: Any, kind: str, problem: str, advice: str) -> None:
-    from huggingface_hub import errors
-
-    hub({"*": made(getattr(errors, kind))})
-
-    with pytest.raises(BaseModelError) as caught:
-        load_base_model_facts(ModelSection(base_model="org/name", revision="main2"), DataSection())
-
-    assert caught.value.message == f"base model: org/name {problem}"
-    assert caught.value.details == "the Hub's words"
-    assert advice in caught.value.resolution
-
-
-def test_hub_model_without_tokenizer_file_is_refused(hub: Any, folder: Path) -> None:
-    (folder / "tokenizer.json").unlink()
-    hub({})
-
-    assert refusal("org/name").message == "base model: org/name has no tokenizer.json on the Hub"
-
-
-def test_lost_connection_does_not_pass_for_a_model_without_template(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    hub({"chat_template.jinja": made(LocalEntryNotFoundError)})
-
-    assert refusal("org/name").message == "base model: org/name cannot be fetched: the Hub is not reachable"
-
-
-def test_offline_a_file_that_is_not_in_the_cache_is_taken_as_absent(
-    hub: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_hub_model_without_tokenizer_file_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from huggingface_hub import constants
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    (folder / "tokenizer.json").unlink()
 
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    change(folder / "tokenizer_config.json", chat_template="older")
-    hub({"chat_template.jinja": made(LocalEntryNotFoundError)})
-
-    assert load("org/name").chat_template == "older"
+    with hub_of(serving(folder), tmp_path / "cache", monkeypatch):
+        assert refusal("org/name").message == "base model: org/name has no tokenizer.json on the Hub"
 
 
 def test_missing_hub_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
