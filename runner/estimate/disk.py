@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.config import RunFile
+from runner.environments import find_environment
 from runner.errors import DiskSpaceError
 from runner.estimate.model_shape import ModelShape
 from trainer.files import cache_folder
 
 GIB = 2**30
 ENVIRONMENT_GIB = 2.0
+CUDA_ENVIRONMENT_GIB = 8.2
+"""With torch's CUDA build: an image with torch 2.13.0+cu130 and little else has 8.81 GB; source: Toloka/tolokaforge,
+issue 1116, of 2026-08-13."""
 CACHED_ENVIRONMENT_GIB = 0.3
 CONVERTED_TIMES = 6
 """A 4-bit GGUF file becomes 16- or 32-bit weights in the cache."""
@@ -80,8 +84,14 @@ def disk_needed_gib(run_file: RunFile, *, model_bytes: int, is_gguf: bool, envir
     checkpoint_gib = max(SMALLEST_CHECKPOINT_GIB, whole_gib * CHECKPOINT_SHARE * run_file.adapter.lora_r / 16)
     checkpoints_gib = checkpoint_gib * (run_file.checkpointing.save_total_limit + 2)
     merged_gib = whole_gib if run_file.artifacts.merged_model else 0.0
-    environment_gib = CACHED_ENVIRONMENT_GIB if environment_cached else ENVIRONMENT_GIB
+    environment_gib = CACHED_ENVIRONMENT_GIB if environment_cached else _environment_gib(run_file)
     return round(environment_gib + model_gib + (whole_gib if is_gguf else 0) + checkpoints_gib + merged_gib, 1)
+
+
+def _environment_gib(run_file: RunFile) -> float:
+    """Return the size of the packages; machines that are rented for their GPU get those for CUDA."""
+    has_gpu = find_environment(run_file.compute.env).rented and run_file.compute.gpu_required
+    return CUDA_ENVIRONMENT_GIB if has_gpu else ENVIRONMENT_GIB
 
 
 def check_free_disk(free_bytes: int, needed_gib: float, folder: Path) -> None:
