@@ -168,13 +168,13 @@ class MarketCall:
 
 
 def is_reachable(url: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a server can be connected to right now; one behind a proxy is taken to be."""
-    parts = urlsplit(url)
-    if any(environ.get(name) for name in PROXIES):
-        return True
+    """Tell whether a server can be connected to right now; one behind a proxy is taken to be, and no address never."""
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 443), timeout=REACH_S).close()
-    except OSError:
+        host, port = urlsplit(url).hostname or "", urlsplit(url).port or 443
+        if any(environ.get(name) for name in PROXIES):
+            return True
+        socket.create_connection((host, port), timeout=REACH_S).close()
+    except (OSError, ValueError):
         return False
     return True
 

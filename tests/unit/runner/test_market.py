@@ -125,6 +125,11 @@ def test_without_a_price_list_there_is_nothing_to_say(monkeypatch: pytest.Monkey
         ask_or_look_up("lambda", {})
 
 
+@pytest.mark.parametrize("url", ["http://[bad", "http://127.0.0.1:99999"])
+def test_what_is_no_address_is_not_reachable(url: str) -> None:
+    assert not is_reachable(url, {"HTTPS_PROXY": "http://proxy:3128"})
+
+
 def test_a_server_that_takes_a_connection_is_reachable(server: str) -> None:
     assert is_reachable(server, {})
 
