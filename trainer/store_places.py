@@ -165,7 +165,8 @@ class Bucket:
             max_pool_connections=4 * PARTS_AT_ONCE,
         )
         with self._told():
-            self._client = boto3.client("s3", endpoint_url=endpoint_url, config=config, **_options(keys or {}))
+            session = boto3.Session()  # one of its own: the default one keeps what keys it has found first
+            self._client = session.client("s3", endpoint_url=endpoint_url, config=config, **_options(keys or {}))
         self._transfer = TransferConfig(
             multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
         )

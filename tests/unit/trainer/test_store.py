@@ -148,7 +148,7 @@ def test_what_is_removed_is_gone_and_a_second_time_is_fine(url: str, tmp_path: P
 
 def test_keys_that_are_given_are_the_ones_that_are_used(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr("boto3.client", lambda *words, **options: given.append(options))
+    monkeypatch.setattr("boto3.Session.client", lambda *words, **options: given.append(options))
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
 
     store_places.open_place(f"s3://{BUCKET}/p", None, keys)
@@ -385,6 +385,21 @@ def test_a_refusal_is_told_with_what_to_do(
     with pytest.raises(StoreError, match=f"refuses: {code}") as caught:
         push(tmp_path, f"s3://{BUCKET}/p")
     assert hint in caught.value.resolution
+
+
+def test_keys_that_are_gone_are_not_used_any_more(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3's default session would go on with those that it has found first."""
+    store_places.open_place(f"s3://{BUCKET}/p", None).sizes()
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    with pytest.raises(StoreError, match="NoCredentialsError"):
+        store_places.open_place(f"s3://{BUCKET}/p", None).sizes()
 
 
 def test_missing_credentials_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
