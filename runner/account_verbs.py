@@ -47,8 +47,8 @@ def compare(session: Session) -> int:
     from runner.comparing import compare as lay_out
     from runner.comparing import show
     from runner.estimate.ledger import read_ledger
+    from runner.preflight.reading import task_of
     from runner.run_dir import list_runs
-    from runner.steps.plan import task_of
 
     task = task_of(session.run_file(), session.stop)
     lines = lay_out(task, datetime.now(UTC).date(), read_ledger(list_runs(session.runs_dir)))

