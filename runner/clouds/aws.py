@@ -26,6 +26,9 @@ HOME_REGION = "us-east-1"
 REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-\d$")
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 30
 ATTEMPTS = 5
+QUOTAS = "service-quotas"
+QUOTAS_CONNECT_S, QUOTAS_READ_S, QUOTAS_ATTEMPTS = 2, 5, 2
+"""Only a plan asks for quotas, and leaves it at that after a while; Python still waits for the pool at its end."""
 AT_ONCE = 8
 SHORTEST_S, LONGEST_S = 900, 43_200
 PLAIN_PREFIX = re.compile(r"^[A-Za-z0-9._/=@-]+$")
@@ -134,7 +137,7 @@ class AwsCloud:
         """
         codes = {offer: quota_code(offer.instance_type, spot=offer.spot) for offer in offers}
         asked = sorted({(offer.region, code) for offer, code in codes.items() if code})
-        clients = [self._client("service-quotas", region) for region, _ in asked]
+        clients = [self._client(QUOTAS, region) for region, _ in asked]
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             answers = pool.map(quota_in, clients, [region for region, _ in asked], [code for _, code in asked])
             told = dict(zip(asked, answers, strict=True))
@@ -241,10 +244,11 @@ class AwsCloud:
         from botocore.config import Config
 
         if (service, region) not in self._clients:
+            is_brief = service == QUOTAS
             config = Config(
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-                connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=READ_TIMEOUT_S,
+                retries={"mode": "standard", "total_max_attempts": QUOTAS_ATTEMPTS if is_brief else ATTEMPTS},
+                connect_timeout=QUOTAS_CONNECT_S if is_brief else CONNECT_TIMEOUT_S,
+                read_timeout=QUOTAS_READ_S if is_brief else READ_TIMEOUT_S,
                 user_agent_extra="douse",
             )
             with aws_errors(f"ask {service} in {region}"):

@@ -94,6 +94,17 @@ def test_each_quota_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == {offer: Quota(CODE, HERE, 4.0) for offer in offers[:2]}
 
 
+def test_a_slow_answer_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: list[Any] = []
+    monkeypatch.setattr("runner.clouds.aws.quota_in", lambda client, region, code: clients.append(client))
+
+    open_aws(KEYS).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)])
+
+    (config,) = [client.meta.config for client in clients]
+    assert (config.connect_timeout, config.read_timeout) == (2, 5)
+    assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+
+
 def test_an_emulator_without_quotas_tells_none() -> None:
     with mock_aws():
         assert open_aws(KEYS).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)]) == {}
