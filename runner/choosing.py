@@ -15,7 +15,7 @@ from runner.estimate.cost import check_budget
 from runner.estimate.finished_run import Row
 from runner.estimate.fit import GpuNeed
 from runner.estimate.forecast import Forecast, Task, forecast
-from runner.estimate.offers import Candidate, Wanted, choose_candidates
+from runner.estimate.offers import Candidate, Wanted, choose_candidates, suitable
 from runner.estimate.ranges import Range
 from runner.estimate.settling import LEAST_S, time_words
 
@@ -32,6 +32,7 @@ class Choice:
         task: What there is to do there, with the forecast.
         need: What the run needs of that GPU; ``None`` where it needs none, or that is not known.
         forecasts: The run on each of the candidates of which that is known, in their order.
+        ledger: The earlier runs that corrected them.
     """
 
     candidates: list[Candidate]
@@ -39,6 +40,7 @@ class Choice:
     task: Task | None = None
     need: GpuNeed | None = None
     forecasts: tuple[Forecast, ...] = ()
+    ledger: tuple[Row, ...] = ()
 
     def estimate(self) -> dict[str, Any] | None:
         """Return what ``plan.json`` keeps for the ledger to compare with."""
@@ -112,9 +114,35 @@ def choose(
         NoCapacityError: If nothing that is listed will do.
         BudgetError: If the run is expected to cost more than its budget wherever it fits.
     """
-    compute = run_file.compute
+    compute, limit = run_file.compute, run_file.budget.max_usd
     need = None if task is None or not compute.gpu_required else GpuNeed(run_file, task.shape, task.data)
-    wanted = Wanted(
+    wanted = _wanted(run_file, need, disk_needed_gib)
+    if need is not None:
+        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
+    if task is None:
+        return Choice(choose_candidates(offers, wanted))
+    known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
+
+    def unfit(offer: Offer) -> str:
+        return _why_unfit(known[offer], need)
+
+    def barred(offer: Offer) -> str:
+        return unfit(offer) or _why_too_dear(known[offer], limit)
+
+    suited = [known[offer] for offer in suitable(offers, wanted, unfit)]
+    check_budget({_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
+    candidates = choose_candidates(offers, wanted, lambda offer: (known[offer].usd, known[offer].hours), barred)
+    chosen = tuple(next(found for found in suited if _is(candidate, found.offer)) for candidate in candidates)
+    there = task.at(chosen[0].micro_batch_rows)
+    if need is not None:
+        need = replace(need, run_file=there.run_file, has_bf16=chosen[0].has_bf16)
+    return Choice(candidates, chosen[0], there, need, chosen, tuple(ledger))
+
+
+def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
+    """Return what a run asks for: what the run file says, and what the run needs."""
+    compute = run_file.compute
+    return Wanted(
         instance_types=tuple(compute.instance_types),
         regions=tuple(compute.regions),
         spot_enabled=compute.spot_enabled,
@@ -123,26 +151,20 @@ def choose(
         gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
         disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
     )
-    if need is not None:
-        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
-    if task is None:
-        return Choice(choose_candidates(offers, wanted))
-    known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
-    usable = offers if need is None else [offer for offer in offers if _is_usable(known[offer], need)]
-    candidates = choose_candidates(usable, wanted, lambda offer: (known[offer].usd, known[offer].hours))
-    chosen = [next(found for found in known.values() if _is(candidate, found.offer)) for candidate in candidates]
-    costs = {_name(found.offer): found.cost for found in chosen if found.cost is not None}
-    check_budget(costs, run_file.budget.max_usd)
-    first = chosen[0]
-    there = task.at(first.micro_batch_rows)
-    if need is not None:
-        need = replace(need, run_file=there.run_file, has_bf16=first.has_bf16)
-    return Choice(candidates, first, there, need, tuple(chosen))
 
 
-def _is_usable(found: Forecast, need: GpuNeed) -> bool:
-    """Tell whether a GPU is not one that only seems to fit: without bfloat16 the run needs more of it."""
-    return found.fits or found.offer.gpu_memory_gib < need.gpu_gib
+def _why_unfit(found: Forecast, need: GpuNeed | None) -> str:
+    """Tell why a GPU only seems to fit: without bfloat16 the run needs more of it."""
+    if need is None or found.fits or found.offer.gpu_memory_gib < need.gpu_gib:
+        return ""
+    return f"{found.offer.gpu_memory_gib:g} GiB of GPU memory, {found.needed_gib:.1f} needed"
+
+
+def _why_too_dear(found: Forecast, limit_usd: float | None) -> str:
+    """Tell why a machine is not tried under a budget; one of which nobody knows the cost is, after all others."""
+    if limit_usd is None or found.cost is None or found.usd <= limit_usd:
+        return ""
+    return f"the run is expected to cost {found.usd:.2f} $ there, budget.max_usd is {limit_usd:g}"
 
 
 def _is(candidate: Candidate, offer: Offer) -> bool:

@@ -12,6 +12,11 @@ from runner.errors import NoCapacityError, UsageError
 
 MOST_CANDIDATES = 8
 MOST_MISSES = 5
+Expected = Callable[[Offer], tuple[float, float]]
+Barred = Callable[[Offer], str]
+ARM_GPUS = ("GH200", "GB200", "GB300")
+"""NVIDIA's names of GPUs that come with its ARM processor, on which Douse has not been tried."""
+UNTRIED = "an ARM machine, on which Douse has not been tried: name it in compute.instance_types to take it"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Candidate:
 
 
 def choose_candidates(
-    offers: Sequence[Offer], wanted: Wanted, expected: Callable[[Offer], tuple[float, float]] | None = None
+    offers: Sequence[Offer], wanted: Wanted, expected: Expected | None = None, barred: Barred | None = None
 ) -> list[Candidate]:
     """Return the machines to try, at most eight, the best first.
 
@@ -87,19 +92,20 @@ def choose_candidates(
         offers: What there is for rent.
         wanted: What the run asks for.
         expected: Tells the US dollars and the hours of the whole run on a machine; without it the price alone counts.
+        barred: Tells why a machine is not to be tried for a reason of its own; nothing where there is none.
 
     Raises:
         UsageError: If no cloud has a machine of a wanted name.
         NoCapacityError: If nothing that is listed will do; the details tell of the nearest misses.
     """
     _check_names(offers, wanted.instance_types)
-    fitting = [offer for offer in offers if not _misses(offer, wanted)]
+    fitting = suitable(offers, wanted, barred)
     whole = {id(offer): expected(offer) if expected else (0.0, 0.0) for offer in fitting}
     fitting.sort(key=lambda offer: _rank(offer, wanted, *whole[id(offer)]))
     if not fitting:
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",
-            details="\n".join(_nearest(offers, wanted)) or None,
+            details="\n".join(_nearest(offers, wanted, barred)) or None,
             resolution="ask for less in the run file (section compute), or try another environment or another hour",
         )
     return [_candidate(offer, offers, wanted) for offer in fitting[:MOST_CANDIDATES]]
@@ -118,9 +124,15 @@ def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
     raise UsageError(f"plan: no machine is called {unknown[0]}", resolution=f"correct compute.instance_types: {hint}")
 
 
-def _misses(offer: Offer, wanted: Wanted) -> list[str]:
+def suitable(offers: Iterable[Offer], wanted: Wanted, barred: Barred | None = None) -> list[Offer]:
+    """Return the offers that will do, in their order."""
+    return [offer for offer in offers if not _misses(offer, wanted, barred)]
+
+
+def _misses(offer: Offer, wanted: Wanted, barred: Barred | None) -> list[str]:
     """Tell why an offer will not do."""
-    return [reason for applies, reason in _checks(offer, wanted) if applies]
+    own = barred(offer) if barred else ""
+    return [reason for applies, reason in _checks(offer, wanted) if applies] + ([own] if own else [])
 
 
 def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
@@ -138,7 +150,13 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
         f"{offer.disk_gib or 0:g} GiB of disk, {wanted.disk_size_gib:g} needed",
     )
     yield ceiling is not None and offer.price_usd_per_h > ceiling, f"too dear: at most ${ceiling or 0:g} an hour"
+    yield is_untried(offer) and offer.instance_type not in wanted.instance_types, UNTRIED
     yield offer.available is False, "none to be had now"
+
+
+def is_untried(offer: Offer) -> bool:
+    """Tell whether a machine is of a kind that Douse has not been tried on; it is rented only where it is named."""
+    return any(name in offer.gpu_name.upper() for name in ARM_GPUS)
 
 
 def _rank(
@@ -157,10 +175,10 @@ def _rank(
     )
 
 
-def _nearest(offers: Sequence[Offer], wanted: Wanted) -> list[str]:
+def _nearest(offers: Sequence[Offer], wanted: Wanted, barred: Barred | None) -> list[str]:
     """Return a line for each offer that fails least, those of a wanted type first."""
     missed = sorted(
-        ((offer, _misses(offer, wanted)) for offer in offers),
+        ((offer, _misses(offer, wanted, barred)) for offer in offers),
         key=lambda pair: ("not of a wanted type" in pair[1], len(pair[1]), pair[0].price_usd_per_h),
     )
     return [f"{_words(offer)}: {'; '.join(reasons)}" for offer, reasons in missed[:MOST_MISSES]]

@@ -28,8 +28,10 @@ UNKNOWN = Offer("new", "us-west-1", False, 0.01, "X9000", 1, 24.0, available=Tru
 DATA = {"train_tokens": 20_000_000, "train_samples": 40_000, "eval_tokens": 10_000, "eval_samples": 20}
 
 
-def rented(**compute: Any) -> RunFile:
-    return RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda", **compute}})
+def rented(limit_usd: float | None = None, **compute: Any) -> RunFile:
+    return RunFile.model_validate(
+        {"data": {"train_path": "x"}, "compute": {"env": "lambda", **compute}, "budget": {"max_usd": limit_usd}}
+    )
 
 
 def pick(offers: list[Offer], run_file: RunFile | None = None, **changes: Any) -> Choice:
@@ -105,6 +107,44 @@ def test_a_budget_below_the_cheapest_is_refused_before_anything_is_rented() -> N
 
     with pytest.raises(BudgetError, match=r"budget\.max_usd is 0\.02, and the cheapest machine, gpu_1x_a10"):
         pick([A10], poor)
+
+
+def test_a_machine_on_which_the_run_would_break_its_budget_is_not_tried_when_the_first_is_taken() -> None:
+    """What cannot be finished there within the budget would be stopped in the middle, and the money gone."""
+    cheap, dear = replace(A10, price_usd_per_h=0.2), replace(H100, price_usd_per_h=9.0)
+    everything = pick([cheap, dear])
+    limit_usd = everything.forecasts[0].usd * 2
+
+    kept = pick([cheap, dear], rented(limit_usd=limit_usd))
+
+    assert names(everything) == ["gpu_1x_a10", "gpu_1x_h100_sxm5"]
+    assert everything.forecasts[1].usd > limit_usd
+    assert names(kept) == ["gpu_1x_a10"]
+
+
+def test_a_named_machine_over_the_budget_is_told_as_such_and_not_as_a_wrong_name() -> None:
+    dear = replace(H100, price_usd_per_h=900.0)
+
+    with pytest.raises(BudgetError, match="the cheapest machine, gpu_1x_h100_sxm5 in us-west-1, is expected to cost"):
+        pick([A10, dear], rented(instance_types=["gpu_1x_h100_sxm5"], limit_usd=20.0))
+
+
+def test_an_arm_machine_is_taken_only_where_it_is_named() -> None:
+    arm = Offer("gpu_1x_gh200", "us-west-1", False, 0.01, "GH200", 1, 96.0, available=True)
+
+    assert names(pick([arm, A10])) == ["gpu_1x_a10"]
+    assert names(pick([arm, A10], rented(instance_types=["gpu_1x_gh200"]))) == ["gpu_1x_gh200"]
+
+
+def test_a_run_whose_rows_are_chosen_here_fits_where_it_does_with_one_row() -> None:
+    """One row that is not packed needs no mask; several do."""
+    long = {"data": {"train_path": "x", "packing": False, "max_length": 16_384}, "compute": {"env": "lambda"}}
+    small = replace(A10, gpu_memory_gib=20.0)
+    one = RunFile.model_validate(long | {"training": {"per_device_train_batch_size": 1}})
+
+    for run_file in (one, RunFile.model_validate(long)):
+        (found,) = pick([small], run_file).forecasts
+        assert (found.micro_batch_rows, found.fits) == (1, True)
 
 
 def test_the_estimate_is_told_and_kept() -> None:
