@@ -158,7 +158,7 @@ def gpu_holding(case: Case) -> Holding:
     """Return how our trainer holds things on a GPU; CUDA's own part is in what was measured of the process."""
     recipe = case.recipe("/model")
     sections = {name: recipe[name] for name in ("model", "data", "training")}
-    holding = trainer_holding(RunFile.model_validate(sections))
+    holding = trainer_holding(RunFile.model_validate(sections), rows=case.rows)
     return Holding(**{**asdict(holding), "context_gib": 0.0})
 
 

@@ -60,7 +60,7 @@ class GpuNeed:
     @property
     def parts_gib(self) -> Mapping[str, float]:
         """Memory at the worst moment of a step, in GiB by part."""
-        holding, adapter = trainer_holding(self.run_file, has_bf16=self.has_bf16), self.run_file.adapter
+        holding, adapter = trainer_holding(self.run_file, rows=self.rows, has_bf16=self.has_bf16), self.run_file.adapter
         tokens = self.rows * self.row_tokens
         found = memory_of(self.shape, holding, tokens=tokens, rank=adapter.lora_r, targets=adapter.lora_target_modules)
         return found.parts_gib
@@ -106,14 +106,18 @@ def rows_that_fit(
     run_file: RunFile, shape: ModelShape, data: Mapping[str, Any], gpu_memory_gib: float, *, has_bf16: bool = True
 ) -> int:
     """Return how many rows in a micro-batch fit a GPU that is sold with so much memory; 0 where not even one does."""
-    return largest_micro_batch(
-        shape,
-        trainer_holding(run_file, has_bf16=has_bf16),
-        memory_gib=gpu_memory_gib * USABLE_SHARE,
-        length=row_tokens(run_file, data),
-        rank=run_file.adapter.lora_r,
-        targets=run_file.adapter.lora_target_modules,
-    )
+
+    def most(rows: int) -> int:
+        return largest_micro_batch(
+            shape,
+            trainer_holding(run_file, rows=rows, has_bf16=has_bf16),
+            memory_gib=gpu_memory_gib * USABLE_SHARE,
+            length=row_tokens(run_file, data),
+            rank=run_file.adapter.lora_r,
+            targets=run_file.adapter.lora_target_modules,
+        )
+
+    return max(most(2), min(1, most(1)))  # one row alone may need less of attention than each of several
 
 
 def nearest_fit(
@@ -158,8 +162,8 @@ def _with(run_file: RunFile, settings: Mapping[str, Any]) -> RunFile:
     return changed
 
 
-def trainer_holding(run_file: RunFile, *, has_bf16: bool = True) -> Holding:
-    """Return how our trainer holds things on a GPU.
+def trainer_holding(run_file: RunFile, *, rows: int, has_bf16: bool = True) -> Holding:
+    """Return how our trainer holds things on a GPU with so many rows in a micro-batch.
 
     The adapter is in 32 bits, and TRL's fused head goes over the logits in tiles. TRL makes one row of all packed rows;
     there, and where several rows are filled up to the longest, attention is given a mask unless it is flash attention.
@@ -174,7 +178,7 @@ def trainer_holding(run_file: RunFile, *, has_bf16: bool = True) -> Holding:
         tiles_logits=True,
         saved_input=number + (1.0 if run_file.adapter.lora_dropout else 0.0),
         attention="flash" if kernel == "flash_attention_2" else "eager" if kernel == "eager" else "sdpa",
-        has_mask=packs or run_file.training.per_device_train_batch_size != 1,
+        has_mask=packs or rows != 1,
         row_tokens=None if packs else run_file.data.max_length,
         checkpointing=run_file.training.gradient_checkpointing,
         context_gib=CUDA_CONTEXT_GIB,

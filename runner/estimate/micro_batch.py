@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 from runner.config import RunFile
 
 AUTO = "auto"
@@ -17,7 +19,8 @@ def row_choices(run_file: RunFile) -> list[int]:
     if not is_chosen_here(run_file):
         return [run_file.training.micro_batch_rows]
     whole = run_file.effective_batch_rows
-    return [rows for rows in range(1, whole + 1) if whole % rows == 0]
+    small = [rows for rows in range(1, isqrt(whole) + 1) if whole % rows == 0]
+    return sorted({*small, *(whole // rows for rows in small)})
 
 
 def row_settings(run_file: RunFile, rows: int) -> dict[str, int]:

@@ -39,6 +39,11 @@ def test_whatever_divides_an_optimizer_step_may_be_chosen() -> None:
     assert row_choices(chosen) == [1, 2, 3, 4, 6, 12]
 
 
+def test_a_step_of_very_many_rows_is_taken_apart_at_once() -> None:
+    assert len(row_choices(run_file(gradient_accumulation_steps=10**12))) == 169
+    assert row_choices(run_file(gradient_accumulation_steps=16)) == [1, 2, 4, 8, 16]
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 6, 12])
 def test_a_step_has_as_many_rows_as_before(rows: int) -> None:
     found = with_rows(run_file(gradient_accumulation_steps=12), rows)
