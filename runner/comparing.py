@@ -15,6 +15,7 @@ from runner.config import ComputeSection
 from runner.estimate.finished_run import Row
 from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.gpu_specs import find_gpu
+from runner.estimate.offers import is_untried
 from runner.estimate.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
 from runner.estimate.price import listed_offers
 from runner.estimate.ranges import Range
@@ -81,7 +82,9 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
     listed = listed_offers(platform.prices_from)
     found = [forecast(task, platform.name, offer, ledger) for offer in listed if _is_wanted(offer, platform, wanted)]
     if not found:
-        return Line(platform, None, "no listed machine is what section compute asks for (kind, region, spot)")
+        return Line(
+            platform, None, "no listed machine is what section compute asks for (kind, region, spot, memory, disk)"
+        )
     fitting = [one for one in found if one.fits and one.cost is not None]
     if not fitting:
         largest = max(found, key=lambda one: one.offer.gpu_memory_gib)
@@ -96,7 +99,11 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
 
 def _is_wanted(offer: Offer, platform: Platform, wanted: ComputeSection) -> bool:
     """Tell whether the run file would have a machine; kinds and regions have the names of its own environment."""
-    if offer.spot and not wanted.spot_enabled:
+    if (offer.spot and not wanted.spot_enabled) or offer.gpu_memory_gib < wanted.min_gpu_memory_gib:
+        return False
+    if offer.disk_gib is not None and offer.disk_gib < wanted.disk_size_gib:
+        return False
+    if is_untried(offer) and offer.instance_type not in wanted.instance_types:
         return False
     if platform.environment != wanted.env:
         return True
@@ -135,23 +142,29 @@ def _day(name: str, offer: Offer, today: date) -> str:
     return ""
 
 
-def elsewhere(task: Task, today: date) -> str | None:
+def elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> str | None:
     """Return in a sentence what a run would cost where Douse rents it cheapest, apart from where it is to go.
 
     ``None`` where it fits no other, or asks for no GPU: then nobody's prices say anything of it.
+
+    Args:
+        task: The run.
+        today: The day, for the age of prices.
+        ledger: Earlier runs, which correct the estimates.
     """
     here = task.run_file.compute.env
     if not task.run_file.compute.gpu_required:
         return None
     others = [one for one in platforms().values() if one.environment not in (None, "local", here)]
-    lines = [line for one in others if not (line := _line(task, one, today, ())).why_out]
+    lines = [line for one in others if not (line := _line(task, one, today, ledger)).why_out]
     cheapest = min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
     best = None if cheapest is None else cheapest.best
     if cheapest is None or best is None or best.cost is None or best.durations is None:
         return None
     usd, place = best.cost.total_usd, f"ENV={cheapest.platform.environment} on {best.offer.gpu_name}"
-    time = span_words(best.durations.total_s)
-    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f}), {time}, with {place}: `make compare`"
+    time, whose = span_words(best.durations.total_s), ", community" if cheapest.platform.trust == "community" else ""
+    old = f", prices of {cheapest.prices_of}" if "stale" in cheapest.prices_of else ""
+    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f}), {time}, with {place}{whose}{old}: `make compare`"
 
 
 def runs_in(best: Forecast | None, budget_usd: float | None) -> int | None:

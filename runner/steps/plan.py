@@ -15,6 +15,7 @@ from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
 from runner.choosing import Choice, choose
 from runner.clouds.address import public_address_cidr
+from runner.clouds.models import Offer, Quota
 from runner.clouds.registry import endpoint_of
 from runner.comparing import elsewhere
 from runner.config import RunFile, run_file_mapping
@@ -26,9 +27,11 @@ from runner.estimate.forecast import Task
 from runner.estimate.ledger import read_ledger
 from runner.market import Market, MarketCall
 from runner.models import Plan, View
+from runner.preflight.asking import Question
 from runner.preflight.check import Check, refusal
 from runner.preflight.here import terraform_is_near
 from runner.preflight.machines import Chosen, choose_checked, replaced
+from runner.preflight.quota import QUOTA, AskQuotas
 from runner.preflight.reading import check_environment, data_table, fetch_model, task_from
 from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
@@ -67,7 +70,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         dataset, encoded = _read(run_file, seen, is_dry=is_dry)
         stop.check()
         task = None if seen.shape is None else task_from(run_file, seen.shape, encoded.summary.to_mapping(), model)
-        choice, lines = (None, []) if market is None else _choose(run_file, runs_dir, market.get(), task, seen, view)
+        choice, lines = (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, view, stop)
         checks = replaced(checks, lines)
     finally:
         view.line(checks_text(checks, shows_skipped=False))
@@ -93,7 +96,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
 def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
     """Return a plan with the machines to try, what the run needs of them, and what it will be like there."""
     need = choice.need
-    others = None if task is None else elsewhere(task, datetime.now(UTC).date())
+    others = None if task is None else elsewhere(task, datetime.now(UTC).date(), choice.ledger)
     return dataclasses.replace(
         found,
         candidates=[one.to_variable() for one in choice.candidates],
@@ -139,9 +142,10 @@ def _insist(run_file: RunFile, seen: Preflight) -> None:
 
 
 def _choose(
-    run_file: RunFile, runs_dir: Path, market: Market, task: Task | None, seen: Preflight, view: View
+    run_file: RunFile, runs_dir: Path, call: MarketCall, task: Task | None, seen: Preflight, view: View, stop: Stop
 ) -> Chosen:
     """Return the machines to try, after telling what is there already."""
+    market = call.get()
     _tell_what_is_there(market, view)
     emulated = is_emulated(endpoint_of(run_file.compute.env, os.environ))
     ledger = [] if task is None else read_ledger(list_runs(runs_dir), is_emulated=emulated)
@@ -149,7 +153,16 @@ def _choose(
     def chosen() -> Choice:
         return choose(run_file, market.offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
 
-    return choose_checked(run_file, market, chosen, datetime.now(UTC).date())
+    return choose_checked(run_file, market, chosen, datetime.now(UTC).date(), _quotas_of(call, stop))
+
+
+def _quotas_of(call: MarketCall, stop: Stop) -> AskQuotas:
+    """Return what asks for quotas, for as long as a question of the preflight may take."""
+
+    def ask(offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        return Question(lambda: call.quotas(offers), name=QUOTA).answer(stop.check)
+
+    return ask
 
 
 def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:

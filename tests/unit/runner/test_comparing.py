@@ -105,7 +105,9 @@ def test_a_price_that_is_the_same_everywhere_is_one_of_any_region() -> None:
 def test_a_region_that_has_nothing_is_out() -> None:
     lines = by_name(compare(task(compute={"env": "aws", "regions": ["moon-west-1"]}), TODAY))
 
-    assert lines["aws"].why_out == "no listed machine is what section compute asks for (kind, region, spot)"
+    assert (
+        lines["aws"].why_out == "no listed machine is what section compute asks for (kind, region, spot, memory, disk)"
+    )
 
 
 def test_spot_machines_are_laid_out_only_where_they_are_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +184,32 @@ def test_the_cheapest_other_environment_is_told_in_a_sentence() -> None:
 
     lines = [line for line in compare(task(), TODAY) if line.platform.environment in ("runpod", "aws")]
     assert told is not None
-    assert f"with ENV={lines[0].platform.environment} on {lines[0].best.offer.gpu_name}: `make compare`" in told  # type: ignore[union-attr]
+    assert f"with ENV={lines[0].platform.environment} on {lines[0].best.offer.gpu_name}, prices of " in told  # type: ignore[union-attr]
     assert elsewhere(task(layers=3200), TODAY) is None
     assert elsewhere(task(compute={"env": "lambda", "gpu_required": False}), TODAY) is None
+
+
+def test_what_is_told_of_another_environment_has_its_trust_and_the_day_of_old_prices() -> None:
+    wanted = {"env": "lambda", "trust": "any"}
+
+    assert "on RTX 4090, community, prices of 2026-09-25 (stale, 57 days)" in str(
+        elsewhere(task(compute=wanted), TODAY)
+    )
+    assert "stale" not in str(elsewhere(task(compute=wanted), date(2026, 9, 26)))
+
+
+def test_memory_and_disk_that_are_asked_for_are_asked_of_every_platform() -> None:
+    large = by_name(compare(task(compute={"env": "lambda", "min_gpu_memory_gib": 100}), TODAY))
+
+    rented = [line.best for name, line in large.items() if line.best is not None and name != "own"]
+    assert min(found.offer.gpu_memory_gib for found in rented) >= 100
+    assert "memory, disk" in large["colab"].why_out
+    roomy = by_name(compare(task(compute={"env": "lambda", "disk_size_gib": 16_000}), TODAY))
+    assert "memory, disk" in roomy["hf-spaces"].why_out
+
+
+def test_an_arm_machine_is_no_bargain() -> None:
+    lines = by_name(compare(task(), TODAY))
+
+    assert lines["lambda"].best is not None
+    assert lines["lambda"].best.offer.gpu_name != "GH200"
