@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from runner.clouds.models import Account, Offer, Quota, Resource
+from runner.clouds.models import Account, Resource
 from runner.clouds.registry import endpoint_of, open_cloud
 from runner.errors import RunnerError
 from runner.market import is_reachable
@@ -22,9 +22,6 @@ class Told(Protocol):
 
     def account(self) -> Account:
         """Return whose account it is."""
-
-    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
-        """Return the account's quota for each of these machines, as far as it is told."""
 
     def resources(self) -> list[Resource]:
         """Return everything of Douse's that exists in it."""

@@ -18,6 +18,7 @@ from runner.estimate.price import PRICED_BY_LIST, stale_prices
 from runner.market import Market
 from runner.preflight.account import check_balance
 from runner.preflight.check import Check, counted, from_error, passed, skipped, warned
+from runner.preflight.quota import AskQuotas, check_quota
 
 MACHINES, MEMORY, BUDGET, PRICES = "machines", "gpu memory", "budget", "prices"
 SHOWN = 3
@@ -31,7 +32,9 @@ class Chosen(NamedTuple):
     checks: list[Check]
 
 
-def choose_checked(run_file: RunFile, market: Market, choose: Callable[[], Choice], today: date) -> Chosen:
+def choose_checked(
+    run_file: RunFile, market: Market, choose: Callable[[], Choice], today: date, ask_quotas: AskQuotas
+) -> Chosen:
     """Choose the machines to try, and make a line of each reason why there are none.
 
     Args:
@@ -39,6 +42,7 @@ def choose_checked(run_file: RunFile, market: Market, choose: Callable[[], Choic
         market: What there is for rent.
         choose: Chooses among it.
         today: The day on which the prices are looked at.
+        ask_quotas: Asks the cloud what of these machines the account may rent.
     """
     prices = check_prices(run_file, market, today)
     try:
@@ -50,7 +54,8 @@ def choose_checked(run_file: RunFile, market: Market, choose: Callable[[], Choic
     except NoCapacityError as err:
         return Chosen(None, [from_error(MACHINES, err), prices])
     lines = [_fits(choice), _budget(run_file, choice), prices]
-    return Chosen(choice, [*lines, *_balance(run_file, market.account, choice)])
+    quota = check_quota(run_file.compute.env, market, choice.candidates, ask_quotas)
+    return Chosen(choice, [*lines, *_balance(run_file, market.account, choice), *quota])
 
 
 def replaced(checks: Sequence[Check], newer: Sequence[Check]) -> list[Check]:

@@ -37,7 +37,6 @@ from runner.preflight.here import (
     check_environment,
     check_terraform,
 )
-from runner.preflight.quota import QUOTA, check_quota
 from runner.preflight.samples import check_dataset, check_template, check_tokens
 from runner.store_keys import endpoint_url, is_s3
 from runner.storing import check_store
@@ -187,7 +186,6 @@ def _ask_network(
         asked += [
             ask(lambda: check_account(cloud, environ, **how), KEY, BALANCE),
             ask(lambda: check_billing(cloud, environ, **how), BILLING),
-            ask(lambda: check_quota(cloud, run_file.compute, environ, **how), QUOTA),
         ]
     return [*asked, ask(check_terraform, TERRAFORM)]
 

@@ -19,7 +19,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from runner import cli, market
-from runner.clouds.models import Account, Cloud, Offer, TrustWanted
+from runner.clouds.models import Account, Cloud, Offer, Quota, TrustWanted
 from runner.errors import AccessDeniedError
 from runner.preflight import run
 from runner.preflight.check import Check
@@ -221,6 +221,20 @@ def test_a_key_without_permission(user: User, seller: Seller) -> None:
     user.assert_refused(
         "cloud key", "lambda: the key may not list instances (403)", "use another key", compute={"env": "lambda"}
     )
+
+
+def test_a_quota_of_nothing_for_the_machines_to_try(user: User, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    g5 = Offer("g5.xlarge", "us-east-1", False, 1.006, "A10G", 1, 24.0)
+    cloud = FakeCloud(name="aws")
+    monkeypatch.setattr(cloud, "offers", lambda trust: [g5])
+    monkeypatch.setattr(cloud, "quotas", lambda offers: {g5: Quota("G instances", "us-east-1", 0.0)})
+    monkeypatch.setattr(market, "open_cloud", lambda name, environ: cloud)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+
+    user.assert_refused(
+        "quota", "0 vCPUs of G instances in us-east-1, g5.xlarge has 4", "ask for more in the console",
+        compute={"env": "aws"},
+    )  # fmt: skip
 
 
 def test_a_budget_below_the_cheapest_offer(user: User, seller: Seller) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from runner.choosing import Choice, choose
-from runner.clouds.models import Account, Offer
+from runner.clouds.models import Account, Offer, Quota
 from runner.clouds.price_list import STALE_AFTER_DAYS, all_prices
 from runner.config import RunFile
 from runner.errors import NoCapacityError, RunnerError
@@ -28,6 +28,10 @@ TODAY = min(row.as_of for row in all_prices("lambda"))
 """The day of the oldest price."""
 
 
+def no_quotas(offers: Sequence[Offer]) -> dict[Offer, Quota]:
+    return {}
+
+
 def rented(env: str = "lambda", **sections: Any) -> RunFile:
     return RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": env}, **sections})
 
@@ -40,7 +44,10 @@ def choosing(run_file: RunFile) -> Choice:
 
 def lines(run_file: RunFile, account: Account | None = None) -> dict[str, Check]:
     market = Market([A10], account)
-    return {line.name: line for line in choose_checked(run_file, market, lambda: choosing(run_file), TODAY).checks}
+    return {
+        line.name: line
+        for line in choose_checked(run_file, market, lambda: choosing(run_file), TODAY, no_quotas).checks
+    }
 
 
 def raising(err: RunnerError) -> Callable[[], Choice]:
@@ -69,7 +76,7 @@ def test_a_run_that_fits_says_what_it_needs() -> None:
     ],
 )
 def test_why_there_is_no_machine_is_a_line_that_failed(err: RunnerError, name: str) -> None:
-    choice, found = choose_checked(rented(), Market([]), raising(err), TODAY)
+    choice, found = choose_checked(rented(), Market([]), raising(err), TODAY, no_quotas)
 
     (line,) = [line for line in found if line.status == "fail"]
     assert choice is None
@@ -79,7 +86,7 @@ def test_why_there_is_no_machine_is_a_line_that_failed(err: RunnerError, name: s
 
 def test_another_error_passes_through() -> None:
     with pytest.raises(RunnerError, match="oh"):
-        choose_checked(rented(), Market([]), raising(RunnerError("oh", resolution="-")), TODAY)
+        choose_checked(rented(), Market([]), raising(RunnerError("oh", resolution="-")), TODAY, no_quotas)
 
 
 def test_a_budget_is_compared_with_the_range_of_the_estimate() -> None:
@@ -96,15 +103,37 @@ def test_a_budget_without_an_estimate_is_a_warning() -> None:
     run_file = rented(budget={"max_usd": 5.0})
 
     _, found = choose_checked(
-        run_file, Market([A10]), lambda: choose(run_file, [A10], None, disk_needed_gib=1.0), TODAY
+        run_file, Market([A10]), lambda: choose(run_file, [A10], None, disk_needed_gib=1.0), TODAY, no_quotas
     )
 
-    assert {line.name: line.status for line in found} == {"gpu memory": "skip", "budget": "warn", "prices": "pass"}
+    assert {line.name: line.status for line in found} == {
+        "gpu memory": "skip", "budget": "warn", "prices": "pass", "quota": "skip",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("balance_usd", "status"), [(1000.0, "pass"), (0.01, "warn"), (0.0, "fail")])
 def test_the_money_that_is_left_is_compared_with_what_the_run_costs(balance_usd: float, status: str) -> None:
     assert lines(rented(), Account("lambda", "me", balance_usd))["balance"].status == status
+
+
+def test_the_quota_is_that_of_the_machines_to_try_alone() -> None:
+    listed = [
+        Offer(name, "us-east-1", False, 1.0, "GPU", 1, gib) for name, gib in (("g5.xlarge", 24), ("p3.2xlarge", 16))
+    ]
+    run_file = rented("aws", compute={"env": "aws", "min_gpu_memory_gib": 20.0})
+    asked: list[str] = []
+
+    def nothing(offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        asked.extend(offer.instance_type for offer in offers)
+        return {offer: Quota("vCPUs", offer.region, 0.0) for offer in offers}
+
+    market = Market(listed, Account("aws", "me"))
+    _, found = choose_checked(
+        run_file, market, lambda: choose(run_file, listed, None, disk_needed_gib=1.0), TODAY, nothing
+    )
+
+    assert asked == ["g5.xlarge"]
+    assert [line.value for line in found if line.status == "fail"] == ["0 vCPUs of vCPUs in us-east-1, g5.xlarge has 4"]
 
 
 def test_a_newer_line_takes_the_place_of_an_older_one() -> None:

@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
-from runner.clouds.models import Account, Cloud, Offer, Quota
+from runner.clouds.models import Account, Cloud
 from runner.config import RunFile
 from runner.errors import AccessDeniedError, CloudUnavailableError
 from runner.preflight import run
@@ -108,7 +108,6 @@ def test_a_rented_machine_brings_the_lines_of_its_cloud(tmp_path: Path) -> None:
     found = look(run_file, tmp_path, open_account=opening(FakeCloud()))
 
     assert [found[name].status for name in ("cloud key", "balance", "still billing")] == ["pass", "skip", "pass"]
-    assert found["quota"].value == "lambda does not tell"
     assert found["disk there"].status == "pass"
 
 
@@ -224,18 +223,6 @@ def test_a_machine_that_still_bills_is_caught(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "lambda"})
 
     assert look(run_file, tmp_path, open_account=opening(FakeCloud([thing()])))["still billing"].status == "warn"
-
-
-def test_a_quota_of_nothing_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(offers: list[Offer]) -> dict[Offer, Quota]:
-        return {offer: Quota("vCPUs", offer.region, 0.0) for offer in offers}
-
-    account = FakeCloud(name="aws")
-    monkeypatch.setattr(account, "quotas", nothing)
-
-    found = look(make_run(tmp_path, compute={"env": "aws"}), tmp_path, open_account=opening(account))
-
-    assert found["quota"].status == "fail"
 
 
 def test_a_token_that_may_not_publish_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
