@@ -42,7 +42,8 @@ def question(ctx: Context) -> str:
     most = budget.max_hours * max(price, *(row["max_price_usd_per_h"] for row in plan["candidates"]))
     if budget.max_usd is not None:
         most = min(most, budget.max_usd)
-    whose = " (community machine)" if first.get("trust") == "community" else ""
+    strangers = [row.get("trust") == "community" for row in plan["candidates"]]
+    whose = " (community machine)" if strangers[0] else " (or a community machine)" if any(strangers) else ""
     return f"rent {first['instance_type']}{whose} at {price:.2f} $/h, for {most:.2f} $ at most?"
 
 

@@ -98,3 +98,10 @@ def test_the_question_says_when_the_machine_is_a_strangers(tmp_path: Path) -> No
     write_json(ctx.run.file("plan.json"), PLAN | {"candidates": [first]})
 
     assert question(ctx) == "rent gpu_1x_a10 (community machine) at 0.75 $/h, for 7.50 $ at most?"
+
+
+def test_the_question_says_when_a_strangers_machine_may_come_later(tmp_path: Path) -> None:
+    ctx, first, second = planned(tmp_path), PLAN["candidates"][0], {**PLAN["candidates"][1], "trust": "community"}  # type: ignore[dict-item]
+    write_json(ctx.run.file("plan.json"), PLAN | {"candidates": [first, second]})
+
+    assert question(ctx) == "rent gpu_1x_a10 (or a community machine) at 0.75 $/h, for 15.00 $ at most?"
