@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import machine_to_first_step, packing, runner_overhead, trainer_speed
+from benchmarks import machine_to_first_step, packing, plan_offline, runner_overhead, trainer_speed
 from benchmarks.measuring import Meter, measure
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table
 
@@ -252,3 +252,14 @@ def test_sides_are_compared_by_the_medians_of_their_tries() -> None:
 def test_a_cold_cache_needs_the_wheels() -> None:
     with pytest.raises(SystemExit, match="a cold cache needs --wheels"):
         machine_to_first_step.main(["--caches", "cold"])
+
+
+def test_a_plan_without_a_network_is_told_beside_its_imports() -> None:
+    told = plan_offline.show({"imports": [0.1, 0.3, 0.2], "plan lambda": [1.0, 2.0, 0.8]}).splitlines()
+
+    assert [cell.strip() for cell in told[-1].strip("|").split("|")] == ["plan lambda", "1.00", "2.00", "5.0"]
+
+
+def test_a_plan_that_fails_is_not_measured() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        plan_offline.seconds_of(["-c", "raise SystemExit(2)"])
