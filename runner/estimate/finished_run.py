@@ -1,7 +1,8 @@
 """A finished run's folder as one row: what it took and cost, beside what was estimated.
 
-A run's ``plan.json`` may hold what was estimated, under ``estimate``: ``work`` (the fields of ``Work``), ``durations``
-(``Durations.to_mapping``) and ``cost`` (``Cost.to_mapping``). Older runs lack it and count as far as they go.
+A run's ``plan.json`` may hold what was estimated, under ``estimate`` and for each machine under ``forecasts``: ``work``
+(the fields of ``Work``), ``durations`` (``Durations.to_mapping``) and ``cost`` (``Cost.to_mapping``). A row has that of
+the machine that was rented. Older runs lack it and count as far as they go.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from runner.estimate.duration import Machine, Work, speed_of
 from runner.estimate.gpu_specs import find_gpu
+from runner.estimate.planned import planned_for
 from runner.run_dir import RunDir
 
 TRAINER_PHASES = {
@@ -99,17 +101,15 @@ def read_row(run: RunDir) -> Row | None:
     model = _object(config, "model").get("base_model")
     if not isinstance(environment, str) or not isinstance(model, str):
         return None
-    estimate, receipt = _object(plan, "estimate"), _read(run.receipt)
+    estimate, receipt = planned_for(plan, host), _read(run.receipt)
     durations, cost = _object(estimate, "durations"), _object(estimate, "cost")
     events = _lines(run.events, EVENTS_OF_USE)
     started = [event for event in events if event.get("event") == "run_started"]
-    gpu, work = _gpu(started), _work(_object(estimate, "work"))
+    gpu, work, is_resumed = _gpu(started), _work(_object(estimate, "work")), _is_resumed(started)
     train = _object(_metrics(run), "train")
     tokens_per_s = _number(train.get("tokens_per_s"))
-    is_resumed = _is_resumed(started)
     seconds = _seconds(_object(state, "steps"), events, is_resumed=is_resumed)
-    price_usd_per_h = _number(host.get("price_usd_per_h")) or 0.0
-    cost_usd = _number(receipt.get("cost_usd")) or 0.0
+    price_usd_per_h, cost_usd = (_number(host.get("price_usd_per_h")) or 0.0, _number(receipt.get("cost_usd")) or 0.0)
     return Row(
         run_id=run.run_id,
         environment=environment,
@@ -134,8 +134,8 @@ def read_row(run: RunDir) -> Row | None:
 
 
 def planned_usd(run: RunDir) -> dict[str, float]:
-    """Return the US dollars that a run's plan expects, by phase; empty where it has no estimate."""
-    cost = _object(_object(_read(run.file("plan.json")), "estimate"), "cost")
+    """Return the US dollars that a run's plan expects of its machine, by phase; empty where it has no estimate."""
+    cost = _object(planned_for(_read(run.file("plan.json")), _read(run.host)), "cost")
     return _expected(_object(cost, "usd_by_phase"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from runner.clouds.models import Offer
@@ -71,6 +71,7 @@ class Forecast:
         needed_gib: Memory that the GPU has to be sold with, in GiB.
         rows: Rows that fit at a time.
         micro_batch_rows: Rows that are computed at a time.
+        work: What there is to do with so many rows at a time.
         durations: How long it takes, or ``None`` where no speed of the GPU is known.
         cost: What it costs, or ``None`` with the durations.
         has_bf16: Whether its GPU computes in bfloat16.
@@ -84,6 +85,7 @@ class Forecast:
     durations: Durations | None
     cost: Cost | None
     micro_batch_rows: int
+    work: Work
     has_bf16: bool = True
 
     @property
@@ -116,6 +118,7 @@ class Forecast:
             "fits": self.fits,
             "rows_that_fit": self.rows,
             "micro_batch_rows": self.micro_batch_rows,
+            "work": asdict(self.work),
             "durations": None if self.durations is None else self.durations.to_mapping(),
             "cost": None if self.cost is None else self.cost.to_mapping(),
         }
@@ -224,7 +227,7 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
     if gpu is not None:
         durations = estimate_durations(chosen.work, machine, _own(task, environment, offer, gpu, ledger))
     cost = None if durations is None else _cost(chosen, environment, offer, durations)
-    return Forecast(environment, offer, gpu, needed_gib, most, durations, cost, rows, has_bf16)
+    return Forecast(environment, offer, gpu, needed_gib, most, durations, cost, rows, chosen.work, has_bf16)
 
 
 def _fastest_rows(task: Task, machine: Machine, most: int) -> int:
@@ -246,7 +249,7 @@ def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Ro
     durations = estimate_durations(task.work, Machine(environment, None, cpu_cores=os.cpu_count() or 1), own)
     cost = None if durations is None else _cost(task, environment, offer, durations)
     rows = task.run_file.training.micro_batch_rows
-    return Forecast(environment, offer, None, 0.0, rows, durations, cost, rows)
+    return Forecast(environment, offer, None, 0.0, rows, durations, cost, rows, task.work)
 
 
 def _own(task: Task, environment: str, offer: Offer, gpu: GpuSpec | None, ledger: Sequence[Row]) -> Correction:

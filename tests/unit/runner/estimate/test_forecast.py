@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -74,6 +75,14 @@ def test_a_forecast_tells_memory_hours_and_dollars() -> None:
     assert found.hours == pytest.approx(found.durations.total_s.expected / 3600)
     assert found.usd == pytest.approx(found.hours * 0.75, rel=0.1)
     assert json.loads(json.dumps(found.to_mapping()))["gpu"] == "A10"
+
+
+def test_a_forecast_keeps_the_work_of_its_machines_rows() -> None:
+    large = task(training={"per_device_train_batch_size": "auto"})
+    found = forecast(large, "lambda", Offer("gpu_1x_h100", "us-west-1", False, 3.0, "H100", 1, 80.0))
+
+    assert found.micro_batch_rows > 1
+    assert found.to_mapping()["work"] == asdict(large.at(found.micro_batch_rows).work)
 
 
 def test_a_gpu_that_nobody_knows_has_no_price_for_the_run() -> None:
