@@ -248,12 +248,11 @@ def _off(estimated: float | None, actual: float | None) -> float | None:
 
 
 def _sum(row: Row, idle_s: float) -> Compared:
-    """Return the machine's time on both sides: the receipt knows no disk, no egress and no billing unit."""
-    lost_usd = row.estimated_extras_usd.get("interruptions", 0.0)
+    """Return the machine's time on both sides, as the receipt does: without disk, egress and billing unit."""
     return Compared(
         "total",
         sum(row.estimated_seconds.values()) if row.estimated_seconds else None,
         sum(row.seconds.values()) + idle_s if row.seconds and row.is_whole else None,
-        sum(row.estimated_usd.values()) + lost_usd if row.estimated_usd else None,
+        sum(row.estimated_usd.values()) if row.estimated_usd else None,
         row.cost_usd if row.actual_usd else None,
     )

@@ -63,7 +63,7 @@ class Row:
         is_emulated: Whether an emulated cloud handed its machine out, as in a rehearsal.
         estimated_seconds: What was estimated.
         table_seconds: What the tables alone had said.
-        estimated_usd: US dollars that were estimated, by phase.
+        estimated_usd: US dollars that were estimated of the machine's time, by phase, with interruptions of a spot one.
         estimated_extras_usd: US dollars that were estimated on top, by their cause as in ``Cost.extras_usd``.
         actual_usd: US dollars by phase, with what was idle.
         cost_usd: US dollars in all, by the receipt.
@@ -125,7 +125,7 @@ def read_row(run: RunDir) -> Row | None:
         is_emulated=_was_emulated(run),
         estimated_seconds=_expected(_object(durations, "seconds_by_phase")),
         table_seconds=_expected(_object(durations, "table_seconds_by_phase")),
-        estimated_usd=_expected(_object(cost, "usd_by_phase")),
+        estimated_usd=_expected_usd(cost),
         estimated_extras_usd=_expected(_object(cost, "extras_usd")),
         actual_usd=_dollars(seconds, price_usd_per_h, cost_usd, is_whole=not is_resumed),
         cost_usd=cost_usd,
@@ -134,9 +134,8 @@ def read_row(run: RunDir) -> Row | None:
 
 
 def planned_usd(run: RunDir) -> dict[str, float]:
-    """Return the US dollars that a run's plan expects of its machine, by phase; empty where it has no estimate."""
-    cost = _object(planned_for(_read(run.file("plan.json")), _read(run.host)), "cost")
-    return _expected(_object(cost, "usd_by_phase"))
+    """Return the US dollars that a run's plan expects of its machine, as ``Row.estimated_usd`` has them."""
+    return _expected_usd(_object(planned_for(_read(run.file("plan.json")), _read(run.host)), "cost"))
 
 
 def is_emulated(endpoint: str) -> bool:
@@ -274,6 +273,13 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _expected_usd(cost: Json) -> dict[str, float]:
+    """Return US dollars of the machine's time, by phase: a receipt knows no disk, no egress and no billing unit."""
+    by_phase = _expected(_object(cost, "usd_by_phase"))
+    lost_usd = _expected(_object(cost, "extras_usd")).get("interruptions")
+    return by_phase | {"interruptions": lost_usd} if by_phase and lost_usd else by_phase
 
 
 def _expected(by_phase: Json) -> dict[str, float]:

@@ -66,7 +66,7 @@ def write_receipt(
         host: The machine, or ``None`` when none was ever handed out.
         findings: What was looked up.
         rented: Whether the environment rents machines.
-        estimated_usd: US dollars that were expected, by phase of the estimate.
+        estimated_usd: US dollars that were expected, by phase of the estimate and for interruptions.
 
     Returns:
         The receipt.

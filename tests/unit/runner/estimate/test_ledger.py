@@ -322,16 +322,6 @@ def test_estimate_and_actual_stand_side_by_side(tmp_path: Path) -> None:
     assert compared["total"].error_usd == pytest.approx(sum(row.estimated_usd.values()) / 0.5 - 1)
 
 
-def test_what_interruptions_were_to_cost_is_time_of_the_machine_and_the_rest_is_not(tmp_path: Path) -> None:
-    extras = {name: {"expected": usd} for name, usd in (("interruptions", 0.3), ("disk", 0.02), ("rounding", 0.01))}
-    estimate = estimate_of()
-    estimate["cost"]["extras_usd"] = extras
-    run = write_run(tmp_path / "r1", estimate=estimate)
-    compared = compare_with_actual(row_of(run))[-1]
-
-    assert compared.estimated_usd == pytest.approx(sum(planned_usd(run).values()) + 0.3)
-
-
 @pytest.mark.parametrize("plan", ["{", "[]", {"estimate": None}, {"estimate": {"cost": {"usd_by_phase": {"boot": 1}}}}])
 def test_a_plan_without_dollars_promised_none(tmp_path: Path, plan: Any) -> None:
     assert planned_usd(write_run(tmp_path / "r1", changed={"plan.json": plan})) == {}

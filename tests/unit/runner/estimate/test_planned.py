@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.estimate.cost import compare_with_actual
 from runner.estimate.duration import Machine, estimate_durations
 from runner.estimate.finished_run import planned_usd
 from runner.estimate.gpu_specs import find_gpu
@@ -83,3 +84,14 @@ def test_an_older_plan_knows_the_work_of_its_first_candidate(tmp_path: Path) -> 
     host = {**A10_HERE, "price_usd_per_h": 1.29}
 
     assert row_of(write_run(tmp_path / "r1", changed={"plan.json": plan, "host.json": host})).parameters is not None
+
+
+def test_receipt_and_report_expect_the_same_dollars_with_interruptions_and_without_rounding(tmp_path: Path) -> None:
+    extras = {"interruptions": {"expected": 0.3}, "rounding": {"expected": 0.01}, "disk": {"expected": 0.02}}
+    estimate = estimate_of()
+    estimate["cost"]["extras_usd"] = extras
+    run = write_run(tmp_path / "r1", estimate=estimate)
+
+    assert planned_usd(run)["interruptions"] == 0.3
+    assert compare_with_actual(row_of(run))[-1].estimated_usd == pytest.approx(sum(planned_usd(run).values()))
+    assert not {"rounding", "disk"} & set(planned_usd(run))
