@@ -58,6 +58,7 @@ class Row:
         speed_ratio: That over the tables' word for the same work.
         train_factor: Time of the phase ``train`` over that of its tokens at this speed: evaluations and checkpoints in
             between make it more than 1.
+        train_tokens: Tokens it was to train on.
         seconds: Seconds by phase; of a resumed run only of the phases that were not repeated.
         is_whole: Whether it went from start to end in one go, so that its seconds are all there were.
         is_emulated: Whether an emulated cloud handed its machine out, as in a rehearsal.
@@ -80,6 +81,7 @@ class Row:
     speed_ratio: float | None
     seconds: dict[str, float]
     train_factor: float | None = None
+    train_tokens: float | None = None
     is_whole: bool = True
     is_emulated: bool = False
     estimated_seconds: dict[str, float] = field(default_factory=dict)
@@ -107,7 +109,7 @@ def read_row(run: RunDir) -> Row | None:
     started = [event for event in events if event.get("event") == "run_started"]
     gpu, work, is_resumed = _gpu(started), _work(_object(estimate, "work")), _is_resumed(started)
     train = _object(_metrics(run), "train")
-    tokens_per_s = _number(train.get("tokens_per_s"))
+    tokens_per_s, train_tokens = _number(train.get("tokens_per_s")), _train_tokens(work, train)
     seconds = _seconds(_object(state, "steps"), events, is_resumed=is_resumed)
     price_usd_per_h, cost_usd = (_number(host.get("price_usd_per_h")) or 0.0, _number(receipt.get("cost_usd")) or 0.0)
     return Row(
@@ -120,7 +122,8 @@ def read_row(run: RunDir) -> Row | None:
         tokens_per_s=tokens_per_s,
         speed_ratio=_ratio(tokens_per_s, _table_speed(work, environment, gpu) or _planned_speed(durations)),
         seconds=seconds,
-        train_factor=_train_factor(seconds.get("train"), tokens_per_s, _train_tokens(work, train)),
+        train_factor=_train_factor(seconds.get("train"), tokens_per_s, train_tokens),
+        train_tokens=train_tokens,
         is_whole=not is_resumed,
         is_emulated=_was_emulated(run),
         estimated_seconds=_expected(_object(durations, "seconds_by_phase")),

@@ -260,6 +260,7 @@ def _own(task: Task, environment: str, offer: Offer, gpu: GpuSpec | None, ledger
         instance_type=offer.instance_type,
         model=task.run_file.model.base_model,
         gpu=None if gpu is None else gpu.name,
+        train_tokens=task.work.train_tokens,
     )
 
 

@@ -15,6 +15,8 @@ MOST_ALIKE = 10
 FIXED_PHASES = ("boot", "environment", "teardown")
 """Phases that take the same however large the run is."""
 SCALED_PHASES = ("weights", "evaluation", "upload")
+ALIKE_IN_LENGTH = 2.0
+"""Runs are of about the same length if neither trains on more than so many times the tokens of the other."""
 Kin = Callable[[Row], bool]
 """Whether a run is near enough to the planned one."""
 
@@ -30,11 +32,15 @@ def read_ledger(runs: Sequence[RunDir], *, is_emulated: bool = False) -> list[Ro
     return [row for row in found if row is not None and row.is_emulated == is_emulated]
 
 
-def correction(rows: Sequence[Row], *, environment: str, instance_type: str, model: str, gpu: str | None) -> Correction:
+def correction(
+    rows: Sequence[Row], *, environment: str, instance_type: str, model: str, gpu: str | None, train_tokens: int
+) -> Correction:
     """Return how earlier runs correct an estimate: those of the nearest kin, for speed and phases apart.
 
     The order is: the same model on the same machine of a cloud, the same model on the same GPU, the same GPU, the same
     environment. A run that trained without a GPU says nothing of one with a GPU, except on the very same machine.
+
+    What training takes besides its tokens hangs on how often a run evaluates: runs of half to twice the tokens tell it.
 
     Args:
         rows: The ledger, newest first.
@@ -42,9 +48,9 @@ def correction(rows: Sequence[Row], *, environment: str, instance_type: str, mod
         instance_type: Its machine.
         model: Its base model.
         gpu: Its GPU as in ``gpu_specs.csv``, or ``None``.
+        train_tokens: Tokens that it trains on.
     """
-    here = _same_machine(environment, instance_type)
-    around = _same_environment(environment, gpu)
+    here, around = _same_machine(environment, instance_type), _same_environment(environment, gpu)
     tiers: dict[str, Kin] = {
         f"{model} on {instance_type}": lambda row: row.model == model and here(row),
         f"{model} on {gpu}": lambda row: row.model == model and gpu is not None and row.gpu == gpu,
@@ -63,7 +69,7 @@ def correction(rows: Sequence[Row], *, environment: str, instance_type: str, mod
         speed_ratios=tuple(row.speed_ratio for row in alike if row.speed_ratio) if has_ratios else (),
         seconds=known,
         ratios={phase: values for phase, values in ratios.items() if values},
-        train_factors=tuple(row.train_factor for row in alike if row.train_factor and row.model == model),
+        train_factors=_train_factors((row for row in alike if row.model == model), train_tokens),
         basis=f"{len(alike)} earlier run(s): {kin}" if alike else ("earlier runs of other models" if known else ""),
     )
 
@@ -87,6 +93,12 @@ def _nearest(rows: Sequence[Row], tiers: Mapping[str, Kin], phase: str | None = 
 
 def _seconds(rows: Iterable[Row], phase: str) -> tuple[float, ...]:
     return tuple(row.seconds[phase] for row in rows if phase in row.seconds)
+
+
+def _train_factors(rows: Iterable[Row], train_tokens: int) -> tuple[float, ...]:
+    least, most = train_tokens / ALIKE_IN_LENGTH, train_tokens * ALIKE_IN_LENGTH
+    near = (row for row in rows if row.train_tokens and least <= row.train_tokens <= most)
+    return tuple(row.train_factor for row in near if row.train_factor)
 
 
 def _ratios(rows: Iterable[Row], phase: str) -> tuple[float, ...]:

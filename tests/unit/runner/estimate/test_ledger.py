@@ -81,7 +81,10 @@ def row_of(run: RunDir) -> Row:
 
 
 def corrected(rows: list[Row], **planned: Any) -> Correction:
-    wanted = {"environment": "lambda", "instance_type": "gpu_1x_a10", "model": "org/model-8b", "gpu": "A10"}
+    wanted: dict[str, Any] = {
+        "environment": "lambda", "instance_type": "gpu_1x_a10", "model": "org/model-8b", "gpu": "A10",
+        "train_tokens": WORK.train_tokens,
+    }  # fmt: skip
     return correction(rows, **{**wanted, **planned})
 
 

@@ -14,7 +14,7 @@ from runner.estimate.finished_run import planned_usd
 from runner.estimate.gpu_specs import find_gpu
 from runner.estimate.planned import planned_for
 from runner.estimate.settling import settle
-from tests.unit.runner.estimate.test_ledger import WORK, estimate_of, row_of, write_run
+from tests.unit.runner.estimate.test_ledger import WORK, corrected, estimate_of, row_of, write_run
 
 A10_HERE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "trust": "secure"}
 H100_SPOT = {"instance_type": "gpu_1x_h100", "region": "any", "spot": True, "trust": "secure"}
@@ -95,3 +95,18 @@ def test_receipt_and_report_expect_the_same_dollars_with_interruptions_and_witho
     assert planned_usd(run)["interruptions"] == 0.3
     assert compare_with_actual(row_of(run))[-1].estimated_usd == pytest.approx(sum(planned_usd(run).values()))
     assert not {"rounding", "disk"} & set(planned_usd(run))
+
+
+@pytest.mark.parametrize(
+    ("train_tokens", "counts"),
+    [(499_999, False), (500_000, True), (1_000_000, True), (2_000_000, True), (2_000_001, False)],
+)
+def test_evaluations_in_between_are_learnt_from_runs_of_about_the_same_length(
+    tmp_path: Path, train_tokens: int, counts: bool
+) -> None:
+    estimate = estimate_of()
+    estimate["work"]["train_tokens"] = 1_000_000
+    row = row_of(write_run(tmp_path / "r1", estimate=estimate))
+
+    assert row.train_factor is not None
+    assert corrected([row], train_tokens=train_tokens).train_factors == ((row.train_factor,) if counts else ())
