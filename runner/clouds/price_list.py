@@ -105,6 +105,20 @@ def listed_price(cloud: str, instance_type: str, region: str) -> ListedPrice | N
 
 
 @cache
+def listed_disk_price(cloud: str, region: str) -> float | None:
+    """Return what chosen disk costs in a region, in US dollars a GB and month, or ``None`` where no source is known.
+
+    It is the same for every kind of machine; if a list says otherwise, the dearest counts.
+
+    Raises:
+        UsageError: If there is no price list for the cloud.
+    """
+    rows = [row for row in all_prices(cloud) if row.region in (region, ANYWHERE)]
+    prices = [row.disk_price_usd_per_gb_month for row in rows if row.disk_price_usd_per_gb_month is not None]
+    return max(prices, default=None)
+
+
+@cache
 def price_list(cloud: str, folder: Path = CATALOG) -> tuple[ListedPrice, ...]:
     """Return the on-demand rows of a cloud's price list.
 
@@ -170,7 +184,7 @@ def write_price_list(cloud: str, rows: Sequence[ListedPrice], folder: Path = CAT
             details=str(err),
             resolution="run it in a clone of Douse whose files you may change",
         ) from err
-    for cached in (price_list, all_prices, _by_place):
+    for cached in (price_list, all_prices, listed_disk_price, _by_place):
         cached.cache_clear()
     return path
 

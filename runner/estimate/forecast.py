@@ -10,7 +10,8 @@ from typing import Any
 
 from runner.clouds.models import Offer
 from runner.config import RunFile
-from runner.estimate.cost import BILLING_UNITS_S, Billing, Cost, Spot, cost_of
+from runner.estimate.billing import billing_of
+from runner.estimate.cost import Cost, Spot, cost_of
 from runner.estimate.duration import Correction, Durations, Machine, Work, estimate_durations, speed_of
 from runner.estimate.finished_run import Row
 from runner.estimate.fit import GpuNeed, rows_that_fit
@@ -18,7 +19,6 @@ from runner.estimate.gpu_specs import GpuSpec, gpu_of_machine
 from runner.estimate.ledger import correction
 from runner.estimate.micro_batch import row_choices, with_rows
 from runner.estimate.model_shape import ModelShape
-from runner.estimate.platforms import platforms
 
 CUDA_PACKAGE_BYTES = 4_100_000_000
 """What a rented machine downloads: torch 2.8 with NVIDIA's packages and triton are 3.9 GB by pip's own output (public
@@ -265,15 +265,7 @@ def _own(task: Task, environment: str, offer: Offer, gpu: GpuSpec | None, ledger
 
 
 def _cost(task: Task, environment: str, offer: Offer, durations: Durations) -> Cost:
-    found = (one for one in platforms().values() if environment in (one.name, one.environment))
-    platform = next(found, None)
-    unit, least_s = (None, None) if platform is None else (platform.billing_unit, platform.minimum_s)
-    billing = Billing(
-        price_usd_per_h=offer.price_usd_per_h,
-        unit_s=BILLING_UNITS_S[unit or "second"],
-        minimum_s=least_s or 0.0,
-        is_spot=offer.spot,
-    )
+    billing = billing_of(task.run_file, task.work.model_bytes, environment, offer)
     interval_s = durations.tokens_per_s.into(_checkpoint_tokens(task)).expected
     spot = Spot(checkpoint_interval_s=interval_s) if offer.spot else None
     return cost_of(durations, billing, egress_bytes=task.work.adapter_bytes, spot=spot)

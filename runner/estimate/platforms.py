@@ -101,6 +101,17 @@ def platform_of(name: str) -> Platform:
     return known[name]
 
 
+def platform_at(environment: str, trust: Trust) -> Platform | None:
+    """Return the platform that a machine is on, or ``None`` for none that is known.
+
+    Args:
+        environment: Its name, or that of Douse's environment there.
+        trust: Whose machine it is: one environment may rent both kinds.
+    """
+    found = [one for one in platforms().values() if environment in (one.name, one.environment)]
+    return next((one for one in found if one.trust == trust), found[0] if found else None)
+
+
 def is_trusted(platform: Platform, wanted: TrustWanted) -> bool:
     """Tell whether a platform will do for what the run file asks of trust."""
     return wanted == "any" or platform.trust == "secure"

@@ -14,6 +14,7 @@ from runner.clouds.price_list import (
     day_words,
     is_stale,
     listed_clouds,
+    listed_disk_price,
     listed_price,
     price_list,
     write_price_list,
@@ -189,6 +190,16 @@ def test_a_price_that_is_the_same_everywhere_answers_for_any_region() -> None:
 def test_an_unknown_price_is_none_rather_than_a_guess() -> None:
     assert listed_price("aws", "g5.xlarge", "ap-southeast-6") is None
     assert listed_price("aws", "g99.xlarge", "us-east-1") is None
+
+
+def test_a_disk_costs_the_same_for_every_kind_of_machine_of_a_region() -> None:
+    assert [listed_disk_price("aws", region) for region in ("us-east-1", "eu-west-1")] == [0.08, None]
+    assert [listed_disk_price(cloud, "anywhere") for cloud in ("runpod", "lambda", "vastai")] == [0.1, 0.0, None]
+    for cloud in listed_clouds():
+        known = {row.region: set[float | None]() for row in all_prices(cloud)}
+        for row in all_prices(cloud):
+            known[row.region].add(row.disk_price_usd_per_gb_month)
+        assert all(len(prices) == 1 for prices in known.values()), cloud
 
 
 def test_a_cloud_without_a_price_list_is_refused() -> None:

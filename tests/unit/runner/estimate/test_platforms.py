@@ -12,6 +12,7 @@ from runner.estimate.platforms import (
     Platform,
     electricity_usd_per_h,
     is_trusted,
+    platform_at,
     platform_of,
     platforms,
     price_lists_of,
@@ -70,6 +71,13 @@ def test_a_list_is_of_whose_machines_its_platform_says() -> None:
     assert [trust_of_list(name) for name in ("runpod", "runpod-community", "vastai", "elsewhere")] == [
         *("secure", "community", "community", "secure"),
     ]
+
+
+def test_a_machine_is_on_the_platform_of_those_that_it_belongs_to() -> None:
+    found = [platform_at("runpod", "secure"), platform_at("runpod", "community"), platform_at("lambda", "community")]
+
+    assert [one and one.name for one in found] == ["runpod", "runpod-community", "lambda"]
+    assert platform_at("elsewhere", "secure") is None
 
 
 def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:
