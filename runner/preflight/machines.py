@@ -65,11 +65,13 @@ def replaced(checks: Sequence[Check], newer: Sequence[Check]) -> list[Check]:
 
 
 def _fits(choice: Choice) -> Check:
+    """Tell of the machine with the least to spare: each computes its own number of rows at once."""
     if choice.need is None:
         return skipped(MEMORY, "no GPU is asked for, or the base model's layers are not known")
-    smallest = min((one.offer for one in choice.forecasts), key=lambda offer: offer.gpu_memory_gib)
-    value = f"{choice.need.gpu_gib:.1f} GiB needed, the smallest of the machines to try has"
-    return passed(MEMORY, f"{value} {smallest.gpu_memory_gib:g} ({smallest.gpu_name})")
+    tightest = max(choice.forecasts, key=lambda one: one.needed_gib / one.offer.gpu_memory_gib)
+    rows, offer = counted(tightest.micro_batch_rows, "row", "rows"), tightest.offer
+    value = f"{tightest.needed_gib:.1f} of {offer.gpu_memory_gib:g} GiB for {rows} at once"
+    return passed(MEMORY, f"{value} on {offer.gpu_name}, which has the least to spare of the machines to try")
 
 
 def _budget(run_file: RunFile, choice: Choice) -> Check:

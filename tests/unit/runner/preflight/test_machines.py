@@ -61,7 +61,9 @@ def test_a_run_that_fits_says_what_it_needs() -> None:
     found = lines(rented())
 
     assert found["gpu memory"].status == "pass"
-    assert found["gpu memory"].value.endswith("GiB needed, the smallest of the machines to try has 24 (A10)")
+    assert found["gpu memory"].value.endswith(
+        "of 24 GiB for 1 row at once on A10, which has the least to spare of the machines to try"
+    )
     assert found["budget"] == Check("budget", "skip", "budget.max_usd is not set")
     assert found["prices"] == Check("prices", "pass", "as lambda tells them now")
     assert "balance" not in found
