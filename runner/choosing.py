@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.clouds.models import Offer
@@ -29,7 +29,6 @@ class Choice:
     Attributes:
         candidates: In this order.
         forecast: The run on the first of them, or ``None`` where nothing is known of its GPU or the base model.
-        task: What there is to do there, with the forecast.
         need: What the run needs of that GPU; ``None`` where it needs none, or that is not known.
         forecasts: The run on each of the candidates of which that is known, in their order.
         ledger: The earlier runs that corrected them.
@@ -37,16 +36,13 @@ class Choice:
 
     candidates: list[Candidate]
     forecast: Forecast | None = None
-    task: Task | None = None
     need: GpuNeed | None = None
     forecasts: tuple[Forecast, ...] = ()
     ledger: tuple[Row, ...] = ()
 
     def estimate(self) -> dict[str, Any] | None:
         """Return what ``plan.json`` keeps for the ledger to compare with."""
-        if self.forecast is None or self.task is None:
-            return None
-        return {"work": asdict(self.task.work), **self.forecast.to_mapping()}
+        return None if self.forecast is None else self.forecast.to_mapping()
 
     def lines(self) -> list[str]:
         """Return hours and dollars for people."""
@@ -133,10 +129,10 @@ def choose(
     check_budget({_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
     candidates = choose_candidates(offers, wanted, lambda offer: (known[offer].usd, known[offer].hours), barred)
     chosen = tuple(next(found for found in suited if _is(candidate, found.offer)) for candidate in candidates)
-    there = task.at(chosen[0].micro_batch_rows)
     if need is not None:
+        there = task.at(chosen[0].micro_batch_rows)
         need = replace(need, run_file=there.run_file, has_bf16=chosen[0].has_bf16)
-    return Choice(candidates, chosen[0], there, need, chosen, tuple(ledger))
+    return Choice(candidates, chosen[0], need, chosen, tuple(ledger))
 
 
 def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
