@@ -108,14 +108,17 @@ def listed_price(cloud: str, instance_type: str, region: str) -> ListedPrice | N
 def listed_disk_price(cloud: str, region: str) -> float | None:
     """Return what chosen disk costs in a region, in US dollars a GB and month, or ``None`` where no source is known.
 
-    It is the same for every kind of machine; if a list says otherwise, the dearest counts.
+    Where only other regions have one, the dearest of them counts: what is not known must not look cheap.
 
     Raises:
         UsageError: If there is no price list for the cloud.
     """
-    rows = [row for row in all_prices(cloud) if row.region in (region, ANYWHERE)]
-    prices = [row.disk_price_usd_per_gb_month for row in rows if row.disk_price_usd_per_gb_month is not None]
-    return max(prices, default=None)
+    known = [
+        (row.region in (region, ANYWHERE), row.disk_price_usd_per_gb_month)
+        for row in all_prices(cloud)
+        if row.disk_price_usd_per_gb_month is not None
+    ]
+    return max(known, default=(False, None))[1]
 
 
 @cache

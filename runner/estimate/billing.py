@@ -1,7 +1,7 @@
 """How a machine that is for rent is paid for: by the terms of its platform, the disk it gets, and what leaves it.
 
-``egress.csv`` has what traffic to the internet costs, each price with its region, day and source. What has no source is
-not counted; ``docs/prices.md`` tells what that is.
+``egress.csv`` has what traffic to the internet costs, each price with its region, day and source. What a platform
+has no source of at all is not counted; ``docs/prices.md`` tells what that is.
 """
 
 from __future__ import annotations
@@ -67,10 +67,18 @@ def billing_of(run_file: RunFile, model_bytes: int, environment: str, offer: Off
     )
 
 
+@cache
 def egress_usd_per_gb(platform: str, region: str) -> float | None:
-    """Return what a GB to the internet costs in US dollars, or ``None`` where no source is known."""
-    found = egress_prices().get((platform, region)) or egress_prices().get((platform, ANYWHERE))
-    return None if found is None else found.usd_per_gb
+    """Return what a GB to the internet costs in US dollars, or ``None`` where no source is known.
+
+    Where only other regions have one, the dearest of them counts: what is not known must not look cheap.
+    """
+    known = [
+        (row.region in (region, ANYWHERE), row.usd_per_gb)
+        for row in egress_prices().values()
+        if row.platform == platform
+    ]
+    return max(known, default=(False, None))[1]
 
 
 @cache

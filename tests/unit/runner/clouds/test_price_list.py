@@ -193,7 +193,7 @@ def test_an_unknown_price_is_none_rather_than_a_guess() -> None:
 
 
 def test_a_disk_costs_the_same_for_every_kind_of_machine_of_a_region() -> None:
-    assert [listed_disk_price("aws", region) for region in ("us-east-1", "eu-west-1")] == [0.08, None]
+    assert [listed_disk_price("aws", region) for region in ("us-east-1", "eu-west-1")] == [0.08, 0.08]
     assert [listed_disk_price(cloud, "anywhere") for cloud in ("runpod", "lambda", "vastai")] == [0.1, 0.0, None]
     for cloud in listed_clouds():
         known = {row.region: set[float | None]() for row in all_prices(cloud)}
