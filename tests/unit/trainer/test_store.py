@@ -387,9 +387,7 @@ def test_a_refusal_is_told_with_what_to_do(
     assert hint in caught.value.resolution
 
 
-def test_keys_that_are_gone_are_not_used_any_more(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_that_are_gone_are_not_used_any_more(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3's default session would go on with those that it has found first."""
     store_places.open_place(f"s3://{BUCKET}/p", None).sizes()
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
