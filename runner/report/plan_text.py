@@ -21,7 +21,7 @@ def plan_lines(plan: Plan) -> list[str]:
         plan.data_table.rstrip(),
         f"base model   {plan.base_model}{size}",
         *memory,
-        *plan.estimate_lines,
+        *(part for line in plan.estimate_lines for part in _wrapped(line)),
         *_wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {_price(plan)}"),
     ]
 

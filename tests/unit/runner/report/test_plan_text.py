@@ -70,5 +70,15 @@ def test_no_line_of_ours_is_wider_than_a_hundred_columns() -> None:
         "region": "somewhere-far",
     }
 
-    for line in plan_lines(made(gpu_memory_gib=parts, candidates=[long, long], prices_usd_per_h=[1, 1])):
-        assert len(line) <= 100
+    estimate = ["elsewhere    " + "so many words that they need a second line " * 3]
+    told = plan_lines(
+        made(gpu_memory_gib=parts, candidates=[long, long], prices_usd_per_h=[1, 1], estimate_lines=estimate)
+    )
+
+    assert max(map(len, told)) <= 100
+
+
+def test_columns_of_the_estimate_stay_where_they_are() -> None:
+    row = "             2     14   4 min to 15 min    0.06 to 0.17       0.69   gpu_1x_rtx6000"
+
+    assert row in plan_lines(made(estimate_lines=[row]))
