@@ -203,8 +203,7 @@ def costs(session: Session) -> int:
     from runner.estimate.ledger import read_ledger
     from runner.report.costs import print_costs, to_mapping
 
-    found = list_runs(session.runs_dir)
-    rows = sorted((*read_ledger(found), *read_ledger(found, is_emulated=True)), key=lambda row: row.run_id)
+    rows = sorted(read_ledger(list_runs(session.runs_dir), is_emulated=None), key=lambda row: row.run_id)
     if session.arguments.json:
         print(json.dumps([to_mapping(row) for row in rows], indent=2))
     elif rows:

@@ -21,15 +21,16 @@ Kin = Callable[[Row], bool]
 """Whether a run is near enough to the planned one."""
 
 
-def read_ledger(runs: Sequence[RunDir], *, is_emulated: bool = False) -> list[Row]:
+def read_ledger(runs: Sequence[RunDir], *, is_emulated: bool | None = False) -> list[Row]:
     """Return the finished runs among the newest, newest first; what cannot be read is left out, never fatal.
 
     Args:
         runs: Run folders, oldest first, as ``list_runs`` gives them.
-        is_emulated: Whether those on emulated clouds are wanted, which say nothing of the others, nor these of them.
+        is_emulated: Whether those on emulated clouds are wanted, which say nothing of the others, nor these of them;
+            ``None`` returns both.
     """
     found = (read_row(run) for run in reversed(runs[-MOST_RUNS:]))
-    return [row for row in found if row is not None and row.is_emulated == is_emulated]
+    return [row for row in found if row is not None and is_emulated in (None, row.is_emulated)]
 
 
 def correction(
