@@ -15,7 +15,7 @@ from runner.config import ComputeSection
 from runner.estimate.finished_run import Row
 from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.gpu_specs import find_gpu
-from runner.estimate.offers import is_untried
+from runner.estimate.offers import Wanted, suitable
 from runner.estimate.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
 from runner.estimate.price import listed_offers
 from runner.estimate.ranges import Range
@@ -79,8 +79,8 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
     wanted = task.run_file.compute
     if not is_trusted(platform, wanted.trust):
         return Line(platform, None, f"community machines, and compute.trust is {wanted.trust}")
-    listed = listed_offers(platform.prices_from)
-    found = [forecast(task, platform.name, offer, ledger) for offer in listed if _is_wanted(offer, platform, wanted)]
+    offers = _suitable(listed_offers(platform.prices_from), platform, wanted)
+    found = [forecast(task, platform.name, offer, ledger) for offer in offers]
     if not found:
         return Line(
             platform, None, "no listed machine is what section compute asks for (kind, region, spot, memory, disk)"
@@ -97,19 +97,21 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
     return Line(platform, best, why_out, _day(platform.prices_from, best.offer, today))
 
 
-def _is_wanted(offer: Offer, platform: Platform, wanted: ComputeSection) -> bool:
-    """Tell whether the run file would have a machine; kinds and regions have the names of its own environment."""
-    if (offer.spot and not wanted.spot_enabled) or offer.gpu_memory_gib < wanted.min_gpu_memory_gib:
-        return False
-    if offer.disk_gib is not None and offer.disk_gib < wanted.disk_size_gib:
-        return False
-    if is_untried(offer) and offer.instance_type not in wanted.instance_types:
-        return False
-    if platform.environment != wanted.env:
-        return True
-    return (not wanted.instance_types or offer.instance_type in wanted.instance_types) and (
-        not wanted.regions or offer.region in (ANYWHERE, *wanted.regions)
+def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSection) -> list[Offer]:
+    """Return the machines that the run file would have; kinds and regions have the names of its own environment.
+
+    A price that is too high is left in: it tells why a platform is out.
+    """
+    is_own = platform.environment == compute.env
+    wanted = Wanted(
+        instance_types=tuple(compute.instance_types) if is_own else (),
+        spot_enabled=compute.spot_enabled,
+        trust=compute.trust,
+        gpu_memory_gib=compute.min_gpu_memory_gib,
+        disk_size_gib=compute.disk_size_gib,
     )
+    regions = (ANYWHERE, *compute.regions) if is_own and compute.regions else None
+    return [offer for offer in suitable(listed, wanted) if regions is None or offer.region in regions]
 
 
 def _why_out(task: Task, best: Forecast) -> str:

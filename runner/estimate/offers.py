@@ -150,11 +150,11 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
         f"{offer.disk_gib or 0:g} GiB of disk, {wanted.disk_size_gib:g} needed",
     )
     yield ceiling is not None and offer.price_usd_per_h > ceiling, f"too dear: at most ${ceiling or 0:g} an hour"
-    yield is_untried(offer) and offer.instance_type not in wanted.instance_types, UNTRIED
+    yield _is_untried(offer) and offer.instance_type not in wanted.instance_types, UNTRIED
     yield offer.available is False, "none to be had now"
 
 
-def is_untried(offer: Offer) -> bool:
+def _is_untried(offer: Offer) -> bool:
     """Tell whether a machine is of a kind that Douse has not been tried on; it is rented only where it is named."""
     return any(name in offer.gpu_name.upper() for name in ARM_GPUS)
 
