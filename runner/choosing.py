@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from runner.clouds.models import Offer
 from runner.clouds.price_list import ANYWHERE
 from runner.config import RunFile
 from runner.estimate.cost import check_budget
+from runner.estimate.disk import rented_disk_gib
 from runner.estimate.finished_run import Row
 from runner.estimate.fit import GpuNeed
 from runner.estimate.forecast import Forecast, Task, forecast
@@ -28,17 +28,20 @@ class Choice:
 
     Attributes:
         candidates: In this order.
-        forecast: The run on the first of them, or ``None`` where nothing is known of its GPU or the base model.
-        need: What the run needs of that GPU; ``None`` where it needs none, or that is not known.
+        need: What the run needs of the first one's GPU; ``None`` where it needs none, or that is not known.
         forecasts: The run on each of the candidates of which that is known, in their order.
         ledger: The earlier runs that corrected them.
     """
 
     candidates: list[Candidate]
-    forecast: Forecast | None = None
     need: GpuNeed | None = None
     forecasts: tuple[Forecast, ...] = ()
     ledger: tuple[Row, ...] = ()
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """The run on the first of the candidates, or ``None`` where nothing is known of the base model."""
+        return self.forecasts[0] if self.forecasts else None
 
     def estimate(self) -> dict[str, Any] | None:
         """Return what ``plan.json`` keeps for the ledger to compare with."""
@@ -132,7 +135,7 @@ def choose(
     if need is not None:
         there = task.at(chosen[0].micro_batch_rows)
         need = replace(need, run_file=there.run_file, has_bf16=chosen[0].has_bf16)
-    return Choice(candidates, chosen[0], need, chosen, tuple(ledger))
+    return Choice(candidates, need, chosen, tuple(ledger))
 
 
 def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
@@ -145,7 +148,7 @@ def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> 
         max_price_usd_per_h=compute.max_price_usd_per_h,
         trust=compute.trust,
         gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
-        disk_size_gib=max(compute.disk_size_gib, math.ceil(disk_needed_gib)),
+        disk_size_gib=rented_disk_gib(run_file, disk_needed_gib),
     )
 
 

@@ -19,6 +19,7 @@ from runner.config import parse_address
 from runner.context import Context
 from runner.environments import find_environment
 from runner.errors import CloudError, RunNotFoundError, UsageError
+from runner.estimate.disk import rented_disk_gib
 from runner.models import Plan
 from runner.provider.mirror import cli_config, environment, write_mirror
 from runner.run_dir import read_json
@@ -110,7 +111,7 @@ def variables(ctx: Context, plan: Plan) -> dict[str, Any]:
     if not find_environment(plan.environment).rented:
         return shared | _given_machine(ctx)
     shared |= {
-        "disk_size_gib": max(ctx.run_file.compute.disk_size_gib, shared["disk_size_gib"]),
+        "disk_size_gib": rented_disk_gib(ctx.run_file, plan.disk_needed_gib),
         "ssh_public_key": public_key(ctx.run.login_key),
     }
     if plan.environment == "aws":

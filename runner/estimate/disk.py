@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,11 @@ def files_bytes(files: Path | None) -> int:
         return 0
     found = [files] if files.is_file() else [path for path in files.rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in found) if any(path.suffix in WEIGHTS for path in found) else 0
+
+
+def rented_disk_gib(run_file: RunFile, needed_gib: float) -> int:
+    """Return the disk that a machine is rented with, in GiB: what is asked for, or what is needed if that is more."""
+    return max(run_file.compute.disk_size_gib, math.ceil(needed_gib))
 
 
 def disk_needed_gib(run_file: RunFile, *, model_bytes: int, is_gguf: bool, environment_cached: bool) -> float:
