@@ -21,6 +21,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal, Protocol
 
+from runner.clouds.tables import table_lines
 from runner.errors import UsageError
 from trainer.files import write_atomically
 
@@ -113,11 +114,13 @@ def listed_disk_price(cloud: str, region: str) -> float | None:
     Raises:
         UsageError: If there is no price list for the cloud.
     """
-    known = [
-        (row.region in (region, ANYWHERE), row.disk_price_usd_per_gb_month)
-        for row in all_prices(cloud)
-        if row.disk_price_usd_per_gb_month is not None
-    ]
+    rows = ((row.region, row.disk_price_usd_per_gb_month) for row in all_prices(cloud))
+    return price_in(region, ((place, usd) for place, usd in rows if usd is not None))
+
+
+def price_in(region: str, prices: Iterable[tuple[str, float]]) -> float | None:
+    """Return the price in a region, of prices by region; where it has none of its own, the dearest one."""
+    known = [(place in (region, ANYWHERE), usd) for place, usd in prices]
     return max(known, default=(False, None))[1]
 
 
@@ -193,12 +196,8 @@ def write_price_list(cloud: str, rows: Sequence[ListedPrice], folder: Path = CAT
 
 
 def _read(text: str, path: Path) -> tuple[ListedPrice, ...]:
-    lines = csv.DictReader(io.StringIO(text, newline=""))
-    if tuple(lines.fieldnames or ()) != COLUMNS:
-        raise UsageError(
-            f"plan: {path.name} has the columns {lines.fieldnames}", resolution=f"make them {', '.join(COLUMNS)}"
-        )
-    rows = tuple(_row(line, path, number) for number, line in enumerate(lines, start=2))
+    lines = table_lines(io.StringIO(text, newline=""), path.name, COLUMNS)
+    rows = tuple(_row(line, path, number) for number, line in lines)
     _check_once(rows, path)
     return rows
 

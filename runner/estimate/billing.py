@@ -6,7 +6,6 @@ has no source of at all is not counted; ``docs/prices.md`` tells what that is.
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass, fields
 from datetime import date
@@ -14,11 +13,12 @@ from functools import cache
 from pathlib import Path
 
 from runner.clouds.models import Offer
-from runner.clouds.price_list import ANYWHERE, listed_disk_price
+from runner.clouds.price_list import listed_disk_price, price_in
+from runner.clouds.tables import table_lines
 from runner.config import RunFile
 from runner.errors import UsageError
 from runner.estimate.cost import BILLING_UNITS_S, Billing
-from runner.estimate.disk import disk_needed_gib
+from runner.estimate.disk import disk_needed_gib, rented_disk_gib
 from runner.estimate.platforms import platform_at
 
 EGRESS = Path(__file__).parent / "egress.csv"
@@ -73,12 +73,8 @@ def egress_usd_per_gb(platform: str, region: str) -> float | None:
 
     Where only other regions have one, the dearest of them counts: what is not known must not look cheap.
     """
-    known = [
-        (row.region in (region, ANYWHERE), row.usd_per_gb)
-        for row in egress_prices().values()
-        if row.platform == platform
-    ]
-    return max(known, default=(False, None))[1]
+    rows = (row for row in egress_prices().values() if row.platform == platform)
+    return price_in(region, ((row.region, row.usd_per_gb) for row in rows))
 
 
 @cache
@@ -90,13 +86,7 @@ def egress_prices(table: Path = EGRESS) -> dict[tuple[str, str], EgressPrice]:
     """
     found: dict[tuple[str, str], EgressPrice] = {}
     with table.open(encoding="utf-8", newline="") as file:
-        lines = csv.DictReader(file)
-        wanted = [field.name for field in fields(EgressPrice)]
-        if lines.fieldnames != wanted:
-            raise UsageError(
-                f"plan: {table.name} has the columns {lines.fieldnames}", resolution=f"make them {', '.join(wanted)}"
-            )
-        for number, line in enumerate(lines, start=2):
+        for number, line in table_lines(file, table.name, [field.name for field in fields(EgressPrice)]):
             price = _price(line, f"line {number} of {table.name}")
             if (price.platform, price.region) in found:
                 raise UsageError(
@@ -129,4 +119,4 @@ def _rented_gib(run_file: RunFile, model_bytes: int) -> float:
     """Return the disk that is rented: what is asked for, or what is needed if that is more."""
     is_gguf = run_file.model.base_model.endswith(".gguf")
     needed_gib = disk_needed_gib(run_file, model_bytes=model_bytes, is_gguf=is_gguf, environment_cached=False)
-    return float(max(run_file.compute.disk_size_gib, math.ceil(needed_gib)))
+    return float(rented_disk_gib(run_file, needed_gib))

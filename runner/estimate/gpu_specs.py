@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
 
+from runner.clouds.tables import table_lines
 from runner.errors import UsageError
 
 TABLE = Path(__file__).with_name("gpu_specs.csv")
@@ -108,12 +108,7 @@ def gpu_specs(path: Path = TABLE) -> tuple[GpuSpec, ...]:
         UsageError: If the table cannot be read, or a row has no source.
     """
     with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.DictReader(file)
-        if tuple(lines.fieldnames or ()) != COLUMNS:
-            raise UsageError(
-                f"plan: {path.name} has the columns {lines.fieldnames}", resolution=f"make them {', '.join(COLUMNS)}"
-            )
-        return tuple(_row(line, path, number) for number, line in enumerate(lines, start=2))
+        return tuple(_row(line, path, number) for number, line in table_lines(file, path.name, COLUMNS))
 
 
 def _row(line: dict[str, str], path: Path, number: int) -> GpuSpec:

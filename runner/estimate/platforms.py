@@ -7,7 +7,6 @@ a source is ``None`` or told in ``note``, never guessed. ``docs/prices.md`` show
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from runner.clouds.models import Trust, TrustWanted
 from runner.clouds.price_list import BILLING_UNITS, BillingUnit
+from runner.clouds.tables import table_lines
 from runner.errors import UsageError
 
 TABLE = Path(__file__).parent / "platforms.csv"
@@ -79,13 +79,8 @@ def platforms(table: Path = TABLE) -> dict[str, Platform]:
         UsageError: If the table cannot be read.
     """
     with table.open(encoding="utf-8", newline="") as file:
-        lines = csv.DictReader(file)
-        wanted = [field.name for field in fields(Platform)]
-        if lines.fieldnames != wanted:
-            raise UsageError(
-                f"compare: {table.name} has the columns {lines.fieldnames}", resolution=f"make them {', '.join(wanted)}"
-            )
-        found = [_platform(line, table, number) for number, line in enumerate(lines, start=2)]
+        lines = table_lines(file, table.name, [field.name for field in fields(Platform)], doing="compare")
+        found = [_platform(line, table, number) for number, line in lines]
     return {platform.name: platform for platform in sorted(found, key=lambda platform: not platform.can_run)}
 
 
