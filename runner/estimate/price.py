@@ -58,6 +58,7 @@ def listed_offers(cloud: str, folder: Path = CATALOG) -> list[Offer]:
     Raises:
         UsageError: If there is no price list for the cloud.
     """
+    trust = trust_of_list(cloud)
     offers = [
         Offer(
             instance_type=row.instance_type,
@@ -69,7 +70,7 @@ def listed_offers(cloud: str, folder: Path = CATALOG) -> list[Offer]:
             gpu_memory_gib=row.gpu_memory_gib,
             memory_gib=row.memory_gib,
             disk_gib=row.disk_gib,
-            trust=trust_of_list(cloud),
+            trust=trust,
         )
         for row in all_prices(cloud, folder)
     ]

@@ -86,12 +86,13 @@ def task_from(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model:
         model: The base model's file or folder on this machine, or ``None`` for a model of the Hub.
     """
     paths = [Path(path) for path in (run_file.data.train_path, run_file.data.eval_path) if path is not None]
+    model_bytes = files_bytes(model)
     return make_task(
         run_file,
         shape,
         data,
-        model_bytes=files_bytes(model),
-        staged_bytes=files_bytes(model),
+        model_bytes=model_bytes,
+        staged_bytes=model_bytes,
         data_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
     )
 
