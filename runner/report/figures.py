@@ -55,20 +55,9 @@ def phase_figure(report: RunReport) -> PageFigure | None:
     names = [_phase_name(phase) for phase in phases]
     seconds = [phase.duration_s for phase in phases]
     figure = blank_figure()
-    figure.add_bar(
-        y=names,
-        x=seconds,
-        orientation="h",
-        marker={"color": MAIN, "cornerradius": 3},
-        text=[duration(value) for value in seconds],
-        textposition="outside",
-        textfont={"color": "var(--ink-2)"},
-        cliponaxis=False,
-        hovertemplate="%{y}: %{text}<extra></extra>",
-    )
+    marker = {"color": MAIN, "cornerradius": 3}
+    _add_time_bars(figure, names, seconds, marker=marker, hovertemplate="%{y}: %{text}<extra></extra>")
     figure.update_layout(bargap=0.35, margin={"l": 8, "r": 76, "t": 6, "b": 8})
-    figure.update_xaxes(visible=False, rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
     note = f"{duration(sum(seconds))} in the trainer, all starts together"
     return PageFigure("phases", "Time by phase", note, figure.to_json(), 26 + PHASE_HEIGHT_PX * len(phases), wide=True)
 
@@ -83,18 +72,9 @@ def settled_figure(report: RunReport) -> PageFigure | None:
         ("estimated", QUIET, [phase.estimated_s for phase in phases]),
         ("it took", MAIN, [phase.actual_s for phase in phases]),
     ):
-        figure.add_bar(
-            name=name,
-            y=[phase.phase for phase in phases],
-            x=[value or 0.0 for value in seconds],
-            orientation="h",
-            marker={"color": colour, "cornerradius": 2},
-            text=[duration(value) for value in seconds],
-            textposition="outside",
-            textfont={"color": "var(--ink-2)"},
-            cliponaxis=False,
-            hovertemplate=f"%{{y}}, {name}: %{{text}}<extra></extra>",
-        )
+        hover, marker = f"%{{y}}, {name}: %{{text}}<extra></extra>", {"color": colour, "cornerradius": 2}
+        names = [phase.phase for phase in phases]
+        _add_time_bars(figure, names, seconds, marker=marker, hovertemplate=hover, name=name)
     figure.update_layout(
         barmode="group",
         bargap=0.3,
@@ -102,11 +82,25 @@ def settled_figure(report: RunReport) -> PageFigure | None:
         hovermode="closest",
         margin={"l": 8, "r": 84, "t": 30, "b": 8},
     )
-    figure.update_xaxes(visible=False, rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
     height_px = 48 + SETTLED_HEIGHT_PX * len(phases)
     note = "from the order of the machine to the end of its teardown"
     return PageFigure("settled", "Time, estimated and taken", note, figure.to_json(), height_px, wide=True)
+
+
+def _add_time_bars(figure: Any, names: Sequence[str], seconds: Sequence[float | None], **bars: Any) -> None:
+    """Add a bar for each name, from the top down, with its duration beside it."""
+    figure.add_bar(
+        y=list(names),
+        x=[value or 0.0 for value in seconds],
+        orientation="h",
+        text=[duration(value) for value in seconds],
+        textposition="outside",
+        textfont={"color": "var(--ink-2)"},
+        cliponaxis=False,
+        **bars,
+    )
+    figure.update_xaxes(visible=False, rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
 
 
 def length_figure(data: DataSummary | None) -> PageFigure | None:
