@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,8 +17,7 @@ from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.offers import Candidate, Wanted, choose_candidates, suitable
 from runner.estimate.ranges import Range
 from runner.estimate.settling import LEAST_S, time_words
-
-WIDTH, MARGIN = 100, " " * 13
+from runner.report.columns import MARGIN, wrapped
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,10 @@ class Choice:
         ]
         return [
             f"estimate     {whole}, {_dollars(usd)} on {where}",
-            *_wrapped(", ".join(phases)),
-            *_wrapped("; ".join(found.durations.basis)),
+            *wrapped(", ".join(phases), first=MARGIN),
+            *wrapped("; ".join(found.durations.basis), first=MARGIN),
             *candidate_lines(self.forecasts),
         ]
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=MARGIN, subsequent_indent=MARGIN, break_on_hyphens=False)
 
 
 def candidate_lines(forecasts: Sequence[Forecast]) -> list[str]:

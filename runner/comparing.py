@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,8 +18,8 @@ from runner.estimate.offers import Wanted, suitable
 from runner.estimate.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
 from runner.estimate.price import listed_offers
 from runner.estimate.ranges import Range
+from runner.report.columns import WIDTH, wrapped
 
-WIDTH = 100
 HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")
 WIDTHS = (16, 19, 5, 13, 15, 6, 5, 9, 4)
 LONGEST_IN_MINUTES_S = 5400
@@ -190,7 +189,7 @@ def show(lines: Sequence[Line], budget_usd: float | None = None) -> str:
 
 def _noted(text: str) -> str:
     """Return a line under the table, wrapped to its width."""
-    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="    ", break_on_hyphens=False))
+    return "\n".join(wrapped(text, rest="    "))
 
 
 def _cells(line: Line, budget_usd: float | None) -> tuple[str, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
 from runner.preflight.check import Check, Status
+from runner.report.columns import wrapped
 
-WIDTH = 100
 STATUSES: tuple[Status, ...] = ("pass", "warn", "fail", "skip")
 
 
@@ -34,5 +33,4 @@ def _lines(check: Check, margin: int) -> list[str]:
 
 
 def _wrapped(text: str, first: str, rest: str) -> list[str]:
-    # Whole words only: a path or an address that is cut in two cannot be copied, unless it is wider than the table.
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False) or [first]
+    return wrapped(text, first=first, rest=rest) or [first]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 
 from runner.clouds.price_list import ANYWHERE
 from runner.environments import find_environment
 from runner.models import Plan
+from runner.report.columns import MARGIN, wrapped
 
-WIDTH, MARGIN = 100, " " * 13
 LEAST_SHOWN_GIB = 0.05
 
 
@@ -21,8 +20,8 @@ def plan_lines(plan: Plan) -> list[str]:
         plan.data_table.rstrip(),
         f"base model   {plan.base_model}{size}",
         *memory,
-        *(part for line in plan.estimate_lines for part in _wrapped(line)),
-        *_wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {_price(plan)}"),
+        *(part for line in plan.estimate_lines for part in wrapped(line)),
+        *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {_price(plan)}"),
     ]
 
 
@@ -30,11 +29,7 @@ def _memory(parts_gib: Mapping[str, float], rows: int, row_tokens: int) -> list[
     """Return what the run needs of a GPU, and what for."""
     parts = "; ".join(f"{gib:.1f} {name}" for name, gib in parts_gib.items() if gib >= LEAST_SHOWN_GIB)
     head = f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {rows} x {row_tokens} tokens at once"
-    return [head, *textwrap.wrap(parts, WIDTH, initial_indent=MARGIN, subsequent_indent=MARGIN)]
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=MARGIN, break_long_words=False, break_on_hyphens=False)
+    return [head, *wrapped(parts, first=MARGIN)]
 
 
 def _price(plan: Plan) -> str:

@@ -11,12 +11,13 @@ import pytest
 
 from runner import cli, comparing
 from runner.clouds.models import Offer
-from runner.comparing import WIDTH, Line, compare, elsewhere, runs_in, show, span_words
+from runner.comparing import Line, compare, elsewhere, runs_in, show, span_words
 from runner.config import RunFile
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.model_shape import shape_of
 from runner.estimate.platforms import platforms
 from runner.estimate.ranges import Range
+from runner.report.columns import WIDTH
 from tests.unit.runner.estimate.test_forecast import DATA
 from tests.unit.runner.estimate.test_model_shape import LLAMA_8B
 

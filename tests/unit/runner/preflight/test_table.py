@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from runner.preflight.check import Check, refusal
-from runner.preflight.table import WIDTH, checks_text
+from runner.preflight.table import checks_text
+from runner.report.columns import WIDTH
 
 CHECKS = [
     Check("dataset", "pass", "60 samples"),
