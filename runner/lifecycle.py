@@ -23,7 +23,7 @@ from runner.errors import (
 from runner.finishing import Outcome, disk_error, finish, step
 from runner.models import Host, TrainerStatus, View
 from runner.renting import machine_gone
-from runner.report.plan_text import plan_lines
+from runner.report.plan.text import plan_lines
 from runner.run_dir import RunDir, create_run
 from runner.state import RunState, hold
 from runner.steps import configure, plan, provision, stage, train

@@ -111,7 +111,7 @@ def say_where(run: RunDir, view: View) -> None:
     }
     if RunState(run).outcome == "done":
         from runner.report import read_run
-        from runner.report.table import lines
+        from runner.report.run.table import lines
 
         for line in lines(read_run(run.path), with_paths=False):
             view.line(line)

@@ -188,7 +188,7 @@ def runs(session: Session) -> int:
         print(json.dumps(table(session.runs_dir), indent=2))
         return EXIT_DONE
     from runner.report import read_run
-    from runner.report.table import print_runs
+    from runner.report.run.table import print_runs
 
     found = list_runs(session.runs_dir)
     if not found:
@@ -201,7 +201,7 @@ def runs(session: Session) -> int:
 def costs(session: Session) -> int:
     """Show the ledger: what was estimated of each finished run beside what it took and cost."""
     from runner.estimate.ledger import read_ledger
-    from runner.report.costs import print_costs, to_mapping
+    from runner.report.run.costs import print_costs, to_mapping
 
     rows = sorted(read_ledger(list_runs(session.runs_dir), is_emulated=None), key=lambda row: row.run_id)
     if session.arguments.json:
@@ -226,7 +226,7 @@ def logs(session: Session) -> int:
 def report(session: Session) -> int:
     """Write the report again and show the short of it."""
     from runner.report import read_run, write_report
-    from runner.report.table import show
+    from runner.report.run.table import show
 
     run = session.run()
     write_report(run.path)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.report.collect import read_run
-from runner.report.models import RunReport
+from runner.report.run.collect import read_run
+from runner.report.run.models import RunReport
 from runner.run_dir import write_file, write_json
 
 __all__ = ["RunReport", "read_run", "write_report"]
@@ -23,8 +23,8 @@ def write_report(run_dir: Path) -> Path:
 
     The same files in give the same bytes out; each file is replaced whole or not at all.
     """
-    from runner.report.document import to_document
     from runner.report.html import to_html
+    from runner.report.run.document import to_document
 
     report = read_run(run_dir)
     write_json(run_dir / JSON_NAME, to_document(report))

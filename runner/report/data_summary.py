@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.report.models import DataSummary, HistogramBin
+from runner.report.run.models import DataSummary, HistogramBin
 from runner.report.sources import Json, items, text, whole
 
 _ENVELOPE = {"time", "event", "length_histogram", "warnings"}

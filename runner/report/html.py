@@ -21,11 +21,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from runner.report import wording
-from runner.report.collect import value_text
-from runner.report.figures import PageFigure, length_figure, page_figures, phase_figure, settled_figure
-from runner.report.models import RunReport
-from runner.report.plan_figures import memory_figure, money, part_colour, planned_figures
-from runner.report.plan_page import PlannedRun
+from runner.report.plan.figures import memory_figure, money, part_colour, planned_figures
+from runner.report.plan.planned_run import PlannedRun
+from runner.report.run.collect import value_text
+from runner.report.run.figures import PageFigure, length_figure, page_figures, phase_figure, settled_figure
+from runner.report.run.models import RunReport
 
 TEMPLATES = Path(__file__).parent / "templates"
 

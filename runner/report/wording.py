@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.report.models import RunReport
+from runner.report.run.models import RunReport
 
 UNKNOWN = "–"
 

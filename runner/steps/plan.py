@@ -36,7 +36,7 @@ from runner.preflight.reading import check_environment, data_table, fetch_model,
 from runner.preflight.run import STORE, Known, Preflight, Seams, examine
 from runner.preflight.table import checks_text
 from runner.renting import terraform_of, variables
-from runner.report.plan_page import write_plan_page
+from runner.report.plan.planned_run import write_plan_page
 from runner.run_dir import PROJECT, list_runs, write_json
 from runner.storing import check_store
 

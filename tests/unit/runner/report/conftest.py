@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.runner.report.run_folder import RUN_ID, write_run
+from tests.unit.runner.report.run.run_folder import RUN_ID, write_run
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from runner.report import write_report
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report, save_page
-from tests.unit.runner.report.run_folder import RUN_ID, rent, write_run
+from tests.unit.runner.report.run.run_folder import RUN_ID, rent, write_run
 
 PLANTED = "<script>window.planted = 1</script><img src=x onerror='window.planted = 2'>"
 PLOTS = [

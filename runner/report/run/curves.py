@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.report.models import CheckpointPoint, EvalPoint, PhaseTime, StepPoint
+from runner.report.run.models import CheckpointPoint, EvalPoint, PhaseTime, StepPoint
 from runner.report.sources import Json, number, seconds_between, text, whole
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runner.report import read_run
-from runner.report.models import EvalPoint, HistogramBin, RunReport
-from tests.unit.runner.report.run_folder import RUN_ID, STEPS, events, metrics, state, step_values, write_json
+from runner.report.run.models import EvalPoint, HistogramBin, RunReport
+from tests.unit.runner.report.run.run_folder import RUN_ID, STEPS, events, metrics, state, step_values, write_json
 
 FILES = (
     "config.json",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.report.data_summary import data_summary
-from runner.report.models import DataSummary
-from runner.report.plan_machines import PlannedMachine, planned_machines
+from runner.report.plan.machines import PlannedMachine, planned_machines
+from runner.report.run.models import DataSummary
 from runner.report.sources import Json, Sources, items, mapping, text, whole
 from runner.report.spans import Span, amount, span, spans
 from runner.report.wording import count, size

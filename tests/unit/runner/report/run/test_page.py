@@ -10,7 +10,7 @@ import pytest
 
 from runner.report import write_report
 from runner.run_dir import PROJECT
-from tests.unit.runner.report.run_folder import (
+from tests.unit.runner.report.run.run_folder import (
     RUN_ID,
     STEPS,
     VERSIONS,
@@ -319,9 +319,7 @@ def test_long_runs_are_thinned_on_the_page_and_whole_in_json(run_dir: Path) -> N
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
-    program = (
-        "import sys, runner.report, runner.report.table; print({'plotly', 'jinja2', 'rich', 'yaml'} & set(sys.modules))"
-    )
+    program = "import sys, runner.report, runner.report.run.table\nprint({'plotly', 'jinja2', 'rich', 'yaml'} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60)
 

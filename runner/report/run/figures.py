@@ -12,7 +12,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from runner.report.models import DataSummary, PhaseTime, RunReport, StepPoint
+from runner.report.run.models import DataSummary, PhaseTime, RunReport, StepPoint
 from runner.report.wording import duration, words
 
 MOST_POINTS = 2000

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from runner.report.plan_figures import money
-from runner.report.plan_page import read_plan, write_plan_page
+from runner.report.plan.figures import money
+from runner.report.plan.planned_run import read_plan, write_plan_page
 from runner.report.spans import Span
 from runner.run_dir import PROJECT
-from tests.unit.runner.report.plan_folder import (
+from tests.unit.runner.report.plan.plan_folder import (
     PLOTS,
     RUN_ID,
     SECTIONS,
@@ -273,7 +273,9 @@ def test_small_amounts_keep_a_third_figure(usd: float, words: str) -> None:
 
 
 def test_importing_the_page_loads_no_heavy_library() -> None:
-    program = "import sys, runner.report.plan_page; print({'plotly', 'jinja2', 'rich', 'yaml'} & set(sys.modules))"
+    program = (
+        "import sys, runner.report.plan.planned_run; print({'plotly', 'jinja2', 'rich', 'yaml'} & set(sys.modules))"
+    )
 
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60)
 

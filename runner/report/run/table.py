@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from runner.report import wording
-from runner.report.models import RunReport
+from runner.report.run.models import RunReport
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runner.report.plan_page import write_plan_page
+from runner.report.plan.planned_run import write_plan_page
 from runner.run_dir import write_json
-from tests.unit.runner.report.run_folder import data_summary
-from tests.unit.runner.report.test_report import Page
+from tests.unit.runner.report.run.run_folder import data_summary
+from tests.unit.runner.report.run.test_page import Page
 
 RUN_ID = "20261121-121027-quickstart"
 PLOTS = ["plot-vram", "plot-hours", "plot-dollars", "plot-lengths"]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
-from runner.report.figures import END, MAIN, PHASE_HEIGHT_PX, QUIET, PageFigure, blank_figure
-from runner.report.plan_page import PlannedRun
+from runner.report.plan.planned_run import PlannedRun
+from runner.report.run.figures import END, MAIN, PHASE_HEIGHT_PX, QUIET, PageFigure, blank_figure
 from runner.report.spans import Span
 from runner.report.wording import dollars, duration, words
 

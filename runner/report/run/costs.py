@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner.estimate.finished_run import Row
 from runner.estimate.settling import settle_row
 from runner.report import wording
-from runner.report.table import print_table
+from runner.report.run.table import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -34,7 +34,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from runner.report.models import RunReport, StepPoint
+from runner.report.run.models import RunReport, StepPoint
 
 FORMAT = 1
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from runner.report.plan_page import write_plan_page
+from runner.report.plan.planned_run import write_plan_page
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report
-from tests.unit.runner.report.plan_folder import PLOTS, RUN_ID, figures_of, page_of, plan, span, written
-from tests.unit.runner.report.test_report import PLANTED
+from tests.unit.runner.report.plan.plan_folder import PLOTS, RUN_ID, figures_of, page_of, plan, span, written
+from tests.unit.runner.report.run.test_page import PLANTED
 
 LINK = "<a href='https://example.org'>planted</a>"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.estimate.settling import settle
-from runner.report.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
 from runner.report.data_summary import data_summary
-from runner.report.models import (
+from runner.report.run.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
+from runner.report.run.models import (
     AnswerPair,
     Artifacts,
     Check,
@@ -19,8 +19,8 @@ from runner.report.models import (
     Scores,
     Verdict,
 )
+from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
-from runner.report.summary import summarise
 from runner.run_dir import RunDir
 
 ADAPTER_PLACES = ("adapter", "box/output/adapter", "output/adapter")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from runner.report.models import EvalPoint, LifeStep, StepPoint, Summary
+from runner.report.run.models import EvalPoint, LifeStep, StepPoint, Summary
 from runner.report.sources import Json, mapping, moment, number, seconds_between, text, whole
 
 T = TypeVar("T")

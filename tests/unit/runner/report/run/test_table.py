@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from runner.report import read_run, write_report
-from runner.report.table import COLUMNS, compare_runs, print_runs, show, sparkline
-from tests.unit.runner.report.run_folder import RUN_ID, rent
+from runner.report.run.table import COLUMNS, compare_runs, print_runs, show, sparkline
+from tests.unit.runner.report.run.run_folder import RUN_ID, rent
 
 
 def console(*, width: int = 80, terminal: bool = False) -> tuple[Console, io.StringIO]:
