@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.results import Job, Measurement
 
 if TYPE_CHECKING:
+    from trainer.base_model.tokenization import BaseModelFacts
     from trainer.config import Recipe
-    from trainer.data import EncodedDataset
+    from trainer.data.samples import EncodedDataset
     from trainer.events import EventLog
-    from trainer.tokenization import BaseModelFacts
 
 SHARED_OPTIONS = (
     "seed",
@@ -121,10 +121,10 @@ def measure(job: Job, meter: Meter) -> Measurement:
 
 def make_ours(recipe: Recipe, folder: Path, events: EventLog) -> Any:
     """Return our trainer, ready to train."""
-    from trainer.fitting import build_trainer
-    from trainer.model import load_base, load_tokenizer, resolve_device
+    from trainer.base_model.load import load_base, load_tokenizer, resolve_device
     from trainer.run import Run
-    from trainer.stopping import StopRequest
+    from trainer.training.fitting import build_trainer
+    from trainer.training.stopping import StopRequest
 
     facts, encoded = encode_data(recipe)
     location = recipe.model.base_model
@@ -138,8 +138,8 @@ def make_ours(recipe: Recipe, folder: Path, events: EventLog) -> Any:
 def make_plain(recipe: Recipe, folder: Path, events: EventLog) -> Any:  # noqa: ARG001 (as for ours)
     """Return the plain script's trainer: same recipe, and the token ids and labels that ours learns from."""
     from benchmarks.plain_sft import make_plain_trainer
-    from trainer.fitting import sft_config
-    from trainer.model import resolve_device
+    from trainer.base_model.load import resolve_device
+    from trainer.training.fitting import sft_config
 
     rows = folder / "rows"
     rows.mkdir(parents=True)
@@ -154,8 +154,8 @@ def make_plain(recipe: Recipe, folder: Path, events: EventLog) -> Any:  # noqa: 
 
 def encode_data(recipe: Recipe) -> tuple[BaseModelFacts, EncodedDataset]:
     """Return what is known of the base model, and the data as its tokens."""
-    from trainer.data import encode, load_dataset
-    from trainer.tokenization import load_base_model_facts
+    from trainer.base_model.tokenization import load_base_model_facts
+    from trainer.data.samples import encode, load_dataset
 
     facts = load_base_model_facts(recipe.model, recipe.data)
     return facts, encode(load_dataset(recipe.data, recipe.run.seed), facts, recipe.data)

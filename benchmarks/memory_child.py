@@ -67,7 +67,7 @@ class Batches:
 
 def measure(job: Mapping[str, Any], folder: Path) -> PointFacts:
     """Train as the job says, in this process."""
-    from trainer.model import load_tokenizer, resolve_device
+    from trainer.base_model.load import load_tokenizer, resolve_device
     from trainer.quiet import silence_libraries, silence_progress_bars
 
     silence_libraries(telemetry=False)

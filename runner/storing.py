@@ -26,10 +26,10 @@ from runner.errors import CloudError, RunnerError, TransferError
 from runner.models import Host
 from runner.run_dir import read_json, write_json
 from runner.store_keys import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
-from trainer.checkpoint import MANIFEST_NAME, newest_complete
+from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
+from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.transfer import Transfer, pull, push
 from trainer.errors import StoreError
-from trainer.store import Transfer, pull, push
-from trainer.store_places import Place, open_place
 
 PROBE = "douse-check"
 LOOK_S = 20.0

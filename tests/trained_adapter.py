@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from trainer.config import AdapterSection, DataSection, EvaluationSection, ModelSection, Recipe
 
 if TYPE_CHECKING:
-    from trainer.evaluation import EvalSet
-    from trainer.tokenization import BaseModelFacts
+    from trainer.base_model.tokenization import BaseModelFacts
+    from trainer.proof.evaluation import EvalSet
 
 STEPS = 40
 
@@ -32,7 +32,7 @@ class AdapterCase:
 
     def accept(self, **changes: Any) -> Any:
         """Run acceptance on the folder."""
-        from trainer.acceptance import run_acceptance
+        from trainer.proof.acceptance import run_acceptance
 
         recipe = changes.pop("recipe", self.recipe)
         options = {"location": recipe.model.base_model, "facts": self.facts, "eval_set": self.eval_set, **changes}
@@ -54,11 +54,11 @@ def train_tiny_adapter(model: Path, data: Path, folder: Path, **model_options: A
     import torch
     from peft import get_peft_model
 
-    from trainer.artifacts import export_adapter
-    from trainer.data import encode, load_dataset
-    from trainer.evaluation import make_eval_set
-    from trainer.model import base_fingerprint, load_base, load_tokenizer, lora_config
-    from trainer.tokenization import load_base_model_facts
+    from trainer.base_model.load import base_fingerprint, load_base, load_tokenizer, lora_config
+    from trainer.base_model.tokenization import load_base_model_facts
+    from trainer.data.samples import encode, load_dataset
+    from trainer.export.adapter_folder import export_adapter
+    from trainer.proof.evaluation import make_eval_set
 
     recipe = make_recipe(model, data, **model_options)
     facts = load_base_model_facts(recipe.model, recipe.data)

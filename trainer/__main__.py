@@ -91,14 +91,14 @@ def _train(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.config)
     silence_libraries(telemetry=recipe.monitoring.telemetry)
-    from trainer.training import train
+    from trainer.training.phases import train
 
     return train(recipe, arguments.output.resolve(), resume=arguments.resume)
 
 
 def _data_check(arguments: argparse.Namespace) -> int:
     from trainer.config import load_recipe
-    from trainer.data_report import run_data_check
+    from trainer.data.report import run_data_check
 
     return run_data_check(load_recipe(arguments.config), as_json=arguments.json)
 
@@ -109,13 +109,13 @@ def _accept(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.config)
     silence_libraries(telemetry=recipe.monitoring.telemetry)
-    from trainer.acceptance import accept_adapter
+    from trainer.proof.acceptance import accept_adapter
 
     return accept_adapter(recipe, arguments.adapter.resolve())
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from trainer import store
+    from trainer.checkpoints import transfer as store
 
     if arguments.environment_file is not None:
         os.environ.update(_read_environment(arguments.environment_file))
@@ -139,7 +139,7 @@ def _read_environment(path: Path) -> dict[str, str]:
 
 
 def _supervise_start(arguments: argparse.Namespace) -> int:
-    from trainer import supervise
+    from trainer.supervisor import supervise
 
     status = supervise.start(
         arguments.config,
@@ -153,7 +153,7 @@ def _supervise_start(arguments: argparse.Namespace) -> int:
 
 
 def _supervise_run(arguments: argparse.Namespace) -> int:
-    from trainer import supervise
+    from trainer.supervisor import supervise
 
     return supervise.run(
         arguments.config, arguments.output.resolve(), resume=arguments.resume, max_hours=arguments.max_hours
@@ -161,14 +161,14 @@ def _supervise_run(arguments: argparse.Namespace) -> int:
 
 
 def _supervise_status(arguments: argparse.Namespace) -> int:
-    from trainer import supervise
+    from trainer.supervisor import supervise
 
     print(supervise.read_status(arguments.output.resolve()).to_json(), flush=True)
     return 0
 
 
 def _supervise_stop(arguments: argparse.Namespace) -> int:
-    from trainer import supervise
+    from trainer.supervisor import supervise
 
     status = supervise.stop(arguments.output.resolve(), timeout_s=arguments.timeout_s, now=arguments.now)
     print(status.to_json(), flush=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.config import Recipe
 from trainer.events import EventLog, Phase
-from trainer.stopping import StopRequest
+from trainer.training.stopping import StopRequest
 
 
 @dataclass

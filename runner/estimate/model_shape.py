@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import UsageError
+from trainer.base_model.gguf_header import TENSORS, read_header
 from trainer.errors import BaseModelError
-from trainer.gguf_header import TENSORS, read_header
 
 Config = Mapping[str, Any]
 

@@ -13,9 +13,9 @@ from runner.config import RunFile
 from runner.estimate.model_shape import ModelShape, UnknownShapeError, read_shape
 from runner.preflight.check import Check, failed, from_error, passed, skipped, warned
 from runner.preflight.hub import NAME
+from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
 from trainer.config import DataSection, ModelSection, is_local_model
 from trainer.errors import TrainerError
-from trainer.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
 
 TEMPLATE, LENGTH, TARGETS = "chat template", "max_length", "target modules"
 OUTSIDE_BLOCKS = ("lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "output")

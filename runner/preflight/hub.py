@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx2
 
 from runner.preflight.check import Check, failed, not_asked, passed, skipped, warned
-from trainer.hub_files import NEW_TOKEN, REQUIRED, TOKENS_PAGE, find_small_files, words_of
+from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, TOKENS_PAGE, find_small_files, words_of
 
 NAME = "base model"
 TOKEN = "hub token"  # noqa: S105 - the name of a line

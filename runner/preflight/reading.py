@@ -20,7 +20,7 @@ from trainer.config import is_local_model
 from trainer.files import cache_folder
 
 if TYPE_CHECKING:
-    from trainer.data import Dataset, EncodedDataset
+    from trainer.data.samples import Dataset, EncodedDataset
 
 
 def check_environment(run_file: RunFile) -> None:
@@ -68,7 +68,7 @@ def task_of(run_file: RunFile, stop: Stop) -> Task:
 
 def _hub_folder(run_file: RunFile) -> Path:
     """Return the folder in the Hub's own cache that holds the base model's small files; nobody is waited for."""
-    from trainer.hub_files import find_small_files
+    from trainer.base_model.hub_files import find_small_files
 
     found = find_small_files(
         run_file.model.base_model, run_file.model.revision, reach=lambda address: is_reachable(address, os.environ)
@@ -98,7 +98,7 @@ def task_from(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model:
 
 
 def _load_dataset(run_file: RunFile) -> Dataset:
-    from trainer.data import load_dataset
+    from trainer.data.samples import load_dataset
 
     return load_dataset(run_file.data, run_file.run.seed)
 
@@ -113,8 +113,8 @@ def fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
 
 def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
     """Return the samples as tokens, of whose lengths the summary tells."""
-    from trainer.data import encode
-    from trainer.tokenization import load_base_model_facts
+    from trainer.base_model.tokenization import load_base_model_facts
+    from trainer.data.samples import encode
 
     section = run_file.model.model_copy(update={"base_model": str(model), "revision": None})
     facts = load_base_model_facts(section, run_file.data)
@@ -123,6 +123,6 @@ def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
 
 def data_table(encoded: EncodedDataset) -> str:
     """Return the data check's summary for people."""
-    from trainer.data_report import summary_text
+    from trainer.data.report import summary_text
 
     return summary_text(encoded.summary)

@@ -40,10 +40,10 @@ from runner.preflight.here import (
 from runner.preflight.samples import check_dataset, check_template, check_tokens
 from runner.store_keys import endpoint_url, is_s3
 from runner.storing import check_store
-from trainer.data import Dataset, EncodedDataset
+from trainer.base_model.hub_files import OTHERWISE, cached_folder
+from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.samples import Dataset, EncodedDataset
 from trainer.errors import BaseModelError, StoreError
-from trainer.hub_files import OTHERWISE, cached_folder
-from trainer.tokenization import BaseModelFacts
 
 STORE = "store"
 AMAZON_S3 = "https://s3.amazonaws.com"

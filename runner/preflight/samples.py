@@ -7,10 +7,10 @@ import re
 from runner.config import RunFile
 from runner.preflight.base_model import TEMPLATE
 from runner.preflight.check import Check, counted, failed, from_error, passed, skipped, warned
-from trainer.chat import Message, render
-from trainer.data import Dataset, EncodedDataset, encode, load_dataset
+from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.chat import Message, render
+from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.errors import BaseModelError, TrainerError
-from trainer.tokenization import BaseModelFacts
 
 DATASET, TOKENS, LENGTHS = "dataset", "tokens to learn", "sample length"
 MARK = re.compile(

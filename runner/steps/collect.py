@@ -10,7 +10,7 @@ from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.errors import TransferError
 from runner.models import Box, Host
-from trainer.checkpoint import MANIFEST_NAME, verify
+from trainer.checkpoints.complete import MANIFEST_NAME, verify
 from trainer.errors import CheckpointError
 from trainer.files import sha256_of_file
 

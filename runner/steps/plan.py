@@ -41,7 +41,7 @@ from runner.run_dir import PROJECT, list_runs, write_json
 from runner.storing import check_store
 
 if TYPE_CHECKING:
-    from trainer.data import Dataset, EncodedDataset
+    from trainer.data.samples import Dataset, EncodedDataset
 
 
 def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:

@@ -18,7 +18,7 @@ MAY_START_PROCESSES = {
     "runner/adapters/process.py",
     "runner/bootstrap.py",
     "runner/rehearsal/boxes/guest/first_boot.py",  # runs inside a box, where there is nothing of ours
-    "trainer/supervise.py",
+    "trainer/supervisor/supervise.py",
 }
 HOSTS = ("py" + "pi.org", "pythonhosted" + ".org", "download.pytorch" + ".org", "registry.npmjs" + ".org")
 MACHINE_PATHS = re.compile(r"(?<![\w.$}])(/(work|root|opt/wheels|opt/pypi|tmp/lab)/)")

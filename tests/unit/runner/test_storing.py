@@ -24,8 +24,8 @@ from runner.context import Context
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, TransferError
 from runner.models import Completed, Host
 from runner.run_dir import RunDir, create_run
-from trainer.checkpoint import REQUIRED_FILES, complete, newest_complete
-from trainer.store import pull, push
+from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
+from trainer.checkpoints.transfer import pull, push
 
 BUCKET = "a-bucket"
 ROLE = "arn:aws:iam::123456789012:role/douse-runs"
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_plan(tmp_path: Path) -> None
 def test_a_store_that_may_not_be_listed_is_told_at_plan_and_left_clean(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.store_places.Bucket.sizes", lambda self: {})
+    monkeypatch.setattr("trainer.checkpoints.places.Bucket.sizes", lambda self: {})
 
     with pytest.raises(TransferError, match="takes a file and does not list it"):
         storing.check_store(context(tmp_path, s3()).run_file)

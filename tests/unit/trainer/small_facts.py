@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from trainer.tokenization import BaseModelFacts
+from trainer.base_model.tokenization import BaseModelFacts
 
 CHATML = (
     "{% for message in messages %}"

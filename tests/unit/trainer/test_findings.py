@@ -22,19 +22,19 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from benchmarks.plain_sft import make_plain_trainer
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer import checkpoint
-from trainer.chat import IGNORE_INDEX
-from trainer.data import encode, load_dataset
+from trainer.base_model.load import base_fingerprint, load_base, load_tokenizer
+from trainer.base_model.tokenization import load_base_model_facts
+from trainer.checkpoints import complete as checkpoint
+from trainer.data.chat import IGNORE_INDEX
+from trainer.data.samples import encode, load_dataset
 from trainer.errors import TrainingError
 from trainer.events import EventLog
-from trainer.fitting import build_trainer
-from trainer.merge import merge_adapter
-from trainer.model import base_fingerprint, load_base, load_tokenizer
-from trainer.qlora_trainer import QloraTrainer
+from trainer.export.merge import merge_adapter
 from trainer.run import Run
-from trainer.stopping import StopRequest
-from trainer.tokenization import load_base_model_facts
-from trainer.training import train
+from trainer.training.fitting import build_trainer
+from trainer.training.phases import train
+from trainer.training.qlora_trainer import QloraTrainer
+from trainer.training.stopping import StopRequest
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # the plain script's own
 

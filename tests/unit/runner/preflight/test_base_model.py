@@ -10,7 +10,7 @@ from runner.config import RunFile
 from runner.preflight.base_model import BaseModel, check_targets, is_on_hub, local_files, look_at, without_files
 from runner.preflight.check import Check
 from tests.unit.runner.preflight.small_run import make_run, write_model
-from tests.unit.trainer.small_gguf import write_small_gguf
+from tests.unit.trainer.base_model.small_gguf import write_small_gguf
 
 LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -13,8 +13,8 @@ from runner.preflight.check import Check, from_error
 from runner.preflight.hub import Found, check_token, find_model
 from tests.unit.runner.preflight.fake_hub import COMMIT, Handler, breaking, hub_of, refusing, serving
 from tests.unit.runner.preflight.small_run import write_model
+from trainer.base_model.hub_files import HubUnreachableError, cached_folder
 from trainer.errors import BaseModelError
-from trainer.hub_files import HubUnreachableError, cached_folder
 
 MODEL = "org/name"
 

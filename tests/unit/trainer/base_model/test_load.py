@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.trainer.tiny_recipe import tiny_recipe
+from trainer.base_model import load as model
+from trainer.config import ModelSection, RunSection
+from trainer.errors import BaseModelError, ConfigError
+
+
+def test_auto_takes_the_best_device_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert model.resolve_device(RunSection()).type == "cpu"
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert model.resolve_device(RunSection()).type == "mps"
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert model.resolve_device(RunSection()).type == "cuda"
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+    with pytest.raises(ConfigError, match=f"run.device is {device}"):
+        model.resolve_device(RunSection(device=device))  # type: ignore[arg-type]
+
+
+def test_computation_is_bfloat16_only_where_the_device_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert model.resolve_dtype(ModelSection(), torch.device("cuda")) == torch.bfloat16
+    assert model.resolve_dtype(ModelSection(dtype="float32"), torch.device("cuda")) == torch.float32
+    assert model.resolve_dtype(ModelSection(), torch.device("cpu")) == torch.float32
+    assert model.resolve_dtype(ModelSection(), torch.device("mps")) == torch.float32
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert model.resolve_dtype(ModelSection(), torch.device("cuda")) == torch.float32
+
+
+def test_without_4bit_kernels_on_mps_the_run_goes_on_unquantised_and_says_so(
+    tiny_model: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(tiny_model, tiny_dataset)
+    monkeypatch.setattr(model, "resolve_device", lambda run: torch.device("mps"))
+    monkeypatch.setattr(model, "_has_4bit_kernels", lambda device: False)
+
+    changed, remark = model.fit_to_device(recipe)
+
+    assert not changed.model.load_in_4bit
+    assert remark is not None
+    assert "no 4-bit kernels" in remark
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_elsewhere_the_recipe_is_done_as_written(
+    device: str, tiny_model: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(tiny_model, tiny_dataset)
+    monkeypatch.setattr(model, "resolve_device", lambda run: torch.device(device))
+
+    assert model.fit_to_device(recipe) == (recipe, None)
+
+
+def test_this_cpu_has_4bit_kernels() -> None:
+    assert model._has_4bit_kernels(torch.device("cpu"))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"holds no config\.json"):
+        model.prepare_base_model(ModelSection(base_model=str(tmp_path)))
+
+
+def test_a_missing_gguf_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"gone\.gguf is missing"):
+        model.prepare_base_model(ModelSection(base_model=str(tmp_path / "gone.gguf")))
+
+
+def test_a_broken_gguf_file_is_refused_and_leaves_nothing_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 64)
+
+    with pytest.raises(BaseModelError, match=r"broken\.gguf cannot be converted"):
+        model.prepare_base_model(ModelSection(base_model=str(tmp_path / "broken.gguf")))
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
+def test_a_gguf_file_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "base.gguf").write_bytes(b"GGUF")
+    converted: list[Path] = []
+
+    def convert(path: Path, target: Path) -> None:
+        converted.append(path)
+        target.mkdir()
+
+    monkeypatch.setattr(model, "_convert_gguf", convert)
+    first = model.prepare_base_model(ModelSection(base_model=str(tmp_path / "base.gguf")))
+    second = model.prepare_base_model(ModelSection(base_model=str(tmp_path / "base.gguf")))
+
+    assert first == second
+    assert converted == [tmp_path / "base.gguf"]
+
+
+def test_a_conversion_that_was_cut_off_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "base.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr(model, "_convert_gguf", lambda path, target: target.mkdir())
+    folder = Path(model.prepare_base_model(ModelSection(base_model=str(tmp_path / "base.gguf"))))
+    (folder / model.CONVERTED_MARK).unlink()
+    (folder / "half-written").touch()
+
+    again = Path(model.prepare_base_model(ModelSection(base_model=str(tmp_path / "base.gguf"))))
+
+    assert again == folder
+    assert not (again / "half-written").exists()
+
+
+def test_a_hub_id_passes_through() -> None:
+    assert model.prepare_base_model(ModelSection(base_model="org/name")) == "org/name"
+
+
+def test_a_base_that_cannot_be_loaded_is_explained(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    recipe = tiny_recipe(tmp_path, tiny_dataset)
+
+    with pytest.raises(BaseModelError, match="cannot be loaded") as caught:
+        model.load_base(recipe, str(tmp_path), quantised=True)
+    assert "model.base_model" in caught.value.resolution
+
+
+def test_the_fingerprint_is_the_same_with_an_adapter_and_another_for_another_base(
+    tiny_model: Path, tiny_dataset: Path
+) -> None:
+    from peft import get_peft_model
+
+    recipe = tiny_recipe(tiny_model, tiny_dataset)
+    base = model.load_base(recipe, str(tiny_model), quantised=True)
+    alone = model.base_fingerprint(base)
+
+    assert model.base_fingerprint(get_peft_model(base, model.lora_config(recipe.adapter))) == alone
+    assert model.base_fingerprint(model.load_base(recipe, str(tiny_model), quantised=False)) != alone

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, choose, complete, newest_complete, verify
+from trainer.errors import CheckpointError
+
+FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
+
+
+def make_checkpoint(folder: Path, step: int, *, is_complete: bool = True) -> Path:
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (path / name).write_text(f"{name} of step {step}")
+    if is_complete:
+        complete(path, step, FINGERPRINTS)
+    return path
+
+
+def test_a_complete_checkpoint_verifies(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path, 4)
+
+    found = verify(path)
+
+    assert (found.step, found.fingerprints) == (4, FINGERPRINTS)
+    assert found.size_bytes == sum((path / name).stat().st_size for name in REQUIRED_FILES)
+
+
+@pytest.mark.parametrize("name", REQUIRED_FILES)
+def test_a_checkpoint_written_without_a_required_file_is_refused(tmp_path: Path, name: str) -> None:
+    path = make_checkpoint(tmp_path, 4, is_complete=False)
+    (path / name).unlink()
+
+    with pytest.raises(CheckpointError, match=name):
+        complete(path, 4, FINGERPRINTS)
+    assert not (path / MANIFEST_NAME).exists()
+
+
+@pytest.mark.parametrize("name", REQUIRED_FILES)
+def test_a_missing_file_is_found(tmp_path: Path, name: str) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    (path / name).unlink()
+
+    with pytest.raises(CheckpointError, match=f"{name} missing or cut short"):
+        verify(path)
+
+
+def test_a_file_cut_short_is_found(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    (path / "optimizer.pt").write_text("opt")
+
+    with pytest.raises(CheckpointError, match=r"optimizer.pt missing or cut short"):
+        verify(path)
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    text = (path / "optimizer.pt").read_text()
+    (path / "optimizer.pt").write_text(text.replace("step 4", "step 5"))
+
+    with pytest.raises(CheckpointError, match=r"damaged optimizer.pt"):
+        verify(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"step": "x", "files": []}', '{"step": 1}'])
+def test_an_unreadable_manifest_is_found(tmp_path: Path, content: str) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    (path / MANIFEST_NAME).write_text(content)
+
+    with pytest.raises(CheckpointError, match="unreadable manifest"):
+        verify(path)
+
+
+def test_a_manifest_that_leaves_out_a_required_file_is_refused(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    manifest = json.loads((path / MANIFEST_NAME).read_text())
+    manifest["files"] = [entry for entry in manifest["files"] if entry["name"] != "optimizer.pt"]
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest))
+
+    with pytest.raises(CheckpointError, match=r"lists no optimizer.pt"):
+        verify(path)
+
+
+def test_a_later_format_is_refused(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    manifest = json.loads((path / MANIFEST_NAME).read_text())
+    (path / MANIFEST_NAME).write_text(json.dumps({**manifest, "format": 2}))
+
+    with pytest.raises(CheckpointError, match="format 2"):
+        verify(path)
+
+
+def test_the_newest_complete_one_is_taken_by_number_and_not_by_name(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 9)
+    make_checkpoint(tmp_path, 10)
+
+    found, problems = newest_complete(tmp_path)
+
+    assert found is not None
+    assert (found.step, problems) == (10, [])
+
+
+def test_an_incomplete_newer_one_is_passed_over_and_told(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 4)
+    make_checkpoint(tmp_path, 8, is_complete=False)
+
+    found, problems = newest_complete(tmp_path)
+
+    assert found is not None
+    assert found.step == 4
+    assert problems == ["checkpoint: checkpoint-8 has no manifest: its writing was cut off"]
+
+
+def test_without_any_checkpoint_the_run_starts_from_the_beginning(tmp_path: Path) -> None:
+    assert choose(tmp_path, FINGERPRINTS) == (None, [])
+
+
+def test_when_none_verifies_resuming_is_refused_instead_of_starting_afresh(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 4, is_complete=False)
+
+    with pytest.raises(CheckpointError, match="none of 1 checkpoints verifies"):
+        choose(tmp_path, FINGERPRINTS)
+
+
+@pytest.mark.parametrize("kind", ["recipe", "data", "base_model"])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, kind: str) -> None:
+    make_checkpoint(tmp_path, 4)
+
+    with pytest.raises(CheckpointError, match=f"another {kind.replace('_', ' ')}"):
+        choose(tmp_path, {**FINGERPRINTS, kind: "other"})
+
+
+def test_a_changed_environment_is_only_remarked_on(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 4)
+
+    found, remarks = choose(tmp_path, {**FINGERPRINTS, "environment": "other"})
+
+    assert found is not None
+    assert ["environment has changed" in remark for remark in remarks] == [True]

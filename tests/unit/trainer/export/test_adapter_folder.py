@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from tests.trained_adapter import AdapterCase
+from trainer.base_model.load import load_base
+from trainer.config import Recipe
+from trainer.export.adapter_folder import (
+    ADAPTER_WEIGHTS,
+    CHECKSUMS,
+    TRAINED_FILES,
+    expected_shapes,
+    export_adapter,
+    tensor_problems,
+    verify_adapter_folder,
+    write_checksums,
+)
+
+AS_TRAINED = (*TRAINED_FILES, CHECKSUMS)
+Tensors = dict[str, torch.Tensor]
+
+
+def test_exported_folder_is_whole_as_far_as_training_goes(adapter_case: AdapterCase) -> None:
+    assert verify_adapter_folder(adapter_case.folder, expected=AS_TRAINED) == []
+    assert sorted(path.name for path in adapter_case.folder.iterdir()) == sorted(AS_TRAINED)
+
+
+def test_an_unaccepted_folder_is_not_a_finished_one(adapter_case: AdapterCase) -> None:
+    assert verify_adapter_folder(adapter_case.folder) == ["acceptance.json is missing", "README.md is missing"]
+
+
+def test_sha256sum_accepts_the_checksums(adapter_case: AdapterCase) -> None:
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", CHECKSUMS], cwd=adapter_case.folder, capture_output=True, timeout=30
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    names = [line.split("  ")[1] for line in (adapter_case.folder / CHECKSUMS).read_text().splitlines()]
+    assert names == sorted(TRAINED_FILES)
+
+
+def test_tokenizer_config_says_nothing_of_this_machine(adapter_case: AdapterCase) -> None:
+    config = json.loads((adapter_case.folder / "tokenizer_config.json").read_text())
+
+    assert not {"is_local", "local_files_only"} & config.keys()
+    assert config["eos_token"] == adapter_case.facts.eos_token
+
+
+def test_training_config_is_a_recipe_that_reads_back(adapter_case: AdapterCase) -> None:
+    values = yaml.safe_load((adapter_case.folder / "training_config.yaml").read_text())
+
+    assert Recipe.model_validate(values) == adapter_case.recipe
+
+
+def test_chat_template_is_the_one_trained_with(adapter_case: AdapterCase) -> None:
+    assert (adapter_case.folder / "chat_template.jinja").read_text() == adapter_case.facts.chat_template
+
+
+def test_export_leaves_nothing_of_an_older_one(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "acceptance.json").write_text("{}")
+    base = load_base(adapter_case.recipe, adapter_case.recipe.model.base_model, quantised=True)
+    model = PeftModel.from_pretrained(base, str(adapter_case.folder))
+    tokenizer = AutoTokenizer.from_pretrained(adapter_case.folder)
+
+    export_adapter(model, tokenizer, adapter_case.recipe, adapter_case.facts, folder, manifest={}, metrics={})
+
+    assert verify_adapter_folder(folder, expected=AS_TRAINED) == []
+    assert not (folder / "acceptance.json").exists()
+    assert (folder / ADAPTER_WEIGHTS).read_bytes() == (adapter_case.folder / ADAPTER_WEIGHTS).read_bytes()
+
+
+@pytest.mark.parametrize("name", AS_TRAINED)
+def test_a_missing_file_is_named(adapter_case: AdapterCase, tmp_path: Path, name: str) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    (case.folder / name).unlink()
+
+    assert f"{name} is missing" in verify_adapter_folder(case.folder, expected=AS_TRAINED)
+
+
+def test_an_empty_file_is_named(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    (case.folder / "tokenizer.json").write_bytes(b"")
+
+    assert "tokenizer.json is empty" in verify_adapter_folder(case.folder, expected=AS_TRAINED)
+
+
+@pytest.mark.parametrize("name", TRAINED_FILES)
+def test_a_changed_byte_is_named(adapter_case: AdapterCase, tmp_path: Path, name: str) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    content = bytearray((case.folder / name).read_bytes())
+    content[-2] ^= 1
+    (case.folder / name).write_bytes(content)
+
+    assert f"{name} does not match its checksum" in verify_adapter_folder(case.folder, expected=AS_TRAINED)
+
+
+def test_a_file_without_checksum_and_a_checksum_without_file_are_named(
+    adapter_case: AdapterCase, tmp_path: Path
+) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    (case.folder / "extra.txt").write_text("x")
+    (case.folder / "metrics.json").unlink()
+
+    problems = verify_adapter_folder(case.folder, expected=(CHECKSUMS,))
+
+    assert problems == ["extra.txt has no checksum", "metrics.json has a checksum and is missing"]
+
+
+def test_a_broken_checksum_line_is_named(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    (case.folder / CHECKSUMS).write_text("rubbish\n")
+
+    problems = verify_adapter_folder(case.folder, expected=AS_TRAINED)
+
+    assert problems == [f"{CHECKSUMS} holds a line that is no checksum: 'rubbish'"]
+
+
+def test_checksums_cover_files_in_folders_and_never_themselves(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.txt").write_text("c")
+    (tmp_path / "a.txt").write_text("a")
+
+    write_checksums(tmp_path)
+    write_checksums(tmp_path)
+
+    names = [line.split("  ")[1] for line in (tmp_path / CHECKSUMS).read_text().splitlines()]
+    assert names == ["a.txt", "b/c.txt"]
+
+
+def _zero_all_b(tensors: Tensors) -> Tensors:
+    return {key: torch.zeros_like(value) if "lora_B" in key else value for key, value in tensors.items()}
+
+
+def _plant_nan(tensors: Tensors) -> Tensors:
+    key = sorted(tensors)[0]
+    return {**tensors, key: torch.full_like(tensors[key], torch.nan)}
+
+
+def _plant_infinity(tensors: Tensors) -> Tensors:
+    key = sorted(tensors)[0]
+    return {**tensors, key: torch.full_like(tensors[key], torch.inf)}
+
+
+def _rename(tensors: Tensors) -> Tensors:
+    return {key.removeprefix("base_model."): value for key, value in tensors.items()}
+
+
+def _keep_adapter_name(tensors: Tensors) -> Tensors:
+    return {key.replace(".weight", ".default.weight"): value for key, value in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (_zero_all_b, "every lora_B tensor is zero"),
+        (_plant_nan, "1 tensors with NaN or infinity"),
+        (_plant_infinity, "1 tensors with NaN or infinity"),
+        (_rename, "28 tensors that PEFT would pass over in silence"),
+        (_keep_adapter_name, "28 tensors that PEFT would pass over in silence"),
+        (lambda tensors: {}, "holds no tensor"),
+    ],
+)
+def test_tensors_that_do_nothing_or_harm_are_named(
+    adapter_case: AdapterCase, tmp_path: Path, damage: Callable[[Tensors], Tensors], problem: str
+) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    _rewrite(case.folder, damage)
+
+    problems = verify_adapter_folder(case.folder, expected=AS_TRAINED)
+
+    assert [problem in line for line in problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(ADAPTER_WEIGHTS, b"no safetensors"), ("adapter_config.json", b"{"), ("adapter_config.json", b"{}")],
+)
+def test_unreadable_adapter_is_named(adapter_case: AdapterCase, tmp_path: Path, name: str, content: bytes) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    (case.folder / name).write_bytes(content)
+    write_checksums(case.folder)
+
+    problems = verify_adapter_folder(case.folder, expected=AS_TRAINED)
+
+    assert len(problems) == 1
+    assert "cannot be read" in problems[0] or "does not describe" in problems[0]
+
+
+@pytest.fixture(scope="module")
+def base(adapter_case: AdapterCase) -> torch.nn.Module:
+    return load_base(adapter_case.recipe, adapter_case.recipe.model.base_model, quantised=True)
+
+
+def test_adapter_covers_every_linear_layer_of_its_base(adapter_case: AdapterCase, base: torch.nn.Module) -> None:
+    assert tensor_problems(adapter_case.folder, base, adapter_case.recipe) == []
+    assert len(expected_shapes(base, adapter_case.recipe)) == 2 * 7 * 2  # A and B, layers, depth
+
+
+def test_named_targets_limit_what_is_expected(adapter_case: AdapterCase, base: torch.nn.Module) -> None:
+    recipe = _with_adapter(adapter_case.recipe, lora_target_modules=["q_proj", "self_attn.v_proj"])
+
+    shapes = expected_shapes(base, recipe)
+
+    prefix = "base_model.model.model.layers.0.self_attn"
+    assert len(shapes) == 2 * 2 * 2
+    assert shapes[f"{prefix}.v_proj.lora_A.weight"] == (4, 64)
+    assert shapes[f"{prefix}.v_proj.lora_B.weight"] == (32, 4)
+
+
+def test_targets_that_the_base_does_not_have_are_named(adapter_case: AdapterCase, base: torch.nn.Module) -> None:
+    recipe = _with_adapter(adapter_case.recipe, lora_target_modules=["query"])
+
+    assert tensor_problems(adapter_case.folder, base, recipe) == [
+        "the base model has no layer that adapter.lora_target_modules names"
+    ]
+
+
+def test_another_rank_is_named(adapter_case: AdapterCase, base: torch.nn.Module) -> None:
+    problems = tensor_problems(adapter_case.folder, base, _with_adapter(adapter_case.recipe, lora_r=8))
+
+    assert len(problems) == 1
+    assert problems[0].startswith("28 tensors of another shape: base_model.model.model.layers.0.self_attn.q_proj")
+
+
+def test_layers_left_out_and_layers_too_many_are_named(
+    adapter_case: AdapterCase, base: torch.nn.Module, tmp_path: Path
+) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    _rewrite(case.folder, lambda tensors: {key.replace("layers.1.", "layers.2."): v for key, v in tensors.items()})
+
+    problems = tensor_problems(case.folder, base, case.recipe)
+
+    assert [line.split(":")[0] for line in problems] == ["14 missing tensors", "14 unexpected tensors"]
+
+
+def _with_adapter(recipe: Recipe, **changes: object) -> Recipe:
+    return recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update=changes)})
+
+
+def _rewrite(folder: Path, damage: Callable[[Tensors], Tensors]) -> None:
+    save_file(damage(load_file(folder / ADAPTER_WEIGHTS)), folder / ADAPTER_WEIGHTS)
+    write_checksums(folder)

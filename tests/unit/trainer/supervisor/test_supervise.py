@@ -1,0 +1,230 @@
+"""The supervisor over stand-in trainers: small scripts that sleep, end, fail or refuse to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from trainer.errors import TrainerError
+from trainer.supervisor import supervise
+
+TIMEOUT_S = 20.0
+
+ENDS_WELL = "print('done')"
+FAILS = "import sys; sys.exit(2)"
+SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
+STOPS_ON_SIGTERM = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+print('up', flush=True)
+time.sleep(60)
+"""
+WILL_NOT_STOP = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print('up', flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Start a stand-in trainer under a real supervisor; whatever is left of it is killed at the end."""
+    output = tmp_path / "output"
+
+    def start(script: str, *, max_hours: float | None = None, secrets: Path | None = None) -> Path:
+        boot = (
+            "from pathlib import Path; from trainer import supervise; import sys; "
+            f"supervise._trainer_command = lambda *a, **k: [sys.executable, '-c', {script!r}]; "
+            f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), resume=False, max_hours={max_hours}))"
+        )
+        monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", boot])
+        supervise.start(tmp_path / "c", output, resume=False, max_hours=max_hours, secrets=secrets)
+        return output
+
+    yield start
+    who = supervise.read_json(output / "supervisor.json") or {}
+    for role in ("supervisor", "trainer"):
+        if f"{role}_pid" in who:
+            supervise._signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.02)
+
+
+def wait_until_up(output: Path) -> None:
+    wait_for(lambda: "up" in (output / "trainer.log").read_text())
+
+
+def state_of(output: Path) -> tuple[str, int | None]:
+    status = supervise.read_status(output)
+    return status.state, status.exit_code
+
+
+def pid_of(output: Path, role: str) -> int:
+    return int(json.loads((output / "supervisor.json").read_text())[f"{role}_pid"])
+
+
+@pytest.mark.parametrize(("script", "code"), [(ENDS_WELL, 0), (FAILS, 2)])
+def test_the_trainers_exit_status_is_kept(launch: Callable[..., Path], script: str, code: int) -> None:
+    output = launch(script)
+
+    wait_for(lambda: state_of(output)[0] == "exited")
+
+    assert state_of(output) == ("exited", code)
+
+
+def test_a_run_that_was_never_started_is_none(tmp_path: Path) -> None:
+    assert state_of(tmp_path) == ("none", None)
+
+
+def test_it_runs_in_a_session_of_its_own_with_its_streams_in_files(launch: Callable[..., Path]) -> None:
+    output = launch(SLEEPS)
+
+    assert state_of(output) == ("running", None)
+    assert os.getsid(pid_of(output, "trainer")) == pid_of(output, "supervisor") != os.getsid(0)
+    log = str(output / "trainer.log")
+    assert {str(Path(f"/proc/{pid_of(output, 'trainer')}/fd/{number}").readlink()) for number in (1, 2)} == {log}
+
+
+def test_stopping_lets_the_trainer_save_and_keeps_its_status(launch: Callable[..., Path]) -> None:
+    output = launch(STOPS_ON_SIGTERM)
+    wait_until_up(output)
+
+    status = supervise.stop(output, timeout_s=TIMEOUT_S, now=False)
+
+    assert (status.state, status.exit_code) == ("exited", 75)
+
+
+def test_a_trainer_that_will_not_stop_is_killed_after_the_timeout(launch: Callable[..., Path]) -> None:
+    output = launch(WILL_NOT_STOP)
+    wait_until_up(output)
+    trainer = pid_of(output, "trainer")
+
+    status = supervise.stop(output, timeout_s=0.2, now=False)
+
+    assert (status.state, status.exit_code) == ("exited", 137)
+    wait_for(lambda: not psutil.pid_exists(trainer) or psutil.Process(trainer).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_stopping_now_kills_at_once(launch: Callable[..., Path]) -> None:
+    output = launch(STOPS_ON_SIGTERM)
+    wait_until_up(output)
+
+    status = supervise.stop(output, timeout_s=TIMEOUT_S, now=True)
+
+    assert (status.state, status.exit_code) == ("exited", 137)
+
+
+def test_stopping_twice_changes_nothing(launch: Callable[..., Path]) -> None:
+    output = launch(STOPS_ON_SIGTERM)
+    wait_until_up(output)
+    first = supervise.stop(output, timeout_s=TIMEOUT_S, now=False)
+
+    assert supervise.stop(output, timeout_s=TIMEOUT_S, now=False) == first
+
+
+def test_a_second_start_is_refused_while_one_runs(launch: Callable[..., Path]) -> None:
+    output = launch(SLEEPS)
+
+    with pytest.raises(TrainerError, match=r"running in .* already"):
+        supervise.start(output / "c", output, resume=False, max_hours=None)
+
+
+def test_a_killed_trainer_has_the_signal_as_its_status(launch: Callable[..., Path]) -> None:
+    output = launch(SLEEPS)
+    os.kill(pid_of(output, "trainer"), signal.SIGKILL)
+
+    wait_for(lambda: state_of(output)[0] == "exited")
+
+    assert json.loads((output / "exit.json").read_text())["signal"] == signal.SIGKILL
+    assert state_of(output) == ("exited", 137)
+
+
+def test_when_both_are_killed_the_run_is_lost(launch: Callable[..., Path]) -> None:
+    output = launch(SLEEPS)
+    for role in ("supervisor", "trainer"):
+        os.kill(pid_of(output, role), signal.SIGKILL)
+
+    wait_for(lambda: state_of(output)[0] != "running")
+
+    assert state_of(output) == ("lost", None)
+
+
+def test_a_trainer_goes_on_without_its_supervisor(launch: Callable[..., Path]) -> None:
+    output = launch(SLEEPS)
+    os.kill(pid_of(output, "supervisor"), signal.SIGKILL)
+
+    assert state_of(output) == ("running", None)
+
+
+def test_without_a_supervisor_the_last_event_tells_the_end(launch: Callable[..., Path]) -> None:
+    output = launch(SLEEPS)
+    for role in ("supervisor", "trainer"):
+        os.kill(pid_of(output, role), signal.SIGKILL)
+    event = {"time": "9999-01-01T00:00:00+00:00", "event": "run_ended", "exit_code": 0}
+    (output / "events.jsonl").write_text(json.dumps(event) + "\n")
+
+    wait_for(lambda: state_of(output)[0] != "running")
+
+    assert state_of(output) == ("exited", 0)
+
+
+def test_the_time_limit_stops_the_run_orderly(launch: Callable[..., Path]) -> None:
+    output = launch(STOPS_ON_SIGTERM, max_hours=0.5 / 3600)
+
+    wait_for(lambda: state_of(output)[0] == "exited")
+
+    assert state_of(output) == ("exited", 75)
+    assert "limit" in (output / "trainer.log").read_text()
+
+
+def test_a_recycled_process_number_is_not_taken_for_the_trainer(tmp_path: Path) -> None:
+    who = {
+        "supervisor_pid": os.getpid(),
+        "supervisor_started": 1.0,
+        "trainer_pid": os.getpid(),
+        "trainer_started": 1.0,
+        "started_at": "2026-01-01T00:00:00.000+00:00",
+    }
+    (tmp_path / "supervisor.json").write_text(json.dumps(who))
+
+    assert state_of(tmp_path) == ("lost", None)
+    assert supervise.stop(tmp_path, timeout_s=0.1, now=True).state == "lost"
+
+
+def test_a_trainer_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", "raise SystemExit(3)"])
+
+    with pytest.raises(TrainerError, match="did not start") as caught:
+        supervise.start(tmp_path / "c", tmp_path / "output", resume=False, max_hours=None)
+    assert "trainer.log" in caught.value.resolution
+
+
+def test_secrets_reach_the_trainer_alone_and_their_file_is_gone(launch: Callable[..., Path], tmp_path: Path) -> None:
+    secrets = tmp_path / "variables.json"
+    secrets.write_text('{"HF_TOKEN": "hf_rehearsed"}')
+
+    output = launch("import os; print('token', os.environ['HF_TOKEN'])", secrets=secrets)
+
+    wait_for((output / "exit.json").exists)
+    assert "token hf_rehearsed" in (output / "trainer.log").read_text()
+    assert not secrets.exists()
+    assert "HF_TOKEN" not in os.environ
+
+
+def test_a_file_of_secrets_that_is_not_there_is_told(launch: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="there is no file"):
+        launch(ENDS_WELL, secrets=tmp_path / "none.json")

@@ -1,0 +1,272 @@
+"""Whole runs of the trainer on the tiny model: what they leave, and that being killed changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.trainer.tiny_recipe import tiny_recipe
+from trainer.checkpoints import complete as checkpoint
+from trainer.config import Recipe, to_mapping
+from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, CheckpointError, TrainingError
+from trainer.events import read_events
+from trainer.export.adapter_folder import EXPECTED_FILES, verify_adapter_folder
+from trainer.files import sha256_of_file
+from trainer.training.phases import train
+
+TIMEOUT_S = 120.0
+ADAPTER = "adapter/adapter_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model: Path, tiny_dataset: Path) -> Recipe:
+    return tiny_recipe(tiny_model, tiny_dataset)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output folder of a whole run that nothing disturbed."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    assert train(recipe, output, resume=False) == 0
+    return output
+
+
+def events_of(output: Path, name: str) -> list[dict[str, Any]]:
+    return [event for event in read_events(output / "events.jsonl") if event["event"] == name]
+
+
+def start_process(recipe: Recipe, output: Path) -> subprocess.Popen[bytes]:
+    config = output.parent / "recipe.json"
+    config.write_text(json.dumps(to_mapping(recipe)))
+    command = [sys.executable, "-m", "trainer", "train", "--config", str(config), "--output", str(output)]
+    with (output.parent / "log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert process.poll() is None, "the trainer ended too early"
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.002)
+
+
+def test_a_whole_run_leaves_an_accepted_adapter(undisturbed: Path) -> None:
+    assert verify_adapter_folder(undisturbed / "adapter") == []
+    assert {path.name for path in (undisturbed / "adapter").iterdir()} >= set(EXPECTED_FILES)
+    assert json.loads((undisturbed / "adapter" / "acceptance.json").read_text())["accepted"]
+
+
+def test_every_phase_is_begun_and_ended_in_order(undisturbed: Path) -> None:
+    phases = ["data", "load_model", "evaluate_base", "train", "export", "acceptance"]
+
+    assert [event["phase"] for event in events_of(undisturbed, "phase_started")] == phases
+    assert [event["phase"] for event in events_of(undisturbed, "phase_ended")] == phases
+    assert events_of(undisturbed, "run_ended")[0]["status"] == "accepted"
+
+
+def test_every_step_is_told_with_loss_rate_norm_speed_and_memory(undisturbed: Path) -> None:
+    steps = events_of(undisturbed, "step")
+
+    assert [step["step"] for step in steps] == list(range(1, 13))
+    assert all(step["max_steps"] == 12 for step in steps)
+    assert all(step[key] > 0 for step in steps for key in ("loss", "grad_norm", "tokens_per_s", "memory_gib"))
+    assert steps[-1]["loss"] < steps[0]["loss"]
+
+
+def test_evaluations_are_told_for_base_training_and_both_bases(undisturbed: Path) -> None:
+    told = [(event["model"], event["step"]) for event in events_of(undisturbed, "evaluation")]
+
+    assert told[:3] == [("base_4bit", 0), ("training", 6), ("training", 12)]
+    assert {model for model, _ in told[3:]} == {"adapter_4bit", "base_unquantised", "adapter_unquantised"}
+
+
+def test_the_last_evaluation_equals_that_of_the_reloaded_adapter(undisturbed: Path) -> None:
+    evaluations = {event["model"]: event["eval_loss"] for event in events_of(undisturbed, "evaluation")}
+
+    assert evaluations["adapter_4bit"] == pytest.approx(evaluations["training"], rel=1e-4)
+
+
+def test_only_complete_checkpoints_are_kept_and_as_many_as_asked(undisturbed: Path) -> None:
+    folders = checkpoint.list_newest_first(undisturbed / "checkpoints")
+
+    assert [checkpoint.verify(folder).step for folder in folders] == [12, 9, 6]
+
+
+def test_metrics_hold_training_and_evaluation(undisturbed: Path) -> None:
+    metrics = json.loads((undisturbed / "metrics.json").read_text())
+
+    assert metrics["train"]["steps"] == 12
+    assert metrics["train"]["effective_batch_rows"] == 2
+    assert metrics["train"]["loss_last"] < metrics["train"]["loss_first"]
+    assert metrics["eval"]["adapter_4bit"]["loss"] < metrics["eval"]["base_4bit"]["loss"]
+    assert len(metrics["samples"]) == 2
+
+
+def test_a_second_run_gives_the_same_bytes(recipe: Recipe, undisturbed: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "again", resume=False)
+
+    assert sha256_of_file(tmp_path / "again" / ADAPTER) == sha256_of_file(undisturbed / ADAPTER)
+
+
+def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(
+    recipe: Recipe, undisturbed: Path, tmp_path: Path
+) -> None:
+    output, kill_at = tmp_path / "output", random.randrange(3, 12)
+    process = start_process(recipe, output)
+    wait_for(process, lambda: len(events_of(output, "step")) >= kill_at)
+    process.kill()
+    process.wait()
+
+    assert train(recipe, output, resume=True) == 0
+
+    started = events_of(output, "run_started")
+    assert started[1]["resumed_from_step"] in range(3, 13), f"killed at {kill_at}"
+    assert sha256_of_file(output / ADAPTER) == sha256_of_file(undisturbed / ADAPTER), f"killed at {kill_at}"
+
+
+def test_sigterm_saves_within_a_step_and_resuming_gives_the_same_bytes(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    slow = {"training": {"gradient_accumulation_steps": 16, "max_steps": 3}, "checkpointing": {"save_steps": 1000}}
+    recipe = tiny_recipe(tiny_model, tiny_dataset, evaluation={"eval_steps": 1000}, **slow)
+    output = tmp_path / "output"
+    process = start_process(recipe, output)
+    wait_for(process, lambda: len(events_of(output, "step")) >= 1)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(timeout=TIMEOUT_S) == EXIT_INTERRUPTED
+    saved, problems = checkpoint.newest_complete(output / "checkpoints")
+    assert saved is not None
+    assert (saved.step in (1, 2), problems) == (True, [])
+    assert events_of(output, "run_ended")[0]["status"] == "interrupted"
+
+    train(recipe, output, resume=True)
+    train(recipe, tmp_path / "undisturbed", resume=False)
+    assert sha256_of_file(output / ADAPTER) == sha256_of_file(tmp_path / "undisturbed" / ADAPTER)
+
+
+def test_resuming_a_finished_training_only_exports_and_proves(
+    recipe: Recipe, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    train(recipe, output, resume=False)
+    (output / ADAPTER).unlink()
+
+    train(recipe, output, resume=True)
+
+    assert len(events_of(output, "step")) == 12
+    assert sha256_of_file(output / ADAPTER) == sha256_of_file(undisturbed / ADAPTER)
+
+
+def test_resuming_skips_a_damaged_checkpoint(recipe: Recipe, undisturbed: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    train(recipe, output, resume=False)
+    (output / "checkpoints" / "checkpoint-12" / "optimizer.pt").unlink()
+
+    train(recipe, output, resume=True)
+
+    assert events_of(output, "run_started")[1]["resumed_from_step"] == 9
+    assert sha256_of_file(output / ADAPTER) == sha256_of_file(undisturbed / ADAPTER)
+
+
+def test_resuming_with_another_effective_batch_is_refused(
+    tiny_model: Path, tiny_dataset: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "checkpoints").symlink_to(undisturbed / "checkpoints")
+    changed = tiny_recipe(tiny_model, tiny_dataset, training={"gradient_accumulation_steps": 4})
+
+    with pytest.raises(CheckpointError, match="another recipe"):
+        train(changed, output, resume=True)
+
+
+def test_a_resumed_run_may_compute_other_rows_at_once(
+    tiny_model: Path, tiny_dataset: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    """A step has the same rows; only the order of additions differs, which shows in the last bits."""
+    output = tmp_path / "output"
+    shutil.copytree(undisturbed / "checkpoints" / "checkpoint-6", output / "checkpoints" / "checkpoint-6")
+    two = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 1}
+
+    train(tiny_recipe(tiny_model, tiny_dataset, training=two), output, resume=True)
+
+    (started,) = events_of(output, "run_started")
+    assert (started["resumed_from_step"], started["micro_batch_rows"], started["effective_batch_rows"]) == (6, 2, 2)
+    losses = [event["loss"] for event in events_of(undisturbed, "step")][6:]
+    assert [event["loss"] for event in events_of(output, "step")] == pytest.approx(losses, rel=0.01)
+
+
+def test_a_fresh_start_leaves_no_older_runs_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
+    stale = tmp_path / "output" / "checkpoints" / "checkpoint-99"
+    stale.mkdir(parents=True)
+
+    train(recipe, tmp_path / "output", resume=False)
+
+    assert not stale.exists()
+
+
+def test_the_best_evaluation_is_exported(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    diverging = {"training": {"learning_rate": 0.2, "lr_scheduler_type": "constant", "max_grad_norm": 100.0}}
+    recipe = tiny_recipe(
+        tiny_model, tiny_dataset, evaluation={"eval_steps": 1}, checkpointing={"save_total_limit": 1}, **diverging
+    )
+    with suppress(AcceptanceError):  # whether it is accepted is not the question here
+        train(recipe, tmp_path / "output", resume=False)
+
+    losses = {
+        e["step"]: e["eval_loss"] for e in events_of(tmp_path / "output", "evaluation") if e["model"] == "training"
+    }
+    best = min(losses, key=lambda step: losses[step])
+    assert best < 12, "the run did not diverge: the test shows nothing"
+    manifest_step = json.loads((tmp_path / "output" / "metrics.json").read_text())["train"]["best_step"]
+    assert manifest_step == best
+    exported = sha256_of_file(tmp_path / "output" / ADAPTER)
+    saved = tmp_path / "output" / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors"
+    assert exported == sha256_of_file(saved)
+
+
+def test_a_signal_outside_training_ends_the_run_at_once(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "trainer.training.phases.export_adapter",
+        lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(30),
+    )
+
+    handler = signal.getsignal(signal.SIGTERM)
+
+    with pytest.raises(Exception, match="interrupted by SIGTERM") as caught:
+        train(recipe, tmp_path / "output", resume=False)
+    assert caught.value.exit_code == EXIT_INTERRUPTED  # type: ignore[attr-defined]
+    assert signal.getsignal(signal.SIGTERM) == handler
+
+
+def test_running_out_of_memory_says_what_to_do_and_never_shrinks_the_batch(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from trl import SFTTrainer
+
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(SFTTrainer, "training_step", out_of_memory)
+
+    with pytest.raises(TrainingError, match="out of GPU memory: CUDA out of memory") as caught:
+        train(recipe, tmp_path / "output", resume=False)
+    assert "gradient_accumulation_steps by the same factor" in caught.value.resolution
+    assert events_of(tmp_path / "output", "run_ended")[0]["status"] == "failed"

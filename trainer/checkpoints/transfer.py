@@ -1,0 +1,327 @@
+"""The store: folders to and from ``s3://bucket/prefix`` or ``file:///path``, checkpoints complete or absent.
+
+A checkpoint goes up with its files first and its manifest last, so that one with a manifest is whole; a ``SHA256SUMS``
+goes last for the same reason. A checkpoint comes down the other way round: the newest whose files all match their
+SHA-256 in its manifest, else the one before. Everything else is compared by content; what is there already is not moved
+again. It imports no torch, and boto3 only when it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from trainer.checkpoints.places import Place, open_place
+from trainer.errors import StoreError
+from trainer.files import sha256_of_file, write_atomically
+
+T = TypeVar("T")
+MANIFEST = "manifest.json"
+CHECKSUMS = "SHA256SUMS"
+AT_ONCE = 4
+"""Files that are moved at the same time; each one in parallel parts if it is big."""
+TRIES = 3
+
+
+@dataclass
+class Transfer:
+    """What a transfer did.
+
+    Attributes:
+        direction: ``push`` or ``pull``.
+        files: Files that were moved.
+        size_bytes: Their size.
+        unchanged: Files that were there already.
+        checkpoint: Step of the newest checkpoint that is now on both sides, or ``None``.
+        remarks: What was left out, and why.
+    """
+
+    direction: str
+    files: int = 0
+    size_bytes: int = 0
+    unchanged: int = 0
+    checkpoint: int | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """Return one JSON line."""
+        return json.dumps(asdict(self))
+
+    def count(self, moved: Iterable[int | None]) -> None:
+        """Add files: the size of each that was moved, ``None`` for each that was there already."""
+        for size_bytes in moved:
+            self.unchanged += size_bytes is None
+            self.files += size_bytes is not None
+            self.size_bytes += size_bytes or 0
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as a checkpoint's manifest lists it."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+    def is_at(self, path: Path) -> bool:
+        """Tell whether this very content is in a file."""
+        return path.is_file() and path.stat().st_size == self.size_bytes and sha256_of_file(path) == self.sha256
+
+
+class _NotWholeError(Exception):
+    """A checkpoint that cannot be taken, and why."""
+
+
+def push(folder: Path, url: str, *, endpoint_url: str | None = None, keys: Mapping[str, str] | None = None) -> Transfer:
+    """Bring a folder into the store; a second time moves nothing. Nothing is ever removed there.
+
+    Args:
+        folder: Any folder. A folder ``checkpoint-<step>`` in it goes up only if it has a manifest and is sound.
+        url: ``s3://bucket/prefix`` or ``file:///path``.
+        endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
+        keys: Credentials as variables; ``None`` looks where boto3 does.
+
+    Raises:
+        StoreError: If the store cannot be reached or refuses, or the folder is not there.
+    """
+    if not folder.is_dir():
+        raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
+    place, done = open_place(url, endpoint_url, keys), Transfer("push")
+    there = place.sizes()
+    plain, checkpoints = _split(_local_files(folder))
+    for name in sorted(checkpoints, key=_step, reverse=True):  # time may be short: the newest is worth most
+        try:
+            done.count(_push_checkpoint(place, folder, name, there))
+            done.checkpoint = max(_step(name), done.checkpoint or 0)
+        except _NotWholeError as err:
+            done.remarks.append(f"{name} {err}")
+    vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
+    for names in (sorted({*plain} - {*vouchers}), vouchers):
+        done.count(_each(names, lambda name: _push_file(place, folder / name, name, there, done.remarks)))
+    return done
+
+
+def pull(url: str, folder: Path, *, endpoint_url: str | None = None, keys: Mapping[str, str] | None = None) -> Transfer:
+    """Bring the newest whole checkpoint and all that is no checkpoint from the store; a second time moves nothing.
+
+    Raises:
+        StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
+            is whole, or a file is not what was put there.
+    """
+    place, done = open_place(url, endpoint_url, keys), Transfer("pull")
+    there = place.sizes()
+    if not there:
+        raise StoreError(f"sync: there is nothing in {url}", resolution="check the address, or push something first")
+    outside = [name for name in there if not _is_inside(name)]
+    if outside:
+        raise StoreError(f"sync: {url} holds a file named {outside[0]!r}", resolution="remove or rename it there")
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, checkpoints = _split(there)
+    done.count(_each(sorted(plain), lambda name: _pull_file(place, folder / name, name)))
+    for parent in sorted({str(PurePosixPath(name).parent) for name in checkpoints}):
+        names = [name for name in checkpoints if str(PurePosixPath(name).parent) == parent]
+        _pull_newest(place, folder, sorted(names, key=_step, reverse=True), there, done)
+    return done
+
+
+def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the plain files, and the names of the checkpoints' folders."""
+    plain: list[str] = []
+    checkpoints: dict[str, None] = {}
+    for name in names:
+        parts = PurePosixPath(name).parts
+        depth = next((index for index, part in enumerate(parts[:-1]) if _is_checkpoint(part)), None)
+        if depth is None:
+            plain.append(name)
+        else:
+            checkpoints["/".join(parts[: depth + 1])] = None
+    return plain, list(checkpoints)
+
+
+def _is_checkpoint(part: str) -> bool:
+    return part.startswith("checkpoint-") and part.removeprefix("checkpoint-").isdigit()
+
+
+def _step(checkpoint: str) -> int:
+    return int(checkpoint.rsplit("-", 1)[1])
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a name stays inside the folder it is relative to."""
+    parts = name.split("/")
+    return not name.startswith("/") and not any(part in {"", ".", ".."} or "\0" in part for part in parts)
+
+
+def _local_files(folder: Path) -> list[str]:
+    """Return all files of a folder but hidden ones and those in a ``.part``: they are being written."""
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return [name.as_posix() for name in names if not any(_is_unfinished(part) for part in name.parts)]
+
+
+def _is_unfinished(part: str) -> bool:
+    return part.startswith(".") or part.endswith(".part")
+
+
+def _each(items: Iterable[T], act: Callable[[T], int | None]) -> list[int | None]:
+    """Do something for each, some at a time; the first failure is raised and the rest is left undone."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = [pool.submit(act, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _push_file(place: Place, path: Path, name: str, there: Mapping[str, int], remarks: list[str]) -> int | None:
+    """Bring one file into the store as it was at one moment. Returns its size, or ``None`` if it is there."""
+    for _ in range(TRIES):
+        try:
+            before = path.stat()
+            if there.get(name) == before.st_size and place.matches(name, path):
+                return None
+            place.put(path, name, sha256_of_file(path))
+            after = path.stat()
+        except FileNotFoundError:
+            remarks.append(f"{name} was removed meanwhile")
+            return None
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            return after.st_size
+    remarks.append(f"{name} changes while it is read; push once more when it rests")
+    return after.st_size
+
+
+def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping[str, int]) -> list[int | None]:
+    """Bring one checkpoint into the store: its files, then its manifest.
+
+    Raises:
+        _NotWholeError: If it is not whole here, or was removed meanwhile.
+    """
+    manifest = f"{checkpoint}/{MANIFEST}"
+    try:
+        raw = (folder / manifest).read_bytes()
+        listed = _read_manifest(raw)
+        if manifest in there and place.read(manifest) == raw:
+            return [None] * (len(listed) + 1)
+
+        def put(entry: Listed) -> int | None:
+            path, name = folder / checkpoint / entry.name, f"{checkpoint}/{entry.name}"
+            path.stat()
+            if there.get(name) == entry.size_bytes and place.matches(name, path):
+                return None
+            if not entry.is_at(path):
+                raise _NotWholeError(f"has a damaged {entry.name}")
+            place.put(path, name, entry.sha256)
+            return entry.size_bytes
+
+        moved = _each(listed, put)
+        place.write(raw, manifest)
+    except FileNotFoundError as err:
+        raise _NotWholeError("has no manifest, or was removed meanwhile") from err
+    return [*moved, len(raw)]
+
+
+def _read_manifest(raw: bytes) -> list[Listed]:
+    """Return what a checkpoint's manifest lists.
+
+    Raises:
+        _NotWholeError: If it cannot be read, or names a file outside of the checkpoint.
+    """
+    try:
+        files = json.loads(raw)["files"]
+        listed = [Listed(str(one["name"]), int(one["size_bytes"]), str(one["sha256"])) for one in files]
+    except (ValueError, KeyError, TypeError) as err:
+        raise _NotWholeError(f"has an unreadable manifest ({err})") from err
+    if not listed or not all(_is_inside(entry.name) for entry in listed):
+        raise _NotWholeError("has a manifest that lists nothing, or files outside of the checkpoint")
+    return listed
+
+
+def _pull_file(place: Place, path: Path, name: str) -> int | None:
+    """Bring one file from the store. Returns its size, or ``None`` if it is here."""
+    if path.is_file() and place.matches(name, path):
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        place.get(name, part)
+    except FileNotFoundError as err:
+        raise StoreError(f"sync: {name} was removed from the store meanwhile", resolution="start it again") from err
+    if place.matches(name, part) is False:
+        part.unlink()
+        raise StoreError(
+            f"sync: {name} came down damaged: it is not what was put there", resolution="push it again, then pull"
+        )
+    part.replace(path)
+    return path.stat().st_size
+
+
+def _pull_newest(place: Place, folder: Path, names: list[str], there: Mapping[str, int], done: Transfer) -> None:
+    """Bring the newest whole checkpoint of those, which come newest first.
+
+    Raises:
+        StoreError: If none of them is whole.
+    """
+    problems: list[str] = []
+    for name in names:
+        try:
+            done.count(_pull_checkpoint(place, folder, name, there))
+        except _NotWholeError as err:
+            problems.append(f"{name} {err}")
+            continue
+        done.checkpoint = max(_step(name), done.checkpoint or 0)
+        done.remarks += problems
+        return
+    raise StoreError(
+        f"sync: none of {len(names)} checkpoints in the store is whole: {problems[0]}",
+        details="\n".join(problems),
+        resolution="push a checkpoint again, or start the training afresh",
+    )
+
+
+def _pull_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping[str, int]) -> list[int | None]:
+    """Bring one checkpoint from the store; it appears whole or not at all, and what came down before a cut is kept.
+
+    Raises:
+        _NotWholeError: If it is not whole there.
+    """
+    manifest, target = f"{checkpoint}/{MANIFEST}", folder / checkpoint
+    if manifest not in there:
+        raise _NotWholeError("has no manifest: its upload was cut off")
+    raw = place.read(manifest)
+    listed = _read_manifest(raw)
+    missing = [entry.name for entry in listed if there.get(f"{checkpoint}/{entry.name}") != entry.size_bytes]
+    if missing:
+        raise _NotWholeError(f"has {missing[0]} missing or cut short")
+    if _has(target / MANIFEST, raw) and all(entry.is_at(target / entry.name) for entry in listed):
+        return [None] * (len(listed) + 1)
+    part = target.with_name(f".{target.name}.part")
+    moved = _each(listed, lambda entry: _pull_listed(place, part / entry.name, f"{checkpoint}/{entry.name}", entry))
+    write_atomically(part / MANIFEST, raw)
+    if target.exists():
+        shutil.rmtree(target)  # it is not whole, or of another run
+    part.replace(target)
+    return [*moved, len(raw)]
+
+
+def _has(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
+
+
+def _pull_listed(place: Place, path: Path, name: str, entry: Listed) -> int | None:
+    if entry.is_at(path):
+        return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.get(name, path)
+    except FileNotFoundError as err:
+        raise _NotWholeError(f"has {entry.name} missing") from err
+    if not entry.is_at(path):
+        path.unlink()
+        raise _NotWholeError(f"has a damaged {entry.name}")
+    return entry.size_bytes

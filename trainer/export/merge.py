@@ -1,0 +1,115 @@
+"""The adapter merged into its base model: one plain model that needs no PEFT.
+
+The update was learned on top of the 4-bit weights, so it is merged into *these*, dequantised. Merged into the original
+weights the same adapter can lose what it learned (8 of 8 answers in the right form against 2 of 8 in the lab); merged
+into 4-bit weights, which are then rounded again, it loses all of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.base_model.load import load_base, resolve_device
+from trainer.config import Recipe
+from trainer.errors import AcceptanceError
+from trainer.export.adapter_folder import write_checksums
+from trainer.proof.evaluation import Evaluation
+from trainer.proof.scoring import FORMAT_SCORES
+
+MERGED_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+LOSS_TOLERANCE = 0.02
+"""The merged model's eval loss may be higher than the adapter's by this share of it (or by this much below 1)."""
+
+
+def merge_adapter(recipe: Recipe, adapter_folder: Path, folder: Path, *, location: str) -> None:
+    """Write the merged model, its tokenizer and checksums to ``folder``.
+
+    The sum is made in float32 and rounded once, to ``artifacts.merged_dtype``.
+
+    Args:
+        recipe: The recipe the adapter was trained with.
+        adapter_folder: The adapter as exported.
+        folder: Where to write; what it held before is removed.
+        location: The base model, as ``prepare_base_model`` gives it.
+
+    Raises:
+        AcceptanceError: If there is not enough memory for the dequantised model, or a merged weight is not finite.
+    """
+    from peft import PeftModel
+
+    base: Any = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
+    _require_memory(base, recipe)
+    if recipe.model.load_in_4bit:
+        base = base.dequantize()
+    base = base.to(torch.float32)
+    try:
+        merged = PeftModel.from_pretrained(base, str(adapter_folder)).merge_and_unload(safe_merge=True)
+    except ValueError as err:
+        raise AcceptanceError(
+            f"merge: {str(err).splitlines()[0]}",
+            details=str(err),
+            resolution="use the adapter unmerged; train it again",
+        ) from err
+    merged = merged.to(MERGED_DTYPES[recipe.artifacts.merged_dtype])
+    shutil.rmtree(folder, ignore_errors=True)
+    merged.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        if (adapter_folder / name).is_file():
+            shutil.copyfile(adapter_folder / name, folder / name)
+    write_checksums(folder)
+
+
+def merged_problems(merged: Evaluation, adapter: Evaluation) -> list[str]:
+    """Return in what the merged model is worse than the adapter it was made from.
+
+    Args:
+        merged: The merged model, loaded again from its files.
+        adapter: The adapter on the base it was trained on.
+    """
+    limit = adapter.loss + LOSS_TOLERANCE * max(1.0, adapter.loss)
+    too_high = [] if merged.loss <= limit else [f"eval loss {merged.loss:.4f} is above {limit:.4f}"]
+    return too_high + [
+        f"{name} {merged.scores.get(name, 0.0):.2f} is below the adapter's {adapter.scores[name]:.2f}"
+        for name in FORMAT_SCORES
+        if merged.scores.get(name, 0.0) < adapter.scores.get(name, 0.0)
+    ]
+
+
+def weight_count(model: torch.nn.Module) -> int:
+    """Count the weights of a model; a packed 4-bit weight counts as what it unpacks to."""
+    total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        total += parameter.numel() if state is None else int(torch.Size(state.shape).numel())
+    return total
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Return the memory that a model can still be loaded into."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def _require_memory(base: torch.nn.Module, recipe: Recipe) -> None:
+    needed, free = weight_count(base) * 4, free_memory_bytes(resolve_device(recipe.run))
+    if needed > free:
+        raise AcceptanceError(
+            f"merge: the dequantised base model needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free",
+            resolution="set `merged_model: false`, or merge on a machine with more memory",
+        )

@@ -1,0 +1,241 @@
+"""The trainer's parent process on the machine: starts it detached, watches it, stops it, tells how it ended.
+
+Whoever launched the trainer may go away: the supervisor lives in a session of its own with its streams in files.
+Its word is in three files of the output folder: ``supervisor.json`` (who runs), ``heartbeat`` (that it runs) and
+``exit.json`` (how it ended). It imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import psutil
+
+from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
+from trainer.errors import TrainerError
+from trainer.events import read_events
+from trainer.files import read_json, write_json
+
+HEARTBEAT_INTERVAL_S = 2.0
+START_TIMEOUT_S = 20.0
+POLL_S = 0.05
+
+State = Literal["none", "running", "exited", "lost"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a training run stands on this machine.
+
+    Attributes:
+        state: ``none`` was never started, ``running``, ``exited`` by itself or on request, ``lost`` when its
+            processes are gone without a word (killed, or the machine went down).
+        exit_code: Exit status of the trainer, once it has one; 128 + the signal's number if a signal ended it.
+        step: Last optimizer step told in the event file.
+        checkpoint: Step of the newest checkpoint with a manifest.
+    """
+
+    state: State
+    exit_code: int | None
+    step: int | None
+    checkpoint: int | None
+
+    def to_json(self) -> str:
+        """Return one JSON line."""
+        return json.dumps(asdict(self))
+
+
+def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, secrets: Path | None = None) -> Status:
+    """Start the trainer detached from this process and return once it runs.
+
+    Args:
+        config: The recipe.
+        output: The run's output folder.
+        resume: Go on from the newest complete checkpoint.
+        max_hours: Stop with a checkpoint after so many hours, or ``None``.
+        secrets: JSON file of variables (tokens) that the trainer's environment gets; it is removed once read.
+
+    Raises:
+        TrainerError: If one is running in this output folder already, or the supervisor does not come up.
+    """
+    environment = os.environ | _take_secrets(secrets)
+    output.mkdir(parents=True, exist_ok=True)
+    if read_status(output).state == "running":
+        raise TrainerError(
+            f"supervise: a trainer is running in {output} already", resolution="stop it first, or follow its events"
+        )
+    for name in ("supervisor.json", "exit.json"):
+        (output / name).unlink(missing_ok=True)
+    command = _supervisor_command(config, output, resume=resume, max_hours=max_hours)
+    with (output / "trainer.log").open("ab") as log:
+        process = subprocess.Popen(  # the session outlives whoever started it
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+            env=environment,
+        )
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        if (output / "supervisor.json").exists():
+            process.returncode = 0  # it is nobody's child from here on: keep Popen from warning about it
+            return read_status(output)
+        if process.poll() is not None:
+            break
+        time.sleep(POLL_S)
+    raise TrainerError(f"supervise: the trainer did not start in {output}", resolution=f"read {output}/trainer.log")
+
+
+def run(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> int:
+    """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status."""
+    command = _trainer_command(config, output, resume=resume)
+    deadline_s = None if max_hours is None else time.monotonic() + max_hours * 3600
+    trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        del frame
+        trainer.send_signal(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGINT, pass_on)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _write_who_runs(output, trainer.pid)
+    while True:
+        (output / "heartbeat").touch()
+        try:
+            code = trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
+            break
+        except subprocess.TimeoutExpired:
+            if deadline_s is not None and time.monotonic() > deadline_s:
+                deadline_s = None
+                print(f"supervise: the limit of {max_hours} hours is reached; stopping with a checkpoint", flush=True)
+                trainer.send_signal(signal.SIGTERM)
+    _write_exit(output, code)
+    return _shell_code(code)
+
+
+def read_status(output: Path) -> Status:
+    """Return how the run in ``output`` stands; see ``Status``."""
+    events = read_events(output / "events.jsonl")
+    step = next((int(event["step"]) for event in reversed(events) if event["event"] == "step"), None)
+    saved = [path for path in list_newest_first(output / "checkpoints") if (path / MANIFEST_NAME).is_file()]
+    newest = int(saved[0].name.removeprefix("checkpoint-")) if saved else None
+    state, code = _read_state(output, events)
+    return Status(state, code, step, newest)
+
+
+def _read_state(output: Path, events: list[dict[str, Any]]) -> tuple[State, int | None]:
+    ended = read_json(output / "exit.json")
+    if ended is not None:
+        return "exited", int(ended["exit_code"])
+    who = read_json(output / "supervisor.json")
+    if who is None:
+        return "none", None
+    if _is_alive(who["trainer_pid"], who["trainer_started"]):
+        return "running", None
+    if _is_alive(who["supervisor_pid"], who["supervisor_started"]):
+        return "running", None  # the trainer has just ended; the supervisor is about to write how
+    last = events[-1] if events else {}
+    if last.get("event") == "run_ended" and str(last["time"]) > str(who["started_at"]):
+        return "exited", int(last["exit_code"])  # the supervisor was killed, the trainer came to its end
+    return "lost", None
+
+
+def stop(output: Path, *, timeout_s: float, now: bool) -> Status:
+    """Stop the trainer: orderly with a checkpoint, or at once. Does nothing where none runs.
+
+    Args:
+        output: The run's output folder.
+        timeout_s: How long the trainer may take for its checkpoint before it is killed.
+        now: Kill it at once, without a checkpoint.
+    """
+    who = read_json(output / "supervisor.json")
+    if who is None or read_status(output).state != "running":
+        return read_status(output)
+    if not now:
+        _signal_process(who["trainer_pid"], who["trainer_started"], signal.SIGTERM)
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            if read_status(output).state != "running":
+                return read_status(output)
+            time.sleep(POLL_S)
+    for role in ("supervisor", "trainer"):
+        _signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
+    _write_exit(output, -signal.SIGKILL)
+    return read_status(output)
+
+
+def _take_secrets(path: Path | None) -> dict[str, str]:
+    """Return the variables in a file, and remove it: from here on they are in the trainer's environment alone."""
+    if path is None:
+        return {}
+    values: dict[str, Any] | None = read_json(path)
+    path.unlink(missing_ok=True)
+    if values is None:
+        raise TrainerError(f"supervise: there is no file {path}", resolution="launch again")
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def _supervisor_command(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> list[str]:
+    command = [sys.executable, "-m", "trainer", "supervise", "run", "--config", str(config), "--output", str(output)]
+    command += ["--resume"] if resume else []
+    return command + ([] if max_hours is None else ["--max-hours", str(max_hours)])
+
+
+def _trainer_command(config: Path, output: Path, *, resume: bool) -> list[str]:
+    command = [sys.executable, "-m", "trainer", "train", "--config", str(config), "--output", str(output)]
+    return command + (["--resume"] if resume else [])
+
+
+def _write_who_runs(output: Path, trainer_pid: int) -> None:
+    who = {
+        "supervisor_pid": os.getpid(),
+        "supervisor_started": psutil.Process().create_time(),
+        "trainer_pid": trainer_pid,
+        "trainer_started": psutil.Process(trainer_pid).create_time(),
+        "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    write_json(output / "supervisor.json", who)
+
+
+def _write_exit(output: Path, code: int) -> None:
+    ended = {
+        "exit_code": _shell_code(code),
+        "signal": -code if code < 0 else None,
+        "ended_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    write_json(output / "exit.json", ended)
+
+
+def _shell_code(code: int) -> int:
+    """Return an exit status as a shell would tell it: 128 + the number of the signal that ended the process."""
+    return 128 - code if code < 0 else code
+
+
+def _is_alive(pid: int, started: float) -> bool:
+    """Tell whether that very process lives: the same number may belong to another one by now."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal_process(pid: int, started: float, number: signal.Signals) -> None:
+    if _is_alive(pid, started):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return

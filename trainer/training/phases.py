@@ -1,0 +1,233 @@
+"""One training run, straight through: data, base model, base's score, training, export, proof."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.base_model.load import (
+    base_fingerprint,
+    fit_to_device,
+    load_base,
+    load_tokenizer,
+    prepare_base_model,
+    resolve_device,
+    resolve_dtype,
+)
+from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
+from trainer.config import Recipe, to_mapping
+from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
+from trainer.environment import Environment, describe_environment, use_one_gpu
+from trainer.errors import EXIT_DONE, TrainerError, TrainingError
+from trainer.events import EventLog
+from trainer.export.adapter_folder import export_adapter
+from trainer.files import read_json, write_json
+from trainer.proof.acceptance import run_acceptance
+from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model, make_eval_set
+from trainer.quiet import silence_libraries, silence_progress_bars
+from trainer.run import Run
+from trainer.training.fitting import build_trainer, fit
+from trainer.training.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The checked and encoded data, and what is known of the base model without loading it."""
+
+    facts: BaseModelFacts
+    dataset: Dataset
+    encoded: EncodedDataset
+
+
+def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
+    """Train, export and prove one adapter.
+
+    Args:
+        recipe: What to do.
+        output: Folder for everything the run writes.
+        resume: Go on from the newest complete checkpoint in ``output``; without one, start from the beginning.
+
+    Returns:
+        ``EXIT_DONE``.
+
+    Raises:
+        TrainerError: Whatever ended the run; its words are the last event as well.
+    """
+    use_one_gpu()
+    silence_libraries(telemetry=recipe.monitoring.telemetry)
+    silence_progress_bars()
+    output.mkdir(parents=True, exist_ok=True)
+    run = Run(recipe, output, EventLog(output / "events.jsonl"), StopRequest())
+    try:
+        with run.stop.installed(), _memory_errors_explained():
+            run.recipe, remark = fit_to_device(recipe)
+            if remark is not None:
+                run.say(remark)
+            _run_phases(run, resume=resume)
+    except TrainerError as err:
+        status = "interrupted" if run.stop.is_requested else "failed"
+        run.events.write(
+            "run_ended", status=status, exit_code=err.exit_code, message=err.message, resolution=err.resolution
+        )
+        raise
+    finally:
+        run.events.close()
+    return EXIT_DONE
+
+
+def _run_phases(run: Run, *, resume: bool) -> None:
+    recipe, output = run.recipe, run.output
+    with run.phase("data"):
+        inputs = _read_inputs(run)
+    with run.phase("load_model"):
+        location = prepare_base_model(recipe.model)
+        model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
+        tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
+        base_sha256 = base_fingerprint(model)
+        device = resolve_device(recipe.run)
+        environment = describe_environment(device)
+    fingerprints = _fingerprints(recipe, inputs, base_sha256, environment)
+    with run.phase("evaluate_base"):
+        eval_set = make_eval_set(recipe, inputs.dataset, inputs.encoded)
+        base = _evaluate_base(run, model, tokenizer, eval_set, inputs, fingerprints)
+    with run.phase("train"):
+        trainer = build_trainer(run, model, tokenizer, inputs.encoded, fingerprints, device)
+        train_metrics = fit(run, trainer, fingerprints, resume=resume)
+        base_sha256_after = base_fingerprint(trainer.model)
+    with run.phase("export"):
+        manifest = _manifest(recipe, inputs, fingerprints, environment)
+        export_adapter(
+            trainer.model,
+            tokenizer,
+            recipe,
+            inputs.facts,
+            output / "adapter",
+            manifest=manifest,
+            metrics={"train": train_metrics, "phases": run.phase_seconds},
+        )
+    del trainer, model
+    gc.collect()
+    with run.phase("acceptance"):
+        try:
+            run_acceptance(
+                recipe,
+                output / "adapter",
+                location=location,
+                facts=inputs.facts,
+                eval_set=eval_set,
+                base=base,
+                base_sha256_before=base_sha256,
+                base_sha256_after=base_sha256_after,
+                events=run.events,
+            )
+        finally:
+            shutil.copyfile(output / "adapter" / "metrics.json", output / "metrics.json")
+    run.events.write("run_ended", status="accepted", exit_code=EXIT_DONE, message="the adapter is accepted")
+
+
+def _read_inputs(run: Run) -> Inputs:
+    """Check and encode the data: everything that can be refused before the base model is loaded."""
+    facts = load_base_model_facts(run.recipe.model, run.recipe.data)
+    dataset = load_dataset(run.recipe.data, run.recipe.run.seed)
+    encoded = encode(dataset, facts, run.recipe.data)
+    run.events.write("data_summary", **encoded.summary.to_mapping())
+    return Inputs(facts, dataset, encoded)
+
+
+def _fingerprints(recipe: Recipe, inputs: Inputs, base_sha256: str, environment: Environment) -> dict[str, str]:
+    """Return what a checkpoint of this run belongs to; see ``checkpoint.choose``."""
+    sections = to_mapping(recipe)
+    relevant = {name: sections[name] for name in ("model", "adapter", "training")}
+    relevant["model"].pop("base_model")  # where it lies; what it is comes from its weights
+    for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):  # their product makes a step
+        relevant["training"].pop(name)
+    relevant["effective_batch_rows"] = recipe.effective_batch_rows
+    relevant["data"] = {
+        name: sections["data"][name] for name in ("max_length", "packing", "assistant_only_loss", "max_train_samples")
+    }
+    relevant["seed"] = recipe.run.seed
+    how = {
+        "packages": environment.packages,
+        "device": environment.device_name,
+        "micro_batch_rows": recipe.training.micro_batch_rows,
+    }
+    return {
+        "recipe": _digest(relevant),
+        "data": _digest([inputs.dataset.train_sha256, inputs.dataset.eval_sha256, inputs.facts.chat_template]),
+        "base_model": base_sha256,
+        "environment": _digest(how),
+    }
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _evaluate_base(
+    run: Run, model: Any, tokenizer: Any, eval_set: EvalSet, inputs: Inputs, fingerprints: Mapping[str, str]
+) -> Evaluation:
+    """Return what the base model reaches by itself; a resumed run reads it from the output folder."""
+    path = run.output / "base_evaluation.json"
+    key = _digest([fingerprints["data"], fingerprints["base_model"], to_mapping(run.recipe.evaluation)])
+    known = read_json(path)
+    if known is not None and known["key"] == key:
+        return Evaluation(known["loss"], known["scores"], tuple(known["answers"]))
+    base = evaluate_model(model, tokenizer, eval_set, inputs.facts, run.recipe)
+    write_json(path, {"key": key, "loss": base.loss, "scores": base.scores, "answers": list(base.answers)})
+    quantised = run.recipe.model.load_in_4bit
+    run.events.write("evaluation", step=0, eval_loss=base.loss, model="base_4bit" if quantised else "base_unquantised")
+    run.say(f"base model: eval loss {base.loss:.4f}")
+    return base
+
+
+def _manifest(
+    recipe: Recipe, inputs: Inputs, fingerprints: Mapping[str, str], environment: Environment
+) -> dict[str, Any]:
+    model = recipe.model
+    quantisation = {
+        "bnb_4bit_quant_type": model.bnb_4bit_quant_type,
+        "bnb_4bit_use_double_quant": model.bnb_4bit_use_double_quant,
+        "compute_dtype": str(resolve_dtype(model, torch.device(environment.device))).removeprefix("torch."),
+    }
+    return {
+        "format": 1,
+        "run_name": recipe.run.name,
+        "base_model": model.base_model,
+        "base_model_sha256": fingerprints["base_model"],
+        "quantisation": quantisation if model.load_in_4bit else None,
+        "data": {
+            "train_sha256": inputs.dataset.train_sha256,
+            "eval_sha256": inputs.dataset.eval_sha256,
+            "train_samples": len(inputs.encoded.train),
+            "eval_samples": len(inputs.encoded.eval),
+        },
+        "fingerprints": dict(fingerprints),
+        "environment": environment.to_mapping(),
+        "effective_batch_rows": recipe.effective_batch_rows,
+        "seed": recipe.run.seed,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@contextmanager
+def _memory_errors_explained() -> Iterator[None]:
+    """Turn running out of GPU memory into an error that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as err:
+        raise TrainingError(
+            f"train: out of GPU memory: {str(err).splitlines()[0]}",
+            resolution="lower per_device_train_batch_size and raise gradient_accumulation_steps by the same factor, "
+            "then data.max_length",
+            details=str(err),
+        ) from err
