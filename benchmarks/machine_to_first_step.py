@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def measure(repeat: int, caches: Sequence[str]) -> list[Try]:
     """Return what every try showed."""
-    from runner.rehearsal.cache import warm_cache
+    from runner.emulation.cache import warm_cache
     from runner.rehearsal.emulators import Emulators
 
     warm_cache()

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from runner import lifecycle
 from runner.adapters.process import become
+from runner.clouds.environments import ENVIRONMENTS, find_environment
 from runner.clouds.registry import configured, open_cloud
 from runner.consent import ask_to_rent
-from runner.environments import ENVIRONMENTS, find_environment
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError
 from runner.session import Session, needed_host
 
@@ -62,7 +62,7 @@ def compare(session: Session) -> int:
 
 def prices(session: Session) -> int:
     """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
-    from runner.estimate.price import gpuhunt_offers, refresh, split_by_list
+    from runner.prices.refresh import gpuhunt_offers, refresh, split_by_list
 
     clouds = [cloud for cloud in configured(os.environ) if session.arguments.env in (None, cloud.name)]
     source = "gpuhunt's catalogue" if session.arguments.gpuhunt else None
@@ -119,7 +119,7 @@ def rehearse(session: Session) -> int:
 
 def rehearse_clean(session: Session) -> int:
     """End whatever a rehearsal left that was itself killed: machines, networks, mounts, processes."""
-    from runner.rehearsal.boxes import clean
+    from runner.emulation.boxes import clean
 
     ended = clean()
     for name in ended:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner.clouds.models import Offer
-from runner.clouds.price_list import ANYWHERE
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.estimate.cost import check_budget
 from runner.estimate.disk import rented_disk_gib
@@ -17,6 +16,7 @@ from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.offers import Candidate, Wanted, choose_candidates, suitable
 from runner.estimate.ranges import Range
 from runner.estimate.settling import LEAST_S, time_words
+from runner.prices.price_list import ANYWHERE
 from runner.report.columns import MARGIN, wrapped
 
 

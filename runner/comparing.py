@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from runner.clouds.models import Offer
-from runner.clouds.price_list import ANYWHERE, all_prices, day_words, is_stale
+from runner.cloud_api.models import Offer
 from runner.config import ComputeSection
 from runner.estimate.finished_run import Row
 from runner.estimate.forecast import Forecast, Task, forecast
 from runner.estimate.gpu_specs import find_gpu
 from runner.estimate.offers import Wanted, suitable
-from runner.estimate.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
-from runner.estimate.price import listed_offers
 from runner.estimate.ranges import Range
+from runner.prices.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
+from runner.prices.price_list import ANYWHERE, all_prices, day_words, is_stale
+from runner.prices.refresh import listed_offers
 from runner.report.columns import WIDTH, wrapped
 
 HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")

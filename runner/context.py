@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.stop import Stop
+from runner.clouds.environments import Environment, find_environment
 from runner.config import RunFile, parse_run_file
 from runner.contract import parse_host
-from runner.environments import Environment, find_environment
 from runner.errors import RunNotFoundError
 from runner.models import Box, Host, View
 from runner.run_dir import RunDir, read_json

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from runner.clouds.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
-from runner.clouds.price_list import ANYWHERE, price_list
+from runner.cloud_api.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
 from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
-from runner.estimate.platforms import price_lists_of
-from runner.estimate.price import listed_offers
+from runner.prices.platforms import price_lists_of
+from runner.prices.price_list import ANYWHERE, price_list
+from runner.prices.refresh import listed_offers
 
 REACH_S = 1.0
 """How long a connection may take before the network counts as down."""

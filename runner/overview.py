@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from runner.clouds.models import Resource
+from runner.cloud_api.models import Resource
 from runner.clouds.registry import configured
 from runner.context import Context
 from runner.errors import RunnerError

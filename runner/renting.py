@@ -14,10 +14,10 @@ import yaml
 from runner.adapters.keys import public_key
 from runner.adapters.process import Cancel
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
+from runner.clouds.environments import find_environment
 from runner.clouds.registry import open_cloud
 from runner.config import parse_address
 from runner.context import Context
-from runner.environments import find_environment
 from runner.errors import CloudError, RunNotFoundError, UsageError
 from runner.estimate.disk import rented_disk_gib
 from runner.models import Plan

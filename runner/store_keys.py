@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlparse
 
-from runner.clouds.aws import LONGEST_S, PrefixCredentials, open_aws
-from runner.clouds.aws_errors import aws_errors
+from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws
+from runner.clouds.aws.refusals import aws_errors
 from runner.config import RunFile
 from runner.errors import AccountError, BadRequestError
 

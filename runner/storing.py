@@ -19,9 +19,9 @@ from typing import Any
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
 from runner.adapters.secrets import put_secrets
+from runner.clouds.environments import find_environment
 from runner.config import RunFile
 from runner.context import Context
-from runner.environments import find_environment
 from runner.errors import CloudError, RunnerError, TransferError
 from runner.models import Host
 from runner.run_dir import read_json, write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import lease
-from runner.clouds.models import Cloud, Resource
+from runner.cloud_api.models import Cloud, Resource
 from runner.errors import CloudError, TeardownError, UsageError
 from runner.run_dir import RunDir, list_runs, read_json
 from runner.safety.sweep import end_all

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from runner.clouds.lambda_cloud import ENDPOINT as LAMBDA_ENDPOINT
-from runner.clouds.lambda_cloud import PACE_S, LambdaCloud
-from runner.clouds.models import Cloud
-from runner.clouds.pacing import Timer
-from runner.clouds.runpod import ENDPOINT as RUNPOD_ENDPOINT
-from runner.clouds.runpod import RunPodCloud
-from runner.clouds.runpod_graphql import ENDPOINT as RUNPOD_GRAPHQL_ENDPOINT
+from runner.cloud_api.models import Cloud
+from runner.cloud_api.pacing import Timer
+from runner.clouds.lambda_cloud.api import ENDPOINT as LAMBDA_ENDPOINT
+from runner.clouds.lambda_cloud.api import PACE_S, LambdaCloud
+from runner.clouds.runpod.api import ENDPOINT as RUNPOD_ENDPOINT
+from runner.clouds.runpod.api import RunPodCloud
+from runner.clouds.runpod.graphql import ENDPOINT as RUNPOD_GRAPHQL_ENDPOINT
 from runner.errors import AccountError, UsageError
 
 Environ = Mapping[str, str]
@@ -78,7 +78,7 @@ def _open_aws(environ: Environ) -> Cloud:
             "aws: there are no credentials",
             resolution="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
         )
-    from runner.clouds.aws import open_aws  # boto3 takes half a second to import
+    from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
 
     return open_aws(environ)
 

@@ -12,16 +12,16 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from runner.clouds.models import Offer
-from runner.clouds.price_list import listed_disk_price, price_in
-from runner.clouds.tables import table_lines
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.errors import UsageError
 from runner.estimate.cost import BILLING_UNITS_S, Billing
 from runner.estimate.disk import disk_needed_gib, rented_disk_gib
-from runner.estimate.platforms import platform_at
+from runner.prices.platforms import platform_at
+from runner.prices.price_list import listed_disk_price, price_in
+from runner.prices.tables import table_lines
 
-EGRESS = Path(__file__).parent / "egress.csv"
+EGRESS = Path(__file__).parents[1] / "prices" / "egress.csv"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.clouds.environments import find_environment
 from runner.config import RunFile
-from runner.environments import find_environment
 from runner.errors import DiskSpaceError
 from runner.estimate.model_shape import ModelShape
 from trainer.files import cache_folder

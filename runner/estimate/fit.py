@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.errors import UsageError
 from runner.estimate.memory import ALLOCATOR_RESERVE, NF4, NF4_PLAIN, Holding, largest_micro_batch, memory_of

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.estimate.billing import billing_of
 from runner.estimate.cost import Cost, Spot, cost_of

@@ -11,8 +11,8 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from runner.clouds.tables import table_lines
 from runner.errors import UsageError
+from runner.prices.tables import table_lines
 
 TABLE = Path(__file__).with_name("gpu_specs.csv")
 COLUMNS = (

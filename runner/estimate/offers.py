@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runner.clouds.models import Offer, Trust, TrustWanted
+from runner.cloud_api.models import Offer, Trust, TrustWanted
 from runner.errors import NoCapacityError, UsageError
 
 MOST_CANDIDATES = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from runner.clouds.price_list import ANYWHERE
+from runner.prices.price_list import ANYWHERE
 
 Json = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from runner.clouds.models import Account, Resource
+from runner.cloud_api.models import Account, Resource
 from runner.clouds.registry import endpoint_of, open_cloud
 from runner.errors import RunnerError
 from runner.market import is_reachable

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from runner.adapters.machine import LocalMachine
 from runner.adapters.terraform_install import PINNED_VERSION, find_terraform
+from runner.clouds.environments import find_environment
 from runner.config import RunFile, parse_address
-from runner.environments import find_environment
 from runner.errors import DiskSpaceError, RunnerError, UsageError
 from runner.estimate.disk import GIB, DiskNeed, check_free_disk
 from runner.preflight.check import Check, failed, from_error, passed, skipped, warned

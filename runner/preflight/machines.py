@@ -7,18 +7,18 @@ from datetime import date
 from typing import NamedTuple
 
 from runner.choosing import Choice
-from runner.clouds.models import Account
-from runner.clouds.price_list import age_days
+from runner.cloud_api.models import Account
 from runner.config import RunFile
 from runner.errors import NoCapacityError
 from runner.estimate.cost import BudgetError
 from runner.estimate.fit import DoesNotFitError
-from runner.estimate.platforms import price_lists_of
-from runner.estimate.price import PRICED_BY_LIST, stale_prices
 from runner.market import Market
 from runner.preflight.account import check_balance
 from runner.preflight.check import Check, counted, from_error, passed, skipped, warned
 from runner.preflight.quota import AskQuotas, check_quota
+from runner.prices.platforms import price_lists_of
+from runner.prices.price_list import age_days
+from runner.prices.refresh import PRICED_BY_LIST, stale_prices
 
 MACHINES, MEMORY, BUDGET, PRICES = "machines", "gpu memory", "budget", "prices"
 SHOWN = 3

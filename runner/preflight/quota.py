@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from runner.clouds.models import Offer, Quota
-from runner.clouds.price_list import all_prices
+from runner.cloud_api.models import Offer, Quota
 from runner.errors import AccessDeniedError, CloudError
 from runner.estimate.offers import Candidate
 from runner.market import Market
 from runner.preflight.asking import NoAnswerError
 from runner.preflight.check import Check, counted, failed, not_asked, passed, skipped, warned
+from runner.prices.price_list import all_prices
 
 QUOTA = "quota"
 TELLS = frozenset({"aws"})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
+from runner.clouds.environments import find_environment
 from runner.config import RunFile, parse_address
-from runner.environments import find_environment
 from runner.errors import UsageError
 from runner.estimate.disk import files_bytes
 from runner.estimate.forecast import Task, make_task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from runner.provider.douse import DouseProvider
+from runner.clouds.provider import DouseProvider
 from runner.provider.plugin import serve
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runner.clouds.models import Offer, Trust
+from runner.cloud_api.models import Offer, Trust
 from runner.errors import (
     AccessDeniedError,
     BadRequestError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar, get_args
 
-from runner.clouds.models import Offer, Trust
+from runner.cloud_api.models import Offer, Trust
 from runner.errors import NotFoundError
 from runner.provider.candidates import Candidate, Rented, rent
 from runner.provider.rental import RentalProvider

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import ClassVar
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, DataSource
 from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Attrs, Values, list_of, object_of

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from runner.clouds.lambda_cloud import LambdaCloud
-from runner.clouds.pacing import Timer
+from runner.cloud_api.pacing import Timer
+from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.clouds.registry import open_lambda, open_runpod
-from runner.clouds.runpod import RunPodCloud
+from runner.clouds.runpod.api import RunPodCloud
 from runner.errors import BadRequestError, RunInterruptedError
 from runner.provider.clock import Clock
 from runner.provider.resource import Provider

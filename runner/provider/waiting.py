@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from runner.clouds.models import Trust
+from runner.cloud_api.models import Trust
 from runner.errors import NotFoundError, RunInterruptedError
 from runner.provider.candidates import TROUBLE, interrupted
 from runner.provider.clock import Clock, pauses_s

@@ -14,10 +14,10 @@ from typing import Any
 from runner.adapters import process
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
+from runner.emulation.boxes import supported, why_no_logins
+from runner.emulation.cache import warm_cache
 from runner.errors import RunInterruptedError, UsageError
 from runner.models import View
-from runner.rehearsal.boxes import supported, why_no_logins
-from runner.rehearsal.cache import warm_cache
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
 from runner.rehearsal.verdict import Verdict, judge

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from runner.emulation.fault_table import CLOUD_NAMES, FAULTS, GENERAL_ARGUMENTS, Fault
 from runner.errors import UsageError
-from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, FAULTS, GENERAL_ARGUMENTS, Fault
 from runner.rehearsal.faults import AT_LAUNCH, RUNNER_ACTIONS, STEPS
 from runner.run_dir import PROJECT
 

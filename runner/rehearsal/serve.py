@@ -5,7 +5,7 @@ It serves on 127.0.0.1, each API on a port of its own, and writes ``F/endpoints.
 served. Where boxes have a network of their own there are also ``runpod_from_boxes``, ``runpod_graphql_from_boxes`` and
 ``aws_from_boxes``: the same APIs at an address that a box can reach. Where boxes are logins of this machine, ``logins``
 is ``ssh://user@127.0.0.1:port``: the user of all and, where a cloud tells none, the port. The control API is told in
-``runner/rehearsal/clouds/control_app.py``. SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
+``runner/emulation/control_app.py``. SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
+from runner.clouds.aws.emulator.wire import Wsgi
+from runner.emulation import machines
+from runner.emulation.boxes import Yard, why_no_logins
+from runner.emulation.cloud_state import Timing, World
+from runner.emulation.control_app import Control
+from runner.emulation.fault_table import CLOUD_NAMES, CloudName
+from runner.emulation.paper_yard import PaperYard
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
-from runner.rehearsal.boxes import Yard, why_no_logins
-from runner.rehearsal.clouds import machines
-from runner.rehearsal.clouds.aws_wire import Wsgi
-from runner.rehearsal.clouds.control_app import Control
-from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, CloudName
-from runner.rehearsal.clouds.paper_yard import PaperYard
-from runner.rehearsal.clouds.services import Service, build
-from runner.rehearsal.clouds.state import Timing, World
+from runner.rehearsal.services import Service, build
 from runner.run_dir import write_json
 
 TICK_S = 0.2

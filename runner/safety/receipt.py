@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.clouds.models import Resource
+from runner.cloud_api.models import Resource
 from runner.errors import TeardownError
 from runner.models import Host
 from runner.run_dir import RunDir, write_json

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from runner.clouds.labels import belongs_to
-from runner.clouds.models import Cloud, Resource
+from runner.cloud_api.labels import belongs_to
+from runner.cloud_api.models import Cloud, Resource
 from runner.errors import CloudError, CloudUnavailableError, NotFoundError, RateLimitedError
 
 LISTING_LAG_S = 45.0

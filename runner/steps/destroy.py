@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.adapters.machine import Machine
-from runner.clouds.labels import resource_name
-from runner.clouds.models import Resource
+from runner.cloud_api.labels import resource_name
+from runner.cloud_api.models import Resource
+from runner.clouds.environments import ENVIRONMENTS
 from runner.clouds.registry import configured, open_cloud
 from runner.context import Context
-from runner.environments import ENVIRONMENTS
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
 from runner.estimate.finished_run import planned_usd
 from runner.models import Box, Host

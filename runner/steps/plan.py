@@ -14,13 +14,13 @@ from runner.adapters.keys import make_key
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
 from runner.choosing import Choice, choose
-from runner.clouds.address import public_address_cidr
-from runner.clouds.models import Offer, Quota
+from runner.cloud_api.address import public_address_cidr
+from runner.cloud_api.models import Offer, Quota
+from runner.clouds.environments import find_environment
 from runner.clouds.registry import endpoint_of
 from runner.comparing import elsewhere
 from runner.config import RunFile, run_file_mapping
 from runner.context import Context
-from runner.environments import find_environment
 from runner.estimate.disk import files_bytes
 from runner.estimate.finished_run import is_emulated
 from runner.estimate.forecast import Task

@@ -6,12 +6,12 @@ import dataclasses
 import os
 import time
 
-from runner.clouds.aws_errors import error_from_terraform
-from runner.clouds.labels import resource_name
+from runner.cloud_api.labels import resource_name
+from runner.clouds.aws.refusals import error_from_terraform
+from runner.clouds.environments import Environment, find_environment
 from runner.clouds.registry import endpoint_of
 from runner.context import Context
 from runner.contract import parse_host
-from runner.environments import Environment, find_environment
 from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
 from runner.models import Host, Plan
 from runner.renting import read_plan, terraform_of, variables

@@ -16,16 +16,17 @@ from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 from pydantic import BaseModel
 
-from runner.clouds import lambda_models, runpod_models
-from runner.clouds.answers import Answer
-from runner.clouds.lambda_cloud import STATUS as LAMBDA_STATUS
-from runner.clouds.lambda_cloud import LambdaCloud
-from runner.clouds.lambda_models import LaunchRequest
-from runner.clouds.models import Resource
-from runner.clouds.refusals import LAMBDA_CODES, runpod_refusal
-from runner.clouds.runpod import STATUS as RUNPOD_STATUS
-from runner.clouds.runpod import RunPodCloud
-from runner.clouds.runpod_models import CreatePod, VolumeMount
+from runner.cloud_api.answers import Answer
+from runner.cloud_api.models import Resource
+from runner.cloud_api.refusals import LAMBDA_CODES, runpod_refusal
+from runner.clouds.lambda_cloud import messages as lambda_models
+from runner.clouds.lambda_cloud.api import STATUS as LAMBDA_STATUS
+from runner.clouds.lambda_cloud.api import LambdaCloud
+from runner.clouds.lambda_cloud.messages import LaunchRequest
+from runner.clouds.runpod import messages as runpod_models
+from runner.clouds.runpod.api import STATUS as RUNPOD_STATUS
+from runner.clouds.runpod.api import RunPodCloud
+from runner.clouds.runpod.messages import CreatePod, VolumeMount
 from runner.errors import (
     AccessDeniedError,
     AccountError,

@@ -14,9 +14,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from runner.rehearsal.clouds.lambda_models import InstanceIds, Launch, NewFilesystem, NewKey, Rename
-from runner.rehearsal.clouds.requests_log import Recorded
-from runner.rehearsal.clouds.runpod_models import (
+from runner.clouds.lambda_cloud.emulator.messages import InstanceIds, Launch, NewFilesystem, NewKey, Rename
+from runner.clouds.runpod.emulator.messages import (
     ChangedVolume,
     CreatePod,
     NewVolume,
@@ -24,7 +23,8 @@ from runner.rehearsal.clouds.runpod_models import (
     SshKeys,
     UpdatePod,
 )
-from tests.unit.runner.rehearsal.emulated import KEY_LINE, POD, Lab
+from runner.emulation.requests_log import Recorded
+from tests.unit.runner.emulation.emulated import KEY_LINE, POD, Lab
 
 SPECS = Path(__file__).resolve().parents[3] / "shared" / "specs"
 pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason="the vendors' OpenAPI files are not beside this checkout")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.emulation.boxes import clean, supported
 from runner.live import LineView
-from runner.rehearsal.boxes import clean, supported
 from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.verdict import Verdict

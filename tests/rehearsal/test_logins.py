@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.rehearsal.boxes import clean
+from runner.emulation.boxes import clean
 from runner.run_dir import PROJECT, list_runs, read_json
 from tests.rehearsal.test_life import TRIMMED
 

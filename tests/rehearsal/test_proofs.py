@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from runner.rehearsal.boxes import clean
-from runner.rehearsal.clouds.requests_log import Recorded
+from runner.emulation.boxes import clean
+from runner.emulation.requests_log import Recorded
 from runner.rehearsal.emulators import KEY, Emulators
 from runner.rehearsal.verdict import Verdict
 from runner.run_dir import RunDir, read_json

@@ -14,11 +14,11 @@ import pytest
 from botocore import xform_name
 from starlette.testclient import TestClient
 
-from runner.clouds.aws import _ENDINGS
+from runner.clouds.aws.api import _ENDINGS
 from runner.clouds.registry import CLOUDS
-from runner.provider.runpod_pod import KEY_VARIABLE
+from runner.clouds.runpod.pod import KEY_VARIABLE
 from tests.test_readme import broken_links, make_commands, missing_paths, wrong_with_make
-from tests.unit.runner.rehearsal.emulated import Lab
+from tests.unit.runner.emulation.emulated import Lab
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MAY_START_PROCESSES = {
     "runner/adapters/process.py",
     "runner/bootstrap.py",
-    "runner/rehearsal/boxes/guest/first_boot.py",  # runs inside a box, where there is nothing of ours
+    "runner/emulation/boxes/guest/first_boot.py",  # runs inside a box, where there is nothing of ours
     "trainer/supervisor/supervise.py",
 }
 HOSTS = ("py" + "pi.org", "pythonhosted" + ".org", "download.pytorch" + ".org", "registry.npmjs" + ".org")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.clouds.price_list import ANYWHERE
-from runner.environments import find_environment
+from runner.clouds.environments import find_environment
 from runner.models import Plan
+from runner.prices.price_list import ANYWHERE
 from runner.report.columns import MARGIN, wrapped
 
 LEAST_SHOWN_GIB = 0.05

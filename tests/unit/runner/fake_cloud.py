@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from runner.clouds.models import Account, Kind, Offer, Quota, Resource, Status, TrustWanted
+from runner.cloud_api.models import Account, Kind, Offer, Quota, Resource, Status, TrustWanted
 from runner.errors import CloudError
 
 RUN_ID = "20261121-015500-tiny"

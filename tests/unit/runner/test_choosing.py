@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.choosing import Choice, choose
-from runner.clouds.models import Account, Offer
+from runner.cloud_api.models import Account, Offer
 from runner.config import RunFile
 from runner.errors import NoCapacityError
 from runner.estimate.cost import BudgetError

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from runner import cli, comparing
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.comparing import Line, compare, elsewhere, runs_in, show, span_words
 from runner.config import RunFile
 from runner.estimate.forecast import Task, make_task
 from runner.estimate.model_shape import shape_of
-from runner.estimate.platforms import platforms
 from runner.estimate.ranges import Range
+from runner.prices.platforms import platforms
 from runner.report.columns import WIDTH
 from tests.unit.runner.estimate.test_forecast import DATA
 from tests.unit.runner.estimate.test_model_shape import LLAMA_8B

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner import market
-from runner.clouds.models import Offer, TrustWanted
+from runner.cloud_api.models import Offer, TrustWanted
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
 from runner.estimate.offers import Wanted, choose_candidates

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from runner import account_verbs, cli
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.errors import CloudUnavailableError
-from runner.estimate import price
+from runner.prices import refresh as price
 from tests.unit.runner.fake_cloud import FakeCloud
 
 OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)

@@ -19,7 +19,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from runner import cli, market
-from runner.clouds.models import Account, Cloud, Offer, Quota, TrustWanted
+from runner.cloud_api.models import Account, Cloud, Offer, Quota, TrustWanted
 from runner.errors import AccessDeniedError
 from runner.preflight import run
 from runner.preflight.check import Check

@@ -18,7 +18,7 @@ from runner import store_keys, storing
 from runner.adapters import secrets
 from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
-from runner.clouds.aws import AwsCloud, PrefixCredentials
+from runner.clouds.aws.api import AwsCloud, PrefixCredentials
 from runner.config import RunFile
 from runner.context import Context
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, TransferError

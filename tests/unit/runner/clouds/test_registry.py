@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from runner.clouds import registry
-from runner.clouds.lambda_cloud import LambdaCloud
+from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.clouds.registry import CLOUDS, configured, open_cloud, open_lambda, open_runpod
-from runner.clouds.runpod import RunPodCloud
+from runner.clouds.runpod.api import RunPodCloud
 from runner.errors import AccountError, UsageError
 
 KEYS = {"LAMBDA_API_KEY": "lambda-secret-1", "RUNPOD_API_KEY": "runpod-secret-1"}

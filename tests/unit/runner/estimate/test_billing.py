@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.clouds.models import Offer, Trust
+from runner.cloud_api.models import Offer, Trust
 from runner.config import RunFile
 from runner.errors import UsageError
 from runner.estimate.billing import EGRESS, billing_of, egress_prices, egress_usd_per_gb
 from runner.estimate.cost import GIB, HOURS_PER_MONTH
 from runner.estimate.forecast import Forecast, forecast
-from runner.estimate.platforms import platforms
+from runner.prices.platforms import platforms
 from tests.unit.runner.estimate.test_forecast import task
 
 HEADER = EGRESS.read_text().splitlines()[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.estimate.fit import USABLE_SHARE, DoesNotFitError, GpuNeed, nearest_fit, rows_that_fit
 from runner.estimate.model_shape import shape_of

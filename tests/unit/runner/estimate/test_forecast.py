@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.estimate.forecast import CUDA_PACKAGE_BYTES, Task, forecast, make_task
 from runner.estimate.model_shape import shape_of

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.clouds.price_list import CATALOG
+from runner.clouds.lambda_cloud.emulator.catalog import INSTANCE_TYPES
+from runner.clouds.runpod.emulator.catalog import GPU_TYPES
 from runner.errors import UsageError
 from runner.estimate.gpu_specs import COLUMNS, find_gpu, gpu_of_machine, gpu_specs
-from runner.rehearsal.clouds.lambda_catalog import INSTANCE_TYPES
-from runner.rehearsal.clouds.runpod_catalog import GPU_TYPES
+from runner.prices.price_list import CATALOG
 
 ROW = "L4,,24,121,30.3,300,8.9,72,2026-11-21,somebody"
 

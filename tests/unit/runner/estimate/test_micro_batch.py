@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.config import RunFile
 from runner.estimate.forecast import Forecast, forecast
 from runner.estimate.micro_batch import is_chosen_here, row_choices, row_settings, with_rows

@@ -1,6 +1,6 @@
 import pytest
 
-from runner.clouds.models import Offer, Trust
+from runner.cloud_api.models import Offer, Trust
 from runner.errors import NoCapacityError, UsageError
 from runner.estimate.offers import Candidate, Wanted, choose_candidates
 

@@ -16,9 +16,9 @@ from typing import Any
 from runner import cli
 from runner.adapters.stop import Stop
 from runner.choosing import choose
+from runner.clouds.environments import find_environment
 from runner.config import RunFile
 from runner.context import Context
-from runner.environments import find_environment
 from runner.models import Host, Plan, View
 from runner.steps import configure, plan, train
 

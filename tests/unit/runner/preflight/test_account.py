@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from runner.clouds.models import Account, Cloud
+from runner.cloud_api.models import Account, Cloud
 from runner.errors import (
     AccessDeniedError,
     AccountError,

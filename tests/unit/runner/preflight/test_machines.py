@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from runner.choosing import Choice, choose
-from runner.clouds.models import Account, Offer, Quota
-from runner.clouds.price_list import STALE_AFTER_DAYS, all_prices
+from runner.cloud_api.models import Account, Offer, Quota
 from runner.config import RunFile
 from runner.errors import NoCapacityError, RunnerError
 from runner.estimate.cost import BudgetError
@@ -20,6 +19,7 @@ from runner.estimate.model_shape import shape_of
 from runner.market import Market
 from runner.preflight.check import Check, passed
 from runner.preflight.machines import check_prices, choose_checked, replaced
+from runner.prices.price_list import STALE_AFTER_DAYS, all_prices
 from tests.unit.runner.estimate.test_model_shape import LLAMA_8B
 
 A10 = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)

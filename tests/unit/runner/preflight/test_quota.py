@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from runner.clouds.models import Account, Offer, Quota
+from runner.cloud_api.models import Account, Offer, Quota
 from runner.errors import AccessDeniedError, CloudUnavailableError, RunnerError
 from runner.estimate.offers import Wanted, choose_candidates
-from runner.estimate.price import listed_offers
 from runner.market import Market
 from runner.preflight.asking import NoAnswerError
 from runner.preflight.check import Check
 from runner.preflight.quota import REMEDY, REMEDY_FIRST, AskQuotas, check_quota
+from runner.prices.refresh import listed_offers
 
 MARKET = Market(listed_offers("aws"), Account("aws", "test"))
 Vcpus = Mapping[tuple[str, str], float]

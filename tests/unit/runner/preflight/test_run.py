@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError
 from moto import mock_aws
 
-from runner.clouds.models import Account, Cloud
+from runner.cloud_api.models import Account, Cloud
 from runner.config import RunFile
 from runner.errors import AccessDeniedError, CloudUnavailableError
 from runner.preflight import run

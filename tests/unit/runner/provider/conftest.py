@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from runner.adapters.terraform_install import find_terraform
+from runner.clouds.provider import DouseProvider
 from runner.errors import ToolError
 from runner.provider.clock import Clock
-from runner.provider.douse import DouseProvider
 from runner.provider.plugin import serve_in_process
 from runner.provider.service import Service
 from tests.unit.runner.provider.fake_clouds import GPU, Clouds, fake_clouds

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from runner.clouds.models import Offer
+from runner.cloud_api.models import Offer
 from runner.errors import AccountError, CloudUnavailableError, RateLimitedError, RunInterruptedError
 from runner.provider.candidates import LOOK_FOR_S, Candidate, rent
 from runner.provider.resource import Ctx, ProblemError

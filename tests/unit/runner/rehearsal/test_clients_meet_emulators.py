@@ -14,12 +14,13 @@ import httpx2
 import pytest
 
 from runner.adapters import process
-from runner.clouds.lambda_cloud import LambdaCloud
-from runner.clouds.lambda_models import LaunchRequest
-from runner.clouds.models import Resource
+from runner.cloud_api.models import Resource
+from runner.clouds.lambda_cloud.api import LambdaCloud
+from runner.clouds.lambda_cloud.messages import LaunchRequest
 from runner.clouds.registry import open_lambda, open_runpod
-from runner.clouds.runpod import RunPodCloud
-from runner.clouds.runpod_models import CreatePod
+from runner.clouds.runpod.api import RunPodCloud
+from runner.clouds.runpod.messages import CreatePod
+from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import (
     AccessDeniedError,
     AccountError,
@@ -29,9 +30,8 @@ from runner.errors import (
     NoCapacityError,
     UnreadableAnswerError,
 )
-from runner.rehearsal.clouds.state import REHEARSAL_KEY
 from runner.run_dir import PROJECT
-from tests.unit.runner.rehearsal.emulated import KEY_LINE
+from tests.unit.runner.emulation.emulated import KEY_LINE
 
 WAIT_S = 60.0
 RUN = "20261121-015500-tiny"

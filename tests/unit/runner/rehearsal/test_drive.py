@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.emulation.boxes import loopback_yard
 from runner.errors import UsageError
 from runner.live import SilentView
 from runner.rehearsal import drive
-from runner.rehearsal.boxes import loopback_yard
 from runner.rehearsal.drive import Rehearsal, rehearse
 
 

@@ -17,10 +17,10 @@ import httpx2
 import pytest
 
 from runner.adapters import process
-from runner.rehearsal.boxes import supported
-from runner.rehearsal.clouds.aws_seed import IMAGES
+from runner.clouds.aws.emulator.seed import IMAGES
+from runner.emulation.boxes import supported
 from runner.run_dir import PROJECT
-from tests.unit.runner.rehearsal.emulated import BEARER
+from tests.unit.runner.emulation.emulated import BEARER
 
 pytestmark = [
     pytest.mark.rehearsal,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from runner.emulation.fault_table import CLOUD_NAMES, FAULTS
+from runner.emulation.faults import FaultQueue, FaultRefusedError
 from runner.errors import UsageError
 from runner.rehearsal import fault_docs
-from runner.rehearsal.clouds.fault_table import CLOUD_NAMES, FAULTS
-from runner.rehearsal.clouds.faults import FaultQueue, FaultRefusedError
 from runner.rehearsal.faults import parse_faults
 
 

@@ -1,0 +1,294 @@
+"""AWS by boto3: GPU machines, what is ours in every region, how to end it, and keys that open one folder only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from runner.cloud_api.models import Account, Kind, Offer, Quota, Resource, TrustWanted
+from runner.clouds.aws.listing import CLOUD, entries, read_instance, required, resources_in
+from runner.clouds.aws.offers import offers_in
+from runner.clouds.aws.quotas import quota_code, quota_in
+from runner.clouds.aws.refusals import aws_errors, error_from_terraform, unreadable
+from runner.errors import BadRequestError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from boto3 import Session
+
+__all__ = ["AwsCloud", "PrefixCredentials", "error_from_terraform", "open_aws"]
+
+HOME_REGION = "us-east-1"
+REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-\d$")
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 30
+ATTEMPTS = 5
+QUOTAS = "service-quotas"
+QUOTAS_CONNECT_S, QUOTAS_READ_S, QUOTAS_ATTEMPTS = 2, 5, 2
+"""Only a plan asks for quotas, and leaves it at that after a while; Python still waits for the pool at its end."""
+AT_ONCE = 8
+SHORTEST_S, LONGEST_S = 900, 43_200
+PLAIN_PREFIX = re.compile(r"^[A-Za-z0-9._/=@-]+$")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PrefixCredentials:
+    """Short-lived keys that open one folder of one bucket.
+
+    Attributes:
+        access_key_id: Access key id.
+        secret_access_key: Secret; never shown.
+        session_token: Secret; never shown.
+        expires_at: When they end (UTC).
+    """
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expires_at: datetime
+
+
+def open_aws(environ: Mapping[str, str]) -> AwsCloud:
+    """Return the AWS account that the environment's credentials open; nothing is asked yet.
+
+    Args:
+        environ: ``AWS_*`` as boto3 understands them; ``AWS_ENDPOINT_URL`` for an emulator; ``DOUSE_AWS_REGIONS``,
+            comma separated, bounds where Douse looks.
+
+    Raises:
+        UsageError: If ``DOUSE_AWS_REGIONS`` names no region.
+        AccountError: If ``AWS_PROFILE`` names no profile.
+    """
+    import boto3
+
+    named = [name.strip() for name in environ.get("DOUSE_AWS_REGIONS", "").split(",") if name.strip()]
+    wrong = [name for name in named if not REGION.match(name)]
+    if wrong:
+        raise UsageError(
+            f"aws: DOUSE_AWS_REGIONS holds {wrong[0]}, which is no region",
+            resolution="write it like DOUSE_AWS_REGIONS=us-east-1,eu-west-1",
+        )
+    given = {
+        "aws_access_key_id": environ.get("AWS_ACCESS_KEY_ID") or None,
+        "aws_secret_access_key": environ.get("AWS_SECRET_ACCESS_KEY") or None,
+        "aws_session_token": environ.get("AWS_SESSION_TOKEN") or None,
+    }
+    keys = given if given["aws_access_key_id"] and given["aws_secret_access_key"] else {}
+    profile = None if keys else environ.get("AWS_PROFILE") or None
+    with aws_errors("open the account"):
+        session = boto3.Session(profile_name=profile, **keys)
+        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or session.region_name
+    home = region or (named[0] if named else HOME_REGION)
+    return AwsCloud(session, home=home, regions=tuple(named), endpoint=environ.get("AWS_ENDPOINT_URL") or None)
+
+
+class AwsCloud:
+    """One AWS account, in all of its regions."""
+
+    def __init__(
+        self, session: Session, *, home: str, regions: tuple[str, ...] = (), endpoint: str | None = None
+    ) -> None:
+        """Keep what is needed to make clients.
+
+        Args:
+            session: boto3's session.
+            home: Region to ask about the account.
+            regions: Where to look; empty is every region that is enabled.
+            endpoint: Another endpoint than AWS's own.
+        """
+        self._session, self._home, self._bounds, self._endpoint = session, home, regions, endpoint
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    @property
+    def name(self) -> str:
+        """Return the name of the cloud."""
+        return CLOUD
+
+    def account(self) -> Account:
+        """Check the credentials and return whose they are.
+
+        Raises:
+            AccountError: If there are none, or they are not good.
+        """
+        doing = "check the credentials"
+        with aws_errors(doing):
+            answer = self._client("sts", self._home).get_caller_identity()
+        return Account(cloud=CLOUD, label=str(required(answer, "Account", doing)))
+
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
+        """Return every GPU machine that AWS sells and whose price is known, cheapest first.
+
+        Raises:
+            CloudError: If one region cannot be asked.
+        """
+        found = self._everywhere(offers_in)
+        return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region, offer.spot))
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return the account's quota for each of these machines; each quota is asked for once.
+
+        Raises:
+            CloudError: If one cannot be asked for.
+        """
+        codes = {offer: quota_code(offer.instance_type, spot=offer.spot) for offer in offers}
+        asked = sorted({(offer.region, code) for offer, code in codes.items() if code})
+        clients = [self._client(QUOTAS, region) for region, _ in asked]
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            answers = pool.map(quota_in, clients, [region for region, _ in asked], [code for _, code in asked])
+            told = dict(zip(asked, answers, strict=True))
+        found = {offer: told.get((offer.region, code)) for offer, code in codes.items() if code}
+        return {offer: quota for offer, quota in found.items() if quota is not None}
+
+    def resources(self) -> list[Resource]:
+        """Return everything of Douse's in the account: instances, spot requests, volumes, addresses, groups, keys.
+
+        Raises:
+            CloudError: If one listing in one region fails; that is never "nothing there".
+        """
+        return self._everywhere(resources_in)
+
+    def end(self, resource: Resource) -> None:
+        """Ask AWS to end one resource; one that is gone already is fine.
+
+        Raises:
+            CloudError: If AWS refuses; what a machine still holds can only go when the machine is gone.
+        """
+        region = resource.region or self._home
+        client = self._client("ec2", region)
+        try:
+            with aws_errors(f"end {resource.kind.replace('_', ' ')} {resource.id} in {region}"):
+                _ENDINGS[resource.kind](client, resource)
+        except NotFoundError:
+            return
+
+    def terminate_and_describe(self, instance_id: str, region: str) -> Resource | None:
+        """Terminate an instance and return how it stands right after, or ``None`` where it is gone.
+
+        Raises:
+            CloudError: If AWS refuses, or its answer cannot be read.
+        """
+        doing = f"end instance {instance_id} in {region}"
+        client = self._client("ec2", region)
+        try:
+            with aws_errors(doing):
+                client.terminate_instances(InstanceIds=[instance_id])
+            reservations = list(entries(client, "describe_instances", "Reservations", doing, InstanceIds=[instance_id]))
+        except NotFoundError:
+            return None
+        found = [entry for reservation in reservations for entry in required(reservation, "Instances", doing)]
+        return read_instance(found[0], region, doing) if found else None
+
+    def sts_credentials_for_prefix(
+        self, bucket: str, prefix: str, role_arn: str, duration_s: int = 3600
+    ) -> PrefixCredentials:
+        """Return keys that read, write and list one folder of a bucket and nothing else.
+
+        Args:
+            bucket: Name of the bucket.
+            prefix: Folder in it, without wildcards.
+            role_arn: Role to assume; its own policy has to allow at least as much.
+            duration_s: How long they last, 15 minutes to 12 hours; the role may allow less.
+
+        Raises:
+            UsageError: If the folder is empty or has a wildcard, or the duration is out of bounds.
+            AccessDeniedError: If the role may not be assumed.
+        """
+        folder = prefix.strip("/")
+        if not PLAIN_PREFIX.match(folder):
+            raise UsageError(
+                f"aws: the store's prefix is {prefix!r}, which cannot be fenced in",
+                resolution="name a folder in store.url, of letters, digits and `._-=@/` only",
+            )
+        if not SHORTEST_S <= duration_s <= LONGEST_S:
+            raise UsageError(
+                f"aws: credentials for {duration_s} s were asked for",
+                resolution=f"ask for {SHORTEST_S} to {LONGEST_S} s",
+            )
+        doing = f"get credentials for s3://{bucket}/{folder}"
+        with aws_errors(doing):
+            answer = self._client("sts", self._home).assume_role(
+                RoleArn=role_arn,
+                RoleSessionName=re.sub(r"[^\w=,.@-]", "-", f"douse-{folder.rsplit('/', 1)[-1]}")[:64],
+                Policy=json.dumps(_policy(bucket, folder, role_arn), separators=(",", ":")),
+                DurationSeconds=duration_s,
+            )
+        keys = required(answer, "Credentials", doing)
+        return PrefixCredentials(
+            access_key_id=required(keys, "AccessKeyId", doing),
+            secret_access_key=required(keys, "SecretAccessKey", doing),
+            session_token=required(keys, "SessionToken", doing),
+            expires_at=required(keys, "Expiration", doing),
+        )
+
+    def _everywhere(self, ask: Callable[[Any, str], list[T]]) -> list[T]:
+        """Ask in every region at once; one that fails fails them all."""
+        regions = self._bounds or self._enabled()
+        clients = [self._client("ec2", region) for region in regions]  # a session makes clients in one thread only
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
+            return [found for answer in pool.map(ask, clients, regions) for found in answer]
+
+    def _enabled(self) -> tuple[str, ...]:
+        doing = "list the enabled regions"
+        found = entries(self._client("ec2", self._home), "describe_regions", "Regions", doing)
+        regions = tuple(str(required(entry, "RegionName", doing)) for entry in found)
+        if not regions:
+            raise unreadable(doing, "no region is enabled, which cannot be")
+        return regions
+
+    def _client(self, service: str, region: str) -> Any:
+        from botocore.config import Config
+
+        if (service, region) not in self._clients:
+            is_brief = service == QUOTAS
+            config = Config(
+                retries={"mode": "standard", "total_max_attempts": QUOTAS_ATTEMPTS if is_brief else ATTEMPTS},
+                connect_timeout=QUOTAS_CONNECT_S if is_brief else CONNECT_TIMEOUT_S,
+                read_timeout=QUOTAS_READ_S if is_brief else READ_TIMEOUT_S,
+                user_agent_extra="douse",
+            )
+            with aws_errors(f"ask {service} in {region}"):
+                self._clients[service, region] = self._session.client(
+                    service, region_name=region, endpoint_url=self._endpoint, config=config
+                )
+        return self._clients[service, region]
+
+
+_ENDINGS: Mapping[Kind, Callable[[Any, Resource], Any]] = {
+    "instance": lambda client, found: client.terminate_instances(InstanceIds=[found.id]),
+    "volume": lambda client, found: client.delete_volume(VolumeId=found.id),
+    "key": lambda client, found: client.delete_key_pair(KeyName=found.name),  # emulators do not know it by its id
+    "address": lambda client, found: client.release_address(AllocationId=found.id),
+    "security_group": lambda client, found: client.delete_security_group(GroupId=found.id),
+    "spot_request": lambda client, found: client.cancel_spot_instance_requests(SpotInstanceRequestIds=[found.id]),
+}
+
+
+def _policy(bucket: str, folder: str, role_arn: str) -> dict[str, Any]:
+    """Return the session policy: what it does not name is refused, whatever the role may do."""
+    parts = role_arn.split(":")
+    if len(parts) < 6 or parts[0] != "arn" or parts[2] != "iam":
+        raise BadRequestError(
+            f"aws: {role_arn} is no role's ARN", resolution="write it like arn:aws:iam::123456789012:role/douse-store"
+        )
+    arn = f"arn:{parts[1]}:s3:::{bucket}"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+                "Resource": f"{arn}/{folder}/*",
+            },
+            {
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": arn,
+                "Condition": {"StringLike": {"s3:prefix": f"{folder}/*"}},
+            },
+        ],
+    }

@@ -1,0 +1,350 @@
+"""An emulated AWS: EC2, STS, SSM, IAM and S3 by moto, with keys that count, boxes, meters and faults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from runner.clouds.aws.emulator import wire as aws_wire
+from runner.clouds.aws.emulator.instances import AwsInstances, backend
+from runner.clouds.aws.emulator.seed import price_usd_per_h, seed
+from runner.clouds.aws.emulator.wire import AwsCall, Environ, StartResponse, Wsgi
+from runner.emulation.calls import Answer
+from runner.emulation.cloud_state import World
+from runner.emulation.faults import Queued
+from runner.emulation.machines import Machine
+from runner.emulation.requests_log import HIDDEN, HIDDEN_FIELDS, Recorded, shown_headers
+from runner.errors import RunnerError
+
+INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
+KEY_ID = re.compile(r"<AccessKeyId>(.*?)</AccessKeyId>")
+EMPTY_PAGE = "douse-partial-page"
+INTERNAL = (500, "InternalError", "An internal error has occurred")
+LIMITED = (503, "RequestLimitExceeded", "Request limit exceeded.")
+BAD_KEY = "AWS was not able to validate the provided access credentials"
+
+
+class AwsCloud:
+    """AWS as a WSGI app."""
+
+    def __init__(self, world: World, instances: AwsInstances, moto: Wsgi) -> None:
+        """Take the account's instances, and moto's own app."""
+        self.world, self._instances, self._moto = world, instances, moto
+        self._answered: dict[tuple[str, str], Answer] = {}
+        self._keys = {world.credentials.aws_access_key_id}
+        self._polls_to_limit = 0
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, and record both."""
+        call = aws_wire.read(environ)
+        if call.service == "s3" and self._is_known(call):
+            return self._pass_through(call, environ, start_response)
+        with self.world.turn() as now:
+            fired = len(self.world.faults.fired)
+            answer = self._answer(call, environ) if self._is_known(call) else self._unauthorised(call)
+            self._record(call, answer, fired, now)
+        return _send(answer, start_response)
+
+    def _is_known(self, call: AwsCall) -> bool:
+        """Tell whether the key is the account's, or one that STS gave out."""
+        return call.key_id in self._keys
+
+    def _unauthorised(self, call: AwsCall) -> Answer:
+        if call.service == "ec2":
+            return aws_wire.refusal("ec2", 401, "AuthFailure", BAD_KEY)
+        if call.service in ("s3", ""):
+            code = "InvalidAccessKeyId" if call.key_id else "AccessDenied"
+            return aws_wire.refusal(
+                "s3", 403, code, "The AWS Access Key Id you provided does not exist in our records."
+            )
+        code = "UnrecognizedClientException" if call.service == "ssm" else "InvalidClientTokenId"
+        return aws_wire.refusal(call.service, 403, code, "The security token included in the request is invalid.")
+
+    def _answer(self, call: AwsCall, environ: Environ) -> Answer:
+        refused = self.world.faults.peek("key_invalid", "aws")
+        if refused is not None and refused.arguments["at"] == "any" and self._take("key_invalid", call.action):
+            return self._unauthorised(call)
+        if call.service in ("ec2", "ssm"):
+            seed(call.region)
+        if call.service != "ec2":
+            answer = aws_wire.call_moto(self._moto, environ, call.body)
+            if call.service == "sts" and answer.status == 200:
+                self._keys |= set(KEY_ID.findall(answer.bytes().decode()))
+            return answer
+        self._instances.regions.add(call.region)
+        self._instances.refresh()
+        handlers = {
+            "RunInstances": self._run,
+            "TerminateInstances": self._terminate,
+            "StopInstances": self._stop,
+            "StartInstances": self._start,
+            "DescribeInstances": self._describe,
+            "ModifyInstanceAttribute": self._modify,
+            "DeleteKeyPair": self._delete_key,
+            "DescribeSpotPriceHistory": self._spot_prices,
+        }
+        handler = handlers.get(call.action)
+        if handler is None:
+            return aws_wire.call_moto(self._moto, environ, call.body)
+        return handler(call, environ)
+
+    def _run(self, call: AwsCall, environ: Environ) -> Answer:
+        token = (call.region, call.fields.get("ClientToken", ""))
+        if token[1] and token in self._answered:  # a repeated request makes no second machine
+            return self._answered[token]
+        on = f"{call.fields.get('InstanceType', '')} in {call.region}"
+        if self._kill_runner("kill_runner@before_create", on):
+            return _refused(*INTERNAL)
+        refusal = self._launch_refusal(call, on)
+        if refusal is not None:
+            return refusal
+        answer = aws_wire.call_moto(self._moto, environ, call.body)
+        if answer.status != 200:
+            return answer
+        created = INSTANCE_ID.findall(answer.bytes().decode())
+        ec2 = backend(call.region)
+        try:
+            for instance_id in created:
+                self._instances.adopt(ec2.get_instance(instance_id), call)
+        except RunnerError as err:
+            return aws_wire.refusal("ec2", 500, "InternalError", err.message)
+        self._answered[token] = answer
+        self._kill_runner("kill_runner@after_create", created[0])
+        fault = self._take("launch_500_after_create", created[0])
+        if fault is not None:
+            return replace(answer, is_lost=True) if fault.arguments["lost"] else _refused(*INTERNAL)
+        return answer
+
+    def _launch_refusal(self, call: AwsCall, on: str) -> Answer | None:
+        spot = call.fields.get("InstanceMarketOptions.MarketType") == "spot"
+        if self._take("launch_rate_limited", on) is not None:
+            self._polls_to_limit += 1
+            return _refused(*LIMITED)
+        if self._take("key_invalid", on) is not None:
+            return _refused(401, "AuthFailure", BAD_KEY)
+        if self._take("key_forbidden", on) is not None:
+            return _refused(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
+        if self._take("quota_exceeded", on) is not None:
+            if spot:
+                return _refused(400, "MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+            words = "You have requested more vCPU capacity than your current vCPU limit of 0 allows"
+            return _refused(400, "VcpuLimitExceeded", words)
+        candidate = f"{on} ({'spot' if spot else 'on demand'})"
+        if self.world.faults.refuses(candidate, "aws", self.world.clock()):
+            words = f"We currently do not have sufficient {call.fields.get('InstanceType', '')} capacity"
+            return _refused(500, "InsufficientInstanceCapacity", f"{words} in the Availability Zone you requested.")
+        bid = call.fields.get("InstanceMarketOptions.SpotOptions.MaxPrice")
+        if spot and bid and float(bid) < price_usd_per_h(call.fields.get("InstanceType", ""), spot=True):
+            return _refused(400, "SpotMaxPriceTooLow", f"Your Spot request price of {bid} is lower than the minimum.")
+        return None
+
+    def _terminate(self, call: AwsCall, environ: Environ) -> Answer:
+        machines = [self._instances.machine(name, call.region) for name in call.listed("InstanceId")]
+        found = [machine for machine in machines if machine is not None]
+        self.world.is_end_asked["aws"] = True
+        on = ", ".join(machine.id for machine in found)
+        if len(found) != len(machines) or not found:
+            return aws_wire.call_moto(self._moto, environ, call.body)  # which refuses it
+        if self._kill_runner("kill_runner@destroy", on) or self._take("terminate_500", on) is not None:
+            return _refused(*INTERNAL)
+        if self._take("terminate_rate_limited", on) is not None:
+            return _refused(*LIMITED)
+        if self._take("already_gone", on) is not None:
+            for machine in found:
+                self.world.end(machine, "deleted in the console", after_s=0.0)
+            return _refused(400, "InvalidInstanceID.NotFound", f"The instance ID '{on}' does not exist")
+        before = [self._instances.status(machine) for machine in found]
+        if self._take("terminate_ignored", on) is None:
+            is_only_stopped = self._take("stopped_disk_bills", on) is not None
+            for machine in found:
+                if is_only_stopped:
+                    self._instances.stop(machine)
+                elif not machine.is_ended:
+                    self.world.end(machine, "request")
+        self._instances.refresh()
+        return _states("TerminateInstances", found, before, [_after_end(self._instances.status(m)) for m in found])
+
+    def _stop(self, call: AwsCall, environ: Environ) -> Answer:
+        answer = aws_wire.call_moto(self._moto, environ, call.body)
+        if answer.status == 200:
+            for machine in self._named(call):
+                if not machine.is_stopped and not machine.is_ended:
+                    self._instances.stop(machine)
+        return answer
+
+    def _start(self, call: AwsCall, environ: Environ) -> Answer:
+        if any(machine.is_ended or machine.is_ending for machine in self._named(call)):
+            return _refused(
+                400, "IncorrectInstanceState", "The instance is not in a state from which it can be started."
+            )
+        answer = aws_wire.call_moto(self._moto, environ, call.body)
+        if answer.status == 200:
+            for machine in self._named(call):
+                if machine.is_stopped:
+                    self._instances.start(machine)
+        return answer
+
+    def _describe(self, call: AwsCall, environ: Environ) -> Answer:
+        asked, hidden = call.listed("InstanceId"), self._instances.hidden(call.region)
+        if any(name in hidden for name in asked):
+            return _refused(400, "InvalidInstanceID.NotFound", f"The instance ID '{asked[0]}' does not exist")
+        if self._polls_to_limit and any(not machine.is_ended for machine in self.world.of("aws")):
+            self._polls_to_limit -= 1
+            return _refused(*LIMITED)
+        is_list = not asked
+        if is_list and self._take("listing_500", call.region) is not None:
+            return _refused(*INTERNAL)
+        body = call.body
+        if call.fields.get("NextToken") == EMPTY_PAGE:
+            body = body.replace(b"NextToken=" + EMPTY_PAGE.encode(), b"").replace(b"&&", b"&").strip(b"&")
+        elif is_list and self._take("listing_partial_page", call.region) is not None:
+            inner = f"<reservationSet/><nextToken>{EMPTY_PAGE}</nextToken>"
+            return aws_wire.ec2_answer("DescribeInstances", inner)
+        ec2 = backend(call.region)
+        with _Hidden(ec2, hidden):
+            answer = aws_wire.call_moto(self._moto, environ, body)
+        if is_list and self._take("listing_empty_body", call.region) is not None:
+            return replace(answer, raw=b"")
+        if is_list and self._take("listing_schema_changed", call.region) is not None:
+            return replace(answer, raw=answer.bytes().replace(b"reservationSet", b"reservationList"))
+        return answer
+
+    def _modify(self, call: AwsCall, environ: Environ) -> Answer:
+        """Change what moto would take for security groups, and then have none."""
+        behaviour = call.fields.get("InstanceInitiatedShutdownBehavior.Value")
+        if behaviour is None:
+            return aws_wire.call_moto(self._moto, environ, call.body)
+        if behaviour not in ("stop", "terminate"):
+            return _refused(400, "InvalidParameterValue", f"Value ({behaviour}) is invalid.")
+        machine = self._instances.machine(call.fields.get("InstanceId", ""), call.region)
+        if machine is None:
+            return _refused(400, "InvalidInstanceID.NotFound", "The instance ID does not exist")
+        key = "instance_initiated_shutdown_behavior"
+        backend(call.region).modify_instance_attribute(machine.id, key, behaviour)
+        return aws_wire.ec2_answer("ModifyInstanceAttribute", "<return>true</return>")
+
+    def _delete_key(self, call: AwsCall, environ: Environ) -> Answer:
+        if self._take("leftover_key", call.fields.get("KeyName", "")) is not None:
+            return aws_wire.ec2_answer("DeleteKeyPair", "<return>true</return>")
+        return aws_wire.call_moto(self._moto, environ, call.body)
+
+    def _spot_prices(self, call: AwsCall, environ: Environ) -> Answer:
+        """Give moto's rows the prices that the meters take, and a time of today."""
+        answer = aws_wire.call_moto(self._moto, environ, call.body)
+        row = re.compile(r"<item>.*?</item>", re.DOTALL)
+        return replace(answer, raw=row.sub(self._spot_price, answer.bytes().decode()).encode())
+
+    def _spot_price(self, match: re.Match[str]) -> str:
+        from datetime import UTC, datetime
+
+        text = match.group(0)
+        kind = re.search(r"<instanceType>(.*?)</instanceType>", text)
+        price = price_usd_per_h(kind.group(1) if kind else "", spot=True)
+        now = datetime.fromtimestamp(self.world.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        text = re.sub(r"<spotPrice>.*?</spotPrice>", f"<spotPrice>{price:.6f}</spotPrice>", text)
+        return re.sub(r"<timestamp>.*?</timestamp>", f"<timestamp>{now}</timestamp>", text)
+
+    def _named(self, call: AwsCall) -> list[Machine]:
+        found = (self._instances.machine(name, call.region) for name in call.listed("InstanceId"))
+        return [machine for machine in found if machine is not None]
+
+    def _take(self, name: str, on: str) -> Queued | None:
+        return self.world.fault(name, "aws", on)
+
+    def _kill_runner(self, name: str, on: str) -> bool:
+        if self._take(name, on) is None:
+            return False
+        self.world.runner.kill()
+        return True
+
+    def _pass_through(self, call: AwsCall, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Let moto's S3 answer, whose bodies may be large: neither held back nor recorded."""
+        seen: dict[str, int] = {}
+
+        def start(status: str, headers: list[tuple[str, str]], *_: object) -> Any:
+            seen["status"] = int(status.split(maxsplit=1)[0])
+            return start_response(status, headers)
+
+        result = self._moto(environ, start)
+        self._record(call, Answer(seen.get("status", 200)), len(self.world.faults.fired), self.world.clock())
+        return result
+
+    def _record(self, call: AwsCall, answer: Answer, fired: int, now: float) -> None:
+        hidden = {name: HIDDEN if name.split(".")[0] in HIDDEN_FIELDS else value for name, value in call.fields.items()}
+        self.world.requests.add(
+            Recorded(
+                at=now,
+                cloud="aws",
+                method=call.method,
+                path=call.path,
+                query={name: value for name, value in parse_qsl(call.query) if not name.startswith("X-Amz-")},
+                headers=shown_headers(call.headers) | {"service": call.service, "region": call.region},
+                body=hidden if hidden else {"Action": call.action},
+                is_authorised=self._is_known(call),
+                status=answer.status,
+                answer=_shown(call, answer),
+                answer_headers=dict(answer.headers),
+                fault=tuple(f.name for f in self.world.faults.fired[fired:]),
+                is_lost=answer.is_lost,
+            )
+        )
+
+
+class _Hidden:
+    """Keeps instances out of moto's sight for one answer."""
+
+    def __init__(self, ec2: Any, names: list[str]) -> None:
+        self._reservations, self._names = ec2.reservations, names
+        self._kept: dict[str, Any] = {}
+
+    def __enter__(self) -> None:
+        for key, reservation in list(self._reservations.items()):
+            if any(instance.id in self._names for instance in reservation.instances):
+                self._kept[key] = self._reservations.pop(key)
+
+    def __exit__(self, *_: object) -> None:
+        self._reservations.update(self._kept)
+
+
+def _shown(call: AwsCall, answer: Answer) -> str | None:
+    """Return an answer for the record; what STS and IAM give out are keys."""
+    if call.service not in ("ec2", "ssm") or answer.raw is None:
+        return None
+    text = answer.raw.decode(errors="replace")
+    return re.sub(r"(<keyMaterial>).*?(</keyMaterial>)", rf"\1{HIDDEN}\2", text, flags=re.DOTALL)
+
+
+def _refused(status: int, code: str, message: str) -> Answer:
+    return aws_wire.refusal("ec2", status, code, message)
+
+
+def _after_end(status: str) -> str:
+    return status if status in ("shutting-down", "terminated") else "shutting-down"
+
+
+def _states(action: str, machines: list[Machine], before: list[str], after: list[str]) -> Answer:
+    from runner.clouds.aws.emulator.instances import STATES
+
+    rows = "".join(
+        f"<item><instanceId>{machine.id}</instanceId>"
+        f"<currentState><code>{STATES[new]}</code><name>{new}</name></currentState>"
+        f"<previousState><code>{STATES[old]}</code><name>{old}</name></previousState></item>"
+        for machine, old, new in zip(machines, before, after, strict=True)
+    )
+    return aws_wire.ec2_answer(action, f"<instancesSet>{rows}</instancesSet>")
+
+
+def _send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+    content = answer.bytes()
+    headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+    start_response(
+        f"{answer.status} {'OK' if answer.status < 400 else 'Error'}",
+        [
+            *headers.items(),
+            ("Content-Length", str(len(content) + (1 if answer.is_lost else 0))),
+        ],
+    )
+    return [content[: len(content) // 2] if answer.is_lost else content]

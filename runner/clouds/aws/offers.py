@@ -1,0 +1,118 @@
+"""GPU machines in one region of AWS: what EC2 describes, spot prices of now, on-demand prices of the price list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from runner.cloud_api.models import Offer
+from runner.clouds.aws.listing import CLOUD, entries, required
+from runner.clouds.aws.refusals import unreadable
+from runner.prices.price_list import price_list
+
+FAMILIES = ["g*", "p*"]
+MOST_NAMES = 100
+MIB_PER_GIB = 1024
+
+
+def offers_in(client: Any, region: str) -> list[Offer]:
+    """Return the machines with NVIDIA GPUs and x86 processors that AWS sells in one region.
+
+    One without a known price is left out: no promise about money can be kept with it. Whether one can be had now is
+    something AWS only tells when asked for it.
+
+    Args:
+        client: boto3's EC2 client for the region.
+        region: The region.
+
+    Raises:
+        CloudError: If AWS does not answer, or its answer cannot be read.
+    """
+    doing = f"list instance types in {region}"
+    filters = [{"Name": "instance-type", "Values": FAMILIES}]
+    found = entries(client, "describe_instance_types", "InstanceTypes", doing, Filters=filters)
+    machines = {str(required(entry, "InstanceType", doing)): entry for entry in found if _is_usable(entry)}
+    sold = _sold(client, region, sorted(machines))
+    spot_prices = _spot_prices(client, region, sold)
+    listed = {row.instance_type: row.price_usd_per_h for row in price_list(CLOUD) if row.region == region}
+    return [
+        _offer(machines[name], region, doing, spot=spot, price_usd_per_h=prices[name])
+        for spot, prices in ((False, listed), (True, spot_prices))
+        for name in sold
+        if name in prices
+    ]
+
+
+def _is_usable(entry: Mapping[str, Any]) -> bool:
+    """Tell whether the trainer can run on a machine: whole NVIDIA GPUs, x86, not bare metal, which boots for ages."""
+    gpus = entry.get("GpuInfo", {}).get("Gpus") or []
+    return (
+        len(gpus) == 1
+        and gpus[0].get("Manufacturer") == "NVIDIA"
+        and gpus[0].get("Count", 0) >= 1
+        and "x86_64" in entry.get("ProcessorInfo", {}).get("SupportedArchitectures", [])
+        and not entry.get("BareMetal", False)
+    )
+
+
+def _sold(client: Any, region: str, names: Sequence[str]) -> list[str]:
+    """Return those that are sold in the region."""
+    doing = f"list instance type offerings in {region}"
+    sold = {
+        str(required(entry, "InstanceType", doing))
+        for some in _chunks(names)
+        for entry in entries(
+            client,
+            "describe_instance_type_offerings",
+            "InstanceTypeOfferings",
+            doing,
+            LocationType="region",
+            Filters=[{"Name": "instance-type", "Values": some}],
+        )
+    }
+    return [name for name in names if name in sold]
+
+
+def _spot_prices(client: Any, region: str, names: Sequence[str]) -> dict[str, float]:
+    """Return the spot price of each machine in the region's dearest zone: which zone it will be is not known yet."""
+    doing = f"list spot prices in {region}"
+    prices: dict[str, float] = {}
+    for some in _chunks(names):
+        for entry in entries(
+            client,
+            "describe_spot_price_history",
+            "SpotPriceHistory",
+            doing,
+            InstanceTypes=some,
+            ProductDescriptions=["Linux/UNIX"],
+            StartTime=datetime.now(UTC),
+        ):
+            name, text = str(required(entry, "InstanceType", doing)), str(required(entry, "SpotPrice", doing))
+            try:
+                prices[name] = max(prices.get(name, 0.0), float(text))
+            except ValueError as err:
+                raise unreadable(doing, f"the spot price of {name} is {text}") from err
+    return prices
+
+
+def _offer(entry: Mapping[str, Any], region: str, doing: str, *, spot: bool, price_usd_per_h: float) -> Offer:
+    gpu = entry["GpuInfo"]["Gpus"][0]
+    name = str(entry["InstanceType"])
+    memory_gib = required(required(gpu, "MemoryInfo", doing), "SizeInMiB", doing) / MIB_PER_GIB
+    as_sold = {row.instance_type: row.gpu_memory_gib for row in price_list(CLOUD)}
+    return Offer(
+        instance_type=name,
+        region=region,
+        spot=spot,
+        price_usd_per_h=price_usd_per_h,
+        gpu_name=str(required(gpu, "Name", doing)),
+        gpu_count=int(gpu["Count"]),
+        gpu_memory_gib=as_sold.get(name, round(memory_gib, 1)),  # as other clouds tell it: 24, not 22.4
+        memory_gib=round(required(required(entry, "MemoryInfo", doing), "SizeInMiB", doing) / MIB_PER_GIB, 1),
+    )
+
+
+def _chunks(names: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), MOST_NAMES):
+        yield list(names[start : start + MOST_NAMES])

@@ -1,0 +1,333 @@
+"""Lambda Cloud, API v1: no spot, no server-side end, no creation time; billed from the launch until the terminate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2
+
+from runner.cloud_api.answers import read
+from runner.cloud_api.http import Api
+from runner.cloud_api.labels import expiry_of, is_ours, run_of
+from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, TrustWanted
+from runner.cloud_api.pacing import Timer, shared_pace
+from runner.cloud_api.refusals import lambda_refusal
+from runner.clouds.lambda_cloud.messages import (
+    Data,
+    Ended,
+    FileSystem,
+    Instance,
+    InstanceType,
+    Launched,
+    LaunchRequest,
+    Listing,
+    SshKey,
+)
+from runner.errors import (
+    BadRequestError,
+    CloudUnavailableError,
+    NotFoundError,
+    UnreadableAnswerError,
+)
+
+ENDPOINT = "https://cloud.lambda.ai/api/v1"
+PACE_S = 1.0
+LAUNCH_PACES = 12
+"""A launch may follow another after so many times the general pace."""
+BACKOFF_PACES = 10
+MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*GB")
+STATUS: dict[str, Status] = {
+    "booting": "pending",
+    "active": "running",
+    "unhealthy": "running",  # it is billed all the same
+    "terminating": "ending",
+}
+
+Content = TypeVar("Content")
+
+
+class LambdaCloud:
+    """One account on Lambda Cloud."""
+
+    name = "lambda"
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        endpoint: str = ENDPOINT,
+        pace_s: float = PACE_S,
+        timer: Timer | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """Take the account's key; nothing is asked yet.
+
+        Args:
+            api_key: Key of the account.
+            endpoint: Address of the API up to its version.
+            pace_s: Seconds between requests; between launches twelve times as many.
+            timer: The clock and the way to wait.
+            transport: A stand-in for the network.
+        """
+        pace = shared_pace("lambda", api_key, endpoint, pace_s)
+        self._launches = shared_pace("lambda", api_key, f"{endpoint} launch", LAUNCH_PACES * pace_s)
+        self._label = f"key …{api_key[-4:]}"
+        self._api = Api(
+            "lambda",
+            endpoint,
+            api_key,
+            refusal=lambda_refusal,
+            pace=pace,
+            backoff_s=BACKOFF_PACES * pace_s,
+            timer=timer,
+            transport=transport,
+        )
+
+    def __repr__(self) -> str:
+        """Return the cloud and the address, never the key."""
+        return f"LambdaCloud({self._api!r})"
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._api.close()
+
+    def account(self) -> Account:
+        """Check the key; Lambda tells neither the account's name nor its balance."""
+        self.keys()
+        return Account("lambda", self._label)
+
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
+        """Return every kind of machine with a GPU, one for each region that has it, cheapest first.
+
+        A kind that no region has now comes once, with region ``any`` and ``available=False``: it cannot be launched
+        so. The list is the cloud's advice; a launch may be refused all the same.
+        """
+        found = [offer for listing in self.instance_types().values() for offer in _offers(listing)]
+        return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region))
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return nothing: Lambda's API does not tell what an account may have."""
+        return {}
+
+    def resources(self) -> list[Resource]:
+        """Return every machine, key and file system of Douse's; machines gone for good are left out."""
+        machines = [_machine(found) for found in self.instances() if not found.is_gone]
+        keys = [
+            Resource("lambda", "key", key.id, key.name, None, run_of(key.name, {}), None, price_usd_per_h=0.0)
+            for key in self.keys()
+        ]
+        volumes = [
+            Resource("lambda", "volume", disk.id, disk.name, disk.region.name, run_of(disk.name, {}), None)
+            for disk in self.file_systems()
+        ]
+        ours = [found for found in (*keys, *volumes) if is_ours(found.name, {})]
+        return [found for found, is_marked in machines if is_marked] + ours
+
+    def end(self, resource: Resource) -> None:
+        """Ask the cloud to end one resource; one that is gone already is fine.
+
+        Raises:
+            BadRequestError: If a file system is in use, or Lambda has no such kind of thing.
+        """
+        if resource.kind == "instance":
+            self.terminate(resource.id)
+        elif resource.kind == "key":
+            self.delete_key(resource.id)
+        elif resource.kind == "volume":
+            self.delete_file_system(resource.id)
+        else:
+            raise BadRequestError(
+                f"lambda: cannot end {resource.kind} {resource.id}: there is no such kind of thing",
+                resolution="report this to Douse",
+            )
+
+    def launch(self, request: LaunchRequest) -> str:
+        """Rent a machine and return its id; never sent twice, unless the cloud refused it for too many requests.
+
+        Raises:
+            NoCapacityError: If it cannot be had there now.
+            AccountError: If the key, the balance or the quota forbids it.
+            BadRequestError: If the key, the type, the region or anything else in the request is unknown.
+            CloudUnavailableError: If nobody knows whether the machine exists: look for its name in ``instances()``.
+        """
+        doing = f"launch {request.instance_type_name} in {request.region_name}"
+        try:
+            launched = self._post("/instance-operations/launch", request.body(), Launched, doing, launch=True)
+        except NotFoundError as err:
+            raise BadRequestError(
+                err.message,
+                details=err.details,
+                resolution="check the names of the instance type, the region, the key and the file systems",
+                code=err.code,
+                status=err.status,
+            ) from err
+        except UnreadableAnswerError as err:
+            raise _unsure(doing, err) from err
+        if launched.only is None:
+            raise CloudUnavailableError(
+                f"lambda: cannot {doing}: the answer names {len(launched.instance_ids)} machines, not one",
+                details=", ".join(launched.instance_ids) or None,
+                resolution=f"look for {request.name} in the list of machines",
+            )
+        return launched.only
+
+    def instance(self, instance_id: str) -> Instance:
+        """Return a machine; one that is gone may be here with a state of ``GONE`` for a while.
+
+        Raises:
+            NotFoundError: If there is none (any more).
+        """
+        return self._get(f"/instances/{quote(instance_id, safe='')}", Instance, f"look at machine {instance_id}")
+
+    def instances(self) -> list[Instance]:
+        """Return all machines of the account, Douse's or not, in whatever state."""
+        return self._get("/instances", list[Instance], "list the machines")
+
+    def terminate(self, instance_id: str) -> None:
+        """Ask for the end of a machine; one that is ending or gone is fine. Does not wait."""
+        doing = f"terminate machine {instance_id}"
+        try:
+            ended = self._post(
+                "/instance-operations/terminate", {"instance_ids": [instance_id]}, Ended, doing, repeatable=True
+            )
+        except NotFoundError:
+            return
+        except (BadRequestError, CloudUnavailableError):
+            # Lambda answers ``global/unknown`` for a machine that is ending already; and an answer may be lost.
+            if not self._is_ending(instance_id):
+                raise
+            return
+        if not ended.names(instance_id) and not self._is_ending(instance_id):
+            raise CloudUnavailableError(
+                f"lambda: cannot {doing}: the answer does not say that it ends", resolution="ask again"
+            )
+
+    def keys(self) -> list[SshKey]:
+        """Return all registered public keys."""
+        return self._get("/ssh-keys", list[SshKey], "list the SSH keys")
+
+    def add_key(self, name: str, public_key: str) -> SshKey:
+        """Register a public key under a name; the same key under the same name is fine.
+
+        Raises:
+            BadRequestError: If the name belongs to another key, or the cloud does not take the key.
+        """
+        doing = f"register SSH key {name}"
+        try:
+            return self._post("/ssh-keys", {"name": name, "public_key": public_key}, SshKey, doing)
+        except (BadRequestError, CloudUnavailableError, UnreadableAnswerError) as err:
+            taken = [key for key in self.keys() if key.name == name]
+            same = next((key for key in taken if key.holds(public_key)), None)
+            if same is not None:
+                return same
+            if not taken:
+                raise
+            raise BadRequestError(
+                f"lambda: cannot {doing}: the name belongs to another key ({taken[0].id})",
+                details=err.details,
+                resolution=f"delete the key {name} in Lambda's console if it is not needed",
+                code=err.code,
+                status=err.status,
+            ) from err
+
+    def delete_key(self, key_id: str) -> None:
+        """Remove a registered key; one that is gone is fine."""
+        self._delete(f"/ssh-keys/{quote(key_id, safe='')}", f"delete SSH key {key_id}")
+
+    def instance_types(self) -> dict[str, Listing]:
+        """Return every kind of machine by name."""
+        return self._get("/instance-types", dict[str, Listing], "list the instance types")
+
+    def file_systems(self) -> list[FileSystem]:
+        """Return all file systems."""
+        return self._get("/file-systems", list[FileSystem], "list the file systems")
+
+    def delete_file_system(self, file_system_id: str) -> None:
+        """Remove a file system and all it holds; one that is gone is fine."""
+        self._delete(f"/filesystems/{quote(file_system_id, safe='')}", f"delete file system {file_system_id}")
+
+    def _is_ending(self, instance_id: str) -> bool:
+        try:
+            return self.instance(instance_id).is_ending
+        except NotFoundError:
+            return True
+
+    def _get(self, path: str, content: type[Content], doing: str) -> Content:
+        answer = self._api.ask("GET", path, doing=doing, repeatable=True)
+        return read(Data[content], answer, cloud="lambda", doing=doing).data  # type: ignore[valid-type]
+
+    def _post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        content: type[Content],
+        doing: str,
+        *,
+        launch: bool = False,
+        repeatable: bool = False,
+    ) -> Content:
+        lanes = (self._launches,) if launch else ()
+        answer = self._api.ask("POST", path, doing=doing, repeatable=repeatable, body=body, lanes=lanes)
+        return read(Data[content], answer, cloud="lambda", doing=doing).data  # type: ignore[valid-type]
+
+    def _delete(self, path: str, doing: str) -> None:
+        try:
+            self._api.ask("DELETE", path, doing=doing, repeatable=True)
+        except NotFoundError:
+            return
+
+
+def _offers(listing: Listing) -> Iterator[Offer]:
+    kind, memory_gib = listing.instance_type, _gpu_memory_gib(listing.instance_type)
+    if kind.specs.gpus < 1 or memory_gib is None:
+        return
+    regions = [(region.name, True) for region in listing.regions_with_capacity_available] or [("any", False)]
+    for region, available in regions:
+        yield Offer(
+            instance_type=kind.name,
+            region=region,
+            spot=False,
+            price_usd_per_h=kind.price_cents_per_hour / 100,
+            gpu_name=kind.gpu_description.split(" (")[0],
+            gpu_count=kind.specs.gpus,
+            gpu_memory_gib=memory_gib,
+            memory_gib=float(kind.specs.memory_gib),
+            disk_gib=float(kind.specs.storage_gib),
+            available=available,
+        )
+
+
+def _gpu_memory_gib(kind: InstanceType) -> float | None:
+    """Return what the description promises, as in ``H100 (80 GB SXM5)``; its GB are the GiB of the data sheets."""
+    found = MEMORY.search(kind.gpu_description) or MEMORY.search(kind.description)
+    return float(found.group(1)) if found else None
+
+
+def _machine(found: Instance) -> tuple[Resource, bool]:
+    """Return a machine as a resource, and whether it is Douse's."""
+    name, marks = found.name or "", found.marks
+    resource = Resource(
+        cloud="lambda",
+        kind="instance",
+        id=found.id,
+        name=name,
+        region=found.region.name,
+        run_id=run_of(name, marks),
+        expires_at=expiry_of(marks),
+        status=STATUS.get(found.status, "unknown"),
+        address=found.ip,
+        price_usd_per_h=found.price_usd_per_h,
+    )
+    return resource, is_ours(name, marks)
+
+
+def _unsure(doing: str, err: UnreadableAnswerError) -> CloudUnavailableError:
+    return CloudUnavailableError(
+        f"lambda: cannot tell whether it did {doing}: the answer cannot be read",
+        details=f"{err.message} ({err.details})",
+        resolution="look for the machine's name in the list of machines",
+        status=err.status,
+    )

@@ -1,0 +1,105 @@
+"""A machine on Lambda Cloud."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from runner.cloud_api.models import Offer
+from runner.clouds.lambda_cloud.messages import TAG_KEY, Instance, LaunchRequest
+from runner.provider.candidates import Candidate
+from runner.provider.machine import INPUTS, OUTPUTS, Machine
+from runner.provider.rental import refused_by_us
+from runner.provider.resource import Ctx
+from runner.provider.schema import NUMBER, STRING, Attr, Attrs, Values, map_of
+from runner.provider.waiting import Phase, Sighting
+
+PHASES: dict[str, Phase] = {
+    "booting": "pending",
+    "unhealthy": "pending",  # may be a passing phase of the boot
+    "active": "up",
+    "terminating": "ending",
+    "terminated": "gone",
+    "preempted": "gone",
+}
+
+
+class LambdaInstance(Machine):
+    """A machine on Lambda Cloud, created when sshd answers on it. It bills from launch until it is destroyed."""
+
+    cloud = "lambda"
+    attrs: ClassVar[Attrs] = {
+        **INPUTS,
+        "ssh_key_name": Attr(STRING, "Name of the registered key that may log in.", required=True, replace=True),
+        "user_data_wo": Attr(STRING, "Cloud-config for the first boot; kept nowhere.", optional=True, write_only=True),
+        "user_data_version": Attr(NUMBER, "Change it to have the user data used again.", optional=True, replace=True),
+        "tags": Attr(map_of(STRING), "Tags; Lambda cannot change them later.", optional=True, replace=True),
+        "ssh_user": Attr(STRING, "User to log in as.", default="ubuntu"),
+        **OUTPUTS,
+    }
+
+    def validate(self, ctx: Ctx, config: Values) -> None:
+        """Tell what Lambda would refuse, before anything is rented."""
+        super().validate(ctx, config)
+        for candidate in config["candidates"] if isinstance(config["candidates"], list) else ():
+            if isinstance(candidate, dict) and candidate["spot"] is True:
+                ctx.error("Lambda has no spot machines", f"{candidate['instance_type']} has spot = true.", "candidates")
+        for key, value in (config["tags"] or {}).items():
+            if not TAG_KEY.match(key) or len(key) > 55:
+                ctx.error(f"tags: {key} is no tag of Lambda's", "a-z, 0-9, - and : with a letter first.", "tags")
+            if isinstance(value, str) and len(value) > 128:
+                ctx.error(f"tags: the value of {key} is too long", f"{len(value)} characters, at most 128.", "tags")
+
+    def offers(self, planned: Values) -> list[Offer]:
+        """Return Lambda's catalogue."""
+        return self.provider.lambda_cloud().offers()
+
+    def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
+        """Launch a machine."""
+        try:
+            request = LaunchRequest(
+                region_name=candidate.region,
+                instance_type_name=candidate.instance_type,
+                ssh_key_name=planned["ssh_key_name"],
+                name=planned["name"],
+                user_data=ctx.config.get("user_data_wo"),
+                tags=planned["tags"] or {},
+            )
+        except ValidationError as err:
+            raise refused_by_us(self.cloud, err) from None  # its own words show the values
+        return self.provider.lambda_cloud().launch(request)
+
+    def find(self, name: str) -> list[str]:
+        """Return the machines of this name."""
+        machines = self.provider.lambda_cloud().instances()
+        return [found.id for found in machines if found.name == name and not found.is_ending]
+
+    def look(self, machine_id: str) -> Sighting:
+        """Return how it stands."""
+        found = self.provider.lambda_cloud().instance(machine_id)
+        return Sighting(
+            machine_id=found.id,
+            name=found.name or "",
+            status=found.status,
+            phase=PHASES.get(found.status, "pending"),
+            instance_type=found.instance_type.name,
+            region=found.region.name,
+            price_usd_per_h=found.price_usd_per_h or None,
+            ssh=None if not found.ip else (found.ip, self.provider.lambda_ssh_port),
+            trust="secure",
+        )
+
+    def terminate(self, machine_id: str) -> None:
+        """Ask for its end."""
+        self.provider.lambda_cloud().terminate(machine_id)
+
+    def user(self, state: Values) -> str:
+        """Return the user to log in as."""
+        return str(state.get("ssh_user") or self.attrs["ssh_user"].default)
+
+    def imported(self, machine_id: str) -> Values:
+        """Return the inputs that Lambda tells."""
+        found: Instance = self.provider.lambda_cloud().instance(machine_id)
+        keys = found.ssh_key_names
+        return {"ssh_key_name": keys[0] if keys else None, "tags": found.marks or None}

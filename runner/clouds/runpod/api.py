@@ -1,0 +1,314 @@
+"""RunPod: REST v2 for all it can do, GraphQL for spot and for an end that the server keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx2
+
+from runner.cloud_api.answers import Answered, read
+from runner.cloud_api.http import Api
+from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
+from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, Trust, TrustWanted
+from runner.cloud_api.pacing import Timer, shared_pace
+from runner.cloud_api.refusals import graphql_refusal, runpod_refusal
+from runner.clouds.runpod.graphql import ENDPOINT as GRAPHQL_ENDPOINT
+from runner.clouds.runpod.graphql import RunPodGraphql, unsure
+from runner.clouds.runpod.messages import (
+    CLOUD_TYPES,
+    NO_STOCK,
+    CloudType,
+    CreatePod,
+    Gpu,
+    GpuList,
+    NetworkVolume,
+    NetworkVolumeList,
+    Pod,
+    PodBill,
+    PodBillList,
+    PodList,
+    RentedPod,
+)
+from runner.errors import (
+    AccessDeniedError,
+    BadRequestError,
+    CloudUnavailableError,
+    NotFoundError,
+    UnreadableAnswerError,
+)
+
+ENDPOINT = "https://api.runpod.io/v2"
+TAG_VARIABLES = {"DOUSE_RUN": RUN_TAG, "DOUSE_EXPIRES": EXPIRES_TAG}
+"""A pod has no tags; its variables are given back, so they carry our marks."""
+STATUS: dict[str, Status] = {
+    "PROVISIONING": "pending",
+    "STARTING": "pending",
+    "RUNNING": "running",
+    "EXITED": "stopped",
+}
+NO_GRAPHQL = (AccessDeniedError, BadRequestError, CloudUnavailableError, NotFoundError, UnreadableAnswerError)
+"""Without GraphQL there is no spot and no balance; all the rest works."""
+
+Content = TypeVar("Content", bound=Answered)
+
+
+class RunPodCloud:
+    """One account on RunPod."""
+
+    name = "runpod"
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        endpoint: str = ENDPOINT,
+        graphql_endpoint: str = GRAPHQL_ENDPOINT,
+        timer: Timer | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """Take the account's key; nothing is asked yet.
+
+        Args:
+            api_key: Key of the account.
+            endpoint: Address of REST v2 up to its version.
+            graphql_endpoint: Address of the GraphQL API.
+            timer: The clock and the way to wait.
+            transport: A stand-in for the network.
+        """
+        pace = shared_pace("runpod", api_key, endpoint, 0.0)  # the answers' headers say when to wait
+        self._label = f"key …{api_key[-4:]}"
+        self._api = Api(
+            "runpod", endpoint, api_key, refusal=runpod_refusal, pace=pace, timer=timer, transport=transport
+        )
+        self._graphql_api = Api(
+            "runpod", graphql_endpoint, api_key, refusal=graphql_refusal, pace=pace, timer=timer, transport=transport
+        )
+        self._graphql = RunPodGraphql(self._graphql_api)
+
+    def __repr__(self) -> str:
+        """Return the cloud and the address, never the key."""
+        return f"RunPodCloud({self._api!r})"
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._api.close()
+        self._graphql_api.close()
+
+    def account(self) -> Account:
+        """Check the key, and tell the balance as long as there is GraphQL."""
+        self.pods()
+        try:
+            return Account("runpod", self._label, self._graphql.balance_usd())
+        except NO_GRAPHQL:
+            return Account("runpod", self._label)
+
+    def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
+        """Return every GPU for rent as one pod, cheapest first.
+
+        On demand, a GPU comes once with region ``any`` and once for each data centre that lists it. As spot it comes
+        with region ``any`` and the least bid as its price; without GraphQL there are no spot offers.
+
+        Args:
+            trust: ``any`` has the machines of the Community Cloud too, at prices of their own.
+        """
+        found: list[Offer] = []
+        kinds: tuple[Trust, ...] = ("secure", "community") if trust == "any" else ("secure",)
+        for kind in kinds:
+            gpus = [gpu for gpu in self.gpus(CLOUD_TYPES[kind]) if gpu.price_usd_per_h(kind)]
+            found += [offer for gpu in gpus for offer in _offers(gpu, kind)]
+            found += self._spot_offers({gpu.id: gpu for gpu in gpus}, kind)
+        return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.spot, offer.region))
+
+    def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Return nothing: RunPod's API does not tell what an account may have."""
+        return {}
+
+    def resources(self) -> list[Resource]:
+        """Return every pod and network volume of Douse's; pods gone for good are left out."""
+        pods = [_machine(pod) for pod in self.pods() if not pod.is_gone]
+        volumes = [
+            Resource("runpod", "volume", disk.id, disk.name, disk.data_center, run_of(disk.name, {}), None)
+            for disk in self.network_volumes()
+            if is_ours(disk.name, {})
+        ]
+        return [found for found, is_marked in pods if is_marked] + volumes
+
+    def end(self, resource: Resource) -> None:
+        """Ask the cloud to end one resource; one that is gone already is fine.
+
+        Raises:
+            BadRequestError: If RunPod has no such kind of thing, or the thing is in use.
+        """
+        if resource.kind == "instance":
+            self.delete_pod(resource.id)
+        elif resource.kind == "volume":
+            self.delete_network_volume(resource.id)
+        else:
+            raise BadRequestError(
+                f"runpod: cannot end {resource.kind} {resource.id}: there is no such kind of thing",
+                resolution="report this to Douse",
+            )
+
+    def create_pod(self, pod: CreatePod) -> RentedPod:
+        """Rent a pod on demand; never sent twice, unless RunPod refused it for too many requests.
+
+        Raises:
+            NoCapacityError: If RunPod's words say that it cannot be had there now.
+            BadRequestError: If it is refused otherwise. With ``status`` 400 that may be a lack of machines all the
+                same: try the next candidate, and take the last one's words for the truth.
+            AccessDeniedError: If the key may not use this GPU or data centre.
+            AccountError: If the key or the balance forbids it.
+            CloudUnavailableError: If nobody knows whether the pod exists: look for its name in ``pods()``.
+        """
+        doing = f"rent {pod.gpu_id}"
+        try:
+            answer = self._api.ask("POST", "/pods", doing=doing, repeatable=False, body=pod.body())
+            return read(RentedPod, answer, cloud="runpod", doing=doing)
+        except NotFoundError as err:
+            raise BadRequestError(
+                err.message,
+                details=err.details,
+                resolution="check the names of the volume, the registry and the data centre",
+                code=err.code,
+                status=err.status,
+            ) from err
+        except UnreadableAnswerError as err:
+            raise unsure(doing, err) from err
+
+    def rent_spot(self, pod: CreatePod, *, bid_usd_per_gpu_h: float, terminate_at: datetime | None = None) -> RentedPod:
+        """Rent a pod that RunPod may take back; the errors are those of ``create_pod``.
+
+        Uses GraphQL (``podRentInterruptable``), whose announced end is early 2027.
+
+        Args:
+            pod: The pod; one data centre at most.
+            bid_usd_per_gpu_h: US dollars an hour for one GPU.
+            terminate_at: When RunPod ends the pod by itself.
+        """
+        return self._graphql.rent_spot(pod, bid_usd_per_gpu_h=bid_usd_per_gpu_h, terminate_at=terminate_at)
+
+    def create_until(self, pod: CreatePod, *, terminate_at: datetime) -> RentedPod:
+        """Rent a pod on demand that RunPod ends by itself; the errors are those of ``create_pod``.
+
+        Uses GraphQL (``podFindAndDeployOnDemand``), whose announced end is early 2027.
+
+        Args:
+            pod: The pod; one data centre at most.
+            terminate_at: When RunPod ends the pod by itself.
+        """
+        return self._graphql.create_until(pod, terminate_at=terminate_at)
+
+    def pod(self, pod_id: str) -> Pod:
+        """Return a pod.
+
+        Raises:
+            NotFoundError: If there is none (any more).
+        """
+        return self._get(f"/pods/{quote(pod_id, safe='')}", Pod, f"look at pod {pod_id}")
+
+    def pods(self) -> list[Pod]:
+        """Return all pods of the account, Douse's or not, in whatever state."""
+        return self._get("/pods", PodList, "list the pods").pods
+
+    def delete_pod(self, pod_id: str) -> None:
+        """Ask for the end of a pod and of its own disks; one that is gone is fine. Does not wait."""
+        self._delete(f"/pods/{quote(pod_id, safe='')}", f"delete pod {pod_id}")
+
+    def gpus(self, cloud_type: CloudType = "SECURE", gpu_count: int = 1) -> list[Gpu]:
+        """Return the catalogue with what can be had for pods of so many GPUs."""
+        query = {"include": "AVAILABILITY", "product": "POD", "count": gpu_count, "cloud": cloud_type}
+        return self._get("/catalog/gpus", GpuList, "list the GPUs", query).gpus
+
+    def minimum_bids(self, cloud_type: CloudType = "SECURE", gpu_count: int = 1) -> dict[str, float]:
+        """Return the least bid in US dollars an hour for one GPU, by the GPU's id, of those that can be had.
+
+        Uses GraphQL (``gpuTypes``), whose announced end is early 2027.
+        """
+        bids = self._graphql.minimum_bids(gpu_count=gpu_count, cloud=cloud_type)
+        return {
+            bid.id: bid.lowest_price.minimum_bid_price
+            for bid in bids
+            if bid.lowest_price is not None and bid.lowest_price.minimum_bid_price and bid.lowest_price.stock_status
+        }
+
+    def network_volumes(self) -> list[NetworkVolume]:
+        """Return all network volumes."""
+        return self._get("/network-volumes", NetworkVolumeList, "list the network volumes").network_volumes
+
+    def delete_network_volume(self, volume_id: str) -> None:
+        """Remove a network volume and all it holds; one that is gone is fine."""
+        self._delete(f"/network-volumes/{quote(volume_id, safe='')}", f"delete network volume {volume_id}")
+
+    def bills(self, pod_id: str, since: datetime, until: datetime) -> list[PodBill]:
+        """Return what a pod cost, by the hour; RunPod widens the span to whole hours."""
+        query = {
+            "podId": pod_id,
+            "startTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "endTime": until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "bucketSize": "hour",
+        }
+        return self._get("/billing/pods", PodBillList, f"read the bill of pod {pod_id}", query).records
+
+    def _spot_offers(self, gpus: dict[str, Gpu], trust: Trust) -> Iterator[Offer]:
+        try:
+            bids = self.minimum_bids(CLOUD_TYPES[trust])
+        except NO_GRAPHQL:
+            return
+        for gpu_id, price_usd_per_h in bids.items():
+            if gpu_id in gpus:
+                offer = _offer(gpus[gpu_id], "any", trust, price_usd_per_h=price_usd_per_h, available=True)
+                yield replace(offer, spot=True)
+
+    def _get(self, path: str, content: type[Content], doing: str, query: dict[str, Any] | None = None) -> Content:
+        answer = self._api.ask("GET", path, doing=doing, repeatable=True, params=query)
+        return read(content, answer, cloud="runpod", doing=doing)
+
+    def _delete(self, path: str, doing: str) -> None:
+        try:
+            self._api.ask("DELETE", path, doing=doing, repeatable=True)
+        except NotFoundError:
+            return
+
+
+def _offers(gpu: Gpu, trust: Trust) -> Iterator[Offer]:
+    places = [("any", gpu.availability), *((place.id, place.availability) for place in gpu.data_centers or ())]
+    for region, stock in places:
+        available = None if stock is None else stock != NO_STOCK
+        yield _offer(gpu, region, trust, price_usd_per_h=gpu.price_usd_per_h(trust), available=available)
+
+
+def _offer(gpu: Gpu, region: str, trust: Trust, *, price_usd_per_h: float, available: bool | None) -> Offer:
+    return Offer(
+        instance_type=gpu.id,
+        region=region,
+        spot=False,
+        price_usd_per_h=price_usd_per_h,
+        gpu_name=gpu.name,
+        gpu_count=1,
+        gpu_memory_gib=float(gpu.memory),
+        available=available,
+        trust=trust,
+    )
+
+
+def _machine(pod: Pod) -> tuple[Resource, bool]:
+    """Return a pod as a resource, and whether it is Douse's."""
+    marks = {tag: pod.env[name] for name, tag in TAG_VARIABLES.items() if name in pod.env}
+    address = pod.ssh_address
+    resource = Resource(
+        cloud="runpod",
+        kind="instance",
+        id=pod.id,
+        name=pod.name,
+        region=pod.data_center_id,
+        run_id=run_of(pod.name, marks),
+        expires_at=expiry_of(marks),
+        status=STATUS.get(pod.status, "unknown"),
+        address=address.host if address else None,
+        price_usd_per_h=pod.cost,
+    )
+    return resource, is_ours(pod.name, marks)

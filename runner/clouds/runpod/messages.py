@@ -1,0 +1,284 @@
+"""What RunPod's REST v2 takes and gives. Unknown fields of an answer are left unread."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator
+
+from runner.cloud_api.answers import Answered, Envelope, Sent
+from runner.cloud_api.models import Trust
+
+CloudType = Literal["SECURE", "COMMUNITY"]
+CLOUD_TYPES: dict[Trust, CloudType] = {"secure": "SECURE", "community": "COMMUNITY"}
+RUNNING = "RUNNING"
+GONE = "TERMINATED"
+NO_STOCK = "NONE"
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+DataCenterId = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9-]+$")]
+CudaVersion = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
+
+
+class VolumeMount(Sent):
+    """A network volume in a pod; both have to be in the same data centre."""
+
+    volume_id: Text
+    path: Text
+
+
+class CreatePod(Sent):
+    """One pod to rent.
+
+    Attributes:
+        name: Name of the pod.
+        image: Container image; it has to start sshd itself.
+        gpu_id: The GPU's id, such as ``NVIDIA GeForce RTX 4090``.
+        gpu_count: GPUs in the pod.
+        disk_gb: Disk of the container in GB; its content is lost with the container.
+        cloud: ``SECURE`` (data centres) or ``COMMUNITY`` (other people's machines).
+        data_center_ids: Where, in the order of preference; empty lets the scheduler choose. Upper case: the API takes
+            lower case and breaks.
+        ports: Ports to publish as ``port/protocol``.
+        env: Variables of the container. The API gives them back to whoever holds the account's key.
+        min_cuda_version: Least CUDA version of the host's driver.
+        start_ssh: Whether RunPod puts the account's public keys into ``PUBLIC_KEY``, unless ``env`` sets it.
+        volume: A network volume to mount.
+        registry_id: Credentials for a private image.
+    """
+
+    name: Text
+    image: Text
+    gpu_id: Text
+    gpu_count: int = Field(default=1, ge=1)
+    disk_gb: int = Field(ge=1)
+    cloud: CloudType = "SECURE"
+    data_center_ids: tuple[DataCenterId, ...] = ()
+    ports: tuple[str, ...] = ("22/tcp",)
+    env: dict[str, str] = Field(default_factory=dict, repr=False)
+    min_cuda_version: CudaVersion | None = None
+    start_ssh: bool = True
+    volume: VolumeMount | None = None
+    registry_id: str | None = None
+
+    @field_validator("ports")
+    @classmethod
+    def _check_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for port in value:
+            number, _, protocol = port.partition("/")
+            if not number.isdigit() or not 1 <= int(number) <= 65535 or protocol not in {"tcp", "http"}:
+                raise ValueError(f"port {port} is not <1..65535>/tcp or /http")
+        return value
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of a REST v2 request; what is not set is not sent."""
+        gpu: dict[str, Any] = {"id": self.gpu_id, "count": self.gpu_count}
+        if self.min_cuda_version is not None:
+            gpu["minCudaVersion"] = self.min_cuda_version
+        body: dict[str, Any] = {
+            "name": self.name,
+            "image": self.image,
+            "gpu": gpu,
+            "disk": self.disk_gb,
+            "cloud": self.cloud,
+            "ports": list(self.ports),
+            "env": dict(self.env),
+            "startSsh": self.start_ssh,
+        }
+        if self.data_center_ids:
+            body["dataCenterIds"] = list(self.data_center_ids)
+        if self.volume is not None:
+            body["mounts"] = {"network": [{"volumeId": self.volume.volume_id, "path": self.volume.path}]}
+        if self.registry_id is not None:
+            body["registry"] = self.registry_id
+        return body
+
+    def graphql_input(self) -> dict[str, Any]:
+        """Return the same as an ``input`` of the GraphQL API, which takes one data centre: the first."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "imageName": self.image,
+            "gpuTypeId": self.gpu_id,
+            "gpuCount": self.gpu_count,
+            "cloudType": self.cloud,
+            "containerDiskInGb": self.disk_gb,
+            "volumeInGb": 0,
+            "ports": ",".join(self.ports),
+            "env": [{"key": key, "value": value} for key, value in self.env.items()],
+            "startSsh": self.start_ssh,
+            "supportPublicIp": True,
+        }
+        if self.data_center_ids:
+            found["dataCenterId"] = self.data_center_ids[0]
+        if self.min_cuda_version is not None:
+            found["minCudaVersion"] = self.min_cuda_version
+        if self.volume is not None:
+            found |= {"networkVolumeId": self.volume.volume_id, "volumeMountPath": self.volume.path}
+        if self.registry_id is not None:
+            found["containerRegistryAuthId"] = self.registry_id
+        return found
+
+
+class RentedPod(Answered):
+    """What is read right after a pod was rented: its id, and nothing that could hide it by being wrong."""
+
+    id: Text
+    cost: Any = None
+    cost_per_hr: Any = Field(default=None, alias="costPerHr")
+
+    @property
+    def price_usd_per_h(self) -> float | None:
+        """Return the price of the whole pod in US dollars an hour, or ``None`` where it was not told."""
+        told = self.cost if self.cost is not None else self.cost_per_hr
+        return float(told) if isinstance(told, int | float) and told > 0 else None
+
+
+class SshAddress(Answered):
+    """Where sshd answers."""
+
+    host: Text
+    port: int = Field(ge=1, le=65535)
+    username: Text
+
+
+class PodSsh(Answered):
+    """Ways into a pod; the proxy gives a shell for people only (no file transfer), so it is left unread."""
+
+    direct: SshAddress | None
+
+
+class PodGpu(Answered):
+    """The GPUs of a pod."""
+
+    id: Text
+    count: int = 1
+
+
+class Pod(Answered):
+    """A pod. An ended one keeps showing stale addresses: read ``ssh_address``."""
+
+    id: Text
+    name: str
+    status: Text
+    image: str
+    env: dict[str, str] = Field(repr=False)
+    cloud: str
+    data_center_id: str | None = Field(alias="dataCenterId")
+    cost: float = Field(ge=0)
+    locked: bool
+    ssh: PodSsh
+    gpu: PodGpu | None = None
+    created_at: str = Field(alias="createdAt")
+
+    @property
+    def ssh_address(self) -> SshAddress | None:
+        """Return where sshd answers, or ``None`` until the port is mapped and the pod runs."""
+        return self.ssh.direct if self.status == RUNNING else None
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether the pod is gone for good."""
+        return self.status == GONE
+
+
+class PodList(Envelope):
+    """Answer to a listing of pods."""
+
+    pods: list[Pod]
+
+
+class GpuPrice(Answered):
+    """US dollars an hour for one GPU."""
+
+    secure: float = Field(ge=0)
+    community: float = Field(ge=0)
+
+
+class GpuMaxCount(Answered):
+    """The most GPUs in one pod."""
+
+    secure: int
+    community: int
+
+
+class DataCenter(Answered):
+    """How much of one GPU a data centre has."""
+
+    id: Text
+    availability: Text
+
+
+class Gpu(Answered):
+    """A GPU of the catalogue; availability is there only when it was asked for."""
+
+    id: Text
+    name: str
+    memory: int = Field(ge=0)
+    secure: bool
+    community: bool
+    price: GpuPrice
+    max_count: GpuMaxCount = Field(alias="maxCount")
+    availability: Text | None = None
+    data_centers: list[DataCenter] | None = Field(default=None, alias="dataCenters")
+
+    def price_usd_per_h(self, trust: Trust) -> float:
+        """Return what one costs in US dollars an hour, or 0 where there is none of this trust."""
+        if trust == "secure":
+            return self.price.secure if self.secure else 0.0
+        return self.price.community if self.community else 0.0
+
+
+class GpuList(Envelope):
+    """Answer to a listing of the catalogue."""
+
+    gpus: list[Gpu]
+
+
+class NetworkVolume(Answered):
+    """A disk that outlives pods and costs money by the month."""
+
+    id: Text
+    name: str
+    size: int
+    data_center: str = Field(alias="dataCenter")
+
+
+class NetworkVolumeList(Envelope):
+    """Answer to a listing of network volumes."""
+
+    network_volumes: list[NetworkVolume] = Field(alias="networkVolumes")
+
+
+class PodBill(Answered):
+    """What a pod cost in a span of time, in US dollars."""
+
+    pod_id: str = Field(alias="podId")
+    start_time: datetime = Field(alias="startTime")
+    end_time: datetime = Field(alias="endTime")
+    total_usd: float = Field(alias="totalAmount")
+    gpu_usd: float = Field(alias="gpuAmount")
+    disk_usd: float = Field(alias="diskAmount")
+
+
+class PodBillList(Envelope):
+    """Answer to a question for bills."""
+
+    records: list[PodBill]
+
+
+class Problem(Answered):
+    """A failure as RFC 9457 tells it."""
+
+    title: str
+    status: int
+    detail: str
+    errors: list[str] | None = None
+
+    @classmethod
+    def read(cls, body: bytes) -> Self | None:
+        """Return the failure told by a body, or ``None`` if the body is something else."""
+        try:
+            return cls.model_validate_json(body)
+        except ValueError:
+            return None

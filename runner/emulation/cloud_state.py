@@ -1,0 +1,297 @@
+"""What the emulated clouds share: machines with their boxes and meters, faults, requests, one clock, one lock."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from runner.emulation.box_data import with_dead_gpu, without_host_key
+from runner.emulation.fault_table import CLOUD_NAMES, MACHINE_TRAITS, CloudName
+from runner.emulation.faults import FaultQueue, Queued, Stage
+from runner.emulation.machines import BoxOrder, Leftover, Machine, Yard
+from runner.emulation.meters import Meter
+from runner.emulation.requests_log import RequestsLog
+from runner.emulation.runner_process import RunnerProcess
+from runner.errors import RunnerError
+
+Clock = Callable[[], float]
+REHEARSAL_KEY = "rehearsal-key-0123456789abcdef"
+REHEARSAL_ACCESS_KEY_ID = "AKIAREHEARSAL0000000"
+OnEnd = Callable[[Machine], None]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long things take on the emulated clouds, in seconds; far shorter than in earnest.
+
+    Attributes:
+        address_s: From launch to an address (Lambda).
+        active_s: From launch to ``active`` (Lambda) or ``running`` (AWS).
+        pull_s: From launch to STARTING (RunPod).
+        start_s: From STARTING to RUNNING (RunPod).
+        ports_s: From RUNNING to mapped ports (RunPod).
+        end_s: From the request to end a machine to its end.
+        shown_s: How long an ended machine stays visible as such (Lambda).
+        lambda_pace_s: Lambda's general pace, one request; a launch takes 12 of them.
+        runpod_per_minute: RunPod's quota a minute.
+    """
+
+    address_s: float = 0.5
+    active_s: float = 1.0
+    pull_s: float = 0.4
+    start_s: float = 0.4
+    ports_s: float = 0.4
+    end_s: float = 1.0
+    shown_s: float = 2.0
+    lambda_pace_s: float = 1.0
+    runpod_per_minute: int = 60
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """The keys that the emulated clouds take; made up and known to everybody, never anybody's own."""
+
+    lambda_api_key: str = REHEARSAL_KEY
+    runpod_api_key: str = REHEARSAL_KEY
+    aws_access_key_id: str = REHEARSAL_ACCESS_KEY_ID
+
+
+class World:
+    """Everything that exists on the emulated clouds.
+
+    Every method wants the lock to be held (``with world.turn():``), which also brings the world up to date.
+    """
+
+    def __init__(
+        self,
+        yard: Yard,
+        clock: Clock,
+        *,
+        clouds: Sequence[CloudName] = CLOUD_NAMES,
+        timing: Timing | None = None,
+        credentials: Credentials | None = None,
+        has_real_boxes: bool = True,
+    ) -> None:
+        """Begin with nothing."""
+        self.yard, self.clock = yard, clock
+        self.clouds = tuple(clouds)
+        self.timing = timing or Timing()
+        self.credentials = credentials or Credentials()
+        self.faults = FaultQueue(clouds, has_real_boxes=has_real_boxes)
+        self.requests = RequestsLog()
+        self.runner = RunnerProcess()
+        self.machines: dict[str, Machine] = {}
+        self.leftovers: dict[str, Leftover] = {}
+        self.user_data: dict[str, str] = {}
+        self.on_end: dict[CloudName, OnEnd] = {}
+        self.on_action: dict[CloudName, Callable[[Machine, str], None]] = {}
+        self.is_end_asked: dict[str, bool] = {}
+        self._lock = threading.RLock()
+        self._boxes = 0
+        self._to_cut_off: list[Machine] = []
+        self._exited: deque[tuple[Machine, str]] = deque()
+
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        """Hold the lock, bring everything up to date, and give the time."""
+        with self._lock:
+            now = self.clock()
+            self._catch_up(now)
+            yield now
+
+    def fault(self, name: str, cloud: CloudName, on: str = "") -> Queued | None:
+        """Fire a queued fault if it is due now."""
+        return self.faults.take(name, cloud, at=self.clock(), on=on, stages=self._stages(cloud))
+
+    def traits(self, cloud: CloudName, on: str) -> dict[str, Queued]:
+        """Return the faults that a machine is born with; each has fired by that."""
+        found = {name: self.fault(name, cloud, on) for name in MACHINE_TRAITS}
+        return {name: queued for name, queued in found.items() if queued is not None}
+
+    def of(self, cloud: CloudName) -> list[Machine]:
+        """Return the machines of one cloud, oldest first, ended ones as well."""
+        return [machine for machine in self.machines.values() if machine.cloud == cloud]
+
+    def rent(self, machine: Machine, order: BoxOrder) -> None:
+        """Take a machine into the books and boot its box; from here on it bills.
+
+        Raises:
+            RunnerError: If the box cannot be made; the books are as before.
+        """
+        self.boot(machine, order)
+        self.machines[machine.id] = machine
+        if "ssh_never_answers" in machine.traits:
+            self._to_cut_off.append(machine)
+        for name in ("spot_notice", "box_killed", "box_stopped_outside", "box_deleted_in_console"):
+            if name in machine.traits:
+                machine.remind(machine.active_at + machine.traits[name].number("after_s"), name)
+
+    def boot(self, machine: Machine, order: BoxOrder) -> None:
+        """Boot a machine's box, its first or, after a stop, its next: a VM from its disk, a container anew.
+
+        Raises:
+            RunnerError: If the box cannot be made.
+        """
+        box = machine.box if machine.box is not None and order.kind == "vm" else self._new_box(machine)
+        data = order.user_data
+        if data is not None:
+            self.user_data[machine.id] = data
+        if "wrong_host_key" in machine.traits:
+            data = without_host_key(data)
+        if "dead_gpu" in machine.traits:
+            data = with_dead_gpu(data)
+        machine.address = self.yard.boot(
+            box,
+            kind=order.kind,
+            user=order.user,
+            public_keys=order.public_keys,
+            user_data=data,
+            env=order.env,
+            on_exit=lambda: self._exited.append((machine, box)),  # the yard's own thread: never takes the lock
+        )
+        machine.box, machine.is_box_dead = box, False
+
+    def _new_box(self, machine: Machine) -> str:
+        if machine.box is not None:
+            self.yard.remove(machine.box)
+        self._boxes += 1
+        return f"{machine.cloud[0]}{self._boxes}-{machine.id[-6:].lower()}"
+
+    def end(self, machine: Machine, by: str, *, after_s: float | None = None) -> None:
+        """Accept the end of a machine: it bills on until it is gone, ``after_s`` from now."""
+        if machine.ends_at is None:
+            slow = self.fault("terminate_slow", machine.cloud, machine.id) if by == "request" else None
+            usual_s = self.timing.end_s if after_s is None else after_s
+            machine.ends_at = self.clock() + (slow.number("seconds") if slow else usual_s)
+            machine.ended_by = by
+        self._catch_up(self.clock())
+
+    def stop(self, machine: Machine) -> None:
+        """Stop a machine: its box ends, its disk bills on."""
+        machine.is_stopped = True
+        machine.meter.change(self.clock(), machine.idle_usd_per_h)
+        self._drop_box(machine, vanish=True)
+
+    def take_back(self, machine: Machine) -> None:
+        """Let the cloud take a machine back."""
+        machine.is_taken_back = True
+        self.end(machine, "taken back by the cloud", after_s=0.0)
+
+    def vanish(self, machine: Machine) -> None:
+        """Let a machine's box vanish without a word; the cloud bills on."""
+        self._drop_box(machine, vanish=True)
+
+    def keep(self, leftover: Leftover) -> None:
+        """Put something besides machines into the books."""
+        self.leftovers[leftover.id] = leftover
+
+    def drop(self, leftover_id: str) -> Leftover | None:
+        """Take something out of the books; its meter ends."""
+        leftover = self.leftovers.pop(leftover_id, None)
+        if leftover is not None and leftover.meter is not None:
+            leftover.meter.stop(self.clock())
+        return leftover
+
+    def new_meter(self, usd_per_h: float) -> Meter:
+        """Return a meter that starts now."""
+        return Meter(self.clock(), usd_per_h)
+
+    def _stages(self, cloud: CloudName) -> list[Stage]:
+        stages: list[Stage] = ["any"]
+        if any(not machine.is_ended for machine in self.of(cloud)):
+            stages.append("machine")
+        if any(machine.ends_at is not None for machine in self.of(cloud)) or self.is_end_asked.get(cloud):
+            stages.append("ended")
+        return stages
+
+    def _catch_up(self, now: float) -> None:
+        while self._exited:
+            machine, box = self._exited.popleft()
+            if machine.box == box and not machine.is_box_dead and not machine.is_ended:
+                machine.is_box_dead = True
+                self.act(machine, "shutdown")
+        self._to_cut_off = [machine for machine in self._to_cut_off if not self._cut_off(machine)]
+        for machine in list(self.machines.values()):
+            while machine.due and machine.due[0][0] <= now and not machine.is_ended:
+                self._happen(machine, machine.due.pop(0)[1])
+            if machine.is_ending and machine.ends_at is not None and machine.ends_at <= now:
+                self._finish(machine, machine.ends_at)
+
+    def _cut_off(self, machine: Machine) -> bool:
+        """Cut a box off the network; one that is still too young for that gets another turn."""
+        if machine.box is None or machine.is_box_dead:
+            return True
+        try:
+            self.yard.partition(machine.box, True)
+        except RunnerError:
+            return False
+        return True
+
+    def _happen(self, machine: Machine, what: str) -> None:
+        if what == "box_killed":
+            self.vanish(machine)
+        elif what == "box_deleted_in_console":
+            self.end(machine, "deleted in the console", after_s=0.0)
+        elif what == "box_stopped_outside":
+            self.act(machine, "stop")
+        elif what == "spot_notice" and machine.traits["spot_notice"].number("notice_s") > 0:
+            self.act(machine, "notice")
+            machine.remind(self.clock() + machine.traits["spot_notice"].number("notice_s"), "preempt")
+        elif what in ("terminateAfter", "stopAfter"):
+            self.end(machine, what, after_s=0.0) if what == "terminateAfter" else self.act(machine, "stop")
+        else:
+            self.act(machine, "preempt")
+
+    def act(self, machine: Machine, action: str) -> None:
+        """Do what happens to a machine, as its cloud does it: ``stop``, ``notice``, ``preempt`` or ``shutdown``."""
+        handler = self.on_action.get(machine.cloud)
+        if handler is not None:
+            handler(machine, action)
+        elif action == "stop":
+            self.stop(machine)
+        elif action == "preempt":
+            self.take_back(machine)
+
+    def _finish(self, machine: Machine, at: float) -> None:
+        machine.ended_at = at
+        machine.meter.stop(at)
+        self._drop_box(machine, vanish=False)
+        if machine.cloud in self.on_end:
+            self.on_end[machine.cloud](machine)
+
+    def _drop_box(self, machine: Machine, *, vanish: bool) -> None:
+        machine.is_box_dead = True
+        if machine.box is None:
+            return
+        try:
+            if vanish:
+                self.yard.kill(machine.box)
+            else:
+                self.yard.remove(machine.box)
+        except RunnerError as err:
+            machine.ended_by += f" (box: {err.message})"
+
+
+def machine_row(machine: Machine, now: float) -> Mapping[str, object]:
+    """Return what ``GET /machines`` shows of a machine, but for its status in the cloud's words."""
+    address = machine.address
+    return {
+        "id": machine.id,
+        "cloud": machine.cloud,
+        "name": machine.name,
+        "instance_type": machine.instance_type,
+        "region": machine.region,
+        "spot": machine.spot,
+        "started_at": machine.created_at,
+        "ended_at": machine.ended_at,
+        "ended_by": machine.ended_by,
+        "price_usd_per_h": machine.meter.usd_per_h,
+        "billed_usd": round(machine.meter.billed_usd(now), 6),
+        "is_billing": machine.meter.is_billing,
+        "address": None if address is None else {"host": address.host, "port": address.port},
+        "box": machine.box,
+        "is_box_dead": machine.is_box_dead,
+    }

@@ -1,0 +1,218 @@
+"""The control API of the emulated clouds: what exists and bills, what was asked, which faults are to happen.
+
+======  ============================  ===========================================================================
+method  path                          what
+======  ============================  ===========================================================================
+GET     /health                       ``{"status": "ok", "clouds": [...], "machines": n}``
+GET     /address                      what a service on the internet answers: the caller's address, as text
+GET     /machines                     ``{"machines": [...]}``: id, cloud, name, status (the cloud's word), started_at
+                                      and ended_at (seconds since the epoch), ended_by, price_usd_per_h (now),
+                                      billed_usd, is_billing, address {host, port}, instance_type, region, spot, box
+GET     /machines/{id}/user_data      ``{"user_data": text|null}``
+GET     /leftovers                    ``{"leftovers": [...]}``: cloud, kind, id, name, region, billed_usd, is_billing
+GET     /requests[?cloud=]            ``{"requests": [...]}``: see ``requests_log.Recorded``
+GET     /faults                       ``{"queued": [...], "fired": [...], "never_fired": [names], "known": {...}}``
+POST    /faults                       ``{"name", "count"?: int|"always", "args"?: {...}}`` → 201; 422 with why not
+DELETE  /faults                       forget what has not fired
+POST    /runner                       ``{"pid": n}``: whom ``kill_runner@…`` ends
+POST    /machines/{id}/kill           the box vanishes; the cloud bills on
+POST    /machines/{id}/stop           somebody stops it in the console (409 where the cloud cannot)
+POST    /machines/{id}/delete         somebody ends it in the console
+POST    /machines/{id}/preempt        the cloud takes it back
+POST    /machines/{id}/notice         the cloud says that it will take it back (AWS)
+POST    /machines/{id}/partition      ``{"on": bool}``: the box is cut off the network, or let back
+======  ============================  ===========================================================================
+
+A refusal is ``{"error": message, "hint": what to do}`` with status 404, 409 or 422.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Literal, Protocol
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+
+from runner.emulation.calls import Answer, Call, Route, Router, Strict, as_app, parse, problems
+from runner.emulation.cloud_state import World, machine_row
+from runner.emulation.fault_table import FAULTS, Argument
+from runner.emulation.machines import Leftover, Machine
+from runner.errors import RunnerError, UsageError
+
+ADDRESS = "203.0.113.7"
+"""Where a rehearsal calls from: an address of nobody's."""
+
+
+class Statuses(Protocol):
+    """A cloud's own word for how a machine stands."""
+
+    def status(self, machine: Machine) -> str:
+        """Return it."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Return what exists besides machines and is not in the world's books."""
+
+
+class NewFault(Strict):
+    """Body of ``POST /faults``."""
+
+    name: str
+    count: int | Literal["always"] | None = None
+    args: dict[str, Argument] = {}  # noqa: RUF012 - a pydantic default, copied for each
+    nullable = frozenset({"count"})
+
+
+class Runner(Strict):
+    """Body of ``POST /runner``."""
+
+    pid: int
+
+
+class Switch(Strict):
+    """Body of ``POST /machines/{id}/partition``."""
+
+    on: bool
+
+
+class Control:
+    """The control API."""
+
+    def __init__(self, world: World, statuses: Mapping[str, Statuses]) -> None:
+        """Take the world and the clouds that are served."""
+        self._world, self._statuses = world, statuses
+        self._router = Router(
+            (
+                Route("GET", "/health", self._health),
+                Route("GET", "/address", self._address),
+                Route("GET", "/machines", self._machines),
+                Route("GET", "/machines/{id}/user_data", self._user_data),
+                Route("POST", "/machines/{id}/partition", self._partition),
+                Route("POST", "/machines/{id}/{action}", self._act),
+                Route("GET", "/leftovers", self._leftovers),
+                Route("GET", "/requests", self._requests),
+                Route("GET", "/faults", self._faults),
+                Route("POST", "/faults", self._add_fault),
+                Route("DELETE", "/faults", self._clear_faults),
+                Route("POST", "/runner", self._register),
+            )
+        )
+
+    def app(self) -> Starlette:
+        """Return it as an ASGI app."""
+        return as_app(self.serve)
+
+    def serve(self, call: Call) -> Answer:
+        """Answer one request."""
+        found = self._router.find(call)
+        if isinstance(found, list):
+            return _refused(405 if found else 404, f"no {call.method} {call.path}", "see control_app.py")
+        handler, matched = found
+        try:
+            with self._world.turn():
+                return handler(matched)
+        except ValidationError as err:
+            return _refused(422, "; ".join(problems(err)), "send what control_app.py tells")
+        except UsageError as err:
+            return _refused(422, err.message, err.resolution)
+        except RunnerError as err:
+            return _refused(500, err.message, err.resolution)
+
+    def _health(self, call: Call) -> Answer:
+        return Answer(200, {"status": "ok", "clouds": list(self._world.clouds), "machines": len(self._world.machines)})
+
+    def _address(self, call: Call) -> Answer:
+        return Answer(200, headers={"content-type": "text/plain"}, raw=f"{ADDRESS}\n".encode())
+
+    def _machines(self, call: Call) -> Answer:
+        now = self._world.clock()
+        rows = [
+            {**machine_row(machine, now), "status": self._statuses[machine.cloud].status(machine)}
+            for machine in self._world.machines.values()
+        ]
+        return Answer(200, {"machines": rows})
+
+    def _user_data(self, call: Call) -> Answer:
+        if self._machine(call) is None:
+            return _no_machine(call)
+        return Answer(200, {"user_data": self._world.user_data.get(call.parts["id"])})
+
+    def _leftovers(self, call: Call) -> Answer:
+        now = self._world.clock()
+        every = [*self._world.leftovers.values(), *(row for s in self._statuses.values() for row in s.leftovers())]
+        return Answer(200, {"leftovers": [_leftover_row(leftover, now) for leftover in every]})
+
+    def _requests(self, call: Call) -> Answer:
+        cloud = call.query.get("cloud")
+        rows = [asdict(row) for row in self._world.requests.all() if cloud in (None, row.cloud)]
+        return Answer(200, {"requests": rows})
+
+    def _faults(self, call: Call) -> Answer:
+        known = {
+            fault.name: {"does": fault.does, "clouds": fault.clouds, "args": dict(fault.arguments)}
+            for fault in FAULTS.values()
+        }
+        return Answer(200, {**self._world.faults.report(), "known": known})
+
+    def _add_fault(self, call: Call) -> Answer:
+        wanted = parse(NewFault, call)
+        queued = self._world.faults.add(wanted.name, wanted.count, wanted.args)
+        return Answer(201, {"name": queued.name, "cloud": queued.cloud, "args": dict(queued.arguments)})
+
+    def _clear_faults(self, call: Call) -> Answer:
+        self._world.faults.clear()
+        return Answer(200, {})
+
+    def _register(self, call: Call) -> Answer:
+        self._world.runner.register(parse(Runner, call).pid)
+        return Answer(200, {})
+
+    def _partition(self, call: Call) -> Answer:
+        machine, wanted = self._machine(call), parse(Switch, call)
+        if machine is None or machine.box is None:
+            return _no_machine(call)
+        self._world.yard.partition(machine.box, wanted.on)
+        return Answer(200, {})
+
+    def _act(self, call: Call) -> Answer:
+        machine, action = self._machine(call), call.parts["action"]
+        if machine is None:
+            return _no_machine(call)
+        if machine.is_ended:
+            return _refused(409, f"machine {machine.id} has ended", "pick one that runs")
+        if action == "kill":
+            self._world.vanish(machine)
+        elif action == "delete":
+            self._world.end(machine, "deleted in the console", after_s=0.0)
+        elif action == "stop" and machine.cloud == "lambda":
+            return _refused(409, "Lambda Cloud cannot stop a machine", "use delete or kill")
+        elif action in ("stop", "preempt", "notice"):
+            self._world.act(machine, action)
+        else:
+            return _refused(404, f"no action {action}", "use kill, stop, delete, preempt, notice or partition")
+        return Answer(200, {})
+
+    def _machine(self, call: Call) -> Machine | None:
+        return self._world.machines.get(call.parts["id"])
+
+
+def _leftover_row(leftover: Leftover, now: float) -> dict[str, object]:
+    meter = leftover.meter
+    return {
+        "cloud": leftover.cloud,
+        "kind": leftover.kind,
+        "id": leftover.id,
+        "name": leftover.name,
+        "region": leftover.region,
+        "billed_usd": 0.0 if meter is None else round(meter.billed_usd(now), 6),
+        "is_billing": meter is not None and meter.is_billing,
+    }
+
+
+def _no_machine(call: Call) -> Answer:
+    return _refused(404, f"no machine {call.parts['id']}", "see GET /machines")
+
+
+def _refused(status: int, message: str, hint: str) -> Answer:
+    return Answer(status, {"error": message, "hint": hint})

@@ -1,0 +1,163 @@
+"""A rented machine of an emulated cloud: its box, its meter, the moments of its life."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from runner.emulation.fault_table import CloudName
+from runner.emulation.faults import Queued
+from runner.emulation.meters import Meter
+
+BoxKind = Literal["vm", "pod"]
+
+
+class Address(Protocol):
+    """Where a box's sshd listens."""
+
+    @property
+    def host(self) -> str:
+        """IP address."""
+
+    @property
+    def port(self) -> int:
+        """TCP port."""
+
+
+class Yard(Protocol):
+    """Where boxes come from: what the emulators use of ``runner.emulation.boxes``."""
+
+    def boot(
+        self,
+        box: str,
+        *,
+        kind: BoxKind,
+        user: str,
+        public_keys: list[str],
+        user_data: str | None = None,
+        env: Mapping[str, str] = ...,
+        on_exit: Callable[[], None] | None = None,
+    ) -> Address:
+        """Begin to boot a box and return at once with the address that its sshd will have."""
+
+    def is_alive(self, box: str) -> bool:
+        """Tell whether a box runs."""
+
+    def kill(self, box: str) -> None:
+        """Let a box vanish: link down, then SIGKILL."""
+
+    def remove(self, box: str) -> None:
+        """End a box and forget its disk."""
+
+    def partition(self, box: str, on: bool) -> None:
+        """Cut a box off the network, or let it back."""
+
+
+@dataclass(frozen=True)
+class BoxOrder:
+    """What a machine's box is booted with."""
+
+    kind: BoxKind
+    user: str
+    public_keys: list[str]
+    user_data: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Machine:
+    """A machine, from the moment the cloud said yes.
+
+    Attributes:
+        id: The cloud's id.
+        cloud: Name of the cloud.
+        name: The cloud's name for people.
+        instance_type: The cloud's name of the kind of machine.
+        region: Where.
+        spot: Whether the cloud may take it back.
+        meter: What it costs.
+        idle_usd_per_h: What its disk costs while it is stopped.
+        created_at: When the cloud said yes.
+        active_at: When it is active; infinite when it never will be.
+        traits: Faults that it was born with, by name.
+        box: Name of its box, or ``None`` while it has none.
+        address: Where the box's sshd listens.
+        is_stopped: Stopped, disk kept.
+        is_taken_back: The cloud took it back.
+        ends_at: When it will be gone after a request to end it, or ``None``.
+        ended_at: When it was gone.
+        ended_by: Why it ended, in a few words.
+        is_box_dead: Its box has vanished, and the cloud may not know.
+        due: Timed faults that have not happened yet: when, and which.
+    """
+
+    id: str
+    cloud: CloudName
+    name: str
+    instance_type: str
+    region: str
+    spot: bool
+    meter: Meter
+    idle_usd_per_h: float
+    created_at: float
+    active_at: float
+    traits: Mapping[str, Queued] = field(default_factory=dict)
+    box: str | None = None
+    address: Address | None = None
+    is_stopped: bool = False
+    is_taken_back: bool = False
+    ends_at: float | None = None
+    ended_at: float | None = None
+    ended_by: str = ""
+    is_box_dead: bool = False
+    due: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Let what it was born with shape its life."""
+        if "boot_never_active" in self.traits:
+            self.active_at = math.inf
+        elif "boot_unhealthy_spell" in self.traits:
+            self.active_at += self.traits["boot_unhealthy_spell"].number("seconds")
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether it is gone for good."""
+        return self.ended_at is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether its end was accepted and has not come yet."""
+        return self.ends_at is not None and not self.is_ended
+
+    def remind(self, at: float, what: str) -> None:
+        """Let something happen to it later."""
+        self.due.append((at, what))
+        self.due.sort()
+
+    def is_listed(self, now: float) -> bool:
+        """Tell whether a list shows it yet."""
+        lag = self.traits.get("listing_lags")
+        return lag is None or now - self.created_at >= lag.number("seconds")
+
+
+@dataclass
+class Leftover:
+    """Something besides machines that exists in an account: a key, a volume, an address.
+
+    Attributes:
+        cloud: Name of the cloud.
+        kind: What it is: ``key``, ``volume``, ``address``.
+        id: The cloud's id.
+        name: The cloud's name for people.
+        region: Where, or ``None``.
+        meter: What it costs, or ``None`` for what is free.
+    """
+
+    cloud: CloudName
+    kind: Literal["key", "volume", "address", "security_group"]
+    id: str
+    name: str
+    region: str | None = None
+    meter: Meter | None = None

@@ -1,0 +1,151 @@
+"""One account, one pace."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from runner.cloud_api.pacing import Pace, Timer, retry_after_s, shared_pace, spent_window_s
+from runner.errors import RateLimitedError
+from tests.unit.runner.cloud_api.over_http import FakeTime
+
+
+def test_the_first_request_goes_at_once_and_the_next_ones_wait() -> None:
+    time, pace = FakeTime(), Pace(1.0)
+
+    for _ in range(3):
+        pace.wait(time.timer)
+
+    assert time.sleeps_s == [1.0, 1.0]
+
+
+def test_time_that_has_passed_anyway_counts() -> None:
+    time, pace = FakeTime(), Pace(1.0)
+    pace.wait(time.timer)
+
+    time.now_s += 0.75
+    pace.wait(time.timer)
+
+    assert time.sleeps_s == [0.25]
+
+
+def test_ten_threads_share_one_pace() -> None:
+    time, pace, went_s = FakeTime(), Pace(1.0), list[float]()
+
+    def ask() -> None:
+        pace.wait(time.timer)
+        went_s.append(time.now_s)
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+
+    assert sum(time.sleeps_s) == pytest.approx(9.0)
+    assert len(went_s) == 10
+
+
+def test_a_hold_stops_everybody_until_it_is_over() -> None:
+    time, pace = FakeTime(), Pace(1.0)
+
+    pace.hold(time.timer, 12.0)
+    pace.wait(time.timer)
+    pace.wait(time.timer)
+
+    assert time.sleeps_s == [12.0, 1.0]
+
+
+def test_a_shorter_hold_does_not_cut_a_longer_one_short() -> None:
+    time, pace = FakeTime(), Pace(0.0)
+
+    pace.hold(time.timer, 12.0)
+    pace.hold(time.timer, 3.0)
+    pace.wait(time.timer)
+
+    assert time.sleeps_s == [12.0]
+
+
+def test_a_turn_that_is_too_far_off_is_an_error() -> None:
+    time, pace = FakeTime(), Pace(0.0)
+    pace.hold(time.timer, 60.0)
+
+    with pytest.raises(RateLimitedError, match="waited 30 s"):
+        pace.wait(time.timer, patience_s=30.0)
+
+    assert time.sleeps_s == []
+
+
+def test_a_queue_that_does_not_move_is_an_error() -> None:
+    time, pace, sleeping, over = FakeTime(), Pace(1.0), threading.Event(), threading.Event()
+    pace.wait(time.timer)
+
+    def stuck(pause_s: float) -> None:
+        sleeping.set()
+        over.wait(10)
+        time.sleep(pause_s)
+
+    other = threading.Thread(target=pace.wait, args=(Timer(time.timer.clock, stuck),))
+    other.start()
+    assert sleeping.wait(10)
+    try:
+        with pytest.raises(RateLimitedError):
+            pace.wait(time.timer, patience_s=0.01)
+    finally:
+        over.set()
+        other.join(timeout=10)
+
+
+def test_whoever_gives_up_leaves_the_queue_to_the_others() -> None:
+    time, pace = FakeTime(), Pace(1.0)
+    pace.wait(time.timer)
+
+    def give_up(pause_s: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pace.wait(Timer(time.timer.clock, give_up))
+    pace.wait(time.timer)
+
+    assert time.sleeps_s == [1.0]
+
+
+def test_two_clients_of_one_account_have_one_pace() -> None:
+    first = shared_pace("lambda", "one-key", "all", 1.0)
+
+    assert shared_pace("lambda", "one-key", "all", 1.0) is first
+    assert shared_pace("lambda", "another-key", "all", 1.0) is not first
+    assert shared_pace("lambda", "one-key", "launch", 12.0) is not first
+    assert shared_pace("runpod", "one-key", "all", 1.0) is not first
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({"retry-after": "12"}, 12.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "Sat, 21 Nov 2026 07:00:30 GMT", "date": "Sat, 21 Nov 2026 07:00:00 GMT"}, 30.0),
+        ({"retry-after": "Sat, 21 Nov 2026 06:59:00 GMT", "date": "Sat, 21 Nov 2026 07:00:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], expected_s: float | None) -> None:
+    assert retry_after_s(headers) == expected_s
+
+
+@pytest.mark.parametrize(
+    ("header", "expected_s"),
+    [
+        ('"minute";r=0;t=12, "hour";r=2984;t=1832, "day";r=49000;t=80000', 12.0),
+        ('"minute";r=0;t=12, "hour";r=0;t=1832', 1832.0),
+        ('"minute";r=1;t=12', 0.0),
+        ('"minute"; r=0; t=7', 7.0),
+        ("nonsense", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_spent_window_of_runpod_says_when_it_opens(header: str, expected_s: float) -> None:
+    assert spent_window_s({"ratelimit": header}) == expected_s

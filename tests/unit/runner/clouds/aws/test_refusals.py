@@ -1,0 +1,206 @@
+import botocore.exceptions
+import pytest
+from botocore.parsers import ResponseParserError
+
+from runner.clouds.aws.refusals import aws_errors, error_from_code, error_from_terraform
+from runner.errors import (
+    AccessDeniedError,
+    AccountError,
+    BadRequestError,
+    CloudError,
+    CloudUnavailableError,
+    NoCapacityError,
+    NotFoundError,
+    RateLimitedError,
+    UnreadableAnswerError,
+)
+
+CODES: list[tuple[str, int, type[CloudError]]] = [
+    ("InsufficientInstanceCapacity", 500, NoCapacityError),
+    ("Server.InsufficientInstanceCapacity", 500, NoCapacityError),
+    ("InsufficientHostCapacity", 400, NoCapacityError),
+    ("SpotMaxPriceTooLow", 400, NoCapacityError),
+    ("Unsupported", 400, NoCapacityError),
+    ("VcpuLimitExceeded", 400, AccountError),
+    ("MaxSpotInstanceCountExceeded", 400, AccountError),
+    ("InstanceLimitExceeded", 400, AccountError),
+    ("AddressLimitExceeded", 400, AccountError),
+    ("RulesPerSecurityGroupLimitExceeded", 400, AccountError),
+    ("AuthFailure", 401, AccountError),
+    ("ExpiredToken", 403, AccountError),
+    ("ExpiredTokenException", 400, AccountError),
+    ("InvalidClientTokenId", 403, AccountError),
+    ("SignatureDoesNotMatch", 403, AccountError),
+    ("RequestExpired", 400, AccountError),
+    ("OptInRequired", 401, AccountError),
+    ("PendingVerification", 400, AccountError),
+    ("UnauthorizedOperation", 403, AccessDeniedError),
+    ("AccessDenied", 403, AccessDeniedError),
+    ("RequestLimitExceeded", 503, RateLimitedError),
+    ("Throttling", 400, RateLimitedError),
+    ("SlowDown", 503, RateLimitedError),
+    ("Whatever", 429, RateLimitedError),
+    ("InvalidInstanceID.NotFound", 400, NotFoundError),
+    ("InvalidKeyPair.NotFound", 400, NotFoundError),
+    ("InvalidAllocationID.NotFound", 400, NotFoundError),
+    ("NoSuchEntity", 404, NotFoundError),
+    ("DependencyViolation", 400, CloudUnavailableError),
+    ("VolumeInUse", 400, CloudUnavailableError),
+    ("InternalError", 500, CloudUnavailableError),
+    ("Unavailable", 503, CloudUnavailableError),
+    ("", 502, CloudUnavailableError),
+    ("InvalidParameterValue", 400, BadRequestError),
+    ("InvalidInstanceID.Malformed", 400, BadRequestError),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "kind"), CODES)
+def test_each_code_is_the_error_of_its_cause(code: str, status: int, kind: type[CloudError]) -> None:
+    error = error_from_code(code, "words of AWS", "end instance i-1 in us-east-1", status)
+    assert type(error) is kind
+    assert error.message == f"aws: cannot end instance i-1 in us-east-1: {code or 'HTTP 502'}"
+    assert (error.code, error.status, error.details) == (code or None, status, "words of AWS")
+    assert error.resolution
+    assert "\n" not in error.resolution
+
+
+def test_capacity_goes_before_the_status_that_aws_sends_with_it() -> None:
+    assert isinstance(error_from_code("InsufficientInstanceCapacity", "", "x", 500), NoCapacityError)
+    assert isinstance(error_from_code("SomethingElse", "", "x", 500), CloudUnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (botocore.exceptions.NoCredentialsError(), AccountError),
+        (botocore.exceptions.PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"), AccountError),
+        (botocore.exceptions.CredentialRetrievalError(provider="sso", error_msg="expired"), AccountError),
+        (botocore.exceptions.ProfileNotFound(profile="work"), AccountError),
+        (botocore.exceptions.UnauthorizedSSOTokenError(), AccountError),
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://ec2.test"), CloudUnavailableError),
+        (botocore.exceptions.ConnectTimeoutError(endpoint_url="https://ec2.test"), CloudUnavailableError),
+        (botocore.exceptions.ReadTimeoutError(endpoint_url="https://ec2.test"), CloudUnavailableError),
+        (botocore.exceptions.ConnectionClosedError(endpoint_url="https://ec2.test"), CloudUnavailableError),
+        (botocore.exceptions.ParamValidationError(report="no"), BadRequestError),
+        (botocore.exceptions.InvalidRegionError(region_name="moon"), BadRequestError),
+        (botocore.exceptions.PaginationError(message="the same token twice"), UnreadableAnswerError),
+        (ResponseParserError("not XML"), UnreadableAnswerError),
+    ],
+)
+def test_what_boto3_raises_by_itself_is_the_error_of_its_cause(raised: Exception, kind: type[CloudError]) -> None:
+    with pytest.raises(CloudError) as caught, aws_errors("list instances in us-east-1"):
+        raise raised
+    assert type(caught.value) is kind
+    assert caught.value.message.startswith("aws: cannot list instances in us-east-1")
+    assert caught.value.__cause__ is raised
+
+
+def test_a_mistake_of_ours_is_not_taken_for_the_clouds() -> None:
+    with pytest.raises(KeyError), aws_errors("list instances"):
+        raise KeyError("x")
+
+
+def test_signed_headers_and_encoded_messages_are_not_shown() -> None:
+    signed = (
+        "The request signature we calculated does not match the signature you provided.\n\n"
+        "The Canonical String for this request should have been\n'POST\nx-amz-security-token:SECRET'"
+    )
+    assert "SECRET" not in (error_from_code("SignatureDoesNotMatch", signed, "x").details or "")
+    encoded = "You are not authorized to perform this operation. Encoded authorization failure message: AAAABBBB"
+    assert error_from_code("UnauthorizedOperation", encoded, "x").details == (
+        "You are not authorized to perform this operation."
+    )
+    assert len(error_from_code("InvalidParameterValue", "x" * 5000, "x").details or "") <= 500
+
+
+RUN_INSTANCES = (
+    "creating EC2 Instance: operation error EC2: RunInstances, https response error StatusCode: {status}, "
+    "RequestID: 0e1f, api error {code}: {words}"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "code"),
+    [
+        (
+            RUN_INSTANCES.format(
+                status=500, code="InsufficientInstanceCapacity", words="We currently do not have sufficient g5.xlarge"
+            ),
+            NoCapacityError,
+            "InsufficientInstanceCapacity",
+        ),
+        (
+            RUN_INSTANCES.format(status=400, code="SpotMaxPriceTooLow", words="Your Spot request price is too low"),
+            NoCapacityError,
+            "SpotMaxPriceTooLow",
+        ),
+        (
+            RUN_INSTANCES.format(status=400, code="Unsupported", words="not supported in your requested zone"),
+            NoCapacityError,
+            "Unsupported",
+        ),
+        (
+            RUN_INSTANCES.format(status=400, code="VcpuLimitExceeded", words="You have requested more vCPU capacity"),
+            AccountError,
+            "VcpuLimitExceeded",
+        ),
+        (
+            RUN_INSTANCES.format(status=403, code="UnauthorizedOperation", words="You are not authorized"),
+            AccessDeniedError,
+            "UnauthorizedOperation",
+        ),
+        (
+            RUN_INSTANCES.format(status=503, code="RequestLimitExceeded", words="Request limit exceeded."),
+            RateLimitedError,
+            "RequestLimitExceeded",
+        ),
+        (RUN_INSTANCES.format(status=500, code="Odd", words="oops"), CloudUnavailableError, "Odd"),
+        (RUN_INSTANCES.format(status=400, code="InvalidParameterValue", words="no"), BadRequestError, None),
+        (
+            (
+                "waiting for EC2 Instance (i-0a) create: unexpected state 'terminated', wanted target 'running'. "
+                "last error: Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request"
+            ),
+            NoCapacityError,
+            "InsufficientInstanceCapacity",
+        ),
+        ("Spot request sir-1 failed: capacity-not-available", NoCapacityError, None),
+        ("No valid credential sources found", AccountError, None),
+        ("failed to refresh cached credentials, no EC2 IMDS role found", AccountError, None),
+        (
+            (
+                "operation error STS: GetCallerIdentity, https response error StatusCode: 403, RequestID: 1, "
+                "api error InvalidClientTokenId: The security token included in the request is invalid."
+            ),
+            AccountError,
+            "InvalidClientTokenId",
+        ),
+        (
+            (
+                "operation error EC2: RunInstances, exceeded maximum number of attempts, 25, https response error "
+                "StatusCode: 0, RequestID: , request send failed, Post: dial tcp: connect: connection refused"
+            ),
+            CloudUnavailableError,
+            None,
+        ),
+    ],
+)
+def test_awss_codes_are_found_in_terraforms_text(text: str, kind: type[CloudError], code: str | None) -> None:
+    error = error_from_terraform(f"Error: {text}\n\n  with aws_instance.this,\n  on instance.tf line 3\n")
+    assert type(error) is kind
+    if code:
+        assert error.code == code
+    assert error.message.startswith("aws: cannot make what Terraform asked for")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Error: Invalid value for variable: candidates must name at least one machine; it is empty.",
+        "Resource postcondition failed: the image is not for x86_64.",
+        "Error acquiring the state lock",
+    ],
+)
+def test_text_without_a_code_of_awss_is_not_awss_fault(text: str) -> None:
+    assert error_from_terraform(text) is None
