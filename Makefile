@@ -127,7 +127,7 @@ lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock
 docs: docs-run-file docs-faults ## Write anew what documents take from the code: the run file's keys, the rehearsal's faults
 docs-run-file:
-	@$(DEV) -m runner.config_docs
+	@$(DEV) -m runner.cli.run_file_docs
 docs-faults:
 	@$(DEV) -m runner.rehearsal.fault_docs
 clean: ## Remove environments, caches and build output; runs/ stays

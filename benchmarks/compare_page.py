@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import PROJECT
-from runner.comparing import Line, compare, show, span_words
-from runner.config import RunFile
-from runner.estimate.forecast import Task, make_task
-from runner.estimate.model_shape import shape_of
+from runner.planning.compare import Line, compare, show, span_words
+from runner.planning.estimate.forecast import Task, make_task
+from runner.planning.estimate.model_shape import shape_of
+from runner.run.run_file import RunFile
 
 PAGE, README = PROJECT / "docs" / "compare.md", PROJECT / "README.md"
 BEGIN, END = "<!-- made by `python -m benchmarks.compare_page --write` from here -->", "<!-- up to here -->"

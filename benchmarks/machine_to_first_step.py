@@ -24,8 +24,8 @@ from benchmarks.results import PROJECT, table
 
 if TYPE_CHECKING:
     from runner.context import Context
-    from runner.models import Box, Host
     from runner.rehearsal.emulators import Emulators
+    from runner.run.models import Box, Host
 
 CLOUD = "lambda"
 QUICKSTART = PROJECT / "examples" / "quickstart.yml"
@@ -108,9 +108,9 @@ def measure(repeat: int, caches: Sequence[str]) -> list[Try]:
 def try_once(emulators: Emulators, side: str, cache: str) -> Try:
     """Rent a fresh box, bring it to its first training step, give it back."""
     from runner.adapters.stop import Stop
+    from runner.cli.terminal import SilentView
     from runner.context import open_context
-    from runner.live import SilentView
-    from runner.run_dir import find_run
+    from runner.run.run_dir import find_run
 
     runs = emulators.folder / "runs"
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
@@ -144,8 +144,8 @@ def _ours(emulators: Emulators) -> list[tuple[str, Callable[[], object]]]:
 
 def _by_hand(ctx: Context, host: Host) -> list[tuple[str, Callable[[], object]]]:
     """Return the steps as somebody would type them; what they would have written before is written now."""
-    from runner.steps.configure import make_inventory, role_variables
-    from runner.steps.stage import box_recipe
+    from runner.lifecycle.steps.configure import make_inventory, role_variables
+    from runner.lifecycle.steps.stage import box_recipe
 
     machine = ctx.machine(host)
     box = ctx.box(host, machine)

@@ -26,10 +26,10 @@ from benchmarks.memory_child import PointFacts
 from benchmarks.memory_model import PAGE
 from benchmarks.results import PROJECT, table
 from benchmarks.trainer_speed import QUICKSTART, make_recipe, prepare
-from runner.config import RunFile
-from runner.estimate.fit import trainer_holding
-from runner.estimate.memory import Holding, memory_of
-from runner.estimate.model_shape import read_shape, shape_of
+from runner.planning.estimate.fit import trainer_holding
+from runner.planning.estimate.memory import Holding, memory_of
+from runner.planning.estimate.model_shape import read_shape, shape_of
+from runner.run.run_file import RunFile
 
 FIGURES = PROJECT / "benchmarks" / "memory_measured.json"
 BEGIN, END = "<!-- made by `python -m benchmarks.memory_measured` from here -->", "<!-- up to here (measured) -->"

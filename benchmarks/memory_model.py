@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.results import PROJECT, table
-from runner.estimate.memory import ALLOCATOR_RESERVE, GIB, Holding, memory_of
-from runner.estimate.model_shape import ModelShape, shape_of
+from runner.planning.estimate.memory import ALLOCATOR_RESERVE, GIB, Holding, memory_of
+from runner.planning.estimate.model_shape import ModelShape, shape_of
 
 PAGE = PROJECT / "docs" / "memory-model.md"
 BEGIN, END = "<!-- made by `python -m benchmarks.memory_model --write` from here -->", "<!-- up to here -->"

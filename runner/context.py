@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.stop import Stop
 from runner.clouds.environments import Environment, find_environment
-from runner.config import RunFile, parse_run_file
-from runner.contract import parse_host
 from runner.errors import RunNotFoundError
-from runner.models import Box, Host, View
-from runner.run_dir import RunDir, read_json
+from runner.run.host_contract import parse_host
+from runner.run.models import Box, Host, View
+from runner.run.run_dir import RunDir, read_json
+from runner.run.run_file import RunFile, parse_run_file
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.adapters.process import Cancel, OnLine
 from runner.errors import PlaybookFailedError, RunInterruptedError
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 
 ALIVE_S = 5
 CONTROL = "douse-cp"

@@ -11,7 +11,7 @@ from typing import Protocol
 from runner.adapters import process
 from runner.adapters.process import Cancel
 from runner.errors import TransferError
-from runner.models import Completed
+from runner.run.models import Completed
 
 CHUNK_BYTES = 1 << 20
 LINK_FROM_BYTES = 16 << 20

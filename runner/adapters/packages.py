@@ -12,7 +12,7 @@ from pathlib import Path
 from runner.adapters import process
 from runner.adapters.process import Cancel
 from runner.errors import ToolError
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from trainer.files import sha256_of_file
 
 DOWNLOAD_S = 1800.0

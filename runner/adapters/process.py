@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from runner.errors import EXIT_INTERRUPTED, ToolError
-from runner.models import Completed
+from runner.run.models import Completed
 
 POLL_S = 0.2
 GRACE_S = 20.0

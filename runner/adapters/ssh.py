@@ -17,8 +17,8 @@ import paramiko
 from runner.adapters.machine import CHUNK_BYTES
 from runner.adapters.process import POLL_S, Cancel, ToolCancelledError, ToolTimeoutError
 from runner.errors import ConnectionLostError, HostKeyError, TransferError
-from runner.models import Completed, Host
-from runner.run_dir import write_file
+from runner.run.models import Completed, Host
+from runner.run.run_dir import write_file
 
 CONNECT_S = 15.0
 ANSWER_S = 20.0

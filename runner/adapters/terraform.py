@@ -2,7 +2,7 @@
 
 python-terraform 0.10.1 builds good command lines, but its ``destroy`` passes ``-force``, which Terraform refuses, so
 that nothing is destroyed; it does not stream, ignores undeclared variables, orphans Terraform on SIGTERM, leaves files
-with the variables' values behind. Each of these has a test in ``tests/unit/runner/test_terraform.py``.
+with the variables' values behind. Each of these has a test in ``tests/unit/runner/adapters/test_terraform.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from python_terraform import Terraform as ArgvBuilder
 from runner.adapters import process
 from runner.adapters.process import Cancel, OnLine
 from runner.errors import TerraformError
-from runner.models import Completed
+from runner.run.models import Completed
 
 DECLARED = re.compile(r'^variable\s+"([^"]+)"', re.MULTILINE)
 STREAMED = ("plan", "apply", "destroy", "refresh")

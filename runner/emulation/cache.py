@@ -21,7 +21,7 @@ from pathlib import Path
 from runner.adapters.process import run
 from runner.bootstrap import torch_arguments, uv_environment
 from runner.errors import ToolError
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from trainer.files import cache_folder, read_json, write_json
 
 LOCK = PROJECT / "requirements" / "trainer-cpu.lock"

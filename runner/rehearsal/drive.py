@@ -17,11 +17,11 @@ from runner.adapters.stop import Stop
 from runner.emulation.boxes import supported, why_no_logins
 from runner.emulation.cache import warm_cache
 from runner.errors import RunInterruptedError, UsageError
-from runner.models import View
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
 from runner.rehearsal.verdict import Verdict, judge
-from runner.run_dir import PROJECT, list_runs, read_json
+from runner.run.models import View
+from runner.run.run_dir import PROJECT, list_runs, read_json
 from trainer.events import read_events
 
 LONGEST_S = 3600.0

@@ -15,7 +15,7 @@ import httpx2
 
 from runner.adapters import process
 from runner.errors import ToolError, UsageError
-from runner.run_dir import PROJECT, read_json
+from runner.run.run_dir import PROJECT, read_json
 
 START_S = 180.0
 END_S = 90.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from runner.emulation.fault_table import CLOUD_NAMES, FAULTS, GENERAL_ARGUMENTS, Fault
 from runner.errors import UsageError
 from runner.rehearsal.faults import AT_LAUNCH, RUNNER_ACTIONS, STEPS
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 
 PAGE = PROJECT / "docs" / "rehearsal.md"
 RENEW = "make docs"

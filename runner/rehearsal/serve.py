@@ -37,7 +37,7 @@ from runner.emulation.fault_table import CLOUD_NAMES, CloudName
 from runner.emulation.paper_yard import PaperYard
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
 from runner.rehearsal.services import Service, build
-from runner.run_dir import write_json
+from runner.run.run_dir import write_json
 
 TICK_S = 0.2
 GRACEFUL_S = 1

@@ -10,7 +10,7 @@ from typing import Any
 from runner.errors import EXIT_LEFTOVERS
 from runner.rehearsal.emulators import KEY, Emulators
 from runner.rehearsal.faults import RunnerFault
-from runner.run_dir import list_runs, read_json
+from runner.run.run_dir import list_runs, read_json
 
 
 @dataclass(frozen=True)

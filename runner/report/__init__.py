@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.report.run.collect import read_run
 from runner.report.run.models import RunReport
-from runner.run_dir import write_file, write_json
+from runner.run.run_dir import write_file, write_json
 
 __all__ = ["RunReport", "read_run", "write_report"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from runner.cloud_api.models import Resource
 from runner.errors import TeardownError
-from runner.models import Host
-from runner.run_dir import RunDir, write_json
-from runner.safety.spend import spend_of
-from runner.state import RunState
+from runner.run.models import Host
+from runner.run.run_dir import RunDir, write_json
+from runner.run.spend import spend_of
+from runner.run.state import RunState
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from runner.contract import HostOutput, parse_host
 from runner.errors import HostContractError
+from runner.run.host_contract import HostOutput, parse_host
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 SCHEMA: dict[str, Any] = json.loads((INFRA / "contract" / "host.schema.json").read_text())

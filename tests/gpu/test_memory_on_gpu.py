@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.memory_measured import WIDE, Case, gpu_holding, run_child
 from benchmarks.results import PROJECT
-from runner.estimate.memory import memory_of
-from runner.estimate.model_shape import shape_of
+from runner.planning.estimate.memory import memory_of
+from runner.planning.estimate.model_shape import shape_of
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.config import to_mapping
 from trainer.events import read_events

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.cli.terminal import LineView
 from runner.emulation.boxes import clean, supported
-from runner.live import LineView
 from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.verdict import Verdict
-from runner.run_dir import RunDir, list_runs
+from runner.run.run_dir import RunDir, list_runs
 
 STAND_IN = "tests.unit.runner.lab.drive"
 """The command line with a stand-in for the trainer and for Ansible: for faults that have to do with neither."""

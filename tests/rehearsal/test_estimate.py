@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.run_dir import PROJECT, RunDir, read_json
+from runner.run.run_dir import PROJECT, RunDir, read_json
 from tests.rehearsal.conftest import Stage
 
 pytestmark = pytest.mark.slow  # next to other rehearsals it would be their time that is measured

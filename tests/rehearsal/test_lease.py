@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from runner import lease
 from runner.errors import EXIT_DONE
-from runner.run_dir import read_json
+from runner.lifecycle import lease
+from runner.run.run_dir import read_json
 from tests.rehearsal.conftest import Stage, three_lines
 
 FOR_EVER = "publishing.tags=[steps=4000, step_s=0.1]"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.run_dir import PROJECT, list_runs, read_json
+from runner.run.run_dir import PROJECT, list_runs, read_json
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import HUB_TOKEN, Watcher, leaks
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runner.emulation.boxes import clean
-from runner.run_dir import PROJECT, list_runs, read_json
+from runner.run.run_dir import PROJECT, list_runs, read_json
 from tests.rehearsal.test_life import TRIMMED
 
 WITHOUT_NAMESPACES = ("setpriv", "--bounding-set", "-sys_admin,-net_admin", "--inh-caps", "-sys_admin,-net_admin")

@@ -23,7 +23,7 @@ from runner.emulation.boxes import clean
 from runner.emulation.requests_log import Recorded
 from runner.rehearsal.emulators import KEY, Emulators
 from runner.rehearsal.verdict import Verdict
-from runner.run_dir import RunDir, read_json
+from runner.run.run_dir import RunDir, read_json
 from tests.contract.test_emulators import SPECS, Spec, request_errors
 from tests.rehearsal.conftest import Stage, make_stage
 from tests.rehearsal.watching import HUB_TOKEN, SECRETS, Watcher, leaks, secrets_in

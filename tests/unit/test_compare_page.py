@@ -9,8 +9,8 @@ import pytest
 from benchmarks.compare_page import DATA, DATA_BYTES, PAGES, renewed, task_of
 from benchmarks.results import PROJECT
 from runner.adapters.stop import Stop
-from runner.config import load_run_file
-from runner.preflight import reading
+from runner.planning.checks import reading
+from runner.run.run_file import load_run_file
 
 SAMPLES = PROJECT.parent / "shared" / "data" / "kwanzaa"
 

@@ -9,8 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from runner.estimate.memory import Holding, block_bytes
-from runner.estimate.model_shape import shape_of
+from runner.planning.estimate.memory import Holding, block_bytes
+from runner.planning.estimate.model_shape import shape_of
 
 TOKENS, RANK = 384, 16
 CONFIG = {

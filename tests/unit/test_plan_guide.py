@@ -8,8 +8,8 @@ from pkgutil import iter_modules
 
 import pytest
 
-from runner import preflight
-from runner.run_dir import PROJECT
+from runner.planning import checks as preflight
+from runner.run.run_dir import PROJECT
 
 GUIDE = PROJECT / "docs" / "plan.md"
 NAMES = {
@@ -32,7 +32,7 @@ def rows() -> list[str]:
 
 @pytest.mark.parametrize("module", sorted(NAMES))
 def test_every_check_has_its_row(module: str) -> None:
-    made = import_module(f"runner.preflight.{module}")
+    made = import_module(f"runner.planning.checks.{module}")
 
     assert [name for constant in NAMES[module] if (name := getattr(made, constant)) not in rows()] == []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runner.cli import make_parser
+from runner.cli.parser import make_parser
 from tests.test_readme import wrong_with_make
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "scheduled-sweep"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import make_parser
+from runner.cli.parser import make_parser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAY_START_PROCESSES = {

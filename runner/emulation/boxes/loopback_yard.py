@@ -18,7 +18,7 @@ from runner.adapters.process import Child, start
 from runner.emulation.boxes.address import BoxAddress, BoxOrder
 from runner.emulation.boxes.host import BoxError, below, call, search_path
 from runner.errors import UsageError
-from runner.run_dir import write_file
+from runner.run.run_dir import write_file
 from trainer.files import cache_folder
 
 CONFIG = """Port {port}

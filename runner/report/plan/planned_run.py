@@ -13,7 +13,7 @@ from runner.report.run.models import DataSummary
 from runner.report.sources import Json, Sources, items, mapping, text, whole
 from runner.report.spans import Span, amount, span, spans
 from runner.report.wording import count, size
-from runner.run_dir import write_file
+from runner.run.run_dir import write_file
 
 HTML_NAME = "plan.html"
 

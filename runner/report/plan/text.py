@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.clouds.environments import find_environment
-from runner.models import Plan
 from runner.prices.price_list import ANYWHERE
 from runner.report.columns import MARGIN, wrapped
+from runner.run.models import Plan
 
 LEAST_SHOWN_GIB = 0.05
 

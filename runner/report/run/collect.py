@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner.estimate.settling import settle
+from runner.planning.estimate.settling import settle
 from runner.report.data_summary import data_summary
 from runner.report.run.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
 from runner.report.run.models import (
@@ -21,7 +21,7 @@ from runner.report.run.models import (
 )
 from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
-from runner.run_dir import RunDir
+from runner.run.run_dir import RunDir
 
 ADAPTER_PLACES = ("adapter", "box/output/adapter", "output/adapter")
 LIFE_CYCLE = ("plan", "provision", "configure", "stage", "train", "collect", "destroy", "report")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from runner.estimate.finished_run import Row
-from runner.estimate.settling import settle_row
+from runner.planning.estimate.finished_run import Row
+from runner.planning.estimate.settling import settle_row
 from runner.report import wording
 from runner.report.run.table import print_table
 

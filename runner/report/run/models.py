@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.estimate.settling import Settled
+from runner.planning.estimate.settling import Settled
 
 Verdict = Literal["accepted", "interrupted", "failed", "unfinished"]
 

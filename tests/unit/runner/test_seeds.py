@@ -18,15 +18,16 @@ import yaml
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from runner import cli, market
+from runner.cli import parser as cli
 from runner.cloud_api.models import Account, Cloud, Offer, Quota, TrustWanted
 from runner.errors import AccessDeniedError
-from runner.preflight import run
-from runner.preflight.check import Check
-from runner.steps import plan
+from runner.lifecycle.steps import plan
+from runner.planning import market
+from runner.planning.checks import examine as run
+from runner.planning.checks.line import Check
 from tests.unit.runner.fake_cloud import FakeCloud
-from tests.unit.runner.preflight.fake_hub import hub_of, refusing
-from tests.unit.runner.preflight.small_run import chat, write_model
+from tests.unit.runner.planning.checks.fake_hub import hub_of, refusing
+from tests.unit.runner.planning.checks.small_run import chat, write_model
 
 A10 = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
 H100 = Offer("gpu_1x_h100_sxm5", "us-west-1", False, 2.49, "H100 SXM", 1, 80.0, available=True)

@@ -6,7 +6,7 @@ import pytest
 
 from runner.clouds.environments import ENVIRONMENTS, find_environment
 from runner.errors import UnknownEnvironmentError
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENTS))

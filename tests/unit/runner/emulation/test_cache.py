@@ -7,7 +7,7 @@ import pytest
 
 from runner.emulation import cache
 from runner.emulation.cache import CacheError, read_cache, warm_cache
-from runner.models import Completed
+from runner.run.models import Completed
 from trainer.files import write_json
 
 

@@ -13,14 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from runner import cli
 from runner.adapters.stop import Stop
-from runner.choosing import choose
+from runner.cli import parser as cli
 from runner.clouds.environments import find_environment
-from runner.config import RunFile
 from runner.context import Context
-from runner.models import Host, Plan, View
-from runner.steps import configure, plan, train
+from runner.lifecycle.steps import configure, plan, train
+from runner.planning.choose import choose
+from runner.run.models import Host, Plan, View
+from runner.run.run_file import RunFile
 
 FAKE = Path(__file__).parent / "fake"
 ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))

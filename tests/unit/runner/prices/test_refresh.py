@@ -11,7 +11,7 @@ import pytest
 
 from runner.cloud_api.models import Offer
 from runner.errors import CloudUnavailableError, UnreadableAnswerError, UsageError
-from runner.estimate.offers import Wanted, choose_candidates
+from runner.planning.candidates import Wanted, choose_candidates
 from runner.prices.price_list import ListedPrice, all_prices, price_list, write_price_list
 from runner.prices.refresh import Refreshed, gpuhunt_offers, listed_offers, refresh, split_by_list, stale_prices
 

@@ -30,7 +30,7 @@ from runner.errors import (
     NoCapacityError,
     UnreadableAnswerError,
 )
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import KEY_LINE
 
 WAIT_S = 60.0

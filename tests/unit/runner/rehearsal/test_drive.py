@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
 from runner.emulation.boxes import loopback_yard
 from runner.errors import UsageError
-from runner.live import SilentView
 from runner.rehearsal import drive
 from runner.rehearsal.drive import Rehearsal, rehearse
 

@@ -19,7 +19,7 @@ import pytest
 from runner.adapters import process
 from runner.clouds.aws.emulator.seed import IMAGES
 from runner.emulation.boxes import supported
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER
 
 pytestmark = [

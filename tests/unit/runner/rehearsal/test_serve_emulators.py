@@ -19,7 +19,7 @@ import pytest
 
 from runner.adapters import process
 from runner.rehearsal import serve
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
 
 WAIT_S = 60.0

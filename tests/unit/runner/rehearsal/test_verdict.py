@@ -11,7 +11,7 @@ import pytest
 from runner.rehearsal.emulators import KEY, Emulators, scrubbed
 from runner.rehearsal.faults import parse_faults
 from runner.rehearsal.verdict import Verdict, judge
-from runner.run_dir import RunDir, create_run, write_json
+from runner.run.run_dir import RunDir, create_run, write_json
 
 ENDED = {
     "id": "i-1", "instance_type": "gpu_1x_a10", "region": "us-west-1", "price_usd_per_h": 0.75, "billed_usd": 0.01,

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.unit.runner.preflight.fake_hub import Handler, breaking, hub_of, refusing, serving
-from tests.unit.runner.preflight.small_run import write_model
+from tests.unit.runner.planning.checks.fake_hub import Handler, breaking, hub_of, refusing, serving
+from tests.unit.runner.planning.checks.small_run import write_model
 from trainer.base_model import hub_files
 from trainer.base_model.hub_files import HubUnreachableError, fetch_tokenizer_files, find_small_files
 from trainer.errors import BaseModelError

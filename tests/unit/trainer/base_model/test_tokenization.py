@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.unit.runner.preflight.fake_hub import hub_of, serving
+from tests.unit.runner.planning.checks.fake_hub import hub_of, serving
 from tests.unit.trainer.base_model.small_gguf import write_small_gguf
 from tests.unit.trainer.small_facts import CHATML, SPECIAL_TOKENS, small_tokenizer
 from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts

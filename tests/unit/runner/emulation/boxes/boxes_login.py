@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.adapters.process import run
 from runner.emulation.boxes import BoxAddress
-from runner.models import Completed
+from runner.run.models import Completed
 
 WAIT_S = 60.0
 

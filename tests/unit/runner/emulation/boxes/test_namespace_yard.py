@@ -19,7 +19,7 @@ from runner.emulation.boxes.names import tag_in, tag_of
 from runner.emulation.boxes.network import interfaces, namespaces
 from runner.emulation.boxes.support import systemd_supported
 from runner.errors import UsageError
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.boxes.boxes_login import Login, answers, wait_until
 
 pytestmark = [

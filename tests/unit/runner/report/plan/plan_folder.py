@@ -1,4 +1,4 @@
-"""A plan as ``runner.steps.plan`` writes it down, and its page taken apart."""
+"""A plan as ``runner.lifecycle.steps.plan`` writes it down, and its page taken apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.report.plan.planned_run import write_plan_page
-from runner.run_dir import write_json
+from runner.run.run_dir import write_json
 from tests.unit.runner.report.run.run_folder import data_summary
 from tests.unit.runner.report.run.test_page import Page
 

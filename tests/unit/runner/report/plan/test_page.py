@@ -10,7 +10,7 @@ import pytest
 from runner.report.plan.figures import money
 from runner.report.plan.planned_run import read_plan, write_plan_page
 from runner.report.spans import Span
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from tests.unit.runner.report.plan.plan_folder import (
     PLOTS,
     RUN_ID,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.models import Plan
 from runner.report.plan.text import plan_lines
+from runner.run.models import Plan
 
 CANDIDATE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 1.5}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from runner import cli
-from runner.estimate.finished_run import Row, read_row
+from runner.cli import parser as cli
+from runner.planning.estimate.finished_run import Row, read_row
 from runner.report.run.costs import print_costs, to_mapping
-from runner.run_dir import RunDir
+from runner.run.run_dir import RunDir
 from tests.unit.runner.report.run.run_folder import rent, write_json, write_run
 
 REHEARSED = {"kind": "intent", "action": "provision", "endpoint": "http://127.0.0.1:40001/api/v1"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.report import write_report
-from runner.run_dir import PROJECT
+from runner.run.run_dir import PROJECT
 from tests.unit.runner.report.run.run_folder import (
     RUN_ID,
     STEPS,

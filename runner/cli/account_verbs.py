@@ -1,0 +1,173 @@
+"""What the verbs do that look beyond one run: at whole accounts, at rented machines, at emulated clouds."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+
+from runner.adapters.process import become
+from runner.cli.consent import ask_to_rent
+from runner.cli.session import Session, needed_host
+from runner.clouds.environments import ENVIRONMENTS, find_environment
+from runner.clouds.registry import configured, open_cloud
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError
+from runner.lifecycle import drive as lifecycle
+
+
+def sweep(session: Session) -> int:
+    """Show everything of ours on every configured cloud; with ``--apply``, end what nobody needs."""
+    from runner.cli.overview import resource_line
+    from runner.safety.account_sweep import end, survey
+
+    clouds = configured(os.environ)
+    found = survey(clouds, session.runs_dir)
+    for finding in found.findings:
+        mark = "abandoned" if finding.abandoned else "in use"
+        print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
+    doomed = [finding for finding in found.findings if finding.abandoned or session.arguments.all]
+    if session.arguments.apply:
+        for resource in end(clouds, doomed):
+            print(f"{'ended':12} {resource_line(resource)}")
+    names = ", ".join(cloud.name for cloud in clouds if cloud.name not in found.unread)
+    left = len(found.findings) - (len(doomed) if session.arguments.apply else 0)
+    print(f"{left} thing(s) of Douse's on {names or 'no cloud that could be read'}")
+    if found.unread:
+        raise TeardownError(
+            f"sweep: {'; '.join(f'{name} does not tell: {reason}' for name, reason in found.unread.items())}",
+            resolution="what exists there is unknown: try again, or look in the cloud's console",
+        )
+    abandoned = any(finding.abandoned for finding in found.findings)
+    return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
+
+
+def compare(session: Session) -> int:
+    """Lay every platform side by side for this run, cheapest first; nothing is asked and nothing is written."""
+    import json
+
+    from runner.planning.checks.reading import task_of
+    from runner.planning.compare import compare as lay_out
+    from runner.planning.compare import show
+    from runner.planning.estimate.ledger import read_ledger
+    from runner.run.run_dir import list_runs
+
+    task = task_of(session.run_file(), session.stop)
+    lines = lay_out(task, datetime.now(UTC).date(), read_ledger(list_runs(session.runs_dir)))
+    budget_usd = session.arguments.budget or task.run_file.budget.max_usd
+    if session.arguments.json:
+        print(json.dumps([line.to_mapping(budget_usd) for line in lines], indent=2))
+    else:
+        print(show(lines, budget_usd))
+    return EXIT_DONE
+
+
+def prices(session: Session) -> int:
+    """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
+    from runner.prices.refresh import gpuhunt_offers, refresh, split_by_list
+
+    clouds = [cloud for cloud in configured(os.environ) if session.arguments.env in (None, cloud.name)]
+    source = "gpuhunt's catalogue" if session.arguments.gpuhunt else None
+    names = [session.arguments.env] if source and session.arguments.env else [cloud.name for cloud in clouds]
+    if not names:
+        raise UsageError(
+            "prices: there is no account to ask", resolution="set a cloud's key as for `make train`: docs/clouds/"
+        )
+    failed: list[str] = []
+    for name in names:
+        try:
+            listed = gpuhunt_offers(name) if source else open_cloud(name, os.environ).offers("any")
+            for list_name, offers in split_by_list(name, listed).items():
+                found = refresh(list_name, offers, datetime.now(UTC).date(), source=source)
+                kept = f", {found.kept} of them as they were" if found.kept else ""
+                print(f"{list_name:16} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
+        except RunnerError as err:
+            failed.append(f"{name}: {err.message}")
+    if failed:
+        raise ToolError("prices: " + "; ".join(failed), resolution="the other lists are new; try again for these")
+    return EXIT_DONE
+
+
+def rehearse(session: Session) -> int:
+    """Rehearse a run against an emulated cloud with real machines: the same steps, for nothing."""
+    from runner.rehearsal.drive import Rehearsal, describe, new_folder
+    from runner.rehearsal.drive import rehearse as act
+
+    arguments = session.arguments
+    if arguments.env is None or not find_environment(arguments.env).rented:
+        raise UsageError(
+            f"rehearse: ENV is {arguments.env or 'not given'}, and only what is rented can be rehearsed",
+            resolution=f"choose one: ENV={'|'.join(name for name, found in ENVIRONMENTS.items() if found.rented)}",
+        )
+    session.listen()
+    words = ["--config", str(arguments.config)]
+    words += [] if arguments.data is None else ["--data", str(arguments.data)]
+    words += [word for setting in arguments.set for word in ("--set", setting)]
+    folder = new_folder(arguments.folder)
+    session.log = folder / "rehearse.log"
+    rehearsal = Rehearsal(
+        arguments.env, words, arguments.faults, arguments.afterwards, folder, verb=arguments.rehearsed
+    )
+    verdict = act(rehearsal, session.view, session.stop)
+    print(describe(verdict, arguments.json))
+    if verdict.broken:
+        raise ToolError(
+            f"rehearse: {verdict.broken[0]}",
+            details="\n".join(verdict.broken),
+            resolution=f"see {folder}; this run would have cost money, or lost work",
+        )
+    return EXIT_DONE if arguments.faults else verdict.exit_code
+
+
+def rehearse_clean(session: Session) -> int:
+    """End whatever a rehearsal left that was itself killed: machines, networks, mounts, processes."""
+    from runner.emulation.boxes import clean
+
+    ended = clean()
+    for name in ended:
+        session.view.line(f"ended {name}")
+    session.view.line(f"{len(ended)} thing(s) of dead rehearsals ended")
+    return EXIT_DONE
+
+
+def rebuild(session: Session) -> int:
+    """Build the environment twice, each time on a fresh machine, and show that both are the same."""
+    from runner.lifecycle.rebuild import compare
+
+    session.listen()
+    run_file, built = session.run_file(), []
+    for number in (1, 2):
+        session.view.line(f"build {number} of 2")
+        ctx = lifecycle.new_run(run_file, session.runs_dir, session.view, session.stop)
+        ask_to_rent(ctx, yes=session.arguments.yes)
+        outcome = lifecycle.build(ctx)
+        if outcome.error is not None:
+            return session.finish(outcome)
+        built.append(outcome.run)
+    found = compare(*built)
+    for number, digest in enumerate(found.digests, start=1):
+        session.view.line(f"environment {number}  {digest}")
+    if not found.equal:
+        raise ToolError(
+            f"rebuild: the two environments differ: {(found.differences or ['in their digests alone'])[0]}",
+            details="\n".join(found.differences),
+            resolution="report it: the same lock has to give the same environment",
+        )
+    session.view.line("both are the same")
+    return EXIT_DONE
+
+
+def ssh(session: Session) -> int:
+    """Log in to the machine of a run."""
+    from runner.cli.login import ssh_argv
+
+    ctx = session.context()
+    become(ssh_argv(ctx, needed_host(ctx)))
+
+
+def tensorboard(session: Session) -> int:
+    """Show the TensorBoard of a run's machine here, until Ctrl-C."""
+    from runner.cli.login import tensorboard_argv
+
+    ctx = session.context()
+    argv, address = tensorboard_argv(ctx, needed_host(ctx))
+    session.view.line(f"TensorBoard: {address} (Ctrl-C ends the view, not the run)")
+    become(argv)

@@ -1,0 +1,54 @@
+"""The question before the first dollar: what the plan says, and whether to go on."""
+
+from __future__ import annotations
+
+import select
+import sys
+from typing import TextIO
+
+from runner.context import Context
+from runner.errors import RunInterruptedError
+from runner.run.run_dir import read_json
+
+LOOK_EVERY_S = 0.2
+YES = ("y", "yes")
+
+
+def ask_to_rent(ctx: Context, *, yes: bool) -> None:
+    """Ask a person whether to rent what the plan names; a machine of one's own, or nobody at a terminal, is not asked.
+
+    Args:
+        ctx: The planned run.
+        yes: Whether the answer was given beforehand.
+
+    Raises:
+        RunInterruptedError: If the answer is no, or Ctrl-C; nothing was rented.
+    """
+    if yes or not ctx.environment.rented or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return
+    print(f"{question(ctx)} [y/N] ", end="", flush=True)
+    if _line(ctx, sys.stdin).strip().lower() not in YES:
+        raise RunInterruptedError(
+            "plan: nothing was rented: the answer was not yes",
+            resolution=f"start this run with `make resume RUN={ctx.run.run_id}`, or answer beforehand with YES=1",
+        )
+
+
+def question(ctx: Context) -> str:
+    """Return what is asked: the machine, its price, and the most that the run file lets it cost."""
+    plan = read_json(ctx.run.file("plan.json")) or {}
+    first, price = plan["candidates"][0], plan["prices_usd_per_h"][0]
+    budget = ctx.run_file.budget
+    most = budget.max_hours * max(price, *(row["max_price_usd_per_h"] for row in plan["candidates"]))
+    if budget.max_usd is not None:
+        most = min(most, budget.max_usd)
+    strangers = [row.get("trust") == "community" for row in plan["candidates"]]
+    whose = " (community machine)" if strangers[0] else " (or a community machine)" if any(strangers) else ""
+    return f"rent {first['instance_type']}{whose} at {price:.2f} $/h, for {most:.2f} $ at most?"
+
+
+def _line(ctx: Context, stream: TextIO) -> str:
+    """Return the next line, hearing signals while nobody types; nothing where the input ends."""
+    while not select.select([stream], [], [], LOOK_EVERY_S)[0]:
+        ctx.stop.check()
+    return stream.readline()

@@ -1,0 +1,95 @@
+"""How runs stand, from their folders; asks the machine only for the one run a person looks at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from runner.cloud_api.models import Resource
+from runner.clouds.registry import configured
+from runner.context import Context
+from runner.errors import RunnerError
+from runner.lifecycle.drive import trainer_status
+from runner.run.run_dir import RunDir, list_runs, read_json
+from runner.run.spend import spend_of
+from runner.run.state import RunState, holder
+from trainer.events import read_events
+
+
+def summarise(run: RunDir) -> dict[str, Any]:
+    """Return how a run stands, from its folder alone."""
+    state, events = RunState(run), read_events(run.events)
+    steps = [event for event in events if event.get("event") == "step"]
+    last = steps[-1] if steps else {}
+    acceptance = read_json(run.adapter / "acceptance.json") or {}
+    config = read_json(run.config) or {}
+    pid = holder(run)
+    return {
+        "run": run.run_id,
+        "path": str(run.path),
+        "env": config.get("compute", {}).get("env"),
+        "state": state.outcome or (f"running: {state.current_step or 'waiting'}" if pid is not None else "no runner"),
+        "message": state.message,
+        "runner_pid": pid,
+        "steps": state.steps,
+        "step": last.get("step"),
+        "max_steps": last.get("max_steps"),
+        "loss": last.get("loss"),
+        "tokens_per_s": last.get("tokens_per_s"),
+        "eval_loss": _eval_loss(events, "adapter_4bit"),
+        "base_eval_loss": _eval_loss(events, "base_4bit"),
+        "accepted": acceptance.get("accepted"),
+    }
+
+
+def status_of(ctx: Context) -> dict[str, Any]:
+    """Return how a run stands, and what its machine says of the trainer."""
+    try:
+        trainer = trainer_status(ctx)
+        said: dict[str, Any] = {
+            "trainer": trainer.state,
+            "trainer_exit_code": trainer.exit_code,
+            "checkpoint": trainer.checkpoints.complete,
+        }
+        live_step = trainer.step
+    except RunnerError as err:
+        said, live_step = {"trainer": "unknown", "trainer_problem": err.message}, None
+    summary = summarise(ctx.run)
+    spend = spend_of(ctx.run)
+    summary["cost_usd"] = spend.total_usd
+    summary["price_usd_per_h"] = spend.price_usd_per_h
+    summary["step"] = live_step if live_step is not None else summary["step"]
+    return summary | said
+
+
+def billing_now() -> tuple[list[Resource], dict[str, str]]:
+    """Return what of ours exists on every configured cloud, and the clouds that did not tell, with their reasons."""
+    found: list[Resource] = []
+    unread: dict[str, str] = {}
+    for cloud in configured(os.environ):
+        try:
+            found += cloud.resources()
+        except RunnerError as err:
+            unread[cloud.name] = err.message
+    return found, unread
+
+
+def resource_line(found: Resource) -> str:
+    """Return a resource in a line for people."""
+    price = "" if not found.price_usd_per_h else f", {found.price_usd_per_h:.2f} $/h"
+    until = "" if found.expires_at is None else f", until {found.expires_at:%Y-%m-%d %H:%M} UTC"
+    where = "" if found.region is None else f" in {found.region}"
+    return f"{found.cloud} {found.kind} {found.id} ({found.status or found.name}){where}{price}{until}"
+
+
+def table(runs_dir: Path) -> list[dict[str, Any]]:
+    """Return all runs, oldest first."""
+    return [summarise(run) for run in list_runs(runs_dir)]
+
+
+def _eval_loss(events: list[dict[str, Any]], model: str) -> float | None:
+    losses = [
+        event.get("eval_loss") for event in events if event.get("event") == "evaluation" and event.get("model") == model
+    ]
+    return losses[-1] if losses else None

@@ -1,0 +1,125 @@
+"""One command of the command line: its arguments, what they stand for, and what it says at the end."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.adapters.stop import Stop
+from runner.cli.terminal import make_view
+from runner.context import Context, open_context
+from runner.errors import EXIT_DONE, UsageError
+from runner.lifecycle.finish import Outcome
+from runner.run.models import Host, View
+from runner.run.run_dir import RunDir, find_run
+from runner.run.state import RunState
+
+if TYPE_CHECKING:
+    from runner.run.run_file import RunFile
+
+
+class Session:
+    """The arguments of one command, and what they stand for."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Keep the arguments; nothing is read yet."""
+        self.arguments = arguments
+        self.runs_dir: Path = arguments.runs_dir.resolve()
+        self.log = self.runs_dir / "last-error.log"
+        self.stop = Stop()
+        self.view: View = make_view()
+
+    def listen(self) -> None:
+        """Take over the signals; only verbs that may be stopped in order do."""
+        self.stop.listen()
+
+    def run_file(self) -> RunFile:
+        """Read the run file with the options of the command line on top."""
+        from runner.run.run_file import load_run_file
+
+        return load_run_file(
+            self.arguments.config, overrides=self.arguments.set, settings=self.machine_settings() | self._data()
+        )
+
+    def machine_settings(self) -> dict[str, Any]:
+        """Return what the options say of the machine, as run file keys."""
+        settings: dict[str, Any] = {}
+        if self.arguments.env:
+            settings["compute.env"] = self.arguments.env
+            if self.arguments.env != "existing":
+                settings["compute.host"] = None
+        if self.arguments.host:
+            settings["compute.host"] = self.arguments.host
+        return settings
+
+    def _data(self) -> dict[str, Any]:
+        folder: Path | None = self.arguments.data
+        if folder is None:
+            return {}
+        if not folder.is_dir():
+            raise UsageError(f"data: there is no folder {folder}", resolution="give a folder with train.jsonl: DATA=…")
+        folder = folder.resolve()
+        evaluation = folder / "eval.jsonl"
+        return {
+            "data.train_path": str(folder / "train.jsonl"),
+            "data.eval_path": str(evaluation) if evaluation.exists() else None,
+        }
+
+    def run(self) -> RunDir:
+        """Return the run the command is about; errors go to its own log from here on."""
+        run = find_run(self.runs_dir, self.arguments.run)
+        self.log = run.log(self.arguments.verb)
+        return run
+
+    def context(self) -> Context:
+        """Return the run the command is about, ready to be driven."""
+        return open_context(self.run(), self.view, self.stop)
+
+    def finish(self, outcome: Outcome) -> int:
+        """Say where things are, then let the error through."""
+        self.log = outcome.run.log(_failed_step(outcome.run))
+        say_where(outcome.run, self.view)
+        if outcome.error is not None:
+            raise outcome.error
+        if outcome.running:
+            self.view.line(f"training goes on; look on with `make watch RUN={outcome.run.run_id}`")
+        return EXIT_DONE
+
+
+def needed_host(ctx: Context) -> Host:
+    """Return the machine of a run.
+
+    Raises:
+        UsageError: If it has none.
+    """
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        raise UsageError(f"run: {ctx.run.run_id} has no machine", resolution="make a new one with `make up`")
+    return host
+
+
+def say_where(run: RunDir, view: View) -> None:
+    """Say how an accepted run came out, and where everything is; how another one ended is told by its error."""
+    places = {
+        "adapter": run.adapter,
+        "checksums": run.adapter / "SHA256SUMS",
+        "merged": run.file("merged"),
+        "report": run.file("report.html"),
+        "checkpoints": run.checkpoints,
+        "receipt": run.receipt,
+    }
+    if RunState(run).outcome == "done":
+        from runner.report import read_run
+        from runner.report.run.table import lines
+
+        for line in lines(read_run(run.path), with_paths=False):
+            view.line(line)
+    for name, path in places.items():
+        if path.exists():
+            view.line(f"{name:12} {path}")
+
+
+def _failed_step(run: RunDir) -> str:
+    failed = [name for name, step in RunState(run).steps.items() if step.get("status") in ("failed", "interrupted")]
+    return failed[0] if failed else "run"

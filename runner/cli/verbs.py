@@ -1,0 +1,301 @@
+"""What each verb of the command line does, one function each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import time
+
+from runner.cli.consent import ask_to_rent
+from runner.cli.session import Session, needed_host, say_where
+from runner.cli.terminal import make_view
+from runner.context import Context
+from runner.errors import EXIT_DONE, ToolError
+from runner.lifecycle import drive as lifecycle
+from runner.lifecycle import lease
+from runner.lifecycle.finish import step
+from runner.run.run_dir import RunDir, list_runs
+from runner.run.state import RunState, hold, holder
+from runner.store import run_store as storing
+
+BILLED = ("instance", "volume", "address")
+"""Kinds that cost money whether or not the cloud tells their price."""
+STOP_WAIT_S = 900.0
+"""How long ``down`` waits for a living runner to stop, save, collect and destroy."""
+
+
+def train(session: Session) -> int:
+    """Take a new run through its whole life."""
+    session.listen()
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    session.log = ctx.run.log("train")
+    ask_to_rent(ctx, yes=session.arguments.yes)
+    return session.finish(lifecycle.drive(ctx, detach=session.arguments.detach))
+
+
+def plan(session: Session) -> int:
+    """Check a run file; the run folder with the plan stays for a look."""
+    session.listen()
+    if session.arguments.json:
+        session.view = make_view(quiet=True)
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, is_dry=True)
+    if session.arguments.json:
+        print(ctx.run.file("plan.json").read_text(encoding="utf-8"), end="")
+    session.view.line(f"nothing was started; start it with `make resume RUN={ctx.run.run_id}`")
+    return EXIT_DONE
+
+
+def up(session: Session) -> int:
+    """Plan and provision; the machine stays up."""
+    session.listen()
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    session.log = ctx.run.log("provision")
+    ask_to_rent(ctx, yes=session.arguments.yes)
+    outcome = lifecycle.up(ctx)
+    if outcome.error is not None:
+        return session.finish(outcome)
+    session.view.line(f"the machine is up; end it with `make down RUN={ctx.run.run_id}`")
+    return EXIT_DONE
+
+
+def configure(session: Session) -> int:
+    """Prepare the machine of a run."""
+    from runner.lifecycle.steps.configure import configure as prepare
+
+    session.listen()
+    ctx = session.context()
+    host = needed_host(ctx)
+    with hold(ctx.run), lease.kept(ctx, host):
+        step(ctx, "configure", lambda: prepare(ctx, host))
+    lease.hold(ctx, host)
+    return EXIT_DONE
+
+
+def launch(session: Session) -> int:
+    """Stage, start training, leave."""
+    from runner.lifecycle.steps import stage as staging
+    from runner.lifecycle.steps import train as training
+
+    session.listen()
+    ctx = session.context()
+    host = needed_host(ctx)
+    with hold(ctx.run):
+        has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
+        RunState(ctx.run).begin("train")
+        training.launch(ctx, host, resume=has_checkpoint)
+        lease.hold(ctx, host)
+    session.view.line(f"training goes on; look on with `make watch RUN={ctx.run.run_id}`")
+    return EXIT_DONE
+
+
+def collect(session: Session) -> int:
+    """Bring home what there is by now."""
+    from runner.lifecycle.steps.collect import collect as bring_home
+
+    session.listen()
+    ctx = session.context()
+    host = needed_host(ctx)
+    with hold(ctx.run):
+        came = step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
+        storing.copy_home(ctx, came)
+    session.view.line(f"came home: {', '.join(came) or 'nothing'}")
+    return EXIT_DONE
+
+
+def down(session: Session) -> int:
+    """Stop a run in order, whoever drives it, and destroy."""
+    run = session.run()
+    pid = holder(run)
+    if pid:
+        session.view.line(f"asking the runner (pid {pid}) to stop")
+        os.kill(pid, signal.SIGTERM)
+        _wait_for_runner(run)
+    session.listen()
+    ctx = session.context()
+    return session.finish(lifecycle.down(ctx))
+
+
+def resume(session: Session) -> int:
+    """Continue a run from where it is, on the same or on another machine."""
+    from runner.run.run_file import run_file_mapping
+    from runner.run.run_file import with_settings as changed
+
+    session.listen()
+    ctx = session.context()
+    run_file = changed(ctx.run_file, overrides=session.arguments.set, settings=session.machine_settings())
+    same = run_file_mapping(run_file) == run_file_mapping(ctx.run_file)
+    outcome = lifecycle.resume(
+        ctx.run, None if same else run_file, session.view, session.stop, detach=session.arguments.detach
+    )
+    return session.finish(outcome)
+
+
+def watch(session: Session) -> int:
+    """Look on; drive the run to its end if nobody does."""
+    ctx = session.context()
+    if holder(ctx.run) is not None:
+        _look_on(ctx)
+        return _tell_outcome(ctx, session)
+    if RunState(ctx.run).is_done("destroy"):
+        return _tell_outcome(ctx, session)
+    session.listen()
+    session.view.line(f"the runner of {ctx.run.run_id} is gone; driving the run to its end")
+    return session.finish(lifecycle.watch(ctx))
+
+
+def sync(session: Session) -> int:
+    """Bring a run's checkpoints to the store or from it."""
+    from runner.lifecycle.sync import sync_home, sync_machine
+
+    session.listen()
+    ctx = session.context()
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        sync_home(ctx, session.arguments.direction)
+    else:
+        sync_machine(ctx, host, session.arguments.direction)
+    return EXIT_DONE
+
+
+def status(session: Session) -> int:
+    """Say how a run stands, and what is billing on every configured cloud."""
+    from runner.cli.overview import billing_now, resource_line, status_of
+
+    there = session.arguments.run is not None or bool(list_runs(session.runs_dir))
+    resources, unread = billing_now()
+    found = status_of(session.context()) if there or not (resources or unread) else {}
+    if session.arguments.json:
+        billing = [dataclasses.asdict(resource) for resource in resources]
+        print(json.dumps(found | {"billing": billing, "clouds_not_read": unread}, indent=2, default=str))
+        return EXIT_DONE
+    keys = ("run", "env", "state", "trainer", "step", "max_steps", "loss", "eval_loss", "checkpoint", "message")
+    for key in (*keys, *(("cost_usd",) if found.get("cost_usd") else ())):
+        if found.get(key) is not None:
+            print(f"{key:12} {found[key]}")
+    for resource in resources:
+        costs = resource.kind in BILLED or resource.price_usd_per_h
+        print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
+    for name, reason in unread.items():
+        print(f"{'unknown':12} {name} did not tell what is billing: {reason}")
+    return EXIT_DONE
+
+
+def runs(session: Session) -> int:
+    """Show all runs in a table."""
+    if session.arguments.json:
+        from runner.cli.overview import table
+
+        print(json.dumps(table(session.runs_dir), indent=2))
+        return EXIT_DONE
+    from runner.report import read_run
+    from runner.report.run.table import print_runs
+
+    found = list_runs(session.runs_dir)
+    if not found:
+        print(f"no runs in {session.runs_dir} yet; start one with `make train`")
+        return EXIT_DONE
+    print_runs([read_run(run.path) for run in found])
+    return EXIT_DONE
+
+
+def costs(session: Session) -> int:
+    """Show the ledger: what was estimated of each finished run beside what it took and cost."""
+    from runner.planning.estimate.ledger import read_ledger
+    from runner.report.run.costs import print_costs, to_mapping
+
+    rows = sorted(read_ledger(list_runs(session.runs_dir), is_emulated=None), key=lambda row: row.run_id)
+    if session.arguments.json:
+        print(json.dumps([to_mapping(row) for row in rows], indent=2))
+    elif rows:
+        print_costs(rows)
+    else:
+        print(f"no run in {session.runs_dir} has ended well yet; start one with `make train`")
+    return EXIT_DONE
+
+
+def logs(session: Session) -> int:
+    """Print the trainer's log and those of the steps."""
+    ctx = session.context()
+    for path in sorted(ctx.run.file("logs").glob("*.log"), key=lambda path: path.stat().st_mtime):
+        if path.name != "trainer.log" and path.stat().st_size:
+            print(f"==> {path}\n{path.read_text(errors='replace').rstrip()}")
+    print(f"==> trainer.log\n{_trainer_log(ctx).rstrip()}")
+    return EXIT_DONE
+
+
+def report(session: Session) -> int:
+    """Write the report again and show the short of it."""
+    from runner.report import read_run, write_report
+    from runner.report.run.table import show
+
+    run = session.run()
+    write_report(run.path)
+    show(read_run(run.path))
+    return EXIT_DONE
+
+
+def data_check(session: Session) -> int:
+    """Check the data and show what it holds."""
+    from runner.planning.checks.reading import check_data
+
+    print(check_data(session.run_file(), session.stop).rstrip())
+    return EXIT_DONE
+
+
+def schema(session: Session) -> int:
+    """Print the JSON Schema of the run file, or the page that describes it."""
+    from runner.cli.run_file_docs import reference_page, schema_text
+
+    print(reference_page() if session.arguments.markdown else schema_text(), end="")
+    return EXIT_DONE
+
+
+def _wait_for_runner(run: RunDir) -> None:
+    deadline = time.monotonic() + STOP_WAIT_S
+    while holder(run) is not None:
+        if time.monotonic() > deadline:
+            raise ToolError(
+                f"down: the runner of {run.run_id} does not stop",
+                resolution="end it with `kill -9`, then `make down` again",
+            )
+        time.sleep(0.2)
+
+
+def _look_on(ctx: Context) -> None:
+    """Show the events as the living runner brings them home; change nothing."""
+    shown = 0
+    while True:
+        alive = holder(ctx.run) is not None
+        data = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
+        whole = data.rfind(b"\n") + 1
+        for line in data[shown:whole].splitlines():
+            ctx.view.event(json.loads(line))
+        shown = whole
+        if not alive:
+            return
+        time.sleep(0.5)
+
+
+def _tell_outcome(ctx: Context, session: Session) -> int:
+    state = RunState(ctx.run)
+    say_where(ctx.run, session.view)
+    session.view.line(f"run {ctx.run.run_id}: {state.outcome or 'not over'}")
+    return EXIT_DONE if state.outcome in ("done", None) else 1
+
+
+def _trainer_log(ctx: Context) -> str:
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        path = ctx.run.log("trainer")
+        return path.read_text(errors="replace") if path.exists() else "(none yet)"
+    machine = ctx.machine(host)
+    try:
+        name, parts, offset = f"{ctx.box(host, machine).output}/trainer.log", [], 0
+        while chunk := machine.read_from(name, offset):
+            parts.append(chunk)
+            offset += len(chunk)
+        return b"".join(parts).decode(errors="replace") or "(none yet)"
+    finally:
+        machine.close()

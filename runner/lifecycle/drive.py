@@ -1,0 +1,299 @@
+"""The life of a run: which step follows which, what is skipped, and that it always ends in destroy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runner.adapters.process import ToolCancelledError
+from runner.adapters.stop import Stop
+from runner.context import Context, open_context
+from runner.errors import (
+    ConnectionLostError,
+    HostKeyError,
+    RunInterruptedError,
+    RunnerError,
+    TeardownError,
+    UsageError,
+)
+from runner.lifecycle import lease
+from runner.lifecycle.finish import Outcome, disk_error, finish, step
+from runner.lifecycle.steps import configure, plan, provision, stage, train
+from runner.lifecycle.terraform_inputs import machine_gone
+from runner.report.plan.text import plan_lines
+from runner.run.models import Host, TrainerStatus, View
+from runner.run.run_dir import RunDir, create_run
+from runner.run.run_file import RunFile
+from runner.run.state import RunState, hold
+from runner.store import run_store as storing
+
+UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
+
+
+def new_run(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Context:
+    """Check a run file, then make its run folder with Terraform's plan in it; nothing is installed yet.
+
+    With ``is_dry`` only the checks are done: a run that is resumed is planned anew, and Terraform waits for that.
+    """
+    view.step_started("plan")
+    started = time.monotonic()
+    found = plan.check(run_file, runs_dir, view, stop, is_dry=is_dry)
+    stop.check()
+    ctx = Context(create_run(runs_dir, run_file.run.name, datetime.now(UTC)), run_file, view, stop)
+    with hold(ctx.run):
+        state = RunState(ctx.run)
+        state.begin("plan")
+        (plan.write_down if is_dry else plan.record)(ctx, found)
+        state.end("plan", "done", time.monotonic() - started)
+    for line in plan_lines(found):
+        view.line(line)
+    view.line(f"run          {ctx.run.path}")
+    view.line(f"plan page    {ctx.run.file('plan.html')}")
+    view.step_ended("plan", "done", time.monotonic() - started)
+    return ctx
+
+
+def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcome:
+    """Take a planned run through all its steps; whatever happens, it ends in destroy.
+
+    Args:
+        ctx: The run.
+        resume: Go on from the newest checkpoint, if there is one.
+        detach: Leave once training runs.
+    """
+    with hold(ctx.run):
+        return _guarded(ctx, lambda: _whole_life(ctx, resume=resume, detach=detach))
+
+
+def up(ctx: Context) -> Outcome:
+    """Provision a planned run and leave the machine up; a machine that did not come up well is taken down."""
+
+    def provision_only() -> Outcome:
+        step(ctx, "provision", lambda: provision.provision(ctx))
+        return Outcome(ctx.run, running=True)
+
+    with hold(ctx.run):
+        return _guarded(ctx, provision_only)
+
+
+def build(ctx: Context) -> Outcome:
+    """Provision and configure a planned run, then take it down: what is wanted are the machine's facts."""
+
+    def build_only() -> Outcome:
+        host = step(ctx, "provision", lambda: provision.provision(ctx))
+        with lease.kept(ctx, host):
+            ctx.stop.check()
+            step(ctx, "configure", lambda: configure.configure(ctx, host))
+        return Outcome(ctx.run)
+
+    with hold(ctx.run):
+        return _guarded(ctx, build_only)
+
+
+def watch(ctx: Context) -> Outcome:
+    """Drive a run whose runner is gone to its end: attach, follow, collect, destroy, report."""
+    with hold(ctx.run):
+        if RunState(ctx.run).is_done("destroy"):
+            return Outcome(ctx.run)
+        status = _status_to_watch(ctx)
+        if status.state == "none":
+            raise UsageError(
+                f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
+                resolution=f"go on with `make resume RUN={ctx.run.run_id}`, or end it with `make down`",
+            )
+        return _guarded(ctx, lambda: _from_training(ctx))
+
+
+def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, detach: bool = False) -> Outcome:
+    """Continue a run from where it is: attach to a living trainer, else go on from the newest checkpoint.
+
+    Args:
+        run: The run.
+        run_file: The run file with another machine in it, or ``None`` for the one it had.
+        view: Who looks on.
+        stop: Who may stop it.
+        detach: Leave once training runs.
+    """
+    ctx = open_context(run, view, stop)
+    state = RunState(run)
+    if state.outcome == "done":
+        view.line(f"run {run.run_id} is done already")
+        return Outcome(run)
+    moved = run_file is not None and run_file.compute != ctx.run_file.compute
+    rented = ctx.environment.rented
+    if not state.is_done("destroy") and (ctx.host() is not None or rented):
+        if not moved and _needs_no_training(_status_or_none(ctx)):
+            with hold(run):
+                return _guarded(ctx, lambda: _from_training(ctx))
+        if (moved or rented) and state.steps.get("provision"):
+            taken_down = down(ctx)
+            if isinstance(taken_down.error, TeardownError):
+                return taken_down
+    ctx = Context(run, run_file or ctx.run_file, view, stop)
+    return drive(ctx, resume=True, detach=detach)
+
+
+def down(ctx: Context) -> Outcome:
+    """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
+    with hold(ctx.run):
+        state = RunState(ctx.run)
+        if state.is_done("destroy") and ctx.run.receipt.exists():
+            ctx.view.line(f"run {ctx.run.run_id} is down already")
+            return Outcome(ctx.run)
+        status = _status_or_none(ctx)
+        ended = status.state == "exited" and status.exit_code == 0
+        error = (
+            None if ended else RunInterruptedError("run: taken down on request", resolution="go on with `make resume`")
+        )
+        finished = finish(ctx, error)
+        return Outcome(ctx.run, None if finished.error is error else finished.error)
+
+
+def trainer_status(ctx: Context) -> TrainerStatus:
+    """Ask the machine how training stands; no machine, no trainer."""
+    host = ctx.host()
+    if host is None or RunState(ctx.run).is_done("destroy"):
+        return TrainerStatus("none")
+    machine = ctx.machine(host)
+    try:
+        return train.read_status(machine, ctx.box(host, machine))
+    finally:
+        machine.close()
+
+
+def _status_to_watch(ctx: Context) -> TrainerStatus:
+    """Ask the machine how training stands; where it does not answer, ask its cloud whether it is still there."""
+    try:
+        return trainer_status(ctx)
+    except (ConnectionLostError, HostKeyError) as err:
+        gone = machine_gone(ctx)
+        if gone is None:
+            raise
+        raise UsageError(
+            f"watch: {gone}",
+            resolution=f"go on with a new one: `make resume RUN={ctx.run.run_id}`, or end the rest with `make down`",
+        ) from err
+
+
+def _status_or_none(ctx: Context) -> TrainerStatus:
+    """Ask a machine how training stands; a rented one that does not answer is taken for lost, and taken down."""
+    try:
+        return trainer_status(ctx)
+    except (ConnectionLostError, HostKeyError) as err:
+        if not ctx.environment.rented:
+            raise
+        ctx.view.line(f"{err.message}; it is given back without a look")
+        return TrainerStatus("none")
+
+
+def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
+    if resume:
+        _plan_again(ctx)
+        storing.fetch_past(ctx)
+    ctx.stop.check()
+    host = step(ctx, "provision", lambda: provision.provision(ctx))
+    with lease.kept(ctx, host):
+        ctx.stop.check()
+        step(ctx, "configure", lambda: configure.configure(ctx, host))
+        ctx.stop.check()
+        has_checkpoint = step(ctx, "stage", lambda: stage.stage(ctx, host, resume=resume))
+        ctx.stop.check()
+        if not detach:
+            step(ctx, "train", lambda: _launch_and_follow(ctx, host, has_checkpoint))
+            return Outcome(ctx.run)
+    RunState(ctx.run).begin("train")
+    train.launch(ctx, host, resume=has_checkpoint)
+    lease.hold(ctx, host)
+    return Outcome(ctx.run, running=True)
+
+
+def _launch_and_follow(ctx: Context, host: Host, has_checkpoint: bool) -> None:
+    train.launch(ctx, host, resume=has_checkpoint)
+    train.follow(ctx, host)
+
+
+def _from_training(ctx: Context) -> Outcome:
+    host = _host(ctx)
+    with lease.kept(ctx, host):
+        step(ctx, "train", lambda: train.follow(ctx, host))
+    return Outcome(ctx.run)
+
+
+def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
+    """Live, then finish: after success, a failure, a signal, and after a defect of our own as well."""
+    try:
+        outcome = life()
+    except (RunInterruptedError, ToolCancelledError) as err:
+        if ctx.stop.leaving and not ctx.stop.requested and _may_be_left(ctx):
+            _hold_if_possible(ctx)
+            return Outcome(ctx.run, _left_alone(ctx), running=True)
+        return finish(
+            ctx, RunInterruptedError(err.message, resolution=f"continue with {_again(ctx)}", details=err.details)
+        )
+    except RunnerError as err:
+        return finish(ctx, err)
+    except OSError as err:
+        return finish(ctx, disk_error(ctx, err))
+    except BaseException:  # a defect of ours: it is told, but the machine goes first
+        worst = finish(ctx, RunnerError("run: the runner has a defect", resolution="report it with the log")).error
+        if isinstance(worst, TeardownError):
+            raise worst from None
+        raise
+    return outcome if outcome.running else finish(ctx, None)
+
+
+def _may_be_left(ctx: Context) -> bool:
+    """Tell whether the run goes on by itself: a rented machine that does not train yet only costs money."""
+    return "train" in RunState(ctx.run).steps or not ctx.environment.rented
+
+
+def _hold_if_possible(ctx: Context) -> None:
+    host = ctx.host()
+    try:
+        if host is not None:
+            lease.hold(ctx, host)
+    except RunnerError as err:
+        ctx.view.line(f"{err.message}; the machine's lease runs out without a runner")
+
+
+def _left_alone(ctx: Context) -> RunnerError:
+    return RunInterruptedError(
+        f"run: the terminal was closed; {ctx.run.run_id} goes on without a runner",
+        resolution=f"come back with `make watch RUN={ctx.run.run_id}`",
+    )
+
+
+def _plan_again(ctx: Context) -> None:
+    """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
+    RunState(ctx.run).forget(*UNDONE_BY_DESTROY)
+    ctx.run.receipt.unlink(missing_ok=True)
+    if ctx.environment.rented:
+        ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
+
+    def check_and_record() -> None:
+        plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop))
+
+    step(ctx, "plan", check_and_record)
+
+
+def _host(ctx: Context) -> Host:
+    host = ctx.host()
+    if host is None:
+        raise UsageError(f"run: {ctx.run.run_id} has no machine yet", resolution=f"make one with {_again(ctx)}")
+    return host
+
+
+def _needs_no_training(status: TrainerStatus) -> bool:
+    """Tell whether the trainer runs, or has ended well and only its work is to be fetched."""
+    return status.state == "running" or (status.state == "exited" and status.exit_code == 0)
+
+
+def _last_step(ctx: Context) -> str:
+    steps = RunState(ctx.run).steps
+    return list(steps)[-1] if steps else "nothing"
+
+
+def _again(ctx: Context) -> str:
+    return f"`make resume RUN={ctx.run.run_id}`"

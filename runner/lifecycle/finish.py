@@ -1,0 +1,174 @@
+"""The end of a run: bring home what is there, give the machine up whatever else went wrong, write down how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from runner.adapters.process import ToolCancelledError
+from runner.context import Context
+from runner.errors import (
+    ConnectionLostError,
+    RunInterruptedError,
+    RunnerError,
+    TeardownError,
+    ToolError,
+    TransferError,
+)
+from runner.lifecycle import lease
+from runner.lifecycle.steps import collect, destroy, train
+from runner.run.models import Host
+from runner.run.run_dir import RunDir
+from runner.run.spend import spend_of
+from runner.run.state import RunState
+from runner.store import run_store as storing
+
+Result = TypeVar("Result")
+COLLECT_RETRY_S = (2.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How driving a run ended.
+
+    Attributes:
+        run: The run.
+        error: What went wrong, or ``None``.
+        running: Whether training goes on without us.
+    """
+
+    run: RunDir
+    error: RunnerError | None = None
+    running: bool = False
+
+
+def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
+    """Do one step: begin and end stand in ``state.json``, a signal is heard before it."""
+    state = RunState(ctx.run)
+    with _timed(ctx, name, state):
+        return action()
+
+
+@contextmanager
+def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
+    started, status = time.monotonic(), "failed"
+    state.begin(name)
+    ctx.view.step_started(name, lambda: spend_of(ctx.run).total_usd)
+    try:
+        yield
+        status = "done"
+    except (RunInterruptedError, ToolCancelledError):
+        status = "interrupted"
+        raise
+    finally:
+        state.end(name, status, time.monotonic() - started)
+        ctx.view.step_ended(name, status, time.monotonic() - started)
+        spent = spend_of(ctx.run)
+        if spent.total_usd:
+            ctx.view.line(f"    {spent.total_usd:.4f} $ so far ({spent.billed_s / 60:.1f} min)")
+
+
+def finish(ctx: Context, error: RunnerError | None) -> Outcome:
+    """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts."""
+    came: list[str] | None = None
+    if isinstance(error, RunInterruptedError) and not ctx.stop.urgent:
+        ctx.view.line("stopping with a checkpoint; Ctrl-C once more stops at once")
+    try:
+        came = _bring_home(ctx, error)
+    except RunnerError as err:
+        error = error or err
+    except OSError as err:
+        error = error or disk_error(ctx, err)
+    except BaseException:  # a defect of ours: it is told, but the machine goes first
+        worst = _give_up_machine(ctx, error, keep_output=True)
+        if isinstance(worst, TeardownError):
+            raise worst from None
+        raise
+    error = _give_up_machine(ctx, error, keep_output=came is None)
+    unstored = _write_down(ctx, error, came or [])
+    return Outcome(ctx.run, error or unstored)
+
+
+def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
+    """Stop the trainer if the run did not end well, and collect; return what came, ``None`` if nothing was fetched."""
+    host = ctx.host()
+    if host is None:
+        return []
+    if error is not None:
+        with lease.kept(ctx, host):
+            train.stop_trainer(ctx, host)
+    if ctx.stop.urgent:
+        return None
+    with lease.kept(ctx, host):
+        return step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
+
+
+def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
+    """Collect; from a rented machine more than once if need be, because what is there goes with it."""
+    for pause_s in COLLECT_RETRY_S if ctx.environment.rented else ():
+        try:
+            return collect.collect(ctx, host, with_checkpoints=with_checkpoints)
+        except (ConnectionLostError, TransferError) as err:
+            if ctx.stop.urgent:
+                raise
+            ctx.view.line(f"{err.message}; trying again")
+            ctx.stop.wait(pause_s)
+    return collect.collect(ctx, host, with_checkpoints=with_checkpoints)
+
+
+def _give_up_machine(ctx: Context, error: RunnerError | None, *, keep_output: bool) -> RunnerError | None:
+    """Destroy, and return the error that counts: that something may still exist is the worst news."""
+    try:
+        step(ctx, "destroy", lambda: destroy.destroy(ctx, keep_output=keep_output))
+    except RunnerError as err:
+        return err
+    except OSError as err:  # not a line can be written any more, and the machine must go all the same
+        return destroy.without_a_disk(ctx, err)
+    return error
+
+
+def _write_down(ctx: Context, error: RunnerError | None, came: list[str]) -> RunnerError | None:
+    """Write how the run ended, store what came home, report; a disk that is full hides no worse news."""
+    try:
+        RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
+        unstored = _store(ctx, came)
+        _report(ctx)
+    except OSError as err:
+        return disk_error(ctx, err)
+    return unstored
+
+
+def _store(ctx: Context, came: list[str]) -> RunnerError | None:
+    """Copy to the store what came home, when no machine bills for it any more; a run that is done stays done."""
+    if ctx.stop.urgent:
+        return None
+    try:
+        storing.copy_home(ctx, came)
+    except RunnerError as err:
+        ctx.view.line(f"not stored: {err.message}")
+        return err
+    return None
+
+
+def _report(ctx: Context) -> None:
+    from runner.report import write_report
+
+    step(ctx, "report", lambda: write_report(ctx.run.path))
+
+
+def disk_error(ctx: Context, err: OSError) -> RunnerError:
+    """Return the error to show for a file that cannot be written or read on this machine."""
+    return ToolError(
+        f"run: {err.filename or ctx.run.path}: {err.strerror or err}",
+        resolution=f"make room on the disk, or put right what the path names, then `make resume RUN={ctx.run.run_id}`",
+        details=repr(err),
+    )
+
+
+def _outcome_word(error: RunnerError | None) -> str:
+    if error is None:
+        return "done"
+    return "interrupted" if isinstance(error, RunInterruptedError) else "failed"

@@ -1,0 +1,81 @@
+"""The lease of a rented machine, as the runner keeps it: without word from here the machine saves and ends itself."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from runner.adapters.background import beside
+from runner.adapters.machine import Machine
+from runner.context import Context
+from runner.errors import RunnerError
+from runner.run.models import Host
+from runner.run.run_dir import RunDir, read_json, write_json
+from runner.store import run_store as storing
+
+Word = Literal["renew", "hold"]
+BEAT_S = 20.0
+"""Longest pause between two words to the machine, in seconds."""
+BEATS_PER_LEASE = 6
+
+
+@contextmanager
+def kept(ctx: Context, host: Host) -> Iterator[None]:
+    """Renew the lease of a rented machine as long as the block goes on; do nothing for a machine that was given."""
+    if not ctx.environment.rented:
+        yield
+        return
+    renewing = beside(lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
+    with renewing, storing.kept_open(ctx, host):
+        yield
+
+
+def hold(ctx: Context, host: Host) -> None:
+    """Tell a rented machine that no runner will renew its lease for now: it goes on to its hard end.
+
+    Raises:
+        ConnectionLostError: If the machine cannot be told.
+    """
+    if not ctx.environment.rented:
+        return
+    machine = ctx.machine(host)
+    try:
+        _say(ctx, host, machine, "hold")
+    finally:
+        machine.close()
+
+
+def last_word(run: RunDir) -> tuple[Word, datetime] | None:
+    """Return what the runner last told the machine of a run, and when; ``None`` where there is no lease."""
+    said: dict[str, Any] | None = read_json(run.file("lease.json"))
+    return None if said is None else (said["word"], datetime.fromisoformat(said["said_at"]))
+
+
+def _renew(ctx: Context, host: Host, over: threading.Event) -> None:
+    pause_s = min(BEAT_S, ctx.run_file.budget.lease_minutes * 60 / BEATS_PER_LEASE)
+    machine = ctx.machine(host)
+    try:
+        while not over.is_set():
+            try:
+                _say(ctx, host, machine, "renew")
+            except RunnerError:
+                machine.close()  # the step that needs the machine tells of it; here only the next try counts
+            over.wait(pause_s)
+    finally:
+        machine.close()
+
+
+def _say(ctx: Context, host: Host, machine: Machine, word: Word) -> None:
+    """Put a word where the machine's own watch looks for it; no two are alike, so that no clock has to agree."""
+    with tempfile.TemporaryDirectory(prefix="douse-lease-") as folder:
+        path = Path(folder) / "beat"
+        path.write_text(f"{word} {time.time_ns()}\n", encoding="ascii")
+        machine.put(path, f"{ctx.box(host, machine).prefix}/lease/beat")
+    said = {"word": word, "said_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_json(ctx.run.file("lease.json"), said)

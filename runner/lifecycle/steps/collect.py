@@ -1,0 +1,152 @@
+"""Collect: what was made comes home, with checksums, before anything is taken down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from runner.adapters.machine import Machine
+from runner.context import Context
+from runner.errors import TransferError
+from runner.run.models import Box, Host
+from trainer.checkpoints.complete import MANIFEST_NAME, verify
+from trainer.errors import CheckpointError
+from trainer.files import sha256_of_file
+
+CHECKSUMS = "SHA256SUMS"
+PLAIN = {"metrics.json": "metrics.json", "trainer.log": "logs/trainer.log", "tensorboard": "tensorboard"}
+"""What comes home as it is: name in the output folder, name in the run folder."""
+
+
+def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
+    """Bring the results home.
+
+    Args:
+        ctx: The run.
+        host: The machine.
+        with_checkpoints: Whether to bring the newest and the best checkpoint, because training is not over.
+
+    Returns:
+        Names of what came, relative to the run folder.
+
+    Raises:
+        TransferError: If what came does not have the checksums of what was sent.
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        _finish_events(ctx, machine, box)
+        came = [name for name in PLAIN if _bring(ctx, machine, box, name, PLAIN[name])]
+        for name in _finished(machine, box):
+            ctx.view.progress(f"collecting {name}")
+            _bring_checked(machine, f"{box.output}/{name}", ctx.run.file(name))
+            came.append(name)
+        if with_checkpoints:
+            came += _bring_checkpoints(ctx, machine, box)
+    finally:
+        machine.close()
+    return came
+
+
+def check_sums(folder: Path) -> list[str]:
+    """Return what is wrong with a folder that holds a ``SHA256SUMS`` file; nothing when all is well."""
+    problems = []
+    for line in (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif sha256_of_file(path) != digest:
+            problems.append(f"{name} has another checksum")
+    return problems
+
+
+def _finish_events(ctx: Context, machine: Machine, box: Box) -> None:
+    while True:
+        offset = ctx.run.events.stat().st_size if ctx.run.events.exists() else 0
+        chunk = machine.read_from(box.events, offset)
+        if not chunk:
+            return
+        with ctx.run.events.open("ab") as file:
+            file.write(chunk)
+
+
+def _bring(ctx: Context, machine: Machine, box: Box, name: str, target: str) -> bool:
+    source = f"{box.output}/{name}"
+    if not machine.exists(source):
+        return False
+    machine.get(source, ctx.run.file(target))
+    return True
+
+
+def _finished(machine: Machine, box: Box) -> list[str]:
+    """Return what training made and judged. An adapter without a verdict stays behind: its checkpoint comes home."""
+    if "acceptance.json" not in machine.names(f"{box.output}/adapter"):
+        return []
+    return ["adapter", *(["merged"] if machine.exists(f"{box.output}/merged") else [])]
+
+
+def _bring_checked(machine: Machine, source: str, target: Path) -> None:
+    """Fetch a folder beside its place, verify it, and only then let it take its place."""
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    machine.get(source, part)
+    problems = check_sums(part) if (part / CHECKSUMS).exists() else []
+    if problems:
+        raise TransferError(
+            f"collect: {target.name} came home damaged: {problems[0]}",
+            details="\n".join(problems),
+            resolution="run `make collect` again; the machine keeps its copy until then",
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+
+
+def _bring_checkpoints(ctx: Context, machine: Machine, box: Box) -> list[str]:
+    """Bring the newest complete checkpoint, and the best one if it is another."""
+    wanted = _complete_names(machine, box)[:1]
+    came: list[str] = []
+    while wanted:
+        name = wanted.pop(0)
+        target = ctx.run.checkpoints / name
+        if not (target / MANIFEST_NAME).exists():
+            ctx.view.progress(f"collecting {name}")
+            _bring_checkpoint(machine, f"{box.checkpoints}/{name}", target)
+        came.append(f"checkpoints/{name}")
+        best = _best_of(target)
+        if len(came) == 1 and best not in (None, name) and best in _complete_names(machine, box):
+            wanted.append(str(best))
+    return came
+
+
+def _bring_checkpoint(machine: Machine, source: str, target: Path) -> None:
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    machine.get(source, part)
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        verify(part)
+    except CheckpointError as err:
+        raise TransferError(
+            f"collect: {target.name} came home damaged: {err.message}", resolution="run `make collect` again"
+        ) from err
+    part.rename(target)
+
+
+def _complete_names(machine: Machine, box: Box) -> list[str]:
+    """Return the checkpoints on the machine that have a manifest, newest first."""
+    numbered = [name for name in machine.names(box.checkpoints) if name.removeprefix("checkpoint-").isdigit()]
+    newest_first = sorted(numbered, key=lambda name: int(name.removeprefix("checkpoint-")), reverse=True)
+    return [name for name in newest_first if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]
+
+
+def _best_of(checkpoint: Path) -> str | None:
+    """Return the name of the best checkpoint so far, as the newest one tells it."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    best = state.get("best_model_checkpoint") if isinstance(state, dict) else None
+    return Path(best).name if best else None

@@ -1,0 +1,156 @@
+"""Configure: Ansible makes the machine ready to train, inside the run's own prefix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.ansible import PlaybookRun, run_playbook
+from runner.adapters.machine import LocalMachine, Machine
+from runner.adapters.packages import build_wheel, python_with_pip
+from runner.context import Context
+from runner.errors import PlaybookFailedError
+from runner.lifecycle.terraform_inputs import seconds_to_hard_end
+from runner.run.models import Box, Host
+from runner.run.run_dir import PROJECT, read_json, write_json
+from trainer.files import cache_folder
+
+VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
+FIND_PYTHON = """for python in python3 python3.11 python3.12 python3.13 python3.14; do
+"$python" -c 'import sys, venv; sys.exit(print(sys.executable) if sys.version_info >= (3, 11) else 1)' && exit
+done 2>/dev/null"""
+FIND_ANY_PYTHON = f"{FIND_PYTHON}; command -v python3"
+"""A rented machine need not have the Python that trains, only one that Ansible speaks to: uv brings the other."""
+ANSIBLE_PYTHON = "3.8"
+RENTED_PACKAGES = ("python3-venv", "python3-pip")
+TENSORBOARD_PORT = 6006
+LOCKS = PROJECT / "requirements"
+
+
+def configure(ctx: Context, host: Host) -> dict[str, Any]:
+    """Prepare and verify the machine; a second time changes nothing. Returns the machine's facts.
+
+    Raises:
+        PlaybookFailedError: If a task failed.
+        ToolError: If the trainer's wheel cannot be built.
+    """
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        rented = ctx.environment.rented
+        inventory = make_inventory(ctx, host, box, find_python(machine, any_will_do=rented))
+        variables = role_variables(ctx, host, box, machine)
+    finally:
+        machine.close()
+    write_json(ctx.run.file("inventory/hosts.json"), inventory)
+    play(ctx, "prepare.yml", inventory, variables)
+    play(ctx, "verify.yml", inventory, variables)
+    facts: dict[str, Any] = read_json(ctx.run.file("host_facts.json")) or {}
+    return facts
+
+
+def play(
+    ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], tags: Sequence[str] = ()
+) -> PlaybookRun:
+    """Run one playbook on the run's machine, or the part of it that has one of the tags."""
+    return run_playbook(
+        playbook,
+        inventory=inventory,
+        environment=ctx.run_file.compute.env,
+        variables=variables,
+        log=ctx.run.log("configure"),
+        on_progress=ctx.view.progress,
+        cancel=ctx.stop.wants_out,
+        tags=tags,
+    )
+
+
+def find_python(machine: Machine, *, any_will_do: bool) -> str:
+    """Return an interpreter of the machine that can make the environment.
+
+    Args:
+        machine: The machine.
+        any_will_do: Whether one that is too old to train with is better than none.
+
+    Raises:
+        PlaybookFailedError: If there is none that is new enough.
+    """
+    if isinstance(machine, LocalMachine):
+        return python_with_pip()
+    done = machine.run(["sh", "-c", FIND_ANY_PYTHON if any_will_do else FIND_PYTHON], timeout_s=60)
+    if not done.stdout.strip():
+        raise PlaybookFailedError(
+            f"configure: {machine.name} has no Python 3.11 or newer with venv",
+            details=done.last_words or None,
+            resolution="install one there (Debian, Ubuntu: sudo apt-get install python3-venv python3-pip)",
+        )
+    return done.stdout.strip()
+
+
+def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str, Any]:
+    """Return the run's own inventory: one host and where it is; ``inventories/`` says how to reach such a host."""
+    values: dict[str, Any] = {
+        "ansible_python_interpreter": python,
+        "ansible_remote_tmp": f"{box.prefix}/tmp",  # noqa: S108 - in the prefix
+    }
+    if not host.is_this_machine:
+        values |= {
+            "ansible_host": host.address,
+            "ansible_port": host.port,
+            "ansible_user": host.user,
+            "known_hosts_path": str(ctx.run.known_hosts),
+        }
+        if ctx.identity_file is not None:
+            values["ansible_ssh_private_key_file"] = ctx.identity_file
+    return {"all": {"hosts": {"box": values}}}
+
+
+def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict[str, Any]:
+    """Return the inputs of the roles and of verify.yml."""
+    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
+    uv = Path(sys.executable).parent / "uv"
+    wheel = build_wheel(ctx.run.file("wheel"), log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
+    return {
+        "base_system_disk_gib": plan["disk_needed_gib"],
+        "base_system_prefix": box.prefix,
+        "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
+        "python_env_cache": str(cache_folder()) if host.is_this_machine else f"{machine.home}/.cache/douse",
+        "python_env_lock_cpu": str(LOCKS / "trainer-cpu.lock"),
+        "python_env_lock_gpu": str(LOCKS / "trainer-cuda.lock"),
+        "python_env_lock_uv": str(LOCKS / "uv.lock"),
+        "python_env_prefix": box.prefix,
+        "python_env_uv": str(uv) if host.is_this_machine and os.access(uv, os.X_OK) else "",
+        "trainer_app_prefix": box.prefix,
+        "trainer_app_wheel": str(wheel),
+        "verify_facts_path": str(ctx.run.file("host_facts.json")),
+        "verify_modules": list(VERIFIED_MODULES),
+        "verify_prefix": box.prefix,
+    } | _rented_variables(ctx, box)
+
+
+def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
+    """Return what the roles do on a rented machine besides: packages, driver, lease, curves."""
+    environment, run_file = ctx.environment, ctx.run_file
+    if not environment.rented:
+        return {}
+    gpu_required = run_file.compute.gpu_required
+    lease_ttl_s = run_file.budget.lease_minutes * 60
+    return {
+        "base_system_install_packages": list(RENTED_PACKAGES),
+        "base_system_python_min": ANSIBLE_PYTHON,
+        "lease_enabled": True,
+        "lease_hard_end_s": max(lease_ttl_s, seconds_to_hard_end(ctx)),
+        "lease_method": environment.lease,
+        "lease_prefix": box.prefix,
+        "lease_ttl_s": lease_ttl_s,
+        "monitoring_enabled": run_file.monitoring.tensorboard,
+        "monitoring_port": TENSORBOARD_PORT,
+        "monitoring_prefix": box.prefix,
+        "nvidia_driver_lock": str(LOCKS / "trainer-cuda.lock"),
+        "nvidia_driver_mode": environment.driver if gpu_required else "none",
+        "nvidia_driver_prefix": box.prefix,
+        "verify_require_gpu": gpu_required,
+    }

@@ -1,0 +1,221 @@
+"""Destroy: end the trainer, take away what was put on the machine, give the machine back, prove it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from runner.adapters.machine import Machine
+from runner.cloud_api.labels import resource_name
+from runner.cloud_api.models import Resource
+from runner.clouds.environments import ENVIRONMENTS
+from runner.clouds.registry import configured, open_cloud
+from runner.context import Context
+from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
+from runner.lifecycle.terraform_inputs import terraform_of
+from runner.planning.estimate.finished_run import planned_usd
+from runner.run.journal import Journal
+from runner.run.models import Box, Host
+from runner.run.run_dir import read_json
+from runner.safety.receipt import Findings, write_receipt
+from runner.safety.sweep import Leftovers, end_run, of_run
+
+LIST_PROCESSES = (
+    "ps -eww -o pid= -o args= 2>/dev/null || "
+    'for f in /proc/[0-9]*; do echo "${f#/proc/} $(tr "\\0" " " < "$f/cmdline" 2>/dev/null)"; done'
+)
+"""One line a process, its number first; containers often have no ``ps``."""
+GONE_S = 10.0
+
+
+def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
+    """Take everything of the run down and return the receipt. Repeatable: what is gone already is fine.
+
+    A rented machine goes by Terraform, then by the cloud's own listing: whatever it still shows of the run is ended as
+    well, so that neither a lost state nor a provider in trouble leaves a machine that bills.
+
+    Args:
+        ctx: The run.
+        keep_output: Leave the trainer's output folder on a given machine, because it is nowhere else.
+
+    Raises:
+        TeardownError: If something may still exist.
+    """
+    journal = Journal(ctx.run.file("journal.jsonl"))
+    outcome_unknown = journal.unanswered("provision")
+    journal.intent("destroy", run_id=ctx.run.run_id)
+    host, rented = ctx.host(), ctx.environment.rented
+    findings = _give_back(ctx, outcome_unknown) if rented else _clear(ctx, host, keep_output=keep_output)
+    findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
+    journal.answer("destroy", left=findings.problems())
+    return write_receipt(ctx.run, host, findings, rented=rented, estimated_usd=planned_usd(ctx.run))
+
+
+def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
+    """End a rented machine by its cloud's own API alone, writing nothing; return the error to show.
+
+    Args:
+        ctx: The run, whose folder cannot be written.
+        cause: What the disk said.
+    """
+    said = f"{ctx.run.path} cannot be written ({cause.strerror or cause})"
+    again = f"make room on the disk, then `make down RUN={ctx.run.run_id}`"
+    if not ctx.environment.rented:
+        return TeardownError(f"destroy: {said}; the trainer and its files may still be there", resolution=again)
+    try:
+        _sweep(ctx, outcome_unknown=True, trouble=None)
+    except RunnerError as err:
+        return TeardownError(f"{err.message}; and {said}", details=err.details, resolution=err.resolution)
+    return ToolError(
+        f"destroy: {said}; the machine is gone, by {ctx.run_file.compute.env}'s own listing, and there is no receipt",
+        resolution=again,
+    )
+
+
+def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
+    """Give a rented machine back; its disk, its processes and its files go with it."""
+    trouble: RunnerError | None = None
+    resources: list[str] = []
+    try:
+        resources = _destroy_resources(ctx)
+    except RunnerError as err:
+        trouble = err
+        ctx.view.line(f"{err.message}; ending the machine without Terraform")
+    swept = _sweep(ctx, outcome_unknown or trouble is not None, trouble)
+    # What Terraform still names while the account has nothing of it is a memory, not a machine.
+    return Findings(terraform_resources=[] if swept.ended else resources, cloud_ended=swept.ended)
+
+
+def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> Leftovers:
+    """End on the run's own cloud what Terraform did not."""
+    name, run_id = ctx.run_file.compute.env, ctx.run.run_id
+    try:
+        swept = end_run(
+            open_cloud(name, os.environ),
+            run_id,
+            outcome_unknown=outcome_unknown,
+            wait=_pause(ctx),
+            patience_s=ctx.run_file.compute.teardown_timeout_minutes * 60,
+        )
+    except RunnerError as err:
+        raise TeardownError(
+            f"destroy: {name} does not tell whether something of run {run_id} still bills: {err.message}",
+            details="\n".join(filter(None, (None if trouble is None else trouble.details, err.details))) or None,
+            resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
+        ) from err
+    for found in swept.ended:
+        ctx.view.line(f"the sweep ended {found.kind} {found.id}")
+    if swept.left:
+        raise TeardownError(
+            f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
+            details=None if trouble is None else trouble.details,
+            resolution=f"run `make down RUN={run_id}` again, or end {swept.left[0].id} in the cloud's console",
+        )
+    return swept
+
+
+def _rented_on(ctx: Context, journal: Journal) -> set[str]:
+    """Return the clouds on which any try of the run has asked for a machine."""
+    names = {str(entry.get("environment")) for entry in journal.entries() if entry["action"] == "provision"}
+    return {name for name in (*names, ctx.run_file.compute.env) if name in ENVIRONMENTS and ENVIRONMENTS[name].rented}
+
+
+def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
+    """Return what the configured clouds' own listings still show of a run that ever rented, and who did not tell.
+
+    Raises:
+        TeardownError: If a cloud on which the run has rented does not tell.
+    """
+    shown: dict[str, list[Resource]] = {}
+    unread: dict[str, str] = {}
+    clouds = {cloud.name: cloud for cloud in configured(os.environ)} if rented_on else {}
+    for name in sorted(rented_on | set(clouds)):
+        try:
+            shown[name] = of_run(clouds.get(name) or open_cloud(name, os.environ), ctx.run.run_id)
+        except RunnerError as err:
+            if name in rented_on:
+                raise TeardownError(
+                    f"destroy: {name} does not tell what is left: {err.message}",
+                    details=err.details,
+                    resolution=f"run `make down RUN={ctx.run.run_id}` again",
+                ) from err
+            unread[name] = err.message
+    return {"cloud_resources": shown, "clouds_not_read": unread}
+
+
+def _pause(ctx: Context) -> Callable[[float], None]:
+    """Return a wait that says what it waits for."""
+
+    def pause(seconds: float) -> None:
+        ctx.view.progress("waiting until the cloud shows nothing of the run")
+        time.sleep(seconds)
+
+    return pause
+
+
+def _clear(ctx: Context, host: Host | None, *, keep_output: bool) -> Findings:
+    """Clear a machine that stays: it is this one, or one that was given."""
+    kept = ["output"] if keep_output else []
+    processes, left = _clear_machine(ctx, host, kept) if host is not None else ([], [])
+    return Findings(processes=processes, prefix_left=left, kept=kept, terraform_resources=_destroy_resources(ctx))
+
+
+def _clear_machine(ctx: Context, host: Host, kept: list[str]) -> tuple[list[str], list[str]]:
+    """End the run's processes and remove its files there; return what is left of both."""
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        processes = _end_processes(machine, box)
+        for name in machine.names(box.prefix):
+            if name not in kept:
+                ctx.view.progress(f"removing {name}")
+                machine.remove_tree(f"{box.prefix}/{name}")
+        left = machine.names(box.prefix)
+        if not left:
+            machine.remove_tree(box.prefix)
+        return processes, left
+    except (ConnectionLostError, HostKeyError) as err:
+        raise TeardownError(
+            f"destroy: {err.message}; the trainer and its files may still be there",
+            details=err.details,
+            resolution=f"when the machine is back, run `make down RUN={ctx.run.run_id}`",
+        ) from err
+    finally:
+        machine.close()
+
+
+def _end_processes(machine: Machine, box: Box) -> list[str]:
+    """End every process that was started from the run's prefix; return those that will not go."""
+    deadline = time.monotonic() + GONE_S
+    while lines := processes_of(machine, box):
+        machine.run(["kill", "-9", *(line.split()[0] for line in lines)], timeout_s=30)
+        if time.monotonic() > deadline:
+            return lines
+        time.sleep(0.1)
+    return []
+
+
+def processes_of(machine: Machine, box: Box) -> list[str]:
+    """Return the processes whose command line names the run's prefix, as ``pid args``."""
+    done = machine.run(["sh", "-c", LIST_PROCESSES], timeout_s=60)
+    mark = f"{box.prefix}/"
+    return [line.strip() for line in done.stdout.splitlines() if mark in line]
+
+
+def _destroy_resources(ctx: Context) -> list[str]:
+    """Destroy what Terraform knows of; return what it still names after that."""
+    if read_json(ctx.run.file("plan.json")) is None or not ctx.run.terraform.is_dir():
+        return []
+    terraform = terraform_of(ctx, "destroy")
+    try:
+        terraform.destroy()
+        return terraform.resources()
+    except TerraformError as err:
+        raise TeardownError(
+            f"destroy: {err.message}",
+            details=err.details,
+            resolution=f"run `make down RUN={ctx.run.run_id}` again",
+        ) from err

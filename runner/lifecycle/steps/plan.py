@@ -1,0 +1,234 @@
+"""Plan: everything that can be known before anything is installed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.adapters.keys import make_key
+from runner.adapters.stop import Stop
+from runner.adapters.terraform_install import find_terraform
+from runner.cloud_api.address import public_address_cidr
+from runner.cloud_api.models import Offer, Quota
+from runner.clouds.environments import find_environment
+from runner.clouds.registry import endpoint_of
+from runner.context import Context
+from runner.lifecycle.terraform_inputs import terraform_of, variables
+from runner.planning.checks.asking import Question
+from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
+from runner.planning.checks.line import Check, refusal
+from runner.planning.checks.machines import Chosen, choose_checked, replaced
+from runner.planning.checks.quota import QUOTA, AskQuotas
+from runner.planning.checks.reading import check_environment, data_table, fetch_model, task_from
+from runner.planning.checks.this_machine import terraform_is_near
+from runner.planning.choose import Choice, choose
+from runner.planning.compare import elsewhere
+from runner.planning.estimate.disk import files_bytes
+from runner.planning.estimate.finished_run import is_emulated
+from runner.planning.estimate.forecast import Task
+from runner.planning.estimate.ledger import read_ledger
+from runner.planning.market import Market, MarketCall
+from runner.report.plan.checks import checks_text
+from runner.report.plan.planned_run import write_plan_page
+from runner.run.models import Plan, View
+from runner.run.run_dir import PROJECT, list_runs, write_json
+from runner.run.run_file import RunFile, run_file_mapping
+from runner.store.run_store import check_store
+
+if TYPE_CHECKING:
+    from trainer.data.samples import Dataset, EncodedDataset
+
+
+def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:
+    """Check everything that can be checked here, cheapest first, and return what was found.
+
+    Args:
+        run_file: The run.
+        runs_dir: Folder of the run folders.
+        view: Who looks on.
+        stop: Who may stop it.
+        is_dry: Whether nothing will be rented by this plan, so that a price list is as good as a cloud's word.
+
+    Raises:
+        UsageError: If the environment, the host or the disk will not do.
+        TrainerError: If the data or the base model will not do.
+        TransferError: If the store cannot be written.
+    """
+    check_environment(run_file)
+    view.progress("fetching the base model")
+    model = fetch_model(run_file, stop)
+    stop.check()
+    market = _market_call(run_file, is_dry)
+    seen = _look(run_file, runs_dir, model, market, view, stop)
+    checks = list(seen.checks)
+    try:
+        dataset, encoded = _read(run_file, seen, is_dry=is_dry)
+        stop.check()
+        task = None if seen.shape is None else task_from(run_file, seen.shape, encoded.summary.to_mapping(), model)
+        choice, lines = (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, view, stop)
+        checks = replaced(checks, lines)
+    finally:
+        view.line(checks_text(checks, shows_skipped=False))
+    _refuse(checks)
+    found = Plan(
+        environment=run_file.compute.env,
+        base_model=run_file.model.base_model,
+        model_files=None if model is None else str(model),
+        model_bytes=files_bytes(model),
+        samples=(len(dataset.train), len(dataset.eval)),
+        data=encoded.summary.to_mapping(),
+        data_table=data_table(encoded),
+        disk_needed_gib=seen.disk.there_gib,
+        terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
+        candidates=_given_machine(run_file),
+        prices_usd_per_h=[0.0],
+        ssh_ingress_cidrs=_ingress(run_file, is_dry=is_dry),
+        checks=[line.to_mapping() for line in checks],
+    )
+    return found if choice is None else _with_machines(found, choice, task)
+
+
+def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
+    """Return a plan with the machines to try, what the run needs of them, and what it will be like there."""
+    need = choice.need
+    others = None if task is None else elsewhere(task, datetime.now(UTC).date(), choice.ledger)
+    return dataclasses.replace(
+        found,
+        candidates=[one.to_variable() for one in choice.candidates],
+        prices_usd_per_h=[one.price_usd_per_h for one in choice.candidates],
+        gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
+        micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
+        estimate=choice.estimate(),
+        estimate_lines=[*choice.lines(), *([] if others is None else [f"elsewhere    {others}"])],
+        forecasts=[one.to_mapping() for one in choice.forecasts],
+    )
+
+
+def _look(
+    run_file: RunFile, runs_dir: Path, model: Path | None, market: MarketCall | None, view: View, stop: Stop
+) -> Preflight:
+    """Carry out the preflight."""
+    view.progress("looking at what can be known")
+    known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
+    return examine(run_file, runs_dir, known, seams=_seams(market, stop))
+
+
+def _refuse(checks: Sequence[Check]) -> None:
+    """Refuse what must not start."""
+    refused = refusal(checks)
+    if refused is not None:
+        raise refused
+
+
+def _read(run_file: RunFile, seen: Preflight, *, is_dry: bool) -> tuple[Dataset, EncodedDataset]:
+    """Return the samples, of which there is no plan without, and refuse what must not start."""
+    _refuse(seen.checks)
+    if seen.dataset is None or seen.encoded is None:
+        raise AssertionError("what cannot be read has a line that failed")
+    if not is_dry:
+        _insist(run_file, seen)
+    return seen.dataset, seen.encoded
+
+
+def _insist(run_file: RunFile, seen: Preflight) -> None:
+    """Refuse a store that could not be reached: who rents has to be able to save."""
+    if any(line.name == STORE and line.status == "warn" for line in seen.checks):
+        check_store(run_file)  # in its own words
+
+
+def _choose(
+    run_file: RunFile, runs_dir: Path, call: MarketCall, task: Task | None, seen: Preflight, view: View, stop: Stop
+) -> Chosen:
+    """Return the machines to try, after telling what is there already."""
+    market = call.get()
+    _tell_what_is_there(market, view)
+    emulated = is_emulated(endpoint_of(run_file.compute.env, os.environ))
+    ledger = [] if task is None else read_ledger(list_runs(runs_dir), is_emulated=emulated)
+
+    def chosen() -> Choice:
+        return choose(run_file, market.offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
+
+    return choose_checked(run_file, market, chosen, datetime.now(UTC).date(), _quotas_of(call, stop))
+
+
+def _quotas_of(call: MarketCall, stop: Stop) -> AskQuotas:
+    """Return what asks for quotas, for as long as a question of the preflight may take."""
+
+    def ask(offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        return Question(lambda: call.quotas(offers), name=QUOTA).answer(stop.check)
+
+    return ask
+
+
+def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
+    """Return the one asking of the cloud, or ``None`` where nothing is rented."""
+    name = run_file.compute.env
+    return (
+        MarketCall(name, os.environ, is_dry=is_dry, trust=run_file.compute.trust, regions=run_file.compute.regions)
+        if find_environment(name).rented
+        else None
+    )
+
+
+def _seams(market: MarketCall | None, stop: Stop) -> Seams:
+    """Let the preflight take the cloud's word from the same asking as the plan."""
+    if market is None:
+        return Seams(check_stop=stop.check)
+
+    def open_account(name: str, environ: Mapping[str, str]) -> MarketCall:  # noqa: ARG001 - it is this cloud's
+        return market
+
+    return Seams(check_stop=stop.check, open_account=open_account)
+
+
+def _given_machine(run_file: RunFile) -> list[dict[str, Any]]:
+    kind = "this-machine" if run_file.compute.host is None else "given-machine"
+    return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}]
+
+
+def write_down(ctx: Context, plan: Plan) -> None:
+    """Write ``config.json``, ``plan.json`` and the page ``plan.html``."""
+    write_json(ctx.run.config, run_file_mapping(ctx.run_file))
+    write_json(ctx.run.file("plan.json"), dataclasses.asdict(plan))
+    write_plan_page(ctx.run.path)
+
+
+def record(ctx: Context, plan: Plan) -> None:
+    """Write the plan down, and make Terraform's plan in the run folder."""
+    write_down(ctx, plan)
+    environment = find_environment(plan.environment)
+    if environment.rented:
+        make_key(ctx.run.login_key)
+        make_key(ctx.run.host_key)
+    module = PROJECT / "infra" / "environments" / environment.module
+    ctx.run.terraform.mkdir(exist_ok=True)
+    for source in (*module.glob("*.tf"), *module.glob(".terraform.lock.hcl")):
+        shutil.copyfile(source, ctx.run.terraform / source.name)
+    terraform = terraform_of(ctx, "plan", cancel=ctx.stop.wants_out)
+    terraform.write_variables(variables(ctx, plan))
+    terraform.prepare()
+    terraform.make_plan()
+
+
+def _tell_what_is_there(market: Market, view: View) -> None:
+    """Say whose account it is and what of ours it has already, or why the cloud does not tell."""
+    if market.remark is not None:
+        view.line(f"offline      {market.remark}")
+    for found in market.resources:
+        price = f", {found.price_usd_per_h:.2f} $/h" if found.price_usd_per_h else ""
+        view.line(f"there already {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
+    if market.resources:
+        view.line("(`make sweep` says whether somebody still needs it)")
+
+
+def _ingress(run_file: RunFile, *, is_dry: bool = False) -> list[str]:
+    """Return the networks that may reach sshd, where a firewall has to be opened; nobody is asked for a dry plan."""
+    given = list(run_file.compute.ssh_ingress_cidrs)
+    if run_file.compute.env != "aws":
+        return []
+    return given if given or is_dry else [public_address_cidr(os.environ)]

@@ -1,0 +1,128 @@
+"""Provision: Terraform hands out the machine; the intent stands in the journal before."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+
+from runner.cloud_api.labels import resource_name
+from runner.clouds.aws.refusals import error_from_terraform
+from runner.clouds.environments import Environment, find_environment
+from runner.clouds.registry import endpoint_of
+from runner.context import Context
+from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
+from runner.lifecycle.terraform_inputs import read_plan, terraform_of, variables
+from runner.run.host_contract import parse_host
+from runner.run.journal import Journal
+from runner.run.models import Host, Plan
+from runner.run.run_dir import write_json
+
+PRICE_TOLERANCE = 1.005
+LOGIN_RETRY_S = 3.0
+LOGIN_PATIENCE_S = 120.0
+"""How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
+
+
+def provision(ctx: Context) -> Host:
+    """Carry out Terraform's plan and return the machine.
+
+    Raises:
+        TerraformError: If Terraform failed.
+        NoCapacityError: If none of the candidates can be had.
+        HostContractError: If what it handed back is no host.
+        ConnectionLostError: If the machine does not answer.
+        HostKeyError: If another machine answers.
+    """
+    plan = read_plan(ctx)
+    environment = find_environment(plan.environment)
+    if environment.rented and not ctx.run.host.exists():
+        ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
+    host = _go_down_the_list(ctx, plan) if not environment.tries_candidates else _create(ctx, plan)
+    _log_in(ctx, host, _login_patience_s(ctx, environment))
+    return host
+
+
+def _login_patience_s(ctx: Context, environment: Environment) -> float:
+    """Return how long the first login may take; where Terraform does not wait for sshd, that is the whole boot."""
+    if not environment.rented:
+        return 0.0
+    boot_s = ctx.run_file.compute.boot_timeout_minutes * 60
+    return min(boot_s, LOGIN_PATIENCE_S) if environment.waits_for_sshd else boot_s
+
+
+def _go_down_the_list(ctx: Context, plan: Plan) -> Host:
+    """Try one candidate after the other where one apply takes one: until there is capacity, or none is left."""
+    while True:
+        try:
+            return _create(ctx, plan)
+        except TerraformError as err:
+            cause = error_from_terraform(err.details or err.message)
+            if cause is None:
+                raise
+            if not isinstance(cause, NoCapacityError) or len(plan.candidates) < 2:
+                raise cause from err
+            refused = plan.candidates[0]
+            plan = dataclasses.replace(plan, candidates=plan.candidates[1:], prices_usd_per_h=plan.prices_usd_per_h[1:])
+            ctx.view.line(f"{refused['instance_type']} cannot be had in {refused['region']} now; trying the next one")
+        _plan_anew(ctx, plan)
+
+
+def _plan_anew(ctx: Context, plan: Plan) -> None:
+    """Take back what the refused candidate left (a key, a firewall), then plan for the next, maybe elsewhere."""
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
+    terraform.destroy()
+    terraform.write_variables(variables(ctx, plan))
+    terraform.make_plan()
+
+
+def _create(ctx: Context, plan: Plan) -> Host:
+    journal = Journal(ctx.run.file("journal.jsonl"))
+    journal.intent(
+        "provision",
+        run_id=ctx.run.run_id,
+        environment=plan.environment,
+        name=resource_name(ctx.run.run_id),
+        endpoint=endpoint_of(plan.environment, os.environ) if find_environment(plan.environment).rented else None,
+        candidates=plan.candidates,
+    )
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
+    try:
+        terraform.apply_plan()
+    except TerraformError as err:  # it ended by itself: what was made is in its state, or was looked for in vain
+        journal.answer("provision", failed=err.message)
+        raise
+    host = parse_host(terraform.outputs().get("host"))
+    write_json(ctx.run.host, host.to_mapping())
+    journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
+    _check_price(host, plan)
+    return host
+
+
+def _check_price(host: Host, plan: Plan) -> None:
+    """Refuse a machine that bills more than the dearest candidate of its kind was to cost."""
+    same = [c for c in plan.candidates if (c["instance_type"], c["spot"]) == (host.instance_type, host.spot)]
+    most = max((float(candidate["max_price_usd_per_h"]) for candidate in same), default=0.0)
+    if host.price_usd_per_h > most * PRICE_TOLERANCE and find_environment(plan.environment).rented:
+        raise CloudError(
+            f"provision: {host.cloud} bills {host.instance_type} at {host.price_usd_per_h:.2f} $/h, "
+            f"and {most:.2f} $/h was the most to pay",
+            resolution="raise compute.max_price_usd_per_h, or try again later",
+        )
+
+
+def _log_in(ctx: Context, host: Host, patience_s: float) -> None:
+    """Log in once; that pins the host key where the cloud could not tell it."""
+    machine, deadline = ctx.machine(host), time.monotonic() + patience_s
+    try:
+        while True:
+            try:
+                ctx.view.line(f"machine: {machine.name} (home {machine.home})")
+                return
+            except ConnectionLostError:
+                if time.monotonic() >= deadline:
+                    raise
+                ctx.stop.check()
+                ctx.stop.wait(LOGIN_RETRY_S)
+    finally:
+        machine.close()

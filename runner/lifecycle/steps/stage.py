@@ -1,0 +1,134 @@
+"""Stage: recipe, data, base model and, for a resume, the checkpoints go onto the machine, and where its store is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from runner.adapters.machine import Machine
+from runner.context import Context
+from runner.planning.estimate.micro_batch import is_chosen_here, row_settings
+from runner.run.models import Box, Host
+from runner.run.run_dir import read_json, write_json
+from runner.store import run_store as storing
+from trainer.config import to_mapping
+from trainer.files import sha256_of_file
+
+
+def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
+    """Bring everything the trainer reads onto the machine.
+
+    Args:
+        ctx: The run.
+        host: The machine.
+        resume: Whether training is to go on from a checkpoint, if there is one.
+
+    Returns:
+        Whether there is a checkpoint on the machine to go on from.
+
+    Raises:
+        TransferError: If the disk there is full.
+        CloudError: If there are no credentials for the store.
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        storing.arm(ctx, host, machine)
+        recipe, files = box_recipe(ctx, box, host.instance_type)
+        for source, target in files.items():
+            ctx.stop.check()
+            ctx.view.progress(f"staging {Path(source).name}")
+            machine.put(Path(source), target)
+        with tempfile.TemporaryDirectory(prefix="douse-stage-") as folder:
+            path = Path(folder) / "recipe.json"
+            write_json(path, recipe)
+            machine.put(path, box.recipe)
+        write_json(ctx.run.file("data_manifest.json"), _manifest(files, box))
+        return _stage_past(ctx, machine, box, resume=resume)
+    finally:
+        machine.close()
+
+
+def box_recipe(ctx: Context, box: Box, instance_type: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the recipe with the machine's paths and the rows it computes at once, and which local file goes where."""
+    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
+    recipe = to_mapping(ctx.run_file.recipe())
+    if is_chosen_here(ctx.run_file):
+        recipe["training"] |= row_settings(ctx.run_file, _planned_rows(plan, instance_type))
+    files: dict[str, str] = {}
+
+    def place(section: str, key: str, name: str) -> None:
+        source = recipe[section][key]
+        if source is not None:
+            files[source] = recipe[section][key] = str(PurePosixPath(box.input, name))
+
+    place("data", "train_path", "train.jsonl")
+    if recipe["data"]["eval_path"] != ctx.run_file.data.train_path:
+        place("data", "eval_path", "eval.jsonl")
+    place("data", "chat_template_path", "chat_template.jinja")
+    if plan["model_files"] is not None:
+        recipe["model"]["base_model"] = plan["model_files"]
+        recipe["model"]["revision"] = None
+        place("model", "base_model", f"model/{Path(plan['model_files']).name}")
+    return recipe, files
+
+
+def _planned_rows(plan: dict[str, Any], instance_type: str) -> int:
+    """Return how many rows the plan computes at once on a kind of machine; one where it knows none."""
+    planned = {one["instance_type"]: int(one["micro_batch_rows"]) for one in plan.get("forecasts", [])}
+    return planned.get(instance_type, 1)
+
+
+def _manifest(files: dict[str, str], box: Box) -> dict[str, Any]:
+    """Return name, size and SHA-256 of each staged file."""
+    entries = []
+    for source, target in files.items():
+        root = Path(source)
+        for path in [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file()):
+            inner = PurePosixPath(target) / path.relative_to(root) if path != root else PurePosixPath(target)
+            entries.append(
+                {
+                    "name": str(inner.relative_to(box.input)),
+                    "source": str(path),
+                    "size_bytes": path.stat().st_size,
+                    "sha256": sha256_of_file(path),
+                }
+            )
+    return {"format": 1, "files": entries}
+
+
+def _stage_past(ctx: Context, machine: Machine, box: Box, *, resume: bool) -> bool:
+    """Bring what an earlier try has made: its checkpoints, and its events so that the story goes on."""
+    if not resume:
+        return False
+    for path in sorted(ctx.run.checkpoints.glob("checkpoint-*")):
+        target = f"{box.checkpoints}/{path.name}"
+        if not machine.exists(f"{target}/manifest.json"):
+            ctx.view.progress(f"staging {path.name}")
+            _put_checkpoint(machine, path, target)
+    has_checkpoint = any(
+        machine.exists(f"{box.checkpoints}/{name}/manifest.json") for name in machine.names(box.checkpoints)
+    )
+    if not has_checkpoint:
+        machine.remove_tree(box.output)
+        _set_aside(ctx)
+    elif not machine.exists(box.events) and ctx.run.events.exists():
+        machine.put(ctx.run.events, box.events)
+    return has_checkpoint
+
+
+def _put_checkpoint(machine: Machine, path: Path, target: str) -> None:
+    """Bring a checkpoint there, its manifest last: it is complete or it does not exist."""
+    for entry in sorted(path.iterdir()):
+        if entry.name != "manifest.json":
+            machine.put(entry, f"{target}/{entry.name}")
+    machine.put(path / "manifest.json", f"{target}/manifest.json")
+
+
+def _set_aside(ctx: Context) -> None:
+    """Keep the events of a try that left no checkpoint; the new one begins a new file."""
+    if ctx.run.events.exists():
+        number = len(list(ctx.run.file("logs").glob("events-*.jsonl"))) + 1
+        ctx.run.events.rename(ctx.run.log("events").with_name(f"events-{number}.jsonl"))

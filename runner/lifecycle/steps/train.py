@@ -1,0 +1,237 @@
+"""Train: start the trainer detached from us, follow its events, learn how it ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from runner.adapters.machine import Machine
+from runner.adapters.process import Cancel, ToolCancelledError
+from runner.adapters.secrets import hub_secrets, put_secrets
+from runner.context import Context
+from runner.errors import (
+    ConnectionLostError,
+    RunInterruptedError,
+    TrainerLostError,
+    TrainingFailedError,
+)
+from runner.lifecycle.terraform_inputs import machine_gone
+from runner.run.models import Box, Host, TrainerStatus
+from runner.run.spend import hours_left
+from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
+from trainer.events import read_events
+
+START_S = 120.0
+POLL_S = 0.5
+STATUS_EVERY_S = 15.0
+"""Asking the supervisor starts an interpreter there; between two questions its files are enough."""
+PATIENCE_S = 1800.0
+"""How long to try to reach a machine again before giving up; training goes on there meanwhile."""
+RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0)
+OWN_MODULES = {"PYTHONSAFEPATH": "1", "PYTHONPATH": "", "PYTHONNOUSERSITE": "1"}
+"""The trainer that was installed is the one that runs, not a checkout it happens to be started from."""
+SIGNALLED = 128
+"""A process that a signal ended is told as this plus the signal's number."""
+STOP_S = 180.0
+"""How long the trainer may take to save and stop."""
+
+
+def launch(ctx: Context, host: Host, *, resume: bool) -> None:
+    """Start the trainer on the machine, in a session of its own; one that runs already is left alone.
+
+    Raises:
+        TrainingFailedError: If it did not come up.
+    """
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        if read_status(machine, box).state == "running":
+            ctx.view.line("the trainer runs already")
+            return
+        machine.remove_tree(f"{box.output}/exit.json")
+        argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
+        argv += [*(["--resume"] if resume else []), "--max-hours", str(_max_hours(ctx))]
+        secrets = hub_secrets()
+        if secrets and not host.is_this_machine:  # on this machine the trainer inherits them
+            argv += ["--secrets", put_secrets(machine, ctx.run.run_id, box.input, secrets)]
+        done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES)
+        if done.exit_code != 0:
+            raise TrainingFailedError(
+                f"train: the trainer did not start on {machine.name}",
+                details=done.last_words,
+                resolution=f"see {box.output}/trainer.log there, then `make resume RUN={ctx.run.run_id}`",
+            )
+    finally:
+        machine.close()
+
+
+def _max_hours(ctx: Context) -> float:
+    budget = ctx.run_file.budget
+    return hours_left(ctx.run, max_hours=budget.max_hours, max_usd=budget.max_usd)
+
+
+def read_status(machine: Machine, box: Box) -> TrainerStatus:
+    """Ask the supervisor how training stands; a machine without an environment has no trainer."""
+    return _ask(machine, box, ["status"], timeout_s=60.0, cancel=None)
+
+
+def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
+    """Stop the trainer: orderly with a checkpoint, or at once when the user has no patience. Repeatable."""
+    machine = ctx.machine(host)
+    try:
+        box = ctx.box(host, machine)
+        urgent = lambda: ctx.stop.urgent  # noqa: E731
+        if not ctx.stop.urgent:
+            try:
+                return _ask(machine, box, ["stop", "--timeout-s", str(STOP_S)], timeout_s=STOP_S + 60, cancel=urgent)
+            except ToolCancelledError:
+                ctx.view.line("stopping at once")
+        return _ask(machine, box, ["stop", "--now"], timeout_s=60.0, cancel=None)
+    finally:
+        machine.close()
+
+
+def follow(ctx: Context, host: Host) -> None:
+    """Copy the trainer's events home and show them until it ends well.
+
+    Raises:
+        TrainingFailedError: If it ended with an error.
+        TrainerLostError: If it was killed.
+        RunInterruptedError: If it was stopped, or the user wants it to be.
+        ConnectionLostError: If the machine stays out of reach.
+    """
+    machine = ctx.machine(host)
+    try:
+        status = _Follower(ctx, machine).until_end()
+    finally:
+        machine.close()
+    if status.state == "lost":
+        raise TrainerLostError(
+            f"train: the trainer was killed at step {status.step or 0} (no exit status, no last words)",
+            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
+        )
+    if status.exit_code == EXIT_DONE:
+        return
+    message, resolution = last_words(ctx)
+    if message is None and (status.exit_code or 0) > SIGNALLED:
+        raise TrainerLostError(
+            f"train: the trainer was killed by signal {(status.exit_code or 0) - SIGNALLED} at step {status.step or 0}",
+            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
+        )
+    if status.exit_code == EXIT_INTERRUPTED:
+        raise RunInterruptedError(
+            f"train: interrupted at step {status.step or 0}: {message or 'the trainer was asked to stop'}",
+            resolution=f"continue with `make resume RUN={ctx.run.run_id}`",
+        )
+    raise TrainingFailedError(
+        message or f"train: the trainer ended with exit status {status.exit_code}",
+        resolution=resolution or f"see {ctx.run.run_id}/logs/trainer.log",
+    )
+
+
+def last_words(ctx: Context) -> tuple[str | None, str | None]:
+    """Return message and resolution of the last try's ``run_ended`` event; nothing when it was cut short."""
+    for event in reversed(read_events(ctx.run.events)):
+        if event.get("event") == "run_ended":
+            return event.get("message"), event.get("resolution")
+        if event.get("event") == "run_started":
+            break
+    return None, None
+
+
+class _Follower:
+    """Reads the event file by byte offset, so that a broken connection loses and repeats nothing."""
+
+    def __init__(self, ctx: Context, machine: Machine) -> None:
+        self._ctx, self._machine = ctx, machine
+        self._box: Box | None = None
+        self._rest = b""
+        self._asked = time.monotonic()
+
+    def until_end(self) -> TrainerStatus:
+        failures, lost_since = 0, 0.0
+        while True:
+            self._ctx.stop.check()
+            try:
+                ended = self._look()
+                if failures:
+                    self._ctx.view.line("connected again")
+                failures = 0
+            except ConnectionLostError as err:
+                lost_since = lost_since if failures else time.monotonic()
+                if time.monotonic() - lost_since > PATIENCE_S:
+                    raise
+                if failures and (gone := machine_gone(self._ctx)) is not None:
+                    raise TrainerLostError(
+                        f"train: {gone}",
+                        resolution=f"continue from its newest checkpoint with `make resume RUN={self._ctx.run.run_id}`",
+                    ) from err
+                if not failures:
+                    self._ctx.view.line(f"{err.message}; training goes on there, trying again")
+                self._ctx.stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+                continue
+            if ended is not None:
+                return ended
+            self._ctx.stop.wait(POLL_S)
+
+    def _look(self) -> TrainerStatus | None:
+        """Read what is new; return how training ended, once it has."""
+        host = self._ctx.host()
+        if self._box is None and host is not None:
+            self._box = self._ctx.box(host, self._machine)
+        box = self._box or Box("")
+        has_ended = self._machine.read_from(f"{box.output}/exit.json", 0) != b""  # before the events: none is missed
+        while self._read_events(box):
+            pass
+        due = time.monotonic() - self._asked > STATUS_EVERY_S
+        if not has_ended and not due:
+            return None
+        self._asked = time.monotonic()
+        status = read_status(self._machine, box)
+        return None if status.state == "running" else self._final(box, status)
+
+    def _final(self, box: Box, status: TrainerStatus) -> TrainerStatus:
+        while self._read_events(box):
+            pass
+        return status
+
+    def _read_events(self, box: Box) -> bool:
+        path = self._ctx.run.events
+        offset = path.stat().st_size if path.exists() else 0
+        chunk = self._machine.read_from(box.events, offset)
+        if not chunk:
+            return False
+        with path.open("ab") as file:
+            file.write(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            event = _parse(line)
+            if event is not None:
+                self._ctx.view.event(event)
+        return True
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None  # a half line that a killed trainer left
+    return event if isinstance(event, dict) else None
+
+
+def _ask(machine: Machine, box: Box, words: list[str], *, timeout_s: float, cancel: Cancel | None) -> TrainerStatus:
+    if not machine.exists(box.python):
+        return TrainerStatus("none")
+    argv = [box.python, "-m", "trainer", "supervise", *words, "--output", box.output]
+    done = machine.run(argv, timeout_s=timeout_s, env=OWN_MODULES, cancel=cancel)
+    try:
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+        return TrainerStatus(answer["state"], answer["exit_code"], answer["step"], answer["checkpoint"])
+    except (ValueError, KeyError, IndexError) as err:
+        raise TrainingFailedError(
+            f"train: the supervisor on {machine.name} gave no answer (exit status {done.exit_code})",
+            details=done.last_words,
+            resolution="see what it says there; `make configure` installs it again",
+        ) from err

@@ -1,0 +1,93 @@
+"""Sync by hand: checkpoints to the store or from it, by the machine itself while there is one, else by this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+from runner.adapters.secrets import MEMORY
+from runner.context import Context
+from runner.errors import UsageError
+from runner.lifecycle.steps.configure import play
+from runner.run.models import Host
+from runner.run.run_dir import read_json
+from runner.run.state import hold
+from runner.store import run_store as storing
+from runner.store.credentials import endpoint_url, machine_keys
+
+Direction = Literal["push", "pull"]
+
+
+def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
+    """Let the machine bring its checkpoints to the store, or take the newest from there.
+
+    Raises:
+        UsageError: If it has no environment yet, or the store is a folder that it cannot see.
+        PlaybookFailedError: If it did not work.
+        CloudError: If there are no credentials for it.
+    """
+    url = needed_url(ctx)
+    inventory: dict[str, Any] | None = read_json(ctx.run.file("inventory/hosts.json"))
+    if inventory is None:
+        raise UsageError(
+            f"sync: the machine of {ctx.run.run_id} has no environment yet", resolution="make it with `make configure`"
+        )
+    if url.startswith("file:") and not host.is_this_machine:
+        raise UsageError(
+            f"sync: store.url is {url}, a folder of this machine, and the run is on {host.address}",
+            resolution="bring home what it has, and with that to the store, by `make collect`",
+        )
+    machine = ctx.machine(host)
+    try:
+        prefix = ctx.box(host, machine).prefix
+    finally:
+        machine.close()
+    with tempfile.TemporaryDirectory(prefix="douse-sync-", dir=MEMORY if Path(MEMORY).is_dir() else None) as folder:
+        variables = {
+            "sync_direction": direction,
+            "sync_prefix": prefix,
+            "sync_url": f"{storing.folder_url(ctx)}/checkpoints",
+            "sync_endpoint_url": endpoint_url(ctx.run_file) or "",
+            "sync_credentials_file": _write_keys(ctx, Path(folder)) if url.startswith("s3:") else "",
+        }
+        done = play(ctx, "sync.yml", inventory, variables)
+    moved = "is now what the other side has" if done.changed else "was there already"
+    ctx.view.line(f"{direction}: {storing.folder_url(ctx)}/checkpoints {moved}")
+
+
+def sync_home(ctx: Context, direction: Direction) -> None:
+    """Copy what the run folder holds to the store, or bring the newest checkpoint from there.
+
+    Raises:
+        UsageError: If the run has no store.
+        RunLockedError: If a runner drives the run.
+        TransferError: If the store refuses.
+    """
+    needed_url(ctx)
+    with hold(ctx.run):
+        if direction == "push":
+            storing.copy_home(ctx, [path.name for path in ctx.run.path.iterdir() if path.is_dir()])
+        else:
+            storing.fetch_past(ctx)
+
+
+def needed_url(ctx: Context) -> str:
+    """Return the store of the run.
+
+    Raises:
+        UsageError: If it has none.
+    """
+    url = ctx.run_file.store.url
+    if url is None:
+        raise UsageError(f"sync: {ctx.run.run_id} has no store", resolution="set store.url in the run file of a run")
+    return url
+
+
+def _write_keys(ctx: Context, folder: Path) -> str:
+    path = folder / "keys.json"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(machine_keys(ctx.run_file, ctx.run.run_id).values, file)
+    return str(path)

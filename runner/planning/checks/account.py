@@ -1,0 +1,117 @@
+"""The account on the cloud that the run would rent from: key, balance, and what of ours bills there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from runner.cloud_api.models import Account, Resource
+from runner.clouds.registry import endpoint_of, open_cloud
+from runner.errors import RunnerError
+from runner.planning.checks.line import Check, counted, failed, from_error, not_asked, passed, skipped, warned
+from runner.planning.market import is_reachable
+
+KEY, BALANCE, BILLING = "cloud key", "balance", "still billing"
+SHOWN = 3
+"""Things that a line names at most."""
+UNREACHABLE = "{name} cannot be reached"
+
+
+class Told(Protocol):
+    """What is asked of a cloud here."""
+
+    def account(self) -> Account:
+        """Return whose account it is."""
+
+    def resources(self) -> list[Resource]:
+        """Return everything of Douse's that exists in it."""
+
+
+OpenCloud = Callable[[str, Mapping[str, str]], Told]
+Reach = Callable[[str, Mapping[str, str]], bool]
+"""Tells whether a server can be connected to right now: given its address, and the environment with its proxies."""
+
+
+def check_account(
+    name: str,
+    environ: Mapping[str, str],
+    expected_usd: float | None = None,
+    *,
+    open_account: OpenCloud = open_cloud,
+    is_reachable: Reach = is_reachable,
+) -> list[Check]:
+    """Ask whose key it is and what money is left.
+
+    Args:
+        name: The cloud.
+        environ: Where the key is.
+        expected_usd: What the run is expected to cost in US dollars, or ``None`` where it is not known.
+        open_account: Opens an account on a cloud.
+        is_reachable: Tells whether the cloud can be connected to at all.
+
+    Returns:
+        The lines ``KEY`` and ``BALANCE``.
+    """
+    try:
+        cloud = open_account(name, environ)
+        if not is_reachable(endpoint_of(name, environ), environ):
+            return [not_asked(line, UNREACHABLE.format(name=name)) for line in (KEY, BALANCE)]
+        account = cloud.account()
+    except RunnerError as err:
+        return [from_error(KEY, err), skipped(BALANCE, "needs the cloud key")]
+    return [passed(KEY, f"{account.cloud} {account.label}"), check_balance(name, account.balance_usd, expected_usd)]
+
+
+def check_balance(name: str, balance_usd: float | None, expected_usd: float | None) -> Check:
+    """Compare the money that is left with what the run is expected to cost; both in US dollars."""
+    remedy = "top the account up in the cloud's console, or set budget.max_usd to what is left"
+    if balance_usd is None:
+        return skipped(BALANCE, f"{name} does not tell")
+    if balance_usd <= 0:
+        return failed(BALANCE, f"${balance_usd:.2f}: nothing is left", "top the account up in the cloud's console")
+    if expected_usd is None:
+        return passed(BALANCE, f"${balance_usd:.2f}")
+    value = f"${balance_usd:.2f}, the run is expected to cost ${expected_usd:.2f}"
+    return warned(BALANCE, value, remedy) if balance_usd < expected_usd else passed(BALANCE, value)
+
+
+def check_billing(
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    open_account: OpenCloud = open_cloud,
+    is_reachable: Reach = is_reachable,
+) -> list[Check]:
+    """Ask what of Douse's exists in the account, of all runs, in all its regions.
+
+    Returns:
+        The line ``BILLING``.
+    """
+    try:
+        cloud = open_account(name, environ)
+        if not is_reachable(endpoint_of(name, environ), environ):
+            return [not_asked(BILLING, UNREACHABLE.format(name=name))]
+        there = cloud.resources()
+    except RunnerError as err:
+        return [from_error(BILLING, err)]
+    # A price of 0 is free; ``None`` is a price that nobody tells.
+    billing = [found for found in there if found.price_usd_per_h != 0]
+    if not billing:
+        free = f" ({counted(len(there), 'thing that costs', 'things that cost')} nothing)" if there else ""
+        return [passed(BILLING, f"nothing of an older run{free}")]
+    more = f" and {len(billing) - SHOWN} more" if len(billing) > SHOWN else ""
+    value = "; ".join(_words(found) for found in billing[:SHOWN]) + more
+    return [warned(BILLING, value, "`make sweep` says who needs it, `make sweep APPLY=1` ends what nobody needs")]
+
+
+def told_once(checks: Sequence[Check]) -> list[Check]:
+    """Return the lines of an account without a second failure that is only the key's."""
+    key_failed = any(check.name == KEY and check.status == "fail" for check in checks)
+    return [
+        skipped(BILLING, "needs the cloud key") if key_failed and check.name == BILLING else check for check in checks
+    ]
+
+
+def _words(found: Resource) -> str:
+    price = "price not told" if found.price_usd_per_h is None else f"${found.price_usd_per_h:.2f} an hour"
+    return f"{found.kind} {found.id} of run {found.run_id or 'unknown'} ({price})"

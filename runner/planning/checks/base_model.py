@@ -1,0 +1,176 @@
+"""The base model, from its configuration and tokenizer alone: is it there, and does the run file fit it?"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.adapters.packages import PACKAGED_MODELS
+from runner.planning.checks.hub import NAME
+from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
+from runner.planning.estimate.model_shape import ModelShape, UnknownShapeError, read_shape
+from runner.run.run_file import RunFile
+from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
+from trainer.config import DataSection, ModelSection, is_local_model
+from trainer.errors import TrainerError
+
+TEMPLATE, LENGTH, TARGETS = "chat template", "max_length", "target modules"
+OUTSIDE_BLOCKS = ("lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "output")
+"""Names that an adapter may be put on and that are in no block: embedding and output head, as transformers has them."""
+WEIGHTS = ("*.safetensors", "*.bin")
+SHORTEST = 16
+"""The least ``data.max_length``: what fits every model."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """What is known of a base model, and the lines about it.
+
+    Attributes:
+        facts: Tokenizer and template, or ``None`` where they cannot be read.
+        shape: Its layers, or ``None`` where they are not known.
+        checks: The lines.
+    """
+
+    facts: BaseModelFacts | None
+    shape: ModelShape | None
+    checks: tuple[Check, ...]
+
+
+def is_on_hub(run_file: RunFile) -> bool:
+    """Tell whether the base model is read from the Hub."""
+    base = run_file.model.base_model
+    return not base.startswith("pypi:") and not is_local_model(base, Path.cwd())
+
+
+def local_files(run_file: RunFile) -> Path | None:
+    """Return the file or folder that the run file names, or ``None`` for a package or a model of the Hub."""
+    base = run_file.model.base_model
+    return Path(base).expanduser() if is_local_model(base, Path.cwd()) else None
+
+
+def unseen(line: Check) -> BaseModel:
+    """Return a base model of which nothing can be read, for the reason that a line tells."""
+    rest = (skipped(name, "needs the base model") for name in (LENGTH, TARGETS))
+    return BaseModel(None, None, (line, *rest))
+
+
+def without_files(run_file: RunFile) -> BaseModel:
+    """Return a packaged base model that has not been fetched."""
+    base = run_file.model.base_model
+    if base.removeprefix("pypi:") not in PACKAGED_MODELS:
+        known = ", ".join(f"pypi:{package}" for package in PACKAGED_MODELS)
+        return unseen(failed(NAME, f"{base}: no such package is locked", f"known: {known}"))
+    return unseen(warned(NAME, f"{base} has not been fetched yet", "run `make data-check`, which fetches it"))
+
+
+def look_at(run_file: RunFile, files: Path, *, note: str = "") -> BaseModel:
+    """Read what there is to know of a base model and compare the run file with it.
+
+    Args:
+        run_file: The run.
+        files: The model's folder or ``.gguf`` file; a folder need not hold weights.
+        note: What to say beside the model's name, as a warning.
+    """
+    base = run_file.model.base_model
+    if files.is_dir() and (lacking := _lacking(run_file, files)) is not None:
+        return unseen(lacking)
+    model = run_file.model.model_copy(update={"base_model": str(files), "revision": None})
+    # What fits every model: the length has a line of its own.
+    data = run_file.data.model_copy(update={"max_length": SHORTEST})
+    template: tuple[Check, ...] = ()
+    try:
+        facts = load_base_model_facts(model, data)
+    except TrainerError as err:
+        line = _renamed(from_error(NAME, err), files, base)
+        bare = _facts_without_template(model, data)
+        if bare is None:
+            return unseen(line)
+        facts, template = bare, (Check(TEMPLATE, line.status, line.value, line.remedy),)
+    facts = replace(facts, source=base)
+    shape, targets = _targets(run_file, files)
+    kind = "" if shape is None else f", {shape.model_type}, {shape.parameters / 1e9:.2f} billion weights"
+    found = passed(NAME, f"{base}{kind}")
+    if note:
+        found = warned(NAME, f"{base}{kind}; {note}", "check the network, then ask again: it may have changed")
+    checks = (found, check_length(run_file, facts), targets, *template)
+    return BaseModel(None if template else facts, shape, checks)
+
+
+def _lacking(run_file: RunFile, folder: Path) -> Check | None:
+    """Return the line for a folder that is not a whole model; of a model of the Hub, the weights are not here."""
+    base = run_file.model.base_model
+    remedy = "set model.base_model to a folder saved by save_pretrained, a .gguf file or a Hub id"
+    if not (folder / "config.json").is_file():
+        return failed(NAME, f"{base} holds no config.json", remedy)
+    if local_files(run_file) is not None and not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        return failed(NAME, f"{base} holds no weights ({' or '.join(WEIGHTS)})", remedy)
+    return None
+
+
+def _renamed(line: Check, files: Path, base: str) -> Check:
+    """Return a line that speaks of the model as the run file does, not of a folder in a cache."""
+    return Check(line.name, line.status, line.value.replace(str(files), base), line.remedy)
+
+
+def _facts_without_template(model: ModelSection, data: DataSection) -> BaseModelFacts | None:
+    """Return what there is beside the chat template, or ``None`` if that cannot be read either."""
+    try:
+        return load_base_model_facts(model, data.model_copy(update={"chat_template_path": os.devnull}))
+    except TrainerError:
+        return None
+
+
+def check_length(run_file: RunFile, facts: BaseModelFacts) -> Check:
+    """Compare ``data.max_length`` with what the base model holds."""
+    wanted, limit = run_file.data.max_length, facts.max_position_embeddings
+    if limit == NO_LIMIT:
+        return passed(LENGTH, f"{wanted:,} tokens; the base model states no limit")
+    if wanted > limit:
+        remedy = f"set data.max_length to {limit} or less, or take a base model with longer context"
+        return failed(LENGTH, f"{wanted:,} tokens, the base model holds {limit:,}", remedy)
+    return passed(LENGTH, f"{wanted:,} of {limit:,} tokens")
+
+
+def _targets(run_file: RunFile, files: Path) -> tuple[ModelShape | None, Check]:
+    wanted = run_file.adapter.lora_target_modules
+    try:
+        shape = read_shape(files)
+    except UnknownShapeError as err:
+        if isinstance(wanted, str):
+            return None, passed(TARGETS, f"{wanted}; the layers are not known here")
+        remedy = "look the names up in the model's own code, or set adapter.lora_target_modules to all-linear"
+        return None, warned(TARGETS, err.message.removeprefix("plan: "), remedy)
+    return shape, check_targets(wanted, shape.target_modules)
+
+
+def check_targets(wanted: str | Sequence[str], known: Sequence[str]) -> Check:
+    """Compare ``adapter.lora_target_modules`` with the names that the layers have.
+
+    A name takes a layer if it is the layer's own, or the end of its path, as PEFT has it. Where none takes any, PEFT
+    refuses; where some do, it trains those and says nothing of the others.
+
+    Args:
+        wanted: ``all-linear``, or names.
+        known: Names of the linear layers of a block.
+    """
+    if isinstance(wanted, str):
+        return passed(TARGETS, f"{wanted}: {', '.join(known)}")
+    if not wanted:
+        return failed(TARGETS, "the list is empty", "set adapter.lora_target_modules to all-linear")
+    lost = [name for name in wanted if not _takes_any(name, (*known, *OUTSIDE_BLOCKS))]
+    if not lost:
+        return passed(TARGETS, ", ".join(wanted))
+    close = [name for name in known if difflib.get_close_matches(name, lost, n=1, cutoff=0.5)]
+    remedy = f"name layers that it has: {', '.join(close or known)}; or set adapter.lora_target_modules to all-linear"
+    if len(lost) == len(wanted):
+        return failed(TARGETS, f"no layer of the base model is called {' or '.join(lost)}", remedy)
+    return warned(TARGETS, f"no layer is called {' or '.join(lost)}: only the others get an adapter", remedy)
+
+
+def _takes_any(wanted: str, known: Sequence[str]) -> bool:
+    """Tell whether a name takes a layer; one may give more of the path than is known here."""
+    return any(name == wanted or name.endswith(f".{wanted}") or wanted.endswith(f".{name}") for name in known)

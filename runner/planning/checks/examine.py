@@ -1,0 +1,259 @@
+"""The whole preflight: what asks somebody is asked at once, what is looked at here is looked at meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from runner.adapters.secrets import HUB_TOKEN, hub_secrets
+from runner.clouds.registry import CLOUDS, open_cloud
+from runner.errors import CloudError, TransferError
+from runner.planning.checks import hub
+from runner.planning.checks.account import (
+    BALANCE,
+    BILLING,
+    KEY,
+    OpenCloud,
+    Reach,
+    check_account,
+    check_billing,
+    told_once,
+)
+from runner.planning.checks.asking import PATIENCE_S, NoAnswerError, Question, lines_of
+from runner.planning.checks.base_model import (
+    TEMPLATE,
+    BaseModel,
+    is_on_hub,
+    local_files,
+    look_at,
+    unseen,
+    without_files,
+)
+from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
+from runner.planning.checks.samples import check_dataset, check_template, check_tokens
+from runner.planning.checks.this_machine import (
+    TERRAFORM,
+    check_ansible,
+    check_disks,
+    check_environment,
+    check_terraform,
+)
+from runner.planning.estimate.disk import DiskNeed, disk_of_run
+from runner.planning.estimate.model_shape import ModelShape
+from runner.planning.market import is_reachable
+from runner.run.run_file import RunFile
+from runner.store.credentials import endpoint_url, is_s3
+from runner.store.run_store import check_store
+from trainer.base_model.hub_files import OTHERWISE, cached_folder
+from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.samples import Dataset, EncodedDataset
+from trainer.errors import BaseModelError, StoreError
+
+STORE = "store"
+AMAZON_S3 = "https://s3.amazonaws.com"
+SLOW_HUB = f"ask again later, {OTHERWISE}"
+CheckStop = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the caller has found out before.
+
+    Attributes:
+        model_files: The base model's file or folder on this machine: for a packaged model, which is not fetched here.
+        publish_to: Repository on the Hub that the adapter goes to.
+    """
+
+    model_files: Path | None = None
+    publish_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Seams:
+    """How the preflight gets at the world.
+
+    Attributes:
+        open_account: Opens an account on a cloud.
+        is_reachable: Tells whether a server can be connected to, before it is asked: clients try for longer.
+        hub_transport: A stand-in for the network to the Hub.
+        patience_s: Seconds that a question may go without an answer.
+        check_stop: Called now and then while waiting; raises when the user wants out.
+    """
+
+    open_account: OpenCloud = open_cloud
+    is_reachable: Reach = is_reachable
+    hub_transport: httpx2.BaseTransport | None = None
+    patience_s: float = PATIENCE_S
+    check_stop: CheckStop = field(default=lambda: None)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """All lines, and what was read on the way, so that nobody has to read it twice.
+
+    Attributes:
+        checks: The lines, in the order they are shown.
+        dataset: The samples, or ``None`` where they cannot be read.
+        model_files: The base model's file or folder on this machine; of a model of the Hub, its small files.
+        facts: Its tokenizer and template.
+        shape: Its layers.
+        encoded: The samples as tokens.
+        disk: The free disk that the run needs.
+    """
+
+    checks: tuple[Check, ...]
+    disk: DiskNeed
+    dataset: Dataset | None = None
+    model_files: Path | None = None
+    facts: BaseModelFacts | None = None
+    shape: ModelShape | None = None
+    encoded: EncodedDataset | None = None
+
+
+def run_checks(
+    run_file: RunFile,
+    runs_dir: Path,
+    known: Known | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    seams: Seams | None = None,
+) -> list[Check]:
+    """Return a line for each thing that can be seen to be wrong without renting; see ``examine``."""
+    return list(examine(run_file, runs_dir, known, environ=environ, seams=seams).checks)
+
+
+def examine(
+    run_file: RunFile,
+    runs_dir: Path,
+    known: Known | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    seams: Seams | None = None,
+) -> Preflight:
+    """Check everything that can be checked without renting. Expected errors become lines; others are raised.
+
+    Args:
+        run_file: The run.
+        runs_dir: Folder of the runs.
+        known: What has been found out before.
+        environ: Where the keys of the clouds are.
+        seams: How to get at the world.
+    """
+    known, seams = known or Known(), seams or Seams()
+    token = hub_secrets().get(HUB_TOKEN)
+    network = _ask_network(run_file, known, environ, seams, token)
+    model = _ask_model(run_file, known, environ, seams)
+    environment = check_environment(run_file)
+    dataset, data_line = check_dataset(run_file)
+    files, base = _base_model(run_file, model, known, seams)
+    template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
+    encoded, token_lines = check_tokens(run_file, dataset, base.facts)
+    need = disk_of_run(run_file, files, base.shape)
+    here = [
+        check_ansible(run_file),
+        *check_disks(run_file, runs_dir, need),
+    ]
+    asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
+    checks = (environment, data_line, *base.checks, *template, *token_lines, *told_once(asked), *here)
+    return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
+
+
+Asked = tuple[tuple[str, ...], Question[list[Check]]]
+
+
+def _ask_network(
+    run_file: RunFile, known: Known, environ: Mapping[str, str], seams: Seams, token: str | None
+) -> list[Asked]:
+    """Ask the Hub, the store, the cloud, and where Terraform is, and return the questions with their lines' names."""
+
+    def ask(work: Callable[[], list[Check]], *names: str) -> Asked:
+        return names, Question(work, name=names[0], patience_s=seams.patience_s)
+
+    def reach(address: str) -> bool:
+        return seams.is_reachable(address, environ)
+
+    def about_token() -> list[Check]:
+        return [
+            hub.check_token(
+                token,
+                reads_hub=is_on_hub(run_file),
+                publish_to=known.publish_to,
+                reach=reach,
+                transport=seams.hub_transport,
+            )
+        ]
+
+    asked = [ask(about_token, hub.TOKEN), ask(lambda: [_store(run_file, reach)], STORE)]
+    cloud = run_file.compute.env
+    how: Any = {"open_account": seams.open_account, "is_reachable": seams.is_reachable}
+    if cloud in CLOUDS:
+        asked += [
+            ask(lambda: check_account(cloud, environ, **how), KEY, BALANCE),
+            ask(lambda: check_billing(cloud, environ, **how), BILLING),
+        ]
+    return [*asked, ask(check_terraform, TERRAFORM)]
+
+
+def _ask_model(run_file: RunFile, known: Known, environ: Mapping[str, str], seams: Seams) -> Question[hub.Found] | None:
+    """Ask the Hub for the small files of the base model, where it is there."""
+    if known.model_files is not None or not is_on_hub(run_file):
+        return None
+    section = run_file.model
+    return Question(
+        lambda: hub.find_model(
+            section.base_model,
+            section.revision,
+            reach=lambda address: seams.is_reachable(address, environ),
+        ),
+        name=hub.NAME,
+        patience_s=seams.patience_s,
+    )
+
+
+def _base_model(
+    run_file: RunFile, asked: Question[hub.Found] | None, known: Known, seams: Seams
+) -> tuple[Path | None, BaseModel]:
+    """Return the base model's files on this machine and what is to be said of it."""
+    if asked is None:
+        files = known.model_files or local_files(run_file)
+        return files, without_files(run_file) if files is None else look_at(run_file, files)
+    try:
+        found = asked.answer(seams.check_stop)
+        note = "" if found.trouble is None else f"{found.trouble}, looked at in the cache"
+        return found.folder, look_at(run_file, found.folder, note=note)
+    except BaseModelError as err:
+        return None, unseen(from_error(hub.NAME, err))
+    except NoAnswerError as err:
+        cached = cached_folder(run_file.model.base_model, run_file.model.revision)
+        if cached is None:
+            return None, unseen(failed(hub.NAME, f"{run_file.model.base_model}: {err.message} from the Hub", SLOW_HUB))
+        note = f"{err.message} from the Hub, looked at in the cache"
+        return cached, look_at(run_file, cached, note=note)
+
+
+def _template(facts: BaseModelFacts | None, dataset: Dataset | None) -> Check:
+    return skipped(TEMPLATE, "needs the base model") if facts is None else check_template(facts, dataset)
+
+
+def _store(run_file: RunFile, reach: Callable[[str], bool]) -> Check:
+    """Write, list and remove a small file in the store."""
+    from botocore import exceptions
+
+    section = run_file.store
+    if section.url is None:
+        return skipped(STORE, "none; what the run makes stays in its folder")
+    if is_s3(run_file) and not reach(endpoint_url(run_file) or AMAZON_S3):
+        return not_asked(STORE, f"{section.url} cannot be reached")
+    try:
+        check_store(run_file)
+    except (TransferError, CloudError) as err:
+        cause = err.__cause__.__cause__ if isinstance(err.__cause__, StoreError) else None
+        if isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError)):
+            return not_asked(STORE, err.message.removeprefix("plan: "), err.resolution)
+        return from_error(STORE, err)
+    return passed(STORE, f"{section.url}: written, listed, removed")

@@ -1,0 +1,132 @@
+"""The Hugging Face Hub: the small files of a base model, and what the token there may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+
+from runner.planning.checks.line import Check, failed, not_asked, passed, skipped, warned
+from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, TOKENS_PAGE, find_small_files, words_of
+
+NAME = "base model"
+TOKEN = "hub token"  # noqa: S105 - the name of a line
+WRITE = "repo.write"
+"""The right of a fine-grained token to write into repositories, as ``whoami-v2`` names it."""
+UNREACHABLE = "the Hub cannot be reached"
+REQUEST_S = 8.0
+
+
+class Found(NamedTuple):
+    """The folder with a Hub model's small files, and why the Hub was not asked, if it was not."""
+
+    folder: Path
+    trouble: str | None = None
+
+
+def find_model(repo_id: str, revision: str | None, *, reach: Callable[[str], bool] = lambda _: True) -> Found:
+    """Return the small files of a Hub model: configuration, tokenizer, template; no weights.
+
+    Where the Hub gives no answer, those in the cache are taken.
+
+    Args:
+        repo_id: The model, as ``org/name``.
+        revision: Commit, tag or branch; ``None`` is the newest.
+        reach: Tells whether an address can be connected to at all.
+
+    Raises:
+        BaseModelError: If they cannot be had: then nothing can be told of the samples, nor of what the run costs.
+    """
+    from huggingface_hub import constants
+
+    files, trouble = find_small_files(repo_id, revision, reach=reach)
+    # Who works offline wants what is in the cache: that is no trouble.
+    return Found(files[REQUIRED[0]].parent, None if constants.is_offline_mode() else trouble)
+
+
+def check_token(
+    token: str | None,
+    *,
+    reads_hub: bool,
+    publish_to: str | None = None,
+    reach: Callable[[str], bool] = lambda _: True,
+    transport: httpx2.BaseTransport | None = None,
+) -> Check:
+    """Ask the Hub whose token it is and what it may do.
+
+    Args:
+        token: The token, or ``None``.
+        reads_hub: Whether the base model is on the Hub.
+        publish_to: Repository that the adapter goes to, or ``None``.
+        reach: Tells whether an address can be connected to at all.
+        transport: A stand-in for the network.
+
+    Source: ``/api/whoami-v2``, of whose answer ``auth.accessToken`` has ``role`` (``read``, ``write``,
+    ``fineGrained``) and ``fineGrained.scoped``, a list of ``entity`` and ``permissions``.
+    """
+    if not reads_hub and publish_to is None:
+        return skipped(TOKEN, "this run reads nothing from the Hub and writes nothing there")
+    if token is None:
+        if publish_to is None:
+            return skipped(TOKEN, "none; a public base model needs none")
+        return failed(TOKEN, f"there is none, and {publish_to} is to be written", NEW_TOKEN)
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return not_asked(TOKEN, "HF_HUB_OFFLINE is set", "unset it to have the token checked")
+    if not reach(constants.ENDPOINT):
+        return not_asked(TOKEN, UNREACHABLE)
+    try:
+        answer = _whoami(constants.ENDPOINT, token, transport)
+    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as err:  # the last three: of a bad proxy
+        return not_asked(TOKEN, f"the Hub gives no answer ({words_of(err, token)})")
+    return _judged(answer, publish_to)
+
+
+def _whoami(endpoint: str, token: str, transport: httpx2.BaseTransport | None) -> httpx2.Response:
+    with httpx2.Client(timeout=REQUEST_S, transport=transport) as client:
+        return client.get(f"{endpoint}/api/whoami-v2", headers={"Authorization": f"Bearer {token}"})
+
+
+def _mapping_of(answer: httpx2.Response) -> Mapping[str, Any]:
+    try:
+        told = answer.json()
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _judged(answer: httpx2.Response, publish_to: str | None) -> Check:
+    """Return the line for what the Hub says of a token."""
+    if answer.status_code in (401, 403):
+        return failed(TOKEN, f"the Hub does not take the token ({answer.status_code})", NEW_TOKEN)
+    told = _mapping_of(answer)
+    if answer.status_code != 200 or not told:
+        return not_asked(TOKEN, f"the Hub answers {answer.status_code} to whose token it is")
+    owner, access = str(told.get("name") or "?"), _part(_part(told, "auth"), "accessToken")
+    role = str(access.get("role") or "unknown")
+    value = f"{role} token of {owner}"
+    if publish_to is None or role == "write":
+        return passed(TOKEN, value)
+    if role == "fineGrained":
+        scopes = _part(access, "fineGrained").get("scoped")
+        if any(_may_write(scope, publish_to) for scope in scopes or [] if isinstance(scope, dict)):
+            return passed(TOKEN, f"{value}, may write {publish_to}")
+    elif role != "read":
+        return warned(TOKEN, f"{value}; whether it may write {publish_to} is not told", NEW_TOKEN)
+    return failed(
+        TOKEN, f"{value} may not write {publish_to}", f"give it write access to {publish_to} at {TOKENS_PAGE}"
+    )
+
+
+def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = told.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _may_write(scope: Mapping[str, Any], repo_id: str) -> bool:
+    """Tell whether a scope of a fine-grained token covers a repository: its own, or all of its owner's."""
+    entity = _part(scope, "entity").get("name")
+    return WRITE in (scope.get("permissions") or ()) and entity in (repo_id, repo_id.partition("/")[0])

@@ -1,0 +1,111 @@
+"""What can be told once it is known what is for rent: does the run fit, is it within its budget, how old are prices?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from runner.cloud_api.models import Account
+from runner.errors import NoCapacityError
+from runner.planning.checks.account import check_balance
+from runner.planning.checks.line import Check, counted, from_error, passed, skipped, warned
+from runner.planning.checks.quota import AskQuotas, check_quota
+from runner.planning.choose import Choice
+from runner.planning.estimate.cost import BudgetError
+from runner.planning.estimate.fit import DoesNotFitError
+from runner.planning.market import Market
+from runner.prices.platforms import price_lists_of
+from runner.prices.price_list import age_days
+from runner.prices.refresh import PRICED_BY_LIST, stale_prices
+from runner.run.run_file import RunFile
+
+MACHINES, MEMORY, BUDGET, PRICES = "machines", "gpu memory", "budget", "prices"
+SHOWN = 3
+"""Rows that a line names at most."""
+
+
+class Chosen(NamedTuple):
+    """The machines to try, or ``None`` where there are none, and the lines that say so."""
+
+    choice: Choice | None
+    checks: list[Check]
+
+
+def choose_checked(
+    run_file: RunFile, market: Market, choose: Callable[[], Choice], today: date, ask_quotas: AskQuotas
+) -> Chosen:
+    """Choose the machines to try, and make a line of each reason why there are none.
+
+    Args:
+        run_file: The run.
+        market: What there is for rent.
+        choose: Chooses among it.
+        today: The day on which the prices are looked at.
+        ask_quotas: Asks the cloud what of these machines the account may rent.
+    """
+    prices = check_prices(run_file, market, today)
+    try:
+        choice = choose()
+    except DoesNotFitError as err:
+        return Chosen(None, [from_error(MEMORY, err), skipped(BUDGET, "needs a machine that the run fits"), prices])
+    except BudgetError as err:
+        return Chosen(None, [from_error(BUDGET, err), prices])
+    except NoCapacityError as err:
+        return Chosen(None, [from_error(MACHINES, err), prices])
+    lines = [_fits(choice), _budget(run_file, choice), prices]
+    quota = check_quota(run_file.compute.env, market, choice.candidates, ask_quotas)
+    return Chosen(choice, [*lines, *_balance(run_file, market.account, choice), *quota])
+
+
+def replaced(checks: Sequence[Check], newer: Sequence[Check]) -> list[Check]:
+    """Return lines with those of the same name replaced, and the others after them."""
+    by_name = {check.name: check for check in (*checks, *newer)}
+    return list(by_name.values())
+
+
+def _fits(choice: Choice) -> Check:
+    """Tell of the machine with the least to spare: each computes its own number of rows at once."""
+    if choice.need is None:
+        return skipped(MEMORY, "no GPU is asked for, or the base model's layers are not known")
+    tightest = max(choice.forecasts, key=lambda one: one.needed_gib / one.offer.gpu_memory_gib)
+    rows, offer = counted(tightest.micro_batch_rows, "row", "rows"), tightest.offer
+    value = f"{tightest.needed_gib:.1f} of {offer.gpu_memory_gib:g} GiB for {rows} at once"
+    return passed(MEMORY, f"{value} on {offer.gpu_name}, which has the least to spare of the machines to try")
+
+
+def _budget(run_file: RunFile, choice: Choice) -> Check:
+    limit = run_file.budget.max_usd
+    if limit is None:
+        return skipped(BUDGET, "budget.max_usd is not set")
+    if choice.forecast is None or choice.forecast.cost is None:
+        remedy = "look at the price an hour; compute.max_price_usd_per_h limits that"
+        return warned(BUDGET, f"{limit:g} US dollars, and there is no estimate to compare with", remedy)
+    usd = choice.forecast.cost.total_usd
+    value = f"{usd.expected:.2f} ({usd.low:.2f} to {usd.high:.2f}) of {limit:g} US dollars"
+    if usd.high > limit:
+        return warned(BUDGET, value, f"set budget.max_usd to {usd.high:.2f}, or train less: it may cost more than that")
+    return passed(BUDGET, value)
+
+
+def _balance(run_file: RunFile, account: Account | None, choice: Choice) -> list[Check]:
+    """Compare the money that is left with what the run costs, now that this is known."""
+    found = choice.forecast
+    if account is None or account.balance_usd is None or found is None or found.cost is None:
+        return []
+    return [check_balance(run_file.compute.env, account.balance_usd, found.cost.total_usd.expected)]
+
+
+def check_prices(run_file: RunFile, market: Market, today: date) -> Check:
+    """Tell which prices are too old to plan with; those that the cloud tells are of today."""
+    cloud = run_file.compute.env
+    if market.remark is None and cloud not in PRICED_BY_LIST:
+        return passed(PRICES, f"as {cloud} tells them now")
+    old = [row for name in price_lists_of(cloud, run_file.compute.trust) for row in stale_prices(name, today)]
+    stale = [row for row in old if market.remark is not None or not row.spot]  # spot prices are told
+    if not stale:
+        return passed(PRICES, f"of the price list of {cloud}, none is out of date")
+    named = [f"{row.instance_type} ({row.as_of}, {age_days(row, today)} days)" for row in stale[:SHOWN]]
+    more = f" and {len(stale) - SHOWN} more" if len(stale) > SHOWN else ""
+    words = f"{counted(len(stale), 'row is', 'rows are')} out of date: {', '.join(named)}{more}"
+    return warned(PRICES, words, f"refresh the list: `make prices ENV={cloud}`")

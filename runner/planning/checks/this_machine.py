@@ -1,0 +1,103 @@
+"""What the run needs of this machine: environment, Terraform, Ansible, disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from runner.adapters.machine import LocalMachine
+from runner.adapters.terraform_install import PINNED_VERSION, find_terraform
+from runner.clouds.environments import find_environment
+from runner.errors import DiskSpaceError, RunnerError, UsageError
+from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
+from runner.planning.estimate.disk import GIB, DiskNeed, check_free_disk
+from runner.run.run_file import RunFile, parse_address
+from trainer.files import cache_folder
+
+ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansible", "disk here", "disk there"
+
+
+def check_environment(run_file: RunFile) -> Check:
+    """Tell whether there is such an environment, and whether its host can be one."""
+    compute = run_file.compute
+    try:
+        environment = find_environment(compute.env)
+        if environment.name == "existing":
+            parse_address(compute.host or "")
+    except UsageError as err:
+        return from_error(ENVIRONMENT, err)
+    return passed(ENVIRONMENT, f"{environment.name} {compute.host or ''}".strip())
+
+
+def check_terraform() -> list[Check]:
+    """Find a Terraform that Douse is made for. Where there is none at all, the download is left to the plan.
+
+    Returns:
+        The line ``TERRAFORM``.
+    """
+    if not terraform_is_near():
+        value = f"none on this machine; release {PINNED_VERSION} is downloaded before the run"
+        return [warned(TERRAFORM, value, "connect to the network, or set DOUSE_TERRAFORM_MIRROR to a copy")]
+    try:
+        return [passed(TERRAFORM, str(find_terraform()))]
+    except RunnerError as err:
+        return [from_error(TERRAFORM, err)]
+
+
+def terraform_is_near() -> bool:
+    """Tell whether some Terraform is on this machine; whether it is one that will do, is not asked."""
+    cached = cache_folder() / "terraform" / PINNED_VERSION / "terraform"
+    return bool(os.environ.get("TERRAFORM") or shutil.which("terraform")) or os.access(cached, os.X_OK)
+
+
+def check_ansible(run_file: RunFile) -> Check:
+    """Look for Ansible's packages and programs, and for ``ssh`` where the machine is another one."""
+    remedy = "run `make setup` again: it installs what requirements/control.lock names"
+    missing = [name for name in ("ansible", "ansible_runner") if importlib.util.find_spec(name) is None]
+    search = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    if shutil.which("ansible-playbook", path=search) is None:
+        missing.append("ansible-playbook")
+    if missing:
+        return failed(ANSIBLE, f"{' and '.join(missing)} cannot be found", remedy)
+    if run_file.compute.env != "local" and shutil.which("ssh", path=search) is None:
+        return failed(ANSIBLE, "there is no ssh, by which Ansible gets to the machine", "install OpenSSH's client")
+    return passed(ANSIBLE, f"ansible-core {metadata.version('ansible-core')}")
+
+
+def check_disks(run_file: RunFile, runs_dir: Path, need: DiskNeed) -> list[Check]:
+    """Compare the free disk with what the run needs, here and on its machine.
+
+    Args:
+        run_file: The run.
+        runs_dir: Folder of the runs.
+        need: What the run needs.
+
+    Returns:
+        The lines ``HERE`` and ``THERE``.
+    """
+    free_bytes = LocalMachine().free_bytes(str(runs_dir))
+    try:
+        check_free_disk(free_bytes, need.here_gib, runs_dir)
+        here = passed(HERE, f"{free_bytes / GIB:.1f} GiB free, {need.here_gib:.1f} needed")
+    except DiskSpaceError as err:
+        here = from_error(HERE, err)
+    return [here, _there(run_file, need.there_gib)]
+
+
+def _there(run_file: RunFile, needed_gib: float) -> Check:
+    compute = run_file.compute
+    if compute.env == "local":
+        return skipped(THERE, "the machine is this one")
+    if compute.env == "existing":
+        return skipped(THERE, f"{needed_gib:.1f} GiB needed; looked at there before anything is installed")
+    value = f"{compute.disk_size_gib} GiB asked for, {needed_gib:.1f} needed"
+    if needed_gib > compute.disk_size_gib:
+        return warned(
+            THERE, value, f"set compute.disk_size_gib to {math.ceil(needed_gib)}: so much is rented in any case"
+        )
+    return passed(THERE, value)

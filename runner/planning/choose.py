@@ -1,0 +1,179 @@
+"""Which machines a run tries, in which order: those that it fits, by what the whole run is expected to cost there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from runner.cloud_api.models import Offer
+from runner.planning.candidates import Candidate, Wanted, choose_candidates, suitable
+from runner.planning.estimate.cost import check_budget
+from runner.planning.estimate.disk import rented_disk_gib
+from runner.planning.estimate.finished_run import Row
+from runner.planning.estimate.fit import GpuNeed
+from runner.planning.estimate.forecast import Forecast, Task, forecast
+from runner.planning.estimate.ranges import Range
+from runner.planning.estimate.settling import LEAST_S, time_words
+from runner.prices.price_list import ANYWHERE
+from runner.report.columns import MARGIN, wrapped
+from runner.run.run_file import RunFile
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The machines to try.
+
+    Attributes:
+        candidates: In this order.
+        need: What the run needs of the first one's GPU; ``None`` where it needs none, or that is not known.
+        forecasts: The run on each of the candidates of which that is known, in their order.
+        ledger: The earlier runs that corrected them.
+    """
+
+    candidates: list[Candidate]
+    need: GpuNeed | None = None
+    forecasts: tuple[Forecast, ...] = ()
+    ledger: tuple[Row, ...] = ()
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """The run on the first of the candidates, or ``None`` where nothing is known of the base model."""
+        return self.forecasts[0] if self.forecasts else None
+
+    def estimate(self) -> dict[str, Any] | None:
+        """Return what ``plan.json`` keeps for the ledger to compare with."""
+        return None if self.forecast is None else self.forecast.to_mapping()
+
+    def lines(self) -> list[str]:
+        """Return hours and dollars for people."""
+        found = self.forecast
+        if found is None or found.durations is None or found.cost is None:
+            return ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
+        hours, usd = found.durations.total_s, found.cost.total_usd
+        whole = f"{time_words(hours.expected)} ({time_words(hours.low)} to {time_words(hours.high)})"
+        where = "its processors" if found.gpu is None else found.offer.gpu_name
+        phases = [
+            f"{phase} {time_words(span.expected)}"
+            for phase, span in found.durations.seconds.items()
+            if span.expected >= LEAST_S
+        ]
+        return [
+            f"estimate     {whole}, {_dollars(usd)} on {where}",
+            *wrapped(", ".join(phases), first=MARGIN),
+            *wrapped("; ".join(found.durations.basis), first=MARGIN),
+            *candidate_lines(self.forecasts),
+        ]
+
+
+def candidate_lines(forecasts: Sequence[Forecast]) -> list[str]:
+    """Return a line for each machine: rows at once and the most that fit, time, dollars; nothing for processors."""
+    known = [found for found in forecasts if found.gpu is not None]
+    if not known:
+        return []
+    head = "machines     rows  fit  time               dollars            $/h    machine"
+    return [head, *(f"{MARGIN}{_candidate_line(found)}" for found in known)]
+
+
+def _candidate_line(found: Forecast) -> str:
+    time = dollars = "?"
+    if found.durations is not None and found.cost is not None:
+        hours, usd = found.durations.total_s, found.cost.total_usd
+        time = f"{time_words(hours.low)} to {time_words(hours.high)}"
+        dollars = f"{usd.low:.2f} to {usd.high:.2f}"
+    price = f"{found.offer.price_usd_per_h:.2f}"
+    return f"{found.micro_batch_rows:<4}  {found.rows:<3}  {time:<17}  {dollars:<17}  {price:<5}  {_name(found.offer)}"
+
+
+def choose(
+    run_file: RunFile,
+    offers: Sequence[Offer],
+    task: Task | None,
+    *,
+    disk_needed_gib: float,
+    ledger: Sequence[Row] = (),
+) -> Choice:
+    """Return the machines to try.
+
+    Args:
+        run_file: The run.
+        offers: What there is for rent.
+        task: What there is to do; ``None`` where the base model's shape is not known.
+        disk_needed_gib: Disk that the machine should have, in GiB.
+        ledger: Earlier runs.
+
+    Raises:
+        DoesNotFitError: If the run fits none of the GPUs.
+        NoCapacityError: If nothing that is listed will do.
+        BudgetError: If the run is expected to cost more than its budget wherever it fits.
+    """
+    compute, limit = run_file.compute, run_file.budget.max_usd
+    need = None if task is None or not compute.gpu_required else GpuNeed(run_file, task.shape, task.data)
+    wanted = _wanted(run_file, need, disk_needed_gib)
+    if need is not None:
+        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
+    if task is None:
+        return Choice(choose_candidates(offers, wanted))
+    known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
+
+    def unfit(offer: Offer) -> str:
+        return _why_unfit(known[offer], need)
+
+    def barred(offer: Offer) -> str:
+        return unfit(offer) or _why_too_dear(known[offer], limit)
+
+    suited = [known[offer] for offer in suitable(offers, wanted, unfit)]
+    check_budget({_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
+    candidates = choose_candidates(offers, wanted, lambda offer: (known[offer].usd, known[offer].hours), barred)
+    chosen = tuple(next(found for found in suited if _is(candidate, found.offer)) for candidate in candidates)
+    if need is not None:
+        there = task.at(chosen[0].micro_batch_rows)
+        need = replace(need, run_file=there.run_file, has_bf16=chosen[0].has_bf16)
+    return Choice(candidates, need, chosen, tuple(ledger))
+
+
+def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
+    """Return what a run asks for: what the run file says, and what the run needs."""
+    compute = run_file.compute
+    return Wanted(
+        instance_types=tuple(compute.instance_types),
+        regions=tuple(compute.regions),
+        spot_enabled=compute.spot_enabled,
+        max_price_usd_per_h=compute.max_price_usd_per_h,
+        trust=compute.trust,
+        gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
+        disk_size_gib=rented_disk_gib(run_file, disk_needed_gib),
+    )
+
+
+def _why_unfit(found: Forecast, need: GpuNeed | None) -> str:
+    """Tell why a GPU only seems to fit: without bfloat16 the run needs more of it."""
+    if need is None or found.fits or found.offer.gpu_memory_gib < need.gpu_gib:
+        return ""
+    return f"{found.offer.gpu_memory_gib:g} GiB of GPU memory, {found.needed_gib:.1f} needed"
+
+
+def _why_too_dear(found: Forecast, limit_usd: float | None) -> str:
+    """Tell why a machine is not tried under a budget; one of which nobody knows the cost is, after all others."""
+    if limit_usd is None or found.cost is None or found.usd <= limit_usd:
+        return ""
+    return f"the run is expected to cost {found.usd:.2f} $ there, budget.max_usd is {limit_usd:g}"
+
+
+def _is(candidate: Candidate, offer: Offer) -> bool:
+    return (candidate.instance_type, candidate.region, candidate.spot, candidate.trust) == (
+        offer.instance_type,
+        offer.region,
+        offer.spot,
+        offer.trust,
+    )
+
+
+def _name(offer: Offer) -> str:
+    whose = ", community" if offer.trust == "community" else ""
+    where = "" if offer.region == ANYWHERE else f" in {offer.region}"
+    return f"{offer.instance_type}{where}{', spot' if offer.spot else ''}{whose}"
+
+
+def _dollars(usd: Range) -> str:
+    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f})"

@@ -1,0 +1,221 @@
+"""A run on every platform that people compare, side by side, cheapest first, and why one is out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from runner.cloud_api.models import Offer
+from runner.planning.candidates import Wanted, suitable
+from runner.planning.estimate.finished_run import Row
+from runner.planning.estimate.forecast import Forecast, Task, forecast
+from runner.planning.estimate.gpu_specs import find_gpu
+from runner.planning.estimate.ranges import Range
+from runner.prices.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
+from runner.prices.price_list import ANYWHERE, all_prices, day_words, is_stale
+from runner.prices.refresh import listed_offers
+from runner.report.columns import WIDTH, wrapped
+from runner.run.run_file import ComputeSection
+
+HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")
+WIDTHS = (16, 19, 5, 13, 15, 6, 5, 9, 4)
+LONGEST_IN_MINUTES_S = 5400
+OWN_GPU = "RTX 4090"
+"""The GPU that a machine of one's own is taken to have."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One platform.
+
+    Attributes:
+        platform: The platform.
+        best: The run on its machine that costs least, or ``None`` where there is none.
+        why_out: Why there is none, or why it cannot be taken; empty where it can.
+        prices_of: Day of the price, in words; empty where there is none.
+    """
+
+    platform: Platform
+    best: Forecast | None
+    why_out: str = ""
+    prices_of: str = ""
+
+    def to_mapping(self, budget_usd: float | None) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "platform": self.platform.name,
+            "title": self.platform.title,
+            "trust": self.platform.trust,
+            "persistence": self.platform.persistence,
+            "douse_runs_there": self.platform.can_run,
+            "why_out": self.why_out or None,
+            "prices_of": self.prices_of or None,
+            "runs_in_budget": runs_in(self.best, budget_usd),
+            "best": None if self.best is None else self.best.to_mapping(),
+        }
+
+
+def compare(task: Task, today: date, ledger: Sequence[Row] = ()) -> list[Line]:
+    """Return a line for each platform: those that the run fits, cheapest first, then the others.
+
+    Args:
+        task: The run.
+        today: The day, for the age of prices.
+        ledger: Earlier runs, which correct the estimates.
+    """
+    lines = [_line(task, platform, today, ledger) for platform in platforms().values()]
+    return sorted(lines, key=lambda line: (bool(line.why_out), line.best.usd if line.best else math.inf))
+
+
+def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) -> Line:
+    if platform.name == "own":
+        return _own_gpu(task, platform, ledger)
+    if platform.prices_from is None:
+        return Line(platform, None, platform.why_no_price)
+    wanted = task.run_file.compute
+    if not is_trusted(platform, wanted.trust):
+        return Line(platform, None, f"community machines, and compute.trust is {wanted.trust}")
+    offers = _suitable(listed_offers(platform.prices_from), platform, wanted)
+    found = [forecast(task, platform.name, offer, ledger) for offer in offers]
+    if not found:
+        return Line(
+            platform, None, "no listed machine is what section compute asks for (kind, region, spot, memory, disk)"
+        )
+    fitting = [one for one in found if one.fits and one.cost is not None]
+    if not fitting:
+        largest = max(found, key=lambda one: one.offer.gpu_memory_gib)
+        return Line(
+            platform, None, f"needs {largest.needed_gib:.0f} GiB, the largest GPU has {largest.offer.gpu_memory_gib:g}"
+        )
+    ceiling = wanted.max_price_usd_per_h or math.inf
+    best = min(fitting, key=lambda one: (one.offer.price_usd_per_h > ceiling, round(one.usd, 2), one.hours))
+    why_out = _why_out(task, best)
+    return Line(platform, best, why_out, _day(platform.prices_from, best.offer, today))
+
+
+def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSection) -> list[Offer]:
+    """Return the machines that the run file would have; kinds and regions have the names of its own environment.
+
+    A price that is too high is left in: it tells why a platform is out.
+    """
+    is_own = platform.environment == compute.env
+    wanted = Wanted(
+        instance_types=tuple(compute.instance_types) if is_own else (),
+        spot_enabled=compute.spot_enabled,
+        trust=compute.trust,
+        gpu_memory_gib=compute.min_gpu_memory_gib,
+        disk_size_gib=compute.disk_size_gib,
+    )
+    regions = (ANYWHERE, *compute.regions) if is_own and compute.regions else None
+    return [offer for offer in suitable(listed, wanted) if regions is None or offer.region in regions]
+
+
+def _why_out(task: Task, best: Forecast) -> str:
+    """Tell why a run may not go where it would fit."""
+    ceiling, most = task.run_file.compute.max_price_usd_per_h, task.run_file.budget.max_usd
+    if ceiling is not None and best.offer.price_usd_per_h > ceiling:
+        return f"{best.offer.price_usd_per_h:.2f} $/h is over compute.max_price_usd_per_h ({ceiling:g})"
+    if most is not None and best.usd > most:
+        return f"{best.usd:.2f} $ is over budget.max_usd ({most:g})"
+    return ""
+
+
+def _own_gpu(task: Task, platform: Platform, ledger: Sequence[Row]) -> Line:
+    """Return what a GPU of one's own would take: its electricity, at the watts that it may draw."""
+    gpu = find_gpu(OWN_GPU)
+    if gpu is None or gpu.tdp_watts is None or gpu.memory_gib is None:
+        return Line(platform, None, f"{OWN_GPU} is not in the table of GPUs")
+    price = electricity_usd_per_h(gpu.tdp_watts)
+    offer = Offer("own", "here", False, price, gpu.name, 1, gpu.memory_gib)
+    found = forecast(task, "local", offer, ledger)
+    if not found.fits or found.durations is None:
+        return Line(platform, None, f"needs {found.needed_gib:.0f} GiB, an {OWN_GPU} has {gpu.memory_gib:g}")
+    return Line(platform, found, prices_of=f"electricity alone, {gpu.tdp_watts:g} W")
+
+
+def _day(name: str, offer: Offer, today: date) -> str:
+    for row in all_prices(name):
+        if (row.instance_type, row.region, row.spot) == (offer.instance_type, offer.region, offer.spot):
+            return day_words(row, today) if is_stale(row, today) else row.as_of.isoformat()
+    return ""
+
+
+def elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> str | None:
+    """Return in a sentence what a run would cost where Douse rents it cheapest, apart from where it is to go.
+
+    ``None`` where it fits no other, or asks for no GPU: then nobody's prices say anything of it.
+
+    Args:
+        task: The run.
+        today: The day, for the age of prices.
+        ledger: Earlier runs, which correct the estimates.
+    """
+    here = task.run_file.compute.env
+    if not task.run_file.compute.gpu_required:
+        return None
+    others = [one for one in platforms().values() if one.environment not in (None, "local", here)]
+    lines = [line for one in others if not (line := _line(task, one, today, ledger)).why_out]
+    cheapest = min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
+    best = None if cheapest is None else cheapest.best
+    if cheapest is None or best is None or best.cost is None or best.durations is None:
+        return None
+    usd, place = best.cost.total_usd, f"ENV={cheapest.platform.environment} on {best.offer.gpu_name}"
+    time, whose = span_words(best.durations.total_s), ", community" if cheapest.platform.trust == "community" else ""
+    old = f", prices of {cheapest.prices_of}" if "stale" in cheapest.prices_of else ""
+    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f}), {time}, with {place}{whose}{old}: `make compare`"
+
+
+def runs_in(best: Forecast | None, budget_usd: float | None) -> int | None:
+    """Return how many runs a budget pays for, by the highest of the expected costs."""
+    if best is None or best.cost is None or budget_usd is None:
+        return None
+    dearest = best.cost.total_usd.high
+    return int(budget_usd // dearest) if dearest else None
+
+
+def show(lines: Sequence[Line], budget_usd: float | None = None) -> str:
+    """Return the table for people, at most ``WIDTH`` columns wide, the reasons under it."""
+    rows = [_cells(line, budget_usd) for line in lines if not line.why_out]
+    table = [_row(HEAD), "-" * WIDTH, *(_row(cells) for cells in rows)]
+    out = [_noted(f"out: {line.platform.title}: {line.why_out}") for line in lines if line.why_out]
+    kept = [_noted(f"survives on {line.platform.name}: {line.platform.persistence}") for line in lines]
+    old = [f"{line.platform.name} {line.prices_of}" for line in lines if "stale" in line.prices_of]
+    stale = [_noted(f"old prices (`make prices`): {'; '.join(old)}")] if old else []
+    return "\n".join([*table, "", *out, "", *kept, "", *stale]).rstrip()
+
+
+def _noted(text: str) -> str:
+    """Return a line under the table, wrapped to its width."""
+    return "\n".join(wrapped(text, rest="    "))
+
+
+def _cells(line: Line, budget_usd: float | None) -> tuple[str, ...]:
+    best, runs = line.best, runs_in(line.best, budget_usd)
+    if best is None or best.cost is None or best.durations is None:
+        return (line.platform.name, *[""] * (len(HEAD) - 1))
+    usd = best.cost.total_usd
+    return (
+        line.platform.name + ("" if line.platform.can_run else " *"),
+        best.offer.gpu_name,
+        f"{best.rows}x",
+        span_words(best.durations.total_s),
+        f"{usd.low:.2f}..{usd.high:.2f}",
+        f"{best.offer.price_usd_per_h:.2f}",
+        "" if runs is None else str(runs),
+        line.platform.trust,
+        "yes" if best.offer.spot else "no",
+    )
+
+
+def span_words(seconds: Range) -> str:
+    """Return a span of time: in minutes where the longest is under an hour and a half, else in hours."""
+    if seconds.high < LONGEST_IN_MINUTES_S:
+        return f"{seconds.low / 60:.0f}..{seconds.high / 60:.0f} min"
+    return f"{seconds.low / 3600:.1f}..{seconds.high / 3600:.1f} h"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " ".join(cell[:width].ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()

@@ -1,0 +1,41 @@
+"""How many rows are computed at once, where the run file leaves that to the plan; an optimizer step stays the same."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+from runner.run.run_file import RunFile
+
+AUTO = "auto"
+
+
+def is_chosen_here(run_file: RunFile) -> bool:
+    """Tell whether the plan chooses the rows of a micro-batch."""
+    return run_file.training.per_device_train_batch_size == AUTO
+
+
+def row_choices(run_file: RunFile) -> list[int]:
+    """Return how many rows there may be in a micro-batch, rising: each divides the rows of an optimizer step."""
+    if not is_chosen_here(run_file):
+        return [run_file.training.micro_batch_rows]
+    whole = run_file.effective_batch_rows
+    small = [rows for rows in range(1, isqrt(whole) + 1) if whole % rows == 0]
+    return sorted({*small, *(whole // rows for rows in small)})
+
+
+def row_settings(run_file: RunFile, rows: int) -> dict[str, int]:
+    """Return the keys of ``training`` that compute so many rows at once, and as many in an optimizer step as before.
+
+    Raises:
+        ValueError: If an optimizer step cannot be made of such micro-batches.
+    """
+    steps, rest = divmod(run_file.effective_batch_rows, rows)
+    if rest:
+        raise ValueError(f"{run_file.effective_batch_rows} rows of an optimizer step are no multiple of {rows}")
+    return {"per_device_train_batch_size": rows, "gradient_accumulation_steps": steps}
+
+
+def with_rows(run_file: RunFile, rows: int) -> RunFile:
+    """Return the run with so many rows at once; raises as ``row_settings``."""
+    training = run_file.training.model_copy(update=row_settings(run_file, rows))
+    return run_file.model_copy(update={"training": training})

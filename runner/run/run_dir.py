@@ -1,0 +1,158 @@
+"""The run folder: one folder per run, every hand-over between steps a file in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runner.errors import RunNotFoundError
+from trainer.files import write_atomically
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+"""The checkout: where ``infra/``, ``playbooks/`` and ``requirements/`` are."""
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run: ``YYYYMMDD-HHMMSS-<name>``."""
+        return self.path.name
+
+    def file(self, name: str) -> Path:
+        """Return the path of a hand-over file."""
+        return self.path / name
+
+    def log(self, step: str) -> Path:
+        """Return the log file of a step; its folder is made."""
+        folder = self.path / "logs"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{step}.log"
+
+    @property
+    def config(self) -> Path:
+        """The resolved run file."""
+        return self.path / "config.json"
+
+    @property
+    def terraform(self) -> Path:
+        """Working copy of the environment's root module, with its state."""
+        return self.path / "terraform"
+
+    @property
+    def host(self) -> Path:
+        """The machine, as the environment handed it back."""
+        return self.path / "host.json"
+
+    @property
+    def events(self) -> Path:
+        """Copy of the trainer's events."""
+        return self.path / "events.jsonl"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Pinned host keys of this run."""
+        return self.path / "known_hosts"
+
+    @property
+    def login_key(self) -> Path:
+        """Private key that logs in to a rented machine."""
+        return self.path / "ssh" / "id_ed25519"
+
+    @property
+    def host_key(self) -> Path:
+        """Private host key that a rented machine is handed before it boots."""
+        return self.path / "ssh" / "host_ed25519"
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter, brought home."""
+        return self.path / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints brought home from a run that did not end well."""
+        return self.path / "checkpoints"
+
+    @property
+    def receipt(self) -> Path:
+        """Proof of teardown."""
+        return self.path / "receipt.json"
+
+
+def create_run(runs_dir: Path, name: str, now: datetime) -> RunDir:
+    """Make a new run folder, named by time and name; two runs of one second get different names."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    stem = f"{now:%Y%m%d-%H%M%S}-{name}"
+    for number in range(1, 100):
+        path = runs_dir / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return RunDir(path.resolve())
+    raise RunNotFoundError(f"run: {runs_dir} holds a hundred runs named {stem}", resolution="wait a second, try again")
+
+
+def list_runs(runs_dir: Path) -> list[RunDir]:
+    """Return all runs, oldest first."""
+    if not runs_dir.is_dir():
+        return []
+    found = [path for path in runs_dir.iterdir() if (path / "config.json").is_file()]
+    return [RunDir(path.resolve()) for path in sorted(found, key=lambda path: path.name)]
+
+
+def find_run(runs_dir: Path, run_id: str | None) -> RunDir:
+    """Return the run of this id, or the latest.
+
+    Raises:
+        RunNotFoundError: If there is none.
+    """
+    runs = list_runs(runs_dir)
+    if run_id is None:
+        if not runs:
+            raise RunNotFoundError(f"run: there is no run in {runs_dir}", resolution="start one with `make train`")
+        return runs[-1]
+    for run in runs:
+        if run.run_id == run_id:
+            return run
+    known = ", ".join(run.run_id for run in runs[-3:]) or "none"
+    raise RunNotFoundError(
+        f"run: there is no run {run_id} in {runs_dir} (latest: {known})", resolution="list the runs with `make runs`"
+    )
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that it is there as a whole or not at all, after a crash too; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain data as JSON, atomically."""
+    write_file(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return a file's plain data, or ``None`` when there is no such file.
+
+    Raises:
+        RunNotFoundError: If the file is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as err:
+        raise RunNotFoundError(
+            f"run: {path} is damaged",
+            resolution="bring the file back from a copy, or start a new run",
+            details=str(err),
+        ) from err

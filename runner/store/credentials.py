@@ -1,0 +1,127 @@
+"""Who may open the store of a run: short-lived credentials of a role for one folder, or the user's own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlparse
+
+from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws
+from runner.clouds.aws.refusals import aws_errors
+from runner.errors import AccountError, BadRequestError
+from runner.run.run_file import RunFile
+
+HOME_S = 3600
+"""How long credentials for this machine's own use last: every role grants as much."""
+RENEW_AFTER = 0.25
+"""Part of their life after which a machine's credentials are renewed: what is left has to do for lease and upload."""
+SESSION_RENEW_S = 900.0
+"""How often credentials of a session of the user's own, whose end nobody tells, are brought anew."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Credentials for a run's folder in S3.
+
+    Attributes:
+        values: By the names of their variables; never shown. Empty lets boto3 look for itself.
+        ends_at: When they end (UTC), or ``None`` where that is not known.
+        renew_at: When to bring new ones, or ``None`` where they never end.
+    """
+
+    values: dict[str, str] = field(repr=False)
+    ends_at: datetime | None = None
+    renew_at: datetime | None = None
+
+
+def machine_keys(run_file: RunFile, name: str) -> Keys:
+    """Return credentials for the run's machine: of the role, for as long as the run may last; else the user's own.
+
+    Raises:
+        CloudError: If there are none to be had.
+    """
+    if run_file.store.role_arn is None:
+        return _user_keys()
+    wanted_s = min(LONGEST_S, HOME_S + round(run_file.budget.max_hours * 3600))
+    try:
+        return _role_keys(run_file, name, wanted_s)
+    except BadRequestError:
+        return _role_keys(run_file, name, HOME_S)  # a role may grant less, and a role's role always does
+
+
+def own_keys(run_file: RunFile, name: str) -> Keys:
+    """Return credentials for this machine's own use: the role's for the folder, else boto3 looks for itself."""
+    if run_file.store.role_arn is None:
+        return Keys({})
+    return _role_keys(run_file, name, HOME_S)
+
+
+def endpoint_url(run_file: RunFile) -> str | None:
+    """Return the address of the S3 to use: the run file's, else boto3's variables, else ``None`` for Amazon's."""
+    if not is_s3(run_file):
+        return None
+    given = run_file.store.endpoint_url
+    return given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def is_s3(run_file: RunFile) -> bool:
+    """Tell whether the store speaks S3."""
+    return (run_file.store.url or "").startswith("s3://")
+
+
+def address_of(run_file: RunFile, name: str) -> str:
+    """Return the address of a folder in the store."""
+    return f"{(run_file.store.url or '').rstrip('/')}/{name}"
+
+
+def access(run_file: RunFile, keys: Keys) -> dict[str, Any]:
+    """Return how the trainer's ``push`` and ``pull`` get at the store."""
+    return {"endpoint_url": endpoint_url(run_file), "keys": keys.values or None}
+
+
+def _role_keys(run_file: RunFile, name: str, duration_s: int) -> Keys:
+    parts = urlparse(run_file.store.url or "")
+    prefix = f"{parts.path.strip('/')}/{name}".strip("/")
+    role_arn = run_file.store.role_arn or ""
+    found = open_aws(os.environ).sts_credentials_for_prefix(parts.netloc, prefix, role_arn, duration_s)
+    return _limited(found, datetime.now(UTC))
+
+
+def _limited(found: PrefixCredentials, now: datetime) -> Keys:
+    values = {
+        "AWS_ACCESS_KEY_ID": found.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": found.secret_access_key,
+        "AWS_SESSION_TOKEN": found.session_token,
+    }
+    return Keys(values | _region(), found.expires_at, now + (found.expires_at - now) * RENEW_AFTER)
+
+
+def _user_keys() -> Keys:
+    """Return the credentials that the user works with.
+
+    Raises:
+        AccountError: If there are none.
+    """
+    import boto3
+
+    with aws_errors("read your credentials"):
+        found = boto3.Session().get_credentials()
+        frozen = found.get_frozen_credentials() if found is not None else None
+    if frozen is None:
+        raise AccountError(
+            "store: there are no AWS credentials here to give to the machine",
+            resolution="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+        )
+    values = {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
+    if not frozen.token:
+        return Keys(values | _region())
+    renew_at = datetime.now(UTC) + timedelta(seconds=SESSION_RENEW_S)
+    return Keys(values | {"AWS_SESSION_TOKEN": frozen.token} | _region(), renew_at=renew_at)
+
+
+def _region() -> dict[str, str]:
+    """Return the region to ask first; S3 itself tells of another one."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return {"AWS_DEFAULT_REGION": region} if region else {}

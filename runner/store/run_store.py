@@ -1,0 +1,253 @@
+"""The store of a run: whose credentials open it, what the machine is told of it, what goes there and comes back.
+
+A run has the folder ``<store.url>/<run_id>``. With S3, a rented machine is told of it while it works, so that it can
+bring its work there when its lease runs out and nobody is left to fetch it. Credentials go into its memory over SSH and
+are renewed as long as a runner is there; they are in no argument, log or file here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runner.adapters.background import beside
+from runner.adapters.machine import Machine
+from runner.adapters.secrets import put_secrets
+from runner.clouds.environments import find_environment
+from runner.context import Context
+from runner.errors import CloudError, RunnerError, TransferError
+from runner.run.models import Host
+from runner.run.run_dir import read_json, write_json
+from runner.run.run_file import RunFile
+from runner.store.credentials import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
+from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
+from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.transfer import Transfer, pull, push
+from trainer.errors import StoreError
+
+PROBE = "douse-check"
+LOOK_S = 20.0
+STAY = """[ "$(id -u)" = 0 ] || ! command -v loginctl >/dev/null ||
+timeout 20 sudo -n loginctl enable-linger "$(id -un)"
+"""
+"""logind removes a user's files in memory with his last login (RemoveIPC): just when the runner is gone."""
+
+
+def check_store(run_file: RunFile) -> None:
+    """Write a small file into the store, list it and remove it: what is going to be needed works now.
+
+    Raises:
+        TransferError: If the store cannot be reached, or may not be written.
+        CloudError: If the role may not be taken.
+    """
+    section = run_file.store
+    if section.url is None:
+        return
+    name = secrets.token_hex(8)
+    with _told("plan", "or go without with SET=store.url=null"):
+        place = _place(run_file, PROBE, own_keys(run_file, PROBE))
+        place.write(b"Douse was here to see whether it can write.\n", name)
+        try:
+            listed = name in place.sizes()
+        finally:
+            place.remove(name)
+    if not listed:
+        raise TransferError(
+            f"plan: {section.url} takes a file and does not list it", resolution="check what store.url leads to"
+        )
+
+
+def arm(ctx: Context, host: Host, machine: Machine) -> None:
+    """Tell a rented machine where to bring its work when its lease runs out, and give it what opens that place.
+
+    Raises:
+        CloudError: If there are no credentials to be had.
+        TransferError: If they cannot be put there.
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    if not _is_armed_by(ctx.run_file):
+        return
+    box, section = ctx.box(host, machine), ctx.run_file.store
+    if machine.run(["sh", "-c", STAY], timeout_s=60).exit_code != 0:
+        ctx.view.line("store: the machine may forget the store's credentials once nobody is logged in")
+    environment_file = _bring_keys(ctx, host, machine)
+    order = {
+        "folder": box.output,
+        "url": folder_url(ctx),
+        "endpoint_url": endpoint_url(ctx.run_file),
+        "environment_file": environment_file,
+    }
+    with tempfile.TemporaryDirectory(prefix="douse-store-") as folder:
+        path = Path(folder) / "upload.json"
+        write_json(path, order)
+        machine.put(path, f"{box.prefix}/lease/upload.json")
+    if section.role_arn is None:
+        ctx.view.line(
+            "store: the machine has your own AWS credentials; store.role_arn would give it the run's folder only"
+        )
+
+
+@contextmanager
+def kept_open(ctx: Context, host: Host) -> Iterator[None]:
+    """Renew the credentials of an armed machine as long as the block goes on."""
+    if not _is_armed_by(ctx.run_file):
+        yield
+        return
+    with beside(lambda over: _renew(ctx, host, over), name="store", patience_s=LOOK_S):
+        yield
+
+
+def renew_if_due(ctx: Context, host: Host, now: datetime) -> bool:
+    """Bring an armed machine new credentials if a good part of the old ones' life is over; tell whether that was done.
+
+    Raises:
+        CloudError: If there are none to be had.
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    noted: dict[str, Any] = read_json(ctx.run.file("store.json")) or {}
+    due = noted.get("renew_at")
+    if noted.get("machine") != host.instance_id or due is None or now < datetime.fromisoformat(due):
+        return False
+    machine = ctx.machine(host)
+    try:
+        _bring_keys(ctx, host, machine)
+    finally:
+        machine.close()
+    return True
+
+
+def copy_home(ctx: Context, names: Sequence[str]) -> None:
+    """Copy what came home to the store: adapter, merged model, checkpoints; what is there already is not moved again.
+
+    Args:
+        ctx: The run.
+        names: What ``collect`` brought, relative to the run folder.
+
+    Raises:
+        TransferError: If the store cannot be reached or refuses.
+        CloudError: If the role may not be taken.
+    """
+    if ctx.run_file.store.url is None:
+        return
+    folders = sorted({name.partition("/")[0] for name in names} & {"adapter", "merged", "checkpoints"})
+    if not folders:
+        return
+    with _told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
+        keys = own_keys(ctx.run_file, ctx.run.run_id)
+        for name in folders:
+            ctx.view.progress(f"storing {name}")
+            done = push(ctx.run.file(name), f"{folder_url(ctx)}/{name}", **access(ctx.run_file, keys))
+            _tell(ctx, f"stored: {folder_url(ctx)}/{name}", done)
+
+
+def fetch_past(ctx: Context) -> None:
+    """Bring the newest whole checkpoint of the run from the store, if it is newer than those in the run folder.
+
+    Raises:
+        TransferError: If the store cannot be reached, or holds checkpoints, none of them whole, and here is none.
+        CloudError: If the role may not be taken.
+    """
+    if ctx.run_file.store.url is None:
+        return
+    with _told("store", "or go on with what is here with SET=store.url=null"):
+        keys = own_keys(ctx.run_file, ctx.run.run_id)
+        place = _place(ctx.run_file, ctx.run.run_id, keys)
+        here, _ = newest_complete(ctx.run.checkpoints)
+        there = _newest_step(list(place.sizes()))
+        if there is None or (here is not None and here.step >= there):
+            return
+        ctx.view.progress(f"fetching checkpoint-{there} from the store")
+        try:
+            done = pull(f"{folder_url(ctx)}/checkpoints", ctx.run.checkpoints, **access(ctx.run_file, keys))
+        except StoreError as err:
+            if here is None:
+                raise
+            ctx.view.line(f"{err.message}; going on from checkpoint-{here.step}, which is here")
+            return
+        _tell(ctx, f"fetched: {folder_url(ctx)}/checkpoints", done)
+        _fetch_events(ctx, place)
+
+
+def folder_url(ctx: Context) -> str:
+    """Return the address of the run's own folder in the store."""
+    return address_of(ctx.run_file, ctx.run.run_id)
+
+
+def _is_armed_by(run_file: RunFile) -> bool:
+    """Tell whether the machine itself has to know of the store: one that is rented, and that can reach it."""
+    return is_s3(run_file) and find_environment(run_file.compute.env).rented
+
+
+def _place(run_file: RunFile, name: str, keys: Keys) -> Place:
+    """Return a folder of the store."""
+    return open_place(address_of(run_file, name), **access(run_file, keys))
+
+
+def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
+    """Put credentials into the machine's memory, note when new ones are due, and return their file there."""
+    keys = machine_keys(ctx.run_file, ctx.run.run_id)
+    box = ctx.box(host, machine)
+    path = put_secrets(machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
+    noted = {
+        "machine": host.instance_id,
+        "ends_at": None if keys.ends_at is None else keys.ends_at.isoformat(timespec="seconds"),
+        "renew_at": None if keys.renew_at is None else keys.renew_at.isoformat(timespec="seconds"),
+    }
+    write_json(ctx.run.file("store.json"), noted)
+    return path
+
+
+def _renew(ctx: Context, host: Host, over: threading.Event) -> None:
+    while not over.wait(LOOK_S):
+        try:
+            renew_if_due(ctx, host, datetime.now(UTC))
+        except CloudError as err:
+            ctx.view.progress(f"{err.message}; the store's credentials on the machine are not renewed yet")
+        except RunnerError:
+            continue  # the step that needs the machine tells of it; here only the next try counts
+
+
+def _newest_step(names: Sequence[str]) -> int | None:
+    """Return the newest step of which the store has a checkpoint with a manifest."""
+    steps = []
+    for name in names:
+        folder, _, rest = name.removeprefix("checkpoints/").partition("/")
+        number = folder.removeprefix("checkpoint-")
+        if name.startswith("checkpoints/checkpoint-") and rest == MANIFEST_NAME and number.isdigit():
+            steps.append(int(number))
+    return max(steps, default=None)
+
+
+def _fetch_events(ctx: Context, place: Place) -> None:
+    """Take the story as the machine told it to the store, if it goes on where ours ends."""
+    if "events.jsonl" not in place.sizes():
+        return
+    theirs = place.read("events.jsonl")
+    ours = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
+    if theirs.startswith(ours) and len(theirs) > len(ours):
+        with ctx.run.events.open("ab") as file:
+            file.write(theirs[len(ours) :])
+
+
+def _tell(ctx: Context, words: str, done: Transfer) -> None:
+    ctx.view.line(f"{words} ({done.files} files, {done.size_bytes / 2**20:.1f} MiB, {done.unchanged} there already)")
+    for remark in done.remarks:
+        ctx.view.line(f"store: {remark}")
+
+
+@contextmanager
+def _told(step: str, otherwise: str) -> Iterator[None]:
+    """Turn the trainer's error of the store into ours, so that whoever ends machines knows it for what it is."""
+    try:
+        yield
+    except (StoreError, OSError) as err:
+        message, hint, details = str(err), "check what store.url leads to", None
+        if isinstance(err, StoreError):
+            message, hint, details = err.message.removeprefix("sync: "), err.resolution, err.details
+        raise TransferError(f"{step}: {message}", resolution=f"{hint}; {otherwise}", details=details) from err

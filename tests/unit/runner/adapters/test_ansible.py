@@ -1,0 +1,200 @@
+"""Ansible: the real playbook on this machine, twice; failures in words; nothing left when it is cut short."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runner.adapters import ansible, packages
+from runner.adapters.ansible import run_playbook
+from runner.errors import PlaybookFailedError, RunInterruptedError
+from runner.lifecycle.steps.configure import make_inventory
+from runner.run.models import Box, Host
+from runner.run.run_dir import PROJECT
+from tests.unit.runner.conftest import Sshd, processes_naming, wait_until
+
+pytestmark = pytest.mark.timeout(280)
+INVENTORY = {
+    "all": {
+        "hosts": {
+            "box": {"ansible_connection": "local", "ansible_python_interpreter": packages.python_with_pip()},
+        }
+    }
+}
+TASKS = """
+- name: Try
+  hosts: box
+  gather_facts: false
+  tasks:
+    - name: Do it
+      ansible.builtin.command: {command}
+      changed_when: true
+"""
+
+
+@pytest.fixture
+def playbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of one's own, for playbooks that misbehave."""
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+    monkeypatch.setattr(ansible, "PROJECT", tmp_path)
+    return tmp_path / "playbooks"
+
+
+def play(name: str, log: Path, **options: Any) -> ansible.PlaybookRun:
+    return run_playbook(name, inventory=INVENTORY, environment="local", variables={}, log=log, **options)
+
+
+def variables(prefix: Path, cache: Path) -> dict[str, Any]:
+    lock = prefix.parent / "tiny.lock"
+    lock.write_text("")  # an empty lock installs nothing, with the very same tasks
+    uv = Path(sys.executable).parent / "uv"
+    return {
+        "base_system_disk_gib": 0.1,
+        "base_system_prefix": str(prefix),
+        "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
+        "python_env_cache": str(cache),
+        "python_env_lock_cpu": str(lock),
+        "python_env_lock_gpu": str(lock),
+        "python_env_lock_uv": str(PROJECT / "requirements" / "uv.lock"),
+        "python_env_prefix": str(prefix),
+        "python_env_uv": str(uv) if uv.exists() else "",
+        "trainer_app_prefix": str(prefix),
+        "verify_facts_path": str(prefix.parent / "host_facts.json"),
+        "verify_modules": ["json"],
+        "verify_prefix": str(prefix),
+    }
+
+
+def test_a_second_prepare_changes_nothing_and_verify_brings_the_facts(tmp_path: Path) -> None:
+    prefix = tmp_path / "box"
+    inputs = variables(prefix, tmp_path / "cache")
+    inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))
+    log = tmp_path / "log"
+
+    first = run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
+    second = run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
+
+    assert first.changed > 0
+    assert second.changed == 0
+    assert second.tasks > 10
+    assert (prefix / "venv" / "bin" / "python").exists()
+    assert len(list((prefix / "venv").rglob("site-packages/trainer/__main__.py"))) == 1
+    with pytest.raises(PlaybookFailedError, match="Check that every module can be imported"):
+        run_playbook(
+            "verify.yml",
+            inventory=INVENTORY,
+            environment="local",
+            variables=inputs | {"verify_modules": ["no_such"]},
+            log=log,
+        )
+    inputs["verify_modules"] = []
+    run_playbook("verify.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
+    facts = json.loads((tmp_path / "host_facts.json").read_text())
+    assert facts["python"].startswith("3.11.")
+
+
+def test_a_machine_without_room_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    inputs = variables(tmp_path / "box", tmp_path / "cache") | {
+        "base_system_disk_gib": 1e6,
+        "trainer_app_wheel": "unused",
+    }
+
+    with pytest.raises(PlaybookFailedError, match=r"Check that the run fits on the disk' failed: .* GiB are free"):
+        run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=tmp_path / "log")
+
+    assert not (tmp_path / "box").exists()
+
+
+def test_a_failed_task_is_named_with_its_own_words(playbooks: Path, tmp_path: Path) -> None:
+    (playbooks / "bad.yml").write_text(TASKS.format(command="sh -c 'echo it is broken >&2; exit 4'"))
+
+    with pytest.raises(PlaybookFailedError, match=r"configure: bad\.yml: task 'Do it' failed: ") as caught:
+        play("bad.yml", tmp_path / "log")
+
+    assert "it is broken" in str(caught.value.details)
+    assert "it is broken" in (tmp_path / "log").read_text()
+
+
+def test_a_playbook_that_cannot_be_read_is_told_in_ansibles_words(playbooks: Path, tmp_path: Path) -> None:
+    (playbooks / "broken.yml").write_text(TASKS.format(command="true"))  # YAML's true is no command
+
+    with pytest.raises(PlaybookFailedError, match=r"before the first task' failed: .*unexpected parameter type"):
+        play("broken.yml", tmp_path / "log")
+
+
+def test_tasks_are_told_as_they_begin_and_changes_are_counted(playbooks: Path, tmp_path: Path) -> None:
+    (playbooks / "good.yml").write_text(TASKS.format(command="/bin/echo"))
+    told: list[str] = []
+
+    done = play("good.yml", tmp_path / "log", on_progress=told.append)
+
+    assert (done.tasks, done.changed, told) == (1, 1, ["Do it"])
+
+
+def test_nothing_goes_on_when_ansible_is_cut_short(playbooks: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "running"
+    (playbooks / "long.yml").write_text(TASKS.format(command=f"sh -c 'touch {mark}; sleep 60; true {mark}'"))
+
+    with pytest.raises(RunInterruptedError, match="configure: stopped on request"):
+        play("long.yml", tmp_path / "log", cancel=mark.exists)
+
+    wait_until(lambda: processes_naming(str(mark)) == [], 10)
+
+
+def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:
+    """Return the very inventory that the configure step makes for a machine behind SSH."""
+    ctx: Any = SimpleNamespace(run=SimpleNamespace(known_hosts=known_hosts), identity_file=str(server.identity))
+    host = Host("127.0.0.1", server.port, getpass.getuser(), "i", "given-machine", "here", False, 0.0, None, "local")
+    return make_inventory(ctx, host, Box(str(prefix)), packages.python_with_pip())
+
+
+@pytest.mark.enable_socket
+def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice(
+    tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tempfile.mkdtemp(prefix="dt-")  # short: a socket's path may have 100 characters
+    monkeypatch.setattr(tempfile, "tempdir", own)
+    prefix, known_hosts = tmp_path / "box", tmp_path / "known hosts"
+    key = (sshd.folder / "host_key.pub").read_text().split()
+    inputs = variables(prefix, tmp_path / "cache")
+    inventory = over_ssh(sshd, known_hosts, prefix)
+
+    def prepare() -> ansible.PlaybookRun:
+        return run_playbook(
+            "prepare.yml", inventory=inventory, environment="existing", variables=inputs, log=tmp_path / "log"
+        )
+
+    inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))
+    known_hosts.write_text("")
+    with pytest.raises(PlaybookFailedError, match="you have requested strict checking"):
+        prepare()
+    known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {key[0]} {key[1]}\n")
+    assert prepare().changed > 0
+    assert prepare().changed == 0
+    assert processes_naming(own) == []  # no connection master is left behind
+    shutil.rmtree(own)
+
+
+def test_ansible_is_told_no_secret_of_the_runner(
+    playbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LAMBDA_API_KEY", "RUNPOD_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN"):
+        monkeypatch.setenv(name, "a-secret-of-the-runner")
+    kept = tmp_path / "kept"
+    look = f"sh -c 'env > {kept}; cat \"$ANSIBLE_HOME\"/../artifacts/*/command >> {kept}'"
+    (playbooks / "own.yml").write_text(TASKS.format(command=json.dumps(look)))
+
+    play("own.yml", tmp_path / "log")
+
+    assert "ANSIBLE_NOCOLOR=1" in kept.read_text()
+    assert '"cwd":' in kept.read_text()
+    assert "a-secret-of-the-runner" not in kept.read_text()

@@ -1,0 +1,201 @@
+"""A machine behind SSH, against a real sshd on loopback."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.process import ToolCancelledError, ToolTimeoutError
+from runner.adapters.ssh import SshMachine
+from runner.errors import ConnectionLostError, HostKeyError, TransferError
+from runner.run.models import Host
+from tests.unit.runner.conftest import CommandLine, Sshd, wait_until
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.enable_socket]
+
+
+def host_of(server: Sshd, host_key: str | None = None) -> Host:
+    return Host(
+        "127.0.0.1", server.port, getpass.getuser(), "given", "given-machine", "here", False, 0.0, host_key, "local"
+    )
+
+
+@pytest.fixture
+def machine(sshd: Sshd, tmp_path: Path) -> SshMachine:
+    return SshMachine(host_of(sshd), tmp_path / "known_hosts", str(sshd.identity))
+
+
+def test_a_program_runs_there_with_its_arguments_untouched(machine: SshMachine) -> None:
+    done = machine.run(["printf", "%s|", "a b", "$HOME", "; false", "ü"], timeout_s=20, env={"X": "1 2"})
+
+    assert (done.exit_code, done.stdout) == (0, "a b|$HOME|; false|ü|")
+
+
+def test_exit_status_and_both_streams_come_back(machine: SshMachine) -> None:
+    done = machine.run(["sh", "-c", "echo out; echo err >&2; exit 7"], timeout_s=20)
+
+    assert (done.exit_code, done.stdout, done.stderr) == (7, "out\n", "err\n")
+
+
+def test_a_program_that_does_not_end_is_given_up(machine: SshMachine) -> None:
+    with pytest.raises(ToolTimeoutError, match="ssh: sleep did not end within 0 s"):
+        machine.run(["sleep", "5"], timeout_s=0.3)
+    with pytest.raises(ToolCancelledError):
+        machine.run(["sleep", "5"], timeout_s=20, cancel=lambda: True)
+
+
+def test_folders_travel_both_ways(machine: SshMachine, tmp_path: Path) -> None:
+    source, there = tmp_path / "source", str(tmp_path / "there" / "deep")
+    (source / "sub").mkdir(parents=True)
+    (source / "sub" / "big").write_bytes(b"x" * 3_000_000)
+    (source / "run.sh").write_text("#!/bin/sh\n")
+    (source / "run.sh").chmod(0o755)
+
+    machine.put(source, there)
+    machine.get(there, tmp_path / "back")
+
+    assert (tmp_path / "back" / "sub" / "big").read_bytes() == b"x" * 3_000_000
+    assert machine.names(there) == ["run.sh", "sub"]
+    assert machine.run([f"{there}/run.sh"], timeout_s=20).exit_code == 0
+    machine.remove_tree(there)
+    assert not machine.exists(there)
+
+
+def test_a_folder_that_somebody_else_makes_at_the_same_moment_is_there(
+    machine: SshMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "there").mkdir()
+    seen: list[str] = []
+    look = SshMachine.exists
+
+    def late(self: SshMachine, path: str) -> bool:
+        seen.append(path)
+        return look(self, path) and not path.endswith("there")
+
+    monkeypatch.setattr(SshMachine, "exists", late)
+
+    machine.put(tmp_path / "file", str(tmp_path / "there" / "file"))
+
+    assert (tmp_path / "there" / "file").read_text() == "x"
+    assert str(tmp_path / "there") in seen
+
+
+def test_a_file_is_read_from_an_offset_and_a_missing_one_is_empty(machine: SshMachine, tmp_path: Path) -> None:
+    (tmp_path / "events").write_text("one\ntwo\n")
+
+    assert machine.read_from(str(tmp_path / "events"), 4) == b"two\n"
+    assert machine.read_from(str(tmp_path / "nothing"), 0) == b""
+    assert machine.names(str(tmp_path / "nothing")) == []
+
+
+def test_fetching_what_is_not_there_is_no_lost_connection(machine: SshMachine, tmp_path: Path) -> None:
+    with pytest.raises(TransferError):
+        machine.get(str(tmp_path / "nothing"), tmp_path / "back")
+
+
+def test_the_host_key_is_pinned_on_first_sight(machine: SshMachine, sshd: Sshd, tmp_path: Path) -> None:
+    machine.connect()
+
+    key = (sshd.folder / "host_key.pub").read_text().split()
+    assert (tmp_path / "known_hosts").read_text() == f"[127.0.0.1]:{sshd.port} {key[0]} {key[1]}\n"
+
+
+def test_another_host_key_is_refused(machine: SshMachine, sshd: Sshd, tmp_path: Path) -> None:
+    machine.connect()
+    machine.close()
+    sshd.stop()
+    sshd.make_host_key()
+    sshd.start()
+
+    with pytest.raises(HostKeyError, match="shows another host key"):
+        machine.connect()
+
+
+def test_a_key_that_was_promised_is_the_only_one_taken(sshd: Sshd, tmp_path: Path) -> None:
+    other = (sshd.folder / "id_ed25519.pub").read_text().strip()
+    promised = (sshd.folder / "host_key.pub").read_text().strip()
+
+    with pytest.raises(HostKeyError):
+        SshMachine(host_of(sshd, other), tmp_path / "a", str(sshd.identity)).connect()
+    SshMachine(host_of(sshd, promised), tmp_path / "b", str(sshd.identity)).connect()
+
+
+def test_a_refused_login_names_the_command_to_try(sshd: Sshd, tmp_path: Path) -> None:
+    (sshd.folder / "authorized_keys").write_text("")
+
+    with pytest.raises(ConnectionLostError) as caught:
+        SshMachine(host_of(sshd), tmp_path / "known_hosts", str(sshd.identity)).connect()
+
+    assert caught.value.message == f"ssh: {getpass.getuser()}@127.0.0.1:{sshd.port} refuses the login"
+    assert f"ssh -p {sshd.port}" in caught.value.resolution
+
+
+def test_nobody_listening_is_a_lost_connection(sshd: Sshd, machine: SshMachine) -> None:
+    sshd.stop()
+
+    with pytest.raises(ConnectionLostError, match="cannot reach"):
+        machine.connect()
+
+
+def test_a_connection_that_breaks_is_told_and_opened_again(machine: SshMachine, sshd: Sshd, tmp_path: Path) -> None:
+    (tmp_path / "events").write_text("one\n")
+    machine.read_from(str(tmp_path / "events"), 0)
+    sshd.stop()
+    with pytest.raises(ConnectionLostError):
+        machine.read_from(str(tmp_path / "events"), 0)
+    sshd.start()
+
+    assert machine.read_from(str(tmp_path / "events"), 0) == b"one\n"
+
+
+def existing(command_line: CommandLine, server: Sshd) -> list[str]:
+    return [
+        *("--env", "existing", "--host", server.host),
+        *("--set", f"compute.identity_file={server.identity}"),
+        *("--set", f"compute.prefix={command_line.folder}/there"),
+    ]
+
+
+def test_a_run_on_an_existing_machine_ends_as_one_on_this(command_line: CommandLine, sshd: Sshd) -> None:
+    done = command_line.train(extra=tuple(existing(command_line, sshd)))
+
+    run = command_line.latest()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 6 steps"
+    assert json.loads((run / "host.json").read_text())["port"] == sshd.port
+    assert not (command_line.folder / "there" / run.name).exists()
+    assert json.loads((run / "receipt.json").read_text())["checks"]["trainer_processes"] == 0
+
+
+def test_no_event_is_lost_or_repeated_when_the_connection_drops(command_line: CommandLine, sshd: Sshd) -> None:
+    words = [*command_line.train_words("steps=60"), *existing(command_line, sshd)]
+    outcome: list[int] = []
+    runner = threading.Thread(target=lambda: outcome.append(command_line.run("train", *words).returncode))
+    runner.start()
+    wait_until(lambda: '"checkpoint_saved"' in command_line.events_text())
+
+    sshd.stop()
+    seen = command_line.events_text()
+    events = command_line.folder / "there" / command_line.latest().name / "output" / "events.jsonl"
+    wait_until(lambda: len(events.read_text()) > len(seen) + 500)  # training goes on
+    sshd.start()
+    runner.join(60)
+
+    assert outcome == [0]
+    steps = [json.loads(line) for line in command_line.events_text().splitlines()]
+    assert [event["step"] for event in steps if event["event"] == "step"] == list(range(1, 61))
+
+
+def test_an_interrupted_run_goes_on_on_another_machine(command_line: CommandLine, sshd: Sshd) -> None:
+    command_line.train("steps=20", "die_at=8")
+
+    resumed = command_line.run("resume", *existing(command_line, sshd))
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from step 6" in resumed.stdout
+    assert (command_line.latest() / "adapter" / "adapter_model.safetensors").read_text() == "trained 20 steps"

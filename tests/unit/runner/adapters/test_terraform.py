@@ -1,0 +1,186 @@
+"""Terraform: each trap of python-terraform 0.10.1 that the adapter closes, and the exact command lines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from python_terraform import Terraform as Parent
+
+from runner.adapters import process
+from runner.adapters.process import ToolCancelledError
+from runner.adapters.terraform import Terraform
+from runner.adapters.terraform_install import find_terraform
+from runner.errors import TerraformError
+from runner.run.models import Completed
+
+MODULE = """
+variable "name" { type = string }
+resource "terraform_data" "host" { input = var.name }
+output "name" { value = terraform_data.host.output }
+"""
+SLOW = """
+resource "terraform_data" "slow" {
+  provisioner "local-exec" {
+    command = "touch started; sleep 60"
+  }
+}
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    (tmp_path / "main.tf").write_text(MODULE)
+    return tmp_path
+
+
+def applied(module: Path, **options: Any) -> Terraform:
+    terraform = Terraform(find_terraform(), module, **options)
+    terraform.write_variables({"name": "box"})
+    terraform.prepare()
+    terraform.make_plan()
+    terraform.apply_plan()
+    return terraform
+
+
+def test_the_parents_destroy_destroys_nothing(module: Path, recwarn: pytest.WarningsRecorder) -> None:
+    applied(module)
+    parent = Parent(working_dir=str(module), terraform_bin_path=str(find_terraform()))
+
+    code, _, _ = parent.destroy()
+
+    assert code == 1
+    assert applied(module).resources() == ["terraform_data.host"]
+    recwarn.clear()  # the parent calls logging.warn
+
+
+def test_our_destroy_destroys_and_can_be_repeated(module: Path) -> None:
+    terraform = applied(module)
+    assert terraform.resources() == ["terraform_data.host"]
+
+    terraform.destroy()
+    terraform.destroy()
+
+    assert terraform.resources() == []
+
+
+def test_destroy_without_a_state_has_nothing_to_do(tmp_path: Path) -> None:
+    Terraform(Path("/no/terraform"), tmp_path).destroy()
+
+    assert Terraform(Path("/no/terraform"), tmp_path).resources() == []
+
+
+def test_a_second_plan_changes_nothing(module: Path) -> None:
+    assert applied(module).make_plan() is False
+
+
+def test_outputs_are_plain_values(module: Path) -> None:
+    assert applied(module).outputs() == {"name": "box"}
+
+
+def test_an_undeclared_variable_is_refused(module: Path) -> None:
+    with pytest.raises(TerraformError, match="declares no variable nmae"):
+        Terraform(find_terraform(), module).write_variables({"nmae": "box"})
+
+
+def test_a_failure_raises_with_terraforms_own_words(module: Path) -> None:
+    (module / "main.tf").write_text(MODULE + 'resource "terraform_data" "bad" { input = file("missing") }\n')
+    terraform = Terraform(find_terraform(), module)
+    terraform.write_variables({"name": "box"})
+    terraform.prepare()
+
+    with pytest.raises(TerraformError, match="terraform: plan failed: Invalid function argument") as caught:
+        terraform.make_plan()
+
+    assert 'no file exists at "missing"' in str(caught.value.details)
+
+
+def test_a_module_that_cannot_be_read_is_told_by_terraforms_first_error(module: Path) -> None:
+    (module / "main.tf").write_text("resource {\n")
+
+    with pytest.raises(TerraformError, match="terraform: init failed: Error: "):
+        Terraform(find_terraform(), module).prepare()
+
+
+def test_a_state_that_cannot_be_read_is_never_an_empty_one(module: Path) -> None:
+    terraform = applied(module)
+    (module / "terraform.tfstate").write_text("{broken")
+
+    with pytest.raises(TerraformError):
+        terraform.resources()
+
+
+def test_progress_is_told_while_terraform_runs(module: Path) -> None:
+    told: list[str] = []
+
+    applied(module, on_progress=told.append)
+
+    assert any("Creation complete" in text for text in told)
+
+
+def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: Path) -> None:
+    (module / "main.tf").write_text(MODULE + SLOW)
+    terraform = Terraform(find_terraform(), module, cancel=(module / "started").exists)
+    terraform.write_variables({"name": "box"})
+    terraform.prepare()
+    terraform.make_plan()
+
+    with pytest.raises(ToolCancelledError):
+        terraform.apply_plan()
+
+    assert "terraform_data.host" in Terraform(find_terraform(), module).resources()
+
+
+def test_no_variable_file_stays_in_the_temporary_folder(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (module / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(module / "tmp"))
+
+    applied(module)
+
+    assert list((module / "tmp").iterdir()) == []
+    assert (module / "run.auto.tfvars.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_command_lines_are_exactly_these(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def record(argv: list[str], **options: Any) -> Completed:
+        asked.append(tuple(argv))
+        assert options["env"]["TF_CLI_CONFIG_FILE"] == str(module / "terraform.rc")
+        assert options["timeout_s"] > 0
+        return Completed(tuple(argv), 0, json.dumps({}))
+
+    monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
+    monkeypatch.setattr(process, "run", record)
+    (module / "terraform.tfstate").write_text("{}")
+    terraform = Terraform(Path("/bin/terraform"), module)
+    terraform.prepare()
+    terraform.make_plan()
+    terraform.apply_plan()
+    terraform.outputs()
+    terraform.resources()
+    terraform.destroy()
+
+    program = "/bin/terraform"
+    assert asked == [
+        (program, "init", "-input=false", "-no-color"),
+        (program, "plan", "-out=tfplan", "-input=false", "-no-color", "-detailed-exitcode", "-json"),
+        (program, "apply", "-input=false", "-no-color", "-json", "tfplan"),
+        (program, "output", "-json"),
+        (program, "state", "list"),
+        (program, "destroy", "-input=false", "-no-color", "-json", "-auto-approve"),
+    ]
+
+
+def test_a_users_own_terraform_settings_are_left_alone(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(module / "mirror.rc"))
+    (module / "mirror.rc").write_text("")
+
+    applied(module)
+
+    assert not (module / "terraform.rc").exists()
+    shutil.rmtree(module / ".terraform", ignore_errors=True)

@@ -1,0 +1,95 @@
+"""``make prices``: the lists are written from what the clouds tell, and what fails leaves its list alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.cli import account_verbs
+from runner.cli import parser as cli
+from runner.cloud_api.models import Offer
+from runner.errors import CloudUnavailableError
+from runner.prices import refresh as price
+from tests.unit.runner.fake_cloud import FakeCloud
+
+OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
+
+
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str | None]]:
+    """Clouds lambda and runpod, and what would be written."""
+    written: list[tuple[str, int, str | None]] = []
+    clouds = {name: FakeCloud(name=name) for name in ("lambda", "runpod")}
+    for cloud in clouds.values():
+        monkeypatch.setattr(cloud, "offers", lambda trust: [OFFER])
+    monkeypatch.setattr(account_verbs, "configured", lambda environ: list(clouds.values()))
+    monkeypatch.setattr(account_verbs, "open_cloud", lambda name, environ: clouds[name])
+
+    def refresh(cloud: str, offers: list[Offer], today: Any, *, source: str | None = None) -> price.Refreshed:
+        if cloud == "runpod" and not offers:
+            raise CloudUnavailableError("runpod: empty", resolution="-")
+        written.append((cloud, len(offers), source))
+        return price.Refreshed(cloud, tmp_path / f"{cloud}.csv", 2, 3, 1 if source is None else 0)
+
+    monkeypatch.setattr(price, "refresh", refresh)
+    monkeypatch.setattr(price, "gpuhunt_offers", lambda name: [OFFER, OFFER])
+    return written
+
+
+def ask(folder: Path, *words: str) -> int:
+    return cli.main(["prices", "--runs-dir", str(folder / "runs"), *words])
+
+
+def test_each_configured_cloud_is_asked(
+    lists: list[tuple[str, int, str | None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(tmp_path) == 0
+    assert lists == [("lambda", 1, None), ("runpod", 1, None)]
+    assert f"2 rows before, 3 now, 1 of them as they were: {tmp_path}/lambda.csv" in capsys.readouterr().out
+
+
+def test_strangers_machines_are_asked_for_and_have_a_list_of_their_own(
+    lists: list[tuple[str, int, str | None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    community = replace(OFFER, trust="community")
+    listed = {"secure": [OFFER], "any": [OFFER, community, community]}
+    monkeypatch.setattr(account_verbs.configured({})[1], "offers", listed.get)
+
+    assert ask(tmp_path, "--env", "runpod") == 0
+    assert lists == [("runpod", 1, None), ("runpod-community", 2, None)]
+
+
+def test_one_cloud_may_be_named(lists: list[tuple[str, int, str | None]], tmp_path: Path) -> None:
+    assert ask(tmp_path, "--env", "runpod") == 0
+    assert lists == [("runpod", 1, None)]
+
+
+def test_gpuhunt_needs_no_account(lists: list[tuple[str, int, str | None]], tmp_path: Path) -> None:
+    assert ask(tmp_path, "--env", "aws", "--gpuhunt") == 0
+    assert lists == [("aws", 2, "gpuhunt's catalogue")]
+
+
+def test_a_cloud_that_fails_does_not_keep_the_others_from_theirs(
+    lists: list[tuple[str, int, str | None]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clouds = account_verbs.configured({})
+    monkeypatch.setattr(clouds[1], "offers", lambda trust: [])
+
+    assert ask(tmp_path) == 1
+    assert lists == [("lambda", 1, None)]
+    assert "error: prices: runpod: runpod: empty" in capsys.readouterr().err
+
+
+def test_without_an_account_there_is_nobody_to_ask(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_verbs, "configured", lambda environ: [])
+
+    assert ask(tmp_path) == 2
+    assert "there is no account to ask" in capsys.readouterr().err

@@ -1,0 +1,107 @@
+"""The question before the first dollar, at a real terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.cli import consent
+from runner.cli.consent import ask_to_rent, question
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import RunInterruptedError
+from runner.run.run_dir import create_run, write_json
+from runner.run.run_file import RunFile
+
+PLAN = {
+    "candidates": [
+        {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 0.75},
+        {"instance_type": "gpu_1x_a100", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 1.5},
+    ],
+    "prices_usd_per_h": [0.75, 1.5],
+}
+
+
+def planned(folder: Path, env: str = "lambda", **budget: Any) -> Context:
+    run = create_run(folder, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    write_json(run.file("plan.json"), PLAN)
+    values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"max_hours": 10, **budget}}
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop())
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A terminal on both sides of the runner; what is written to it is typed."""
+    keys, terminal = pty.openpty()
+    with os.fdopen(terminal, "r") as stdin, os.fdopen(os.dup(terminal), "w") as stdout:
+        # pytest takes sys.stdout back when the test begins
+        monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=stdin, stdout=stdout))
+        yield keys
+    os.close(keys)
+
+
+@pytest.mark.parametrize("answer", [b"y\n", b"YES\n", b" yes \n"])
+def test_yes_goes_on(answer: bytes, keyboard: int, tmp_path: Path) -> None:
+    os.write(keyboard, answer)
+
+    ask_to_rent(planned(tmp_path), yes=False)
+
+
+@pytest.mark.parametrize("answer", [b"\n", b"n\n", b"yep\n", b"\x04"])
+def test_anything_else_rents_nothing_and_says_how_to_go_on(answer: bytes, keyboard: int, tmp_path: Path) -> None:
+    ctx = planned(tmp_path)
+    os.write(keyboard, answer)
+
+    with pytest.raises(RunInterruptedError, match="nothing was rented: the answer was not yes") as caught:
+        ask_to_rent(ctx, yes=False)
+
+    assert f"make resume RUN={ctx.run.run_id}" in caught.value.resolution
+    assert caught.value.exit_code == 130
+
+
+def test_a_signal_is_heard_while_nobody_types(keyboard: int, tmp_path: Path) -> None:
+    ctx = planned(tmp_path)
+    threading.Timer(0.1, ctx.stop._on_stop, (2, None)).start()
+
+    with pytest.raises(RunInterruptedError, match="stopped on request"):
+        ask_to_rent(ctx, yes=False)
+
+
+@pytest.mark.parametrize(("env", "yes"), [("lambda", True), ("local", False)])
+def test_who_said_yes_before_or_rents_nothing_is_not_asked(env: str, yes: bool, keyboard: int, tmp_path: Path) -> None:
+    ask_to_rent(planned(tmp_path, env), yes=yes)
+
+
+def test_nobody_is_asked_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "empty").open("w+") as nothing:
+        monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=nothing, stdout=nothing))
+
+        ask_to_rent(planned(tmp_path), yes=False)
+
+
+def test_the_question_names_the_machine_its_price_and_the_most_it_may_cost(tmp_path: Path) -> None:
+    assert question(planned(tmp_path / "a")) == "rent gpu_1x_a10 at 0.75 $/h, for 15.00 $ at most?"
+    assert question(planned(tmp_path / "b", max_usd=4)) == "rent gpu_1x_a10 at 0.75 $/h, for 4.00 $ at most?"
+
+
+def test_the_question_says_when_the_machine_is_a_strangers(tmp_path: Path) -> None:
+    ctx, first = planned(tmp_path), {**PLAN["candidates"][0], "trust": "community"}  # type: ignore[dict-item]
+    write_json(ctx.run.file("plan.json"), PLAN | {"candidates": [first]})
+
+    assert question(ctx) == "rent gpu_1x_a10 (community machine) at 0.75 $/h, for 7.50 $ at most?"
+
+
+def test_the_question_says_when_a_strangers_machine_may_come_later(tmp_path: Path) -> None:
+    ctx, first, second = planned(tmp_path), PLAN["candidates"][0], {**PLAN["candidates"][1], "trust": "community"}  # type: ignore[dict-item]
+    write_json(ctx.run.file("plan.json"), PLAN | {"candidates": [first, second]})
+
+    assert question(ctx) == "rent gpu_1x_a10 (or a community machine) at 0.75 $/h, for 15.00 $ at most?"

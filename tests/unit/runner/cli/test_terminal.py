@@ -1,0 +1,105 @@
+"""What a person sees: a line for each thing worth knowing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.cli.terminal import BarView, LineView, Meter, Pace, describe_event, make_view
+from runner.errors import UsageError
+
+STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_per_s": 210.4, "memory_gib": 1.25}
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (STEP, "step 3/12  loss 1.2346  210 tokens/s  1.2 GiB"),
+        (STEP | {"loss": None, "tokens_per_s": None, "memory_gib": None}, "step 3/12  loss ?"),
+        ({"event": "run_started", "device": "cpu", "dtype": "float32"}, "training starts on cpu (float32)"),
+        (
+            {"event": "run_started", "device": "cpu", "dtype": "float32", "resumed_from_step": 8},
+            "going on from step 8 on cpu (float32)",
+        ),
+        ({"event": "evaluation", "eval_loss": 1.5, "model": "adapter_4bit"}, "eval loss 1.5000 (adapter 4bit)"),
+        (
+            {"event": "acceptance_check", "name": "base_unchanged", "passed": True, "value": "x"},
+            "ok   base unchanged: x",
+        ),
+        ({"event": "acceptance_check", "name": "a", "passed": False, "value": 1}, "FAIL a: 1"),
+        ({"event": "acceptance_check", "name": "a", "passed": False, "required": False, "value": 1}, "warn a: 1"),
+        ({"event": "run_ended", "status": "failed", "message": "no"}, "failed: no"),
+        ({"event": "sample", "prompt": "p"}, None),
+        ({"event": "of a later version"}, None),
+    ],
+)
+def test_each_event_is_a_line_for_people_or_none(event: dict[str, Any], line: str | None) -> None:
+    assert describe_event(event, Pace()) == line
+
+
+def test_the_time_left_comes_from_the_steps_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter((0.0, 10.0, 20.0))
+    monkeypatch.setattr("runner.cli.terminal.time.monotonic", lambda: next(now))
+    pace = Pace()
+
+    assert [pace.left(1, 100), pace.left(2, 100), pace.left(3, 4)] == [None, "16 min left", "10 s left"]
+
+
+def test_lines_are_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    view = make_view()
+    view.step_started("train")
+    view.progress("what passes")
+    view.event(STEP)
+    view.step_ended("train", "done", 1.25)
+
+    assert type(view) is LineView
+    assert capsys.readouterr().out == (
+        "==> train\n    step 3/12  loss 1.2346  210 tokens/s  1.2 GiB\n    train done after 1.2 s\n"
+    )
+
+
+def test_a_terminal_gets_a_bar_and_square_brackets_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    view = BarView()
+    view.step_started("train")
+    view.event(STEP)
+    view.progress("[bold]not markup[/bold]")
+    view.line("keep [this]")
+    view.step_ended("train", "done", 1.0)
+
+    assert "keep [this]" in capsys.readouterr().out
+
+
+def test_the_words_beside_a_bar_are_step_seconds_and_dollars() -> None:
+    now, spent = [100.0], [0.0]
+    meter = Meter("configure", lambda: spent[0], clock=lambda: now[0])
+
+    assert str(meter) == "configure 0 s"
+
+    now[0], spent[0] = 112.4, 0.01234
+    assert str(meter) == "configure 12 s  0.0123 $"
+
+    now[0], spent[0] = 113.0, 0.5
+    assert str(meter) == "configure 13 s  0.0123 $", "it is read once a second"
+
+    now[0] = 113.5
+    assert str(meter) == "configure 14 s  0.5000 $"
+
+
+def test_a_meter_that_cannot_be_read_shows_its_last_word() -> None:
+    now, told = [0.0], [0.25]
+
+    def read() -> float:
+        if not told:
+            raise UsageError("the journal cannot be read", resolution="")
+        return told.pop()
+
+    meter = Meter("train", read, clock=lambda: now[0])
+    assert str(meter) == "train 0 s  0.2500 $"
+
+    now[0] = 5.0
+    assert str(meter) == "train 5 s  0.2500 $"
+
+
+def test_a_step_on_a_machine_that_costs_nothing_shows_no_dollars() -> None:
+    assert str(Meter("train", lambda: 0.0)) == str(Meter("train")) == "train 0 s"

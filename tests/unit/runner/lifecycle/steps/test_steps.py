@@ -1,0 +1,292 @@
+"""The steps one by one on this machine: exact command lines, exact files, damage refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.adapters.machine import LocalMachine
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
+from runner.lifecycle.steps import collect, destroy, stage, train
+from runner.run.models import Box, Completed, Host, Plan, TrainerStatus
+from runner.run.run_dir import create_run, read_json, write_json
+from runner.run.run_file import RunFile, with_settings
+
+HOST = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
+RUNNING = {"state": "running", "exit_code": None, "step": 3, "checkpoint": None}
+
+
+class Recorder(LocalMachine):
+    """This machine, but programs are written down instead of run."""
+
+    def __init__(self, *answers: Mapping[str, Any]) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.answers = [json.dumps(answer) for answer in answers]
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        self.asked.append(tuple(argv))
+        assert options["env"]["PYTHONSAFEPATH"] == "1"
+        return Completed(tuple(argv), 0, self.answers.pop(0))
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    (tmp_path / "train.jsonl").write_text("train\n")
+    (tmp_path / "base.gguf").write_text("weights\n")
+    data = {"train_path": str(tmp_path / "train.jsonl")}
+    run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC))
+    plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, (1, 1), {}, "", 0.1, "terraform", [], [])
+    write_json(run.file("plan.json"), asdict(plan))
+    write_json(run.host, HOST.to_mapping())
+    return Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop())
+
+
+@pytest.fixture
+def box(ctx: Context) -> Box:
+    found = ctx.box(HOST, LocalMachine())
+    Path(found.python).parent.mkdir(parents=True)
+    Path(found.python).touch()
+    Path(found.output).mkdir()
+    return found
+
+
+def use(monkeypatch: pytest.MonkeyPatch, machine: LocalMachine) -> None:
+    monkeypatch.setattr(Context, "machine", lambda self, host: machine)
+
+
+def put_adapter(box: Box, *, judged: bool = True, **files: str) -> None:
+    folder = Path(box.output) / "adapter"
+    folder.mkdir()
+    if judged:
+        files["acceptance.json"] = "{}"
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    sums = [f"{hashlib.sha256(text.encode()).hexdigest()}  {name}\n" for name, text in files.items()]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def put_checkpoint(box: Box, step: int, best: int | None = None) -> Path:
+    folder = Path(box.checkpoints) / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    names = ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt")
+    contents = dict.fromkeys(names, b"x")
+    state = {"best_model_checkpoint": None if best is None else f"/elsewhere/checkpoint-{best}"}
+    contents["trainer_state.json"] = json.dumps(state).encode()
+    files = []
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+        files.append({"name": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+    manifest = {"format": 1, "step": step, "files": files, "fingerprints": {}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_the_trainer_is_started_with_exactly_this(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Recorder(RUNNING | {"state": "none"}, RUNNING)
+    use(monkeypatch, machine)
+
+    train.launch(ctx, HOST, resume=True)
+
+    prefix = box.prefix
+    assert machine.asked == [
+        (f"{prefix}/venv/bin/python", "-m", "trainer", "supervise", "status", "--output", f"{prefix}/output"),
+        (
+            *(f"{prefix}/venv/bin/python", "-m", "trainer", "supervise", "start"),
+            *("--config", f"{prefix}/input/recipe.json", "--output", f"{prefix}/output"),
+            *("--resume", "--max-hours", "24.0"),
+        ),
+    ]
+
+
+def test_a_trainer_that_runs_is_not_started_again(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Recorder(RUNNING)
+    use(monkeypatch, machine)
+
+    train.launch(ctx, HOST, resume=False)
+
+    assert [words[4] for words in machine.asked] == ["status"]
+
+
+def test_an_impatient_stop_kills(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Recorder(RUNNING | {"state": "exited", "exit_code": 137})
+    use(monkeypatch, machine)
+    ctx.stop.count = 2
+
+    assert train.stop_trainer(ctx, HOST) == TrainerStatus("exited", 137, 3, None)
+    assert machine.asked[0][3:] == ("supervise", "stop", "--now", "--output", box.output)
+
+
+@pytest.mark.parametrize(
+    ("status", "events", "error", "message"),
+    [
+        ({"state": "lost"}, [], TrainerLostError, "train: the trainer was killed at step 3"),
+        ({"exit_code": 137}, [], TrainerLostError, "train: the trainer was killed by signal 9 at step 3"),
+        ({"exit_code": 1}, [], TrainingFailedError, "train: the trainer ended with exit status 1"),
+        ({"exit_code": 2}, [("run_ended", "data: line 3 is bad")], TrainingFailedError, "data: line 3 is bad"),
+        (
+            {"exit_code": 75},
+            [("run_ended", "the limit")],
+            RunInterruptedError,
+            "train: interrupted at step 3: the limit",
+        ),
+        (
+            {"exit_code": 137},
+            [("run_ended", "of an earlier try"), ("run_started", None)],
+            TrainerLostError,
+            "train: the trainer was killed by signal 9 at step 3",
+        ),
+    ],
+)
+def test_each_end_of_training_has_its_error(
+    ctx: Context,
+    box: Box,
+    monkeypatch: pytest.MonkeyPatch,
+    status: dict[str, Any],
+    events: list[tuple[str, str | None]],
+    error: type[Exception],
+    message: str,
+) -> None:
+    use(monkeypatch, Recorder(RUNNING | {"state": "exited"} | status))
+    Path(box.output, "exit.json").write_text("{}")
+    lines = [json.dumps({"event": event, "message": text, "resolution": "do"}) for event, text in events]
+    Path(box.events).write_text("".join(f"{line}\n" for line in lines))
+
+    with pytest.raises(error) as caught:
+        train.follow(ctx, HOST)
+
+    assert message in str(caught.value)
+
+
+def test_a_supervisor_that_talks_nonsense_is_an_error(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Recorder({})
+    use(monkeypatch, machine)
+
+    with pytest.raises(TrainingFailedError, match="gave no answer"):
+        train.read_status(machine, box)
+
+
+def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
+    plan = read_json(ctx.run.file("plan.json"))
+    plan["forecasts"] = [{"instance_type": HOST.instance_type, "micro_batch_rows": 4}]
+    write_json(ctx.run.file("plan.json"), plan)
+
+    stage.stage(ctx, HOST, resume=False)
+
+    training = json.loads(Path(box.recipe).read_text())["training"]
+    assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (4, 4)
+
+
+def test_a_machine_that_the_plan_does_not_know_computes_one_row_at_once(ctx: Context, box: Box) -> None:
+    stage.stage(ctx, HOST, resume=False)
+
+    training = json.loads(Path(box.recipe).read_text())["training"]
+    assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (1, 16)
+
+
+def test_a_number_of_rows_in_the_run_file_counts(ctx: Context, box: Box) -> None:
+    training = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    fixed = with_settings(ctx.run_file, overrides=(), settings={f"training.{key}": training[key] for key in training})
+    plan = read_json(ctx.run.file("plan.json"))
+    plan["forecasts"] = [{"instance_type": HOST.instance_type, "micro_batch_rows": 4}]
+    write_json(ctx.run.file("plan.json"), plan)
+
+    stage.stage(replace(ctx, run_file=fixed), HOST, resume=False)
+
+    assert json.loads(Path(box.recipe).read_text())["training"].items() >= training.items()
+
+
+def test_what_is_staged_is_what_the_recipe_names(ctx: Context, box: Box) -> None:
+    assert stage.stage(ctx, HOST, resume=False) is False
+
+    recipe = json.loads(Path(box.recipe).read_text())
+    assert recipe["data"]["train_path"] == f"{box.input}/train.jsonl"
+    assert recipe["data"]["eval_path"] is None
+    assert Path(recipe["data"]["train_path"]).read_text() == "train\n"
+    assert recipe["model"]["base_model"] == f"{box.input}/model/base.gguf"
+    assert set(recipe) == set(RunFile.model_fields) - {"compute", "budget", "store"}
+    manifest = json.loads(ctx.run.file("data_manifest.json").read_text())
+    assert [entry["name"] for entry in manifest["files"]] == ["train.jsonl", "model/base.gguf"]
+    assert manifest["files"][0]["sha256"] == hashlib.sha256(b"train\n").hexdigest()
+
+
+def test_a_resume_takes_the_checkpoint_along(ctx: Context, box: Box) -> None:
+    folder = put_checkpoint(box, 4)
+    ctx.run.checkpoints.mkdir()
+    folder.rename(ctx.run.checkpoints / "checkpoint-4")
+    ctx.run.events.write_text('{"event": "step"}\n')
+
+    assert stage.stage(ctx, HOST, resume=True) is True
+
+    assert Path(box.checkpoints, "checkpoint-4", "manifest.json").exists()
+    assert Path(box.events).read_text() == '{"event": "step"}\n'
+
+
+def test_a_damaged_adapter_does_not_take_its_place(ctx: Context, box: Box) -> None:
+    put_adapter(box, weights="good")
+    Path(box.output, "adapter", "weights").write_text("bad")
+
+    with pytest.raises(TransferError, match="adapter came home damaged: weights has another checksum"):
+        collect.collect(ctx, HOST, with_checkpoints=False)
+
+    assert not ctx.run.adapter.exists()
+
+
+def test_a_missing_file_of_the_adapter_is_named(ctx: Context, box: Box) -> None:
+    put_adapter(box, weights="good", card="x")
+    Path(box.output, "adapter", "card").unlink()
+
+    with pytest.raises(TransferError, match="card is missing"):
+        collect.collect(ctx, HOST, with_checkpoints=False)
+
+
+def test_the_newest_and_the_best_checkpoint_come_home(ctx: Context, box: Box) -> None:
+    for step in (2, 4, 6):
+        put_checkpoint(box, step, best=2)
+    put_checkpoint(box, 8).joinpath("manifest.json").unlink()
+
+    assert collect.collect(ctx, HOST, with_checkpoints=True) == ["checkpoints/checkpoint-6", "checkpoints/checkpoint-2"]
+    assert sorted(path.name for path in ctx.run.checkpoints.iterdir()) == ["checkpoint-2", "checkpoint-6"]
+
+
+def test_a_damaged_checkpoint_does_not_come_home(ctx: Context, box: Box) -> None:
+    put_checkpoint(box, 2).joinpath("optimizer.pt").write_bytes(b"y")
+
+    with pytest.raises(TransferError, match="checkpoint-2 came home damaged"):
+        collect.collect(ctx, HOST, with_checkpoints=True)
+
+    assert not (ctx.run.checkpoints / "checkpoint-2").exists()
+
+
+def test_an_adapter_without_a_verdict_stays_behind(ctx: Context, box: Box) -> None:
+    put_adapter(box, judged=False, weights="good")
+
+    assert collect.collect(ctx, HOST, with_checkpoints=True) == []
+
+
+def test_collecting_twice_is_the_same_as_once(ctx: Context, box: Box) -> None:
+    put_adapter(box, weights="good")
+
+    first, second = (collect.collect(ctx, HOST, with_checkpoints=False) for _ in range(2))
+
+    assert first == second == ["adapter"]
+    assert (ctx.run.adapter / "weights").read_text() == "good"
+
+
+def test_destroy_takes_everything_and_a_second_time_finds_nothing(ctx: Context, box: Box) -> None:
+    first = destroy.destroy(ctx, keep_output=False)
+    second = destroy.destroy(ctx, keep_output=False)
+
+    assert not Path(box.prefix).exists()
+    assert first["checks"] == second["checks"] == {
+        "trainer_processes": 0, "terraform_resources": 0, "files_on_machine": [], "clouds": {},
+    }  # fmt: skip

@@ -1,0 +1,137 @@
+"""Whatever goes wrong at the end of a run, the machine goes, and the worst news is what is told."""
+
+from __future__ import annotations
+
+import errno
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import RunnerError, TeardownError, TransferError
+from runner.lifecycle import drive as lifecycle
+from runner.lifecycle import finish as finishing
+from runner.lifecycle.steps import destroy
+from runner.run.run_dir import create_run, write_json
+from runner.run.run_file import RunFile
+from tests.unit.runner.fake_cloud import FakeCloud, thing
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    values = {"data": {"train_path": "x"}, "compute": {"env": "lambda"}}
+    write_json(run.config, values)
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop())
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def bring_home(ctx: Context, earlier: RunnerError | None) -> list[str] | None:
+        raise error
+
+    monkeypatch.setattr(finishing, "_bring_home", bring_home)
+
+
+@pytest.fixture
+def destroyed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    calls: list[str] = []
+    monkeypatch.setattr(destroy, "destroy", lambda ctx, keep_output: calls.append("destroyed"))
+    monkeypatch.setattr(finishing, "_report", lambda ctx: None)
+    return calls
+
+
+@pytest.mark.parametrize("error", [TransferError("lost", resolution="-"), FULL])
+def test_a_failure_to_bring_home_does_not_keep_the_machine(
+    error: BaseException, ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, error)
+
+    outcome = finishing.finish(ctx, None)
+
+    assert destroyed == ["destroyed"]
+    assert outcome.error is not None
+    assert outcome.error.exit_code == 1
+
+
+def test_a_defect_does_not_keep_the_machine_either(
+    ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, ZeroDivisionError("oh"))
+
+    with pytest.raises(ZeroDivisionError):
+        finishing.finish(ctx, None)
+
+    assert destroyed == ["destroyed"]
+
+
+def test_a_machine_that_stays_is_worse_news_than_a_defect(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stay(ctx: Context, *, keep_output: bool) -> None:
+        raise TeardownError("it is still there", resolution="-")
+
+    fail_with(monkeypatch, ZeroDivisionError("oh"))
+    monkeypatch.setattr(destroy, "destroy", stay)
+
+    with pytest.raises(TeardownError):
+        finishing.finish(ctx, None)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "exit_code"), [(FakeCloud([thing()]), 1), (FakeCloud([thing()], ends_slowly=999), 3)]
+)
+def test_on_a_full_disk_the_cloud_is_asked_without_a_line_written(
+    cloud: FakeCloud, exit_code: int, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr("runner.run.state.write_json", full)
+    monkeypatch.setattr("runner.lifecycle.steps.destroy.open_cloud", lambda name, environ: cloud)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+    outcome = finishing.finish(ctx, None)
+
+    assert outcome.error is not None
+    assert (outcome.error.exit_code, cloud.asked_to_end[:1]) == (exit_code, ["i-1"])
+    assert (cloud.there == []) is (exit_code == 1)
+    assert "No space left on device" in outcome.error.message or exit_code == 3
+
+
+def test_a_full_disk_in_the_middle_ends_in_destroy(ctx: Context, destroyed: list[str]) -> None:
+    def life() -> finishing.Outcome:
+        raise FULL
+
+    outcome = lifecycle._guarded(ctx, life)
+
+    assert destroyed == ["destroyed"]
+    assert outcome.error is not None
+    assert outcome.error.message == f"run: {ctx.run.path}: No space left on device"
+
+
+def test_a_defect_in_the_middle_is_told_and_ends_in_destroy(ctx: Context, destroyed: list[str]) -> None:
+    def life() -> finishing.Outcome:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        lifecycle._guarded(ctx, life)
+
+    assert destroyed == ["destroyed"]
+
+
+def test_a_machine_that_stays_after_a_defect_in_the_middle_is_the_news(
+    ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def life() -> finishing.Outcome:
+        raise ZeroDivisionError
+
+    def stay(ctx: Context, *, keep_output: bool) -> None:
+        raise TeardownError("it is still there", resolution="-")
+
+    monkeypatch.setattr(destroy, "destroy", stay)
+
+    with pytest.raises(TeardownError):
+        lifecycle._guarded(ctx, life)

@@ -1,0 +1,111 @@
+"""Sync by hand: what the playbook is told, and what is done without a machine."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.adapters.ansible import PlaybookRun
+from runner.adapters.machine import LocalMachine
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import UsageError
+from runner.lifecycle import sync as syncing
+from runner.run.models import Host
+from runner.run.run_dir import RunDir, write_json
+from runner.run.run_file import RunFile
+from runner.store.credentials import Keys
+from tests.unit.runner.conftest import CommandLine
+
+HERE = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
+THERE = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-east-1", False, 0.75, None, "lambda")
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "a-secret"}
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the playbook was told; credentials as they were in their file then."""
+    seen: list[dict[str, Any]] = []
+
+    def play(ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any]) -> PlaybookRun:
+        file = variables["sync_credentials_file"]
+        if file:
+            assert stat.S_IMODE(Path(file).stat().st_mode) == 0o600
+            variables = variables | {"keys": json.loads(Path(file).read_text())}
+        seen.append(variables | {"playbook": playbook, "inventory": inventory})
+        return PlaybookRun()
+
+    monkeypatch.setattr(syncing, "play", play)
+    monkeypatch.setattr(syncing, "machine_keys", lambda run_file, name: Keys(KEYS))
+    monkeypatch.setattr(Context, "machine", lambda self, host: LocalMachine())
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example:9000")
+    return seen
+
+
+def context(tmp_path: Path, url: str | None) -> Context:
+    run = RunDir(tmp_path / "run")
+    write_json(run.file("inventory/hosts.json"), {"all": {}})
+    values = {"compute": {"env": "lambda", "prefix": "/srv"}, "store": {"url": url}}
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop())
+
+
+def test_the_machine_brings_its_checkpoints_itself(played: list[dict[str, Any]], tmp_path: Path) -> None:
+    syncing.sync_machine(context(tmp_path, "s3://bucket/runs"), THERE, "push")
+
+    (told,) = played
+    assert not Path(told.pop("sync_credentials_file")).exists()
+    assert told == {
+        "playbook": "sync.yml",
+        "inventory": {"all": {}},
+        "sync_direction": "push",
+        "sync_prefix": "/srv/run",
+        "sync_url": "s3://bucket/runs/run/checkpoints",
+        "sync_endpoint_url": "http://s3.example:9000",
+        "keys": KEYS,
+    }
+
+
+def test_a_folder_needs_no_credentials(played: list[dict[str, Any]], tmp_path: Path) -> None:
+    syncing.sync_machine(context(tmp_path, "file:///srv/store"), HERE, "pull")
+
+    assert (played[0]["sync_direction"], played[0]["sync_credentials_file"]) == ("pull", "")
+
+
+def test_a_machine_that_cannot_see_the_folder_is_not_asked(played: list[dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a folder of this machine, and the run is on 203\.0\.113\.7"):
+        syncing.sync_machine(context(tmp_path, "file:///srv/store"), THERE, "push")
+
+    assert played == []
+
+
+def test_a_machine_without_an_environment_is_not_asked(played: list[dict[str, Any]], tmp_path: Path) -> None:
+    ctx = context(tmp_path, "s3://bucket/runs")
+    ctx.run.file("inventory/hosts.json").unlink()
+
+    with pytest.raises(UsageError, match="no environment yet"):
+        syncing.sync_machine(ctx, THERE, "push")
+
+
+def test_a_run_without_a_store_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no store"):
+        syncing.sync_home(context(tmp_path, None), "push")
+
+
+def test_a_run_that_is_down_is_synced_from_its_folder_and_back(command_line: CommandLine) -> None:
+    store = command_line.folder / "store"
+    command_line.train("steps=20", "die_at=8", extra=("--set", f"store.url=file://{store}"))
+    run = command_line.latest()
+    (store / run.name).rename(command_line.folder / "gone")
+
+    pushed = command_line.run("sync", "push")
+    (run / "checkpoints").rename(command_line.folder / "gone as well")
+    pulled = command_line.run("sync", "pull")
+
+    assert (pushed.returncode, pulled.returncode) == (0, 0), pushed.stderr + pulled.stderr
+    assert f"stored: file://{store}/{run.name}/checkpoints" in pushed.stdout
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["checkpoint-6"]

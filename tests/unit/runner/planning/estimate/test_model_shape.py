@@ -1,0 +1,186 @@
+"""Shapes of base models from their configuration, against the sizes that their makers tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.planning.estimate.model_shape import UnknownShapeError, read_shape, shape_of
+
+LLAMA_8B = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": False,
+}
+QWEN3_30B = {
+    "model_type": "qwen3_moe",
+    "vocab_size": 151936,
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
+    "moe_intermediate_size": 768,
+    "num_hidden_layers": 48,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "tie_word_embeddings": False,
+}
+PYTHIA = {
+    "model_type": "gpt_neox",
+    "vocab_size": 50304,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+}
+PHI3 = LLAMA_8B | {
+    "model_type": "phi3",
+    "vocab_size": 32064,
+    "hidden_size": 3072,
+    "intermediate_size": 8192,
+    "num_key_value_heads": 32,
+}
+STARCODER2 = {
+    "model_type": "starcoder2",
+    "vocab_size": 49152,
+    "hidden_size": 3072,
+    "intermediate_size": 12288,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 24,
+    "num_key_value_heads": 2,
+}
+MIXTRAL = LLAMA_8B | {"model_type": "mixtral", "vocab_size": 32000, "num_local_experts": 8, "num_experts_per_tok": 2}
+GEMMA2 = {
+    "model_type": "gemma2",
+    "vocab_size": 256000,
+    "hidden_size": 2304,
+    "intermediate_size": 9216,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 256,
+}
+QWEN_7B = {
+    "model_type": "qwen",
+    "vocab_size": 151936,
+    "hidden_size": 4096,
+    "intermediate_size": 22016,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "tie_word_embeddings": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"),
+    [
+        (LLAMA_8B, 8.03),
+        (PHI3, 3.82),
+        (MIXTRAL, 46.7),
+        (QWEN3_30B, 30.5),
+        (STARCODER2, 3.03),
+        (GEMMA2, 2.61),
+        (QWEN_7B, 7.72),
+        (PYTHIA | {"tie_word_embeddings": False}, 0.0704),
+    ],
+)
+def test_a_shape_has_as_many_weights_as_its_maker_says(config: dict[str, Any], billions: float) -> None:
+    assert shape_of(config).parameters / 1e9 == pytest.approx(billions, rel=0.005)
+
+
+def test_the_weights_of_llama_8b_are_counted_exactly() -> None:
+    shape = shape_of(LLAMA_8B)
+
+    assert (shape.parameters, shape.linear_parameters, shape.max_length) == (8_030_261_248, 6_979_321_856, 131072)
+    assert shape.lora_parameters(16) == 41_943_040  # peft's own count for r=16 on all linear layers
+
+
+def test_an_adapter_on_some_layers_counts_those_alone() -> None:
+    shape = shape_of(LLAMA_8B)
+
+    assert shape.lora_parameters(8, ["q_proj", "v_proj"]) == 32 * 8 * (4096 + 4096 + 4096 + 1024)
+    assert shape.lora_parameters(8, ["att_proj"]) == 0
+    assert shape_of(QWEN_7B).lora_parameters(8, ["c_proj"]) == 32 * 8 * (4096 + 4096 + 11008 + 4096)
+
+
+def test_heads_of_attention_are_known_and_whether_their_scores_are_capped() -> None:
+    llama, gemma = shape_of(LLAMA_8B), shape_of(GEMMA2)
+
+    assert (llama.heads, llama.query_size, llama.caps_scores) == (32, 4096, False)
+    assert (gemma.heads, gemma.query_size, gemma.caps_scores) == (8, 2048, True)
+    assert shape_of(PYTHIA).query_size == 512
+
+
+def test_the_text_part_of_a_model_that_sees_images_counts() -> None:
+    assert shape_of({"model_type": "gemma3", "text_config": LLAMA_8B}).parameters == 8_030_261_248
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "mamba"}, "the layers of a model of type mamba are not known"),
+        ({}, "the layers of a model of type unknown are not known"),
+        ({"model_type": "llama", "hidden_size": 8}, "the configuration of a llama model lacks 'intermediate_size'"),
+        (LLAMA_8B | {"hidden_size": None}, "the configuration of a llama model lacks int"),
+    ],
+)
+def test_a_configuration_that_does_not_tell_is_refused(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnknownShapeError) as caught:
+        shape_of(config)
+
+    assert words in caught.value.message
+    assert caught.value.resolution
+
+
+def test_a_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_8B))
+
+    assert read_shape(tmp_path) == shape_of(LLAMA_8B)
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_folder_without_a_configuration_is_refused(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+
+    with pytest.raises(UnknownShapeError, match=r"config\.json cannot be read"):
+        read_shape(tmp_path)
+
+
+def test_a_broken_gguf_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF\x03\0\0\0")
+
+    with pytest.raises(UnknownShapeError, match=r"model\.gguf is not a whole GGUF file"):
+        read_shape(tmp_path / "model.gguf")
+
+
+def test_a_gguf_file_says_the_same_as_the_configuration(tmp_path: Path) -> None:
+    from gguf import GGUFWriter
+
+    path = tmp_path / "model.gguf"
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(30)
+    writer.add_embedding_length(576)
+    writer.add_feed_forward_length(1536)
+    writer.add_head_count(9)
+    writer.add_head_count_kv(3)
+    writer.add_context_length(8192)
+    writer.add_vocab_size(49152)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    shape = read_shape(path)
+
+    assert (shape.parameters, shape.is_tied, shape.max_length) == (134_515_008, True, 8192)

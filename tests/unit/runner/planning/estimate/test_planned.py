@@ -1,0 +1,112 @@
+"""Of a plan for several machines, what was expected of the one that was rented."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.planning.estimate.cost import compare_with_actual
+from runner.planning.estimate.duration import Machine, estimate_durations
+from runner.planning.estimate.finished_run import planned_usd
+from runner.planning.estimate.gpu_specs import find_gpu
+from runner.planning.estimate.planned import planned_for
+from runner.planning.estimate.settling import settle
+from tests.unit.runner.planning.estimate.test_ledger import WORK, corrected, estimate_of, row_of, write_run
+
+A10_HERE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "trust": "secure"}
+H100_SPOT = {"instance_type": "gpu_1x_h100", "region": "any", "spot": True, "trust": "secure"}
+HOST = {"instance_type": "gpu_1x_h100", "region": "us-east-3", "spot": True, "price_usd_per_h": 2.0, "cloud": "lambda"}
+H100 = Machine("lambda", find_gpu("H100 PCIe"))
+MANY_ROWS = replace(WORK, micro_batch_tokens=4 * WORK.micro_batch_tokens)
+
+
+def plan_of_two() -> dict[str, Any]:
+    """Return a plan whose first candidate is an A10, and whose second an H100 with four times the rows."""
+    first, durations = estimate_of() | A10_HERE, estimate_durations(MANY_ROWS, H100)
+    assert durations is not None
+    cost = {"usd_by_phase": {"boot": {"expected": 0.1}, "train": {"expected": 0.7}}}
+    second = {**H100_SPOT, "work": asdict(MANY_ROWS), "durations": durations.to_mapping(), "cost": cost}
+    return {"estimate": first, "forecasts": [first, second]}
+
+
+def test_a_run_on_the_second_candidate_is_compared_with_the_second_candidates_estimate(tmp_path: Path) -> None:
+    files = {"plan.json": plan_of_two(), "host.json": HOST}
+    run = write_run(tmp_path / "r1", device=("cuda", "NVIDIA H100 PCIe"), changed=files)
+    row, durations, settled = row_of(run), estimate_durations(MANY_ROWS, H100), settle(run)
+
+    assert durations is not None
+    assert settled is not None
+    assert row.speed_ratio == pytest.approx(714.0 / durations.tokens_per_s.expected)
+    assert row.table_seconds["train"] == pytest.approx(durations.seconds["train"].expected, rel=1e-3)
+    assert planned_usd(run) == row.estimated_usd == {"boot": 0.1, "train": 0.7}
+    assert settled.total.estimated_usd == pytest.approx(0.8)
+
+
+def forecast(**changed: Any) -> dict[str, Any]:
+    return {**H100_SPOT, "price_usd_per_h": 2.0, **changed}
+
+
+@pytest.mark.parametrize(
+    ("forecasts", "host", "place"),
+    [
+        ([forecast(spot=False), forecast()], {}, 1),
+        ([forecast(instance_type="gpu_1x_a10"), forecast()], {}, 1),
+        ([forecast(region="us-west-1"), forecast(region="us-east-3")], {}, 1),
+        ([forecast(region="any"), forecast(region="us-east-3")], {}, 1),
+        ([forecast(trust="community"), forecast()], {"trust": "secure"}, 1),
+        ([forecast(trust="community", price_usd_per_h=1.2), forecast()], {}, 1),
+        ([forecast(trust="community", price_usd_per_h=1.2), forecast()], {"price_usd_per_h": 1.2}, 0),
+        ([None, {}, "x", forecast(price_usd_per_h=None)], {}, 3),
+    ],
+)
+def test_the_machine_is_known_by_its_kind_its_place_and_its_price(
+    forecasts: list[Any], host: dict[str, Any], place: int
+) -> None:
+    assert planned_for({"estimate": A10_HERE, "forecasts": forecasts}, HOST | host) is forecasts[place]
+
+
+@pytest.mark.parametrize("forecasts", [None, "x", [], [None, {}], [forecast(region="us-west-1")]])
+def test_a_machine_that_is_not_in_the_plan_has_the_estimate_of_the_first(forecasts: Any) -> None:
+    assert planned_for({"estimate": A10_HERE, "forecasts": forecasts}, HOST) is A10_HERE
+
+
+@pytest.mark.parametrize("estimate", [None, [], "x"])
+def test_a_plan_without_an_estimate_expected_nothing(estimate: Any) -> None:
+    assert planned_for({"estimate": estimate}, HOST) == {}
+
+
+def test_an_older_plan_knows_the_work_of_its_first_candidate(tmp_path: Path) -> None:
+    plan = plan_of_two()
+    plan["forecasts"] = [{name: value for name, value in one.items() if name != "work"} for one in plan["forecasts"]]
+    host = {**A10_HERE, "price_usd_per_h": 1.29}
+
+    assert row_of(write_run(tmp_path / "r1", changed={"plan.json": plan, "host.json": host})).parameters is not None
+
+
+def test_receipt_and_report_expect_the_same_dollars_with_interruptions_and_without_rounding(tmp_path: Path) -> None:
+    extras = {"interruptions": {"expected": 0.3}, "rounding": {"expected": 0.01}, "disk": {"expected": 0.02}}
+    estimate = estimate_of()
+    estimate["cost"]["extras_usd"] = extras
+    run = write_run(tmp_path / "r1", estimate=estimate)
+
+    assert planned_usd(run)["interruptions"] == 0.3
+    assert compare_with_actual(row_of(run))[-1].estimated_usd == pytest.approx(sum(planned_usd(run).values()))
+    assert not {"rounding", "disk"} & set(planned_usd(run))
+
+
+@pytest.mark.parametrize(
+    ("train_tokens", "counts"),
+    [(499_999, False), (500_000, True), (1_000_000, True), (2_000_000, True), (2_000_001, False)],
+)
+def test_evaluations_in_between_are_learnt_from_runs_of_about_the_same_length(
+    tmp_path: Path, train_tokens: int, counts: bool
+) -> None:
+    estimate = estimate_of()
+    estimate["work"]["train_tokens"] = 1_000_000
+    row = row_of(write_run(tmp_path / "r1", estimate=estimate))
+
+    assert row.train_factor is not None
+    assert corrected([row], train_tokens=train_tokens).train_factors == ((row.train_factor,) if counts else ())

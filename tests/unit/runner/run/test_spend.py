@@ -1,0 +1,85 @@
+"""The spend clock: from the intent to the answer of destroy, by phase."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.run.run_dir import RunDir, create_run, write_json
+from runner.run.spend import hours_left, spend_of
+
+BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
+HOST = {"price_usd_per_h": 3.6}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    created = create_run(tmp_path, "tiny", BEGUN)
+    write_json(created.host, HOST)
+    return created
+
+
+def journal(run: RunDir, *lines: tuple[float, str, str]) -> None:
+    entries = [{"time": at(second), "kind": kind, "action": action} for second, kind, action in lines]
+    run.file("journal.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def at(second: float) -> str:
+    return (BEGUN + timedelta(seconds=second)).isoformat()
+
+
+def steps(run: RunDir, **times: tuple[float, float | None]) -> None:
+    found: dict[str, Any] = {
+        name: {"status": "done", "started_at": at(start)} | ({} if end is None else {"ended_at": at(end)})
+        for name, (start, end) in times.items()
+    }
+    write_json(run.file("state.json"), {"format": 1, "steps": found, "outcome": None})
+
+
+def test_a_run_that_never_rented_costs_nothing(run: RunDir) -> None:
+    assert spend_of(run).total_usd == 0.0
+
+
+def test_the_clock_runs_while_the_machine_is_up(run: RunDir) -> None:
+    journal(run, (0, "intent", "provision"), (60, "answer", "provision"))
+
+    spend = spend_of(run, BEGUN + timedelta(hours=1))
+
+    assert (spend.total_usd, spend.billed_s) == (3.6, 3600.0)
+
+
+def test_the_clock_stops_with_the_answer_of_destroy(run: RunDir) -> None:
+    journal(run, (0, "intent", "provision"), (1000, "intent", "destroy"), (1010, "answer", "destroy"))
+
+    assert spend_of(run, BEGUN + timedelta(hours=9)).billed_s == 1010.0
+
+
+def test_a_destroy_of_an_earlier_try_does_not_stop_the_next(run: RunDir) -> None:
+    journal(run, (0, "intent", "provision"), (50, "answer", "destroy"), (100, "intent", "provision"))
+
+    assert spend_of(run, BEGUN + timedelta(seconds=200)).billed_s == 100.0
+
+
+def test_the_phases_add_up_to_the_whole(run: RunDir) -> None:
+    journal(run, (0, "intent", "provision"), (1000, "answer", "destroy"))
+    steps(run, plan=(-50, -1), provision=(-1, 100), configure=(110, 200), train=(200, 900), destroy=(950, None))
+
+    phases = spend_of(run).by_phase_usd
+
+    assert phases == {"boot": 0.1, "build": 0.09, "train": 0.7, "upload": 0.0, "teardown": 0.05, "idle": 0.06}
+    assert sum(phases.values()) == pytest.approx(spend_of(run).total_usd)
+
+
+@pytest.mark.parametrize(
+    ("max_usd", "hours"),
+    [(None, 24.0), (1000.0, 24.0), (7.2, 7.2 / 3.6 - 0.1), (0.01, 0.01)],
+)
+def test_money_that_does_not_last_shortens_the_training(run: RunDir, max_usd: float | None, hours: float) -> None:
+    journal(run, (0, "intent", "provision"), (0, "answer", "destroy"), (0, "intent", "provision"))
+    journal(run, (0, "intent", "provision"), (0.001, "answer", "destroy"))
+
+    assert hours_left(run, max_hours=24.0, max_usd=max_usd) == pytest.approx(hours, abs=1e-3)

@@ -1,0 +1,164 @@
+"""State, lock, journal, receipt, run folder: what survives a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import RunLockedError, RunNotFoundError, TeardownError
+from runner.run.journal import Journal
+from runner.run.run_dir import RunDir, create_run, find_run, list_runs, read_json, write_json
+from runner.run.state import RunState, hold, holder
+from runner.safety.receipt import Findings, write_receipt
+from tests.unit.runner.fake_cloud import thing
+
+NOW = datetime(2026, 11, 21, 1, 55, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    created = create_run(tmp_path, "tiny", NOW)
+    write_json(created.config, {})
+    return created
+
+
+def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    first, second = create_run(tmp_path, "tiny", NOW), create_run(tmp_path, "tiny", NOW)
+
+    assert (first.run_id, second.run_id) == ("20261121-015500-tiny", "20261121-015500-tiny-2")
+
+
+def test_the_latest_run_is_the_default(tmp_path: Path, run: RunDir) -> None:
+    later = create_run(tmp_path, "a", datetime(2026, 11, 22, tzinfo=UTC))
+    write_json(later.config, {})
+
+    assert find_run(tmp_path, None) == later
+    assert find_run(tmp_path, run.run_id) == run
+    assert list_runs(tmp_path) == [run, later]
+
+
+def test_a_run_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, run: RunDir) -> None:
+    with pytest.raises(RunNotFoundError, match=f"there is no run nope in .* \\(latest: {run.run_id}\\)"):
+        find_run(tmp_path, "nope")
+    with pytest.raises(RunNotFoundError, match="there is no run in"):
+        find_run(tmp_path / "none", None)
+
+
+def test_a_damaged_file_is_named(run: RunDir) -> None:
+    run.config.write_text("{half")
+
+    with pytest.raises(RunNotFoundError, match=r"config\.json is damaged"):
+        read_json(run.config)
+
+
+def test_a_write_that_fails_leaves_the_old_file(run: RunDir) -> None:
+    with pytest.raises(TypeError):
+        write_json(run.config, {"x": object()})
+
+    assert read_json(run.config) == {}
+
+
+def test_state_is_read_back_as_it_was_written(run: RunDir) -> None:
+    state = RunState(run)
+    state.begin("plan")
+    assert RunState(run).current_step == "plan"
+    state.end("plan", "done", 1.5)
+    state.finish("failed", "it broke")
+
+    again = RunState(run)
+    assert (again.is_done("plan"), again.is_done("train"), again.current_step) == (True, False, None)
+    assert (again.outcome, again.message, again.steps["plan"]["duration_s"]) == ("failed", "it broke", 1.5)
+    again.forget("plan")
+    assert (RunState(run).outcome, RunState(run).steps) == (None, {})
+
+
+def test_a_second_holder_is_refused_and_the_lock_is_free_afterwards(run: RunDir) -> None:
+    with hold(run):
+        assert holder(run) == os.getpid()
+        with pytest.raises(RunLockedError, match=rf"driven by another runner \(pid {os.getpid()}\)"), hold(run):
+            pass
+    assert holder(run) is None
+
+
+def test_a_lock_file_of_a_dead_runner_holds_nobody(run: RunDir) -> None:
+    run.file("lock").write_text('{"pid": 1}')
+
+    assert holder(run) is None
+    with hold(run):
+        assert holder(run) == os.getpid()
+
+
+def test_the_journal_tells_an_intent_without_an_answer(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    assert not journal.unanswered("provision")
+    journal.intent("provision", run_id="r")
+    assert journal.unanswered("provision")
+    journal.answer("provision", instance_id="i")
+
+    assert not journal.unanswered("provision")
+    assert [entry["kind"] for entry in journal.entries()] == ["intent", "answer"]
+
+
+def test_a_half_line_in_the_journal_harms_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"kind": "int')
+
+    Journal(path).intent("provision")
+
+    lines = path.read_text().splitlines()
+    assert json.loads(lines[1])["action"] == "provision"
+    assert [entry["action"] for entry in Journal(path).entries()] == ["provision"]
+
+
+@pytest.mark.parametrize(
+    ("left", "first"),
+    [
+        ({"processes": ["12 python -m trainer"]}, "process on the machine: 12 python -m trainer"),
+        ({"prefix_left": ["venv"]}, "file on the machine: venv"),
+        ({"terraform_resources": ["terraform_data.host"]}, "Terraform resource: terraform_data.host"),
+        ({"cloud_resources": {"lambda": [thing()]}}, "instance i-1 on lambda"),
+        ({"cloud_resources": {"lambda": [thing("key", "k")]}, "processes": ["12 python"]}, "key k on lambda"),
+    ],
+)
+def test_there_is_no_receipt_while_anything_is_left(run: RunDir, left: dict[str, Any], first: str) -> None:
+    with pytest.raises(TeardownError, match=f"the first is {first}") as caught:
+        write_receipt(run, None, Findings(**left), rented=False)
+
+    assert caught.value.exit_code == 3
+    assert not run.receipt.exists()
+
+
+def test_what_was_kept_on_purpose_is_in_the_receipt(run: RunDir) -> None:
+    receipt = write_receipt(run, None, Findings(prefix_left=["output"], kept=["output"]), rented=False)
+
+    assert receipt["kept_on_purpose"] == ["output"]
+    assert read_json(run.receipt) == receipt
+
+
+def test_the_receipt_tells_what_each_cloud_showed_and_what_the_sweep_ended(run: RunDir) -> None:
+    findings = Findings(cloud_resources={"lambda": []}, clouds_not_read={"aws": "no"}, cloud_ended=[thing()])
+
+    receipt = write_receipt(run, None, findings, rented=True)
+
+    assert receipt["checks"]["clouds"] == {"lambda": 0}
+    assert receipt["clouds_not_read"] == {"aws": "no"}
+    assert receipt["ended_by_the_sweep"] == ["instance i-1 on lambda"]
+
+
+def test_the_receipt_has_what_was_estimated_beside_what_it_cost(run: RunDir) -> None:
+    estimated_usd = {"boot": 0.0333, "train": 0.0031}
+
+    receipt = write_receipt(run, None, Findings(), rented=True, estimated_usd=estimated_usd)
+
+    assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (0.0364, estimated_usd)
+
+
+def test_the_receipt_of_a_run_that_was_not_estimated_says_so(run: RunDir) -> None:
+    receipt = write_receipt(run, None, Findings(), rented=True)
+
+    assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (None, {})
