@@ -1,6 +1,7 @@
 """Bad inputs as a user meets them: the real command line, three lines, status 2, and nothing installed.
 
-``tests/unit/runner/lifecycle/steps/test_plan.py`` has the same rules one by one and fast; this is the whole program around them.
+``tests/unit/runner/lifecycle/steps/test_plan.py`` has the same rules one by one and fast;
+this is the whole program around them.
 """
 
 from __future__ import annotations

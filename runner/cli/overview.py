@@ -50,7 +50,7 @@ def status_of(ctx: Context) -> dict[str, Any]:
         said: dict[str, Any] = {
             "trainer": trainer.state,
             "trainer_exit_code": trainer.exit_code,
-            "checkpoint": trainer.checkpoints.complete,
+            "checkpoint": trainer.checkpoint,
         }
         live_step = trainer.step
     except RunnerError as err:

@@ -319,7 +319,8 @@ def test_long_runs_are_thinned_on_the_page_and_whole_in_json(run_dir: Path) -> N
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
-    program = "import sys, runner.report, runner.report.run.table\nprint({'plotly', 'jinja2', 'rich', 'yaml'} & set(sys.modules))"
+    names = "{'plotly', 'jinja2', 'rich', 'yaml'}"
+    program = f"import sys, runner.report, runner.report.run.table; print({names} & set(sys.modules))"
 
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=60)
 
