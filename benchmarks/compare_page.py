@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import PROJECT
-from runner.planning.compare import Line, compare, show, span_words
+from runner.planning.compare import Line, compare
 from runner.planning.estimate.forecast import Task, make_task
 from runner.planning.estimate.model_shape import shape_of
+from runner.report.comparison import show, span_words
 from runner.run.run_file import RunFile
 
 PAGE, README = PROJECT / "docs" / "compare.md", PROJECT / "README.md"

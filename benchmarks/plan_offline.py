@@ -56,7 +56,7 @@ def measure(repeat: int) -> dict[str, list[float]]:
     example = str(PROJECT / "examples" / "quickstart.yml")
     with tempfile.TemporaryDirectory(prefix="douse-plan-") as runs:
         where = ["--config", example, "--runs-dir", runs]
-        jobs = {"imports": ["-c", "import runner.lifecycle.drive, runner.report.html"]}
+        jobs = {"imports": ["-c", "import runner.lifecycle.drive, runner.report.page"]}
         jobs |= {f"plan {name}": ["-m", "runner", "plan", "--env", name, *where] for name in ENVIRONMENTS}
         jobs["compare"] = ["-m", "runner", "compare", *where]
         for arguments in jobs.values():

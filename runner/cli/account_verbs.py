@@ -46,8 +46,8 @@ def compare(session: Session) -> int:
 
     from runner.planning.checks.reading import task_of
     from runner.planning.compare import compare as lay_out
-    from runner.planning.compare import show
     from runner.planning.estimate.ledger import read_ledger
+    from runner.report.comparison import show
     from runner.run.run_dir import list_runs
 
     task = task_of(session.run_file(), session.stop)

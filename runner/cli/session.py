@@ -110,7 +110,7 @@ def say_where(run: RunDir, view: View) -> None:
         "receipt": run.receipt,
     }
     if RunState(run).outcome == "done":
-        from runner.report import read_run
+        from runner.report.run.collect import read_run
         from runner.report.run.table import lines
 
         for line in lines(read_run(run.path), with_paths=False):

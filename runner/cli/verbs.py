@@ -189,7 +189,7 @@ def runs(session: Session) -> int:
 
         print(json.dumps(table(session.runs_dir), indent=2))
         return EXIT_DONE
-    from runner.report import read_run
+    from runner.report.run.collect import read_run
     from runner.report.run.table import print_runs
 
     found = list_runs(session.runs_dir)
@@ -227,7 +227,8 @@ def logs(session: Session) -> int:
 
 def report(session: Session) -> int:
     """Write the report again and show the short of it."""
-    from runner.report import read_run, write_report
+    from runner.report.run.collect import read_run
+    from runner.report.run.page import write_report
     from runner.report.run.table import show
 
     run = session.run()

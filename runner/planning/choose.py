@@ -13,10 +13,7 @@ from runner.planning.estimate.disk import rented_disk_gib
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed
 from runner.planning.estimate.forecast import Forecast, Task, forecast
-from runner.planning.estimate.ranges import Range
-from runner.planning.estimate.settling import LEAST_S, time_words
 from runner.prices.price_list import ANYWHERE
-from runner.report.columns import MARGIN, wrapped
 from runner.run.run_file import RunFile
 
 
@@ -44,45 +41,6 @@ class Choice:
     def estimate(self) -> dict[str, Any] | None:
         """Return what ``plan.json`` keeps for the ledger to compare with."""
         return None if self.forecast is None else self.forecast.to_mapping()
-
-    def lines(self) -> list[str]:
-        """Return hours and dollars for people."""
-        found = self.forecast
-        if found is None or found.durations is None or found.cost is None:
-            return ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
-        hours, usd = found.durations.total_s, found.cost.total_usd
-        whole = f"{time_words(hours.expected)} ({time_words(hours.low)} to {time_words(hours.high)})"
-        where = "its processors" if found.gpu is None else found.offer.gpu_name
-        phases = [
-            f"{phase} {time_words(span.expected)}"
-            for phase, span in found.durations.seconds.items()
-            if span.expected >= LEAST_S
-        ]
-        return [
-            f"estimate     {whole}, {_dollars(usd)} on {where}",
-            *wrapped(", ".join(phases), first=MARGIN),
-            *wrapped("; ".join(found.durations.basis), first=MARGIN),
-            *candidate_lines(self.forecasts),
-        ]
-
-
-def candidate_lines(forecasts: Sequence[Forecast]) -> list[str]:
-    """Return a line for each machine: rows at once and the most that fit, time, dollars; nothing for processors."""
-    known = [found for found in forecasts if found.gpu is not None]
-    if not known:
-        return []
-    head = "machines     rows  fit  time               dollars            $/h    machine"
-    return [head, *(f"{MARGIN}{_candidate_line(found)}" for found in known)]
-
-
-def _candidate_line(found: Forecast) -> str:
-    time = dollars = "?"
-    if found.durations is not None and found.cost is not None:
-        hours, usd = found.durations.total_s, found.cost.total_usd
-        time = f"{time_words(hours.low)} to {time_words(hours.high)}"
-        dollars = f"{usd.low:.2f} to {usd.high:.2f}"
-    price = f"{found.offer.price_usd_per_h:.2f}"
-    return f"{found.micro_batch_rows:<4}  {found.rows:<3}  {time:<17}  {dollars:<17}  {price:<5}  {_name(found.offer)}"
 
 
 def choose(
@@ -123,7 +81,7 @@ def choose(
         return unfit(offer) or _why_too_dear(known[offer], limit)
 
     suited = [known[offer] for offer in suitable(offers, wanted, unfit)]
-    check_budget({_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
+    check_budget({machine_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
     candidates = choose_candidates(offers, wanted, lambda offer: (known[offer].usd, known[offer].hours), barred)
     chosen = tuple(next(found for found in suited if _is(candidate, found.offer)) for candidate in candidates)
     if need is not None:
@@ -169,11 +127,8 @@ def _is(candidate: Candidate, offer: Offer) -> bool:
     )
 
 
-def _name(offer: Offer) -> str:
+def machine_name(offer: Offer) -> str:
+    """Return what a machine is called: kind, region, spot, trust."""
     whose = ", community" if offer.trust == "community" else ""
     where = "" if offer.region == ANYWHERE else f" in {offer.region}"
     return f"{offer.instance_type}{where}{', spot' if offer.spot else ''}{whose}"
-
-
-def _dollars(usd: Range) -> str:
-    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f})"

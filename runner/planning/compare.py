@@ -13,16 +13,11 @@ from runner.planning.candidates import Wanted, suitable
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.forecast import Forecast, Task, forecast
 from runner.planning.estimate.gpu_specs import find_gpu
-from runner.planning.estimate.ranges import Range
 from runner.prices.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
 from runner.prices.price_list import ANYWHERE, all_prices, day_words, is_stale
 from runner.prices.refresh import listed_offers
-from runner.report.columns import WIDTH, wrapped
 from runner.run.run_file import ComputeSection
 
-HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")
-WIDTHS = (16, 19, 5, 13, 15, 6, 5, 9, 4)
-LONGEST_IN_MINUTES_S = 5400
 OWN_GPU = "RTX 4090"
 """The GPU that a machine of one's own is taken to have."""
 
@@ -143,8 +138,8 @@ def _day(name: str, offer: Offer, today: date) -> str:
     return ""
 
 
-def elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> str | None:
-    """Return in a sentence what a run would cost where Douse rents it cheapest, apart from where it is to go.
+def cheapest_elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> Line | None:
+    """Return the line of the platform where Douse rents a run cheapest, apart from where it is to go.
 
     ``None`` where it fits no other, or asks for no GPU: then nobody's prices say anything of it.
 
@@ -158,14 +153,7 @@ def elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> str | None
         return None
     others = [one for one in platforms().values() if one.environment not in (None, "local", here)]
     lines = [line for one in others if not (line := _line(task, one, today, ledger)).why_out]
-    cheapest = min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
-    best = None if cheapest is None else cheapest.best
-    if cheapest is None or best is None or best.cost is None or best.durations is None:
-        return None
-    usd, place = best.cost.total_usd, f"ENV={cheapest.platform.environment} on {best.offer.gpu_name}"
-    time, whose = span_words(best.durations.total_s), ", community" if cheapest.platform.trust == "community" else ""
-    old = f", prices of {cheapest.prices_of}" if "stale" in cheapest.prices_of else ""
-    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f}), {time}, with {place}{whose}{old}: `make compare`"
+    return min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
 
 
 def runs_in(best: Forecast | None, budget_usd: float | None) -> int | None:
@@ -174,48 +162,3 @@ def runs_in(best: Forecast | None, budget_usd: float | None) -> int | None:
         return None
     dearest = best.cost.total_usd.high
     return int(budget_usd // dearest) if dearest else None
-
-
-def show(lines: Sequence[Line], budget_usd: float | None = None) -> str:
-    """Return the table for people, at most ``WIDTH`` columns wide, the reasons under it."""
-    rows = [_cells(line, budget_usd) for line in lines if not line.why_out]
-    table = [_row(HEAD), "-" * WIDTH, *(_row(cells) for cells in rows)]
-    out = [_noted(f"out: {line.platform.title}: {line.why_out}") for line in lines if line.why_out]
-    kept = [_noted(f"survives on {line.platform.name}: {line.platform.persistence}") for line in lines]
-    old = [f"{line.platform.name} {line.prices_of}" for line in lines if "stale" in line.prices_of]
-    stale = [_noted(f"old prices (`make prices`): {'; '.join(old)}")] if old else []
-    return "\n".join([*table, "", *out, "", *kept, "", *stale]).rstrip()
-
-
-def _noted(text: str) -> str:
-    """Return a line under the table, wrapped to its width."""
-    return "\n".join(wrapped(text, rest="    "))
-
-
-def _cells(line: Line, budget_usd: float | None) -> tuple[str, ...]:
-    best, runs = line.best, runs_in(line.best, budget_usd)
-    if best is None or best.cost is None or best.durations is None:
-        return (line.platform.name, *[""] * (len(HEAD) - 1))
-    usd = best.cost.total_usd
-    return (
-        line.platform.name + ("" if line.platform.can_run else " *"),
-        best.offer.gpu_name,
-        f"{best.rows}x",
-        span_words(best.durations.total_s),
-        f"{usd.low:.2f}..{usd.high:.2f}",
-        f"{best.offer.price_usd_per_h:.2f}",
-        "" if runs is None else str(runs),
-        line.platform.trust,
-        "yes" if best.offer.spot else "no",
-    )
-
-
-def span_words(seconds: Range) -> str:
-    """Return a span of time: in minutes where the longest is under an hour and a half, else in hours."""
-    if seconds.high < LONGEST_IN_MINUTES_S:
-        return f"{seconds.low / 60:.0f}..{seconds.high / 60:.0f} min"
-    return f"{seconds.low / 3600:.1f}..{seconds.high / 3600:.1f} h"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return " ".join(cell[:width].ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from runner.report.run.models import DataSummary, HistogramBin
+from dataclasses import dataclass
+from typing import Any
+
 from runner.report.sources import Json, items, text, whole
 
 _ENVELOPE = {"time", "event", "length_histogram", "warnings"}
@@ -20,3 +22,21 @@ def data_summary(told: Json) -> DataSummary | None:
 def _bin(row: Json) -> HistogramBin | None:
     first, end, count = whole(row.get("from")), whole(row.get("to")), whole(row.get("count"))
     return None if first is None or end is None or count is None else HistogramBin(first, end, count)
+
+
+@dataclass(frozen=True)
+class HistogramBin:
+    """Samples of at least ``from_tokens`` and fewer than ``to_tokens`` tokens."""
+
+    from_tokens: int
+    to_tokens: int
+    count: int
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The data check in numbers."""
+
+    facts: dict[str, Any]
+    histogram: tuple[HistogramBin, ...]
+    warnings: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.report.run.models import RunReport
+from typing import Any
 
 UNKNOWN = "–"
 
@@ -100,18 +100,25 @@ def words(name: str) -> str:
     return known.get(name, name.replace("_", " "))
 
 
-def verdict_sentence(report: RunReport) -> str:
-    """Return the verdict in one sentence."""
-    failed = [check.name for check in report.acceptance if check.required and not check.passed]
-    if report.verdict == "accepted":
-        checks = sum(check.required for check in report.acceptance)
-        return f"The adapter works: it passed all {checks} checks." if checks else "The adapter was accepted."
-    if report.verdict == "interrupted":
-        step = report.steps[-1].step if report.steps else None
-        at = "" if step is None else f" after step {step}"
-        return f"Stopped on request{at}; the run can be resumed."
-    if report.verdict == "failed" and failed:
-        return f"The adapter did not pass: {', '.join(words(name) for name in failed)}."
-    if report.verdict == "failed":
-        return "The run failed."
-    return "The run has not ended, or its end was not recorded."
+def value_text(value: Any) -> str:
+    """Return a JSON value in words for a table cell."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10_000 else f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')}: {value_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(value_text(item) for item in value) or "none"
+    return str(value)
+
+
+def money(usd: float) -> str:
+    """Return dollars; of amounts below ten cents, tenths of a cent as well."""
+    if 0 < usd < 0.0005:
+        return "<$0.001"
+    return f"${usd:.3f}" if 0 < usd < 0.1 else dollars(usd)

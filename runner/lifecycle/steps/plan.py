@@ -27,14 +27,15 @@ from runner.planning.checks.quota import QUOTA, AskQuotas
 from runner.planning.checks.reading import check_environment, data_table, fetch_model, task_from
 from runner.planning.checks.this_machine import terraform_is_near
 from runner.planning.choose import Choice, choose
-from runner.planning.compare import elsewhere
+from runner.planning.compare import cheapest_elsewhere
 from runner.planning.estimate.disk import files_bytes
 from runner.planning.estimate.finished_run import is_emulated
 from runner.planning.estimate.forecast import Task
 from runner.planning.estimate.ledger import read_ledger
 from runner.planning.market import Market, MarketCall
+from runner.report.comparison import elsewhere_words
 from runner.report.plan.checks import checks_text
-from runner.report.plan.planned_run import write_plan_page
+from runner.report.plan.choice import choice_lines
 from runner.run.models import Plan, View
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
@@ -96,7 +97,8 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
 def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
     """Return a plan with the machines to try, what the run needs of them, and what it will be like there."""
     need = choice.need
-    others = None if task is None else elsewhere(task, datetime.now(UTC).date(), choice.ledger)
+    today = datetime.now(UTC).date()
+    others = None if task is None else elsewhere_words(cheapest_elsewhere(task, today, choice.ledger))
     return dataclasses.replace(
         found,
         candidates=[one.to_variable() for one in choice.candidates],
@@ -104,7 +106,7 @@ def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
         gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
         micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
         estimate=choice.estimate(),
-        estimate_lines=[*choice.lines(), *([] if others is None else [f"elsewhere    {others}"])],
+        estimate_lines=[*choice_lines(choice), *([] if others is None else [f"elsewhere    {others}"])],
         forecasts=[one.to_mapping() for one in choice.forecasts],
     )
 
@@ -195,6 +197,8 @@ def write_down(ctx: Context, plan: Plan) -> None:
     """Write ``config.json``, ``plan.json`` and the page ``plan.html``."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
     write_json(ctx.run.file("plan.json"), dataclasses.asdict(plan))
+    from runner.report.plan.page import write_plan_page  # plotly takes its time to import
+
     write_plan_page(ctx.run.path)
 
 

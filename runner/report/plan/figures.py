@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from runner.report.figure import END, MAIN, PHASE_HEIGHT_PX, QUIET, PageFigure, blank_figure
 from runner.report.plan.planned_run import PlannedRun
-from runner.report.run.figures import END, MAIN, PHASE_HEIGHT_PX, QUIET, PageFigure, blank_figure
 from runner.report.spans import Span
-from runner.report.wording import dollars, duration, words
+from runner.report.wording import duration, money, words
 
 WEIGHTS, LEARNT, PASSING = "var(--series-1)", "var(--series-2)", "var(--series-3)"
 PART_COLOURS = {
@@ -83,13 +83,6 @@ def planned_figures(plan: PlannedRun) -> list[PageFigure]:
         _ranges("dollars", "Dollars by phase", usd, plan.total.usd, money),
     ]
     return [figure for figure in drawn if figure is not None]
-
-
-def money(usd: float) -> str:
-    """Return dollars; of amounts below ten cents, tenths of a cent as well."""
-    if 0 < usd < 0.0005:
-        return "<$0.001"
-    return f"${usd:.3f}" if 0 < usd < 0.1 else dollars(usd)
 
 
 def _ranges(

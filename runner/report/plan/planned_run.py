@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.report.data_summary import data_summary
+from runner.report.data_summary import DataSummary, data_summary
 from runner.report.plan.machines import PlannedMachine, planned_machines
-from runner.report.run.models import DataSummary
 from runner.report.sources import Json, Sources, items, mapping, text, whole
 from runner.report.spans import Span, amount, span, spans
 from runner.report.wording import count, size
-from runner.run.run_dir import write_file
-
-HTML_NAME = "plan.html"
 
 
 @dataclass(frozen=True)
@@ -80,15 +76,6 @@ class PlannedRun:
     def found(self, status: str) -> int:
         """Return how many lines of the preflight have this status."""
         return sum(line.status == status for line in self.checks)
-
-
-def write_plan_page(run_dir: Path) -> Path:
-    """Write ``plan.html`` beside ``plan.json`` and return its path; the same plan gives the same bytes."""
-    from runner.report.html import plan_to_html
-
-    page = run_dir / HTML_NAME
-    write_file(page, plan_to_html(read_plan(run_dir)).encode())
-    return page
 
 
 def read_plan(run_dir: Path) -> PlannedRun:

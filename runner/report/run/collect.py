@@ -7,20 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.planning.estimate.settling import settle
-from runner.report.data_summary import data_summary
+from runner.report.data_summary import DataSummary, data_summary
 from runner.report.run.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
-from runner.report.run.models import (
-    AnswerPair,
-    Artifacts,
-    Check,
-    DataSummary,
-    LifeStep,
-    RunReport,
-    Scores,
-    Verdict,
-)
+from runner.report.run.models import AnswerPair, Artifacts, Check, LifeStep, RunReport, Scores, Verdict
 from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
+from runner.report.wording import value_text
 from runner.run.run_dir import RunDir
 
 ADAPTER_PLACES = ("adapter", "box/output/adapter", "output/adapter")
@@ -171,23 +163,6 @@ def _checks(acceptance: Json, events: list[Json]) -> tuple[Check, ...]:
         )
         for check in found
     )
-
-
-def value_text(value: Any) -> str:
-    """Return a JSON value in words for a table cell."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int):
-        return str(value) if abs(value) < 10_000 else f"{value:,}"
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')}: {value_text(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(value_text(item) for item in value) or "none"
-    return str(value)
 
 
 def _data(events: list[Json], plan: Json) -> DataSummary | None:

@@ -7,12 +7,10 @@ scheme before it draws, and again when the scheme changes or the page is printed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
-
-from runner.report.run.models import DataSummary, PhaseTime, RunReport, StepPoint
+from runner.report.figure import END, MAIN, PHASE_HEIGHT_PX, QUIET, SECOND, PageFigure, blank_figure
+from runner.report.run.models import PhaseTime, RunReport, StepPoint
 from runner.report.wording import duration, words
 
 MOST_POINTS = 2000
@@ -20,24 +18,7 @@ MOST_POINTS = 2000
 MARKED_POINTS = 60
 """Up to so many points each one is marked."""
 
-MAIN, SECOND, QUIET = "var(--series-1)", "var(--series-2)", "var(--ink-3)"
-PHASE_HEIGHT_PX = 30
 SETTLED_HEIGHT_PX = 44
-END = 1.02
-"""Axis of steps: a little over the last one, so that its mark is whole."""
-
-
-@dataclass(frozen=True)
-class PageFigure:
-    """A figure and the words around it."""
-
-    key: str
-    title: str
-    note: str
-    spec: str
-    """JSON for ``Plotly.newPlot``."""
-    height_px: int
-    wide: bool = False
 
 
 def page_figures(report: RunReport) -> list[PageFigure]:
@@ -101,26 +82,6 @@ def _add_time_bars(figure: Any, names: Sequence[str], seconds: Sequence[float | 
     )
     figure.update_xaxes(visible=False, rangemode="tozero")
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, ticksuffix="  ")
-
-
-def length_figure(data: DataSummary | None) -> PageFigure | None:
-    """Return the samples by length in tokens."""
-    if data is None or not data.histogram:
-        return None
-    bins = data.histogram
-    labels = [f"{bin_.from_tokens:,}–{bin_.to_tokens - 1:,}" for bin_ in bins]
-    figure = blank_figure()
-    figure.add_bar(
-        x=labels,
-        y=[bin_.count for bin_ in bins],
-        marker={"color": MAIN, "cornerradius": 3},
-        hovertemplate="%{x} tokens: %{y} samples<extra></extra>",
-    )
-    figure.update_layout(bargap=0.12)
-    figure.update_xaxes(title={"text": "tokens in a sample"}, type="category", showgrid=False)
-    figure.update_yaxes(rangemode="tozero", title={"text": "samples"})
-    note = f"{sum(bin_.count for bin_ in bins):,} training samples, before any is cut"
-    return PageFigure("lengths", "Sample lengths", note, figure.to_json(), 260)
 
 
 def _phase_name(phase: PhaseTime) -> str:
@@ -224,32 +185,3 @@ def _mark_resumes(figure: Any, report: RunReport, *, named: bool = False) -> Non
                 showarrow=False,
                 font={"size": 11, "color": QUIET},
             )
-
-
-def blank_figure() -> Any:
-    """Return a figure with the look of all of them and nothing drawn."""
-    axis = {
-        "gridcolor": "var(--grid)", "linecolor": "var(--line)", "zeroline": False, "tickcolor": "var(--line)",
-        "tickfont": {"color": "var(--ink-2)"}, "title": {"font": {"color": "var(--ink-3)", "size": 12}, "standoff": 6},
-        "automargin": True,
-    }  # fmt: skip
-    return go.Figure(
-        layout={
-            "template": {},
-            "autosize": True,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": 'system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif', "size": 12},
-            "margin": {"l": 44, "r": 14, "t": 14, "b": 40},
-            "hovermode": "x unified",
-            "hoverlabel": {
-                "bgcolor": "var(--card)", "bordercolor": "var(--line)", "font": {"color": "var(--ink)", "size": 12},
-            },
-            "showlegend": False,
-            "legend": {
-                "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"color": "var(--ink-2)"},
-            },
-            "xaxis": {**axis, "showgrid": False, "showline": True, "ticks": "outside", "ticklen": 4},
-            "yaxis": axis,
-        }
-    )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runner.planning.estimate.settling import Settled
+from runner.report.data_summary import DataSummary
 
 Verdict = Literal["accepted", "interrupted", "failed", "unfinished"]
 
@@ -92,24 +93,6 @@ class Scores:
 
     model: str
     values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class HistogramBin:
-    """Samples of at least ``from_tokens`` and fewer than ``to_tokens`` tokens."""
-
-    from_tokens: int
-    to_tokens: int
-    count: int
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """The data check in numbers."""
-
-    facts: dict[str, Any]
-    histogram: tuple[HistogramBin, ...]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

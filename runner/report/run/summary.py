@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from runner.report.run.models import EvalPoint, LifeStep, StepPoint, Summary
+from runner.report.run.models import EvalPoint, LifeStep, RunReport, StepPoint, Summary
 from runner.report.sources import Json, mapping, moment, number, seconds_between, text, whole
+from runner.report.wording import words
 
 T = TypeVar("T")
 PAIRS = (("base_4bit", "adapter_4bit", "4-bit base"), ("base_unquantised", "adapter_unquantised", "unquantised base"))
@@ -63,13 +64,13 @@ def _losses(metrics: Json, evaluations: Sequence[EvalPoint]) -> tuple[float | No
         while_training = ", while training"
     measured = mapping(metrics.get("eval"))
     best: tuple[float | None, float | None, str | None] = (None, None, None)
-    for base_name, adapter_name, words in PAIRS:
+    for base_name, adapter_name, label in PAIRS:
         base = _either(number(mapping(measured.get(base_name)).get("loss")), told.get(base_name))
         adapter = _either(number(mapping(measured.get(adapter_name)).get("loss")), told.get(adapter_name))
         if base is not None and adapter is not None:
-            return base, adapter, words + while_training
+            return base, adapter, label + while_training
         if best == (None, None, None) and (base is not None or adapter is not None):
-            best = (base, adapter, words + while_training)
+            best = (base, adapter, label + while_training)
     return best
 
 
@@ -113,3 +114,20 @@ def _device(manifest: Json, events: Sequence[Json]) -> str | None:
         started.get("device"),
     ]
     return next((found for value in known if (found := text(value))), None)
+
+
+def verdict_sentence(report: RunReport) -> str:
+    """Return the verdict in one sentence."""
+    failed = [check.name for check in report.acceptance if check.required and not check.passed]
+    if report.verdict == "accepted":
+        checks = sum(check.required for check in report.acceptance)
+        return f"The adapter works: it passed all {checks} checks." if checks else "The adapter was accepted."
+    if report.verdict == "interrupted":
+        step = report.steps[-1].step if report.steps else None
+        at = "" if step is None else f" after step {step}"
+        return f"Stopped on request{at}; the run can be resumed."
+    if report.verdict == "failed" and failed:
+        return f"The adapter did not pass: {', '.join(words(name) for name in failed)}."
+    if report.verdict == "failed":
+        return "The run failed."
+    return "The run has not ended, or its end was not recorded."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.report import wording
 from runner.report.run.models import RunReport
+from runner.report.run.summary import verdict_sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +92,7 @@ def show(report: RunReport, console: Console | None = None) -> None:
 def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
     """Return what ``show`` prints below the first line, the paths left out if asked."""
     summary = report.summary
-    found = [wording.verdict_sentence(report)]
+    found = [verdict_sentence(report)]
     if report.verdict != "accepted":
         found += [f"  {part}" for part in (report.message, report.resolution) if part]
     rows = [("eval loss", _losses(report))]

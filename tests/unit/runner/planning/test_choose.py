@@ -17,6 +17,7 @@ from runner.planning.estimate.fit import DoesNotFitError
 from runner.planning.estimate.forecast import make_task
 from runner.planning.estimate.model_shape import shape_of
 from runner.planning.market import Market
+from runner.report.plan.choice import choice_lines
 from runner.run.run_file import RunFile
 from tests.unit.runner.fake_cloud import thing
 from tests.unit.runner.planning.estimate.test_model_shape import LLAMA_8B
@@ -53,7 +54,7 @@ def test_what_is_listed_is_tried_at_its_price() -> None:
         {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 0.75}
     ]
     assert found.estimate() is None
-    assert found.lines() == ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
+    assert choice_lines(found) == ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
 
 
 def test_what_is_too_dear_or_too_small_is_not_tried() -> None:
@@ -151,21 +152,21 @@ def test_the_estimate_is_told_and_kept() -> None:
     found = pick([A10])
     kept = found.estimate() or {}
 
-    assert found.lines()[0].startswith("estimate     ")
-    assert found.lines()[0].endswith("on A10")
-    assert "boot 4 min" in found.lines()[1]
+    assert choice_lines(found)[0].startswith("estimate     ")
+    assert choice_lines(found)[0].endswith("on A10")
+    assert "boot 4 min" in choice_lines(found)[1]
     assert set(kept) >= {"work", "durations", "cost", "fits", "rows_that_fit"}
     assert kept["work"]["parameters"] == 8_030_261_248
 
 
 def test_each_machine_is_told_with_its_rows_its_time_and_its_dollars() -> None:
     found = pick([A10, H100])
-    head, *machines = found.lines()[-3:]
+    head, *machines = choice_lines(found)[-3:]
 
     assert head.split() == ["machines", "rows", "fit", "time", "dollars", "$/h", "machine"]
     assert [line.split()[-3] for line in machines] == names(found)
     assert [int(line.split()[1]) for line in machines] == [one.rows for one in found.forecasts]
-    assert max(map(len, found.lines())) <= 100
+    assert max(map(len, choice_lines(found))) <= 100
 
 
 def test_what_the_first_machine_needs_is_for_the_rows_chosen_there() -> None:

@@ -12,12 +12,13 @@ import pytest
 from runner.cli import parser as cli
 from runner.cloud_api.models import Offer
 from runner.planning import compare as comparing
-from runner.planning.compare import Line, compare, elsewhere, runs_in, show, span_words
+from runner.planning.compare import Line, cheapest_elsewhere, compare, runs_in
 from runner.planning.estimate.forecast import Task, make_task
 from runner.planning.estimate.model_shape import shape_of
 from runner.planning.estimate.ranges import Range
 from runner.prices.platforms import platforms
 from runner.report.columns import WIDTH
+from runner.report.comparison import elsewhere_words, show, span_words
 from runner.run.run_file import RunFile
 from tests.unit.runner.planning.estimate.test_forecast import DATA
 from tests.unit.runner.planning.estimate.test_model_shape import LLAMA_8B
@@ -29,6 +30,10 @@ def task(layers: int = 32, **sections: Any) -> Task:
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda"}, **sections})
     shape = shape_of(LLAMA_8B | {"num_hidden_layers": layers})
     return make_task(run_file, shape, DATA, model_bytes=0, staged_bytes=0, data_bytes=0)
+
+
+def elsewhere(task: Task, today: date) -> str | None:
+    return elsewhere_words(cheapest_elsewhere(task, today))
 
 
 def by_name(lines: list[Line]) -> dict[str, Line]:

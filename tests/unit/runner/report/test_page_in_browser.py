@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from runner.report import write_report
+from runner.report.run.page import write_report
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report, save_page
 from tests.unit.runner.report.run.run_folder import RUN_ID, rent, write_run
 

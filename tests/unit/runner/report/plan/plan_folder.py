@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runner.report.plan.planned_run import write_plan_page
+from runner.report.plan.page import write_plan_page
 from runner.run.run_dir import write_json
 from tests.unit.runner.report.run.run_folder import data_summary
 from tests.unit.runner.report.run.test_page import Page

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from runner.report.plan.figures import money
-from runner.report.plan.planned_run import read_plan, write_plan_page
+from runner.report.plan.page import write_plan_page
+from runner.report.plan.planned_run import read_plan
 from runner.report.spans import Span
+from runner.report.wording import money
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.report.plan.plan_folder import (
     PLOTS,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.report.plan.planned_run import write_plan_page
+from runner.report.plan.page import write_plan_page
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report
 from tests.unit.runner.report.plan.plan_folder import PLOTS, RUN_ID, figures_of, page_of, plan, span, written
 from tests.unit.runner.report.run.test_page import PLANTED

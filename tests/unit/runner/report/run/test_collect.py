@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from runner.report import read_run
-from runner.report.run.models import EvalPoint, HistogramBin, RunReport
+from runner.report.data_summary import HistogramBin
+from runner.report.run.collect import read_run
+from runner.report.run.models import EvalPoint, RunReport
 from tests.unit.runner.report.run.run_folder import RUN_ID, STEPS, events, metrics, state, step_values, write_json
 
 FILES = (

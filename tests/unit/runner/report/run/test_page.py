@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.report import write_report
+from runner.report.run.page import write_report
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.report.run.run_folder import (
     RUN_ID,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from runner.report import read_run, write_report
+from runner.report.run.collect import read_run
+from runner.report.run.page import write_report
 from runner.report.run.table import COLUMNS, compare_runs, print_runs, show, sparkline
 from tests.unit.runner.report.run.run_folder import RUN_ID, rent
 

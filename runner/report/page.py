@@ -11,59 +11,34 @@ import base64
 import gzip
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from runner.report import wording
-from runner.report.plan.figures import memory_figure, money, part_colour, planned_figures
-from runner.report.plan.planned_run import PlannedRun
-from runner.report.run.collect import value_text
-from runner.report.run.figures import PageFigure, length_figure, page_figures, phase_figure, settled_figure
-from runner.report.run.models import RunReport
+from runner.report.figure import PageFigure
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def to_html(report: RunReport) -> str:
-    """Return the page of a run."""
-    return _page(
-        "report.html.j2",
-        report=report,
-        summary=report.summary,
-        sentence=wording.verdict_sentence(report),
-        figures=page_figures(report),
-        phases=phase_figure(report),
-        settled=settled_figure(report),
-        lengths=length_figure(report.data),
-        score_names=_score_names(report),
-        recipe=_recipe(report),
-    )
+def render(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """Return a page with its style, its scripts and the policy that lets only these run.
 
-
-def plan_to_html(plan: PlannedRun) -> str:
-    """Return the page of a run that is only planned."""
-    return _page(
-        "plan.html.j2",
-        plan=plan,
-        memory=memory_figure(plan),
-        figures=planned_figures(plan),
-        lengths=length_figure(plan.data),
-    )
-
-
-def _page(template: str, **values: Any) -> str:
-    """Return a page with its style, its scripts and the policy that lets only these run."""
+    Args:
+        template: Name of the template.
+        filters: What the template uses besides the filters of every page.
+        values: What the template shows.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(_filters())
+    environment.filters.update(_filters() | dict(filters or {}))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     plotly_js = get_plotlyjs()
     return environment.get_template(template).render(
@@ -84,14 +59,13 @@ def _filters() -> dict[str, Any]:
         "duration": wording.duration,
         "gib": wording.gib,
         "improvement": wording.improvement,
-        "money": money,
+        "money": wording.money,
         "off": wording.off,
-        "part_colour": part_colour,
         "percent": _percent,
         "pretty": _pretty,
         "size": wording.size,
         "spec": _spec,
-        "value_text": value_text,
+        "value_text": wording.value_text,
         "words": wording.words,
     }
 
@@ -126,13 +100,4 @@ def _pretty(answer: str) -> str:
 
 def _percent(share: Any) -> str:
     """Return a share as percent, anything else in words."""
-    return f"{100 * share:.1f} %" if isinstance(share, float) else value_text(share)
-
-
-def _score_names(report: RunReport) -> list[str]:
-    names = dict.fromkeys(name for scores in report.scores for name in scores.values)
-    return sorted(names, key=lambda name: name != "loss")
-
-
-def _recipe(report: RunReport) -> str:
-    return yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=100) if report.recipe else ""
+    return f"{100 * share:.1f} %" if isinstance(share, float) else wording.value_text(share)

@@ -1,0 +1,69 @@
+"""The table of ``make compare``: a run on every platform, side by side, the reasons under it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.planning.compare import Line, runs_in
+from runner.planning.estimate.ranges import Range
+from runner.report.columns import WIDTH, wrapped
+
+HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")
+WIDTHS = (16, 19, 5, 13, 15, 6, 5, 9, 4)
+LONGEST_IN_MINUTES_S = 5400
+
+
+def elsewhere_words(line: Line | None) -> str | None:
+    """Return in a sentence what a run would cost on another platform; ``None`` where nothing is known of it."""
+    best = None if line is None else line.best
+    if line is None or best is None or best.cost is None or best.durations is None:
+        return None
+    usd, place = best.cost.total_usd, f"ENV={line.platform.environment} on {best.offer.gpu_name}"
+    time, whose = span_words(best.durations.total_s), ", community" if line.platform.trust == "community" else ""
+    old = f", prices of {line.prices_of}" if "stale" in line.prices_of else ""
+    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f}), {time}, with {place}{whose}{old}: `make compare`"
+
+
+def show(lines: Sequence[Line], budget_usd: float | None = None) -> str:
+    """Return the table for people, at most ``WIDTH`` columns wide, the reasons under it."""
+    rows = [_cells(line, budget_usd) for line in lines if not line.why_out]
+    table = [_row(HEAD), "-" * WIDTH, *(_row(cells) for cells in rows)]
+    out = [_noted(f"out: {line.platform.title}: {line.why_out}") for line in lines if line.why_out]
+    kept = [_noted(f"survives on {line.platform.name}: {line.platform.persistence}") for line in lines]
+    old = [f"{line.platform.name} {line.prices_of}" for line in lines if "stale" in line.prices_of]
+    stale = [_noted(f"old prices (`make prices`): {'; '.join(old)}")] if old else []
+    return "\n".join([*table, "", *out, "", *kept, "", *stale]).rstrip()
+
+
+def _noted(text: str) -> str:
+    """Return a line under the table, wrapped to its width."""
+    return "\n".join(wrapped(text, rest="    "))
+
+
+def _cells(line: Line, budget_usd: float | None) -> tuple[str, ...]:
+    best, runs = line.best, runs_in(line.best, budget_usd)
+    if best is None or best.cost is None or best.durations is None:
+        return (line.platform.name, *[""] * (len(HEAD) - 1))
+    usd = best.cost.total_usd
+    return (
+        line.platform.name + ("" if line.platform.can_run else " *"),
+        best.offer.gpu_name,
+        f"{best.rows}x",
+        span_words(best.durations.total_s),
+        f"{usd.low:.2f}..{usd.high:.2f}",
+        f"{best.offer.price_usd_per_h:.2f}",
+        "" if runs is None else str(runs),
+        line.platform.trust,
+        "yes" if best.offer.spot else "no",
+    )
+
+
+def span_words(seconds: Range) -> str:
+    """Return a span of time: in minutes where the longest is under an hour and a half, else in hours."""
+    if seconds.high < LONGEST_IN_MINUTES_S:
+        return f"{seconds.low / 60:.0f}..{seconds.high / 60:.0f} min"
+    return f"{seconds.low / 3600:.1f}..{seconds.high / 3600:.1f} h"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " ".join(cell[:width].ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()

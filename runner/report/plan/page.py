@@ -1,0 +1,32 @@
+"""``plan.html``: the page of a run that is only planned, from its ``plan.json``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.report.figure import length_figure
+from runner.report.page import render
+from runner.report.plan.figures import memory_figure, part_colour, planned_figures
+from runner.report.plan.planned_run import PlannedRun, read_plan
+from runner.run.run_dir import write_file
+
+HTML_NAME = "plan.html"
+
+
+def write_plan_page(run_dir: Path) -> Path:
+    """Write ``plan.html`` beside ``plan.json`` and return its path; the same plan gives the same bytes."""
+    page = run_dir / HTML_NAME
+    write_file(page, plan_to_html(read_plan(run_dir)).encode())
+    return page
+
+
+def plan_to_html(plan: PlannedRun) -> str:
+    """Return the page of a run that is only planned."""
+    return render(
+        "plan.html.j2",
+        filters={"part_colour": part_colour},
+        plan=plan,
+        memory=memory_figure(plan),
+        figures=planned_figures(plan),
+        lengths=length_figure(plan.data),
+    )

@@ -1,0 +1,56 @@
+"""``report.json`` for scripts and ``report.html`` for people: the page of one run, from the files of its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from runner.report.figure import length_figure
+from runner.report.page import render
+from runner.report.run.collect import read_run
+from runner.report.run.document import to_document
+from runner.report.run.figures import page_figures, phase_figure, settled_figure
+from runner.report.run.models import RunReport
+from runner.report.run.summary import verdict_sentence
+from runner.run.run_dir import write_file, write_json
+
+JSON_NAME = "report.json"
+HTML_NAME = "report.html"
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write ``report.json`` and ``report.html`` into the run folder and return the page's path.
+
+    The same files in give the same bytes out; each file is replaced whole or not at all.
+    """
+    report = read_run(run_dir)
+    write_json(run_dir / JSON_NAME, to_document(report))
+    page = run_dir / HTML_NAME
+    write_file(page, to_html(report).encode())
+    return page
+
+
+def to_html(report: RunReport) -> str:
+    """Return the page of a run."""
+    return render(
+        "report.html.j2",
+        report=report,
+        summary=report.summary,
+        sentence=verdict_sentence(report),
+        figures=page_figures(report),
+        phases=phase_figure(report),
+        settled=settled_figure(report),
+        lengths=length_figure(report.data),
+        score_names=_score_names(report),
+        recipe=_recipe(report),
+    )
+
+
+def _score_names(report: RunReport) -> list[str]:
+    names = dict.fromkeys(name for scores in report.scores for name in scores.values)
+    return sorted(names, key=lambda name: name != "loss")
+
+
+def _recipe(report: RunReport) -> str:
+    return yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=100) if report.recipe else ""
