@@ -9,7 +9,7 @@ from runner.adapters.stop import Stop
 from runner.clouds.environments import Environment, find_environment
 from runner.errors import RunNotFoundError
 from runner.run.host_contract import parse_host
-from runner.run.models import Box, Host, View
+from runner.run.models import Box, Host, Plan, View
 from runner.run.run_dir import RunDir, read_json
 from runner.run.run_file import RunFile, parse_run_file
 
@@ -76,3 +76,20 @@ def open_context(run: RunDir, view: View, stop: Stop) -> Context:
     if values is None:
         raise RunNotFoundError(f"run: {run.config} is missing", resolution="bring it back, or start a new run")
     return Context(run, parse_run_file(values, str(run.config)), view, stop)
+
+
+def read_plan(ctx: Context) -> Plan:
+    """Return what the run's plan found.
+
+    Raises:
+        RunNotFoundError: If there is none, or it is of another version of Douse.
+    """
+    values = read_json(ctx.run.file("plan.json"))
+    try:
+        return Plan(**(values or {}))
+    except TypeError as err:
+        raise RunNotFoundError(
+            f"run: {ctx.run.file('plan.json')} is missing or of another version of Douse",
+            resolution="make the plan anew with `make resume`",
+            details=str(err),
+        ) from err

@@ -15,7 +15,7 @@ from runner.context import Context
 from runner.errors import EXIT_DONE, ToolError
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
-from runner.lifecycle.finish import step
+from runner.lifecycle.step import step
 from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import RunState, hold, holder
 from runner.store import run_store as storing

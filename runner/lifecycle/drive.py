@@ -19,9 +19,10 @@ from runner.errors import (
     UsageError,
 )
 from runner.lifecycle import lease
-from runner.lifecycle.finish import Outcome, disk_error, finish, step
+from runner.lifecycle.finish import Outcome, disk_error, finish
+from runner.lifecycle.lost_machine import machine_gone
+from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
-from runner.lifecycle.terraform_inputs import machine_gone
 from runner.report.plan.text import plan_lines
 from runner.run.models import Host, TrainerStatus, View
 from runner.run.run_dir import RunDir, create_run

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
-from runner.adapters.process import ToolCancelledError
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
@@ -19,14 +14,13 @@ from runner.errors import (
     TransferError,
 )
 from runner.lifecycle import lease
+from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
 from runner.run.models import Host
 from runner.run.run_dir import RunDir
-from runner.run.spend import spend_of
 from runner.run.state import RunState
 from runner.store import run_store as storing
 
-Result = TypeVar("Result")
 COLLECT_RETRY_S = (2.0, 10.0, 30.0)
 
 
@@ -43,32 +37,6 @@ class Outcome:
     run: RunDir
     error: RunnerError | None = None
     running: bool = False
-
-
-def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
-    """Do one step: begin and end stand in ``state.json``, a signal is heard before it."""
-    state = RunState(ctx.run)
-    with _timed(ctx, name, state):
-        return action()
-
-
-@contextmanager
-def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
-    started, status = time.monotonic(), "failed"
-    state.begin(name)
-    ctx.view.step_started(name, lambda: spend_of(ctx.run).total_usd)
-    try:
-        yield
-        status = "done"
-    except (RunInterruptedError, ToolCancelledError):
-        status = "interrupted"
-        raise
-    finally:
-        state.end(name, status, time.monotonic() - started)
-        ctx.view.step_ended(name, status, time.monotonic() - started)
-        spent = spend_of(ctx.run)
-        if spent.total_usd:
-            ctx.view.line(f"    {spent.total_usd:.4f} $ so far ({spent.billed_s / 60:.1f} min)")
 
 
 def finish(ctx: Context, error: RunnerError | None) -> Outcome:

@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.run.models import Host
-from runner.run.run_dir import RunDir, read_json, write_json
+from runner.run.run_dir import write_json
+from runner.safety.lease_word import Word
 from runner.store import run_store as storing
 
-Word = Literal["renew", "hold"]
 BEAT_S = 20.0
 """Longest pause between two words to the machine, in seconds."""
 BEATS_PER_LEASE = 6
@@ -49,12 +48,6 @@ def hold(ctx: Context, host: Host) -> None:
         _say(ctx, host, machine, "hold")
     finally:
         machine.close()
-
-
-def last_word(run: RunDir) -> tuple[Word, datetime] | None:
-    """Return what the runner last told the machine of a run, and when; ``None`` where there is no lease."""
-    said: dict[str, Any] | None = read_json(run.file("lease.json"))
-    return None if said is None else (said["word"], datetime.fromisoformat(said["said_at"]))
 
 
 def _renew(ctx: Context, host: Host, over: threading.Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from runner.adapters.secrets import MEMORY
 from runner.context import Context
 from runner.errors import UsageError
-from runner.lifecycle.steps.configure import play
+from runner.lifecycle.play import play
 from runner.run.models import Host
 from runner.run.run_dir import read_json
 from runner.run.state import hold

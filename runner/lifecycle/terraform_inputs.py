@@ -15,9 +15,8 @@ from runner.adapters.keys import public_key
 from runner.adapters.process import Cancel
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
 from runner.clouds.environments import find_environment
-from runner.clouds.registry import open_cloud
 from runner.context import Context
-from runner.errors import CloudError, RunNotFoundError, UsageError
+from runner.errors import UsageError
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.provider.mirror import cli_config, environment, write_mirror
 from runner.run.models import Plan
@@ -48,23 +47,6 @@ def seconds_to_hard_end(ctx: Context) -> float:
     return min(left_s, (max_usd - spend.total_usd) / spend.price_usd_per_h * 3600)
 
 
-def read_plan(ctx: Context) -> Plan:
-    """Return what the run's plan found.
-
-    Raises:
-        RunNotFoundError: If there is none, or it is of another version of Douse.
-    """
-    values = read_json(ctx.run.file("plan.json"))
-    try:
-        return Plan(**(values or {}))
-    except TypeError as err:
-        raise RunNotFoundError(
-            f"run: {ctx.run.file('plan.json')} is missing or of another version of Douse",
-            resolution="make the plan anew with `make resume`",
-            details=str(err),
-        ) from err
-
-
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Terraform:
     """Return Terraform on the run's working copy, told of our provider where the environment needs it."""
     plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
@@ -78,23 +60,6 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
         cli_config=_cli_config() if rented else None,
         env=environment() | _secrets(ctx) if rented else {},
     )
-
-
-def machine_gone(ctx: Context) -> str | None:
-    """Ask the cloud whether the run's rented machine is gone for good; return words for that, or ``None``."""
-    host = ctx.host()
-    if host is None or not ctx.environment.rented:
-        return None
-    try:
-        listed = open_cloud(host.cloud, os.environ).resources()
-    except CloudError:
-        return None  # nobody knows; the machine may be there
-    mine = [found for found in listed if found.kind == "instance" and found.id == host.instance_id]
-    if not mine:
-        return f"{host.cloud} has machine {host.instance_id} no more (taken back, or ended from outside)"
-    if mine[0].status in ("stopped", "ending"):
-        return f"{host.cloud} says that machine {host.instance_id} is {mine[0].status}"
-    return None
 
 
 def variables(ctx: Context, plan: Plan) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""Dated prices, each with its source: lists of machines, platforms, traffic."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from runner.cloud_api.models import Cloud, Resource
 from runner.errors import CloudError, TeardownError, UsageError
-from runner.lifecycle import lease
 from runner.run.run_dir import RunDir, list_runs, read_json
 from runner.run.state import RunState, holder
+from runner.safety.lease_word import last_word
 from runner.safety.sweep import end_all
 
 LONGEST_START = timedelta(hours=1)
@@ -85,7 +85,7 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Find
         return Finding(resource, f"run {run.run_id} is being driven", False)
     if RunState(run).is_done("destroy"):
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
-    word = lease.last_word(run)
+    word = last_word(run)
     if word is None:
         began = datetime.fromtimestamp(run.config.stat().st_mtime, UTC)
         over = now - began > LONGEST_START

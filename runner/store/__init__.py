@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""The store of a run: who may open it, what goes there, what comes back."""

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from runner.errors import EXIT_DONE
-from runner.lifecycle import lease
 from runner.run.run_dir import read_json
+from runner.safety.lease_word import last_word
 from tests.rehearsal.conftest import Stage, three_lines
 
 FOR_EVER = "publishing.tags=[steps=4000, step_s=0.1]"
@@ -84,7 +84,7 @@ def seconds_without_a_word(stage: Stage, machine: dict[str, Any]) -> float:
 
 
 def last_word_at(stage: Stage) -> float:
-    word = lease.last_word(stage.run())
+    word = last_word(stage.run())
     assert word is not None
     assert word[0] == "renew"
     return word[1].timestamp()

@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""The base model: its files, its tokenizer, how it is loaded."""

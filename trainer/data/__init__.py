@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""The samples: read, encoded, masked, summed up."""

@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""Whether the adapter works: evaluation, scores, acceptance."""

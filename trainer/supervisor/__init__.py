@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""The process that starts, watches and stops the trainer on its machine; it needs no torch."""

@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""Training itself: phases, the QLoRA trainer, stopping with a checkpoint."""

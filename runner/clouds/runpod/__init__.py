@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""All that RunPod needs: its record, client, messages, Terraform resource; its emulator beside them."""

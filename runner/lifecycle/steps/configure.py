@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.packages import build_wheel, python_with_pip
 from runner.context import Context
 from runner.errors import PlaybookFailedError
+from runner.lifecycle.play import play
 from runner.lifecycle.terraform_inputs import seconds_to_hard_end
 from runner.run.models import Box, Host
 from runner.run.run_dir import PROJECT, read_json, write_json
@@ -50,22 +49,6 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     play(ctx, "verify.yml", inventory, variables)
     facts: dict[str, Any] = read_json(ctx.run.file("host_facts.json")) or {}
     return facts
-
-
-def play(
-    ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], tags: Sequence[str] = ()
-) -> PlaybookRun:
-    """Run one playbook on the run's machine, or the part of it that has one of the tags."""
-    return run_playbook(
-        playbook,
-        inventory=inventory,
-        environment=ctx.run_file.compute.env,
-        variables=variables,
-        log=ctx.run.log("configure"),
-        on_progress=ctx.view.progress,
-        cancel=ctx.stop.wants_out,
-        tags=tags,
-    )
 
 
 def find_python(machine: Machine, *, any_will_do: bool) -> str:

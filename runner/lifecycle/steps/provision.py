@@ -10,9 +10,9 @@ from runner.cloud_api.labels import resource_name
 from runner.clouds.aws.refusals import error_from_terraform
 from runner.clouds.environments import Environment, find_environment
 from runner.clouds.registry import endpoint_of
-from runner.context import Context
+from runner.context import Context, read_plan
 from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
-from runner.lifecycle.terraform_inputs import read_plan, terraform_of, variables
+from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
 from runner.run.models import Host, Plan

@@ -16,7 +16,7 @@ from runner.errors import (
     TrainerLostError,
     TrainingFailedError,
 )
-from runner.lifecycle.terraform_inputs import machine_gone
+from runner.lifecycle.lost_machine import machine_gone
 from runner.run.models import Box, Host, TrainerStatus
 from runner.run.spend import hours_left
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED

@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""The page and the lines of a run that is planned."""

@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""The page, the document and the lines of a run."""

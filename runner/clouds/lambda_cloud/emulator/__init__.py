@@ -1,1 +1,1 @@
-"""TODO-ROOM."""
+"""An emulated Lambda Cloud, with its meter; it imports nothing of the client."""

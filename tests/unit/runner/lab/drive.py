@@ -17,6 +17,7 @@ from runner.adapters.stop import Stop
 from runner.cli import parser as cli
 from runner.clouds.environments import find_environment
 from runner.context import Context
+from runner.lifecycle.play import play
 from runner.lifecycle.steps import configure, plan, train
 from runner.planning.choose import choose
 from runner.run.models import Host, Plan, View
@@ -58,7 +59,7 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
     box = ctx.box(host, machine)
     if ROLES:
         inventory = configure.make_inventory(ctx, host, box, configure.find_python(machine, any_will_do=True))
-        configure.play(ctx, "prepare.yml", inventory, configure.role_variables(ctx, host, box, machine), ROLES)
+        play(ctx, "prepare.yml", inventory, configure.role_variables(ctx, host, box, machine), ROLES)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "python"
         rented = find_environment(ctx.run_file.compute.env).rented

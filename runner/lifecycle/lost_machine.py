@@ -1,0 +1,26 @@
+"""Whether the cloud still has the machine of a run that does not answer."""
+
+from __future__ import annotations
+
+import os
+
+from runner.clouds.registry import open_cloud
+from runner.context import Context
+from runner.errors import CloudError
+
+
+def machine_gone(ctx: Context) -> str | None:
+    """Ask the cloud whether the run's rented machine is gone for good; return words for that, or ``None``."""
+    host = ctx.host()
+    if host is None or not ctx.environment.rented:
+        return None
+    try:
+        listed = open_cloud(host.cloud, os.environ).resources()
+    except CloudError:
+        return None  # nobody knows; the machine may be there
+    mine = [found for found in listed if found.kind == "instance" and found.id == host.instance_id]
+    if not mine:
+        return f"{host.cloud} has machine {host.instance_id} no more (taken back, or ended from outside)"
+    if mine[0].status in ("stopped", "ending"):
+        return f"{host.cloud} says that machine {host.instance_id} is {mine[0].status}"
+    return None

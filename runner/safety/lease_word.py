@@ -1,0 +1,16 @@
+"""The last word that a machine was told about its lease, as it stands in the run folder."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from runner.run.run_dir import RunDir, read_json
+
+Word = Literal["renew", "hold"]
+
+
+def last_word(run: RunDir) -> tuple[Word, datetime] | None:
+    """Return what the runner last told the machine of a run, and when; ``None`` where there is no lease."""
+    said: dict[str, Any] | None = read_json(run.file("lease.json"))
+    return None if said is None else (said["word"], datetime.fromisoformat(said["said_at"]))
