@@ -23,10 +23,18 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or absent, also after a power cut."""
+def write_atomically(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Write a file so that it is whole or absent, also after a power cut.
+
+    Args:
+        path: The file.
+        content: All of it.
+        mode: Its permission bits, set before there is anything in it; ``None`` for what the process gives.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

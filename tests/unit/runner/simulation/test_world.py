@@ -1,0 +1,132 @@
+"""The virtual world: no time passes, the same seed gives the same history, and what hangs is told."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from runner.simulation.disk import MemoryDisk
+from runner.simulation.world import BEGINNING, DeadlockError, VirtualWorld
+
+
+def history(seed: int) -> list[str]:
+    """Return who came when, of three tasks that each do five things."""
+    seen: list[str] = []
+
+    def worker(world: VirtualWorld, name: str) -> Callable[[], None]:
+        def work() -> None:
+            for number in range(5):
+                world.disk.append(Path("/log"), name.encode())
+                seen.append(f"{name}{number} {world.monotonic_s():.0f} {world.token(2)}")
+                world.sleep(10 * world.chance.random())
+
+        return work
+
+    with VirtualWorld(seed) as world:
+        tasks = [world.start(worker(world, name), name=name) for name in "abc"]
+        assert all(task.join(1000) for task in tasks)
+    return seen
+
+
+def test_hours_take_no_time() -> None:
+    began_s = time.monotonic()
+    with VirtualWorld() as world:
+        world.sleep(48 * 3600)
+
+        assert world.now() == BEGINNING + timedelta(hours=48)
+        assert world.monotonic_s() == 48 * 3600
+    assert time.monotonic() - began_s < 60
+
+
+def test_the_same_seed_gives_the_same_history() -> None:
+    first = history(1)
+
+    assert history(1) == first
+    assert len({tuple(history(seed)) for seed in range(20)}) > 15
+
+
+def test_one_task_runs_at_a_time() -> None:
+    running: list[str] = []
+
+    def worker(world: VirtualWorld, name: str) -> Callable[[], None]:
+        def work() -> None:
+            for _ in range(50):
+                running.append(name)
+                assert running == [name]
+                running.clear()
+                world.disk.append(Path("/log"), b".")
+
+        return work
+
+    with VirtualWorld(3) as world:
+        tasks = [world.start(worker(world, name), name=name) for name in "abcd"]
+        assert all(task.join(1.0) for task in tasks)
+
+    assert len(world.disk.read(Path("/log"))) == 200
+
+
+def test_time_goes_to_the_first_who_waits() -> None:
+    order: list[float] = []
+
+    def sleeper(world: VirtualWorld, seconds: float) -> Callable[[], None]:
+        def work() -> None:
+            world.sleep(seconds)
+            order.append(world.monotonic_s())
+
+        return work
+
+    with VirtualWorld(5) as world:
+        tasks = [world.start(sleeper(world, seconds), name=f"{seconds}") for seconds in (300.0, 1.0, 20.0)]
+        assert all(task.join(1000) for task in tasks)
+
+    assert order == [1.0, 20.0, 300.0]
+
+
+def test_waiting_for_ever_is_told() -> None:
+    with VirtualWorld() as world, pytest.raises(DeadlockError, match="waiting for ever: main"):
+        world.event().wait()
+
+
+def test_what_a_task_dies_of_is_raised_at_the_end() -> None:
+    def fail() -> None:
+        raise ValueError("of this")
+
+    world = VirtualWorld()
+    world.start(fail, name="fails").join(1.0)
+
+    with pytest.raises(ValueError, match="of this"):
+        world.close()
+
+
+def test_a_world_without_a_network_has_no_way_out() -> None:
+    with VirtualWorld() as world, pytest.raises(ConnectionRefusedError):
+        world.http_transport()
+
+
+def disk() -> MemoryDisk:
+    return MemoryDisk(lambda: BEGINNING, lambda: 7, lambda: None)
+
+
+def test_a_power_cut_tears_what_was_not_synced_and_frees_every_lock() -> None:
+    path, lengths = Path("/runs/events"), set()
+    for seed in range(50):
+        torn = disk()
+        torn.make_folder(path.parent)
+        torn.append(path, b"synced", synced=True)
+        torn.append(path, b" and not")
+        torn.write(Path("/runs/state"), b"whole")
+        with torn.lock(Path("/runs/lock")):
+            torn.cut_power(random.Random(seed))
+            assert torn.lock_holder(Path("/runs/lock")) is None
+        content = torn.read(path)
+        assert b"synced and not".startswith(content)
+        assert content.startswith(b"synced")
+        assert torn.read(Path("/runs/state")) == b"whole"
+        lengths.add(len(content))
+
+    assert len(lengths) > 5
