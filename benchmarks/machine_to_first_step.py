@@ -21,6 +21,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.results import PROJECT, table
+from runner.world import RealWorld
 
 if TYPE_CHECKING:
     from runner.context import Context
@@ -115,7 +116,7 @@ def try_once(emulators: Emulators, side: str, cache: str) -> Try:
     runs = emulators.folder / "runs"
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     _douse(emulators, "up", "--config", str(QUICKSTART), "--env", CLOUD, *settings)
-    ctx = open_context(find_run(runs, None), SilentView(), Stop())
+    ctx = open_context(find_run(runs, None), SilentView(), Stop(RealWorld()), RealWorld())
     host = ctx.host()
     if host is None:
         raise SystemExit("error: no machine came up")

@@ -12,6 +12,7 @@ from runner.run.host_contract import parse_host
 from runner.run.models import Box, Host, Plan, View
 from runner.run.run_dir import RunDir, read_json
 from runner.run.run_file import RunFile, parse_run_file
+from runner.world import World
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class Context:
         run_file: What it was asked to do.
         view: Who looks on.
         stop: Who may stop it.
+        world: Time, chance and surroundings.
     """
 
     run: RunDir
     run_file: RunFile
     view: View
     stop: Stop
+    world: World
 
     def host(self) -> Host | None:
         """Return the machine that was handed out, or ``None``."""
@@ -41,7 +44,7 @@ class Context:
             return LocalMachine()
         from runner.adapters.ssh import SshMachine
 
-        return SshMachine(host, self.run.known_hosts, self.identity_file)
+        return SshMachine(self.world, host, self.run.known_hosts, self.identity_file)
 
     @property
     def environment(self) -> Environment:
@@ -66,7 +69,7 @@ class Context:
         return Box(f"{machine.home}/.douse/runs/{self.run.run_id}")
 
 
-def open_context(run: RunDir, view: View, stop: Stop) -> Context:
+def open_context(run: RunDir, view: View, stop: Stop, world: World) -> Context:
     """Return the context of a run that is there already.
 
     Raises:
@@ -75,7 +78,7 @@ def open_context(run: RunDir, view: View, stop: Stop) -> Context:
     values = read_json(run.config)
     if values is None:
         raise RunNotFoundError(f"run: {run.config} is missing", resolution="bring it back, or start a new run")
-    return Context(run, parse_run_file(values, str(run.config)), view, stop)
+    return Context(run, parse_run_file(values, str(run.config)), view, stop, world)
 
 
 def read_plan(ctx: Context) -> Plan:

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from runner.adapters.machine import Machine
 from runner.errors import TransferError
+from runner.world import World
+from trainer.files import write_atomically
 
-MEMORY = "/dev/shm"  # noqa: S108 - the file system that Linux keeps in memory
+MEMORY = "/dev/shm"  # noqa: S108 - the file system that Linux keeps in memory, on the machine
+SECRET_MODE = 0o600
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
 
 
-def hub_secrets() -> dict[str, str]:
+def hub_secrets(world: World) -> dict[str, str]:
     """Return the Hub token of this machine's user as variables, or nothing where there is none."""
     from huggingface_hub import get_token
 
-    token = os.environ.get(HUB_TOKEN) or get_token()
+    token = world.environ.get(HUB_TOKEN) or get_token()
     return {} if not token else {HUB_TOKEN: token}
 
 
 def put_secrets(
-    machine: Machine, run_id: str, fallback: str, values: Mapping[str, str], *, name: str = "variables"
+    world: World, machine: Machine, run_id: str, fallback: str, values: Mapping[str, str], *, name: str = "variables"
 ) -> str:
     """Bring variables onto a machine and return the path of their file, which only its user can read.
 
     Args:
+        world: Where the file is made.
         machine: The machine.
         run_id: Id of the run; names the folder.
         fallback: Folder that is the user's alone, for a machine without a file system in memory.
@@ -48,10 +49,9 @@ def put_secrets(
             details=made.last_words,
             resolution="check the owner there",
         )
-    with tempfile.TemporaryDirectory(prefix="douse-secrets-", dir=MEMORY if Path(MEMORY).is_dir() else None) as scratch:
-        path = Path(scratch) / f"{name}.json"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(dict(values), file)
+    with world.scratch("douse-secrets-", in_memory=True) as scratch:
+        path = scratch / f"{name}.json"
+        write_atomically(path, json.dumps(dict(values)).encode(), SECRET_MODE)
         target = posixpath.join(folder, path.name)
         machine.put(path, target)
     return target

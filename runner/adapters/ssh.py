@@ -7,7 +7,6 @@ import posixpath
 import shlex
 import socket
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +18,7 @@ from runner.adapters.process import POLL_S, Cancel, ToolCancelledError, ToolTime
 from runner.errors import ConnectionLostError, HostKeyError, TransferError
 from runner.run.models import Completed, Host
 from runner.run.run_dir import write_file
+from runner.world import World
 
 CONNECT_S = 15.0
 ANSWER_S = 20.0
@@ -32,9 +32,9 @@ Result = TypeVar("Result")
 class SshMachine:
     """A machine one can log in to."""
 
-    def __init__(self, host: Host, known_hosts: Path, identity_file: str | None = None) -> None:
+    def __init__(self, world: World, host: Host, known_hosts: Path, identity_file: str | None = None) -> None:
         """Connect with the first use; ``known_hosts`` is made with the first host key seen."""
-        self._host, self._known_hosts, self._identity = host, known_hosts, identity_file
+        self._world, self._host, self._known_hosts, self._identity = world, host, known_hosts, identity_file
         self._client: paramiko.SSHClient | None = None
         self._sftp: paramiko.SFTPClient | None = None
         self._home: str | None = None
@@ -70,7 +70,7 @@ class SshMachine:
             client.load_host_keys(str(self._known_hosts))
         client.set_missing_host_key_policy(_PinFirst(self._known_hosts, host.host_key))
         try:
-            sock = _open_socket(host.address, host.port)
+            sock = _open_socket(self._world, host.address, host.port)
             client.connect(
                 host.address,
                 port=host.port,
@@ -120,7 +120,7 @@ class SshMachine:
             with channel:
                 channel.exec_command(shlex.join(words))
                 channel.shutdown_write()
-                return _until_end(channel, tuple(argv), timeout_s, cancel)
+                return _until_end(self._world, channel, tuple(argv), timeout_s, cancel)
 
     def put(self, source: Path, target: str) -> None:
         """Bring a file or a folder there."""
@@ -299,8 +299,10 @@ def _wrong_key(name: str, fingerprint: bytes, known_hosts: Path) -> HostKeyError
     )
 
 
-def _open_socket(address: str, port: int) -> socket.socket:
-    sock = socket.create_connection((address, port), timeout=CONNECT_S)
+def _open_socket(world: World, address: str, port: int) -> socket.socket:
+    sock = world.connect(address, port, CONNECT_S)
+    if not isinstance(sock, socket.socket):
+        raise TypeError("SSH needs a real connection")  # a virtual world has a stand-in of SSH, not of its sockets
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_USER_TIMEOUT", SILENCE_MS), ("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5)):
         option = getattr(socket, name, None)  # not all of them are on every system
@@ -309,15 +311,17 @@ def _open_socket(address: str, port: int) -> socket.socket:
     return sock
 
 
-def _until_end(channel: paramiko.Channel, argv: tuple[str, ...], timeout_s: float, cancel: Cancel | None) -> Completed:
-    deadline, out, err = time.monotonic() + timeout_s, bytearray(), bytearray()
+def _until_end(
+    world: World, channel: paramiko.Channel, argv: tuple[str, ...], timeout_s: float, cancel: Cancel | None
+) -> Completed:
+    deadline, out, err = world.monotonic_s() + timeout_s, bytearray(), bytearray()
     channel.settimeout(POLL_S)
     while (chunk := _receive(channel, out, err)) != b"" or not channel.exit_status_ready():
         if chunk == b"" and channel.closed:
             break
         if cancel is not None and cancel():
             raise ToolCancelledError(f"ssh: {argv[0]} was given up on request", resolution="start again")
-        if time.monotonic() > deadline:
+        if world.monotonic_s() > deadline:
             raise ToolTimeoutError(f"ssh: {argv[0]} did not end within {timeout_s:.0f} s", resolution="look there")
         if chunk == b"":
             channel.status_event.wait(POLL_S)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from types import FrameType
 
 from runner.errors import RunInterruptedError
+from runner.world import World
 
 ORDERLY = (signal.SIGINT, signal.SIGTERM)
 
@@ -17,12 +16,11 @@ class Stop:
     Ctrl-C or SIGTERM once: an orderly stop. Twice: stop at once. SIGHUP: the runner leaves and the run goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         """Begin with no wish."""
         self.count = 0
         self.leaving = False
-        self._read_end, self._write_end = os.pipe()
-        os.set_blocking(self._write_end, False)
+        self._world, self._bell = world, world.bell()
 
     @property
     def requested(self) -> bool:
@@ -36,9 +34,7 @@ class Stop:
 
     def listen(self) -> None:
         """Take over the signals of this process."""
-        for number in ORDERLY:
-            signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGHUP, self._on_hangup)
+        self._world.on_signals(dict.fromkeys(ORDERLY, self._on_stop) | {signal.SIGHUP: self._on_hangup})
 
     def check(self) -> None:
         """Raise if the run has to stop or the runner has to leave.
@@ -55,26 +51,14 @@ class Stop:
 
     def wait(self, seconds: float) -> None:
         """Sleep, but wake at once when a signal arrives."""
-        import select
-
         if self.wants_out():
             seconds = min(seconds, 0.2)  # whoever waits on during an orderly stop still has to wait
-        ready, _, _ = select.select([self._read_end], [], [], seconds)
-        if ready:
-            os.read(self._read_end, 1024)
+        self._bell.wait(seconds)
 
-    def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+    def _on_stop(self) -> None:
         self.count += 1
-        self._wake()
+        self._bell.ring()
 
-    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+    def _on_hangup(self) -> None:
         self.leaving = True
-        self._wake()
-
-    def _wake(self) -> None:
-        try:
-            os.write(self._write_end, b"!")
-        except BlockingIOError:
-            return  # the pipe is full of wishes already
+        self._bell.ring()

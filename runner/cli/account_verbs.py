@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
-
 from runner.adapters.process import become
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host
@@ -19,14 +16,14 @@ def sweep(session: Session) -> int:
     from runner.cli.overview import resource_line
     from runner.safety.account_sweep import end, survey
 
-    clouds = configured(os.environ)
-    found = survey(clouds, session.runs_dir)
+    clouds = configured(session.world.environ)
+    found = survey(clouds, session.runs_dir, session.world.now())
     for finding in found.findings:
         mark = "abandoned" if finding.abandoned else "in use"
         print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
     doomed = [finding for finding in found.findings if finding.abandoned or session.arguments.all]
     if session.arguments.apply:
-        for resource in end(clouds, doomed):
+        for resource in end(clouds, doomed, session.world.sleep):
             print(f"{'ended':12} {resource_line(resource)}")
     names = ", ".join(cloud.name for cloud in clouds if cloud.name not in found.unread)
     left = len(found.findings) - (len(doomed) if session.arguments.apply else 0)
@@ -51,7 +48,7 @@ def compare(session: Session) -> int:
     from runner.run.run_dir import list_runs
 
     task = task_of(session.run_file(), session.stop)
-    lines = lay_out(task, datetime.now(UTC).date(), read_ledger(list_runs(session.runs_dir)))
+    lines = lay_out(task, session.world.now().date(), read_ledger(list_runs(session.runs_dir)))
     budget_usd = session.arguments.budget or task.run_file.budget.max_usd
     if session.arguments.json:
         print(json.dumps([line.to_mapping(budget_usd) for line in lines], indent=2))
@@ -64,7 +61,7 @@ def prices(session: Session) -> int:
     """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
     from runner.prices.refresh import gpuhunt_offers, refresh, split_by_list
 
-    clouds = [cloud for cloud in configured(os.environ) if session.arguments.env in (None, cloud.name)]
+    clouds = [cloud for cloud in configured(session.world.environ) if session.arguments.env in (None, cloud.name)]
     source = "gpuhunt's catalogue" if session.arguments.gpuhunt else None
     names = [session.arguments.env] if source and session.arguments.env else [cloud.name for cloud in clouds]
     if not names:
@@ -74,9 +71,9 @@ def prices(session: Session) -> int:
     failed: list[str] = []
     for name in names:
         try:
-            listed = gpuhunt_offers(name) if source else open_cloud(name, os.environ).offers("any")
+            listed = gpuhunt_offers(name) if source else open_cloud(name, session.world.environ).offers("any")
             for list_name, offers in split_by_list(name, listed).items():
-                found = refresh(list_name, offers, datetime.now(UTC).date(), source=source)
+                found = refresh(list_name, offers, session.world.now().date(), source=source)
                 kept = f", {found.kept} of them as they were" if found.kept else ""
                 print(f"{list_name:16} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
         except RunnerError as err:
@@ -136,7 +133,7 @@ def rebuild(session: Session) -> int:
     run_file, built = session.run_file(), []
     for number in (1, 2):
         session.view.line(f"build {number} of 2")
-        ctx = lifecycle.new_run(run_file, session.runs_dir, session.view, session.stop)
+        ctx = lifecycle.new_run(run_file, session.runs_dir, session.view, session.stop, session.world)
         ask_to_rent(ctx, yes=session.arguments.yes)
         outcome = lifecycle.build(ctx)
         if outcome.error is not None:

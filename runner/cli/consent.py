@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import sys
 from typing import TextIO
 
@@ -49,6 +48,6 @@ def question(ctx: Context) -> str:
 
 def _line(ctx: Context, stream: TextIO) -> str:
     """Return the next line, hearing signals while nobody types; nothing where the input ends."""
-    while not select.select([stream], [], [], LOOK_EVERY_S)[0]:
+    while not ctx.world.is_readable(stream, LOOK_EVERY_S):
         ctx.stop.check()
     return stream.readline()

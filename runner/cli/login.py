@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 from runner.context import Context
 from runner.errors import UsageError
 from runner.lifecycle.steps.configure import TENSORBOARD_PORT
@@ -38,7 +36,7 @@ def tensorboard_argv(ctx: Context, host: Host) -> tuple[list[str], str]:
             "tensorboard: monitoring.tensorboard is false, so there is nothing to see",
             resolution="start a run with SET=monitoring.tensorboard=true",
         )
-    port = free_port()
+    port = ctx.world.free_port()
     address = f"http://127.0.0.1:{port}/"
     if not host.is_this_machine:
         tunnel = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"127.0.0.1:{port}:127.0.0.1:{TENSORBOARD_PORT}"]
@@ -48,10 +46,3 @@ def tensorboard_argv(ctx: Context, host: Host) -> tuple[list[str], str]:
     box = ctx.box(host, machine)
     logs = f"{box.output}/tensorboard"
     return [box.python, "-m", "tensorboard.main", "--logdir", logs, "--host", "127.0.0.1", "--port", str(port)], address
-
-
-def free_port() -> int:
-    """Return a port of this machine that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

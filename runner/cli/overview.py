@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from runner.lifecycle.drive import trainer_status
 from runner.run.run_dir import RunDir, list_runs, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
+from runner.world import World
 from trainer.events import read_events
 
 
@@ -63,11 +63,11 @@ def status_of(ctx: Context) -> dict[str, Any]:
     return summary | said
 
 
-def billing_now() -> tuple[list[Resource], dict[str, str]]:
+def billing_now(world: World) -> tuple[list[Resource], dict[str, str]]:
     """Return what of ours exists on every configured cloud, and the clouds that did not tell, with their reasons."""
     found: list[Resource] = []
     unread: dict[str, str] = {}
-    for cloud in configured(os.environ):
+    for cloud in configured(world.environ):
         try:
             found += cloud.resources()
         except RunnerError as err:

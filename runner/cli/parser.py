@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runner.errors import RunnerError
+    from runner.world import World
     from trainer.errors import TrainerError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -19,15 +20,16 @@ EXIT_DEFECT = 1
 EXIT_INTERRUPTED = 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit status."""
+def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
+    """Run one verb in a world, this process's own unless one is given, and return the exit status."""
     arguments = make_parser().parse_args(argv)
     from runner.cli import account_verbs, verbs
     from runner.cli.session import Session
     from runner.errors import RunnerError
+    from runner.world import RealWorld
     from trainer.errors import TrainerError
 
-    session = Session(arguments)
+    session = Session(arguments, world or RealWorld())
     try:
         name = arguments.verb.replace("-", "_")
         return int(getattr(verbs if hasattr(verbs, name) else account_verbs, name)(session))

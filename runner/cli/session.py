@@ -14,6 +14,7 @@ from runner.lifecycle.finish import Outcome
 from runner.run.models import Host, View
 from runner.run.run_dir import RunDir, find_run
 from runner.run.state import RunState
+from runner.world import World
 
 if TYPE_CHECKING:
     from runner.run.run_file import RunFile
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 class Session:
     """The arguments of one command, and what they stand for."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, world: World) -> None:
         """Keep the arguments; nothing is read yet."""
-        self.arguments = arguments
+        self.arguments, self.world = arguments, world
         self.runs_dir: Path = arguments.runs_dir.resolve()
         self.log = self.runs_dir / "last-error.log"
-        self.stop = Stop()
-        self.view: View = make_view()
+        self.stop = Stop(world)
+        self.view: View = make_view(world.monotonic_s)
 
     def listen(self) -> None:
         """Take over the signals; only verbs that may be stopped in order do."""
@@ -74,7 +75,7 @@ class Session:
 
     def context(self) -> Context:
         """Return the run the command is about, ready to be driven."""
-        return open_context(self.run(), self.view, self.stop)
+        return open_context(self.run(), self.view, self.stop, self.world)
 
     def finish(self, outcome: Outcome) -> int:
         """Say where things are, then let the error through."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,16 @@ if TYPE_CHECKING:
     from runner.run.models import View
 
 SpentUsd = Callable[[], float]
+Clock = Callable[[], float]
+"""Seconds since some moment."""
 METER_EVERY_S = 1.0
 
 
-def make_view(*, quiet: bool = False) -> View:
+def make_view(clock: Clock, *, quiet: bool = False) -> View:
     """Return the view that suits standard output."""
     if quiet:
         return SilentView()
-    return BarView() if sys.stdout.isatty() else LineView()
+    return BarView(clock) if sys.stdout.isatty() else LineView(clock)
 
 
 class SilentView:
@@ -48,9 +49,9 @@ class SilentView:
 class LineView:
     """One plain line for each thing worth knowing."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Begin a run."""
-        self._pace = Pace()
+        self._pace, self._clock = Pace(clock), clock
 
     def step_started(self, step: str, spent_usd: SpentUsd | None = None) -> None:
         """Show that a step begins."""
@@ -77,9 +78,9 @@ class LineView:
 class BarView(LineView):
     """A progress bar for the steps of training, a status line for the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Begin a run."""
-        super().__init__()
+        super().__init__(clock)
         self._bars: Progress | None = None
         self._task: TaskID | None = None
 
@@ -96,7 +97,7 @@ class BarView(LineView):
             TextColumn("{task.description}", markup=False),
         )
         self._bars = Progress(*columns, transient=True)
-        self._task = self._bars.add_task(step, total=None, meter=Meter(step, spent_usd))
+        self._task = self._bars.add_task(step, total=None, meter=Meter(step, self._clock, spent_usd))
         self._bars.start()
 
     def step_ended(self, step: str, status: str, duration_s: float) -> None:
@@ -135,9 +136,7 @@ class BarView(LineView):
 class Meter:
     """The words beside a bar: the step, how long it has gone on, and what the machine has cost so far."""
 
-    def __init__(
-        self, step: str, spent_usd: SpentUsd | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, step: str, clock: Clock, spent_usd: SpentUsd | None = None) -> None:
         """Begin to count."""
         self._step, self._spent_usd, self._clock = step, spent_usd, clock
         self._started, self._words, self._read_at = clock(), "", -math.inf
@@ -160,13 +159,14 @@ class Meter:
 class Pace:
     """How long the rest of training will take, from the steps seen so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         """Begin with nothing seen."""
+        self._clock = clock
         self._first: tuple[float, int] | None = None
 
     def left(self, step: int, max_steps: int) -> str | None:
         """Return the time left as text, once two steps have been seen."""
-        now = time.monotonic()
+        now = self._clock()
         if self._first is None or step <= self._first[1]:
             self._first = (now, step)
             return None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
-import time
 
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host, say_where
@@ -19,6 +17,7 @@ from runner.lifecycle.step import step
 from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import RunState, hold, holder
 from runner.store import run_store as storing
+from runner.world import World
 
 BILLED = ("instance", "volume", "address")
 """Kinds that cost money whether or not the cloud tells their price."""
@@ -29,7 +28,7 @@ STOP_WAIT_S = 900.0
 def train(session: Session) -> int:
     """Take a new run through its whole life."""
     session.listen()
-    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, session.world)
     session.log = ctx.run.log("train")
     ask_to_rent(ctx, yes=session.arguments.yes)
     return session.finish(lifecycle.drive(ctx, detach=session.arguments.detach))
@@ -39,8 +38,10 @@ def plan(session: Session) -> int:
     """Check a run file; the run folder with the plan stays for a look."""
     session.listen()
     if session.arguments.json:
-        session.view = make_view(quiet=True)
-    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, is_dry=True)
+        session.view = make_view(session.world.monotonic_s, quiet=True)
+    ctx = lifecycle.new_run(
+        session.run_file(), session.runs_dir, session.view, session.stop, session.world, is_dry=True
+    )
     if session.arguments.json:
         print(ctx.run.file("plan.json").read_text(encoding="utf-8"), end="")
     session.view.line(f"nothing was started; start it with `make resume RUN={ctx.run.run_id}`")
@@ -50,7 +51,7 @@ def plan(session: Session) -> int:
 def up(session: Session) -> int:
     """Plan and provision; the machine stays up."""
     session.listen()
-    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop)
+    ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, session.world)
     session.log = ctx.run.log("provision")
     ask_to_rent(ctx, yes=session.arguments.yes)
     outcome = lifecycle.up(ctx)
@@ -110,8 +111,8 @@ def down(session: Session) -> int:
     pid = holder(run)
     if pid:
         session.view.line(f"asking the runner (pid {pid}) to stop")
-        os.kill(pid, signal.SIGTERM)
-        _wait_for_runner(run)
+        session.world.signal(pid, signal.SIGTERM)
+        _wait_for_runner(run, session.world)
     session.listen()
     ctx = session.context()
     return session.finish(lifecycle.down(ctx))
@@ -127,7 +128,7 @@ def resume(session: Session) -> int:
     run_file = changed(ctx.run_file, overrides=session.arguments.set, settings=session.machine_settings())
     same = run_file_mapping(run_file) == run_file_mapping(ctx.run_file)
     outcome = lifecycle.resume(
-        ctx.run, None if same else run_file, session.view, session.stop, detach=session.arguments.detach
+        ctx.run, None if same else run_file, session.view, session.stop, session.world, detach=session.arguments.detach
     )
     return session.finish(outcome)
 
@@ -164,7 +165,7 @@ def status(session: Session) -> int:
     from runner.cli.overview import billing_now, resource_line, status_of
 
     there = session.arguments.run is not None or bool(list_runs(session.runs_dir))
-    resources, unread = billing_now()
+    resources, unread = billing_now(session.world)
     found = status_of(session.context()) if there or not (resources or unread) else {}
     if session.arguments.json:
         billing = [dataclasses.asdict(resource) for resource in resources]
@@ -253,15 +254,15 @@ def schema(session: Session) -> int:
     return EXIT_DONE
 
 
-def _wait_for_runner(run: RunDir) -> None:
-    deadline = time.monotonic() + STOP_WAIT_S
+def _wait_for_runner(run: RunDir, world: World) -> None:
+    deadline = world.monotonic_s() + STOP_WAIT_S
     while holder(run) is not None:
-        if time.monotonic() > deadline:
+        if world.monotonic_s() > deadline:
             raise ToolError(
                 f"down: the runner of {run.run_id} does not stop",
                 resolution="end it with `kill -9`, then `make down` again",
             )
-        time.sleep(0.2)
+        world.sleep(0.2)
 
 
 def _look_on(ctx: Context) -> None:
@@ -276,7 +277,7 @@ def _look_on(ctx: Context) -> None:
         shown = whole
         if not alive:
             return
-        time.sleep(0.5)
+        ctx.world.sleep(0.5)
 
 
 def _tell_outcome(ctx: Context, session: Session) -> int:

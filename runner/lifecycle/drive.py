@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.adapters.process import ToolCancelledError
@@ -29,30 +27,33 @@ from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile
 from runner.run.state import RunState, hold
 from runner.store import run_store as storing
+from runner.world import World
 
 UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
 
 
-def new_run(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Context:
+def new_run(
+    run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False
+) -> Context:
     """Check a run file, then make its run folder with Terraform's plan in it; nothing is installed yet.
 
     With ``is_dry`` only the checks are done: a run that is resumed is planned anew, and Terraform waits for that.
     """
     view.step_started("plan")
-    started = time.monotonic()
+    started = world.monotonic_s()
     found = plan.check(run_file, runs_dir, view, stop, is_dry=is_dry)
     stop.check()
-    ctx = Context(create_run(runs_dir, run_file.run.name, datetime.now(UTC)), run_file, view, stop)
+    ctx = Context(create_run(runs_dir, run_file.run.name, world.now()), run_file, view, stop, world)
     with hold(ctx.run):
         state = RunState(ctx.run)
         state.begin("plan")
         (plan.write_down if is_dry else plan.record)(ctx, found)
-        state.end("plan", "done", time.monotonic() - started)
+        state.end("plan", "done", world.monotonic_s() - started)
     for line in plan_lines(found):
         view.line(line)
     view.line(f"run          {ctx.run.path}")
     view.line(f"plan page    {ctx.run.file('plan.html')}")
-    view.step_ended("plan", "done", time.monotonic() - started)
+    view.step_ended("plan", "done", world.monotonic_s() - started)
     return ctx
 
 
@@ -107,7 +108,9 @@ def watch(ctx: Context) -> Outcome:
         return _guarded(ctx, lambda: _from_training(ctx))
 
 
-def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, detach: bool = False) -> Outcome:
+def resume(
+    run: RunDir, run_file: RunFile | None, view: View, stop: Stop, world: World, *, detach: bool = False
+) -> Outcome:
     """Continue a run from where it is: attach to a living trainer, else go on from the newest checkpoint.
 
     Args:
@@ -115,9 +118,10 @@ def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, det
         run_file: The run file with another machine in it, or ``None`` for the one it had.
         view: Who looks on.
         stop: Who may stop it.
+        world: Time, chance and surroundings.
         detach: Leave once training runs.
     """
-    ctx = open_context(run, view, stop)
+    ctx = open_context(run, view, stop, world)
     state = RunState(run)
     if state.outcome == "done":
         view.line(f"run {run.run_id} is done already")
@@ -132,7 +136,7 @@ def resume(run: RunDir, run_file: RunFile | None, view: View, stop: Stop, *, det
             taken_down = down(ctx)
             if isinstance(taken_down.error, TeardownError):
                 return taken_down
-    ctx = Context(run, run_file or ctx.run_file, view, stop)
+    ctx = Context(run, run_file or ctx.run_file, view, stop, world)
     return drive(ctx, resume=True, detach=detach)
 
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
@@ -18,6 +13,7 @@ from runner.run.models import Host
 from runner.run.run_dir import write_json
 from runner.safety.lease_word import Word
 from runner.store import run_store as storing
+from runner.world import Event
 
 BEAT_S = 20.0
 """Longest pause between two words to the machine, in seconds."""
@@ -30,7 +26,7 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
     if not ctx.environment.rented:
         yield
         return
-    renewing = beside(lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
+    renewing = beside(ctx.world, lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
     with renewing, storing.kept_open(ctx, host):
         yield
 
@@ -50,7 +46,7 @@ def hold(ctx: Context, host: Host) -> None:
         machine.close()
 
 
-def _renew(ctx: Context, host: Host, over: threading.Event) -> None:
+def _renew(ctx: Context, host: Host, over: Event) -> None:
     pause_s = min(BEAT_S, ctx.run_file.budget.lease_minutes * 60 / BEATS_PER_LEASE)
     machine = ctx.machine(host)
     try:
@@ -66,9 +62,9 @@ def _renew(ctx: Context, host: Host, over: threading.Event) -> None:
 
 def _say(ctx: Context, host: Host, machine: Machine, word: Word) -> None:
     """Put a word where the machine's own watch looks for it; no two are alike, so that no clock has to agree."""
-    with tempfile.TemporaryDirectory(prefix="douse-lease-") as folder:
-        path = Path(folder) / "beat"
-        path.write_text(f"{word} {time.time_ns()}\n", encoding="ascii")
+    with ctx.world.scratch("douse-lease-") as folder:
+        path = folder / "beat"
+        path.write_text(f"{word} {ctx.world.token()}\n", encoding="ascii")
         machine.put(path, f"{ctx.box(host, machine).prefix}/lease/beat")
-    said = {"word": word, "said_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    said = {"word": word, "said_at": ctx.world.now().isoformat(timespec="seconds")}
     write_json(ctx.run.file("lease.json"), said)

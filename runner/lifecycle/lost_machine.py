@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from runner.clouds.registry import open_cloud
 from runner.context import Context
 from runner.errors import CloudError
@@ -15,7 +13,7 @@ def machine_gone(ctx: Context) -> str | None:
     if host is None or not ctx.environment.rented:
         return None
     try:
-        listed = open_cloud(host.cloud, os.environ).resources()
+        listed = open_cloud(host.cloud, ctx.world.environ).resources()
     except CloudError:
         return None  # nobody knows; the machine may be there
     mine = [found for found in listed if found.kind == "instance" and found.id == host.instance_id]

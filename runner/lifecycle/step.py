@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -27,7 +26,7 @@ def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
-    started, status = time.monotonic(), "failed"
+    started, status = ctx.world.monotonic_s(), "failed"
     state.begin(name)
     ctx.view.step_started(name, lambda: spend_of(ctx.run).total_usd)
     try:
@@ -37,8 +36,8 @@ def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
         status = "interrupted"
         raise
     finally:
-        state.end(name, status, time.monotonic() - started)
-        ctx.view.step_ended(name, status, time.monotonic() - started)
+        state.end(name, status, ctx.world.monotonic_s() - started)
+        ctx.view.step_ended(name, status, ctx.world.monotonic_s() - started)
         spent = spend_of(ctx.run)
         if spent.total_usd:
             ctx.view.line(f"    {spent.total_usd:.4f} $ so far ({spent.billed_s / 60:.1f} min)")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.adapters.secrets import MEMORY
+from runner.adapters.secrets import SECRET_MODE
 from runner.context import Context
 from runner.errors import UsageError
 from runner.lifecycle.play import play
@@ -17,6 +15,7 @@ from runner.run.run_dir import read_json
 from runner.run.state import hold
 from runner.store import run_store as storing
 from runner.store.credentials import endpoint_url, machine_keys
+from trainer.files import write_atomically
 
 Direction = Literal["push", "pull"]
 
@@ -45,13 +44,13 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
         prefix = ctx.box(host, machine).prefix
     finally:
         machine.close()
-    with tempfile.TemporaryDirectory(prefix="douse-sync-", dir=MEMORY if Path(MEMORY).is_dir() else None) as folder:
+    with ctx.world.scratch("douse-sync-", in_memory=True) as folder:
         variables = {
             "sync_direction": direction,
             "sync_prefix": prefix,
             "sync_url": f"{storing.folder_url(ctx)}/checkpoints",
             "sync_endpoint_url": endpoint_url(ctx.run_file) or "",
-            "sync_credentials_file": _write_keys(ctx, Path(folder)) if url.startswith("s3:") else "",
+            "sync_credentials_file": _write_keys(ctx, folder) if url.startswith("s3:") else "",
         }
         done = play(ctx, "sync.yml", inventory, variables)
     moved = "is now what the other side has" if done.changed else "was there already"
@@ -88,6 +87,5 @@ def needed_url(ctx: Context) -> str:
 
 def _write_keys(ctx: Context, folder: Path) -> str:
     path = folder / "keys.json"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(machine_keys(ctx.run_file, ctx.run.run_id).values, file)
+    write_atomically(path, json.dumps(machine_keys(ctx.run_file, ctx.run.run_id).values).encode(), SECRET_MODE)
     return str(path)

@@ -13,7 +13,7 @@ from runner.errors import CloudError, TeardownError, UsageError
 from runner.run.run_dir import RunDir, list_runs, read_json
 from runner.run.state import RunState, holder
 from runner.safety.lease_word import last_word
-from runner.safety.sweep import end_all
+from runner.safety.sweep import Wait, end_all
 
 LONGEST_START = timedelta(hours=1)
 """A run's folder without a lease yet is taken for abandoned after this long without a runner."""
@@ -47,7 +47,7 @@ class Survey:
     unread: Mapping[str, str]
 
 
-def survey(clouds: list[Cloud], runs_dir: Path, now: datetime | None = None) -> Survey:
+def survey(clouds: list[Cloud], runs_dir: Path, now: datetime) -> Survey:
     """Look at every account, and judge what is there.
 
     Raises:
@@ -63,7 +63,7 @@ def survey(clouds: list[Cloud], runs_dir: Path, now: datetime | None = None) -> 
     runs = {run.run_id: run for run in list_runs(runs_dir)}
     for cloud in clouds:
         try:
-            findings += [judge(found, runs, now or datetime.now(UTC)) for found in cloud.resources()]
+            findings += [judge(found, runs, now) for found in cloud.resources()]
         except CloudError as err:
             unread[cloud.name] = err.message
     return Survey(findings, unread)
@@ -98,8 +98,13 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Find
     return Finding(resource, f"run {run.run_id} has no runner; its lease runs out at {until:%H:%M} UTC", False)
 
 
-def end(clouds: list[Cloud], doomed: list[Finding]) -> list[Resource]:
+def end(clouds: list[Cloud], doomed: list[Finding], wait: Wait) -> list[Resource]:
     """End what has to go, cloud by cloud; return what was ended.
+
+    Args:
+        clouds: The accounts.
+        doomed: What has to go.
+        wait: Pause in seconds between two looks.
 
     Raises:
         TeardownError: If something is still there after all patience, or a cloud does not tell.
@@ -110,7 +115,7 @@ def end(clouds: list[Cloud], doomed: list[Finding]) -> list[Resource]:
         if not ids:
             continue
         try:
-            swept = end_all(cloud, lambda found, ids=ids: (found.kind, found.id) in ids)  # type: ignore[misc]
+            swept = end_all(cloud, lambda found, ids=ids: (found.kind, found.id) in ids, wait=wait)  # type: ignore[misc]
         except CloudError as err:
             raise TeardownError(
                 f"sweep: {cloud.name} does not tell what is left: {err.message}",

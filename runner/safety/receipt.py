@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from runner.cloud_api.models import Resource
@@ -56,6 +56,7 @@ def write_receipt(
     host: Host | None,
     findings: Findings,
     *,
+    now: datetime,
     rented: bool,
     estimated_usd: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
@@ -65,6 +66,7 @@ def write_receipt(
         run: The run.
         host: The machine, or ``None`` when none was ever handed out.
         findings: What was looked up.
+        now: When it was looked up (UTC).
         rented: Whether the environment rents machines.
         estimated_usd: US dollars that were expected, by phase of the estimate and for interruptions.
 
@@ -85,7 +87,7 @@ def write_receipt(
     receipt = {
         "format": 2,
         "run_id": run.run_id,
-        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "checked_at": now.isoformat(timespec="seconds"),
         "machine": None if host is None else {"cloud": host.cloud, "instance_id": host.instance_id, "rented": rented},
         "checks": {
             "trainer_processes": 0,

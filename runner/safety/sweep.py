@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -46,7 +45,7 @@ def of_run(cloud: Cloud, run_id: str) -> list[Resource]:
 
 
 def end_run(
-    cloud: Cloud, run_id: str, *, outcome_unknown: bool, wait: Wait = time.sleep, patience_s: float = PATIENCE_S
+    cloud: Cloud, run_id: str, *, outcome_unknown: bool, wait: Wait, patience_s: float = PATIENCE_S
 ) -> Leftovers:
     """End everything of one run on one cloud, and look until it is gone.
 
@@ -74,7 +73,7 @@ def end_all(
     wanted: Callable[[Resource], bool],
     *,
     look_for_s: float = 0.0,
-    wait: Wait = time.sleep,
+    wait: Wait,
     patience_s: float = PATIENCE_S,
 ) -> Leftovers:
     """End all that is wanted on one cloud, asking again as long as it is there; see ``end_run``."""

@@ -7,13 +7,9 @@ are renewed as long as a runner is there; they are in no argument, log or file h
 
 from __future__ import annotations
 
-import secrets
-import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 from runner.adapters.background import beside
@@ -26,6 +22,7 @@ from runner.run.models import Host
 from runner.run.run_dir import read_json, write_json
 from runner.run.run_file import RunFile
 from runner.store.credentials import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
+from runner.world import Event, World
 from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.transfer import Transfer, pull, push
@@ -39,7 +36,7 @@ timeout 20 sudo -n loginctl enable-linger "$(id -un)"
 """logind removes a user's files in memory with his last login (RemoveIPC): just when the runner is gone."""
 
 
-def check_store(run_file: RunFile) -> None:
+def check_store(world: World, run_file: RunFile) -> None:
     """Write a small file into the store, list it and remove it: what is going to be needed works now.
 
     Raises:
@@ -49,7 +46,7 @@ def check_store(run_file: RunFile) -> None:
     section = run_file.store
     if section.url is None:
         return
-    name = secrets.token_hex(8)
+    name = world.token()
     with _told("plan", "or go without with SET=store.url=null"):
         place = _place(run_file, PROBE, own_keys(run_file, PROBE))
         place.write(b"Douse was here to see whether it can write.\n", name)
@@ -83,8 +80,8 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         "endpoint_url": endpoint_url(ctx.run_file),
         "environment_file": environment_file,
     }
-    with tempfile.TemporaryDirectory(prefix="douse-store-") as folder:
-        path = Path(folder) / "upload.json"
+    with ctx.world.scratch("douse-store-") as folder:
+        path = folder / "upload.json"
         write_json(path, order)
         machine.put(path, f"{box.prefix}/lease/upload.json")
     if section.role_arn is None:
@@ -99,7 +96,7 @@ def kept_open(ctx: Context, host: Host) -> Iterator[None]:
     if not _is_armed_by(ctx.run_file):
         yield
         return
-    with beside(lambda over: _renew(ctx, host, over), name="store", patience_s=LOOK_S):
+    with beside(ctx.world, lambda over: _renew(ctx, host, over), name="store", patience_s=LOOK_S):
         yield
 
 
@@ -193,7 +190,7 @@ def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     """Put credentials into the machine's memory, note when new ones are due, and return their file there."""
     keys = machine_keys(ctx.run_file, ctx.run.run_id)
     box = ctx.box(host, machine)
-    path = put_secrets(machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
+    path = put_secrets(ctx.world, machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
     noted = {
         "machine": host.instance_id,
         "ends_at": None if keys.ends_at is None else keys.ends_at.isoformat(timespec="seconds"),
@@ -203,10 +200,10 @@ def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     return path
 
 
-def _renew(ctx: Context, host: Host, over: threading.Event) -> None:
+def _renew(ctx: Context, host: Host, over: Event) -> None:
     while not over.wait(LOOK_S):
         try:
-            renew_if_due(ctx, host, datetime.now(UTC))
+            renew_if_due(ctx, host, ctx.world.now())
         except CloudError as err:
             ctx.view.progress(f"{err.message}; the store's credentials on the machine are not renewed yet")
         except RunnerError:

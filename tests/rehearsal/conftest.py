@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.verdict import Verdict
 from runner.run.run_dir import RunDir, list_runs
+from runner.world import RealWorld
 
 STAND_IN = "tests.unit.runner.lab.drive"
 """The command line with a stand-in for the trainer and for Ansible: for faults that have to do with neither."""
@@ -60,7 +62,7 @@ class Stage:
         words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text))]
         folder = self.folder / f"r{self.count}"
         rehearsal = Rehearsal(cloud, words, faults, afterwards, folder, program, verb, before_close)
-        return rehearse(rehearsal, LineView(), Stop())
+        return rehearse(rehearsal, LineView(time.monotonic), Stop(RealWorld()))
 
     def run(self) -> RunDir:
         """Return the latest run of the latest rehearsal."""

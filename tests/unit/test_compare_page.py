@@ -11,6 +11,7 @@ from benchmarks.results import PROJECT
 from runner.adapters.stop import Stop
 from runner.planning.checks import reading
 from runner.run.run_file import load_run_file
+from runner.world import RealWorld
 
 SAMPLES = PROJECT.parent / "shared" / "data" / "kwanzaa"
 
@@ -37,7 +38,7 @@ def test_the_counted_tokens_are_those_of_the_samples() -> None:
         settings=paths,
     )
 
-    task = reading.task_of(run_file, Stop())
+    task = reading.task_of(run_file, Stop(RealWorld()))
 
     assert {name: task.data[name] for name in DATA} == DATA
     assert task.work.data_bytes == DATA_BYTES

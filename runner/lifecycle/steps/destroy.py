@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +20,7 @@ from runner.run.models import Box, Host
 from runner.run.run_dir import read_json
 from runner.safety.receipt import Findings, write_receipt
 from runner.safety.sweep import Leftovers, end_run, of_run
+from runner.world import World
 
 LIST_PROCESSES = (
     "ps -eww -o pid= -o args= 2>/dev/null || "
@@ -51,7 +50,9 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     findings = _give_back(ctx, outcome_unknown) if rented else _clear(ctx, host, keep_output=keep_output)
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
     journal.answer("destroy", left=findings.problems())
-    return write_receipt(ctx.run, host, findings, rented=rented, estimated_usd=planned_usd(ctx.run))
+    return write_receipt(
+        ctx.run, host, findings, now=ctx.world.now(), rented=rented, estimated_usd=planned_usd(ctx.run)
+    )
 
 
 def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
@@ -94,7 +95,7 @@ def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> 
     name, run_id = ctx.run_file.compute.env, ctx.run.run_id
     try:
         swept = end_run(
-            open_cloud(name, os.environ),
+            open_cloud(name, ctx.world.environ),
             run_id,
             outcome_unknown=outcome_unknown,
             wait=_pause(ctx),
@@ -131,10 +132,10 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
     """
     shown: dict[str, list[Resource]] = {}
     unread: dict[str, str] = {}
-    clouds = {cloud.name: cloud for cloud in configured(os.environ)} if rented_on else {}
+    clouds = {cloud.name: cloud for cloud in configured(ctx.world.environ)} if rented_on else {}
     for name in sorted(rented_on | set(clouds)):
         try:
-            shown[name] = of_run(clouds.get(name) or open_cloud(name, os.environ), ctx.run.run_id)
+            shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world.environ), ctx.run.run_id)
         except RunnerError as err:
             if name in rented_on:
                 raise TeardownError(
@@ -151,7 +152,7 @@ def _pause(ctx: Context) -> Callable[[float], None]:
 
     def pause(seconds: float) -> None:
         ctx.view.progress("waiting until the cloud shows nothing of the run")
-        time.sleep(seconds)
+        ctx.world.sleep(seconds)
 
     return pause
 
@@ -168,7 +169,7 @@ def _clear_machine(ctx: Context, host: Host, kept: list[str]) -> tuple[list[str]
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
-        processes = _end_processes(machine, box)
+        processes = _end_processes(ctx.world, machine, box)
         for name in machine.names(box.prefix):
             if name not in kept:
                 ctx.view.progress(f"removing {name}")
@@ -187,14 +188,14 @@ def _clear_machine(ctx: Context, host: Host, kept: list[str]) -> tuple[list[str]
         machine.close()
 
 
-def _end_processes(machine: Machine, box: Box) -> list[str]:
+def _end_processes(world: World, machine: Machine, box: Box) -> list[str]:
     """End every process that was started from the run's prefix; return those that will not go."""
-    deadline = time.monotonic() + GONE_S
+    deadline = world.monotonic_s() + GONE_S
     while lines := processes_of(machine, box):
         machine.run(["kill", "-9", *(line.split()[0] for line in lines)], timeout_s=30)
-        if time.monotonic() > deadline:
+        if world.monotonic_s() > deadline:
             return lines
-        time.sleep(0.1)
+        world.sleep(0.1)
     return []
 
 

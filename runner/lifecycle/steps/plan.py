@@ -40,6 +40,7 @@ from runner.run.models import Plan, View
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
 from runner.store.run_store import check_store
+from runner.world import RealWorld
 
 if TYPE_CHECKING:
     from trainer.data.samples import Dataset, EncodedDataset
@@ -140,7 +141,7 @@ def _read(run_file: RunFile, seen: Preflight, *, is_dry: bool) -> tuple[Dataset,
 def _insist(run_file: RunFile, seen: Preflight) -> None:
     """Refuse a store that could not be reached: who rents has to be able to save."""
     if any(line.name == STORE and line.status == "warn" for line in seen.checks):
-        check_store(run_file)  # in its own words
+        check_store(RealWorld(), run_file)  # in its own words
 
 
 def _choose(

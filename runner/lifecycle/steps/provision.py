@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
 
 from runner.cloud_api.labels import resource_name
 from runner.clouds.aws.refusals import error_from_terraform
@@ -83,7 +81,9 @@ def _create(ctx: Context, plan: Plan) -> Host:
         run_id=ctx.run.run_id,
         environment=plan.environment,
         name=resource_name(ctx.run.run_id),
-        endpoint=endpoint_of(plan.environment, os.environ) if find_environment(plan.environment).rented else None,
+        endpoint=endpoint_of(plan.environment, ctx.world.environ)
+        if find_environment(plan.environment).rented
+        else None,
         candidates=plan.candidates,
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
@@ -113,14 +113,14 @@ def _check_price(host: Host, plan: Plan) -> None:
 
 def _log_in(ctx: Context, host: Host, patience_s: float) -> None:
     """Log in once; that pins the host key where the cloud could not tell it."""
-    machine, deadline = ctx.machine(host), time.monotonic() + patience_s
+    machine, deadline = ctx.machine(host), ctx.world.monotonic_s() + patience_s
     try:
         while True:
             try:
                 ctx.view.line(f"machine: {machine.name} (home {machine.home})")
                 return
             except ConnectionLostError:
-                if time.monotonic() >= deadline:
+                if ctx.world.monotonic_s() >= deadline:
                     raise
                 ctx.stop.check()
                 ctx.stop.wait(LOGIN_RETRY_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,8 +40,8 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
             ctx.stop.check()
             ctx.view.progress(f"staging {Path(source).name}")
             machine.put(Path(source), target)
-        with tempfile.TemporaryDirectory(prefix="douse-stage-") as folder:
-            path = Path(folder) / "recipe.json"
+        with ctx.world.scratch("douse-stage-") as folder:
+            path = folder / "recipe.json"
             write_json(path, recipe)
             machine.put(path, box.recipe)
         write_json(ctx.run.file("data_manifest.json"), _manifest(files, box))

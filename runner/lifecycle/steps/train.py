@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from runner.adapters.machine import Machine
@@ -52,9 +51,9 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
         argv += [*(["--resume"] if resume else []), "--max-hours", str(_max_hours(ctx))]
-        secrets = hub_secrets()
+        secrets = hub_secrets(ctx.world)
         if secrets and not host.is_this_machine:  # on this machine the trainer inherits them
-            argv += ["--secrets", put_secrets(machine, ctx.run.run_id, box.input, secrets)]
+            argv += ["--secrets", put_secrets(ctx.world, machine, ctx.run.run_id, box.input, secrets)]
         done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES)
         if done.exit_code != 0:
             raise TrainingFailedError(
@@ -147,7 +146,7 @@ class _Follower:
         self._ctx, self._machine = ctx, machine
         self._box: Box | None = None
         self._rest = b""
-        self._asked = time.monotonic()
+        self._asked = self._ctx.world.monotonic_s()
 
     def until_end(self) -> TrainerStatus:
         failures, lost_since = 0, 0.0
@@ -159,8 +158,8 @@ class _Follower:
                     self._ctx.view.line("connected again")
                 failures = 0
             except ConnectionLostError as err:
-                lost_since = lost_since if failures else time.monotonic()
-                if time.monotonic() - lost_since > PATIENCE_S:
+                lost_since = lost_since if failures else self._ctx.world.monotonic_s()
+                if self._ctx.world.monotonic_s() - lost_since > PATIENCE_S:
                     raise
                 if failures and (gone := machine_gone(self._ctx)) is not None:
                     raise TrainerLostError(
@@ -185,10 +184,10 @@ class _Follower:
         has_ended = self._machine.read_from(f"{box.output}/exit.json", 0) != b""  # before the events: none is missed
         while self._read_events(box):
             pass
-        due = time.monotonic() - self._asked > STATUS_EVERY_S
+        due = self._ctx.world.monotonic_s() - self._asked > STATUS_EVERY_S
         if not has_ended and not due:
             return None
-        self._asked = time.monotonic()
+        self._asked = self._ctx.world.monotonic_s()
         status = read_status(self._machine, box)
         return None if status.state == "running" else self._final(box, status)
 

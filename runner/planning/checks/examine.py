@@ -49,6 +49,7 @@ from runner.planning.market import is_reachable
 from runner.run.run_file import RunFile
 from runner.store.credentials import endpoint_url, is_s3
 from runner.store.run_store import check_store
+from runner.world import RealWorld
 from trainer.base_model.hub_files import OTHERWISE, cached_folder
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.samples import Dataset, EncodedDataset
@@ -145,7 +146,7 @@ def examine(
         seams: How to get at the world.
     """
     known, seams = known or Known(), seams or Seams()
-    token = hub_secrets().get(HUB_TOKEN)
+    token = hub_secrets(RealWorld()).get(HUB_TOKEN)
     network = _ask_network(run_file, known, environ, seams, token)
     model = _ask_model(run_file, known, environ, seams)
     environment = check_environment(run_file)
@@ -250,7 +251,7 @@ def _store(run_file: RunFile, reach: Callable[[str], bool]) -> Check:
     if is_s3(run_file) and not reach(endpoint_url(run_file) or AMAZON_S3):
         return not_asked(STORE, f"{section.url} cannot be reached")
     try:
-        check_store(run_file)
+        check_store(RealWorld(), run_file)
     except (TransferError, CloudError) as err:
         cause = err.__cause__.__cause__ if isinstance(err.__cause__, StoreError) else None
         if isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError)):

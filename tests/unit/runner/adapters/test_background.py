@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from runner.adapters.background import beside
+from runner.world import RealWorld
 
 
 def test_work_goes_on_beside_the_block_and_ends_with_it() -> None:
@@ -17,7 +18,7 @@ def test_work_goes_on_beside_the_block_and_ends_with_it() -> None:
         over.wait(20)
         ended.set()
 
-    with beside(work, name="test", patience_s=20):
+    with beside(RealWorld(), work, name="test", patience_s=20):
         assert began.wait(20)
         assert not ended.is_set()
     assert ended.is_set()
@@ -30,6 +31,6 @@ def test_a_block_that_fails_ends_the_work_as_well() -> None:
         over.wait(20)
         ended.set()
 
-    with pytest.raises(ZeroDivisionError), beside(work, name="test", patience_s=20):
+    with pytest.raises(ZeroDivisionError), beside(RealWorld(), work, name="test", patience_s=20):
         raise ZeroDivisionError
     assert ended.is_set()

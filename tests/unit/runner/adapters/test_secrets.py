@@ -11,6 +11,7 @@ import pytest
 from runner.adapters import secrets
 from runner.adapters.machine import LocalMachine
 from runner.adapters.secrets import hub_secrets, put_secrets
+from runner.world import RealWorld
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_only_the_user_can_read_them(memory: Path, tmp_path: Path) -> None:
-    target = Path(put_secrets(LocalMachine(), "run", str(tmp_path), {"HF_TOKEN": "hf_x"}))
+    target = Path(put_secrets(RealWorld(), LocalMachine(), "run", str(tmp_path), {"HF_TOKEN": "hf_x"}))
 
     assert json.loads(target.read_text()) == {"HF_TOKEN": "hf_x"}
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -31,8 +32,8 @@ def test_only_the_user_can_read_them(memory: Path, tmp_path: Path) -> None:
 
 
 def test_each_name_holds_a_set_of_its_own(memory: Path, tmp_path: Path) -> None:
-    hub = put_secrets(LocalMachine(), "run", str(tmp_path), {"HF_TOKEN": "hf_x"})
-    store = put_secrets(LocalMachine(), "run", str(tmp_path), {"AWS_ACCESS_KEY_ID": "x"}, name="store")
+    hub = put_secrets(RealWorld(), LocalMachine(), "run", str(tmp_path), {"HF_TOKEN": "hf_x"})
+    store = put_secrets(RealWorld(), LocalMachine(), "run", str(tmp_path), {"AWS_ACCESS_KEY_ID": "x"}, name="store")
 
     assert [Path(path).name for path in (hub, store)] == ["variables.json", "store.json"]
     assert json.loads(Path(hub).read_text()) == {"HF_TOKEN": "hf_x"}
@@ -43,7 +44,7 @@ def test_a_machine_without_memory_files_keeps_them_in_the_runs_own_folder(
 ) -> None:
     monkeypatch.setattr(secrets, "MEMORY", str(tmp_path / "none"))
 
-    target = put_secrets(LocalMachine(), "run", str(tmp_path / "input"), {"HF_TOKEN": "hf_x"})
+    target = put_secrets(RealWorld(), LocalMachine(), "run", str(tmp_path / "input"), {"HF_TOKEN": "hf_x"})
 
     assert target.startswith(str(tmp_path / "input"))
 
@@ -55,4 +56,4 @@ def test_without_a_token_there_is_no_secret(
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
 
-    assert hub_secrets() == found
+    assert hub_secrets(RealWorld()) == found

@@ -13,6 +13,7 @@ from runner.adapters.process import ToolCancelledError, ToolTimeoutError
 from runner.adapters.ssh import SshMachine
 from runner.errors import ConnectionLostError, HostKeyError, TransferError
 from runner.run.models import Host
+from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine, Sshd, wait_until
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.enable_socket]
@@ -26,7 +27,7 @@ def host_of(server: Sshd, host_key: str | None = None) -> Host:
 
 @pytest.fixture
 def machine(sshd: Sshd, tmp_path: Path) -> SshMachine:
-    return SshMachine(host_of(sshd), tmp_path / "known_hosts", str(sshd.identity))
+    return SshMachine(RealWorld(), host_of(sshd), tmp_path / "known_hosts", str(sshd.identity))
 
 
 def test_a_program_runs_there_with_its_arguments_untouched(machine: SshMachine) -> None:
@@ -121,15 +122,15 @@ def test_a_key_that_was_promised_is_the_only_one_taken(sshd: Sshd, tmp_path: Pat
     promised = (sshd.folder / "host_key.pub").read_text().strip()
 
     with pytest.raises(HostKeyError):
-        SshMachine(host_of(sshd, other), tmp_path / "a", str(sshd.identity)).connect()
-    SshMachine(host_of(sshd, promised), tmp_path / "b", str(sshd.identity)).connect()
+        SshMachine(RealWorld(), host_of(sshd, other), tmp_path / "a", str(sshd.identity)).connect()
+    SshMachine(RealWorld(), host_of(sshd, promised), tmp_path / "b", str(sshd.identity)).connect()
 
 
 def test_a_refused_login_names_the_command_to_try(sshd: Sshd, tmp_path: Path) -> None:
     (sshd.folder / "authorized_keys").write_text("")
 
     with pytest.raises(ConnectionLostError) as caught:
-        SshMachine(host_of(sshd), tmp_path / "known_hosts", str(sshd.identity)).connect()
+        SshMachine(RealWorld(), host_of(sshd), tmp_path / "known_hosts", str(sshd.identity)).connect()
 
     assert caught.value.message == f"ssh: {getpass.getuser()}@127.0.0.1:{sshd.port} refuses the login"
     assert f"ssh -p {sshd.port}" in caught.value.resolution

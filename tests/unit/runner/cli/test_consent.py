@@ -21,6 +21,7 @@ from runner.context import Context
 from runner.errors import RunInterruptedError
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
+from runner.world import RealWorld
 
 PLAN = {
     "candidates": [
@@ -35,7 +36,7 @@ def planned(folder: Path, env: str = "lambda", **budget: Any) -> Context:
     run = create_run(folder, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
     write_json(run.file("plan.json"), PLAN)
     values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"max_hours": 10, **budget}}
-    return Context(run, RunFile.model_validate(values), SilentView(), Stop())
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
 
 
 @pytest.fixture

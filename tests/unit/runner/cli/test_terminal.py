@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -35,19 +36,18 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
     ],
 )
 def test_each_event_is_a_line_for_people_or_none(event: dict[str, Any], line: str | None) -> None:
-    assert describe_event(event, Pace()) == line
+    assert describe_event(event, Pace(time.monotonic)) == line
 
 
-def test_the_time_left_comes_from_the_steps_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_comes_from_the_steps_seen() -> None:
     now = iter((0.0, 10.0, 20.0))
-    monkeypatch.setattr("runner.cli.terminal.time.monotonic", lambda: next(now))
-    pace = Pace()
+    pace = Pace(lambda: next(now))
 
     assert [pace.left(1, 100), pace.left(2, 100), pace.left(3, 4)] == [None, "16 min left", "10 s left"]
 
 
 def test_lines_are_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    view = make_view()
+    view = make_view(time.monotonic)
     view.step_started("train")
     view.progress("what passes")
     view.event(STEP)
@@ -60,7 +60,7 @@ def test_lines_are_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_terminal_gets_a_bar_and_square_brackets_stay(capsys: pytest.CaptureFixture[str]) -> None:
-    view = BarView()
+    view = BarView(time.monotonic)
     view.step_started("train")
     view.event(STEP)
     view.progress("[bold]not markup[/bold]")
@@ -72,7 +72,7 @@ def test_a_terminal_gets_a_bar_and_square_brackets_stay(capsys: pytest.CaptureFi
 
 def test_the_words_beside_a_bar_are_step_seconds_and_dollars() -> None:
     now, spent = [100.0], [0.0]
-    meter = Meter("configure", lambda: spent[0], clock=lambda: now[0])
+    meter = Meter("configure", lambda: now[0], lambda: spent[0])
 
     assert str(meter) == "configure 0 s"
 
@@ -94,7 +94,7 @@ def test_a_meter_that_cannot_be_read_shows_its_last_word() -> None:
             raise UsageError("the journal cannot be read", resolution="")
         return told.pop()
 
-    meter = Meter("train", read, clock=lambda: now[0])
+    meter = Meter("train", lambda: now[0], read)
     assert str(meter) == "train 0 s  0.2500 $"
 
     now[0] = 5.0
@@ -102,4 +102,4 @@ def test_a_meter_that_cannot_be_read_shows_its_last_word() -> None:
 
 
 def test_a_step_on_a_machine_that_costs_nothing_shows_no_dollars() -> None:
-    assert str(Meter("train", lambda: 0.0)) == str(Meter("train")) == "train 0 s"
+    assert str(Meter("train", time.monotonic, lambda: 0.0)) == str(Meter("train", time.monotonic)) == "train 0 s"

@@ -17,6 +17,7 @@ from runner.lifecycle import finish as finishing
 from runner.lifecycle.steps import destroy
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
+from runner.simulation.world import VirtualWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -27,7 +28,8 @@ def ctx(tmp_path: Path) -> Context:
     run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
     values = {"data": {"train_path": "x"}, "compute": {"env": "lambda"}}
     write_json(run.config, values)
-    return Context(run, RunFile.model_validate(values), SilentView(), Stop())
+    world = VirtualWorld()
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -91,7 +93,6 @@ def test_on_a_full_disk_the_cloud_is_asked_without_a_line_written(
 
     monkeypatch.setattr("runner.run.state.write_json", full)
     monkeypatch.setattr("runner.lifecycle.steps.destroy.open_cloud", lambda name, environ: cloud)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
     outcome = finishing.finish(ctx, None)
 

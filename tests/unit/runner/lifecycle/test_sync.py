@@ -20,6 +20,7 @@ from runner.run.models import Host
 from runner.run.run_dir import RunDir, write_json
 from runner.run.run_file import RunFile
 from runner.store.credentials import Keys
+from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine
 
 HERE = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
@@ -51,7 +52,7 @@ def context(tmp_path: Path, url: str | None) -> Context:
     run = RunDir(tmp_path / "run")
     write_json(run.file("inventory/hosts.json"), {"all": {}})
     values = {"compute": {"env": "lambda", "prefix": "/srv"}, "store": {"url": url}}
-    return Context(run, RunFile.model_validate(values), SilentView(), Stop())
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
 
 
 def test_the_machine_brings_its_checkpoints_itself(played: list[dict[str, Any]], tmp_path: Path) -> None:

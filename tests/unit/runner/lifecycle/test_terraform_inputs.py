@@ -15,6 +15,7 @@ from runner.lifecycle.terraform_inputs import variables
 from runner.run.models import Plan
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
+from runner.world import RealWorld
 
 
 @pytest.mark.parametrize(("trust", "is_enabled"), [("secure", False), ("any", True)])
@@ -25,7 +26,7 @@ def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, 
     candidate = {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
     plan = Plan("runpod", "base", None, 0, (1, 1), {}, "", 10.0, "terraform", [candidate], [0.5])
 
-    found = variables(Context(run, run_file, SilentView(), Stop()), plan)
+    found = variables(Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld()), plan)
 
     assert found["runpod_community_enabled"] is is_enabled
     assert found["candidates"] == [candidate]

@@ -12,10 +12,11 @@ from runner.emulation.boxes import loopback_yard
 from runner.errors import UsageError
 from runner.rehearsal import drive
 from runner.rehearsal.drive import Rehearsal, rehearse
+from runner.world import RealWorld
 
 
 def ask(folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: str = "down") -> None:
-    rehearse(Rehearsal(cloud, [], faults, afterwards, folder), SilentView(), Stop())
+    rehearse(Rehearsal(cloud, [], faults, afterwards, folder), SilentView(), Stop(RealWorld()))
 
 
 @pytest.mark.parametrize(

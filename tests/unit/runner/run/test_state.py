@@ -127,14 +127,14 @@ def test_a_half_line_in_the_journal_harms_no_other(tmp_path: Path) -> None:
 )
 def test_there_is_no_receipt_while_anything_is_left(run: RunDir, left: dict[str, Any], first: str) -> None:
     with pytest.raises(TeardownError, match=f"the first is {first}") as caught:
-        write_receipt(run, None, Findings(**left), rented=False)
+        write_receipt(run, None, Findings(**left), now=NOW, rented=False)
 
     assert caught.value.exit_code == 3
     assert not run.receipt.exists()
 
 
 def test_what_was_kept_on_purpose_is_in_the_receipt(run: RunDir) -> None:
-    receipt = write_receipt(run, None, Findings(prefix_left=["output"], kept=["output"]), rented=False)
+    receipt = write_receipt(run, None, Findings(prefix_left=["output"], kept=["output"]), now=NOW, rented=False)
 
     assert receipt["kept_on_purpose"] == ["output"]
     assert read_json(run.receipt) == receipt
@@ -143,7 +143,7 @@ def test_what_was_kept_on_purpose_is_in_the_receipt(run: RunDir) -> None:
 def test_the_receipt_tells_what_each_cloud_showed_and_what_the_sweep_ended(run: RunDir) -> None:
     findings = Findings(cloud_resources={"lambda": []}, clouds_not_read={"aws": "no"}, cloud_ended=[thing()])
 
-    receipt = write_receipt(run, None, findings, rented=True)
+    receipt = write_receipt(run, None, findings, now=NOW, rented=True)
 
     assert receipt["checks"]["clouds"] == {"lambda": 0}
     assert receipt["clouds_not_read"] == {"aws": "no"}
@@ -153,12 +153,12 @@ def test_the_receipt_tells_what_each_cloud_showed_and_what_the_sweep_ended(run: 
 def test_the_receipt_has_what_was_estimated_beside_what_it_cost(run: RunDir) -> None:
     estimated_usd = {"boot": 0.0333, "train": 0.0031}
 
-    receipt = write_receipt(run, None, Findings(), rented=True, estimated_usd=estimated_usd)
+    receipt = write_receipt(run, None, Findings(), now=NOW, rented=True, estimated_usd=estimated_usd)
 
     assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (0.0364, estimated_usd)
 
 
 def test_the_receipt_of_a_run_that_was_not_estimated_says_so(run: RunDir) -> None:
-    receipt = write_receipt(run, None, Findings(), rented=True)
+    receipt = write_receipt(run, None, Findings(), now=NOW, rented=True)
 
     assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (None, {})

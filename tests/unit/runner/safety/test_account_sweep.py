@@ -182,18 +182,19 @@ def test_without_a_configured_cloud_nothing_is_known(tmp_path: Path) -> None:
         sweeping.survey([], tmp_path, NOW)
 
 
-def test_the_sweep_ends_what_has_to_go_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+def test_the_sweep_ends_what_has_to_go_and_nothing_else() -> None:
     doomed, other = thing(), thing(resource_id="i-2")
     cloud = FakeCloud([doomed, other])
 
-    ended = sweeping.end([cloud], [sweeping.Finding(doomed, "", True)])
+    ended = sweeping.end([cloud], [sweeping.Finding(doomed, "", True)], Clock())
 
     assert ([found.id for found in ended], cloud.there) == (["i-1"], [other])
 
 
 def test_a_sweep_that_cannot_look_is_exit_three() -> None:
     with pytest.raises(TeardownError, match="lambda does not tell what is left") as caught:
-        sweeping.end([FakeCloud([thing()], listing_troubles=[UNREADABLE])], [sweeping.Finding(thing(), "", True)])
+        sweeping.end(
+            [FakeCloud([thing()], listing_troubles=[UNREADABLE])], [sweeping.Finding(thing(), "", True)], Clock()
+        )
 
     assert caught.value.exit_code == 3

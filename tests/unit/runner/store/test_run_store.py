@@ -25,6 +25,7 @@ from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile
 from runner.store import credentials as store_keys
 from runner.store import run_store as storing
+from runner.world import RealWorld
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.transfer import pull, push
 
@@ -95,7 +96,7 @@ def context(tmp_path: Path, store: dict[str, Any], *, env: str = "lambda", **bud
     if not run.path.exists():
         run = create_run(tmp_path / "runs", "tiny", NOW)
     values = {"compute": {"env": env, "prefix": str(tmp_path / "box")}, "budget": budget, "store": store}
-    return Context(run, RunFile.model_validate(values), Lines(), Stop())  # type: ignore[arg-type]
+    return Context(run, RunFile.model_validate(values), Lines(), Stop(RealWorld()), RealWorld())  # type: ignore[arg-type]
 
 
 def make_checkpoint(folder: Path, step: int, mark: str = "") -> Path:

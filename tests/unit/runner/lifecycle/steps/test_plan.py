@@ -21,6 +21,7 @@ from runner.lifecycle.steps import plan
 from runner.planning.checks import reading
 from runner.planning.estimate.disk import disk_needed_gib
 from runner.run.run_file import RunFile, load_run_file, parse_address
+from runner.world import RealWorld
 
 PROJECT = Path(__file__).resolve().parents[5]
 GOOD = '{"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]}\n'
@@ -216,7 +217,7 @@ def test_a_bigger_model_and_more_checkpoints_need_more_disk(folder: Path) -> Non
 
 
 def test_a_stop_is_heard_while_planning(folder: Path) -> None:
-    stop = Stop()
+    stop = Stop(RealWorld())
     stop.count = 1
 
     with pytest.raises(Exception, match="run: stopped on request"):

@@ -21,6 +21,7 @@ from runner.lifecycle.steps import collect, destroy, stage, train
 from runner.run.models import Box, Completed, Host, Plan, TrainerStatus
 from runner.run.run_dir import create_run, read_json, write_json
 from runner.run.run_file import RunFile, with_settings
+from runner.world import RealWorld
 
 HOST = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
 RUNNING = {"state": "running", "exit_code": None, "step": 3, "checkpoint": None}
@@ -48,7 +49,7 @@ def ctx(tmp_path: Path) -> Context:
     plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, (1, 1), {}, "", 0.1, "terraform", [], [])
     write_json(run.file("plan.json"), asdict(plan))
     write_json(run.host, HOST.to_mapping())
-    return Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop())
+    return Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop(RealWorld()), RealWorld())
 
 
 @pytest.fixture
