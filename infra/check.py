@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from infra.compare import find_differences
+from infra.conformance import find_differences
 from infra.shell import terraform_settings
 from runner.adapters import process
 from runner.adapters.terraform_install import find_terraform

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.compare import CONTRACT, FILES, FOLDER, SHARED, find_differences, read_module
+from infra.conformance import CONTRACT, FILES, FOLDER, SHARED, find_differences, read_module
 from runner.clouds.environments import ENVIRONMENTS
 
 ROOTS = sorted(path for path in (FOLDER / "environments").iterdir() if path.is_dir())
