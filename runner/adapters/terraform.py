@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,15 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         self._on_progress, self._cancel = on_progress, cancel
         self._cli_config, self._env = cli_config, dict(env or {})
         self.words: list[str] = []
+
+    def copy_module(self, root: Path) -> None:
+        """Make the working copy of a root module: whole files also where it links to what environments share.
+
+        A run folder outlives changes of the checkout, and may be moved: a link in it would lead elsewhere one day.
+        """
+        self._folder.mkdir(exist_ok=True)
+        for source in (*root.glob("*.tf"), *root.glob(".terraform.lock.hcl")):
+            shutil.copyfile(source, self._folder / source.name)
 
     def write_variables(self, values: Mapping[str, Any]) -> None:
         """Write the module's variables where Terraform reads them by itself.

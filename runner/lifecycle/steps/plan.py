@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -211,10 +210,8 @@ def record(ctx: Context, plan: Plan) -> None:
         make_key(ctx.run.login_key)
         make_key(ctx.run.host_key)
     module = PROJECT / "infra" / "environments" / environment.module
-    ctx.run.terraform.mkdir(exist_ok=True)
-    for source in (*module.glob("*.tf"), *module.glob(".terraform.lock.hcl")):
-        shutil.copyfile(source, ctx.run.terraform / source.name)
     terraform = terraform_of(ctx, "plan", cancel=ctx.stop.wants_out)
+    terraform.copy_module(module)
     terraform.write_variables(variables(ctx, plan))
     terraform.prepare()
     terraform.make_plan()

@@ -82,6 +82,21 @@ def test_outputs_are_plain_values(module: Path) -> None:
     assert applied(module).outputs() == {"name": "box"}
 
 
+def test_the_working_copy_has_files_where_the_module_has_links(module: Path, tmp_path: Path) -> None:
+    root, copy = tmp_path / "root", tmp_path / "copy"
+    root.mkdir()
+    (root / "main.tf").symlink_to("../main.tf")
+    (root / ".terraform.lock.hcl").write_text("lock")
+    (root / "my.tfvars").write_text("secret")
+
+    for _ in range(2):
+        Terraform(find_terraform(), copy).copy_module(root)
+
+    assert sorted(path.name for path in copy.iterdir()) == [".terraform.lock.hcl", "main.tf"]
+    assert [path for path in copy.iterdir() if path.is_symlink()] == []
+    assert (copy / "main.tf").read_text() == MODULE
+
+
 def test_an_undeclared_variable_is_refused(module: Path) -> None:
     with pytest.raises(TerraformError, match="declares no variable nmae"):
         Terraform(find_terraform(), module).write_variables({"nmae": "box"})
