@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from infra.conformance import find_differences
+from infra.conformance import find_differences, linked_tests
 from infra.shell import terraform_settings
 from runner.adapters import process
 from runner.adapters.terraform_install import find_terraform
@@ -73,11 +73,17 @@ def find_roots(folder: Path) -> list[Path]:
 
 
 def check_root(root: Path, terraform: str, work: Path, env: Mapping[str, str]) -> Verdict:
-    """Have Terraform initialise, validate and test a copy of one root module; stop at the first that fails."""
+    """Have Terraform initialise, validate and test a copy of one root module; stop at the first that fails.
+
+    What the module links to brings tests of its own, which are tried in it as well.
+    """
     name = root.relative_to(FOLDER.parent).as_posix() if root.is_relative_to(FOLDER.parent) else root.name
     copy = work / "modules" / root.name
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*NOT_IN_CHECKOUT))
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(*NOT_IN_CHECKOUT))  # files, where the root has links
+    for runs in linked_tests(root):
+        head = (root / "tests" / "contract.tftest.hcl").read_text(encoding="utf-8").partition('\nrun "')[0]
+        (copy / "tests" / f"shared_{runs.name}").write_text(f"{head}\n{runs.read_text(encoding='utf-8')}", "utf-8")
     locked = ["-lockfile=readonly"] if (copy / ".terraform.lock.hcl").exists() and _is_committed(root) else []
     if not locked:
         (copy / ".terraform.lock.hcl").unlink(missing_ok=True)

@@ -12,15 +12,13 @@ import hcl2
 
 FOLDER = Path(__file__).resolve().parent
 REFERENCE = "local"
-"""The environment whose contract's inputs the others repeat."""
-CONTRACT = (
-    "candidates", "disk_size_gib", "expires_at", "labels", "run_id", "ssh_ingress_cidrs", "ssh_public_key"
-)  # fmt: skip
-SHARED = frozenset({"create_timeout_s", "delete_timeout_s"})
-"""Inputs that several environments have, though not all; the same in each, and without a cloud's name."""
+"""The environment whose outputs the others describe in the same words."""
+CONTRACT, WAITING = "contract.tf", "waiting.tf"
+"""Files of ``contract/``, to which environments link: each to the first, those that wait for sshd to the second."""
 FILES = frozenset(
     {
         "README.md",
+        CONTRACT,
         "instance.tf",
         "network.tf",
         "outputs.tf",
@@ -39,7 +37,8 @@ class Module:
 
     Attributes:
         name: Name of its folder.
-        variables: Its inputs in their order.
+        variables: Its inputs, file by file in their order.
+        own: Names of those that it declares itself, not by a link.
         outputs: Its outputs.
         conditions: Number of rules by what they belong to: ``var.x``, ``aws_instance.this``, ``data.aws_ami.image``.
         refusals: Number of test runs that expect a rule of it to be broken, by the same names.
@@ -47,6 +46,7 @@ class Module:
 
     name: str
     variables: dict[str, dict[str, Any]]
+    own: tuple[str, ...]
     outputs: dict[str, dict[str, Any]]
     conditions: Counter[str]
     refusals: Counter[str]
@@ -59,23 +59,29 @@ def find_differences(folder: Path = FOLDER) -> list[str]:
         folder: The folder that holds ``environments``, ``store`` and ``contract``.
     """
     schema = json.loads((folder / "contract" / "host.schema.json").read_text(encoding="utf-8"))
-    found = [*_wrong_files(folder / "environments")]
+    found = [*_wrong_files(folder / "environments"), *_wrong_links(folder)]
     roots = sorted(path for path in (folder / "environments").iterdir() if (path / "variables.tf").is_file())
     modules = [read_module(root) for root in roots]
     reference = next(module for module in modules if module.name == REFERENCE)
     for module in modules:
-        found += _wrong_inputs(module, reference)
+        found += _wrong_own_inputs(module)
         found += _wrong_outputs(module, reference, list(schema["required"]))
-    found += _shared_that_differ(modules)
     for module in [*modules, read_module(folder / "store")]:
         found += _wrong_declarations(module)
         found += _rules_without_a_test(module)
     return found
 
 
+def linked_tests(root: Path) -> list[Path]:
+    """Return the test runs that come with what a root module links to: they lie beside it, under the same name."""
+    linked = [path.resolve() for path in sorted(root.glob("*.tf")) if path.is_symlink()]
+    return [tests for path in linked if (tests := path.with_suffix(".tftest.hcl")).is_file()]
+
+
 def read_module(root: Path) -> Module:
-    """Read the HCL of one root module and of its tests."""
-    blocks = [_load(path) for path in sorted(root.glob("*.tf"))]
+    """Read the HCL of one root module, of its tests and of those of what it links to."""
+    files = {path: _load(path) for path in sorted(root.glob("*.tf"))}
+    blocks = [*files.values()]
     variables = _named(block for part in blocks for block in part.get("variable", []))
     conditions = Counter({f"var.{name}": len(body.get("validation", [])) for name, body in variables.items()})
     for part in blocks:
@@ -83,7 +89,7 @@ def read_module(root: Path) -> Module:
             for block in part.get(kind, []):
                 conditions += _conditions(block, prefix)
     refusals: Counter[str] = Counter()
-    for path in sorted((root / "tests").glob("*.tftest.hcl")):
+    for path in [*sorted((root / "tests").glob("*.tftest.hcl")), *linked_tests(root)]:
         for body in _named(_load(path).get("run", [])).values():
             refusals.update(
                 str(target).removeprefix("${").removesuffix("}") for target in body.get("expect_failures", [])
@@ -91,6 +97,9 @@ def read_module(root: Path) -> Module:
     return Module(
         name=root.name,
         variables=variables,
+        own=tuple(
+            _named(block for path, part in files.items() if not path.is_symlink() for block in part.get("variable", []))
+        ),
         outputs=_named(block for part in blocks for block in part.get("output", [])),
         conditions=Counter({name: count for name, count in conditions.items() if count}),
         refusals=refusals,
@@ -126,30 +135,29 @@ def _wrong_files(environments: Path) -> list[str]:
             for path in [*root.glob("*.tf"), *root.glob("*.md"), *root.glob("tests/*.hcl")]
         }
         found += [f"{root.name}: {name} is missing" for name in sorted(FILES - there)]
-        found += [f"{root.name}: {name} is in no other environment" for name in sorted(there - FILES)]
+        found += [f"{root.name}: {name} is in no other environment" for name in sorted(there - FILES - {WAITING})]
     return found
 
 
-def _wrong_inputs(module: Module, reference: Module) -> list[str]:
-    """Find contract inputs that are missing or differ, and own ones out of order or without the cloud's name."""
-    names = list(module.variables)
-    own = names[len(CONTRACT) :]
+def _wrong_links(folder: Path) -> list[str]:
+    """Find files with a name of the contract's that are not the contract's own."""
+    return [
+        f"{path.parent.name}: {path.name} is no link to ../../contract/{path.name}; `ln -sf` makes it one"
+        for name in (CONTRACT, WAITING)
+        for path in sorted((folder / "environments").glob(f"*/{name}"))
+        if not path.is_symlink() or path.readlink().as_posix() != f"../../contract/{name}"
+    ]
+
+
+def _wrong_own_inputs(module: Module) -> list[str]:
+    """Find inputs of one environment alone that are out of order or without its name."""
     found = []
-    if tuple(names[: len(CONTRACT)]) != CONTRACT:
-        found.append(f"{module.name}: the inputs do not begin with the contract's: {', '.join(CONTRACT)}")
-    for name in CONTRACT:
-        ours, theirs = module.variables.get(name, {}), reference.variables.get(name, {})
-        found += [
-            f"{module.name}: {key} of {name} is not as in {reference.name}"
-            for key in sorted(ours.keys() | theirs.keys())
-            if ours.get(key) != theirs.get(key)
-        ]
-    if own != sorted(own):
+    if list(module.own) != sorted(module.own):
         found.append(f"{module.name}: its own inputs are not in the order of the alphabet")
     return found + [
         f"{module.name}: {name} does not begin with {module.name}_"
-        for name in own
-        if name not in SHARED and not name.startswith(f"{module.name}_")
+        for name in module.own
+        if not name.startswith(f"{module.name}_")
     ]
 
 
@@ -168,19 +176,6 @@ def _wrong_outputs(module: Module, reference: Module, keys: list[str]) -> list[s
         found.append(f"{module.name}: host has the keys {', '.join(sorted(given))}, not the schema's")
     elif host["cloud"].strip('"') != module.name:
         found.append(f"{module.name}: host.cloud is {host['cloud']}")
-    return found
-
-
-def _shared_that_differ(modules: list[Module]) -> list[str]:
-    """Find inputs of several environments that are not the same in each."""
-    found = []
-    for name in sorted(SHARED):
-        having = [module for module in modules if name in module.variables]
-        found += [
-            f"{module.name}: {name} is not as in {having[0].name}"
-            for module in having[1:]
-            if module.variables[name] != having[0].variables[name]
-        ]
     return found
 
 

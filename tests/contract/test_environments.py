@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from infra.conformance import CONTRACT, FILES, FOLDER, SHARED, find_differences, read_module
+from infra.conformance import CONTRACT, FILES, FOLDER, WAITING, find_differences, linked_tests, read_module
 from runner.clouds.environments import ENVIRONMENTS
 
 ROOTS = sorted(path for path in (FOLDER / "environments").iterdir() if path.is_dir())
+DECLARED = re.compile(r'^variable "([a-z_]+)" \{$', re.MULTILINE)
+INPUTS = DECLARED.findall((FOLDER / "contract" / CONTRACT).read_text())
 
 
 @pytest.fixture
 def infra(tmp_path: Path) -> Path:
     """Folder with a copy of the modules that a test may break."""
     ignored = shutil.ignore_patterns(".terraform", "*.tfstate*", "__pycache__")
-    return Path(shutil.copytree(FOLDER, tmp_path / "infra", ignore=ignored))
+    return Path(shutil.copytree(FOLDER, tmp_path / "infra", ignore=ignored, symlinks=True))
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -38,12 +40,13 @@ def test_there_is_a_module_for_every_environment_of_the_runner() -> None:
 def test_every_contract_input_is_in_the_table_of_the_readme() -> None:
     table = (FOLDER / "README.md").read_text().split("| output |")[0]
 
-    assert tuple(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE)) == CONTRACT
+    assert re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE) == INPUTS
+    assert len(INPUTS) == 7
 
 
 @pytest.mark.parametrize("root", [*ROOTS, FOLDER / "store"], ids=lambda root: root.name)
 def test_every_input_of_its_own_is_in_the_modules_readme(root: Path) -> None:
-    own = [name for name in read_module(root).variables if name not in CONTRACT]
+    own = sorted(name for name in read_module(root).variables if root.name == "store" or name not in INPUTS)
     table = re.findall(r"^\| `([a-z_0-9]+)` \|", (root / "README.md").read_text(), re.MULTILINE)
 
     assert own == [name for name in table if name in own]
@@ -73,31 +76,43 @@ def test_a_file_of_one_environment_alone_is_found(infra: Path) -> None:
     assert find_differences(infra) == ["aws: spot.tf is in no other environment"]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "expected"),
-    [
-        ("Disk the run needs, in GiB.", "Disk.", "aws: description of disk_size_gib is not as in local"),
-        ("var.disk_size_gib >= 1 ", "var.disk_size_gib >= 0 ", "aws: validation of disk_size_gib is not as in local"),
-        ("spot                = bool", "spot                = string", "aws: type of candidates is not as in local"),
-        (
-            'variable "run_id" {',
-            'variable "run_id" {\n  default = "x"',
-            "aws: default of run_id is not as in local",
-        ),
-    ],
-)
-def test_a_contract_input_that_differs_is_found(infra: Path, old: str, new: str, expected: str) -> None:
-    change(infra / "environments" / "aws" / "variables.tf", old, new)
+@pytest.mark.parametrize("name", [CONTRACT, WAITING])
+def test_a_copy_in_place_of_the_link_is_found(infra: Path, name: str) -> None:
+    link = infra / "environments" / "lambda" / name
+    text = link.read_text()
+    link.unlink()
+    link.write_text(text)
 
-    assert find_differences(infra) == [expected]
+    expected = f"lambda: {name} is no link to ../../contract/{name}; `ln -sf` makes it one"
+    assert find_differences(infra)[0] == expected
 
 
-def test_a_contract_input_that_is_missing_is_found(infra: Path) -> None:
-    change(infra / "environments" / "runpod" / "variables.tf", 'variable "labels"', 'variable "runpod_labels"')
+def test_a_link_to_another_place_is_found(infra: Path) -> None:
+    link = infra / "environments" / "runpod" / CONTRACT
+    link.unlink()
+    link.symlink_to(infra / "contract" / CONTRACT)
 
-    found = find_differences(infra)
-    assert f"runpod: the inputs do not begin with the contract's: {', '.join(CONTRACT)}" in found
-    assert "runpod: type of labels is not as in local" in found
+    assert find_differences(infra) == [
+        f"runpod: {CONTRACT} is no link to ../../contract/{CONTRACT}; `ln -sf` makes it one"
+    ]
+
+
+def test_an_input_of_the_contract_stands_once() -> None:
+    shared = [FOLDER / "contract" / name for name in (CONTRACT, WAITING)]
+    names = [name for path in shared for name in DECLARED.findall(path.read_text())]
+    files = [path for path in FOLDER.glob("environments/*/*.tf") if not path.is_symlink()]
+
+    assert [path for path in files if set(DECLARED.findall(path.read_text())) & set(names)] == []
+    assert len(names) == len(set(names)) == 9
+
+
+def test_the_contracts_own_tests_come_with_the_link() -> None:
+    found = {root.name: [path.name for path in linked_tests(root)] for root in ROOTS}
+
+    assert found["local"] == ["contract.tftest.hcl"]
+    assert found["runpod"] == ["contract.tftest.hcl", "waiting.tftest.hcl"]
+    assert {names[0] for names in found.values()} == {"contract.tftest.hcl"}
+    assert linked_tests(FOLDER / "store") == []
 
 
 def test_an_own_input_without_the_clouds_name_is_found(infra: Path) -> None:
@@ -114,13 +129,6 @@ def test_an_own_input_out_of_order_is_found(infra: Path) -> None:
         file.write('\nvariable "aws_a" {\n  description = "A."\n  type = string\n  nullable = false\n}\n')
 
     assert find_differences(infra) == ["aws: its own inputs are not in the order of the alphabet"]
-
-
-def test_a_shared_input_that_differs_is_found(infra: Path) -> None:
-    change(infra / "environments" / "runpod" / "variables.tf", "default     = 1500", "default     = 60")
-
-    assert {"create_timeout_s", "delete_timeout_s"} == SHARED
-    assert find_differences(infra) == ["runpod: create_timeout_s is not as in lambda"]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +177,8 @@ def test_an_output_that_differs_is_found(infra: Path, old: str, new: str, expect
         (
             "environments/aws",
             "validation",
-            "refuses_no_candidates",
-            "var.candidates has 3 rules, and tests that break 2",
+            "refuses_half_a_parameter_name",
+            "var.aws_ami_parameter has 1 rules, and tests that break 0",
         ),
         ("environments/aws", "validation", "refuses_an_image_for_arm", ""),  # another run breaks the same rule
         (
@@ -189,6 +197,17 @@ def test_a_rule_without_a_test_is_found(infra: Path, module: str, file: str, run
     path.write_text(text)
 
     assert find_differences(infra) == ([f"{Path(module).name}: {expected}"] if expected else [])
+
+
+def test_a_rule_of_the_contract_without_a_test_is_found(infra: Path) -> None:
+    path = infra / "contract" / "contract.tftest.hcl"
+    text, count = re.subn(r'run "refuses_no_candidates" \{\n.*?\n\}\n', "", path.read_text(), flags=re.DOTALL)
+    assert count == 1
+    path.write_text(text)
+
+    assert find_differences(infra) == [
+        f"{root.name}: var.candidates has 3 rules, and tests that break 2" for root in ROOTS
+    ]
 
 
 def test_no_exception_of_the_scanner_is_without_a_reason() -> None:

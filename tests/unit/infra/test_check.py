@@ -62,6 +62,27 @@ def test_a_module_is_initialised_validated_and_tested_in_a_copy(tmp_path: Path, 
     assert sorted(path.name for path in copy.iterdir()) == ["tests", "versions.tf"]
 
 
+def test_what_is_linked_is_tested_behind_the_modules_own_mocks(tmp_path: Path, terraform: Path, root: Path) -> None:
+    contract = tmp_path / "infra" / "contract"
+    contract.mkdir()
+    (contract / "contract.tf").write_text("# inputs\n")
+    (contract / "contract.tftest.hcl").write_text('run "refuses" {\n}\n')
+    (root / "contract.tf").symlink_to("../contract/contract.tf")
+    (root / "tests" / "contract.tftest.hcl").write_text(
+        'mock_provider "sky" {}\n\nrun "first" {\n}\n\nrun "second" {\n}\n'
+    )
+
+    check_root(root, str(terraform), tmp_path / "work", {})
+
+    copy = tmp_path / "work" / "modules" / "sky"
+    assert (
+        copy / "tests" / "shared_contract.tftest.hcl"
+    ).read_text() == 'mock_provider "sky" {}\n\nrun "refuses" {\n}\n'
+    assert (copy / "contract.tf").read_text() == "# inputs\n"
+    assert not (copy / "contract.tf").is_symlink()
+    assert sorted(path.name for path in (root / "tests").iterdir()) == ["contract.tftest.hcl"]
+
+
 def test_the_committed_lock_is_held_to(tmp_path: Path, terraform: Path, root: Path) -> None:
     (root / ".terraform.lock.hcl").write_text(LOCK)
 
