@@ -71,7 +71,7 @@ def test_anything_else_rents_nothing_and_says_how_to_go_on(answer: bytes, keyboa
 
 def test_a_signal_is_heard_while_nobody_types(keyboard: int, tmp_path: Path) -> None:
     ctx = planned(tmp_path)
-    threading.Timer(0.1, ctx.stop._on_stop, (2, None)).start()
+    threading.Timer(0.1, ctx.stop._on_stop).start()
 
     with pytest.raises(RunInterruptedError, match="stopped on request"):
         ask_to_rent(ctx, yes=False)

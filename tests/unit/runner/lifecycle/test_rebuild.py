@@ -72,9 +72,9 @@ class Builds:
     def __init__(self, facts: list[dict[str, Any]], *, fails: bool = False) -> None:
         self.facts, self.fails, self.count = facts, fails, 0
 
-    def new_run(self, run_file: object, runs_dir: Path, view: Any, stop: Any) -> Context:
+    def new_run(self, run_file: object, runs_dir: Path, view: Any, stop: Any, world: Any) -> Context:
         run = create_run(runs_dir, "tiny", datetime(2026, 11, 21, tzinfo=UTC))
-        return Context(run, run_file, view, stop)  # type: ignore[arg-type] - not read
+        return Context(run, run_file, view, stop, world)  # type: ignore[arg-type] - not read
 
     def build(self, ctx: Context) -> Outcome:
         write_json(ctx.run.file("host_facts.json"), self.facts[self.count])

@@ -121,7 +121,7 @@ def said(ctx: Context) -> list[str]:
 
 
 def test_a_store_that_works_is_left_as_it_was(store: dict[str, Any], tmp_path: Path) -> None:
-    storing.check_store(context(tmp_path, store).run_file)
+    storing.check_store(RealWorld(), context(tmp_path, store).run_file)
 
     if store["url"].startswith("s3"):
         assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET)
@@ -133,7 +133,7 @@ def test_a_run_without_a_store_asks_nobody(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(storing, "open_place", lambda *words: pytest.fail("asked"))
     ctx = context(tmp_path, {})
 
-    storing.check_store(ctx.run_file)
+    storing.check_store(RealWorld(), ctx.run_file)
     storing.arm(ctx, HOST, LocalMachine())
     storing.copy_home(ctx, ["adapter"])
     storing.fetch_past(ctx)
@@ -143,7 +143,7 @@ def test_a_run_without_a_store_asks_nobody(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_bucket_that_is_not_there_is_told_at_plan(bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(TransferError) as caught:
-        storing.check_store(context(tmp_path, {"url": "s3://no-such-bucket/runs"}).run_file)
+        storing.check_store(RealWorld(), context(tmp_path, {"url": "s3://no-such-bucket/runs"}).run_file)
 
     assert caught.value.message == "plan: s3://no-such-bucket/runs/douse-check refuses: NoSuchBucket"
     assert "make the bucket first" in caught.value.resolution
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_written_is_told_at_plan(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
 
     with pytest.raises(TransferError, match="plan: cannot write"):
-        storing.check_store(context(tmp_path, {"url": f"file://{tmp_path}/file"}).run_file)
+        storing.check_store(RealWorld(), context(tmp_path, {"url": f"file://{tmp_path}/file"}).run_file)
 
 
 def test_a_store_that_may_not_be_listed_is_told_at_plan_and_left_clean(
@@ -163,7 +163,7 @@ def test_a_store_that_may_not_be_listed_is_told_at_plan_and_left_clean(
     monkeypatch.setattr("trainer.checkpoints.places.Bucket.sizes", lambda self: {})
 
     with pytest.raises(TransferError, match="takes a file and does not list it"):
-        storing.check_store(context(tmp_path, s3()).run_file)
+        storing.check_store(RealWorld(), context(tmp_path, s3()).run_file)
 
     assert "Contents" not in bucket.list_objects_v2(Bucket=BUCKET)
 

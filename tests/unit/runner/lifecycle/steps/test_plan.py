@@ -126,7 +126,7 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_is_there(
 def test_a_store_that_cannot_be_reached_is_a_warning_for_a_plan_and_stops_a_run(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(run_file: RunFile) -> None:
+    def refuse(world: object, run_file: RunFile) -> None:
         raise TransferError(f"plan: cannot write {run_file.store.url}: no answer", resolution="-")
 
     monkeypatch.setattr(plan, "check_store", refuse)  # the client's own tries take many seconds
