@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
-from benchmarks import machine_to_first_step, packing, plan_offline, runner_overhead, trainer_speed
+from benchmarks import cpu_threads, machine_to_first_step, packing, plan_offline, runner_overhead, trainer_speed
 from benchmarks.measuring import Meter, measure
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table
 
@@ -170,7 +175,7 @@ def test_starts_are_timed() -> None:
 # the scripts
 
 
-@pytest.mark.parametrize("name", ["trainer_speed", "packing", "runner_overhead", "measuring"])
+@pytest.mark.parametrize("name", ["trainer_speed", "packing", "runner_overhead", "measuring", "cpu_threads"])
 def test_each_script_explains_itself(name: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60)
@@ -263,3 +268,100 @@ def test_a_plan_without_a_network_is_told_beside_its_imports() -> None:
 def test_a_plan_that_fails_is_not_measured() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         plan_offline.seconds_of(["-c", "raise SystemExit(2)"])
+
+
+# threads on a CPU
+
+
+@dataclass
+class MadeUpSide:
+    """Takes the next number for the seconds of a step."""
+
+    seconds: Iterator[float]
+    process: Any = field(default_factory=lambda: SimpleNamespace(pid=os.getpid()))
+
+    def turn(self) -> float:
+        """Return it."""
+        return next(self.seconds)
+
+
+class MadeUpWatch:
+    """Saw others take this much of the machine, watch by watch."""
+
+    foreign: Iterator[float]
+
+    def __init__(self, ours: Sequence[int]) -> None:
+        """Watch nothing."""
+
+    def foreign_cores(self) -> float:
+        """Return the next number."""
+        return next(self.foreign)
+
+
+def test_a_setting_is_compared_with_the_turn_beside_it() -> None:
+    found = cpu_threads.summarise({"spin": [(2.0, 1.0), (4.0, 1.0), (9.0, 3.0)], "passive": [(1.0, 4.0)]})
+
+    assert found["spin"] == {"steps_per_s": 1.0, "ratio": {"median": 3.0, "lowest": 2.0, "highest": 4.0}}
+    assert found["passive"] == {"steps_per_s": 0.25, "ratio": {"median": 0.25, "lowest": 0.25, "highest": 0.25}}
+    assert found["before"]["steps_per_s"] == 1 / 3.0
+    row = cpu_threads.show(1, found).splitlines()[3]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == ["spin", "1.00", "3.00", "2.00", "4.00"]
+
+
+def test_a_pair_that_met_other_work_is_measured_again_and_the_order_alternates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits, pair, disturbed = 0.0, 0.0, 0.5
+    MadeUpWatch.foreign = iter([disturbed, waits, pair, waits, disturbed, waits, pair])
+    monkeypatch.setattr(cpu_threads, "Watch", MadeUpWatch)
+    monkeypatch.setattr(cpu_threads, "QUIET_S", 0.0)
+    turns = iter([1.0, 10.0, 11.0, 2.0, 12.0, 3.0])
+    sides: Any = {"before": MadeUpSide(turns), "spin": MadeUpSide(turns)}
+
+    found = cpu_threads.measure_pairs(sides, 0, 2, 0.1, time.monotonic() + 60)
+
+    assert found == {"spin": [(10.0, 1.0), (12.0, 3.0)]}
+
+
+def test_a_machine_that_is_never_quiet_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_threads, "QUIET_S", 0.0)
+
+    with pytest.raises(SystemExit, match="too busy"):
+        cpu_threads.wait_for_quiet([], 0.1, time.monotonic() - 1)
+
+
+def test_what_others_take_is_told_from_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine, ours = (
+        [0.0, 2.0],
+        [(5.0, 0.0, 1.0, 90.0, 3.0, 0.0, 0.0, 0.0), (8.0, 0.0, 2.0, 99.0, 9.0, 0.0, 0.0, 0.0)],
+        [(1.0, 0.0), (3.0, 0.5)],
+    )
+    monkeypatch.setattr(time, "monotonic", lambda: clock.pop(0))
+    monkeypatch.setattr(psutil, "cpu_times", lambda: machine.pop(0))
+    monkeypatch.setattr(psutil, "Process", lambda pid: SimpleNamespace(cpu_times=lambda: ours.pop(0)))
+
+    watch = cpu_threads.Watch([1])
+
+    assert watch.foreign_cores() == (4.0 - 2.5) / 2.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads the environment of a process in /proc")
+def test_a_side_has_its_setting_and_nothing_else_that_openmp_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "9")
+
+    with cpu_threads.side({"OMP_WAIT_POLICY": "PASSIVE"}, 1) as one:
+        said = Path(f"/proc/{one.process.pid}/environ").read_text(encoding="utf-8").split("\0")
+
+    assert [line for line in said if line.startswith(("OMP_", "GOMP_"))] == ["OMP_WAIT_POLICY=PASSIVE"]
+
+
+def test_neighbours_are_busy_and_go() -> None:
+    with cpu_threads.neighbours(2) as pids:
+        running = [psutil.Process(pid) for pid in pids]
+        deadline_s = time.monotonic() + 30
+        while any(one.cpu_times().user < 0.02 for one in running) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert all(one.cpu_times().user >= 0.02 for one in running)
+
+    assert not any(one.is_running() for one in running)
