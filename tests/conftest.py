@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
+from trainer.threads import let_waiting_threads_sleep
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -15,6 +16,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # threads of so small a model wait for one another, above all on a busy machine
+let_waiting_threads_sleep()  # for a test that lets more than one compute; tests run side by side
 
 
 @pytest.fixture(scope="session")
