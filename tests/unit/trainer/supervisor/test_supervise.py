@@ -42,7 +42,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     def start(script: str, *, max_hours: float | None = None, secrets: Path | None = None) -> Path:
         boot = (
-            "from pathlib import Path; from trainer import supervise; import sys; "
+            "from pathlib import Path; from trainer.supervisor import supervise; import sys; "
             f"supervise._trainer_command = lambda *a, **k: [sys.executable, '-c', {script!r}]; "
             f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), resume=False, max_hours={max_hours}))"
         )
