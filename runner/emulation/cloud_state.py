@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from runner.emulation.box_data import with_dead_gpu, without_host_key
 from runner.emulation.fault_table import CLOUD_NAMES, MACHINE_TRAITS, CloudName
 from runner.emulation.faults import FaultQueue, Queued, Stage
-from runner.emulation.machines import BoxOrder, Leftover, Machine, Yard
+from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover, Yard
 from runner.emulation.meters import Meter
 from runner.emulation.requests_log import RequestsLog
 from runner.emulation.runner_process import RunnerProcess
@@ -20,7 +20,7 @@ from runner.errors import RunnerError
 Clock = Callable[[], float]
 REHEARSAL_KEY = "rehearsal-key-0123456789abcdef"
 REHEARSAL_ACCESS_KEY_ID = "AKIAREHEARSAL0000000"
-OnEnd = Callable[[Machine], None]
+OnEnd = Callable[[EmulatedMachine], None]
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Credentials:
     aws_access_key_id: str = REHEARSAL_ACCESS_KEY_ID
 
 
-class World:
+class CloudState:
     """Everything that exists on the emulated clouds.
 
-    Every method wants the lock to be held (``with world.turn():``), which also brings the world up to date.
+    Every method wants the lock to be held (``with state.turn():``), which also brings the state up to date.
     """
 
     def __init__(
@@ -83,16 +83,16 @@ class World:
         self.faults = FaultQueue(clouds, has_real_boxes=has_real_boxes)
         self.requests = RequestsLog()
         self.runner = RunnerProcess()
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, EmulatedMachine] = {}
         self.leftovers: dict[str, Leftover] = {}
         self.user_data: dict[str, str] = {}
         self.on_end: dict[CloudName, OnEnd] = {}
-        self.on_action: dict[CloudName, Callable[[Machine, str], None]] = {}
+        self.on_action: dict[CloudName, Callable[[EmulatedMachine, str], None]] = {}
         self.is_end_asked: dict[str, bool] = {}
         self._lock = threading.RLock()
         self._boxes = 0
-        self._to_cut_off: list[Machine] = []
-        self._exited: deque[tuple[Machine, str]] = deque()
+        self._to_cut_off: list[EmulatedMachine] = []
+        self._exited: deque[tuple[EmulatedMachine, str]] = deque()
 
     @contextmanager
     def turn(self) -> Iterator[float]:
@@ -111,11 +111,11 @@ class World:
         found = {name: self.fault(name, cloud, on) for name in MACHINE_TRAITS}
         return {name: queued for name, queued in found.items() if queued is not None}
 
-    def of(self, cloud: CloudName) -> list[Machine]:
+    def of(self, cloud: CloudName) -> list[EmulatedMachine]:
         """Return the machines of one cloud, oldest first, ended ones as well."""
         return [machine for machine in self.machines.values() if machine.cloud == cloud]
 
-    def rent(self, machine: Machine, order: BoxOrder) -> None:
+    def rent(self, machine: EmulatedMachine, order: BoxOrder) -> None:
         """Take a machine into the books and boot its box; from here on it bills.
 
         Raises:
@@ -129,7 +129,7 @@ class World:
             if name in machine.traits:
                 machine.remind(machine.active_at + machine.traits[name].number("after_s"), name)
 
-    def boot(self, machine: Machine, order: BoxOrder) -> None:
+    def boot(self, machine: EmulatedMachine, order: BoxOrder) -> None:
         """Boot a machine's box, its first or, after a stop, its next: a VM from its disk, a container anew.
 
         Raises:
@@ -154,13 +154,13 @@ class World:
         )
         machine.box, machine.is_box_dead = box, False
 
-    def _new_box(self, machine: Machine) -> str:
+    def _new_box(self, machine: EmulatedMachine) -> str:
         if machine.box is not None:
             self.yard.remove(machine.box)
         self._boxes += 1
         return f"{machine.cloud[0]}{self._boxes}-{machine.id[-6:].lower()}"
 
-    def end(self, machine: Machine, by: str, *, after_s: float | None = None) -> None:
+    def end(self, machine: EmulatedMachine, by: str, *, after_s: float | None = None) -> None:
         """Accept the end of a machine: it bills on until it is gone, ``after_s`` from now."""
         if machine.ends_at is None:
             slow = self.fault("terminate_slow", machine.cloud, machine.id) if by == "request" else None
@@ -169,18 +169,18 @@ class World:
             machine.ended_by = by
         self._catch_up(self.clock())
 
-    def stop(self, machine: Machine) -> None:
+    def stop(self, machine: EmulatedMachine) -> None:
         """Stop a machine: its box ends, its disk bills on."""
         machine.is_stopped = True
         machine.meter.change(self.clock(), machine.idle_usd_per_h)
         self._drop_box(machine, vanish=True)
 
-    def take_back(self, machine: Machine) -> None:
+    def take_back(self, machine: EmulatedMachine) -> None:
         """Let the cloud take a machine back."""
         machine.is_taken_back = True
         self.end(machine, "taken back by the cloud", after_s=0.0)
 
-    def vanish(self, machine: Machine) -> None:
+    def vanish(self, machine: EmulatedMachine) -> None:
         """Let a machine's box vanish without a word; the cloud bills on."""
         self._drop_box(machine, vanish=True)
 
@@ -220,7 +220,7 @@ class World:
             if machine.is_ending and machine.ends_at is not None and machine.ends_at <= now:
                 self._finish(machine, machine.ends_at)
 
-    def _cut_off(self, machine: Machine) -> bool:
+    def _cut_off(self, machine: EmulatedMachine) -> bool:
         """Cut a box off the network; one that is still too young for that gets another turn."""
         if machine.box is None or machine.is_box_dead:
             return True
@@ -230,7 +230,7 @@ class World:
             return False
         return True
 
-    def _happen(self, machine: Machine, what: str) -> None:
+    def _happen(self, machine: EmulatedMachine, what: str) -> None:
         if what == "box_killed":
             self.vanish(machine)
         elif what == "box_deleted_in_console":
@@ -245,7 +245,7 @@ class World:
         else:
             self.act(machine, "preempt")
 
-    def act(self, machine: Machine, action: str) -> None:
+    def act(self, machine: EmulatedMachine, action: str) -> None:
         """Do what happens to a machine, as its cloud does it: ``stop``, ``notice``, ``preempt`` or ``shutdown``."""
         handler = self.on_action.get(machine.cloud)
         if handler is not None:
@@ -255,14 +255,14 @@ class World:
         elif action == "preempt":
             self.take_back(machine)
 
-    def _finish(self, machine: Machine, at: float) -> None:
+    def _finish(self, machine: EmulatedMachine, at: float) -> None:
         machine.ended_at = at
         machine.meter.stop(at)
         self._drop_box(machine, vanish=False)
         if machine.cloud in self.on_end:
             self.on_end[machine.cloud](machine)
 
-    def _drop_box(self, machine: Machine, *, vanish: bool) -> None:
+    def _drop_box(self, machine: EmulatedMachine, *, vanish: bool) -> None:
         machine.is_box_dead = True
         if machine.box is None:
             return
@@ -275,7 +275,7 @@ class World:
             machine.ended_by += f" (box: {err.message})"
 
 
-def machine_row(machine: Machine, now: float) -> Mapping[str, object]:
+def machine_row(machine: EmulatedMachine, now: float) -> Mapping[str, object]:
     """Return what ``GET /machines`` shows of a machine, but for its status in the cloud's words."""
     address = machine.address
     return {

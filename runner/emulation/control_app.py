@@ -36,9 +36,9 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, Route, Router, Strict, as_app, parse, problems
-from runner.emulation.cloud_state import World, machine_row
+from runner.emulation.cloud_state import CloudState, machine_row
 from runner.emulation.fault_table import FAULTS, Argument
-from runner.emulation.machines import Leftover, Machine
+from runner.emulation.machines import EmulatedMachine, Leftover
 from runner.errors import RunnerError, UsageError
 
 ADDRESS = "203.0.113.7"
@@ -48,11 +48,11 @@ ADDRESS = "203.0.113.7"
 class Statuses(Protocol):
     """A cloud's own word for how a machine stands."""
 
-    def status(self, machine: Machine) -> str:
+    def status(self, machine: EmulatedMachine) -> str:
         """Return it."""
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Return what exists besides machines and is not in the world's books."""
+        """Return what exists besides machines and is not in the books."""
 
 
 class NewFault(Strict):
@@ -79,9 +79,9 @@ class Switch(Strict):
 class Control:
     """The control API."""
 
-    def __init__(self, world: World, statuses: Mapping[str, Statuses]) -> None:
-        """Take the world and the clouds that are served."""
-        self._world, self._statuses = world, statuses
+    def __init__(self, state: CloudState, statuses: Mapping[str, Statuses]) -> None:
+        """Take the state and the clouds that are served."""
+        self._state, self._statuses = state, statuses
         self._router = Router(
             (
                 Route("GET", "/health", self._health),
@@ -110,7 +110,7 @@ class Control:
             return _refused(405 if found else 404, f"no {call.method} {call.path}", "see control_app.py")
         handler, matched = found
         try:
-            with self._world.turn():
+            with self._state.turn():
                 return handler(matched)
         except ValidationError as err:
             return _refused(422, "; ".join(problems(err)), "send what control_app.py tells")
@@ -120,32 +120,32 @@ class Control:
             return _refused(500, err.message, err.resolution)
 
     def _health(self, call: Call) -> Answer:
-        return Answer(200, {"status": "ok", "clouds": list(self._world.clouds), "machines": len(self._world.machines)})
+        return Answer(200, {"status": "ok", "clouds": list(self._state.clouds), "machines": len(self._state.machines)})
 
     def _address(self, call: Call) -> Answer:
         return Answer(200, headers={"content-type": "text/plain"}, raw=f"{ADDRESS}\n".encode())
 
     def _machines(self, call: Call) -> Answer:
-        now = self._world.clock()
+        now = self._state.clock()
         rows = [
             {**machine_row(machine, now), "status": self._statuses[machine.cloud].status(machine)}
-            for machine in self._world.machines.values()
+            for machine in self._state.machines.values()
         ]
         return Answer(200, {"machines": rows})
 
     def _user_data(self, call: Call) -> Answer:
         if self._machine(call) is None:
             return _no_machine(call)
-        return Answer(200, {"user_data": self._world.user_data.get(call.parts["id"])})
+        return Answer(200, {"user_data": self._state.user_data.get(call.parts["id"])})
 
     def _leftovers(self, call: Call) -> Answer:
-        now = self._world.clock()
-        every = [*self._world.leftovers.values(), *(row for s in self._statuses.values() for row in s.leftovers())]
+        now = self._state.clock()
+        every = [*self._state.leftovers.values(), *(row for s in self._statuses.values() for row in s.leftovers())]
         return Answer(200, {"leftovers": [_leftover_row(leftover, now) for leftover in every]})
 
     def _requests(self, call: Call) -> Answer:
         cloud = call.query.get("cloud")
-        rows = [asdict(row) for row in self._world.requests.all() if cloud in (None, row.cloud)]
+        rows = [asdict(row) for row in self._state.requests.all() if cloud in (None, row.cloud)]
         return Answer(200, {"requests": rows})
 
     def _faults(self, call: Call) -> Answer:
@@ -153,26 +153,26 @@ class Control:
             fault.name: {"does": fault.does, "clouds": fault.clouds, "args": dict(fault.arguments)}
             for fault in FAULTS.values()
         }
-        return Answer(200, {**self._world.faults.report(), "known": known})
+        return Answer(200, {**self._state.faults.report(), "known": known})
 
     def _add_fault(self, call: Call) -> Answer:
         wanted = parse(NewFault, call)
-        queued = self._world.faults.add(wanted.name, wanted.count, wanted.args)
+        queued = self._state.faults.add(wanted.name, wanted.count, wanted.args)
         return Answer(201, {"name": queued.name, "cloud": queued.cloud, "args": dict(queued.arguments)})
 
     def _clear_faults(self, call: Call) -> Answer:
-        self._world.faults.clear()
+        self._state.faults.clear()
         return Answer(200, {})
 
     def _register(self, call: Call) -> Answer:
-        self._world.runner.register(parse(Runner, call).pid)
+        self._state.runner.register(parse(Runner, call).pid)
         return Answer(200, {})
 
     def _partition(self, call: Call) -> Answer:
         machine, wanted = self._machine(call), parse(Switch, call)
         if machine is None or machine.box is None:
             return _no_machine(call)
-        self._world.yard.partition(machine.box, wanted.on)
+        self._state.yard.partition(machine.box, wanted.on)
         return Answer(200, {})
 
     def _act(self, call: Call) -> Answer:
@@ -182,19 +182,19 @@ class Control:
         if machine.is_ended:
             return _refused(409, f"machine {machine.id} has ended", "pick one that runs")
         if action == "kill":
-            self._world.vanish(machine)
+            self._state.vanish(machine)
         elif action == "delete":
-            self._world.end(machine, "deleted in the console", after_s=0.0)
+            self._state.end(machine, "deleted in the console", after_s=0.0)
         elif action == "stop" and machine.cloud == "lambda":
             return _refused(409, "Lambda Cloud cannot stop a machine", "use delete or kill")
         elif action in ("stop", "preempt", "notice"):
-            self._world.act(machine, action)
+            self._state.act(machine, action)
         else:
             return _refused(404, f"no action {action}", "use kill, stop, delete, preempt, notice or partition")
         return Answer(200, {})
 
-    def _machine(self, call: Call) -> Machine | None:
-        return self._world.machines.get(call.parts["id"])
+    def _machine(self, call: Call) -> EmulatedMachine | None:
+        return self._state.machines.get(call.parts["id"])
 
 
 def _leftover_row(leftover: Leftover, now: float) -> dict[str, object]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, Handler, Route, Router, as_app
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.fault_table import CloudName
 from runner.emulation.faults import Queued
 from runner.emulation.requests_log import Recorded, shown_headers, without_secrets
@@ -31,9 +31,9 @@ class Emulator(ABC):
     cloud: CloudName
     recorded_as: str
 
-    def __init__(self, world: World) -> None:
-        """Take the world that it shows."""
-        self.world = world
+    def __init__(self, state: CloudState) -> None:
+        """Take the state that it shows."""
+        self.state = state
         self._router = Router(self.routes())
 
     def app(self) -> Starlette:
@@ -42,8 +42,8 @@ class Emulator(ABC):
 
     def serve(self, call: Call) -> Answer:
         """Answer one request, and record both."""
-        with self.world.turn() as now:
-            fired = len(self.world.faults.fired)
+        with self.state.turn() as now:
+            fired = len(self.state.faults.fired)
             is_authorised, answer = self._answer(call, now)
             self._record(call, answer, is_authorised, fired, now)
         return answer
@@ -82,14 +82,14 @@ class Emulator(ABC):
 
     def kill_runner(self, name: str, on: str) -> bool:
         """Kill the runner if that fault is due; tell whether it was."""
-        if self.world.fault(name, self.cloud, on) is None:
+        if self.state.fault(name, self.cloud, on) is None:
             return False
-        self.world.runner.kill()
+        self.state.runner.kill()
         return True
 
     def take(self, name: str, on: str = "") -> Queued | None:
         """Fire a fault of this cloud if it is due."""
-        return self.world.fault(name, self.cloud, on)
+        return self.state.fault(name, self.cloud, on)
 
     def _answer(self, call: Call, now: float) -> tuple[bool, Answer]:
         who = self.who(call)
@@ -113,7 +113,7 @@ class Emulator(ABC):
     def _record(self, call: Call, answer: Answer, is_authorised: bool, fired: int, now: float) -> None:
         body = call.json()
         shown = answer.raw.decode(errors="replace") if answer.raw is not None else without_secrets(answer.body)
-        self.world.requests.add(
+        self.state.requests.add(
             Recorded(
                 at=now,
                 cloud=self.recorded_as,
@@ -126,7 +126,7 @@ class Emulator(ABC):
                 status=answer.status,
                 answer=shown,
                 answer_headers=dict(answer.headers),
-                fault=tuple(f.name for f in self.world.faults.fired[fired:]),
+                fault=tuple(f.name for f in self.state.faults.fired[fired:]),
                 is_lost=answer.is_lost,
             )
         )

@@ -67,7 +67,7 @@ class BoxOrder:
 
 
 @dataclass
-class Machine:
+class EmulatedMachine:
     """A machine, from the moment the cloud said yes.
 
     Attributes:

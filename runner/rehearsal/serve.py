@@ -31,7 +31,7 @@ from starlette.types import ASGIApp
 from runner.clouds.aws.emulator.wire import Wsgi
 from runner.emulation import machines
 from runner.emulation.boxes import Yard, why_no_logins
-from runner.emulation.cloud_state import Timing, World
+from runner.emulation.cloud_state import CloudState, Timing
 from runner.emulation.control_app import Control
 from runner.emulation.fault_table import CLOUD_NAMES, CloudName
 from runner.emulation.paper_yard import PaperYard
@@ -80,8 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         pace_s = float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0"))
         timing = Timing(lambda_pace_s=pace_s, runpod_per_minute=options.runpod_per_minute)
-        world = World(yard, time.time, clouds=options.clouds, timing=timing, has_real_boxes=not known)
-        asyncio.run(_serve(world, options, bridge, known))
+        state = CloudState(yard, time.time, clouds=options.clouds, timing=timing, has_real_boxes=not known)
+        asyncio.run(_serve(state, options, bridge, known))
     except UsageError as err:
         return _complain(err.message, err.resolution, err.exit_code)
     except OSError as err:
@@ -140,24 +140,24 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(world: World, options: Options, bridge: str | None, known: Mapping[str, str]) -> None:
+async def _serve(state: CloudState, options: Options, bridge: str | None, known: Mapping[str, str]) -> None:
     stop, owner = asyncio.Event(), _owner(options.until_pid)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    services = build(world)
-    control = Control(world, {name: service.statuses for name, service in services.items()})
+    services = build(state)
+    control = Control(state, {name: service.statuses for name, service in services.items()})
     async with contextlib.AsyncExitStack() as stack:
         endpoints = {**known, "control": await _listen_asgi(stack, control.app(), "127.0.0.1")}
         for service in services.values():
             endpoints |= await _start(stack, service, bridge)
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
         while not stop.is_set() and _is_wanted(owner):
-            await asyncio.to_thread(_tick, world)
+            await asyncio.to_thread(_tick, state)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_S)
         if not _is_wanted(owner):  # who rehearses was killed: what it started would try for minutes to end its machine
-            await asyncio.to_thread(world.runner.kill)
+            await asyncio.to_thread(state.runner.kill)
 
 
 async def _start(stack: contextlib.AsyncExitStack, service: Service, bridge: str | None) -> Mapping[str, str]:
@@ -228,8 +228,8 @@ def _listen_wsgi(stack: contextlib.AsyncExitStack, app: Wsgi, host: str) -> str:
     return f"http://{host}:{server.server_port}"
 
 
-def _tick(world: World) -> None:
-    with world.turn():
+def _tick(state: CloudState) -> None:
+    with state.turn():
         return
 
 

@@ -12,10 +12,10 @@ from runner.clouds.lambda_cloud.emulator.app import ROOT, LambdaCloud
 from runner.clouds.runpod.emulator.app import RunPod
 from runner.clouds.runpod.emulator.graphql import RunPodGraphql
 from runner.clouds.runpod.emulator.pods import Pods
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.control_app import Statuses
 from runner.emulation.fault_table import CloudName
-from runner.emulation.machines import Leftover, Machine
+from runner.emulation.machines import EmulatedMachine, Leftover
 
 
 @dataclass(frozen=True)
@@ -39,36 +39,36 @@ class Service:
     wsgi: Wsgi | None = None
 
 
-def build(world: World) -> dict[CloudName, Service]:
-    """Return the services of the world's clouds."""
-    makers: dict[CloudName, Callable[[World], Service]] = {"lambda": _lambda, "runpod": _runpod, "aws": _aws}
-    return {name: makers[name](world) for name in world.clouds}
+def build(state: CloudState) -> dict[CloudName, Service]:
+    """Return the services of the clouds."""
+    makers: dict[CloudName, Callable[[CloudState], Service]] = {"lambda": _lambda, "runpod": _runpod, "aws": _aws}
+    return {name: makers[name](state) for name in state.clouds}
 
 
 @dataclass(frozen=True)
 class _Statuses:
-    """A cloud whose leftovers are all in the world's books."""
+    """A cloud whose leftovers are all in the books."""
 
-    word: Callable[[Machine], str]
+    word: Callable[[EmulatedMachine], str]
     others: Callable[[], Sequence[Leftover]] = tuple
 
-    def status(self, machine: Machine) -> str:
+    def status(self, machine: EmulatedMachine) -> str:
         """Return the cloud's own word."""
         return self.word(machine)
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Return what is not in the world's books."""
+        """Return what is not in the books."""
         return self.others()
 
 
-def _lambda(world: World) -> Service:
-    cloud = LambdaCloud(world)
+def _lambda(state: CloudState) -> Service:
+    cloud = LambdaCloud(state)
     return Service({"lambda": ROOT}, _Statuses(cloud.status), _ignore, is_for_boxes=False, asgi=cloud.app())
 
 
-def _runpod(world: World) -> Service:
-    pods = Pods(world)
-    rest, graphql = RunPod(world, pods).app(), RunPodGraphql(world, pods).app()
+def _runpod(state: CloudState) -> Service:
+    pods = Pods(state)
+    rest, graphql = RunPod(state, pods).app(), RunPodGraphql(state, pods).app()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (graphql if scope["path"] == "/graphql" else rest)(scope, receive, send)
@@ -83,14 +83,14 @@ def _runpod(world: World) -> Service:
     return Service(paths, _Statuses(pods.status), tell, is_for_boxes=True, asgi=app)
 
 
-def _aws(world: World) -> Service:
+def _aws(state: CloudState) -> Service:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     from runner.clouds.aws.emulator.app import AwsCloud
     from runner.clouds.aws.emulator.instances import AwsInstances
 
-    instances = AwsInstances(world)
-    cloud = AwsCloud(world, instances, DomainDispatcherApplication(create_backend_app))
+    instances = AwsInstances(state)
+    cloud = AwsCloud(state, instances, DomainDispatcherApplication(create_backend_app))
     return Service(
         {"aws": ""}, _Statuses(instances.status, instances.leftovers), _ignore, is_for_boxes=True, wsgi=cloud
     )

@@ -203,7 +203,7 @@ def lab() -> Iterator[Lab]:
 
 
 def recorded(lab: Lab, cloud: str) -> list[Recorded]:
-    found = [row for row in lab.world.requests.all() if row.cloud == cloud]
+    found = [row for row in lab.state.requests.all() if row.cloud == cloud]
     assert len(found) > 30
     return found
 

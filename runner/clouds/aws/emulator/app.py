@@ -13,9 +13,9 @@ from runner.clouds.aws.emulator.instances import AwsInstances, backend
 from runner.clouds.aws.emulator.seed import price_usd_per_h, seed
 from runner.clouds.aws.emulator.wire import AwsCall, Environ, StartResponse, Wsgi
 from runner.emulation.calls import Answer
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.faults import Queued
-from runner.emulation.machines import Machine
+from runner.emulation.machines import EmulatedMachine
 from runner.emulation.requests_log import HIDDEN, HIDDEN_FIELDS, Recorded, shown_headers
 from runner.errors import RunnerError
 
@@ -30,11 +30,11 @@ BAD_KEY = "AWS was not able to validate the provided access credentials"
 class AwsCloud:
     """AWS as a WSGI app."""
 
-    def __init__(self, world: World, instances: AwsInstances, moto: Wsgi) -> None:
+    def __init__(self, state: CloudState, instances: AwsInstances, moto: Wsgi) -> None:
         """Take the account's instances, and moto's own app."""
-        self.world, self._instances, self._moto = world, instances, moto
+        self.state, self._instances, self._moto = state, instances, moto
         self._answered: dict[tuple[str, str], Answer] = {}
-        self._keys = {world.credentials.aws_access_key_id}
+        self._keys = {state.credentials.aws_access_key_id}
         self._polls_to_limit = 0
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -42,8 +42,8 @@ class AwsCloud:
         call = aws_wire.read(environ)
         if call.service == "s3" and self._is_known(call):
             return self._pass_through(call, environ, start_response)
-        with self.world.turn() as now:
-            fired = len(self.world.faults.fired)
+        with self.state.turn() as now:
+            fired = len(self.state.faults.fired)
             answer = self._answer(call, environ) if self._is_known(call) else self._unauthorised(call)
             self._record(call, answer, fired, now)
         return _send(answer, start_response)
@@ -64,7 +64,7 @@ class AwsCloud:
         return aws_wire.refusal(call.service, 403, code, "The security token included in the request is invalid.")
 
     def _answer(self, call: AwsCall, environ: Environ) -> Answer:
-        refused = self.world.faults.peek("key_invalid", "aws")
+        refused = self.state.faults.peek("key_invalid", "aws")
         if refused is not None and refused.arguments["at"] == "any" and self._take("key_invalid", call.action):
             return self._unauthorised(call)
         if call.service in ("ec2", "ssm"):
@@ -133,7 +133,7 @@ class AwsCloud:
             words = "You have requested more vCPU capacity than your current vCPU limit of 0 allows"
             return _refused(400, "VcpuLimitExceeded", words)
         candidate = f"{on} ({'spot' if spot else 'on demand'})"
-        if self.world.faults.refuses(candidate, "aws", self.world.clock()):
+        if self.state.faults.refuses(candidate, "aws", self.state.clock()):
             words = f"We currently do not have sufficient {call.fields.get('InstanceType', '')} capacity"
             return _refused(500, "InsufficientInstanceCapacity", f"{words} in the Availability Zone you requested.")
         bid = call.fields.get("InstanceMarketOptions.SpotOptions.MaxPrice")
@@ -144,7 +144,7 @@ class AwsCloud:
     def _terminate(self, call: AwsCall, environ: Environ) -> Answer:
         machines = [self._instances.machine(name, call.region) for name in call.listed("InstanceId")]
         found = [machine for machine in machines if machine is not None]
-        self.world.is_end_asked["aws"] = True
+        self.state.is_end_asked["aws"] = True
         on = ", ".join(machine.id for machine in found)
         if len(found) != len(machines) or not found:
             return aws_wire.call_moto(self._moto, environ, call.body)  # which refuses it
@@ -154,7 +154,7 @@ class AwsCloud:
             return _refused(*LIMITED)
         if self._take("already_gone", on) is not None:
             for machine in found:
-                self.world.end(machine, "deleted in the console", after_s=0.0)
+                self.state.end(machine, "deleted in the console", after_s=0.0)
             return _refused(400, "InvalidInstanceID.NotFound", f"The instance ID '{on}' does not exist")
         before = [self._instances.status(machine) for machine in found]
         if self._take("terminate_ignored", on) is None:
@@ -163,7 +163,7 @@ class AwsCloud:
                 if is_only_stopped:
                     self._instances.stop(machine)
                 elif not machine.is_ended:
-                    self.world.end(machine, "request")
+                    self.state.end(machine, "request")
         self._instances.refresh()
         return _states("TerminateInstances", found, before, [_after_end(self._instances.status(m)) for m in found])
 
@@ -191,7 +191,7 @@ class AwsCloud:
         asked, hidden = call.listed("InstanceId"), self._instances.hidden(call.region)
         if any(name in hidden for name in asked):
             return _refused(400, "InvalidInstanceID.NotFound", f"The instance ID '{asked[0]}' does not exist")
-        if self._polls_to_limit and any(not machine.is_ended for machine in self.world.of("aws")):
+        if self._polls_to_limit and any(not machine.is_ended for machine in self.state.of("aws")):
             self._polls_to_limit -= 1
             return _refused(*LIMITED)
         is_list = not asked
@@ -243,21 +243,21 @@ class AwsCloud:
         text = match.group(0)
         kind = re.search(r"<instanceType>(.*?)</instanceType>", text)
         price = price_usd_per_h(kind.group(1) if kind else "", spot=True)
-        now = datetime.fromtimestamp(self.world.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        now = datetime.fromtimestamp(self.state.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         text = re.sub(r"<spotPrice>.*?</spotPrice>", f"<spotPrice>{price:.6f}</spotPrice>", text)
         return re.sub(r"<timestamp>.*?</timestamp>", f"<timestamp>{now}</timestamp>", text)
 
-    def _named(self, call: AwsCall) -> list[Machine]:
+    def _named(self, call: AwsCall) -> list[EmulatedMachine]:
         found = (self._instances.machine(name, call.region) for name in call.listed("InstanceId"))
         return [machine for machine in found if machine is not None]
 
     def _take(self, name: str, on: str) -> Queued | None:
-        return self.world.fault(name, "aws", on)
+        return self.state.fault(name, "aws", on)
 
     def _kill_runner(self, name: str, on: str) -> bool:
         if self._take(name, on) is None:
             return False
-        self.world.runner.kill()
+        self.state.runner.kill()
         return True
 
     def _pass_through(self, call: AwsCall, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -269,12 +269,12 @@ class AwsCloud:
             return start_response(status, headers)
 
         result = self._moto(environ, start)
-        self._record(call, Answer(seen.get("status", 200)), len(self.world.faults.fired), self.world.clock())
+        self._record(call, Answer(seen.get("status", 200)), len(self.state.faults.fired), self.state.clock())
         return result
 
     def _record(self, call: AwsCall, answer: Answer, fired: int, now: float) -> None:
         hidden = {name: HIDDEN if name.split(".")[0] in HIDDEN_FIELDS else value for name, value in call.fields.items()}
-        self.world.requests.add(
+        self.state.requests.add(
             Recorded(
                 at=now,
                 cloud="aws",
@@ -287,7 +287,7 @@ class AwsCloud:
                 status=answer.status,
                 answer=_shown(call, answer),
                 answer_headers=dict(answer.headers),
-                fault=tuple(f.name for f in self.world.faults.fired[fired:]),
+                fault=tuple(f.name for f in self.state.faults.fired[fired:]),
                 is_lost=answer.is_lost,
             )
         )
@@ -325,7 +325,7 @@ def _after_end(status: str) -> str:
     return status if status in ("shutting-down", "terminated") else "shutting-down"
 
 
-def _states(action: str, machines: list[Machine], before: list[str], after: list[str]) -> Answer:
+def _states(action: str, machines: list[EmulatedMachine], before: list[str], after: list[str]) -> Answer:
     from runner.clouds.aws.emulator.instances import STATES
 
     rows = "".join(

@@ -16,8 +16,8 @@ from runner.clouds.aws.emulator.seed import (
     price_usd_per_h,
 )
 from runner.clouds.aws.emulator.wire import AwsCall
-from runner.emulation.cloud_state import World
-from runner.emulation.machines import BoxOrder, Leftover, Machine
+from runner.emulation.cloud_state import CloudState
+from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover
 from runner.emulation.meters import Meter, per_hour_of_month
 
 USER = "ubuntu"
@@ -36,40 +36,40 @@ def backend(region: str) -> Any:
 class AwsInstances:
     """The instances of an account, in every region."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, state: CloudState) -> None:
         """Begin with none."""
-        self._world = world
+        self._state = state
         self._moto: dict[str, Any] = {}
         self._meters: dict[str, Meter] = {}
         self.regions: set[str] = set()
         self.notices: dict[str, str] = {}
-        world.on_end["aws"] = self._ended
-        world.on_action["aws"] = self._act
+        state.on_end["aws"] = self._ended
+        state.on_action["aws"] = self._act
 
-    def adopt(self, instance: Any, call: AwsCall) -> Machine:
+    def adopt(self, instance: Any, call: AwsCall) -> EmulatedMachine:
         """Give an instance that moto has made a box and a meter.
 
         Raises:
             RunnerError: If the box cannot be made; the instance is terminated again.
         """
-        world = self._world
+        state = self._state
         spot = call.fields.get("InstanceMarketOptions.MarketType") == "spot"
-        traits, now = world.traits("aws", instance.id), world.clock()
-        machine = Machine(
+        traits, now = state.traits("aws", instance.id), state.clock()
+        machine = EmulatedMachine(
             id=instance.id,
             cloud="aws",
             name=_name(instance),
             instance_type=instance.instance_type,
             region=call.region,
             spot=spot,
-            meter=world.new_meter(price_usd_per_h(instance.instance_type, spot=spot)),
+            meter=state.new_meter(price_usd_per_h(instance.instance_type, spot=spot)),
             idle_usd_per_h=_disk_usd_per_h(instance),
             created_at=now,
-            active_at=now + world.timing.active_s,
+            active_at=now + state.timing.active_s,
             traits=traits,
         )
         try:
-            world.rent(machine, _box_order(instance))
+            state.rent(machine, _box_order(instance))
         except BaseException:
             instance.terminate()
             raise
@@ -84,13 +84,13 @@ class AwsInstances:
         return machine
 
     def refresh(self) -> None:
-        """Bring moto's states up to the world's."""
-        for machine in self._world.of("aws"):
+        """Bring moto's states up to date."""
+        for machine in self._state.of("aws"):
             instance = self._moto[machine.id]
             _set_state(instance, self.status(machine))
             _set_address(instance, machine)
 
-    def status(self, machine: Machine) -> str:
+    def status(self, machine: EmulatedMachine) -> str:
         """Return how an instance stands, in the cloud's words."""
         if machine.is_ended:
             return "terminated"
@@ -98,31 +98,31 @@ class AwsInstances:
             return "shutting-down"
         if machine.is_stopped:
             return "stopped"
-        is_running = math.isfinite(machine.active_at) and self._world.clock() >= machine.active_at
+        is_running = math.isfinite(machine.active_at) and self._state.clock() >= machine.active_at
         return "running" if is_running else "pending"
 
-    def machine(self, instance_id: str, region: str) -> Machine | None:
+    def machine(self, instance_id: str, region: str) -> EmulatedMachine | None:
         """Return an instance of a region."""
-        machine = self._world.machines.get(instance_id)
+        machine = self._state.machines.get(instance_id)
         return machine if machine is not None and machine.region == region and machine.cloud == "aws" else None
 
     def hidden(self, region: str) -> list[str]:
         """Return the ids that ``listing_lags`` keeps from the lists of a region."""
-        now = self._world.clock()
-        return [m.id for m in self._world.of("aws") if m.region == region and not m.is_listed(now)]
+        now = self._state.clock()
+        return [m.id for m in self._state.of("aws") if m.region == region and not m.is_listed(now)]
 
-    def stop(self, machine: Machine) -> None:
+    def stop(self, machine: EmulatedMachine) -> None:
         """Stop an instance; its disks bill on."""
         self._moto[machine.id].stop()
-        self._world.stop(machine)
+        self._state.stop(machine)
         self.refresh()
 
-    def start(self, machine: Machine) -> None:
+    def start(self, machine: EmulatedMachine) -> None:
         """Start a stopped instance anew, at another address."""
-        self._world.boot(machine, _box_order(self._moto[machine.id]))
-        machine.is_stopped, machine.active_at = False, self._world.clock() + self._world.timing.active_s
+        self._state.boot(machine, _box_order(self._moto[machine.id]))
+        machine.is_stopped, machine.active_at = False, self._state.clock() + self._state.timing.active_s
         price = price_usd_per_h(machine.instance_type, spot=machine.spot)
-        machine.meter.change(self._world.clock(), price)
+        machine.meter.change(self._state.clock(), price)
         self.refresh()
 
     def leftovers(self) -> Sequence[Leftover]:
@@ -149,10 +149,10 @@ class AwsInstances:
         return found
 
     def _billed(self, kind: Any, resource_id: str, resource: Any, region: str, usd_per_h: float) -> Leftover:
-        meter = self._meters.setdefault(resource_id, self._world.new_meter(usd_per_h))
+        meter = self._meters.setdefault(resource_id, self._state.new_meter(usd_per_h))
         return Leftover("aws", kind, resource_id, _name(resource), region, meter)
 
-    def _ended(self, machine: Machine) -> None:
+    def _ended(self, machine: EmulatedMachine) -> None:
         instance = self._moto[machine.id]
         instance.terminate()
         if machine.is_taken_back:
@@ -164,18 +164,18 @@ class AwsInstances:
         else:
             _close_request(instance, "instance-terminated-by-user")
 
-    def _act(self, machine: Machine, action: str) -> None:
+    def _act(self, machine: EmulatedMachine, action: str) -> None:
         """End or stop as AWS does: a shutdown inside by the instance's own setting, a preemption with its reason."""
         instance = self._moto[machine.id]
         if action == "notice":
-            at = datetime.fromtimestamp(self._world.clock(), UTC) + timedelta(seconds=120)
+            at = datetime.fromtimestamp(self._state.clock(), UTC) + timedelta(seconds=120)
             self.notices[machine.id] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
         elif action == "preempt":
-            self._world.take_back(machine)
+            self._state.take_back(machine)
         elif action == "stop":
             self.stop(machine)
         elif instance.instance_initiated_shutdown_behavior == "terminate":
-            self._world.end(machine, "shut itself down", after_s=0.0)
+            self._state.end(machine, "shut itself down", after_s=0.0)
         else:
             self.stop(machine)
 
@@ -260,7 +260,7 @@ def _set_state(instance: Any, name: str) -> None:
     instance._state.name, instance._state.code = name, STATES[name]
 
 
-def _set_address(instance: Any, machine: Machine) -> None:
+def _set_address(instance: Any, machine: EmulatedMachine) -> None:
     """Show the box's address; one that is stopped or gone has none."""
     is_up = machine.address is not None and not machine.is_ended and not machine.is_stopped
     for nic in instance.nics.values():

@@ -13,9 +13,9 @@ from runner.clouds.lambda_cloud.emulator.instances import LambdaInstances
 from runner.clouds.lambda_cloud.emulator.messages import InstanceIds, Launch, NewFilesystem, NewKey, Rename
 from runner.clouds.lambda_cloud.emulator.storage import LambdaStorage, openssh_pair
 from runner.emulation.calls import Answer, Body, Call, Handler, Route, parse, problems
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.emulator import Emulator, RefusedError, listing_fault
-from runner.emulation.machines import Machine
+from runner.emulation.machines import EmulatedMachine
 from runner.emulation.pace import TokenBucket
 
 ROOT = "/api/v1"
@@ -29,15 +29,15 @@ class LambdaCloud(Emulator):
     cloud = "lambda"
     recorded_as = "lambda"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, state: CloudState) -> None:
         """Begin with an empty account."""
-        super().__init__(world)
-        self._storage = LambdaStorage(world)
-        self._instances = LambdaInstances(world, self._storage)
-        self._general = TokenBucket(world.timing.lambda_pace_s, burst=2)
-        self._launches = TokenBucket(world.timing.lambda_pace_s * LAUNCH_PACES)
+        super().__init__(state)
+        self._storage = LambdaStorage(state)
+        self._instances = LambdaInstances(state, self._storage)
+        self._general = TokenBucket(state.timing.lambda_pace_s, burst=2)
+        self._launches = TokenBucket(state.timing.lambda_pace_s * LAUNCH_PACES)
 
-    def status(self, machine: Machine) -> str:
+    def status(self, machine: EmulatedMachine) -> str:
         """Return how an instance stands, in the cloud's words."""
         return self._instances.status(machine)
 
@@ -73,7 +73,7 @@ class LambdaCloud(Emulator):
         elif scheme.lower() != "bearer":
             return None
         is_right = any(
-            secrets.compare_digest(key.encode(), self.world.credentials.lambda_api_key.encode()) for key in keys
+            secrets.compare_digest(key.encode(), self.state.credentials.lambda_api_key.encode()) for key in keys
         )
         return "account" if is_right else None
 
@@ -103,7 +103,7 @@ class LambdaCloud(Emulator):
 
     def guard(self, call: Call, who: str, handler: Handler) -> Answer:
         """Put the faults that hit any request, or a poll, in the way."""
-        refused = self.world.faults.peek("key_invalid", "lambda")
+        refused = self.state.faults.peek("key_invalid", "lambda")
         if refused is not None and refused.arguments["at"] == "any" and self.take("key_invalid", call.path):
             return self.unauthorised(call)
         is_poll = call.method == "GET" and call.path.startswith(f"{ROOT}/instances")
@@ -148,7 +148,7 @@ class LambdaCloud(Emulator):
         if unknown is not None:
             return error(400, "global/object-does-not-exist", unknown, "Use one that exists.")
         is_listed = order.region_name in kind.regions
-        if not is_listed or self.world.faults.refuses(on, "lambda", self.world.clock()):
+        if not is_listed or self.state.faults.refuses(on, "lambda", self.state.clock()):
             return error(
                 400,
                 "instance-operations/launch/insufficient-capacity",
@@ -172,7 +172,7 @@ class LambdaCloud(Emulator):
 
     def _terminate(self, call: Call) -> Answer:
         machines = [self._found(name) for name in body(InstanceIds, call).instance_ids]
-        self.world.is_end_asked["lambda"] = True
+        self.state.is_end_asked["lambda"] = True
         on = ", ".join(machine.id for machine in machines)
         if self.kill_runner("kill_runner@destroy", on) or self.take("terminate_500", on) is not None:
             return self.broken("An internal server error occurred.")
@@ -186,7 +186,7 @@ class LambdaCloud(Emulator):
         if self.take("terminate_ignored", on) is not None:
             return data({"terminated_instances": [self._instances.shown(machine) for machine in machines]})
         for machine in machines:
-            self.world.end(machine, "request")
+            self.state.end(machine, "request")
         return data({"terminated_instances": [self._instances.shown(machine) for machine in machines]})
 
     def _restart(self, call: Call) -> Answer:
@@ -228,7 +228,7 @@ class LambdaCloud(Emulator):
         self._storage.delete_filesystem(call.parts["id"])
         return data({"deleted_ids": [call.parts["id"]]})
 
-    def _found(self, machine_id: str) -> Machine:
+    def _found(self, machine_id: str) -> EmulatedMachine:
         machine = self._instances.find(machine_id)
         if machine is None:
             raise RefusedError(instance_missing())

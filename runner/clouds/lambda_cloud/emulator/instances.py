@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from runner.clouds.lambda_cloud.emulator.catalog import INSTANCE_TYPES, images, region, shown_type
 from runner.clouds.lambda_cloud.emulator.messages import ImageByFamily, ImageById, Launch
 from runner.clouds.lambda_cloud.emulator.storage import LambdaStorage
-from runner.emulation.cloud_state import World
-from runner.emulation.machines import BoxOrder, Machine
+from runner.emulation.cloud_state import CloudState
+from runner.emulation.machines import BoxOrder, EmulatedMachine
 
 USER = "ubuntu"
 ACTIONS = ("migrate", "rebuild", "restart", "cold_reboot", "terminate")
@@ -19,14 +19,14 @@ ACTIONS = ("migrate", "rebuild", "restart", "cold_reboot", "terminate")
 class LambdaInstances:
     """The instances of an account."""
 
-    def __init__(self, world: World, storage: LambdaStorage) -> None:
+    def __init__(self, state: CloudState, storage: LambdaStorage) -> None:
         """Begin with none."""
-        self._world, self._storage = world, storage
+        self._state, self._storage = state, storage
         self._orders: dict[str, Launch] = {}
         self._hidden: set[str] = set()
         self._polls_to_limit = 0
-        world.on_action["lambda"] = self._act
-        world.on_end["lambda"] = self._released
+        state.on_action["lambda"] = self._act
+        state.on_end["lambda"] = self._released
 
     def unknown_in(self, order: Launch) -> str | None:
         """Return what an order names that there is not."""
@@ -46,28 +46,28 @@ class LambdaInstances:
             return "Image was not found."
         return None
 
-    def launch(self, order: Launch) -> Machine:
+    def launch(self, order: Launch) -> EmulatedMachine:
         """Make an instance; it bills from now."""
-        world, kind = self._world, INSTANCE_TYPES[order.instance_type_name]
+        state, kind = self._state, INSTANCE_TYPES[order.instance_type_name]
         machine_id = secrets.token_hex(16)
-        traits = world.traits("lambda", machine_id)
+        traits = state.traits("lambda", machine_id)
         factor = traits["price_differs"].number("factor") if "price_differs" in traits else 1.0
-        now = world.clock()
-        machine = Machine(
+        now = state.clock()
+        machine = EmulatedMachine(
             id=machine_id,
             cloud="lambda",
             name=order.name or "",
             instance_type=kind.name,
             region=order.region_name,
             spot=False,
-            meter=world.new_meter(round(kind.cents_per_h * factor) / 100),
+            meter=state.new_meter(round(kind.cents_per_h * factor) / 100),
             idle_usd_per_h=0.0,
             created_at=now,
-            active_at=now + world.timing.active_s,
+            active_at=now + state.timing.active_s,
             traits=traits,
         )
         public_key = self._storage.public_key(order.ssh_key_names[0]) or ""
-        world.rent(machine, BoxOrder("vm", USER, [public_key], order.user_data))
+        state.rent(machine, BoxOrder("vm", USER, [public_key], order.user_data))
         self._orders[machine_id] = order
         self._hold_filesystems(machine_id, order)
         if "leftover_volume" in traits:
@@ -75,21 +75,21 @@ class LambdaInstances:
             self._storage.add_filesystem(name if name[:1].isalpha() else f"fs-{name}"[:60], order.region_name)
         return machine
 
-    def find(self, machine_id: str) -> Machine | None:
+    def find(self, machine_id: str) -> EmulatedMachine | None:
         """Return an instance that can still be seen."""
-        machine = self._world.machines.get(machine_id)
+        machine = self._state.machines.get(machine_id)
         if machine is None or machine.cloud != "lambda" or not self._is_visible(machine):
             return None
         return machine
 
     def all(self) -> list[dict[str, object]]:
         """Return the data of ``GET /instances``."""
-        now = self._world.clock()
-        return [self.shown(m) for m in self._world.of("lambda") if self._is_visible(m) and m.is_listed(now)]
+        now = self._state.clock()
+        return [self.shown(m) for m in self._state.of("lambda") if self._is_visible(m) and m.is_listed(now)]
 
-    def status(self, machine: Machine) -> str:
+    def status(self, machine: EmulatedMachine) -> str:
         """Return how an instance stands, in the cloud's words."""
-        now = self._world.clock()
+        now = self._state.clock()
         if machine.is_taken_back:
             return "preempted"
         if machine.is_ended:
@@ -103,7 +103,7 @@ class LambdaInstances:
         is_spell = "boot_unhealthy_spell" in machine.traits and self._has_address(machine)
         return "unhealthy" if is_spell else "booting"
 
-    def shown(self, machine: Machine) -> dict[str, object]:
+    def shown(self, machine: EmulatedMachine) -> dict[str, object]:
         """Return an instance as the API shows it; what there is not yet is absent, not null."""
         order, kind = self._orders[machine.id], INSTANCE_TYPES[machine.instance_type]
         status = self.status(machine)
@@ -130,10 +130,10 @@ class LambdaInstances:
             }
         return row
 
-    def delete(self, machines: Sequence[Machine]) -> None:
+    def delete(self, machines: Sequence[EmulatedMachine]) -> None:
         """End instances as somebody else would; they are not even shown as terminated."""
         for machine in machines:
-            self._world.end(machine, "deleted in the console", after_s=0.0)
+            self._state.end(machine, "deleted in the console", after_s=0.0)
             self._hidden.add(machine.id)
 
     def limit_next_poll(self) -> None:
@@ -142,20 +142,20 @@ class LambdaInstances:
 
     def is_poll_limited(self) -> bool:
         """Tell whether this poll is to be refused."""
-        is_there = any(not machine.is_ended for machine in self._world.of("lambda"))
+        is_there = any(not machine.is_ended for machine in self._state.of("lambda"))
         if not self._polls_to_limit or not is_there:
             return False
         self._polls_to_limit -= 1
         return True
 
-    def _has_address(self, machine: Machine) -> bool:
-        is_late = self._world.clock() >= machine.created_at + self._world.timing.address_s
+    def _has_address(self, machine: EmulatedMachine) -> bool:
+        is_late = self._state.clock() >= machine.created_at + self._state.timing.address_s
         return is_late and "boot_never_active" not in machine.traits
 
-    def _is_visible(self, machine: Machine) -> bool:
+    def _is_visible(self, machine: EmulatedMachine) -> bool:
         if machine.id in self._hidden:
             return False
-        return machine.ended_at is None or self._world.clock() < machine.ended_at + self._world.timing.shown_s
+        return machine.ended_at is None or self._state.clock() < machine.ended_at + self._state.timing.shown_s
 
     def _hold_filesystems(self, machine_id: str, order: Launch) -> None:
         by_name = {str(row["name"]): str(row["id"]) for row in self._storage.filesystems()}
@@ -163,14 +163,14 @@ class LambdaInstances:
         for filesystem in held | {mount.file_system_id for mount in order.file_system_mounts}:
             self._storage.in_use.setdefault(filesystem, set()).add(machine_id)
 
-    def _released(self, machine: Machine) -> None:
+    def _released(self, machine: EmulatedMachine) -> None:
         for users in self._storage.in_use.values():
             users.discard(machine.id)
 
-    def _act(self, machine: Machine, action: str) -> None:
+    def _act(self, machine: EmulatedMachine, action: str) -> None:
         """Lambda takes back, and cannot stop; a machine that shut itself down bills on, unhealthy."""
         if action == "preempt":
-            self._world.take_back(machine)
+            self._state.take_back(machine)
         elif action == "shutdown":
             machine.is_box_dead = True
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from runner.clouds.lambda_cloud.emulator.catalog import region
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.machines import Leftover
 from runner.emulation.meters import per_hour_of_month
 
@@ -20,9 +20,9 @@ FILESYSTEM_USD_PER_MONTH = 0.20
 class LambdaStorage:
     """What an account holds besides instances."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, state: CloudState) -> None:
         """Begin with nothing."""
-        self._world = world
+        self._state = state
         self._keys: dict[str, dict[str, str]] = {}
         self._filesystems: dict[str, dict[str, object]] = {}
         self.in_use: dict[str, set[str]] = {}
@@ -43,13 +43,13 @@ class LambdaStorage:
         """Register a key."""
         key = {"id": secrets.token_hex(16), "name": name, "public_key": public_key}
         self._keys[key["id"]] = key
-        self._world.keep(Leftover("lambda", "key", key["id"], name))
+        self._state.keep(Leftover("lambda", "key", key["id"], name))
         return key
 
     def delete_key(self, key_id: str) -> None:
         """Forget a key."""
         del self._keys[key_id]
-        self._world.drop(key_id)
+        self._state.drop(key_id)
 
     def filesystems(self) -> list[dict[str, object]]:
         """Return every file system."""
@@ -57,7 +57,7 @@ class LambdaStorage:
 
     def add_filesystem(self, name: str, region_name: str) -> dict[str, object]:
         """Make a file system."""
-        at = datetime.fromtimestamp(self._world.clock(), UTC)
+        at = datetime.fromtimestamp(self._state.clock(), UTC)
         row: dict[str, object] = {
             "id": secrets.token_hex(16),
             "name": name,
@@ -69,14 +69,14 @@ class LambdaStorage:
             "bytes_used": 0,
         }
         self._filesystems[str(row["id"])] = row
-        meter = self._world.new_meter(per_hour_of_month(FILESYSTEM_USD_PER_MONTH))
-        self._world.keep(Leftover("lambda", "volume", str(row["id"]), name, region_name, meter))
+        meter = self._state.new_meter(per_hour_of_month(FILESYSTEM_USD_PER_MONTH))
+        self._state.keep(Leftover("lambda", "volume", str(row["id"]), name, region_name, meter))
         return row
 
     def delete_filesystem(self, filesystem_id: str) -> None:
         """Forget a file system."""
         del self._filesystems[filesystem_id]
-        self._world.drop(filesystem_id)
+        self._state.drop(filesystem_id)
 
 
 def openssh_pair() -> tuple[str, str]:

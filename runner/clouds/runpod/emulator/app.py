@@ -14,7 +14,7 @@ from runner.clouds.runpod.emulator.catalog import CUDA_VERSIONS, DATA_CENTERS, G
 from runner.clouds.runpod.emulator.messages import ChangedVolume, CreatePod, NewVolume, PodAction, SshKeys, UpdatePod
 from runner.clouds.runpod.emulator.pods import ACTIONS, NO_CAPACITY, Pod, PodOrder, Pods
 from runner.emulation.calls import Answer, Body, Call, Handler, Route, parse, problems
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.emulator import Emulator, RefusedError, listing_fault
 from runner.emulation.pace import Window, runpod_windows, window_headers
 
@@ -25,9 +25,9 @@ class RunPod(Emulator):
     cloud = "runpod"
     recorded_as = "runpod"
 
-    def __init__(self, world: World, pods: Pods) -> None:
+    def __init__(self, state: CloudState, pods: Pods) -> None:
         """Take the account's pods, which the GraphQL API shows as well."""
-        super().__init__(world)
+        super().__init__(state)
         self._pods = pods
         self._windows: dict[str, list[Window]] = {}
 
@@ -56,7 +56,7 @@ class RunPod(Emulator):
     def who(self, call: Call) -> str | None:
         """Return ``account``, or the pod that the key was made for."""
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        return whose_key(self.world, self._pods, key) if scheme.lower() == "bearer" else None
+        return whose_key(self.state, self._pods, key) if scheme.lower() == "bearer" else None
 
     def unauthorised(self, call: Call) -> Answer:
         """Return a 401."""
@@ -65,7 +65,7 @@ class RunPod(Emulator):
 
     def paced(self, call: Call, who: str, now: float) -> Answer | None:
         """Count the request in the three windows."""
-        windows = self._windows.setdefault(who, runpod_windows(self.world.timing.runpod_per_minute))
+        windows = self._windows.setdefault(who, runpod_windows(self.state.timing.runpod_per_minute))
         over = [window for window in windows if not window.count(now)]
         if not over:
             return None
@@ -89,7 +89,7 @@ class RunPod(Emulator):
 
     def guard(self, call: Call, who: str, handler: Handler) -> Answer:
         """Keep a pod's own key to its own pod; put the faults that hit any request in the way."""
-        refused = self.world.faults.peek("key_invalid", "runpod")
+        refused = self.state.faults.peek("key_invalid", "runpod")
         if refused is not None and refused.arguments["at"] == "any" and self.take("key_invalid", call.path):
             return self.unauthorised(call)
         if who != "account" and call.parts.get("id") != who:
@@ -207,7 +207,7 @@ class RunPod(Emulator):
 
     def _bills(self, call: Call) -> Answer:
         try:
-            return Answer(200, pod_bills(self.world.of("runpod"), call.query, self.world.clock()))
+            return Answer(200, pod_bills(self.state.of("runpod"), call.query, self.state.clock()))
         except BillingError as err:
             return problem(400, str(err))
 
@@ -262,8 +262,8 @@ def launch_refusal(emulator: Emulator, order: PodOrder, pods: Pods) -> Answer | 
 
 def end_pod(emulator: Emulator, pod: Pod, pods: Pods) -> Answer:
     """End a pod, by either API, as the faults of the end want it."""
-    world, on = emulator.world, pod.machine.id
-    world.is_end_asked["runpod"] = True
+    state, on = emulator.state, pod.machine.id
+    state.is_end_asked["runpod"] = True
     if emulator.kill_runner("kill_runner@destroy", on) or emulator.take("terminate_500", on) is not None:
         return problem(500, "internal server error")
     if emulator.take("terminate_rate_limited", on) is not None:
@@ -280,9 +280,9 @@ def end_pod(emulator: Emulator, pod: Pod, pods: Pods) -> Answer:
     return Answer(204)
 
 
-def whose_key(world: World, pods: Pods, key: str) -> str | None:
+def whose_key(state: CloudState, pods: Pods, key: str) -> str | None:
     """Return ``account`` for the account's key, a pod's id for its own key, ``None`` for any other."""
-    if secrets.compare_digest(key.encode(), world.credentials.runpod_api_key.encode()):
+    if secrets.compare_digest(key.encode(), state.credentials.runpod_api_key.encode()):
         return "account"
     return pods.owner_of(key)
 

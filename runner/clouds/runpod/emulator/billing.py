@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from runner.emulation.machines import Machine
+from runner.emulation.machines import EmulatedMachine
 
 HOUR_S = 3600.0
 BUCKETS = ("hour", "day", "week", "month", "year")
@@ -17,7 +17,7 @@ class BillingError(ValueError):
     """A question about bills that the vendor does not take."""
 
 
-def pod_bills(machines: Sequence[Machine], query: Mapping[str, str], now: float) -> dict[str, object]:
+def pod_bills(machines: Sequence[EmulatedMachine], query: Mapping[str, str], now: float) -> dict[str, object]:
     """Return the bills of the pods in a span of time, widened to whole hours, a record a pod.
 
     Raises:
@@ -46,7 +46,7 @@ def pod_bills(machines: Sequence[Machine], query: Mapping[str, str], now: float)
     }
 
 
-def _record(machine: Machine, since: float, until: float, now: float) -> dict[str, object]:
+def _record(machine: EmulatedMachine, since: float, until: float, now: float) -> dict[str, object]:
     is_within = machine.created_at < until and (machine.ended_at is None or machine.ended_at > since)
     usd = round(machine.meter.billed_usd(min(now, until)), 6) if is_within else 0.0
     amounts = {"totalAmount": usd, "gpuAmount": usd, "cpuAmount": 0.0, "diskAmount": 0.0}

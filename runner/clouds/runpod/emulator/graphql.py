@@ -16,7 +16,7 @@ from runner.clouds.runpod.emulator.graphql_text import GraphqlError
 from runner.clouds.runpod.emulator.messages import Container
 from runner.clouds.runpod.emulator.pods import NO_CAPACITY, Pod, PodOrder, Pods
 from runner.emulation.calls import Answer, Body, Call, Handler, Route, Strict, problems
-from runner.emulation.cloud_state import World
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.emulator import Emulator, RefusedError
 
 STOCK = {"NONE": None, "LOW": "Low", "MEDIUM": "Medium", "HIGH": "High"}
@@ -90,9 +90,9 @@ class RunPodGraphql(Emulator):
     cloud = "runpod"
     recorded_as = "runpod_graphql"
 
-    def __init__(self, world: World, pods: Pods) -> None:
+    def __init__(self, state: CloudState, pods: Pods) -> None:
         """Take the account's pods, which the REST API shows as well."""
-        super().__init__(world)
+        super().__init__(state)
         self._pods = pods
         self._who = ""
         self._resolvers: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], Any]] = {
@@ -113,7 +113,7 @@ class RunPodGraphql(Emulator):
         """Return ``account``, or the pod that the key was made for."""
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
         given = key if scheme.lower() == "bearer" else call.query.get("api_key", "")
-        return whose_key(self.world, self._pods, given)
+        return whose_key(self.state, self._pods, given)
 
     def unauthorised(self, call: Call) -> Answer:
         """Return a 401."""
@@ -134,7 +134,7 @@ class RunPodGraphql(Emulator):
 
     def guard(self, call: Call, who: str, handler: Handler) -> Answer:
         """Put the fault that hits any request in the way."""
-        refused = self.world.faults.peek("key_invalid", "runpod")
+        refused = self.state.faults.peek("key_invalid", "runpod")
         if refused is not None and refused.arguments["at"] == "any" and self.take("key_invalid", call.path):
             return self.unauthorised(call)
         return handler(call)
@@ -210,7 +210,7 @@ class RunPodGraphql(Emulator):
         return {
             "id": "user_rehearsal",
             "clientBalance": 100.0,
-            "currentSpendPerHr": round(sum(m.meter.usd_per_h for m in self.world.of("runpod") if not m.is_ended), 4),
+            "currentSpendPerHr": round(sum(m.meter.usd_per_h for m in self.state.of("runpod") if not m.is_ended), 4),
             "pods": [self._shown(pod) for pod in self._pods.listed()],
             "networkVolumes": volumes,
             "containerRegistryCreds": [],

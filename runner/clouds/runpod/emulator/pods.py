@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from runner.clouds.runpod.emulator.catalog import CUDA_VERSIONS, GPU_TYPES
 from runner.clouds.runpod.emulator.messages import Container
-from runner.emulation.cloud_state import World
-from runner.emulation.machines import BoxOrder, Leftover, Machine
+from runner.emulation.cloud_state import CloudState
+from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover
 from runner.emulation.meters import per_hour_of_month
 
 STOPPED_DISK_USD_PER_GIB_MONTH = 0.20
@@ -87,7 +87,7 @@ class Pod:
         is_locked: Whether it may not be stopped.
     """
 
-    machine: Machine
+    machine: EmulatedMachine
     order: PodOrder
     key: str
     started_at: float
@@ -98,15 +98,15 @@ class Pod:
 class Pods:
     """The pods, volumes and keys of an account."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, state: CloudState) -> None:
         """Begin with none."""
-        self._world = world
+        self._state = state
         self._pods: dict[str, Pod] = {}
         self._polls_to_limit = 0
         self.ssh_keys: list[str] = []
         self.volumes: dict[str, dict[str, object]] = {}
         self.box_env: dict[str, str] = {}
-        world.on_action["runpod"] = self._act
+        state.on_action["runpod"] = self._act
 
     def owner_of(self, key: str) -> str | None:
         """Return the pod that a key belongs to."""
@@ -124,33 +124,33 @@ class Pods:
             return None
         if order.cuda_version is None:
             return None
-        if self._world.faults.refuses(str(order), "runpod", self._world.clock()):
+        if self._state.faults.refuses(str(order), "runpod", self._state.clock()):
             return None
         return next((name for name in order.data_centers or gpu.data_centers if name in gpu.data_centers), None)
 
     def create(self, order: PodOrder, data_center: str) -> Pod:
         """Make a pod; it bills from now."""
-        world, gpu = self._world, GPU_TYPES[order.gpu_id]
+        state, gpu = self._state, GPU_TYPES[order.gpu_id]
         pod_id = "".join(secrets.choice(ALPHABET) for _ in range(14))
-        traits = world.traits("runpod", pod_id)
+        traits = state.traits("runpod", pod_id)
         factor = traits["price_differs"].number("factor") if "price_differs" in traits else 1.0
         one = gpu.price_usd_per_h(order.cloud) if order.bid_usd_per_h is None else order.bid_usd_per_h
-        price, now, timing = round(one * order.gpu_count * factor, 4), world.clock(), world.timing
-        machine = Machine(
+        price, now, timing = round(one * order.gpu_count * factor, 4), state.clock(), state.timing
+        machine = EmulatedMachine(
             id=pod_id,
             cloud="runpod",
             name=order.name,
             instance_type=gpu.id,
             region=data_center,
             spot=order.bid_usd_per_h is not None,
-            meter=world.new_meter(price),
+            meter=state.new_meter(price),
             idle_usd_per_h=per_hour_of_month(order.container.disk * STOPPED_DISK_USD_PER_GIB_MONTH),
             created_at=now,
             active_at=now + timing.pull_s + timing.start_s,
             traits=traits,
         )
         pod = Pod(machine, order, f"rpa_POD{secrets.token_hex(16).upper()}", now, price)
-        world.rent(machine, self._box_order(pod))
+        state.rent(machine, self._box_order(pod))
         self._pods[pod_id] = pod
         for at, what in ((order.end_at, "terminateAfter"), (order.stop_at, "stopAfter")):
             if at is not None:
@@ -166,10 +166,10 @@ class Pods:
 
     def listed(self) -> list[Pod]:
         """Return the pods that a list shows now."""
-        now = self._world.clock()
+        now = self._state.clock()
         return [pod for pod in self._pods.values() if not pod.machine.is_ended and pod.machine.is_listed(now)]
 
-    def status(self, machine: Machine) -> str:
+    def status(self, machine: EmulatedMachine) -> str:
         """Return how a pod stands, in the cloud's words."""
         if machine.is_ended:
             return "TERMINATED"
@@ -177,17 +177,17 @@ class Pods:
             return "EXITED"
         if "boot_never_active" in machine.traits:
             return "PROVISIONING"
-        since_s = self._world.clock() - self._pods[machine.id].started_at
-        if since_s < self._world.timing.pull_s:
+        since_s = self._state.clock() - self._pods[machine.id].started_at
+        if since_s < self._state.timing.pull_s:
             return "PROVISIONING"
-        return "STARTING" if since_s < self._world.timing.pull_s + self._world.timing.start_s else "RUNNING"
+        return "STARTING" if since_s < self._state.timing.pull_s + self._state.timing.start_s else "RUNNING"
 
     def public_port(self, pod: Pod) -> tuple[str, int] | None:
         """Return the address of the mapped port 22, or ``None`` while there is none."""
         machine = pod.machine
-        timing = self._world.timing
+        timing = self._state.timing
         ready_s = timing.pull_s + timing.start_s + timing.ports_s
-        is_mapped = self.status(machine) == "RUNNING" and self._world.clock() - pod.started_at >= ready_s
+        is_mapped = self.status(machine) == "RUNNING" and self._state.clock() - pod.started_at >= ready_s
         hidden = {"ssh_port_unmapped", "runtime_null"} & machine.traits.keys()
         if not is_mapped or hidden or machine.address is None or "22/tcp" not in pod.order.container.ports:
             return None
@@ -197,8 +197,8 @@ class Pods:
         """Return the seconds since the container started, or ``None`` while there is no runtime."""
         if self.status(pod.machine) != "RUNNING" or "runtime_null" in pod.machine.traits:
             return None
-        timing = self._world.timing
-        return int(self._world.clock() - pod.started_at - timing.pull_s - timing.start_s)
+        timing = self._state.timing
+        return int(self._state.clock() - pod.started_at - timing.pull_s - timing.start_s)
 
     def shown(self, pod: Pod) -> dict[str, object]:
         """Return a pod as REST v2 shows it."""
@@ -233,17 +233,17 @@ class Pods:
 
     def stop(self, pod: Pod) -> None:
         """Stop a pod; its disk bills on."""
-        self._world.stop(pod.machine)
+        self._state.stop(pod.machine)
 
     def start(self, pod: Pod) -> None:
         """Start a pod anew."""
-        self._world.boot(pod.machine, self._box_order(pod))
-        pod.machine.is_stopped, pod.started_at = False, self._world.clock()
-        pod.machine.meter.change(self._world.clock(), pod.price_usd_per_h)
+        self._state.boot(pod.machine, self._box_order(pod))
+        pod.machine.is_stopped, pod.started_at = False, self._state.clock()
+        pod.machine.meter.change(self._state.clock(), pod.price_usd_per_h)
 
     def end(self, pod: Pod, by: str = "request") -> None:
         """End a pod; unless a fault makes it slow it is gone at once."""
-        self._world.end(pod.machine, by, after_s=0.0)
+        self._state.end(pod.machine, by, after_s=0.0)
 
     def add_volume(self, name: str, size_gib: int, data_center: str, kind: str) -> dict[str, object]:
         """Make a network volume."""
@@ -256,14 +256,14 @@ class Pods:
             "type": kind,
         }
         self.volumes[volume_id] = row
-        meter = self._world.new_meter(per_hour_of_month(size_gib * VOLUME_USD_PER_GIB_MONTH))
-        self._world.keep(Leftover("runpod", "volume", volume_id, name, data_center, meter))
+        meter = self._state.new_meter(per_hour_of_month(size_gib * VOLUME_USD_PER_GIB_MONTH))
+        self._state.keep(Leftover("runpod", "volume", volume_id, name, data_center, meter))
         return row
 
     def delete_volume(self, volume_id: str) -> None:
         """Forget a network volume."""
         del self.volumes[volume_id]
-        self._world.drop(volume_id)
+        self._state.drop(volume_id)
 
     def limit_next_poll(self) -> None:
         """Refuse one poll once there is a pod, as ``launch_rate_limited`` wants."""
@@ -285,12 +285,12 @@ class Pods:
         env |= self.box_env
         return BoxOrder("pod", "root", [line for line in keys.splitlines() if line.strip()], None, env)
 
-    def _act(self, machine: Machine, action: str) -> None:
+    def _act(self, machine: EmulatedMachine, action: str) -> None:
         """A pod whose container ends, or that is taken back, is EXITED, and its disk bills on; there is no notice."""
         if action == "notice" or machine.is_stopped:
             return
         machine.is_taken_back = action == "preempt"
-        self._world.stop(machine)
+        self._state.stop(machine)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from runner.emulation.cloud_state import REHEARSAL_KEY, Timing, World
+from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState, Timing
 from runner.emulation.control_app import Control
 from runner.emulation.fault_table import CLOUD_NAMES
 from runner.emulation.paper_yard import PaperYard
@@ -49,12 +49,12 @@ class Lab:
     yard: PaperYard = field(default_factory=PaperYard)
 
     def __post_init__(self) -> None:
-        self.world = World(
+        self.state = CloudState(
             self.yard, self.clock, clouds=CLOUD_NAMES, timing=self.timing, has_real_boxes=self.has_real_boxes
         )
-        self.services: dict[Any, Service] = dict(build(self.world))
+        self.services: dict[Any, Service] = dict(build(self.state))
         statuses = {name: service.statuses for name, service in self.services.items()}
-        self.control = TestClient(Control(self.world, statuses).app())
+        self.control = TestClient(Control(self.state, statuses).app())
         self.lambda_ = self._client("lambda", "/api/v1")
         self.runpod = self._client("runpod", "/v2")
         self.graphql = self._client("runpod", "")

@@ -114,7 +114,7 @@ def test_wrong_key_is_refused(lab: AwsLab, service: str, operation: str, expecte
         getattr(lab.client(service, key_id="AKIASOMEBODYELSE0000"), operation)()
 
     assert code(caught) == expected
-    assert not lab.world.requests.all()[-1].is_authorised
+    assert not lab.state.requests.all()[-1].is_authorised
 
 
 def test_parameter_names_an_image_for_x86_64(lab: AwsLab, ec2: Any) -> None:

@@ -28,7 +28,7 @@ def test_wrong_key_is_refused_and_recorded_as_such(lab: Lab, header: str) -> Non
 
     assert answer.status_code == 401
     assert code(answer) == "global/invalid-api-key"
-    assert lab.world.requests.all()[0].is_authorised is False
+    assert lab.state.requests.all()[0].is_authorised is False
 
 
 @pytest.mark.parametrize("given", [REHEARSAL_KEY, base64.b64encode(f"{REHEARSAL_KEY}:".encode()).decode()])

@@ -41,7 +41,7 @@ def test_lost_answer_leaves_a_machine_that_bills(lab: Lab) -> None:
     lab.launch()
 
     assert len(lab.billing()) == 1
-    assert lab.world.requests.all()[-1].is_lost
+    assert lab.state.requests.all()[-1].is_lost
 
 
 def test_rate_limited_launch_refuses_a_poll_of_the_machine_as_well(lab: Lab) -> None:
