@@ -1,1 +1,1 @@
-"""Emulated clouds: strict stand-ins for Lambda Cloud, RunPod and AWS on loopback, each machine real and metered."""
+"""The kit that emulated clouds are built from: strict stand-ins on loopback, each machine real and metered."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from runner.emulation.box_data import with_dead_gpu, without_host_key
-from runner.emulation.fault_table import CLOUD_NAMES, MACHINE_TRAITS, CloudName
+from runner.emulation.fault_table import MACHINE_TRAITS, CloudFaults
 from runner.emulation.faults import FaultQueue, Queued, Stage
 from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover, Yard
 from runner.emulation.meters import Meter
@@ -19,44 +18,10 @@ from runner.errors import RunnerError
 
 Clock = Callable[[], float]
 REHEARSAL_KEY = "rehearsal-key-0123456789abcdef"
-REHEARSAL_ACCESS_KEY_ID = "AKIAREHEARSAL0000000"
+"""The key that the emulated clouds take; made up and known to everybody, never anybody's own."""
+Settings = Mapping[str, float]
+"""How long things take on an emulated cloud, and its quotas, by names of its own."""
 OnEnd = Callable[[EmulatedMachine], None]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long things take on the emulated clouds, in seconds; far shorter than in earnest.
-
-    Attributes:
-        address_s: From launch to an address (Lambda).
-        active_s: From launch to ``active`` (Lambda) or ``running`` (AWS).
-        pull_s: From launch to STARTING (RunPod).
-        start_s: From STARTING to RUNNING (RunPod).
-        ports_s: From RUNNING to mapped ports (RunPod).
-        end_s: From the request to end a machine to its end.
-        shown_s: How long an ended machine stays visible as such (Lambda).
-        lambda_pace_s: Lambda's general pace, one request; a launch takes 12 of them.
-        runpod_per_minute: RunPod's quota a minute.
-    """
-
-    address_s: float = 0.5
-    active_s: float = 1.0
-    pull_s: float = 0.4
-    start_s: float = 0.4
-    ports_s: float = 0.4
-    end_s: float = 1.0
-    shown_s: float = 2.0
-    lambda_pace_s: float = 1.0
-    runpod_per_minute: int = 60
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The keys that the emulated clouds take; made up and known to everybody, never anybody's own."""
-
-    lambda_api_key: str = REHEARSAL_KEY
-    runpod_api_key: str = REHEARSAL_KEY
-    aws_access_key_id: str = REHEARSAL_ACCESS_KEY_ID
 
 
 class CloudState:
@@ -70,24 +35,29 @@ class CloudState:
         yard: Yard,
         clock: Clock,
         *,
-        clouds: Sequence[CloudName] = CLOUD_NAMES,
-        timing: Timing | None = None,
-        credentials: Credentials | None = None,
+        faults: Mapping[str, CloudFaults],
+        settings: Mapping[str, Settings],
         has_real_boxes: bool = True,
     ) -> None:
-        """Begin with nothing."""
+        """Begin with nothing.
+
+        Args:
+            yard: Where boxes come from.
+            clock: Seconds since the epoch.
+            faults: What every cloud says of faults, those that are not served as well.
+            settings: Those of each cloud that is served, by its name.
+            has_real_boxes: Whether boxes are machines of their own.
+        """
         self.yard, self.clock = yard, clock
-        self.clouds = tuple(clouds)
-        self.timing = timing or Timing()
-        self.credentials = credentials or Credentials()
-        self.faults = FaultQueue(clouds, has_real_boxes=has_real_boxes)
+        self.clouds, self.settings = tuple(settings), settings
+        self.faults = FaultQueue(faults, served=self.clouds, has_real_boxes=has_real_boxes)
         self.requests = RequestsLog()
         self.runner = RunnerProcess()
         self.machines: dict[str, EmulatedMachine] = {}
         self.leftovers: dict[str, Leftover] = {}
         self.user_data: dict[str, str] = {}
-        self.on_end: dict[CloudName, OnEnd] = {}
-        self.on_action: dict[CloudName, Callable[[EmulatedMachine, str], None]] = {}
+        self.on_end: dict[str, OnEnd] = {}
+        self.on_action: dict[str, Callable[[EmulatedMachine, str], None]] = {}
         self.is_end_asked: dict[str, bool] = {}
         self._lock = threading.RLock()
         self._boxes = 0
@@ -102,16 +72,16 @@ class CloudState:
             self._catch_up(now)
             yield now
 
-    def fault(self, name: str, cloud: CloudName, on: str = "") -> Queued | None:
+    def fault(self, name: str, cloud: str, on: str = "") -> Queued | None:
         """Fire a queued fault if it is due now."""
         return self.faults.take(name, cloud, at=self.clock(), on=on, stages=self._stages(cloud))
 
-    def traits(self, cloud: CloudName, on: str) -> dict[str, Queued]:
+    def traits(self, cloud: str, on: str) -> dict[str, Queued]:
         """Return the faults that a machine is born with; each has fired by that."""
         found = {name: self.fault(name, cloud, on) for name in MACHINE_TRAITS}
         return {name: queued for name, queued in found.items() if queued is not None}
 
-    def of(self, cloud: CloudName) -> list[EmulatedMachine]:
+    def of(self, cloud: str) -> list[EmulatedMachine]:
         """Return the machines of one cloud, oldest first, ended ones as well."""
         return [machine for machine in self.machines.values() if machine.cloud == cloud]
 
@@ -160,12 +130,11 @@ class CloudState:
         self._boxes += 1
         return f"{machine.cloud[0]}{self._boxes}-{machine.id[-6:].lower()}"
 
-    def end(self, machine: EmulatedMachine, by: str, *, after_s: float | None = None) -> None:
+    def end(self, machine: EmulatedMachine, by: str, *, after_s: float) -> None:
         """Accept the end of a machine: it bills on until it is gone, ``after_s`` from now."""
         if machine.ends_at is None:
             slow = self.fault("terminate_slow", machine.cloud, machine.id) if by == "request" else None
-            usual_s = self.timing.end_s if after_s is None else after_s
-            machine.ends_at = self.clock() + (slow.number("seconds") if slow else usual_s)
+            machine.ends_at = self.clock() + (slow.number("seconds") if slow else after_s)
             machine.ended_by = by
         self._catch_up(self.clock())
 
@@ -199,7 +168,7 @@ class CloudState:
         """Return a meter that starts now."""
         return Meter(self.clock(), usd_per_h)
 
-    def _stages(self, cloud: CloudName) -> list[Stage]:
+    def _stages(self, cloud: str) -> list[Stage]:
         stages: list[Stage] = ["any"]
         if any(not machine.is_ended for machine in self.of(cloud)):
             stages.append("machine")
@@ -240,13 +209,14 @@ class CloudState:
         elif what == "spot_notice" and machine.traits["spot_notice"].number("notice_s") > 0:
             self.act(machine, "notice")
             machine.remind(self.clock() + machine.traits["spot_notice"].number("notice_s"), "preempt")
-        elif what in ("terminateAfter", "stopAfter"):
-            self.end(machine, what, after_s=0.0) if what == "terminateAfter" else self.act(machine, "stop")
         else:
-            self.act(machine, "preempt")
+            self.act(machine, "preempt" if what == "spot_notice" else what)
 
     def act(self, machine: EmulatedMachine, action: str) -> None:
-        """Do what happens to a machine, as its cloud does it: ``stop``, ``notice``, ``preempt`` or ``shutdown``."""
+        """Do what happens to a machine, as its cloud does it.
+
+        That is ``stop``, ``notice``, ``preempt``, ``shutdown``, or what the cloud itself has put on its timer.
+        """
         handler = self.on_action.get(machine.cloud)
         if handler is not None:
             handler(machine, action)

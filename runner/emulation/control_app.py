@@ -19,7 +19,7 @@ POST    /machines/{id}/kill           the box vanishes; the cloud bills on
 POST    /machines/{id}/stop           somebody stops it in the console (409 where the cloud cannot)
 POST    /machines/{id}/delete         somebody ends it in the console
 POST    /machines/{id}/preempt        the cloud takes it back
-POST    /machines/{id}/notice         the cloud says that it will take it back (AWS)
+POST    /machines/{id}/notice         the cloud says that it will take it back, where it does
 POST    /machines/{id}/partition      ``{"on": bool}``: the box is cut off the network, or let back
 ======  ============================  ===========================================================================
 
@@ -28,31 +28,22 @@ A refusal is ``{"error": message, "hint": what to do}`` with status 404, 409 or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, Route, Router, Strict, as_app, parse, problems
 from runner.emulation.cloud_state import CloudState, machine_row
-from runner.emulation.fault_table import FAULTS, Argument
+from runner.emulation.fault_table import FAULTS, Argument, sentence
 from runner.emulation.machines import EmulatedMachine, Leftover
+from runner.emulation.service import Statuses
 from runner.errors import RunnerError, UsageError
 
 ADDRESS = "203.0.113.7"
 """Where a rehearsal calls from: an address of nobody's."""
-
-
-class Statuses(Protocol):
-    """A cloud's own word for how a machine stands."""
-
-    def status(self, machine: EmulatedMachine) -> str:
-        """Return it."""
-
-    def leftovers(self) -> Sequence[Leftover]:
-        """Return what exists besides machines and is not in the books."""
 
 
 class NewFault(Strict):
@@ -149,8 +140,13 @@ class Control:
         return Answer(200, {"requests": rows})
 
     def _faults(self, call: Call) -> Answer:
+        clouds = self._state.faults.clouds
         known = {
-            fault.name: {"does": fault.does, "clouds": fault.clouds, "args": dict(fault.arguments)}
+            fault.name: {
+                "does": sentence(fault, clouds),
+                "clouds": [name for name, said in clouds.items() if fault.name in said.possible],
+                "args": dict(fault.arguments),
+            }
             for fault in FAULTS.values()
         }
         return Answer(200, {**self._state.faults.report(), "known": known})
@@ -185,8 +181,8 @@ class Control:
             self._state.vanish(machine)
         elif action == "delete":
             self._state.end(machine, "deleted in the console", after_s=0.0)
-        elif action == "stop" and machine.cloud == "lambda":
-            return _refused(409, "Lambda Cloud cannot stop a machine", "use delete or kill")
+        elif action == "stop" and (why_not := self._state.faults.why_not("box_stopped_outside", machine.cloud)):
+            return _refused(409, f"{machine.cloud} cannot stop a machine: {why_not}", "use delete or kill")
         elif action in ("stop", "preempt", "notice"):
             self._state.act(machine, action)
         else:

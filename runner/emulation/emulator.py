@@ -10,7 +10,6 @@ from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, Handler, Route, Router, as_app
 from runner.emulation.cloud_state import CloudState
-from runner.emulation.fault_table import CloudName
 from runner.emulation.faults import Queued
 from runner.emulation.requests_log import Recorded, shown_headers, without_secrets
 from runner.errors import RunnerError
@@ -28,7 +27,7 @@ class RefusedError(Exception):
 class Emulator(ABC):
     """One API of one cloud."""
 
-    cloud: CloudName
+    cloud: str
     recorded_as: str
 
     def __init__(self, state: CloudState) -> None:

@@ -1,14 +1,11 @@
-"""Every fault of the emulated clouds: its name, where it can happen, what it does, what can be set."""
+"""Every fault of the emulated clouds: its name, what it does, what can be set; and what a cloud says of each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-CloudName = Literal["lambda", "runpod", "aws"]
 Argument = str | float | int | bool
-CLOUD_NAMES: tuple[CloudName, ...] = ("lambda", "runpod", "aws")
 GENERAL_ARGUMENTS: Mapping[str, Argument] = {"cloud": "", "after": 0, "when": "any"}
 """Arguments of every fault: the cloud it is for (else the first that it fits), how many fitting requests pass before it
 fires, and the stage: ``any``, ``machine`` (a machine is there) or ``ended`` (the end of one was asked for)."""
@@ -21,24 +18,30 @@ class Fault:
     Attributes:
         name: Its name in the catalogue.
         does: What happens, in one sentence.
-        clouds: Where it can happen.
-        refusals: Why it cannot happen on the others.
-        arguments: What can be set, with the default (which also tells the type).
+        arguments: What can be set, with the default (which also gives the type).
         needs_real_box: Whether it acts on the network or the programs of a box.
     """
 
     name: str
     does: str
-    clouds: tuple[CloudName, ...] = CLOUD_NAMES
-    refusals: Mapping[CloudName, str] = field(default_factory=dict)
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     needs_real_box: bool = False
 
 
-NO_SPELL = "its machines have no passing unhealthy state while they boot"
-PINNED_LATE = "it has no user data: the host key is pinned on first sight"
-ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
-NO_STOP = "its machines cannot be stopped, only terminated"
+@dataclass(frozen=True)
+class CloudFaults:
+    """What one cloud says of the catalogue: every fault is in ``possible`` or in ``impossible``.
+
+    Attributes:
+        possible: Names of the faults that can happen there.
+        impossible: Why each of the others cannot.
+        notes: How a fault looks there, where that differs from its sentence.
+    """
+
+    possible: frozenset[str]
+    impossible: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
 
 _CREATE = (
     Fault(
@@ -54,41 +57,19 @@ _CREATE = (
         "listed as available, refused at launch: the first `candidates` different ones, or `all`",
         arguments={"candidates": "1"},
     ),
-    Fault(
-        "quota_exceeded",
-        "the account's quota is used up",
-        ("lambda", "aws"),
-        {"runpod": "it has no quota answer: its spend limit reads as no_capacity, an empty account as balance_empty"},
-    ),
-    Fault(
-        "balance_empty",
-        "the account has no money left (RunPod 402), or is inactive for unpaid bills (Lambda 403)",
-        ("lambda", "runpod"),
-        {"aws": "it bills afterwards and has no such answer"},
-    ),
+    Fault("quota_exceeded", "the account's quota is used up"),
+    Fault("balance_empty", "the account has no money left, or is inactive for unpaid bills"),
     Fault("key_invalid", "the key is refused at launch (at=any: by every request)", arguments={"at": "launch"}),
-    Fault("key_forbidden", "the key is good, but may not launch (Lambda, whose keys have no scopes: may not list)"),
+    Fault("key_forbidden", "the key is good, but may not launch"),
     Fault("boot_never_active", "the machine never gets beyond booting, and bills"),
     Fault(
         "boot_unhealthy_spell",
         "the machine reads `unhealthy` for a while before it is active",
-        ("lambda",),
-        {"runpod": NO_SPELL, "aws": NO_SPELL},
-        {"seconds": 4.0},
+        arguments={"seconds": 4.0},
     ),
     Fault("ssh_never_answers", "active, but nothing answers at its address", needs_real_box=True),
-    Fault(
-        "ssh_port_unmapped",
-        "RUNNING, but port 22 is never mapped",
-        ("runpod",),
-        {"lambda": ONLY_POD_PORTS, "aws": ONLY_POD_PORTS},
-    ),
-    Fault(
-        "runtime_null",
-        "RUNNING, but `runtime` stays null",
-        ("runpod",),
-        {"lambda": ONLY_POD_PORTS, "aws": ONLY_POD_PORTS},
-    ),
+    Fault("ssh_port_unmapped", "RUNNING, but port 22 is never mapped"),
+    Fault("runtime_null", "RUNNING, but `runtime` stays null"),
     Fault(
         "dead_gpu",
         "active, sshd and nvidia-smi are fine, CUDA is not (error 802): the box boots with a dead GPU",
@@ -97,16 +78,9 @@ _CREATE = (
     Fault(
         "price_differs",
         "the machine bills at `factor` times the listed price, and says so",
-        ("lambda", "runpod"),
-        {"aws": "an instance does not tell its price"},
-        {"factor": 2.0},
+        arguments={"factor": 2.0},
     ),
-    Fault(
-        "wrong_host_key",
-        "the machine shows another host key than the one it was told in its user data",
-        ("lambda", "aws"),
-        {"runpod": PINNED_LATE},
-    ),
+    Fault("wrong_host_key", "the machine shows another host key than the one it was told in its user data"),
     Fault("kill_runner@before_create", "SIGKILL to the runner's process tree; no machine is made"),
     Fault("kill_runner@after_create", "the machine is made and bills, then SIGKILL to the runner's process tree"),
 )
@@ -115,10 +89,7 @@ _LISTING = (
     Fault("listing_schema_changed", "a list of machines whose field has another name"),
     Fault("listing_empty_body", "a list of machines that is 200 with nothing in it, not even a list"),
     Fault("listing_500", "a list of machines answers 500"),
-    Fault(
-        "listing_partial_page",
-        "a list of machines breaks off in the middle (AWS: a first page with nothing on it, and a token)",
-    ),
+    Fault("listing_partial_page", "a list of machines breaks off in the middle"),
     Fault("listing_lags", "a new machine is absent from the list for a while", arguments={"seconds": 5.0}),
 )
 
@@ -130,24 +101,9 @@ _DESTROY = (
     Fault("terminate_rate_limited", "too many requests: the end of a machine is refused"),
     Fault("kill_runner@destroy", "SIGKILL to the runner's process tree when it asks for the end; the machine goes on"),
     Fault("leftover_volume", "a volume of the run stays behind and bills, unless somebody looks for it"),
-    Fault(
-        "leftover_key",
-        "the deletion of a key is answered with yes, and the key stays",
-        ("lambda", "aws"),
-        {"runpod": "a run registers no key there"},
-    ),
-    Fault(
-        "leftover_address",
-        "an address of the run stays behind and bills",
-        ("aws",),
-        {"lambda": "it has no addresses to reserve", "runpod": "it has no addresses to reserve"},
-    ),
-    Fault(
-        "stopped_disk_bills",
-        "the end of a machine stops it only: its disk bills on",
-        ("runpod", "aws"),
-        {"lambda": NO_STOP},
-    ),
+    Fault("leftover_key", "the deletion of a key is answered with yes, and the key stays"),
+    Fault("leftover_address", "an address of the run stays behind and bills"),
+    Fault("stopped_disk_bills", "the end of a machine stops it only: its disk bills on"),
 )
 
 _TRAIN = (
@@ -160,9 +116,7 @@ _TRAIN = (
     Fault(
         "box_stopped_outside",
         "`after_s` after it is active somebody stops the machine in the console",
-        ("runpod", "aws"),
-        {"lambda": NO_STOP},
-        {"after_s": 0.0},
+        arguments={"after_s": 0.0},
     ),
     Fault(
         "box_deleted_in_console",
@@ -188,3 +142,9 @@ MACHINE_TRAITS = (
     *(fault.name for fault in _TRAIN),
 )
 """Faults that a machine is born with: they fire at launch and shape its life."""
+
+
+def sentence(fault: Fault, clouds: Mapping[str, CloudFaults]) -> str:
+    """Return what a fault does, with how it looks on these clouds."""
+    notes = [f"{name}: {said.notes[fault.name]}" for name, said in clouds.items() if fault.name in said.notes]
+    return f"{fault.does} ({'; '.join(notes)})" if notes else fault.does

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Argument, CloudName, Fault
+from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Argument, CloudFaults, Fault
 from runner.errors import UsageError
 
 Stage = Literal["any", "machine", "ended"]
@@ -32,7 +32,7 @@ class Queued:
     """
 
     name: str
-    cloud: CloudName
+    cloud: str
     remaining: int | None
     arguments: Mapping[str, Argument]
     fired: int = 0
@@ -54,7 +54,7 @@ class Fired:
     """One firing."""
 
     name: str
-    cloud: CloudName
+    cloud: str
     at: float
     on: str
 
@@ -62,9 +62,12 @@ class Fired:
 class FaultQueue:
     """Faults in the order they were asked for."""
 
-    def __init__(self, clouds: Sequence[CloudName], *, has_real_boxes: bool = True) -> None:
-        """Take the clouds that are served, and whether boxes are machines of their own."""
-        self._clouds = tuple(clouds)
+    def __init__(
+        self, clouds: Mapping[str, CloudFaults], *, served: Sequence[str] | None = None, has_real_boxes: bool = True
+    ) -> None:
+        """Take what every cloud says of faults, which are served (else all), and whether boxes are real machines."""
+        self.clouds = clouds
+        self._served = tuple(clouds) if served is None else tuple(served)
         self._has_real_boxes = has_real_boxes
         self._queued: list[Queued] = []
         self._fired: list[Fired] = []
@@ -91,7 +94,7 @@ class FaultQueue:
         return queued
 
     def take(
-        self, name: str, cloud: CloudName, *, at: float, on: str = "", stages: Sequence[Stage] = ("any",)
+        self, name: str, cloud: str, *, at: float, on: str = "", stages: Sequence[Stage] = ("any",)
     ) -> Queued | None:
         """Fire a fault if one of this name is due; ``stages`` are those that hold now, ``on`` says what it hit."""
         for queued in self._queued:
@@ -106,12 +109,12 @@ class FaultQueue:
             return queued
         return None
 
-    def peek(self, name: str, cloud: CloudName) -> Queued | None:
+    def peek(self, name: str, cloud: str) -> Queued | None:
         """Return the first fault of this name that is not spent, without firing it."""
         fitting = (q for q in self._queued if q.name == name and q.cloud == cloud and not q.is_spent)
         return next(fitting, None)
 
-    def refuses(self, candidate: str, cloud: CloudName, at: float) -> bool:
+    def refuses(self, candidate: str, cloud: str, at: float) -> bool:
         """Tell whether ``no_capacity`` refuses a candidate; one that was refused stays so."""
         queued = self.peek("no_capacity", cloud)
         if queued is None:
@@ -126,6 +129,10 @@ class FaultQueue:
     def clear(self) -> None:
         """Forget what has not fired; what has stays on record."""
         self._queued = []
+
+    def why_not(self, name: str, cloud: str) -> str | None:
+        """Return why a fault cannot happen on a cloud, or ``None`` where it can."""
+        return self.clouds[cloud].impossible.get(name)
 
     @property
     def fired(self) -> Sequence[Fired]:
@@ -146,24 +153,25 @@ class FaultQueue:
             queued.remaining -= 1
         self._fired.append(Fired(queued.name, queued.cloud, at, on))
 
-    def _cloud_for(self, fault: Fault, asked: str) -> CloudName:
+    def _cloud_for(self, fault: Fault, asked: str) -> str:
         if fault.needs_real_box and not self._has_real_boxes:
             raise FaultRefusedError(
                 f"faults: {fault.name} needs machines with a network and a disk of their own",
                 resolution="rehearse as root on Linux, or leave this fault out",
             )
-        served = [cloud for cloud in self._clouds if asked in ("", cloud)]
+        served = [cloud for cloud in self._served if asked in ("", cloud)]
         if not served:
             raise FaultRefusedError(
                 f"faults: {fault.name} is for {asked}, which is not served",
-                resolution=f"name one of {', '.join(self._clouds)}",
+                resolution=f"name one of {', '.join(self._served)}",
             )
         for cloud in served:
-            if cloud in fault.clouds:
+            if fault.name in self.clouds[cloud].possible:
                 return cloud
+        elsewhere = [cloud for cloud, said in self.clouds.items() if fault.name in said.possible]
         raise FaultRefusedError(
-            f"faults: {fault.name} does not happen on {served[0]}: {fault.refusals[served[0]]}",
-            resolution=f"use it on {' or '.join(fault.clouds)}",
+            f"faults: {fault.name} does not happen on {served[0]}: {self.why_not(fault.name, served[0])}",
+            resolution=f"use it on {' or '.join(elsewhere)}",
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from runner.emulation.fault_table import CloudName
 from runner.emulation.faults import Queued
 from runner.emulation.meters import Meter
 
@@ -94,7 +93,7 @@ class EmulatedMachine:
     """
 
     id: str
-    cloud: CloudName
+    cloud: str
     name: str
     instance_type: str
     region: str
@@ -155,7 +154,7 @@ class Leftover:
         meter: What it costs, or ``None`` for what is free.
     """
 
-    cloud: CloudName
+    cloud: str
     kind: Literal["key", "volume", "address", "security_group"]
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Rate limits of the emulated clouds: a token bucket (Lambda) and fixed windows with their headers (RunPod)."""
+"""Rate limits of the emulated clouds: a token bucket, and fixed windows with their headers."""
 
 from __future__ import annotations
 
@@ -57,13 +57,8 @@ class Window:
         return max(0, math.ceil(self._since + self.length_s - now))
 
 
-def runpod_windows(per_minute: int) -> list[Window]:
-    """Return the three windows of RunPod's REST API v2."""
-    return [Window("minute", per_minute, 60), Window("hour", 3000, 3600), Window("day", 50000, 86400)]
-
-
 def window_headers(windows: list[Window], now: float) -> dict[str, str]:
-    """Return the headers ``RateLimit-Policy`` and ``RateLimit`` of RunPod's answers."""
+    """Return the headers ``RateLimit-Policy`` and ``RateLimit``, as IETF's draft has them."""
     return {
         "RateLimit-Policy": ", ".join(f'"{w.name}";q={w.quota};w={w.length_s}' for w in windows),
         "RateLimit": ", ".join(f'"{w.name}";r={w.left()};t={w.resets_s(now)}' for w in windows),

@@ -22,7 +22,7 @@ class Recorded:
 
     Attributes:
         at: When, in seconds since the epoch.
-        cloud: Of which cloud (``runpod_graphql`` for RunPod's old API).
+        cloud: Of which cloud; a cloud's second API has a name of its own.
         method: HTTP method.
         path: Path from the root of the server.
         query: The query.

@@ -19,6 +19,7 @@ from runner.emulation.cache import warm_cache
 from runner.errors import RunInterruptedError, UsageError
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
+from runner.rehearsal.services import emulated_clouds
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.models import View
 from runner.run.run_dir import PROJECT, list_runs, read_json
@@ -116,7 +117,7 @@ def _has_real_boxes(rehearsal: Rehearsal, view: View) -> bool:
     reason = supported()
     if reason is None:
         return True
-    why_not = why_no_logins(rehearsal.environment)
+    why_not = emulated_clouds()[rehearsal.environment].why_no_logins or why_no_logins()
     if why_not is not None:
         raise UsageError(
             f"rehearse: this machine cannot boot machines of its own: {reason}; and {why_not}",

@@ -9,20 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx2
 
 from runner.adapters import process
 from runner.errors import ToolError, UsageError
+from runner.rehearsal.services import REAL_CREDENTIALS, emulated_clouds
 from runner.run.run_dir import PROJECT, read_json
 
 START_S = 180.0
 END_S = 90.0
 ASK_S = 30.0
-REAL_CREDENTIALS = ("LAMBDA_", "RUNPOD_", "AWS_", "DOUSE_LAMBDA_ENDPOINT", "DOUSE_RUNPOD", "DOUSE_AWS")
-"""Variables that may lead to a real account: none of them reaches a rehearsal."""
-KEY = "rehearsal-key-0123456789abcdef"
 
 
 class Emulators:
@@ -61,42 +58,9 @@ class Emulators:
 
     def environment(self) -> dict[str, str]:
         """Return the whole environment for a runner that is to know nothing but the emulated cloud."""
-        own = scrubbed(os.environ) | {"AWS_EC2_METADATA_DISABLED": "true"}
-        nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-        logins = urlsplit(self.endpoints.get("logins", ""))
-        if self.cloud == "lambda":
-            there = {"DOUSE_LAMBDA_SSH_PORT": str(logins.port), "TF_VAR_lambda_user": str(logins.username)}
-            return (
-                own
-                | nowhere
-                | {"LAMBDA_API_KEY": KEY, "DOUSE_LAMBDA_ENDPOINT": self.endpoints["lambda"]}
-                | (there if logins.port else {})
-            )
-        if self.cloud == "runpod":
-            return (
-                own
-                | nowhere
-                | ({"DOUSE_RUNPOD_USER": str(logins.username)} if logins.username else {})
-                | {
-                    "RUNPOD_API_KEY": KEY,
-                    "DOUSE_RUNPOD_ENDPOINT": self.endpoints["runpod"],
-                    "DOUSE_RUNPOD_GRAPHQL_ENDPOINT": self.endpoints["runpod_graphql"],
-                }
-            )
-        return (
-            own
-            | nowhere
-            | {
-                "AWS_ACCESS_KEY_ID": "AKIAREHEARSAL0000000",
-                "AWS_SECRET_ACCESS_KEY": KEY,
-                "AWS_ENDPOINT_URL": self.endpoints["aws"],
-                "AWS_REGION": "us-east-1",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "DOUSE_AWS_REGIONS": "us-east-1",
-                "TF_VAR_aws_max_retries": "2",  # an emulated fault does not pass by waiting
-                "DOUSE_ADDRESS_URL": self.endpoints["control"] + "/address",
-            }
-        )
+        clouds = emulated_clouds()
+        no_account = {name: value for cloud in clouds.values() for name, value in cloud.no_account.items()}
+        return scrubbed(os.environ) | no_account | dict(clouds[self.cloud].environment(self.endpoints))
 
     def ask(self, path: str) -> Any:
         """Return what the control API says."""

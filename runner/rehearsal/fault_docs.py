@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.emulation.fault_table import CLOUD_NAMES, FAULTS, GENERAL_ARGUMENTS, Fault
+from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Fault, sentence
 from runner.errors import UsageError
 from runner.rehearsal.faults import AT_LAUNCH, RUNNER_ACTIONS, STEPS
+from runner.rehearsal.services import known_faults
 from runner.run.run_dir import PROJECT
 
 PAGE = PROJECT / "docs" / "rehearsal.md"
@@ -40,7 +41,7 @@ def fault_tables() -> str:
     steps = ", ".join(f"`{step}`" for step in STEPS)
     general = " and ".join(f"`{name}`" for name in GENERAL_ARGUMENTS if name != "cloud")  # a rehearsal has one
     clouds = _table(
-        ("name", "what happens", *CLOUD_NAMES, "arguments"),
+        ("name", "what happens", *known_faults(), "arguments"),
         (_cloud_row(fault) for fault in FAULTS.values() if _is_asked_of_a_cloud(fault.name)),
     )
     runner = _table(
@@ -48,7 +49,10 @@ def fault_tables() -> str:
         ((f"`{name}@<step>`", ", then ".join(word.name for word in words)) for name, words in RUNNER_ACTIONS.items()),
     )
     refusals = "\n".join(
-        f"- `{fault.name}` on {cloud}: {why}" for fault in FAULTS.values() for cloud, why in fault.refusals.items()
+        f"- `{fault.name}` on {cloud}: {said.impossible[fault.name]}"
+        for fault in FAULTS.values()
+        for cloud, said in known_faults().items()
+        if fault.name in said.impossible
     )
     return "\n\n".join(
         (
@@ -67,11 +71,12 @@ def _is_asked_of_a_cloud(name: str) -> bool:
 
 
 def _cloud_row(fault: Fault) -> tuple[str, ...]:
-    where = ("yes" if cloud in fault.clouds else "–" for cloud in CLOUD_NAMES)
+    clouds = known_faults()
+    where = ("yes" if fault.name in said.possible else "–" for said in clouds.values())
     mark = " †" if fault.needs_real_box else ""
     return (
         f"`{fault.name}`{mark}",
-        fault.does,
+        sentence(fault, clouds),
         *where,
         ", ".join(_argument(name, value) for name, value in fault.arguments.items()),
     )

@@ -1,11 +1,11 @@
-"""The emulated clouds as a program: ``python -m runner.rehearsal.serve --clouds lambda --folder F``.
+"""Emulated clouds as a program: ``python -m runner.rehearsal.serve --clouds NAME[,NAME] --folder F``.
 
-It serves on 127.0.0.1, each API on a port of its own, and writes ``F/endpoints.json`` once all of them answer:
-``{"lambda": url, "runpod": url, "runpod_graphql": url, "aws": url, "control": url}``, those of the clouds that are
-served. Where boxes have a network of their own there are also ``runpod_from_boxes``, ``runpod_graphql_from_boxes`` and
-``aws_from_boxes``: the same APIs at an address that a box can reach. Where boxes are logins of this machine, ``logins``
-is ``ssh://user@127.0.0.1:port``: the user of all and, where a cloud tells none, the port. The control API is told in
-``runner/emulation/control_app.py``. SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
+It serves on 127.0.0.1, each cloud on a port of its own, and writes ``F/endpoints.json`` once all of them answer: the
+URL of each API of the clouds that are served, by the name in its cloud's ``Service.paths``, and that of ``control``,
+which ``runner/emulation/control_app.py`` describes. For a cloud that boxes have to reach there is also
+``<name>_from_boxes``: the same API at an address that a box can reach. Where boxes are logins of this machine,
+``logins`` is ``ssh://user@127.0.0.1:port``: the user of all and, for a cloud that gives none, the port. SIGTERM, SIGINT
+or SIGHUP ends everything, all boxes with it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
-from runner.clouds.aws.emulator.wire import Wsgi
 from runner.emulation import machines
 from runner.emulation.boxes import Yard, why_no_logins
-from runner.emulation.cloud_state import CloudState, Timing
+from runner.emulation.cloud_state import CloudState, Settings
 from runner.emulation.control_app import Control
-from runner.emulation.fault_table import CLOUD_NAMES, CloudName
 from runner.emulation.paper_yard import PaperYard
+from runner.emulation.service import EmulatedCloud, Service, Wsgi, chosen_settings
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
-from runner.rehearsal.services import Service, build
+from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.run.run_dir import write_json
 
 TICK_S = 0.2
@@ -59,28 +58,26 @@ class Options:
         folder: Where everything of it goes.
         boxes: ``real`` machines, or ``none``.
         until_pid: End when this process is gone, or ``None``.
-        runpod_per_minute: RunPod's quota a minute.
+        settings: The clouds' settings, by name.
     """
 
-    clouds: tuple[CloudName, ...]
+    clouds: tuple[EmulatedCloud, ...]
     folder: Path
     boxes: str
     until_pid: int | None
-    runpod_per_minute: int
+    settings: Mapping[str, Settings]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; return the exit status."""
-    options = _options(argv)
     try:
+        options = _options(argv)
         options.folder.mkdir(parents=True, exist_ok=True)
         yard, bridge, known = _open_yard(options)
     except RunnerError as err:
         return _complain(err.message, err.resolution, err.exit_code)
     try:
-        pace_s = float(os.environ.get("DOUSE_LAMBDA_PACE_S", "1.0"))
-        timing = Timing(lambda_pace_s=pace_s, runpod_per_minute=options.runpod_per_minute)
-        state = CloudState(yard, time.time, clouds=options.clouds, timing=timing, has_real_boxes=not known)
+        state = CloudState(yard, time.time, faults=known_faults(), settings=options.settings, has_real_boxes=not known)
         asyncio.run(_serve(state, options, bridge, known))
     except UsageError as err:
         return _complain(err.message, err.resolution, err.exit_code)
@@ -97,18 +94,22 @@ def _complain(message: str, hint: str, exit_code: int) -> int:
 
 
 def _options(argv: Sequence[str] | None) -> Options:
+    every = emulated_clouds()
     parser = argparse.ArgumentParser(prog="python -m runner.rehearsal.serve", description="Serve emulated clouds.")
-    parser.add_argument("--clouds", required=True, help=f"comma separated: {', '.join(CLOUD_NAMES)}")
+    parser.add_argument("--clouds", required=True, help=f"comma separated: {', '.join(every)}")
     parser.add_argument("--folder", required=True, type=Path, help="where endpoints.json and the boxes go")
     parser.add_argument("--boxes", choices=("real", "none"), default="real", help="none: machines on the books alone")
     parser.add_argument("--until-pid", type=int, default=None, help="end when this process is gone")
-    parser.add_argument("--runpod-per-minute", type=int, default=60, help="RunPod's quota of requests a minute")
+    parser.add_argument(
+        "--setting", action="append", default=[], metavar="CLOUD.NAME=NUMBER", help="a duration or quota of a cloud"
+    )
     given = parser.parse_args(argv)
     wanted = [word.strip() for word in given.clouds.split(",") if word.strip()]
-    clouds = tuple(name for name in CLOUD_NAMES if name in wanted)
+    clouds = tuple(cloud for name, cloud in every.items() if name in wanted)
     if len(clouds) != len(set(wanted)) or not clouds:
-        parser.error(f"--clouds: use {', '.join(CLOUD_NAMES)}")
-    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, given.runpod_per_minute)
+        parser.error(f"--clouds: use {', '.join(every)}")
+    settings = chosen_settings(clouds, dict(word.partition("=")[::2] for word in given.setting), os.environ)
+    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, settings)
 
 
 def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, str]]:
@@ -122,10 +123,11 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, st
     if yard.login is None:
         return yard, yard.gateway, {}
     for cloud in options.clouds:
-        if (why_not := why_no_logins(cloud)) is not None:
+        if (why_not := cloud.why_no_logins or why_no_logins()) is not None:
             yard.close()
             raise UsageError(
-                f"rehearse: {cloud} needs real boxes here: {why_not}", resolution="see docs/rehearsal.md, what it needs"
+                f"rehearse: {cloud.name} needs real boxes here: {why_not}",
+                resolution="see docs/rehearsal.md, what it needs",
             )
     user, port = yard.login
     return yard, yard.gateway, {"logins": f"ssh://{user}@127.0.0.1:{port}"}
@@ -145,7 +147,7 @@ async def _serve(state: CloudState, options: Options, bridge: str | None, known:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    services = build(state)
+    services = {cloud.name: cloud.build(state) for cloud in options.clouds}
     control = Control(state, {name: service.statuses for name, service in services.items()})
     async with contextlib.AsyncExitStack() as stack:
         endpoints = {**known, "control": await _listen_asgi(stack, control.app(), "127.0.0.1")}

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import EXIT_LEFTOVERS
-from runner.rehearsal.emulators import KEY, Emulators
+from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import RunnerFault
 from runner.run.run_dir import list_runs, read_json
 
@@ -100,5 +101,5 @@ def _money(machines: list[dict[str, Any]], leftovers: list[dict[str, Any]], exit
 
 def _secrets(runs: Path) -> list[str]:
     """Return the files of the runs that hold the account's key."""
-    found = [path for path in sorted(runs.rglob("*")) if path.is_file() and KEY.encode() in path.read_bytes()]
+    found = [path for path in sorted(runs.rglob("*")) if path.is_file() and REHEARSAL_KEY.encode() in path.read_bytes()]
     return [f"{path.relative_to(runs)} holds the account's key" for path in found]

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from runner.emulation.boxes import clean
+from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.emulation.requests_log import Recorded
-from runner.rehearsal.emulators import KEY, Emulators
+from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.verdict import Verdict
 from runner.run.run_dir import RunDir, read_json
 from tests.contract.test_emulators import SPECS, Spec, request_errors
@@ -159,7 +160,7 @@ def test_a_client_that_is_not_ours_sees_nothing_left_on_aws(proof: Proof) -> Non
 
 @pytest.mark.parametrize("inside", [[], ["unshare", "--pid", "--fork", "--kill-child"]], ids=["here", "in a box"])
 def test_a_secret_among_arguments_would_be_seen(inside: list[str]) -> None:
-    argv = [*inside, sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", f"--key={KEY}"]
+    argv = [*inside, sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", f"--key={REHEARSAL_KEY}"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as planted, Watcher() as watcher:
         assert planted.stdout is not None
         planted.stdout.readline()
@@ -178,9 +179,9 @@ def test_a_secret_in_a_passing_file_would_be_seen(tmp_path: Path) -> None:
 
 def test_a_secret_in_a_plan_file_would_be_seen(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "tfplan", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("tfconfig/m-/main.tf", f'key = "{KEY}" ' * 9)
+        archive.writestr("tfconfig/m-/main.tf", f'key = "{REHEARSAL_KEY}" ' * 9)
 
-    assert KEY.encode() not in (tmp_path / "tfplan").read_bytes()
+    assert REHEARSAL_KEY.encode() not in (tmp_path / "tfplan").read_bytes()
     assert secrets_in(tmp_path / "tfplan") == ["tfplan!tfconfig/m-/main.tf holds rehearsa…"]
     assert len(leaks(tmp_path)) == 1
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from runner.rehearsal.emulators import KEY
+from runner.emulation.cloud_state import REHEARSAL_KEY
 
 HUB_TOKEN = "hf_ThisMarkerStandsForAHubToken0123"
 POD_KEY = "rpa_POD"
 """How the key begins that the emulated RunPod gives to each pod, as RunPod does."""
-SECRETS = (KEY, HUB_TOKEN, POD_KEY)
+SECRETS = (REHEARSAL_KEY, HUB_TOKEN, POD_KEY)
 ARGUMENTS_EVERY_S = 0.03
 FILES_EVERY_S = 0.4
 LARGEST_BYTES = 64 << 20

@@ -10,13 +10,14 @@ from urllib.parse import parse_qsl
 
 from runner.clouds.aws.emulator import wire as aws_wire
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
-from runner.clouds.aws.emulator.seed import price_usd_per_h, seed
-from runner.clouds.aws.emulator.wire import AwsCall, Environ, StartResponse, Wsgi
+from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, price_usd_per_h, seed
+from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.calls import Answer
 from runner.emulation.cloud_state import CloudState
 from runner.emulation.faults import Queued
 from runner.emulation.machines import EmulatedMachine
 from runner.emulation.requests_log import HIDDEN, HIDDEN_FIELDS, Recorded, shown_headers
+from runner.emulation.service import Environ, StartResponse, Wsgi
 from runner.errors import RunnerError
 
 INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
@@ -34,7 +35,7 @@ class AwsCloud:
         """Take the account's instances, and moto's own app."""
         self.state, self._instances, self._moto = state, instances, moto
         self._answered: dict[tuple[str, str], Answer] = {}
-        self._keys = {state.credentials.aws_access_key_id}
+        self._keys = {ACCESS_KEY_ID}
         self._polls_to_limit = 0
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -163,7 +164,7 @@ class AwsCloud:
                 if is_only_stopped:
                     self._instances.stop(machine)
                 elif not machine.is_ended:
-                    self.state.end(machine, "request")
+                    self.state.end(machine, "request", after_s=self.state.settings["aws"]["end_s"])
         self._instances.refresh()
         return _states("TerminateInstances", found, before, [_after_end(self._instances.status(m)) for m in found])
 

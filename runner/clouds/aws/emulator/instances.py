@@ -38,7 +38,7 @@ class AwsInstances:
 
     def __init__(self, state: CloudState) -> None:
         """Begin with none."""
-        self._state = state
+        self._state, self._active_s = state, state.settings["aws"]["active_s"]
         self._moto: dict[str, Any] = {}
         self._meters: dict[str, Meter] = {}
         self.regions: set[str] = set()
@@ -65,7 +65,7 @@ class AwsInstances:
             meter=state.new_meter(price_usd_per_h(instance.instance_type, spot=spot)),
             idle_usd_per_h=_disk_usd_per_h(instance),
             created_at=now,
-            active_at=now + state.timing.active_s,
+            active_at=now + self._active_s,
             traits=traits,
         )
         try:
@@ -120,7 +120,7 @@ class AwsInstances:
     def start(self, machine: EmulatedMachine) -> None:
         """Start a stopped instance anew, at another address."""
         self._state.boot(machine, _box_order(self._moto[machine.id]))
-        machine.is_stopped, machine.active_at = False, self._state.clock() + self._state.timing.active_s
+        machine.is_stopped, machine.active_at = False, self._state.clock() + self._active_s
         price = price_usd_per_h(machine.instance_type, spot=machine.spot)
         machine.meter.change(self._state.clock(), price)
         self.refresh()

@@ -13,7 +13,7 @@ from runner.clouds.lambda_cloud.emulator.instances import LambdaInstances
 from runner.clouds.lambda_cloud.emulator.messages import InstanceIds, Launch, NewFilesystem, NewKey, Rename
 from runner.clouds.lambda_cloud.emulator.storage import LambdaStorage, openssh_pair
 from runner.emulation.calls import Answer, Body, Call, Handler, Route, parse, problems
-from runner.emulation.cloud_state import CloudState
+from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
 from runner.emulation.emulator import Emulator, RefusedError, listing_fault
 from runner.emulation.machines import EmulatedMachine
 from runner.emulation.pace import TokenBucket
@@ -34,8 +34,9 @@ class LambdaCloud(Emulator):
         super().__init__(state)
         self._storage = LambdaStorage(state)
         self._instances = LambdaInstances(state, self._storage)
-        self._general = TokenBucket(state.timing.lambda_pace_s, burst=2)
-        self._launches = TokenBucket(state.timing.lambda_pace_s * LAUNCH_PACES)
+        self._settings = state.settings["lambda"]
+        self._general = TokenBucket(self._settings["pace_s"], burst=2)
+        self._launches = TokenBucket(self._settings["pace_s"] * LAUNCH_PACES)
 
     def status(self, machine: EmulatedMachine) -> str:
         """Return how an instance stands, in the cloud's words."""
@@ -72,9 +73,7 @@ class LambdaCloud(Emulator):
                 keys.add(given)
         elif scheme.lower() != "bearer":
             return None
-        is_right = any(
-            secrets.compare_digest(key.encode(), self.state.credentials.lambda_api_key.encode()) for key in keys
-        )
+        is_right = any(secrets.compare_digest(key.encode(), REHEARSAL_KEY.encode()) for key in keys)
         return "account" if is_right else None
 
     def unauthorised(self, call: Call) -> Answer:
@@ -186,7 +185,7 @@ class LambdaCloud(Emulator):
         if self.take("terminate_ignored", on) is not None:
             return data({"terminated_instances": [self._instances.shown(machine) for machine in machines]})
         for machine in machines:
-            self.state.end(machine, "request")
+            self.state.end(machine, "request", after_s=self._settings["end_s"])
         return data({"terminated_instances": [self._instances.shown(machine) for machine in machines]})
 
     def _restart(self, call: Call) -> Answer:

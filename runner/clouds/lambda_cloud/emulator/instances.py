@@ -22,6 +22,7 @@ class LambdaInstances:
     def __init__(self, state: CloudState, storage: LambdaStorage) -> None:
         """Begin with none."""
         self._state, self._storage = state, storage
+        self._settings = state.settings["lambda"]
         self._orders: dict[str, Launch] = {}
         self._hidden: set[str] = set()
         self._polls_to_limit = 0
@@ -63,7 +64,7 @@ class LambdaInstances:
             meter=state.new_meter(round(kind.cents_per_h * factor) / 100),
             idle_usd_per_h=0.0,
             created_at=now,
-            active_at=now + state.timing.active_s,
+            active_at=now + self._settings["active_s"],
             traits=traits,
         )
         public_key = self._storage.public_key(order.ssh_key_names[0]) or ""
@@ -149,13 +150,13 @@ class LambdaInstances:
         return True
 
     def _has_address(self, machine: EmulatedMachine) -> bool:
-        is_late = self._state.clock() >= machine.created_at + self._state.timing.address_s
+        is_late = self._state.clock() >= machine.created_at + self._settings["address_s"]
         return is_late and "boot_never_active" not in machine.traits
 
     def _is_visible(self, machine: EmulatedMachine) -> bool:
         if machine.id in self._hidden:
             return False
-        return machine.ended_at is None or self._state.clock() < machine.ended_at + self._state.timing.shown_s
+        return machine.ended_at is None or self._state.clock() < machine.ended_at + self._settings["shown_s"]
 
     def _hold_filesystems(self, machine_id: str, order: Launch) -> None:
         by_name = {str(row["name"]): str(row["id"]) for row in self._storage.filesystems()}

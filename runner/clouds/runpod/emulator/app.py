@@ -14,9 +14,9 @@ from runner.clouds.runpod.emulator.catalog import CUDA_VERSIONS, DATA_CENTERS, G
 from runner.clouds.runpod.emulator.messages import ChangedVolume, CreatePod, NewVolume, PodAction, SshKeys, UpdatePod
 from runner.clouds.runpod.emulator.pods import ACTIONS, NO_CAPACITY, Pod, PodOrder, Pods
 from runner.emulation.calls import Answer, Body, Call, Handler, Route, parse, problems
-from runner.emulation.cloud_state import CloudState
+from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
 from runner.emulation.emulator import Emulator, RefusedError, listing_fault
-from runner.emulation.pace import Window, runpod_windows, window_headers
+from runner.emulation.pace import Window, window_headers
 
 
 class RunPod(Emulator):
@@ -29,6 +29,7 @@ class RunPod(Emulator):
         """Take the account's pods, which the GraphQL API shows as well."""
         super().__init__(state)
         self._pods = pods
+        self._settings = state.settings["runpod"]
         self._windows: dict[str, list[Window]] = {}
 
     def routes(self) -> Sequence[Route]:
@@ -56,7 +57,7 @@ class RunPod(Emulator):
     def who(self, call: Call) -> str | None:
         """Return ``account``, or the pod that the key was made for."""
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        return whose_key(self.state, self._pods, key) if scheme.lower() == "bearer" else None
+        return whose_key(self._pods, key) if scheme.lower() == "bearer" else None
 
     def unauthorised(self, call: Call) -> Answer:
         """Return a 401."""
@@ -65,7 +66,7 @@ class RunPod(Emulator):
 
     def paced(self, call: Call, who: str, now: float) -> Answer | None:
         """Count the request in the three windows."""
-        windows = self._windows.setdefault(who, runpod_windows(self.state.timing.runpod_per_minute))
+        windows = self._windows.setdefault(who, quotas(int(self._settings["per_minute"])))
         over = [window for window in windows if not window.count(now)]
         if not over:
             return None
@@ -280,9 +281,14 @@ def end_pod(emulator: Emulator, pod: Pod, pods: Pods) -> Answer:
     return Answer(204)
 
 
-def whose_key(state: CloudState, pods: Pods, key: str) -> str | None:
+def quotas(per_minute: int) -> list[Window]:
+    """Return the three windows of REST API v2."""
+    return [Window("minute", per_minute, 60), Window("hour", 3000, 3600), Window("day", 50000, 86400)]
+
+
+def whose_key(pods: Pods, key: str) -> str | None:
     """Return ``account`` for the account's key, a pod's id for its own key, ``None`` for any other."""
-    if secrets.compare_digest(key.encode(), state.credentials.runpod_api_key.encode()):
+    if secrets.compare_digest(key.encode(), REHEARSAL_KEY.encode()):
         return "account"
     return pods.owner_of(key)
 

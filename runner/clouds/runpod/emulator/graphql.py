@@ -113,7 +113,7 @@ class RunPodGraphql(Emulator):
         """Return ``account``, or the pod that the key was made for."""
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
         given = key if scheme.lower() == "bearer" else call.query.get("api_key", "")
-        return whose_key(self.state, self._pods, given)
+        return whose_key(self._pods, given)
 
     def unauthorised(self, call: Call) -> Answer:
         """Return a 401."""

@@ -100,7 +100,8 @@ class Pods:
 
     def __init__(self, state: CloudState) -> None:
         """Begin with none."""
-        self._state = state
+        self._state, self._settings = state, state.settings["runpod"]
+        self._started_s = self._settings["pull_s"] + self._settings["start_s"]
         self._pods: dict[str, Pod] = {}
         self._polls_to_limit = 0
         self.ssh_keys: list[str] = []
@@ -135,7 +136,7 @@ class Pods:
         traits = state.traits("runpod", pod_id)
         factor = traits["price_differs"].number("factor") if "price_differs" in traits else 1.0
         one = gpu.price_usd_per_h(order.cloud) if order.bid_usd_per_h is None else order.bid_usd_per_h
-        price, now, timing = round(one * order.gpu_count * factor, 4), state.clock(), state.timing
+        price, now = round(one * order.gpu_count * factor, 4), state.clock()
         machine = EmulatedMachine(
             id=pod_id,
             cloud="runpod",
@@ -146,7 +147,7 @@ class Pods:
             meter=state.new_meter(price),
             idle_usd_per_h=per_hour_of_month(order.container.disk * STOPPED_DISK_USD_PER_GIB_MONTH),
             created_at=now,
-            active_at=now + timing.pull_s + timing.start_s,
+            active_at=now + self._started_s,
             traits=traits,
         )
         pod = Pod(machine, order, f"rpa_POD{secrets.token_hex(16).upper()}", now, price)
@@ -178,15 +179,14 @@ class Pods:
         if "boot_never_active" in machine.traits:
             return "PROVISIONING"
         since_s = self._state.clock() - self._pods[machine.id].started_at
-        if since_s < self._state.timing.pull_s:
+        if since_s < self._settings["pull_s"]:
             return "PROVISIONING"
-        return "STARTING" if since_s < self._state.timing.pull_s + self._state.timing.start_s else "RUNNING"
+        return "STARTING" if since_s < self._started_s else "RUNNING"
 
     def public_port(self, pod: Pod) -> tuple[str, int] | None:
         """Return the address of the mapped port 22, or ``None`` while there is none."""
         machine = pod.machine
-        timing = self._state.timing
-        ready_s = timing.pull_s + timing.start_s + timing.ports_s
+        ready_s = self._started_s + self._settings["ports_s"]
         is_mapped = self.status(machine) == "RUNNING" and self._state.clock() - pod.started_at >= ready_s
         hidden = {"ssh_port_unmapped", "runtime_null"} & machine.traits.keys()
         if not is_mapped or hidden or machine.address is None or "22/tcp" not in pod.order.container.ports:
@@ -197,8 +197,7 @@ class Pods:
         """Return the seconds since the container started, or ``None`` while there is no runtime."""
         if self.status(pod.machine) != "RUNNING" or "runtime_null" in pod.machine.traits:
             return None
-        timing = self._state.timing
-        return int(self._state.clock() - pod.started_at - timing.pull_s - timing.start_s)
+        return int(self._state.clock() - pod.started_at - self._started_s)
 
     def shown(self, pod: Pod) -> dict[str, object]:
         """Return a pod as REST v2 shows it."""
@@ -287,7 +286,9 @@ class Pods:
 
     def _act(self, machine: EmulatedMachine, action: str) -> None:
         """A pod whose container ends, or that is taken back, is EXITED, and its disk bills on; there is no notice."""
-        if action == "notice" or machine.is_stopped:
+        if action == "terminateAfter":
+            self._state.end(machine, action, after_s=0.0)
+        if action in ("terminateAfter", "notice") or machine.is_stopped:
             return
         machine.is_taken_back = action == "preempt"
         self._state.stop(machine)

@@ -7,15 +7,15 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState, Timing
+from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
 from runner.emulation.control_app import Control
-from runner.emulation.fault_table import CLOUD_NAMES
 from runner.emulation.paper_yard import PaperYard
-from runner.rehearsal.services import Service, build
+from runner.emulation.service import Service, chosen_settings
+from runner.rehearsal.services import emulated_clouds, known_faults
 
 KEY_LINE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXGDN/SclOozk1xsDztpmhGiKkkrfQB9SKoO8dSIQQZ rehearsal"
 BEARER = {"authorization": f"Bearer {REHEARSAL_KEY}"}
-NO_PACE = Timing(lambda_pace_s=0.0, runpod_per_minute=10_000)
+NO_PACE = {"lambda.pace_s": "0", "runpod.per_minute": "10000"}
 POD = {
     "name": "douse-20261121-0155-tiny",
     "image": "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404",
@@ -43,16 +43,21 @@ class HandClock:
 class Lab:
     """Emulated clouds and everything that a test wants of them."""
 
-    timing: Timing = NO_PACE
+    settings: dict[str, str] = field(default_factory=lambda: dict(NO_PACE))
     has_real_boxes: bool = True
     clock: HandClock = field(default_factory=HandClock)
     yard: PaperYard = field(default_factory=PaperYard)
 
     def __post_init__(self) -> None:
+        clouds = emulated_clouds()
         self.state = CloudState(
-            self.yard, self.clock, clouds=CLOUD_NAMES, timing=self.timing, has_real_boxes=self.has_real_boxes
+            self.yard,
+            self.clock,
+            faults=known_faults(),
+            settings=chosen_settings(list(clouds.values()), self.settings, {}),
+            has_real_boxes=self.has_real_boxes,
         )
-        self.services: dict[Any, Service] = dict(build(self.state))
+        self.services: dict[str, Service] = {name: cloud.build(self.state) for name, cloud in clouds.items()}
         statuses = {name: service.statuses for name, service in self.services.items()}
         self.control = TestClient(Control(self.state, statuses).app())
         self.lambda_ = self._client("lambda", "/api/v1")

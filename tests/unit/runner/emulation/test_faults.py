@@ -8,20 +8,13 @@ import psutil
 import pytest
 
 from runner.adapters import process
-from runner.emulation.fault_table import CLOUD_NAMES, FAULTS
 from runner.emulation.faults import FaultQueue, FaultRefusedError
 from runner.emulation.runner_process import RunnerProcess, RunnerRefusedError
+from runner.rehearsal.services import known_faults
 
 
 def queue(*clouds: str, has_real_boxes: bool = True) -> FaultQueue:
-    names = [name for name in CLOUD_NAMES if name in (clouds or CLOUD_NAMES)]
-    return FaultQueue(names, has_real_boxes=has_real_boxes)
-
-
-def test_every_fault_names_its_clouds_and_says_why_not_on_the_others() -> None:
-    for fault in FAULTS.values():
-        assert set(fault.clouds) | set(fault.refusals) == set(CLOUD_NAMES), fault.name
-        assert not set(fault.clouds) & set(fault.refusals), fault.name
+    return FaultQueue(known_faults(), served=clouds or None, has_real_boxes=has_real_boxes)
 
 
 def test_fault_that_there_is_not_is_refused() -> None:

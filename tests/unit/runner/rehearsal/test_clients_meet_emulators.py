@@ -89,7 +89,8 @@ def _pod() -> CreatePod:
 @pytest.fixture(scope="module")
 def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     folder = tmp_path_factory.mktemp("rehearsal")
-    words = ["--clouds", "lambda,runpod", "--folder", str(folder), "--boxes", "none", "--runpod-per-minute", "100000"]
+    words = ["--clouds", "lambda,runpod", "--folder", str(folder), "--boxes", "none"]
+    words += ["--setting", "runpod.per_minute=100000"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOUSE_LAMBDA_PACE_S", "0")
         child = process.start(

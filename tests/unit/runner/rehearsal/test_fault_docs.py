@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.emulation.fault_table import CLOUD_NAMES, FAULTS
+from runner.emulation.fault_table import FAULTS
 from runner.emulation.faults import FaultQueue, FaultRefusedError
 from runner.errors import UsageError
 from runner.rehearsal import fault_docs
 from runner.rehearsal.faults import parse_faults
+from runner.rehearsal.services import known_faults
 
 
 def rows() -> dict[str, list[str]]:
@@ -65,8 +66,8 @@ def test_the_emulated_clouds_refuse_exactly_what_the_table_rules_out() -> None:
     for name, cells in rows().items():
         if "@<step>" in name:
             continue
-        for cloud, cell in zip(CLOUD_NAMES, cells[2:5], strict=True):
-            queue = FaultQueue([cloud])
+        for cloud, cell in zip(known_faults(), cells[2:-1], strict=True):
+            queue = FaultQueue(known_faults(), served=[cloud])
             if cell == "yes":
                 queue.add(name)
             else:
@@ -78,7 +79,7 @@ def test_the_mark_of_a_network_is_where_the_emulated_clouds_want_one() -> None:
     for name, cells in rows().items():
         if "@<step>" in name:
             continue
-        queue = FaultQueue(CLOUD_NAMES, has_real_boxes=False)
+        queue = FaultQueue(known_faults(), has_real_boxes=False)
         if "†" in cells[0]:
             with pytest.raises(FaultRefusedError, match="a network and a disk of their own"):
                 queue.add(name)

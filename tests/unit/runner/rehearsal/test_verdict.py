@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from runner.rehearsal.emulators import KEY, Emulators, scrubbed
+from runner.emulation.cloud_state import REHEARSAL_KEY
+from runner.rehearsal.emulators import Emulators, scrubbed
 from runner.rehearsal.faults import parse_faults
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.run_dir import RunDir, create_run, write_json
@@ -105,7 +106,7 @@ def test_a_run_that_was_never_planned_needs_no_receipt(tmp_path: Path) -> None:
 
 
 def test_the_accounts_key_in_a_file_of_the_run_breaks_the_promise(tmp_path: Path, run: RunDir) -> None:
-    run.log("provision").write_text(f"Authorization: Bearer {KEY}\n")
+    run.log("provision").write_text(f"Authorization: Bearer {REHEARSAL_KEY}\n")
 
     assert judged(tmp_path).broken == [f"{run.run_id}/logs/provision.log holds the account's key"]
 

@@ -101,7 +101,7 @@ def test_a_login_has_the_package_cache_and_the_settings_that_packages_are_found_
 def test_there_are_no_logins_without_sshd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loopback_yard, "search_path", lambda: "/nowhere")
 
-    assert why_no_logins("lambda") == "there is no sshd here: install openssh-server"
+    assert why_no_logins() == "there is no sshd here: install openssh-server"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_root_gets_no_logins_where_services_could_be_set_up(
     monkeypatch.setattr("os.geteuid", lambda: user)
     monkeypatch.setattr(loopback_yard, "SYSTEMD", tmp_path if has_systemd else tmp_path / "none")
 
-    assert why_no_logins("runpod") == reason
+    assert why_no_logins() == reason
 
 
 def test_a_killed_box_takes_along_what_was_detached(yard: LoopbackYard, login: Login, tmp_path: Path) -> None:

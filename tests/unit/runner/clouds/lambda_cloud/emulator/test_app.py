@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runner.emulation.cloud_state import REHEARSAL_KEY, Timing
+from runner.emulation.cloud_state import REHEARSAL_KEY
 from tests.unit.runner.emulation.emulated import KEY_LINE, Lab
 
 
@@ -43,7 +43,7 @@ def test_unknown_path_is_not_found(lab: Lab) -> None:
 
 
 def test_faster_than_one_request_a_second_is_refused() -> None:
-    lab = Lab(timing=Timing(lambda_pace_s=1.0))
+    lab = Lab(settings={"lambda.pace_s": "1"})
 
     statuses = [lab.lambda_.get("/instances").status_code for _ in range(3)]
     lab.clock.advance(1.0)
@@ -53,7 +53,7 @@ def test_faster_than_one_request_a_second_is_refused() -> None:
 
 
 def test_second_launch_within_twelve_seconds_is_refused() -> None:
-    lab = Lab(timing=Timing(lambda_pace_s=1.0))
+    lab = Lab(settings={"lambda.pace_s": "1"})
     lab.lambda_.post("/ssh-keys", json={"name": "k", "public_key": KEY_LINE})
     order = {"region_name": "us-west-1", "instance_type_name": "gpu_1x_a10", "ssh_key_names": ["k"]}
     statuses = []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runner.emulation.cloud_state import REHEARSAL_KEY, Timing
+from runner.emulation.cloud_state import REHEARSAL_KEY
 from tests.unit.runner.emulation.emulated import KEY_LINE, POD, Lab
 
 
@@ -33,12 +33,13 @@ def test_request_without_key_is_a_problem_document(lab: Lab) -> None:
 
 
 def test_every_answer_tells_the_rest_of_the_quota_and_over_it_when_to_come_again() -> None:
-    lab = Lab(timing=Timing(runpod_per_minute=2))
+    lab = Lab(settings={"runpod.per_minute": "2"})
 
     answers = [lab.runpod.get("/pods") for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert answers[0].headers["ratelimit"].startswith('"minute";r=1;t=60')
+    assert answers[0].headers["ratelimit-policy"] == '"minute";q=2;w=60, "hour";q=3000;w=3600, "day";q=50000;w=86400'
     assert answers[2].headers["retry-after"] == "60"
     lab.clock.advance(60.0)
     assert lab.runpod.get("/pods").status_code == 200

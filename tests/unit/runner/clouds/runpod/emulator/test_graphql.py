@@ -84,6 +84,19 @@ def test_pod_stops_by_itself_at_stop_after(lab: Lab) -> None:
     assert lab.runpod.get("/pods").json()["pods"][0]["status"] == "EXITED"
 
 
+def test_a_stopped_pod_ends_by_itself_all_the_same(lab: Lab) -> None:
+    times = [datetime.fromtimestamp(lab.clock.now + after, UTC) for after in (60, 90)]
+    stop, end = (time.strftime("%Y-%m-%dT%H:%M:%SZ") for time in times)
+    ask(lab, DEPLOY, {**WANTED, "stopAfter": stop, "terminateAfter": end})
+    lab.clock.advance(61.0)
+    assert len(lab.billing()) == 1  # its disk
+
+    lab.clock.advance(30.0)
+
+    assert lab.billing() == []
+    assert lab.machines()[0]["ended_by"] == "terminateAfter"
+
+
 def test_no_capacity_on_demand_is_an_error_with_status_200(lab: Lab) -> None:
     lab.fault("no_capacity", cloud="runpod")
 

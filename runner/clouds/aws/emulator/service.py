@@ -1,0 +1,104 @@
+"""The emulated AWS, as those see it who serve it and rehearse with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID
+from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
+from runner.emulation.fault_table import CloudFaults
+from runner.emulation.service import EmulatedCloud, Service, Setting, Statuses
+
+REGION = "us-east-1"
+ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
+FAULTS = CloudFaults(
+    possible=frozenset(
+        {
+            "launch_500_after_create",
+            "launch_rate_limited",
+            "no_capacity",
+            "quota_exceeded",
+            "key_invalid",
+            "key_forbidden",
+            "boot_never_active",
+            "ssh_never_answers",
+            "dead_gpu",
+            "wrong_host_key",
+            "kill_runner@before_create",
+            "kill_runner@after_create",
+            "listing_schema_changed",
+            "listing_empty_body",
+            "listing_500",
+            "listing_partial_page",
+            "listing_lags",
+            "terminate_500",
+            "terminate_slow",
+            "terminate_ignored",
+            "already_gone",
+            "terminate_rate_limited",
+            "kill_runner@destroy",
+            "leftover_volume",
+            "leftover_key",
+            "leftover_address",
+            "stopped_disk_bills",
+            "spot_notice",
+            "box_killed",
+            "box_stopped_outside",
+            "box_deleted_in_console",
+        }
+    ),
+    impossible={
+        "balance_empty": "it bills afterwards and has no such answer",
+        "boot_unhealthy_spell": "its machines have no passing unhealthy state while they boot",
+        "ssh_port_unmapped": ONLY_POD_PORTS,
+        "runtime_null": ONLY_POD_PORTS,
+        "price_differs": "an instance does not tell its price",
+    },
+    notes={"listing_partial_page": "a first page with nothing on it, and a token"},
+)
+
+
+def build(state: CloudState) -> Service:
+    """Return its service."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    from runner.clouds.aws.emulator.app import AwsCloud
+    from runner.clouds.aws.emulator.instances import AwsInstances
+
+    instances = AwsInstances(state)
+    cloud = AwsCloud(state, instances, DomainDispatcherApplication(create_backend_app))
+    statuses = Statuses(instances.status, instances.leftovers)
+    return Service({"aws": ""}, statuses, is_for_boxes=True, wsgi=cloud)
+
+
+def environment(endpoints: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that lead a runner there."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": REHEARSAL_KEY,
+        "AWS_ENDPOINT_URL": endpoints["aws"],
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "DOUSE_AWS_REGIONS": REGION,
+        "TF_VAR_aws_max_retries": "2",  # an emulated fault does not pass by waiting
+        "DOUSE_ADDRESS_URL": endpoints["control"] + "/address",
+    }
+
+
+EMULATED = EmulatedCloud(
+    name="aws",
+    build=build,
+    environment=environment,
+    faults=FAULTS,
+    settings={
+        "active_s": Setting(1.0),  # from launch to `running`
+        "end_s": Setting(1.0),  # from the request to end an instance to its end
+    },
+    no_account={  # its tools look for an account in files of the user's and, on a machine of its own, at an address
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    },
+    why_no_logins="an instance ends itself by shutting down, which a login of this machine must not",
+)

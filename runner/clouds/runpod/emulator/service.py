@@ -1,0 +1,109 @@
+"""The emulated RunPod, as those see it who serve it and rehearse with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
+from runner.emulation.fault_table import CloudFaults
+from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+FAULTS = CloudFaults(
+    possible=frozenset(
+        {
+            "launch_500_after_create",
+            "launch_rate_limited",
+            "no_capacity",
+            "balance_empty",
+            "key_invalid",
+            "key_forbidden",
+            "boot_never_active",
+            "ssh_never_answers",
+            "ssh_port_unmapped",
+            "runtime_null",
+            "dead_gpu",
+            "price_differs",
+            "kill_runner@before_create",
+            "kill_runner@after_create",
+            "listing_schema_changed",
+            "listing_empty_body",
+            "listing_500",
+            "listing_partial_page",
+            "listing_lags",
+            "terminate_500",
+            "terminate_slow",
+            "terminate_ignored",
+            "already_gone",
+            "terminate_rate_limited",
+            "kill_runner@destroy",
+            "leftover_volume",
+            "stopped_disk_bills",
+            "spot_notice",
+            "box_killed",
+            "box_stopped_outside",
+            "box_deleted_in_console",
+        }
+    ),
+    impossible={
+        "quota_exceeded": (
+            "it has no quota answer: its spend limit reads as no_capacity, an empty account as balance_empty"
+        ),
+        "boot_unhealthy_spell": "its machines have no passing unhealthy state while they boot",
+        "wrong_host_key": "it has no user data: the host key is pinned on first sight",
+        "leftover_key": "a run registers no key there",
+        "leftover_address": "it has no addresses to reserve",
+    },
+    notes={"balance_empty": "402"},
+)
+
+
+def build(state: CloudState) -> Service:
+    """Return its service: REST v2 and, beside it, the GraphQL API."""
+    from runner.clouds.runpod.emulator.app import RunPod
+    from runner.clouds.runpod.emulator.graphql import RunPodGraphql
+    from runner.clouds.runpod.emulator.pods import Pods
+
+    pods = Pods(state)
+    rest, graphql = RunPod(state, pods).app(), RunPodGraphql(state, pods).app()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (graphql if scope["path"] == "/graphql" else rest)(scope, receive, send)
+
+    def tell(endpoints: Mapping[str, str]) -> None:
+        pods.box_env = dict(_addresses(endpoints))
+
+    paths = {"runpod": "/v2", "runpod_graphql": "/graphql"}
+    return Service(paths, Statuses(pods.status), is_for_boxes=True, tell_boxes=tell, asgi=app)
+
+
+def environment(endpoints: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that lead a runner there; a pod has its port from the API."""
+    there, logins = {"RUNPOD_API_KEY": REHEARSAL_KEY, **_addresses(endpoints)}, Logins.read(endpoints)
+    return there if logins is None else {**there, "DOUSE_RUNPOD_USER": logins.user}
+
+
+def _addresses(endpoints: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "DOUSE_RUNPOD_ENDPOINT": endpoints["runpod"],
+        "DOUSE_RUNPOD_GRAPHQL_ENDPOINT": endpoints["runpod_graphql"],
+    }
+
+
+EMULATED = EmulatedCloud(
+    name="runpod",
+    build=build,
+    environment=environment,
+    faults=FAULTS,
+    settings={
+        "pull_s": Setting(0.4),  # from launch to STARTING
+        "start_s": Setting(0.4),  # from STARTING to RUNNING
+        "ports_s": Setting(0.4),  # from RUNNING to mapped ports
+        "per_minute": Setting(60),  # quota of requests
+    },
+    no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
+    why_no_logins=None,
+)
