@@ -18,15 +18,16 @@ from pydantic import BaseModel
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.models import Resource
-from runner.cloud_api.refusals import LAMBDA_CODES, runpod_refusal
 from runner.clouds.lambda_cloud import messages as lambda_models
 from runner.clouds.lambda_cloud.api import STATUS as LAMBDA_STATUS
 from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.clouds.lambda_cloud.messages import LaunchRequest
+from runner.clouds.lambda_cloud.refusals import LAMBDA_CODES
 from runner.clouds.runpod import messages as runpod_models
 from runner.clouds.runpod.api import STATUS as RUNPOD_STATUS
 from runner.clouds.runpod.api import RunPodCloud
 from runner.clouds.runpod.messages import CreatePod, VolumeMount
+from runner.clouds.runpod.refusals import runpod_refusal
 from runner.errors import (
     AccessDeniedError,
     AccountError,

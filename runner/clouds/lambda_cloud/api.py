@@ -14,7 +14,6 @@ from runner.cloud_api.http import Api
 from runner.cloud_api.labels import expiry_of, is_ours, run_of
 from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
-from runner.cloud_api.refusals import lambda_refusal
 from runner.clouds.lambda_cloud.messages import (
     Data,
     Ended,
@@ -26,6 +25,7 @@ from runner.clouds.lambda_cloud.messages import (
     Listing,
     SshKey,
 )
+from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
     BadRequestError,
     CloudUnavailableError,

@@ -15,7 +15,6 @@ from runner.cloud_api.http import Api
 from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
 from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, Trust, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
-from runner.cloud_api.refusals import graphql_refusal, runpod_refusal
 from runner.clouds.runpod.graphql import ENDPOINT as GRAPHQL_ENDPOINT
 from runner.clouds.runpod.graphql import RunPodGraphql, unsure
 from runner.clouds.runpod.messages import (
@@ -33,6 +32,7 @@ from runner.clouds.runpod.messages import (
     PodList,
     RentedPod,
 )
+from runner.clouds.runpod.refusals import graphql_refusal, runpod_refusal
 from runner.errors import (
     AccessDeniedError,
     BadRequestError,

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError
 
 from runner.cloud_api.answers import Answer, Answered, Envelope, read, unreadable
 from runner.cloud_api.http import Api
-from runner.cloud_api.refusals import graphql_fault
 from runner.clouds.runpod.messages import CloudType, CreatePod, RentedPod, Text
+from runner.clouds.runpod.refusals import graphql_fault
 from runner.errors import BadRequestError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
 
 ENDPOINT = "https://api.runpod.io/graphql"

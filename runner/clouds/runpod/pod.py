@@ -9,9 +9,9 @@ from typing import ClassVar
 from pydantic import ValidationError
 
 from runner.cloud_api.models import Offer, Trust
-from runner.cloud_api.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.clouds.runpod.api import TAG_VARIABLES
 from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
+from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.errors import BadRequestError, NoCapacityError
 from runner.provider.candidates import Candidate
 from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, Machine

@@ -15,7 +15,7 @@ import pytest
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.http import LOST_SLEEPS_S, Api
 from runner.cloud_api.pacing import Pace
-from runner.cloud_api.refusals import lambda_refusal
+from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
     AccountError,
     BadRequestError,
