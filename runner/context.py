@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.stop import Stop
-from runner.clouds.environments import Environment, find_environment
+from runner.cloud_api.environment import Environment
+from runner.clouds.environments import find_environment
 from runner.errors import RunNotFoundError
 from runner.run.host_contract import parse_host
 from runner.run.models import Box, Host, Plan, View
@@ -54,7 +55,7 @@ class Context:
     @property
     def identity_file(self) -> str | None:
         """Private key for SSH: the run's own for a rented machine, else the one the run file names, if it does."""
-        if self.environment.rented:
+        if self.environment.rents_machine:
             return str(self.run.login_key)
         return self.run_file.compute.identity_file
 

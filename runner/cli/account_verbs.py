@@ -5,8 +5,9 @@ from __future__ import annotations
 from runner.adapters.process import become
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host
+from runner.cloud_api.environment import PriceRules
 from runner.clouds.environments import ENVIRONMENTS, find_environment
-from runner.clouds.registry import configured, open_cloud
+from runner.clouds.registry import CLOUDS, configured, gpuhunt_names, how_to_configure, open_cloud
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError
 from runner.lifecycle import drive as lifecycle
 
@@ -17,7 +18,7 @@ def sweep(session: Session) -> int:
     from runner.safety.account_sweep import end, survey
 
     clouds = configured(session.world.environ)
-    found = survey(clouds, session.runs_dir, session.world.now())
+    found = survey(clouds, session.runs_dir, session.world.now(), remedy=how_to_configure())
     for finding in found.findings:
         mark = "abandoned" if finding.abandoned else "in use"
         print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
@@ -71,9 +72,11 @@ def prices(session: Session) -> int:
     failed: list[str] = []
     for name in names:
         try:
-            listed = gpuhunt_offers(name) if source else open_cloud(name, session.world.environ).offers("any")
+            environ = session.world.environ
+            listed = gpuhunt_offers(name, gpuhunt_names()) if source else open_cloud(name, environ).offers("any")
+            rules = CLOUDS[name].prices if name in CLOUDS else PriceRules()
             for list_name, offers in split_by_list(name, listed).items():
-                found = refresh(list_name, offers, session.world.now().date(), source=source)
+                found = refresh(list_name, offers, session.world.now().date(), rules, source=source)
                 kept = f", {found.kept} of them as they were" if found.kept else ""
                 print(f"{list_name:16} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
         except RunnerError as err:
@@ -89,10 +92,10 @@ def rehearse(session: Session) -> int:
     from runner.rehearsal.drive import rehearse as act
 
     arguments = session.arguments
-    if arguments.env is None or not find_environment(arguments.env).rented:
+    if arguments.env is None or not find_environment(arguments.env).bills:
         raise UsageError(
             f"rehearse: ENV is {arguments.env or 'not given'}, and only what is rented can be rehearsed",
-            resolution=f"choose one: ENV={'|'.join(name for name, found in ENVIRONMENTS.items() if found.rented)}",
+            resolution=f"choose one: ENV={'|'.join(name for name, found in ENVIRONMENTS.items() if found.bills)}",
         )
     session.listen()
     words = ["--config", str(arguments.config)]

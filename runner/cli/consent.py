@@ -23,7 +23,7 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
     Raises:
         RunInterruptedError: If the answer is no, or Ctrl-C; nothing was rented.
     """
-    if yes or not ctx.environment.rented or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if yes or not ctx.environment.bills or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return
     print(f"{question(ctx)} [y/N] ", end="", flush=True)
     if _line(ctx, sys.stdin).strip().lower() not in YES:

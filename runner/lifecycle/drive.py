@@ -127,12 +127,12 @@ def resume(
         view.line(f"run {run.run_id} is done already")
         return Outcome(run)
     moved = run_file is not None and run_file.compute != ctx.run_file.compute
-    rented = ctx.environment.rented
-    if not state.is_done("destroy") and (ctx.host() is not None or rented):
+    bills = ctx.environment.bills
+    if not state.is_done("destroy") and (ctx.host() is not None or bills):
         if not moved and _needs_no_training(_status_or_none(ctx)):
             with hold(run):
                 return _guarded(ctx, lambda: _from_training(ctx))
-        if (moved or rented) and state.steps.get("provision"):
+        if (moved or bills) and state.steps.get("provision"):
             taken_down = down(ctx)
             if isinstance(taken_down.error, TeardownError):
                 return taken_down
@@ -187,7 +187,7 @@ def _status_or_none(ctx: Context) -> TrainerStatus:
     try:
         return trainer_status(ctx)
     except (ConnectionLostError, HostKeyError) as err:
-        if not ctx.environment.rented:
+        if not ctx.environment.rents_machine:
             raise
         ctx.view.line(f"{err.message}; it is given back without a look")
         return TrainerStatus("none")
@@ -251,7 +251,7 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
 
 def _may_be_left(ctx: Context) -> bool:
     """Tell whether the run goes on by itself: a rented machine that does not train yet only costs money."""
-    return "train" in RunState(ctx.run).steps or not ctx.environment.rented
+    return "train" in RunState(ctx.run).steps or not ctx.environment.bills
 
 
 def _hold_if_possible(ctx: Context) -> None:
@@ -274,7 +274,7 @@ def _plan_again(ctx: Context) -> None:
     """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
     RunState(ctx.run).forget(*UNDONE_BY_DESTROY)
     ctx.run.receipt.unlink(missing_ok=True)
-    if ctx.environment.rented:
+    if ctx.environment.rents_machine:
         ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
 
     def check_and_record() -> None:

@@ -76,7 +76,7 @@ def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
 
 def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
     """Collect; from a rented machine more than once if need be, because what is there goes with it."""
-    for pause_s in COLLECT_RETRY_S if ctx.environment.rented else ():
+    for pause_s in COLLECT_RETRY_S if ctx.environment.rents_machine else ():
         try:
             return collect.collect(ctx, host, with_checkpoints=with_checkpoints)
         except (ConnectionLostError, TransferError) as err:

@@ -23,7 +23,7 @@ BEATS_PER_LEASE = 6
 @contextmanager
 def kept(ctx: Context, host: Host) -> Iterator[None]:
     """Renew the lease of a rented machine as long as the block goes on; do nothing for a machine that was given."""
-    if not ctx.environment.rented:
+    if not ctx.environment.rents_machine:
         yield
         return
     renewing = beside(ctx.world, lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
@@ -37,7 +37,7 @@ def hold(ctx: Context, host: Host) -> None:
     Raises:
         ConnectionLostError: If the machine cannot be told.
     """
-    if not ctx.environment.rented:
+    if not ctx.environment.rents_machine:
         return
     machine = ctx.machine(host)
     try:

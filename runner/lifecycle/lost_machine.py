@@ -10,7 +10,7 @@ from runner.errors import CloudError
 def machine_gone(ctx: Context) -> str | None:
     """Ask the cloud whether the run's rented machine is gone for good; return words for that, or ``None``."""
     host = ctx.host()
-    if host is None or not ctx.environment.rented:
+    if host is None or not ctx.environment.rents_machine:
         return None
     try:
         listed = open_cloud(host.cloud, ctx.world.environ).resources()

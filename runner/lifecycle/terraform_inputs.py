@@ -5,16 +5,17 @@ from __future__ import annotations
 import getpass
 import math
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner.adapters.keys import public_key
 from runner.adapters.process import Cancel
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
+from runner.cloud_api.environment import MachineOrder, NotThere
 from runner.clouds.environments import find_environment
+from runner.clouds.registry import find_cloud
 from runner.context import Context
 from runner.errors import UsageError
 from runner.planning.estimate.disk import rented_disk_gib
@@ -27,9 +28,6 @@ from trainer.files import cache_folder
 
 SPARE_HOURS = 1.0
 """A rented machine outlives the longest training by this much: for set-up before, and the way home after."""
-OWN_IMAGES = {"runpod": "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"}
-USER_DATA_VARIABLES = {"lambda": "lambda_user_data"}
-"""Environments whose user data is an ephemeral variable: it goes in by Terraform's environment, never into a file."""
 
 
 def hard_end(ctx: Context) -> datetime:
@@ -50,7 +48,7 @@ def seconds_to_hard_end(ctx: Context) -> float:
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Terraform:
     """Return Terraform on the run's working copy, told of our provider where the environment needs it."""
     plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
-    rented = find_environment(plan["environment"]).rented
+    rented = find_environment(plan["environment"]).rents_machine
     return Terraform(
         Path(plan["terraform"]),
         ctx.run.terraform,
@@ -58,7 +56,7 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
         on_progress=ctx.view.progress,
         cancel=cancel,
         cli_config=_cli_config() if rented else None,
-        env=environment() | _secrets(ctx) if rented else {},
+        env=environment() | _secrets(ctx, plan) if rented else {},
     )
 
 
@@ -73,15 +71,14 @@ def variables(ctx: Context, plan: Plan) -> dict[str, Any]:
         "expires_at": f"{hard_end(ctx):%Y-%m-%dT%H:%M:%SZ}",
         "labels": {},
     }
-    if not find_environment(plan.environment).rented:
+    if not find_environment(plan.environment).rents_machine:
         return shared | _given_machine(ctx)
     shared |= {
         "disk_size_gib": rented_disk_gib(ctx.run_file, plan.disk_needed_gib),
         "ssh_public_key": public_key(ctx.run.login_key),
+        "ssh_ingress_cidrs": plan.ssh_ingress_cidrs,
     }
-    if plan.environment == "aws":
-        shared["ssh_ingress_cidrs"] = plan.ssh_ingress_cidrs
-    return shared | _rented_machine(ctx, plan)
+    return shared | find_cloud(plan.environment).inputs(_order(ctx, plan.prices_usd_per_h[0]))
 
 
 def _given_machine(ctx: Context) -> dict[str, Any]:
@@ -93,48 +90,27 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
     return {"local_user": user, "local_address": address, "local_port": port}
 
 
-def _rented_machine(ctx: Context, plan: Plan) -> dict[str, Any]:
-    """Return what each cloud takes besides the contract."""
-    image = ctx.run_file.compute.image
-    timeouts = {
-        "create_timeout_s": round(ctx.run_file.compute.boot_timeout_minutes * 60),
-        "delete_timeout_s": round(ctx.run_file.compute.teardown_timeout_minutes * 60),
-    }
-    if plan.environment == "lambda":
-        return timeouts | {"lambda_host_key": public_key(ctx.run.host_key)}
-    if plan.environment == "runpod":
-        return timeouts | {
-            "runpod_image": image or OWN_IMAGES["runpod"],
-            "runpod_community_enabled": ctx.run_file.compute.trust == "any",
-        }
-    own: dict[str, Any] = {
-        "aws_host_key": public_key(ctx.run.host_key),
-        "aws_user_data": user_data(ctx),
-        "aws_price_usd_per_h": plan.prices_usd_per_h[0],
-    }
-    return own | ({"aws_ami_parameter": image} if image else {})
+def _order(ctx: Context, price_usd_per_h: float) -> MachineOrder:
+    """Return what the run asks of a rented machine, besides the contract."""
+    compute = ctx.run_file.compute
+    return MachineOrder(
+        host_key=ctx.run.host_key,
+        image=compute.image,
+        trust=compute.trust,
+        price_usd_per_h=price_usd_per_h,
+        create_timeout_s=round(compute.boot_timeout_minutes * 60),
+        delete_timeout_s=round(compute.teardown_timeout_minutes * 60),
+        hard_end_s=math.ceil((ctx.run_file.budget.max_hours + SPARE_HOURS) * 3600),
+    )
 
 
-def user_data(ctx: Context) -> str:
-    """Return the cloud-config a machine boots with: its host key, and a last end that needs nobody."""
-    config: dict[str, Any] = {
-        "ssh_deletekeys": True,
-        "ssh_keys": {
-            "ed25519_private": ctx.run.host_key.read_text(encoding="ascii"),
-            "ed25519_public": public_key(ctx.run.host_key),
-        },
-    }
-    if ctx.environment.lease == "shutdown":
-        seconds = math.ceil((ctx.run_file.budget.max_hours + SPARE_HOURS) * 3600)
-        config["runcmd"] = [
-            ["systemd-run", "--unit=douse-hard-end", f"--on-active={seconds}", "systemctl", "poweroff"],
-        ]
-    return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False)
-
-
-def _secrets(ctx: Context) -> dict[str, str]:
-    name = USER_DATA_VARIABLES.get(ctx.run_file.compute.env)
-    return {} if name is None else {f"TF_VAR_{name}": user_data(ctx)}
+def _secrets(ctx: Context, plan: Mapping[str, Any]) -> dict[str, str]:
+    """Return the inputs that go in by Terraform's environment, never into a file."""
+    secret_inputs = find_cloud(ctx.run_file.compute.env).secret_inputs
+    if isinstance(secret_inputs, NotThere):
+        return {}
+    made = secret_inputs(_order(ctx, plan["prices_usd_per_h"][0]))
+    return {f"TF_VAR_{name}": value for name, value in made.items()}
 
 
 def _cli_config() -> str:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from runner.cloud_api.credentials import NotConfiguredError
 from runner.cloud_api.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
-from runner.clouds.registry import NotConfiguredError, endpoint_of, open_cloud
+from runner.clouds.registry import endpoint_of, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
 from runner.prices.platforms import price_lists_of
 from runner.prices.price_list import ANYWHERE, price_list

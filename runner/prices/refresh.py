@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from runner.cloud_api.environment import PriceRules
 from runner.cloud_api.models import Offer, Trust
 from runner.errors import CloudUnavailableError, UnreadableAnswerError, UsageError
 from runner.prices.platforms import trust_of_list
@@ -24,13 +25,9 @@ from runner.prices.price_list import (
     write_price_list,
 )
 
-SAME_PRICE_EVERYWHERE = frozenset({"lambda", "runpod", "runpod-community"})
-"""Their regions differ in what is there, not in its price: one row with region ``any`` is kept for them."""
-PRICED_BY_LIST = frozenset({"aws"})
-"""Their own API tells spot prices only: their on-demand offers have the price of our list, which is no news."""
 LEAST_SHARE = 0.5
-GPUHUNT_NAMES = {"aws": "aws", "azureml": "azure", "lambda": "lambdalabs"}
-"""What gpuhunt calls the platforms whose machines it names as they do."""
+GPUHUNT_NAMES = {"azureml": "azure"}
+"""What gpuhunt calls platforms that Douse cannot rent from yet; of a cloud, its record has that name."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,13 @@ def stale_prices(cloud: str, today: date, folder: Path = CATALOG) -> list[Listed
 
 
 def refresh(
-    cloud: str, offers: Sequence[Offer], today: date, *, source: str | None = None, folder: Path = CATALOG
+    cloud: str,
+    offers: Sequence[Offer],
+    today: date,
+    rules: PriceRules,
+    *,
+    source: str | None = None,
+    folder: Path = CATALOG,
 ) -> Refreshed:
     """Replace a cloud's price list by what the cloud lists now, whole or not at all.
 
@@ -107,6 +110,7 @@ def refresh(
         cloud: Name of the price list.
         offers: The listing, from the cloud's client or from `gpuhunt_offers`.
         today: The day of the new prices.
+        rules: How the list is kept.
         source: Where the listing is from, if not from the cloud's own API.
         folder: Folder of the price lists.
 
@@ -116,11 +120,11 @@ def refresh(
         UsageError: If the list cannot be written.
     """
     old = all_prices(cloud, folder) if cloud in listed_clouds(folder) else ()
-    kept = tuple(row for row in old if not row.spot) if source is None and cloud in PRICED_BY_LIST else ()
+    kept = tuple(row for row in old if not row.spot) if source is None and rules.on_demand_from_list else ()
     wanted = [offer for offer in offers if _is_priced(offer) and (offer.spot or not kept)]
     rows = [
         _row(cloud, offer, old, today, source or f"{cloud}'s own API, asked by Douse")
-        for offer in _one_for_each_place(cloud, wanted)
+        for offer in _one_for_each_place(wanted, rules)
     ]
     replaced = [row for row in old if row.spot or not kept]
     for spot in (False, True):
@@ -135,19 +139,24 @@ def refresh(
     return Refreshed(cloud, path, rows_before=len(old), rows_after=len(new), kept=len(kept))
 
 
-def gpuhunt_offers(cloud: str) -> list[Offer]:
+def gpuhunt_offers(cloud: str, names: Mapping[str, str]) -> list[Offer]:
     """Return what gpuhunt's catalogue lists of a cloud: whole NVIDIA GPUs in x86 machines. It needs a network.
 
     gpuhunt is no dependency of Douse; it is asked only where it is installed.
+
+    Args:
+        cloud: Name of the cloud or platform.
+        names: What gpuhunt calls the clouds whose machines it names as they do.
 
     Raises:
         UsageError: If gpuhunt is not installed, or does not name the cloud's machines as the cloud does.
         CloudUnavailableError: If the catalogue cannot be fetched.
     """
-    if cloud not in GPUHUNT_NAMES:
+    known = GPUHUNT_NAMES | dict(names)
+    if cloud not in known:
         raise UsageError(
             f"prices: gpuhunt has no list of {cloud} that Douse can use",
-            resolution=f"take one of {', '.join(sorted(GPUHUNT_NAMES))}, or the cloud's own API",
+            resolution=f"take one of {', '.join(sorted(known))}, or the cloud's own API",
         )
     try:
         gpuhunt = importlib.import_module("gpuhunt")
@@ -158,7 +167,7 @@ def gpuhunt_offers(cloud: str) -> list[Offer]:
             resolution="install the package gpuhunt beside Douse, or ask the cloud's own API",
         ) from err
     try:
-        items = gpuhunt.query(provider=GPUHUNT_NAMES[cloud], min_gpu_count=1)
+        items = gpuhunt.query(provider=known[cloud], min_gpu_count=1)
     except (OSError, getattr(gpuhunt, "GPUHuntError", OSError)) as err:
         raise CloudUnavailableError(
             "prices: gpuhunt's catalogue cannot be fetched", details=str(err), resolution="try again later"
@@ -170,17 +179,17 @@ def _is_priced(offer: Offer) -> bool:
     return offer.price_usd_per_h > 0 and isfinite(offer.price_usd_per_h)
 
 
-def _one_for_each_place(cloud: str, offers: Sequence[Offer]) -> list[Offer]:
+def _one_for_each_place(offers: Sequence[Offer], rules: PriceRules) -> list[Offer]:
     """Return one offer for each kind and place, the dearest; for one price everywhere, a single one with ``any``."""
     kinds: defaultdict[tuple[str, bool], dict[str, Offer]] = defaultdict(dict)
     for offer in sorted(offers, key=lambda offer: offer.price_usd_per_h):
         kinds[offer.instance_type, offer.spot][offer.region] = offer
-    return [offer for places in kinds.values() for offer in _places(cloud, places)]
+    return [offer for places in kinds.values() for offer in _places(places, rules)]
 
 
-def _places(cloud: str, places: dict[str, Offer]) -> list[Offer]:
+def _places(places: dict[str, Offer], rules: PriceRules) -> list[Offer]:
     prices = {offer.price_usd_per_h for offer in places.values()}
-    if cloud in SAME_PRICE_EVERYWHERE and len(prices) == 1:
+    if rules.same_everywhere and len(prices) == 1:
         return [replace(next(iter(places.values())), region=ANYWHERE)]
     return list(places.values())
 

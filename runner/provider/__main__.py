@@ -1,14 +1,12 @@
-"""The plugin process: ``python -m runner.provider``, started by Terraform."""
+"""The name by which Terraform starts our provider: ``python -m runner.provider`` is ``python -m runner.clouds``.
+
+The lock file of every run holds a checksum of the shim that names this module. Were the shim to name another, Terraform
+would refuse to take down a run that was planned before.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-
-from runner.clouds.provider import DouseProvider
-from runner.provider.plugin import serve
+from runner.clouds.__main__ import main
 
 if __name__ == "__main__":
-    status = serve(DouseProvider())
-    sys.stdout.flush()
-    os._exit(status)  # all is said: waiting for the threads of grpc would cost a fifth of a second
+    main()

@@ -1,13 +1,11 @@
-"""What the clouds list for rent, as data sources."""
+"""What a cloud lists for rent, as a data source."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import ClassVar
 
 from runner.cloud_api.models import Offer
-from runner.provider.rental import RentalProvider
-from runner.provider.resource import Ctx, DataSource
 from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Attrs, Values, list_of, object_of
 
 OFFER = object_of(
@@ -23,27 +21,9 @@ OFFER = object_of(
     available=BOOL,
     trust=STRING,
 )
+ATTRS: Attrs = {"offers": Attr(list_of(OFFER), "The machines.", computed=True)}
 
 
-class LambdaOffers(DataSource[RentalProvider]):
-    """Machines that Lambda Cloud lists, cheapest first."""
-
-    attrs: ClassVar[Attrs] = {"offers": Attr(list_of(OFFER), "The machines.", computed=True)}
-
-    def read(self, ctx: Ctx, config: Values) -> Values:
-        """Return the list."""
-        return {"offers": [_values(offer) for offer in self.provider.lambda_cloud().offers()]}
-
-
-class RunPodOffers(DataSource[RentalProvider]):
-    """Machines that RunPod lists, cheapest first."""
-
-    attrs: ClassVar[Attrs] = {"offers": Attr(list_of(OFFER), "The machines.", computed=True)}
-
-    def read(self, ctx: Ctx, config: Values) -> Values:
-        """Return the list."""
-        return {"offers": [_values(offer) for offer in self.provider.runpod_cloud().offers()]}
-
-
-def _values(offer: Offer) -> Values:
-    return asdict(offer)
+def values_of(offers: Iterable[Offer]) -> Values:
+    """Return the values of a data source with these attributes."""
+    return {"offers": [asdict(offer) for offer in offers]}

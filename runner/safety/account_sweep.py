@@ -47,8 +47,14 @@ class Survey:
     unread: Mapping[str, str]
 
 
-def survey(clouds: list[Cloud], runs_dir: Path, now: datetime) -> Survey:
+def survey(clouds: list[Cloud], runs_dir: Path, now: datetime, *, remedy: str = "set the key of a cloud") -> Survey:
     """Look at every account, and judge what is there.
+
+    Args:
+        clouds: The accounts.
+        runs_dir: Folder of the run folders on this machine.
+        now: The moment to judge by.
+        remedy: What somebody has to do who has no account set.
 
     Raises:
         UsageError: If no cloud is configured: then nothing can be known.
@@ -56,7 +62,7 @@ def survey(clouds: list[Cloud], runs_dir: Path, now: datetime) -> Survey:
     if not clouds:
         raise UsageError(
             "sweep: no cloud is configured, so nothing can be looked at",
-            resolution="set LAMBDA_API_KEY, RUNPOD_API_KEY or credentials of AWS, as for `make train`",
+            resolution=remedy,
         )
     findings: list[Finding] = []
     unread: dict[str, str] = {}

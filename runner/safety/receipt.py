@@ -67,7 +67,7 @@ def write_receipt(
         host: The machine, or ``None`` when none was ever handed out.
         findings: What was looked up.
         now: When it was looked up (UTC).
-        rented: Whether the environment rents machines.
+        rented: Whether the environment bills, so that the machine was rented for the run.
         estimated_usd: US dollars that were expected, by phase of the estimate and for interruptions.
 
     Returns:

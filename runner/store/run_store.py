@@ -178,7 +178,7 @@ def folder_url(ctx: Context) -> str:
 
 def _is_armed_by(run_file: RunFile) -> bool:
     """Tell whether the machine itself has to know of the store: one that is rented, and that can reach it."""
-    return is_s3(run_file) and find_environment(run_file.compute.env).rented
+    return is_s3(run_file) and find_environment(run_file.compute.env).rents_machine
 
 
 def _place(run_file: RunFile, name: str, keys: Keys) -> Place:

@@ -15,10 +15,9 @@ import pytest
 
 from runner.adapters import process
 from runner.cloud_api.models import Resource
-from runner.clouds.lambda_cloud.api import LambdaCloud
+from runner.clouds.lambda_cloud.api import LambdaCloud, open_lambda
 from runner.clouds.lambda_cloud.messages import LaunchRequest
-from runner.clouds.registry import open_lambda, open_runpod
-from runner.clouds.runpod.api import RunPodCloud
+from runner.clouds.runpod.api import RunPodCloud, open_runpod
 from runner.clouds.runpod.messages import CreatePod
 from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import (

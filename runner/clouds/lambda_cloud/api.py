@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx2
 
 from runner.cloud_api.answers import read
+from runner.cloud_api.credentials import Environ, seconds, secret
 from runner.cloud_api.http import Api
 from runner.cloud_api.labels import expiry_of, is_ours, run_of
 from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, TrustWanted
@@ -47,6 +48,25 @@ STATUS: dict[str, Status] = {
 }
 
 Content = TypeVar("Content")
+
+
+def open_lambda(environ: Environ, *, timer: Timer | None = None) -> LambdaCloud:
+    """Return the account on Lambda Cloud that the environment names; nothing is asked yet.
+
+    Raises:
+        AccountError: If it names none, or its key cannot be read.
+    """
+    return LambdaCloud(
+        secret(environ, "LAMBDA_API_KEY", "lambda"),
+        endpoint=endpoint_in(environ),
+        pace_s=seconds(environ, "DOUSE_LAMBDA_PACE_S", PACE_S),
+        timer=timer,
+    )
+
+
+def endpoint_in(environ: Environ) -> str:
+    """Return the address of the API: Lambda's own, unless a variable names another."""
+    return environ.get("DOUSE_LAMBDA_ENDPOINT") or ENDPOINT
 
 
 class LambdaCloud:

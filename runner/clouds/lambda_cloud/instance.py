@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import ValidationError
 
 from runner.cloud_api.models import Offer
+from runner.clouds.lambda_cloud.api import open_lambda
 from runner.clouds.lambda_cloud.messages import TAG_KEY, Instance, LaunchRequest
 from runner.provider.candidates import Candidate
 from runner.provider.machine import INPUTS, OUTPUTS, Machine
@@ -53,7 +55,7 @@ class LambdaInstance(Machine):
 
     def offers(self, planned: Values) -> list[Offer]:
         """Return Lambda's catalogue."""
-        return self.provider.lambda_cloud().offers()
+        return self.provider.client(open_lambda).offers()
 
     def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
         """Launch a machine."""
@@ -68,16 +70,16 @@ class LambdaInstance(Machine):
             )
         except ValidationError as err:
             raise refused_by_us(self.cloud, err) from None  # its own words show the values
-        return self.provider.lambda_cloud().launch(request)
+        return self.provider.client(open_lambda).launch(request)
 
     def find(self, name: str) -> list[str]:
         """Return the machines of this name."""
-        machines = self.provider.lambda_cloud().instances()
+        machines = self.provider.client(open_lambda).instances()
         return [found.id for found in machines if found.name == name and not found.is_ending]
 
     def look(self, machine_id: str) -> Sighting:
         """Return how it stands."""
-        found = self.provider.lambda_cloud().instance(machine_id)
+        found = self.provider.client(open_lambda).instance(machine_id)
         return Sighting(
             machine_id=found.id,
             name=found.name or "",
@@ -86,13 +88,13 @@ class LambdaInstance(Machine):
             instance_type=found.instance_type.name,
             region=found.region.name,
             price_usd_per_h=found.price_usd_per_h or None,
-            ssh=None if not found.ip else (found.ip, self.provider.lambda_ssh_port),
+            ssh=None if not found.ip else (found.ip, _ssh_port(self.provider.environ)),
             trust="secure",
         )
 
     def terminate(self, machine_id: str) -> None:
         """Ask for its end."""
-        self.provider.lambda_cloud().terminate(machine_id)
+        self.provider.client(open_lambda).terminate(machine_id)
 
     def user(self, state: Values) -> str:
         """Return the user to log in as."""
@@ -100,6 +102,11 @@ class LambdaInstance(Machine):
 
     def imported(self, machine_id: str) -> Values:
         """Return the inputs that Lambda tells."""
-        found: Instance = self.provider.lambda_cloud().instance(machine_id)
+        found: Instance = self.provider.client(open_lambda).instance(machine_id)
         keys = found.ssh_key_names
         return {"ssh_key_name": keys[0] if keys else None, "tags": found.marks or None}
+
+
+def _ssh_port(environ: Mapping[str, str]) -> int:
+    """Return the port of sshd: 22, unless an emulator cannot give each machine an address of its own."""
+    return int(environ.get("DOUSE_LAMBDA_SSH_PORT") or 22)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from runner.clouds.lambda_cloud.api import open_lambda
 from runner.clouds.lambda_cloud.messages import SshKey
 from runner.provider.machine import LONGEST_NAME
 from runner.provider.rental import RentalProvider
@@ -32,7 +33,7 @@ class LambdaSshKey(Resource[RentalProvider]):
 
     def create(self, ctx: Ctx, planned: Values) -> Values:
         """Register it; the same key under the same name is taken over."""
-        key = self.provider.lambda_cloud().add_key(planned["name"], planned["public_key"])
+        key = self.provider.client(open_lambda).add_key(planned["name"], planned["public_key"])
         return {**planned, "id": key.id}
 
     def read(self, ctx: Ctx, state: Values) -> Values | None:
@@ -45,7 +46,7 @@ class LambdaSshKey(Resource[RentalProvider]):
 
     def delete(self, ctx: Ctx, state: Values) -> None:
         """Remove it; one that is gone is fine."""
-        self.provider.lambda_cloud().delete_key(state["id"])
+        self.provider.client(open_lambda).delete_key(state["id"])
 
     def import_by_id(self, ctx: Ctx, resource_id: str) -> Values:
         """Return the state of a key that is registered."""
@@ -55,5 +56,5 @@ class LambdaSshKey(Resource[RentalProvider]):
         return {"id": key.id, "name": key.name, "public_key": key.public_key}
 
     def _find(self, key_id: str) -> SshKey | None:
-        registered = self.provider.lambda_cloud().keys()
+        registered = self.provider.client(open_lambda).keys()
         return next((key for key in registered if key.id == key_id), None)

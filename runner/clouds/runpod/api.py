@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx2
 
 from runner.cloud_api.answers import Answered, read
+from runner.cloud_api.credentials import Environ, secret
 from runner.cloud_api.http import Api
 from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
 from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, Trust, TrustWanted
@@ -54,6 +55,25 @@ NO_GRAPHQL = (AccessDeniedError, BadRequestError, CloudUnavailableError, NotFoun
 """Without GraphQL there is no spot and no balance; all the rest works."""
 
 Content = TypeVar("Content", bound=Answered)
+
+
+def open_runpod(environ: Environ, *, timer: Timer | None = None) -> RunPodCloud:
+    """Return the account on RunPod that the environment names; nothing is asked yet.
+
+    Raises:
+        AccountError: If it names none, or its key cannot be read.
+    """
+    return RunPodCloud(
+        secret(environ, "RUNPOD_API_KEY", "runpod"),
+        endpoint=endpoint_in(environ),
+        graphql_endpoint=environ.get("DOUSE_RUNPOD_GRAPHQL_ENDPOINT") or GRAPHQL_ENDPOINT,
+        timer=timer,
+    )
+
+
+def endpoint_in(environ: Environ) -> str:
+    """Return the address of the REST API: RunPod's own, unless a variable names another."""
+    return environ.get("DOUSE_RUNPOD_ENDPOINT") or ENDPOINT
 
 
 class RunPodCloud:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import ValidationError
 
 from runner.cloud_api.models import Offer, Trust
-from runner.clouds.runpod.api import TAG_VARIABLES
+from runner.clouds.runpod.api import TAG_VARIABLES, open_runpod
 from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
 from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.errors import BadRequestError, NoCapacityError
@@ -88,11 +88,11 @@ class RunPodPod(Machine):
     def offers(self, planned: Values) -> list[Offer]:
         """Return RunPod's catalogue, of the Community Cloud only where a candidate is of it."""
         strangers = any(candidate["trust"] == "community" for candidate in planned["candidates"])
-        return self.provider.runpod_cloud().offers("any" if strangers else "secure")
+        return self.provider.client(open_runpod).offers("any" if strangers else "secure")
 
     def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
         """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
-        cloud, order = self.provider.runpod_cloud(), self._order(ctx, planned, candidate)
+        cloud, order = self.provider.client(open_runpod), self._order(ctx, planned, candidate)
         end = _moment(planned["terminate_at"] or "")
         if not candidate.spot and end is None:
             return cloud.create_pod(order).id
@@ -120,11 +120,11 @@ class RunPodPod(Machine):
 
     def find(self, name: str) -> list[str]:
         """Return the pods of this name."""
-        return [pod.id for pod in self.provider.runpod_cloud().pods() if pod.name == name and not pod.is_gone]
+        return [pod.id for pod in self.provider.client(open_runpod).pods() if pod.name == name and not pod.is_gone]
 
     def look(self, machine_id: str) -> Sighting:
         """Return how it stands."""
-        pod = self.provider.runpod_cloud().pod(machine_id)
+        pod = self.provider.client(open_runpod).pod(machine_id)
         address = pod.ssh_address
         return Sighting(
             machine_id=pod.id,
@@ -140,15 +140,15 @@ class RunPodPod(Machine):
 
     def terminate(self, machine_id: str) -> None:
         """Ask for its end."""
-        self.provider.runpod_cloud().delete_pod(machine_id)
+        self.provider.client(open_runpod).delete_pod(machine_id)
 
     def user(self, state: Values) -> str:
-        """Return the user to log in as."""
-        return self.provider.runpod_user
+        """Return the user to log in as: root, unless an emulator has no root to give."""
+        return self.provider.environ.get("DOUSE_RUNPOD_USER") or "root"
 
     def imported(self, machine_id: str) -> Values:
         """Return the inputs that RunPod tells; of the variables only our marks, for others may be secret."""
-        pod = self.provider.runpod_cloud().pod(machine_id)
+        pod = self.provider.client(open_runpod).pod(machine_id)
         marks = {name: pod.env[name] for name in TAG_VARIABLES if name in pod.env}
         return {
             "image": pod.image,

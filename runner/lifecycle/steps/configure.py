@@ -39,7 +39,7 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
-        rented = ctx.environment.rented
+        rented = ctx.environment.rents_machine
         inventory = make_inventory(ctx, host, box, find_python(machine, any_will_do=rented))
         variables = role_variables(ctx, host, box, machine)
     finally:
@@ -117,7 +117,7 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
 def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
     """Return what the roles do on a rented machine besides: packages, driver, lease, curves."""
     environment, run_file = ctx.environment, ctx.run_file
-    if not environment.rented:
+    if not environment.rents_machine:
         return {}
     gpu_required = run_file.compute.gpu_required
     lease_ttl_s = run_file.budget.lease_minutes * 60

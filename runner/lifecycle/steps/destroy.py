@@ -46,12 +46,12 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     journal = Journal(ctx.run.file("journal.jsonl"))
     outcome_unknown = journal.unanswered("provision")
     journal.intent("destroy", run_id=ctx.run.run_id)
-    host, rented = ctx.host(), ctx.environment.rented
-    findings = _give_back(ctx, outcome_unknown) if rented else _clear(ctx, host, keep_output=keep_output)
+    host, bills = ctx.host(), ctx.environment.bills
+    findings = _give_back(ctx, outcome_unknown) if bills else _clear(ctx, host, keep_output=keep_output)
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
     journal.answer("destroy", left=findings.problems())
     return write_receipt(
-        ctx.run, host, findings, now=ctx.world.now(), rented=rented, estimated_usd=planned_usd(ctx.run)
+        ctx.run, host, findings, now=ctx.world.now(), rented=bills, estimated_usd=planned_usd(ctx.run)
     )
 
 
@@ -64,7 +64,7 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
     """
     said = f"{ctx.run.path} cannot be written ({cause.strerror or cause})"
     again = f"make room on the disk, then `make down RUN={ctx.run.run_id}`"
-    if not ctx.environment.rented:
+    if not ctx.environment.bills:
         return TeardownError(f"destroy: {said}; the trainer and its files may still be there", resolution=again)
     try:
         _sweep(ctx, outcome_unknown=True, trouble=None)
@@ -121,7 +121,7 @@ def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> 
 def _rented_on(ctx: Context, journal: Journal) -> set[str]:
     """Return the clouds on which any try of the run has asked for a machine."""
     names = {str(entry.get("environment")) for entry in journal.entries() if entry["action"] == "provision"}
-    return {name for name in (*names, ctx.run_file.compute.env) if name in ENVIRONMENTS and ENVIRONMENTS[name].rented}
+    return {name for name in (*names, ctx.run_file.compute.env) if name in ENVIRONMENTS and ENVIRONMENTS[name].bills}
 
 
 def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:

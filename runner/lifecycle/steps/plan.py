@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from runner.adapters.keys import make_key
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform
-from runner.cloud_api.address import public_address_cidr
+from runner.cloud_api.environment import NotThere
 from runner.cloud_api.models import Offer, Quota
 from runner.clouds.environments import find_environment
-from runner.clouds.registry import endpoint_of
+from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.context import Context
 from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.planning.checks.asking import Question
@@ -172,7 +172,7 @@ def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
     name = run_file.compute.env
     return (
         MarketCall(name, os.environ, is_dry=is_dry, trust=run_file.compute.trust, regions=run_file.compute.regions)
-        if find_environment(name).rented
+        if find_environment(name).bills
         else None
     )
 
@@ -206,7 +206,7 @@ def record(ctx: Context, plan: Plan) -> None:
     """Write the plan down, and make Terraform's plan in the run folder."""
     write_down(ctx, plan)
     environment = find_environment(plan.environment)
-    if environment.rented:
+    if environment.rents_machine:
         make_key(ctx.run.login_key)
         make_key(ctx.run.host_key)
     module = PROJECT / "infra" / "environments" / environment.module
@@ -230,7 +230,8 @@ def _tell_what_is_there(market: Market, view: View) -> None:
 
 def _ingress(run_file: RunFile, *, is_dry: bool = False) -> list[str]:
     """Return the networks that may reach sshd, where a firewall has to be opened; nobody is asked for a dry plan."""
-    given = list(run_file.compute.ssh_ingress_cidrs)
-    if run_file.compute.env != "aws":
+    record = CLOUDS.get(run_file.compute.env)
+    if record is None or isinstance(record.caller_network, NotThere):
         return []
-    return given if given or is_dry else [public_address_cidr(os.environ)]
+    given = list(run_file.compute.ssh_ingress_cidrs)
+    return given if given or is_dry else [record.caller_network(os.environ)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from runner.cloud_api.environment import Environment, NotThere
 from runner.cloud_api.labels import resource_name
-from runner.clouds.aws.refusals import error_from_terraform
-from runner.clouds.environments import Environment, find_environment
-from runner.clouds.registry import endpoint_of
+from runner.clouds.environments import find_environment
+from runner.clouds.registry import endpoint_of, find_cloud
 from runner.context import Context, read_plan
 from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
 from runner.lifecycle.terraform_inputs import terraform_of, variables
@@ -34,7 +34,7 @@ def provision(ctx: Context) -> Host:
     """
     plan = read_plan(ctx)
     environment = find_environment(plan.environment)
-    if environment.rented and not ctx.run.host.exists():
+    if environment.rents_machine and not ctx.run.host.exists():
         ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
     host = _go_down_the_list(ctx, plan) if not environment.tries_candidates else _create(ctx, plan)
     _log_in(ctx, host, _login_patience_s(ctx, environment))
@@ -43,7 +43,7 @@ def provision(ctx: Context) -> Host:
 
 def _login_patience_s(ctx: Context, environment: Environment) -> float:
     """Return how long the first login may take; where Terraform does not wait for sshd, that is the whole boot."""
-    if not environment.rented:
+    if not environment.rents_machine:
         return 0.0
     boot_s = ctx.run_file.compute.boot_timeout_minutes * 60
     return min(boot_s, LOGIN_PATIENCE_S) if environment.waits_for_sshd else boot_s
@@ -55,7 +55,7 @@ def _go_down_the_list(ctx: Context, plan: Plan) -> Host:
         try:
             return _create(ctx, plan)
         except TerraformError as err:
-            cause = error_from_terraform(err.details or err.message)
+            cause = _cause(plan.environment, err)
             if cause is None:
                 raise
             if not isinstance(cause, NoCapacityError) or len(plan.candidates) < 2:
@@ -64,6 +64,12 @@ def _go_down_the_list(ctx: Context, plan: Plan) -> Host:
             plan = dataclasses.replace(plan, candidates=plan.candidates[1:], prices_usd_per_h=plan.prices_usd_per_h[1:])
             ctx.view.line(f"{refused['instance_type']} cannot be had in {refused['region']} now; trying the next one")
         _plan_anew(ctx, plan)
+
+
+def _cause(cloud: str, err: TerraformError) -> CloudError | None:
+    """Return the cloud's own "no" behind a failure of Terraform's, or ``None`` where its words hold none."""
+    read = find_cloud(cloud).terraform_error
+    return None if isinstance(read, NotThere) else read(err.details or err.message)
 
 
 def _plan_anew(ctx: Context, plan: Plan) -> None:
@@ -81,9 +87,7 @@ def _create(ctx: Context, plan: Plan) -> Host:
         run_id=ctx.run.run_id,
         environment=plan.environment,
         name=resource_name(ctx.run.run_id),
-        endpoint=endpoint_of(plan.environment, ctx.world.environ)
-        if find_environment(plan.environment).rented
-        else None,
+        endpoint=endpoint_of(plan.environment, ctx.world.environ) if find_environment(plan.environment).bills else None,
         candidates=plan.candidates,
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
@@ -103,7 +107,7 @@ def _check_price(host: Host, plan: Plan) -> None:
     """Refuse a machine that bills more than the dearest candidate of its kind was to cost."""
     same = [c for c in plan.candidates if (c["instance_type"], c["spot"]) == (host.instance_type, host.spot)]
     most = max((float(candidate["max_price_usd_per_h"]) for candidate in same), default=0.0)
-    if host.price_usd_per_h > most * PRICE_TOLERANCE and find_environment(plan.environment).rented:
+    if host.price_usd_per_h > most * PRICE_TOLERANCE and find_environment(plan.environment).bills:
         raise CloudError(
             f"provision: {host.cloud} bills {host.instance_type} at {host.price_usd_per_h:.2f} $/h, "
             f"and {most:.2f} $/h was the most to pay",

@@ -7,6 +7,7 @@ from datetime import date
 from typing import NamedTuple
 
 from runner.cloud_api.models import Account
+from runner.clouds.registry import find_cloud
 from runner.errors import NoCapacityError
 from runner.planning.checks.account import check_balance
 from runner.planning.checks.line import Check, counted, from_error, passed, skipped, warned
@@ -17,7 +18,7 @@ from runner.planning.estimate.fit import DoesNotFitError
 from runner.planning.market import Market
 from runner.prices.platforms import price_lists_of
 from runner.prices.price_list import age_days
-from runner.prices.refresh import PRICED_BY_LIST, stale_prices
+from runner.prices.refresh import stale_prices
 from runner.run.run_file import RunFile
 
 MACHINES, MEMORY, BUDGET, PRICES = "machines", "gpu memory", "budget", "prices"
@@ -99,7 +100,7 @@ def _balance(run_file: RunFile, account: Account | None, choice: Choice) -> list
 def check_prices(run_file: RunFile, market: Market, today: date) -> Check:
     """Tell which prices are too old to plan with; those that the cloud tells are of today."""
     cloud = run_file.compute.env
-    if market.remark is None and cloud not in PRICED_BY_LIST:
+    if market.remark is None and not find_cloud(cloud).prices.on_demand_from_list:
         return passed(PRICES, f"as {cloud} tells them now")
     old = [row for name in price_lists_of(cloud, run_file.compute.trust) for row in stale_prices(name, today)]
     stale = [row for row in old if market.remark is not None or not row.spot]  # spot prices are told

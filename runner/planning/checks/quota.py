@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from runner.cloud_api.environment import NotThere
 from runner.cloud_api.models import Offer, Quota
+from runner.clouds.registry import find_cloud
 from runner.errors import AccessDeniedError, CloudError
 from runner.planning.candidates import Candidate
 from runner.planning.checks.asking import NoAnswerError
@@ -14,13 +16,10 @@ from runner.planning.market import Market
 from runner.prices.price_list import all_prices
 
 QUOTA = "quota"
-TELLS = frozenset({"aws"})
-"""Clouds whose API tells a quota."""
 SHOWN = 4
 """Machines that a line names at most."""
-IN_CONSOLE = "ask for more in the console (Service Quotas, EC2)"
-REMEDY = f"{IN_CONSOLE}, or name regions or instance types that have it"
-REMEDY_FIRST = f"{IN_CONSOLE}, or name what has it in section compute: the first machine that is refused ends the run"
+REMEDY = "{raise_it}, or name regions or instance types that have it"
+REMEDY_FIRST = "{raise_it}, or name what has it in section compute: the first machine that is refused ends the run"
 
 AskQuotas = Callable[[Sequence[Offer]], Mapping[Offer, Quota]]
 """Asks the cloud for the account's quota for each of these machines."""
@@ -52,7 +51,8 @@ def check_quota(name: str, market: Market, candidates: Sequence[Candidate], ask:
         The line ``QUOTA``: failed where none of the machines may be rented; a warning where the first may not be, which
         ends a run even if a later one may be, and where nobody tells.
     """
-    if name not in TELLS:
+    rules = find_cloud(name).quota
+    if isinstance(rules, NotThere):
         return [skipped(QUOTA, f"{name} does not tell")]
     if market.account is None:
         return [skipped(QUOTA, "needs the cloud key")]
@@ -61,16 +61,16 @@ def check_quota(name: str, market: Market, candidates: Sequence[Candidate], ask:
     try:
         told = ask(offers)
     except AccessDeniedError as err:
-        return [warned(QUOTA, f"may not be asked: {err.message}", "allow servicequotas:GetServiceQuota in IAM")]
+        return [warned(QUOTA, f"may not be asked: {err.message}", rules.allow_reading)]
     except (CloudError, NoAnswerError) as err:
         return [not_asked(QUOTA, err.message)]
     cpus = {(row.instance_type, row.region): row.cpu_count for row in all_prices(name)}
     counts = {offer: cpus.get((offer.instance_type, offer.region)) for offer in offers}
     judged = [Judged(offer, count, told[offer]) for offer, count in counts.items() if count and offer in told]
-    return [_compared(name, judged, len(offers))]
+    return [_compared(name, judged, len(offers), rules.raise_it)]
 
 
-def _compared(name: str, judged: Sequence[Judged], machines: int) -> Check:
+def _compared(name: str, judged: Sequence[Judged], machines: int, raise_it: str) -> Check:
     """Return the line; machines of which nothing is told may have enough."""
     if not judged:
         return skipped(QUOTA, f"{name} does not tell")
@@ -83,10 +83,12 @@ def _compared(name: str, judged: Sequence[Judged], machines: int) -> Check:
     words = "; ".join(f"{_room(one)}, {_named(one)} has {one.vcpus}" for one in short[:SHOWN])
     if enough:
         there = f"{_named(enough[0])} in {enough[0].offer.region}"
-        return warned(QUOTA, f"{words}; there is enough for {there}, which is tried later", REMEDY_FIRST)
+        return warned(
+            QUOTA, f"{words}; there is enough for {there}, which is tried later", REMEDY_FIRST.format(raise_it=raise_it)
+        )
     if len(judged) < machines:
-        return warned(QUOTA, f"{words}; of the others {name} does not tell", REMEDY)
-    return failed(QUOTA, words, REMEDY)
+        return warned(QUOTA, f"{words}; of the others {name} does not tell", REMEDY.format(raise_it=raise_it))
+    return failed(QUOTA, words, REMEDY.format(raise_it=raise_it))
 
 
 def _room(one: Judged) -> str:

@@ -96,7 +96,7 @@ def disk_needed_gib(run_file: RunFile, *, model_bytes: int, is_gguf: bool, envir
 
 def _environment_gib(run_file: RunFile) -> float:
     """Return the size of the packages; machines that are rented for their GPU get those for CUDA."""
-    has_gpu = find_environment(run_file.compute.env).rented and run_file.compute.gpu_required
+    has_gpu = find_environment(run_file.compute.env).rents_machine and run_file.compute.gpu_required
     return CUDA_ENVIRONMENT_GIB if has_gpu else ENVIRONMENT_GIB
 
 

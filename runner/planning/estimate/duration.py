@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import CLOUDS
 from runner.planning.estimate.gpu_specs import GpuSpec
 from runner.planning.estimate.ranges import NOTHING, Range, between, exactly, total
 from runner.planning.estimate.speed import BENCHMARKS, FLOP_PER_PASS, Speed, cpu_speed, gpu_speed
@@ -17,19 +19,6 @@ HERE = ("local", "existing")
 """Environments that rent nothing."""
 ENOUGH_RUNS = 3
 
-BOOT_S = {
-    "lambda": Range(180.0, 240.0, 300.0),
-    "aws": between(25.8, 300.0),
-    "runpod": between(15.0, 1200.0),
-}
-"""From the cloud's yes to a login. Lambda: 3 to 5 minutes (github.com/NousResearch/hermes-agent, its guide to Lambda's
-troubles). AWS: 25.8 s for a small machine (github.com/brevdev/ec2-coldboot-research), about 5 minutes as often reported
-(news.ycombinator.com/item?id=44053826). RunPod: 15 s with its image on the host (docs.socaity.ai/concepts/cold-starts),
-up to 20 minutes, for which dstack waits. All read 2026-11-21."""
-MANY_GPUS_BOOT_S = between(600.0, 900.0)
-"""Lambda, with several GPUs: 10 to 15 minutes (the same guide)."""
-ANY_BOOT_S = between(15.0, 1200.0)
-"""The ends of those above, for a cloud that is not among them."""
 TEARDOWN_S = Range(20.0, 33.0, 151.0)
 """Terraform ending an ``aws_instance``: 20, 32, 33, 35 and 151 s in five public logs (GitHub, read 2026-11-21)."""
 LOCAL_TEARDOWN_S = exactly(1.1)
@@ -234,11 +223,18 @@ def speed_of(work: Work, machine: Machine) -> Speed | None:
 
 
 def _boot_s(machine: Machine) -> Range:
+    """Return the seconds from the cloud's yes to a login; of a platform that is not ours yet, all that ours take."""
     if machine.environment in HERE:
         return NOTHING
-    if machine.environment == "lambda" and machine.gpu_count > 1:
-        return MANY_GPUS_BOOT_S
-    return BOOT_S.get(machine.environment, ANY_BOOT_S)
+    record = CLOUDS.get(machine.environment)
+    if record is None:
+        known = [one.boot for one in CLOUDS.values()]
+        return between(min(boot.low_s for boot in known), max(boot.high_s for boot in known))
+    many = record.boot_many_gpus
+    boot = record.boot if machine.gpu_count <= 1 or isinstance(many, NotThere) else many
+    if boot.expected_s is None:
+        return between(boot.low_s, boot.high_s)
+    return Range(boot.low_s, boot.expected_s, boot.high_s)
 
 
 def _environment_s(work: Work, machine: Machine) -> Range:

@@ -34,7 +34,7 @@ def _memory(parts_gib: Mapping[str, float], rows: int, row_tokens: int) -> list[
 
 def _price(plan: Plan) -> str:
     """Return what the run will cost an hour, and on what."""
-    if not find_environment(plan.environment).rented:
+    if not find_environment(plan.environment).bills:
         return "0.00 $"
     first, *others = plan.candidates
     kind = ("community " if first.get("trust") == "community" else "") + ("spot" if first["spot"] else "on demand")

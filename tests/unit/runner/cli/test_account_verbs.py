@@ -10,7 +10,9 @@ import pytest
 
 from runner.cli import account_verbs
 from runner.cli import parser as cli
+from runner.cloud_api.environment import PriceRules
 from runner.cloud_api.models import Offer
+from runner.clouds.registry import CLOUDS
 from runner.errors import CloudUnavailableError
 from runner.prices import refresh as price
 from tests.unit.runner.fake_cloud import FakeCloud
@@ -28,14 +30,17 @@ def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, in
     monkeypatch.setattr(account_verbs, "configured", lambda environ: list(clouds.values()))
     monkeypatch.setattr(account_verbs, "open_cloud", lambda name, environ: clouds[name])
 
-    def refresh(cloud: str, offers: list[Offer], today: Any, *, source: str | None = None) -> price.Refreshed:
+    def refresh(
+        cloud: str, offers: list[Offer], today: Any, rules: PriceRules, *, source: str | None = None
+    ) -> price.Refreshed:
+        assert rules == CLOUDS[cloud.removesuffix("-community")].prices
         if cloud == "runpod" and not offers:
             raise CloudUnavailableError("runpod: empty", resolution="-")
         written.append((cloud, len(offers), source))
         return price.Refreshed(cloud, tmp_path / f"{cloud}.csv", 2, 3, 1 if source is None else 0)
 
     monkeypatch.setattr(price, "refresh", refresh)
-    monkeypatch.setattr(price, "gpuhunt_offers", lambda name: [OFFER, OFFER])
+    monkeypatch.setattr(price, "gpuhunt_offers", lambda name, names: [OFFER, OFFER])
     return written
 
 

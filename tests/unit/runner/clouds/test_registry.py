@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.clouds import registry
-from runner.clouds.lambda_cloud.api import LambdaCloud
-from runner.clouds.registry import CLOUDS, configured, open_cloud, open_lambda, open_runpod
-from runner.clouds.runpod.api import RunPodCloud
+from runner.clouds.aws import cloud as aws
+from runner.clouds.lambda_cloud.api import LambdaCloud, open_lambda
+from runner.clouds.registry import CLOUDS, configured, open_cloud
+from runner.clouds.runpod.api import RunPodCloud, open_runpod
 from runner.errors import AccountError, UsageError
 
 KEYS = {"LAMBDA_API_KEY": "lambda-secret-1", "RUNPOD_API_KEY": "runpod-secret-1"}
@@ -17,7 +17,7 @@ KEYS = {"LAMBDA_API_KEY": "lambda-secret-1", "RUNPOD_API_KEY": "runpod-secret-1"
 
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(registry, "MACHINE_VENDOR", tmp_path / "no-such-file")
+    monkeypatch.setattr(aws, "MACHINE_VENDOR", tmp_path / "no-such-file")
 
 
 def test_the_clouds_are_named_as_their_environments() -> None:
@@ -51,15 +51,6 @@ def test_an_unknown_cloud_is_refused() -> None:
         open_cloud("azure", {})
 
 
-def test_a_key_is_read_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text("  lambda-secret-2\n")
-
-    cloud = open_lambda({"LAMBDA_API_KEY_FILE": str(path)})
-
-    assert cloud._label == "key …et-2"
-
-
 @pytest.mark.parametrize("content", [None, "", " \n"])
 def test_a_key_file_that_cannot_be_read_is_not_the_same_as_no_account(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "key"
@@ -86,55 +77,6 @@ def test_the_endpoints_are_the_vendors_unless_told_otherwise() -> None:
     assert repr(open_lambda(KEYS)) == "LambdaCloud(Api('lambda', 'https://cloud.lambda.ai/api/v1'))"
     assert repr(open_runpod(KEYS)) == "RunPodCloud(Api('runpod', 'https://api.runpod.io/v2'))"
     assert repr(open_runpod(KEYS)._graphql_api) == "Api('runpod', 'https://api.runpod.io/graphql')"
-
-
-@pytest.mark.parametrize(("value", "expected_s"), [("", 1.0), ("0", 0.0), ("0.05", 0.05)])
-def test_lambdas_pace_comes_from_the_environment(value: str, expected_s: float) -> None:
-    cloud = open_lambda({"LAMBDA_API_KEY": f"key-with-pace-{value}", "DOUSE_LAMBDA_PACE_S": value})
-
-    assert cloud._api._pace._interval_s == expected_s
-    assert cloud._launches._interval_s == 12 * expected_s
-
-
-@pytest.mark.parametrize("value", ["fast", "-1", "61", "nan"])
-def test_a_pace_that_is_none_is_refused(value: str) -> None:
-    with pytest.raises(UsageError, match="DOUSE_LAMBDA_PACE_S"):
-        open_lambda(KEYS | {"DOUSE_LAMBDA_PACE_S": value})
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"},
-        {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/"},
-        {"DOUSE_AWS_REGIONS": "us-east-1"},
-    ],
-)
-def test_aws_is_configured_by_its_own_variables(given: dict[str, str], tmp_path: Path) -> None:
-    assert [cloud.name for cloud in configured(given | {"HOME": str(tmp_path)})] == ["aws"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("credentials", "[default]\naws_access_key_id = AKIAEXAMPLE\n", ["aws"]),
-        ("config", "[default]\nsso_session = me\n", ["aws"]),
-        ("config", "[default]\nregion = us-east-1\n", []),
-    ],
-)
-def test_aws_is_configured_by_its_own_files(tmp_path: Path, name: str, content: str, expected: list[str]) -> None:
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / name).write_text(content)
-
-    assert [cloud.name for cloud in configured({"HOME": str(tmp_path)})] == expected
-
-
-def test_a_machine_at_aws_may_have_a_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    vendor = tmp_path / "sys_vendor"
-    vendor.write_text("Amazon EC2\n")
-    monkeypatch.setattr(registry, "MACHINE_VENDOR", vendor)
-
-    assert [cloud.name for cloud in configured({"HOME": str(tmp_path)})] == ["aws"]
 
 
 def test_the_clients_are_of_the_right_kind() -> None:

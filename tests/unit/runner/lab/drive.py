@@ -62,7 +62,7 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
         play(ctx, "prepare.yml", inventory, configure.role_variables(ctx, host, box, machine), ROLES)
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "python"
-        rented = find_environment(ctx.run_file.compute.env).rented
+        rented = find_environment(ctx.run_file.compute.env).rents_machine
         fake, python = (f"{box.prefix}/fake", "python3") if rented else (str(FAKE), sys.executable)
         if rented:
             machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runner.cli.terminal import SilentView
+from runner.cloud_api import address
 from runner.cloud_api.models import Account, Offer
 from runner.errors import NoCapacityError
 from runner.lifecycle.steps import plan
@@ -213,7 +214,7 @@ def test_prices_from_a_list_are_told() -> None:
 
 
 def test_a_dry_plan_asks_nobody_for_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "public_address_cidr", lambda environ: "203.0.113.7/32")
+    monkeypatch.setattr(address, "public_address_cidr", lambda environ: "203.0.113.7/32")
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "aws"}})
 
     assert plan._ingress(run_file) == ["203.0.113.7/32"]

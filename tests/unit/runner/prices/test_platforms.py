@@ -36,7 +36,7 @@ def test_douse_runs_where_it_has_an_environment_and_nowhere_else() -> None:
 
     assert can_run == list(platforms())[: len(can_run)], "those that Douse can run on come first"
     assert {platform.environment for platform in platforms().values() if platform.can_run} <= set(ENVIRONMENTS)
-    assert {name for name, found in ENVIRONMENTS.items() if found.rented} <= set(can_run)
+    assert {name for name, found in ENVIRONMENTS.items() if found.bills} <= set(can_run)
 
 
 @pytest.mark.parametrize("platform", platforms().values(), ids=platforms())

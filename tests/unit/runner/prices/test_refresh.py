@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
@@ -9,15 +9,28 @@ from typing import Any
 
 import pytest
 
+from runner.cloud_api.environment import PriceRules
 from runner.cloud_api.models import Offer
+from runner.clouds.registry import CLOUDS, gpuhunt_names
 from runner.errors import CloudUnavailableError, UnreadableAnswerError, UsageError
 from runner.planning.candidates import Wanted, choose_candidates
+from runner.prices import refresh as module
 from runner.prices.price_list import ListedPrice, all_prices, price_list, write_price_list
-from runner.prices.refresh import Refreshed, gpuhunt_offers, listed_offers, refresh, split_by_list, stale_prices
+from runner.prices.refresh import Refreshed, listed_offers, split_by_list, stale_prices
 
 TODAY = date(2026, 11, 21)
 EARLIER = date(2026, 9, 20)
 KINDS = 10
+
+
+def refresh(cloud: str, offers: Sequence[Offer], today: date, **more: Any) -> Refreshed:
+    """Refresh a list by the rules of its cloud, as the verb does."""
+    record = CLOUDS.get(cloud.removesuffix("-community"))
+    return module.refresh(cloud, offers, today, PriceRules() if record is None else record.prices, **more)
+
+
+def gpuhunt_offers(cloud: str) -> list[Offer]:
+    return module.gpuhunt_offers(cloud, gpuhunt_names())
 
 
 def row(cloud: str, number: int, region: str) -> ListedPrice:

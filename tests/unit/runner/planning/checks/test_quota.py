@@ -15,6 +15,8 @@ from runner.planning.checks.quota import REMEDY, REMEDY_FIRST, AskQuotas, check_
 from runner.planning.market import Market
 from runner.prices.refresh import listed_offers
 
+RAISE_IT = "ask for more in the console (Service Quotas, EC2)"
+HINT, HINT_FIRST = REMEDY.format(raise_it=RAISE_IT), REMEDY_FIRST.format(raise_it=RAISE_IT)
 MARKET = Market(listed_offers("aws"), Account("aws", "test"))
 Vcpus = Mapping[tuple[str, str], float]
 """By the family's letter and the region."""
@@ -52,7 +54,7 @@ def test_a_quota_for_smaller_machines_than_those_to_try_fails() -> None:
         "0 vCPUs of p in us-east-1, p5.4xlarge has 16"
     )
 
-    assert check(small(4, 0)) == Check("quota", "fail", words, REMEDY)
+    assert check(small(4, 0)) == Check("quota", "fail", words, HINT)
 
 
 def test_a_quota_that_is_just_enough_for_the_first_machine_passes() -> None:
@@ -66,7 +68,7 @@ def test_a_quota_that_is_just_enough_for_the_first_machine_passes() -> None:
 def test_a_first_machine_that_may_not_be_rented_is_a_warning_that_names_the_later_one_that_may() -> None:
     line = check(small(0, 16))
 
-    assert (line.status, line.remedy) == ("warn", REMEDY_FIRST)
+    assert (line.status, line.remedy) == ("warn", HINT_FIRST)
     assert line.value.endswith("; there is enough for p5.4xlarge in us-east-1, which is tried later")
 
 
@@ -85,7 +87,7 @@ def test_a_quota_counts_in_every_region_of_the_machines_to_try() -> None:
 def test_machines_of_which_nothing_is_told_may_have_enough() -> None:
     line = check(telling({("g", "us-east-1"): 0.0}))
 
-    assert (line.status, line.remedy) == ("warn", REMEDY)
+    assert (line.status, line.remedy) == ("warn", HINT)
     assert line.value.endswith("; of the others aws does not tell")
     assert check(telling({})) == Check("quota", "skip", "aws does not tell")
 

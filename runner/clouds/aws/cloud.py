@@ -1,0 +1,153 @@
+"""AWS, as shared code knows it."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.cloud_api.credentials import Environ, NotConfiguredError, text
+from runner.cloud_api.environment import (
+    BootTime,
+    CloudRecord,
+    Environment,
+    MachineOrder,
+    NotThere,
+    PriceRules,
+    QuotaWords,
+)
+
+if TYPE_CHECKING:
+    from runner.cloud_api.pacing import Timer
+    from runner.clouds.aws.api import AwsCloud
+    from runner.errors import CloudError
+
+VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "DOUSE_AWS_REGIONS",
+)
+CREDENTIAL_LINE = re.compile(r"^\s*(aws_access_key_id|credential_process|role_arn|sso_\w+|login_session)\s*=", re.M)
+MACHINE_VENDOR = Path("/sys/class/dmi/id/sys_vendor")
+HARD_END_UNIT = "douse-hard-end"
+
+
+def open_account(environ: Environ, *, timer: Timer | None = None) -> AwsCloud:  # noqa: ARG001 - boto3 keeps its own time
+    """Return the AWS account that the environment names.
+
+    Raises:
+        AccountError: If it names none.
+        UsageError: If ``DOUSE_AWS_REGIONS`` names no region.
+    """
+    if not _is_named(environ):
+        raise NotConfiguredError(
+            "aws: there are no credentials",
+            resolution="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
+        )
+    from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
+
+    return open_aws(environ)
+
+
+def endpoint(environ: Environ) -> str:
+    """Return the address of STS, which is asked whose account it is."""
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return environ.get("AWS_ENDPOINT_URL") or f"https://sts.{region}.amazonaws.com"
+
+
+def caller_network(environ: Environ) -> str:
+    """Return this machine's public address as a network: the security group lets nobody else in."""
+    from runner.cloud_api.address import public_address_cidr
+
+    return public_address_cidr(environ)
+
+
+def inputs(order: MachineOrder) -> dict[str, Any]:
+    """Return what this environment alone takes."""
+    from runner.adapters.keys import public_key
+
+    own: dict[str, Any] = {
+        "aws_host_key": public_key(order.host_key),
+        "aws_user_data": user_data(order),
+        "aws_price_usd_per_h": order.price_usd_per_h,
+    }
+    return own | ({"aws_ami_parameter": order.image} if order.image else {})
+
+
+def user_data(order: MachineOrder) -> str:
+    """Return the cloud-config a machine boots with: its host key, and a last end that needs nobody.
+
+    The timer is set before anything of ours runs, so that a machine whose set-up never came to its lease ends as well:
+    to power off is to be terminated there.
+    """
+    from runner.clouds.user_data import cloud_config
+
+    timer = ["systemd-run", f"--unit={HARD_END_UNIT}", f"--on-active={order.hard_end_s}", "systemctl", "poweroff"]
+    return cloud_config(order.host_key, [timer])
+
+
+def terraform_error(words: str) -> CloudError | None:
+    """Return the error that AWS gave, from Terraform's text."""
+    from runner.clouds.aws.refusals import error_from_terraform
+
+    return error_from_terraform(words)
+
+
+def _is_named(environ: Environ) -> bool:
+    """Return whether there is a source of AWS credentials, without asking anybody."""
+    if any(environ.get(name, "").strip() for name in VARIABLES):
+        return True
+    folder = Path(environ.get("HOME") or "~").expanduser() / ".aws"
+    credentials = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or folder / "credentials").expanduser()
+    config = Path(environ.get("AWS_CONFIG_FILE") or folder / "config").expanduser()
+    return (
+        CREDENTIAL_LINE.search(text(credentials) + "\n" + text(config)) is not None
+        or text(MACHINE_VENDOR).strip() == "Amazon EC2"  # a machine there may have a role of its own
+    )
+
+
+RECORD = CloudRecord(
+    environment=Environment(
+        "aws",
+        module="aws",
+        bills=True,
+        waits_for_sshd=False,
+        tries_candidates=False,
+        lease="shutdown",
+        driver="install",
+    ),
+    title="AWS",
+    account_words="credentials of AWS",
+    real_variables=("AWS_", "DOUSE_AWS"),
+    open=open_account,
+    endpoint=endpoint,
+    boot=BootTime(
+        25.8,
+        300.0,
+        source="25.8 s for a small machine (github.com/brevdev/ec2-coldboot-research), about 5 minutes as often "
+        "reported (news.ycombinator.com/item?id=44053826)",
+        as_of=date(2026, 11, 21),
+    ),
+    boot_many_gpus=NotThere("no source tells them apart"),
+    prices=PriceRules(on_demand_from_list=True, gpuhunt_name="aws"),
+    quota=QuotaWords(
+        raise_it="ask for more in the console (Service Quotas, EC2)",
+        allow_reading="allow servicequotas:GetServiceQuota in IAM",
+    ),
+    caller_network=caller_network,
+    default_image=NotThere("the newest Ubuntu, by the SSM parameter that the root module names"),
+    hard_end="a timer of the machine's own, set by its first boot: to power off is to be terminated",
+    inputs=inputs,
+    secret_inputs=NotThere("aws_instance writes its user data into the state in any case"),
+    terraform_error=terraform_error,
+    provider=NotThere("hashicorp/aws, its vendor's own, rents the machine"),
+    run_file_words={
+        "compute.image": "name of the public SSM parameter that holds the machine image",
+        "compute.ssh_ingress_cidrs": "its security group",
+    },
+)

@@ -1,0 +1,21 @@
+"""Machines for rent, as a data source of our Terraform provider."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from runner.clouds.lambda_cloud.api import open_lambda
+from runner.provider.offers import ATTRS, values_of
+from runner.provider.rental import RentalProvider
+from runner.provider.resource import Ctx, DataSource
+from runner.provider.schema import Attrs, Values
+
+
+class LambdaOffers(DataSource[RentalProvider]):
+    """Machines that Lambda Cloud lists, cheapest first."""
+
+    attrs: ClassVar[Attrs] = ATTRS
+
+    def read(self, ctx: Ctx, config: Values) -> Values:
+        """Return the list."""
+        return values_of(self.provider.client(open_lambda).offers())

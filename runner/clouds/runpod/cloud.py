@@ -1,0 +1,97 @@
+"""RunPod, as shared code knows it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from runner.cloud_api.credentials import Environ
+from runner.cloud_api.environment import (
+    BootTime,
+    CloudRecord,
+    Environment,
+    MachineOrder,
+    NotThere,
+    PriceRules,
+    ProviderPart,
+)
+
+if TYPE_CHECKING:
+    from runner.cloud_api.pacing import Timer
+    from runner.clouds.runpod.api import RunPodCloud
+
+IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
+OUR_PROVIDER = "our own provider rents the machine, and its errors say what the cloud said"
+
+
+def open_account(environ: Environ, *, timer: Timer | None = None) -> RunPodCloud:
+    """Return the account that the environment names; raises as ``open_runpod``."""
+    from runner.clouds.runpod.api import open_runpod
+
+    return open_runpod(environ, timer=timer)
+
+
+def endpoint(environ: Environ) -> str:
+    """Return the address of the REST API."""
+    from runner.clouds.runpod.api import endpoint_in
+
+    return endpoint_in(environ)
+
+
+def inputs(order: MachineOrder) -> dict[str, Any]:
+    """Return what this environment alone takes."""
+    return {
+        "create_timeout_s": order.create_timeout_s,
+        "delete_timeout_s": order.delete_timeout_s,
+        "runpod_image": order.image or IMAGE,
+        "runpod_community_enabled": order.trust == "any",
+    }
+
+
+def provider() -> ProviderPart:
+    """Return the pod and the listing for our Terraform provider."""
+    from runner.clouds.runpod.offers_source import RunPodOffers
+    from runner.clouds.runpod.pod import RunPodPod
+
+    return ProviderPart(
+        block={
+            "runpod_api_key": "RUNPOD_API_KEY",
+            "runpod_endpoint": "DOUSE_RUNPOD_ENDPOINT",
+            "runpod_graphql_endpoint": "DOUSE_RUNPOD_GRAPHQL_ENDPOINT",
+        },
+        resources={"douse_runpod_pod": RunPodPod},
+        data_sources={"douse_runpod_offers": RunPodOffers},
+    )
+
+
+RECORD = CloudRecord(
+    environment=Environment("runpod", module="runpod", bills=True, lease="runpod", driver="container"),
+    title="RunPod",
+    account_words="RUNPOD_API_KEY",
+    real_variables=("RUNPOD_", "DOUSE_RUNPOD"),
+    open=open_account,
+    endpoint=endpoint,
+    boot=BootTime(
+        15.0,
+        1200.0,
+        source="15 s with its image on the host (docs.socaity.ai/concepts/cold-starts), up to 20 minutes, for which "
+        "dstack waits",
+        as_of=date(2026, 11, 21),
+    ),
+    boot_many_gpus=NotThere("no source tells them apart"),
+    prices=PriceRules(same_everywhere=True),
+    quota=NotThere("neither API has a call for quotas; an order above one is refused"),
+    caller_network=NotThere("a pod's port 22 is open to everybody, and only the run's key gets in"),
+    default_image=IMAGE,
+    hard_end="RunPod itself, by the pod's terminateAfter, which GraphQL alone can set",
+    inputs=inputs,
+    secret_inputs=NotThere("a container takes no user data; its host key is pinned at the first login"),
+    terraform_error=NotThere(OUR_PROVIDER),
+    provider=provider,
+    run_file_words={
+        "compute.instance_types": "GPU ids",
+        "compute.regions": "data centres",
+        "compute.trust": "its Community Cloud",
+        "compute.image": "container image",
+    },
+)
