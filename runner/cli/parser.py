@@ -125,7 +125,10 @@ def _add_rehearse(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_machine(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--env", help="environment: local, existing, lambda, runpod or aws")
+    from runner.clouds.environments import ENVIRONMENTS
+
+    *others, last = ENVIRONMENTS
+    verb.add_argument("--env", help=f"environment: {', '.join(others)} or {last}")
     verb.add_argument("--host", help="machine of --env existing, as user@address[:port]")
     verb.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the run file; may be repeated"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from runner.clouds.registry import CLOUDS
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import json_schema
 from trainer.config import RENAMED_KEYS
@@ -62,15 +64,30 @@ def main() -> None:
 
 def schema_text() -> str:
     """Return the text of ``docs/run-file.schema.json``."""
-    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(full_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def full_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the run file with what each cloud says of its keys."""
+    schema = json_schema()
+    words: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    words["compute", "env"] = [f"Clouds: {', '.join(f'``{name}``' for name in CLOUDS)}."]
+    for record in CLOUDS.values():
+        for dotted, meaning in record.run_file_words.items():
+            section, key = dotted.split(".")
+            words[section, key].append(f"{record.title}: {meaning}.")
+    for (name, key), said in words.items():
+        facts = _section(schema, name)["properties"][key]
+        facts["description"] = " ".join([facts["description"], *said])
+    return schema
 
 
 def reference_page() -> str:
     """Return the text of ``docs/run-file.md``: every key with its type, its default and its meaning."""
-    schema = json_schema()
+    schema = full_schema()
     parts = [HEAD]
-    for name, field in schema["properties"].items():
-        section = schema["$defs"][field["$ref"].rsplit("/", 1)[1]]
+    for name in schema["properties"]:
+        section = _section(schema, name)
         rows = "".join(f"\n{_row(key, facts)}" for key, facts in section["properties"].items())
         table = f"| key | value | default | meaning |\n|---|---|---|---|{rows}"
         parts += [f"## `{name}`", section["description"], table]
@@ -78,6 +95,11 @@ def reference_page() -> str:
         if older:
             parts.append(f"Also read: {', '.join(older)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def _section(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema["$defs"][schema["properties"][name]["$ref"].rsplit("/", 1)[1]]
+    return found
 
 
 def _row(key: str, facts: Mapping[str, Any]) -> str:

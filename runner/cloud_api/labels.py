@@ -14,7 +14,7 @@ LONGEST_NAME = 64
 
 
 def resource_name(run_id: str) -> str:
-    """Return the name of whatever is created for a run, at most 64 characters (Lambda's limit).
+    """Return the name of whatever is created for a run, at most 64 characters: no cloud of ours takes less.
 
     A run id may have 60 characters; what does not fit is cut off its end. The tag or variable ``douse-run`` holds the
     whole of it wherever the cloud has such a thing.

@@ -20,8 +20,8 @@ class Offer:
     """A machine that a cloud lists for rent.
 
     Attributes:
-        instance_type: The cloud's name of the kind of machine (RunPod: the GPU's id).
-        region: Where; RunPod: the data centre, or ``any``.
+        instance_type: The cloud's name of the kind of machine, or of its GPU.
+        region: Where, in the cloud's own words; ``any`` where the cloud takes it upon itself.
         spot: Whether the cloud may take it back.
         price_usd_per_h: US dollars an hour for the whole machine.
         gpu_name: The GPU in the cloud's words.

@@ -25,8 +25,8 @@ class ComputeSection(Section):
     """The machine to train on."""
 
     env: str = "local"
-    """Environment: ``local`` (this machine), ``existing`` (any machine one can log in to over SSH), or a machine rented
-    for the run: ``lambda``, ``runpod``, ``aws``."""
+    """Environment: ``local`` (this machine), ``existing`` (any machine one can log in to over SSH), or a cloud, where a
+    machine is rented for the run."""
     host: str | None = None
     """Machine of ``env: existing`` as ``user@address[:port]``."""
     identity_file: str | None = None
@@ -36,13 +36,12 @@ class ComputeSection(Section):
     """Folder on the machine under which the run lives; ``null`` is the run folder on this machine and
     ``~/.douse/runs`` on another."""
     instance_types: list[str] = Field(default=[])
-    """Machines to rent, in order of preference, in the cloud's own names (RunPod: GPU ids); none takes the cheapest
-    that will do."""
+    """Machines to rent, in order of preference, in the cloud's own names; none takes the cheapest that will do."""
     regions: list[str] = Field(default=[])
-    """Where to rent (RunPod: data centres); none takes any."""
+    """Where to rent, in the cloud's own names; none takes any."""
     trust: Literal["any", "secure"] = "secure"
-    """Whose machines to rent: ``secure`` takes those of the cloud's own data centres, ``any`` also strangers' that the
-    cloud rents out (RunPod's Community Cloud): cheaper, and their owner could read what is on them."""
+    """Whose machines to rent: ``secure`` takes those of the cloud's own data centres, ``any`` also community machines,
+    where the cloud rents them out: cheaper, and their owner could read what is on them."""
     spot_enabled: bool = False
     """Whether to rent machines that the cloud may take back: cheaper, and the run may have to be resumed."""
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
@@ -58,10 +57,11 @@ class ComputeSection(Section):
     teardown_timeout_minutes: float = Field(default=10.0, ge=0.2, le=120.0)
     """Minutes a rented machine may take to be gone once it was told to end; then the run ends with exit status 3."""
     image: str | None = None
-    """RunPod: container image. AWS: name of the public SSM parameter that holds the machine image. ``null`` is the one
-    that Douse is tested with."""
+    """Image that the machine starts from, where the cloud lets one choose; ``null`` is the one that Douse is tested
+    with."""
     ssh_ingress_cidrs: list[str] = Field(default=[])
-    """AWS: networks that may reach sshd, like ``203.0.113.7/32``; none looks up this machine's public address."""
+    """Networks that may reach sshd, like ``203.0.113.7/32``, where the cloud has a firewall of the run's own; none
+    looks up this machine's public address."""
 
 
 class BudgetSection(Section):

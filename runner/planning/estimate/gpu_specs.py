@@ -95,7 +95,7 @@ def find_gpu(name: str, memory_gib: float | None = None) -> GpuSpec | None:
 def gpu_of_machine(instance_type: str, gpu_name: str, memory_gib: float | None = None) -> GpuSpec | None:
     """Return the GPU of a machine for rent.
 
-    Lambda's and RunPod's names of machines tell more of the GPU than its name does (PCIe or SXM); AWS's tell nothing.
+    Some clouds' names of machines say more of the GPU than its own name does (PCIe or SXM), others say nothing of it.
     """
     return find_gpu(instance_type, memory_gib) or find_gpu(gpu_name, memory_gib)
 
