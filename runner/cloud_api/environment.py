@@ -170,6 +170,7 @@ class CloudRecord:
     Attributes:
         environment: The environment that rents there; it has the cloud's name.
         title: The cloud's name for people.
+        package: Its Python package, of which the emulator is a part.
         account_words: What to set, for somebody who has set nothing.
         real_variables: Beginnings of the names of variables that may lead to a real account: a rehearsal takes them
             away.
@@ -191,6 +192,7 @@ class CloudRecord:
 
     environment: Environment
     title: str
+    package: str
     account_words: str
     real_variables: tuple[str, ...]
     open: OpenAccount

@@ -59,6 +59,11 @@ def configured(environ: Environ) -> list[Cloud]:
     return found
 
 
+def real_variables() -> tuple[str, ...]:
+    """Return the beginnings of the names of all variables that may lead to a real account."""
+    return tuple(name for record in CLOUDS.values() for name in record.real_variables)
+
+
 def gpuhunt_names() -> dict[str, str]:
     """Return what gpuhunt calls the clouds whose machines it names as they do."""
     named = {name: record.prices.gpuhunt_name for name, record in CLOUDS.items()}

@@ -122,6 +122,7 @@ RECORD = CloudRecord(
         driver="install",
     ),
     title="AWS",
+    package=__name__.rpartition(".")[0],
     account_words="credentials of AWS",
     real_variables=("AWS_", "DOUSE_AWS"),
     open=open_account,

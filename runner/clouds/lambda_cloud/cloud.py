@@ -72,6 +72,7 @@ def provider() -> ProviderPart:
 RECORD = CloudRecord(
     environment=Environment("lambda", module="lambda", bills=True, driver="verify"),
     title="Lambda",
+    package=__name__.rpartition(".")[0],
     account_words="LAMBDA_API_KEY",
     real_variables=("LAMBDA_", "DOUSE_LAMBDA_ENDPOINT"),
     open=open_account,

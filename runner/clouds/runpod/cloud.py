@@ -67,6 +67,7 @@ def provider() -> ProviderPart:
 RECORD = CloudRecord(
     environment=Environment("runpod", module="runpod", bills=True, lease="runpod", driver="container"),
     title="RunPod",
+    package=__name__.rpartition(".")[0],
     account_words="RUNPOD_API_KEY",
     real_variables=("RUNPOD_", "DOUSE_RUNPOD"),
     open=open_account,

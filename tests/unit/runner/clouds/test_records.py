@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from runner.cloud_api.environment import CloudRecord, Environment, MachineOrder, NotThere
-from runner.clouds.registry import CLOUDS, gpuhunt_names, how_to_configure
+from runner.clouds.registry import CLOUDS, gpuhunt_names, how_to_configure, real_variables
 from runner.prices.price_list import listed_clouds
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import RunFile
@@ -53,6 +53,7 @@ def test_what_a_cloud_does_not_have_is_said_with_a_reason(record: CloudRecord) -
 def test_a_record_is_of_the_folder_and_the_modules_that_go_by_its_name(record: CloudRecord) -> None:
     assert (PROJECT / "infra" / "environments" / record.environment.module / "instance.tf").is_file()
     assert record.name in listed_clouds()
+    assert (PROJECT.joinpath(*record.package.split(".")) / "emulator" / "__init__.py").is_file()
     assert (record.environment.bills, record.environment.shape) == (True, "machine")
 
 
@@ -126,6 +127,12 @@ def test_a_machine_of_aws_ends_itself_by_a_timer_of_its_first_boot(tmp_path: Pat
 
 def test_who_has_set_nothing_is_told_what_to_set() -> None:
     assert how_to_configure() == "set LAMBDA_API_KEY, RUNPOD_API_KEY or credentials of AWS, as for `make train`"
+
+
+def test_all_variables_that_lead_to_an_account_are_known() -> None:
+    assert set(real_variables()) == {
+        "LAMBDA_", "DOUSE_LAMBDA_ENDPOINT", "RUNPOD_", "DOUSE_RUNPOD", "AWS_", "DOUSE_AWS",
+    }  # fmt: skip
 
 
 def test_gpuhunts_names_are_those_of_clouds_whose_machines_it_names_alike() -> None:
