@@ -227,13 +227,12 @@ def test_a_cloud_that_echoes_what_was_sent_does_not_bring_a_secret_to_light(inst
     assert LAMBDA_KEY not in words
 
 
-def test_started_by_a_person_it_says_what_it_is() -> None:
+@pytest.mark.parametrize("name", ["runner.provider", "runner.clouds"])
+def test_started_by_a_person_it_says_what_it_is(name: str) -> None:
     environ = {**os.environ, **environment()}
     environ.pop("TF_PLUGIN_MAGIC_COOKIE", None)
 
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "runner.provider"], env=environ, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-P", "-m", name], env=environ, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 2
     assert "Terraform, which starts it by itself" in done.stderr
