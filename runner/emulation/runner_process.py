@@ -36,11 +36,6 @@ class RunnerProcess:
         except psutil.NoSuchProcess as err:
             raise RunnerRefusedError(f"faults: no process {pid}", resolution="register a runner that runs") from err
 
-    @property
-    def is_known(self) -> bool:
-        """Tell whether a runner was registered."""
-        return self._root is not None
-
     def kill(self) -> list[int]:
         """SIGKILL the runner and everything below it; return the process ids."""
         if self._root is None:

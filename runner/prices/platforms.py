@@ -84,18 +84,6 @@ def platforms(table: Path = TABLE) -> dict[str, Platform]:
     return {platform.name: platform for platform in sorted(found, key=lambda platform: not platform.can_run)}
 
 
-def platform_of(name: str) -> Platform:
-    """Return a platform by its name.
-
-    Raises:
-        UsageError: If there is none of this name.
-    """
-    known = platforms()
-    if name not in known:
-        raise UsageError(f"compare: no platform is called {name}", resolution=f"there is {', '.join(known)}")
-    return known[name]
-
-
 def platform_at(environment: str, trust: Trust) -> Platform | None:
     """Return the platform that a machine is on, or ``None`` for none that is known.
 

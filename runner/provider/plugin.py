@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from runner.provider.mirror import ADDRESS
 from runner.provider.resource import Provider
 from runner.provider.service import CALLS, Service
 from runner.provider.wire import MESSAGES
@@ -51,7 +48,7 @@ def serve(provider: Provider) -> int:
         socket = Path(folder) / "s"
         credentials, certificate = _credentials()
         service = Service(provider)
-        server = _server(service, done.set)
+        server = plugin_server(service, done.set)
         server.add_secure_port(f"unix://{socket}", credentials)
         server.start()
         print(f"1|6|unix|{socket}|grpc|{certificate}", flush=True)
@@ -59,32 +56,6 @@ def serve(provider: Provider) -> int:
         service.abandon(ABANDON_S)  # between two calls, as is usual, there is nothing to do
         server.stop(grace=END_GRACE_S).wait()
     return 0
-
-
-@contextmanager
-def serve_in_process(provider: Provider) -> Iterator[tuple[Service, str]]:
-    """Serve from this very process, for tests and debuggers.
-
-    Yields:
-        The service, and the value of ``TF_REATTACH_PROVIDERS`` by which Terraform finds it.
-    """
-    service = Service(provider)
-    with tempfile.TemporaryDirectory(prefix="tf-", ignore_cleanup_errors=True) as folder:
-        socket = Path(folder) / "s"
-        server = _server(service, lambda: None)
-        server.add_insecure_port(f"unix://{socket}")
-        server.start()
-        where = {
-            "Protocol": "grpc",
-            "ProtocolVersion": 6,
-            "Pid": os.getpid(),
-            "Test": True,
-            "Addr": {"Network": "unix", "String": str(socket)},
-        }
-        try:
-            yield service, json.dumps({ADDRESS: where})
-        finally:
-            server.stop(grace=END_GRACE_S).wait()
 
 
 def _wait_for_end(done: threading.Event) -> None:
@@ -95,7 +66,14 @@ def _wait_for_end(done: threading.Event) -> None:
             return
 
 
-def _server(service: Service, on_shutdown: Callable[[], None]) -> grpc.Server:
+def plugin_server(service: Service, on_shutdown: Callable[[], None]) -> grpc.Server:
+    """Return a server that answers all calls of the protocol, without an address yet.
+
+    Args:
+        service: Who answers.
+        on_shutdown: Called when Terraform says that it is done.
+    """
+
     def shut_down(_request: Any) -> Any:
         on_shutdown()
         return MESSAGES["Empty"]()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.cloud_api.models import Account, Kind, Offer, Quota, Resource, TrustWanted
-from runner.clouds.aws.listing import CLOUD, entries, read_instance, required, resources_in
+from runner.clouds.aws.listing import CLOUD, entries, required, resources_in
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.quotas import quota_code, quota_in
 from runner.clouds.aws.refusals import aws_errors, error_from_terraform, unreadable
@@ -165,23 +165,6 @@ class AwsCloud:
                 _ENDINGS[resource.kind](client, resource)
         except NotFoundError:
             return
-
-    def terminate_and_describe(self, instance_id: str, region: str) -> Resource | None:
-        """Terminate an instance and return how it stands right after, or ``None`` where it is gone.
-
-        Raises:
-            CloudError: If AWS refuses, or its answer cannot be read.
-        """
-        doing = f"end instance {instance_id} in {region}"
-        client = self._client("ec2", region)
-        try:
-            with aws_errors(doing):
-                client.terminate_instances(InstanceIds=[instance_id])
-            reservations = list(entries(client, "describe_instances", "Reservations", doing, InstanceIds=[instance_id]))
-        except NotFoundError:
-            return None
-        found = [entry for reservation in reservations for entry in required(reservation, "Instances", doing)]
-        return read_instance(found[0], region, doing) if found else None
 
     def sts_credentials_for_prefix(
         self, bucket: str, prefix: str, role_arn: str, duration_s: int = 3600

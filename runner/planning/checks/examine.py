@@ -67,11 +67,9 @@ class Known:
 
     Attributes:
         model_files: The base model's file or folder on this machine: for a packaged model, which is not fetched here.
-        publish_to: Repository on the Hub that the adapter goes to.
     """
 
     model_files: Path | None = None
-    publish_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,18 +114,6 @@ class Preflight:
     encoded: EncodedDataset | None = None
 
 
-def run_checks(
-    run_file: RunFile,
-    runs_dir: Path,
-    known: Known | None = None,
-    *,
-    environ: Mapping[str, str] = os.environ,
-    seams: Seams | None = None,
-) -> list[Check]:
-    """Return a line for each thing that can be seen to be wrong without renting; see ``examine``."""
-    return list(examine(run_file, runs_dir, known, environ=environ, seams=seams).checks)
-
-
 def examine(
     run_file: RunFile,
     runs_dir: Path,
@@ -147,7 +133,7 @@ def examine(
     """
     known, seams = known or Known(), seams or Seams()
     token = hub_secrets(RealWorld()).get(HUB_TOKEN)
-    network = _ask_network(run_file, known, environ, seams, token)
+    network = _ask_network(run_file, environ, seams, token)
     model = _ask_model(run_file, known, environ, seams)
     environment = check_environment(run_file)
     dataset, data_line = check_dataset(run_file)
@@ -167,9 +153,7 @@ def examine(
 Asked = tuple[tuple[str, ...], Question[list[Check]]]
 
 
-def _ask_network(
-    run_file: RunFile, known: Known, environ: Mapping[str, str], seams: Seams, token: str | None
-) -> list[Asked]:
+def _ask_network(run_file: RunFile, environ: Mapping[str, str], seams: Seams, token: str | None) -> list[Asked]:
     """Ask the Hub, the store, the cloud, and where Terraform is, and return the questions with their lines' names."""
 
     def ask(work: Callable[[], list[Check]], *names: str) -> Asked:
@@ -183,7 +167,6 @@ def _ask_network(
             hub.check_token(
                 token,
                 reads_hub=is_on_hub(run_file),
-                publish_to=known.publish_to,
                 reach=reach,
                 transport=seams.hub_transport,
             )

@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: the small files of a base model, and what the token there may do."""
+"""The Hugging Face Hub: the small files of a base model, and whose the token there is."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-from runner.planning.checks.line import Check, failed, not_asked, passed, skipped, warned
-from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, TOKENS_PAGE, find_small_files, words_of
+from runner.planning.checks.line import Check, failed, not_asked, passed, skipped
+from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, find_small_files, words_of
 
 NAME = "base model"
 TOKEN = "hub token"  # noqa: S105 - the name of a line
-WRITE = "repo.write"
-"""The right of a fine-grained token to write into repositories, as ``whoami-v2`` names it."""
 UNREACHABLE = "the Hub cannot be reached"
 REQUEST_S = 8.0
 
@@ -50,28 +48,23 @@ def check_token(
     token: str | None,
     *,
     reads_hub: bool,
-    publish_to: str | None = None,
     reach: Callable[[str], bool] = lambda _: True,
     transport: httpx2.BaseTransport | None = None,
 ) -> Check:
-    """Ask the Hub whose token it is and what it may do.
+    """Ask the Hub whose token it is and of which kind; nothing is published yet, so any kind will do.
 
     Args:
         token: The token, or ``None``.
         reads_hub: Whether the base model is on the Hub.
-        publish_to: Repository that the adapter goes to, or ``None``.
         reach: Tells whether an address can be connected to at all.
         transport: A stand-in for the network.
 
-    Source: ``/api/whoami-v2``, of whose answer ``auth.accessToken`` has ``role`` (``read``, ``write``,
-    ``fineGrained``) and ``fineGrained.scoped``, a list of ``entity`` and ``permissions``.
+    Source: ``/api/whoami-v2``, of whose answer ``auth.accessToken.role`` is ``read``, ``write`` or ``fineGrained``.
     """
-    if not reads_hub and publish_to is None:
+    if not reads_hub:
         return skipped(TOKEN, "this run reads nothing from the Hub and writes nothing there")
     if token is None:
-        if publish_to is None:
-            return skipped(TOKEN, "none; a public base model needs none")
-        return failed(TOKEN, f"there is none, and {publish_to} is to be written", NEW_TOKEN)
+        return skipped(TOKEN, "none; a public base model needs none")
     from huggingface_hub import constants
 
     if constants.is_offline_mode():
@@ -82,7 +75,7 @@ def check_token(
         answer = _whoami(constants.ENDPOINT, token, transport)
     except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as err:  # the last three: of a bad proxy
         return not_asked(TOKEN, f"the Hub gives no answer ({words_of(err, token)})")
-    return _judged(answer, publish_to)
+    return _judged(answer)
 
 
 def _whoami(endpoint: str, token: str, transport: httpx2.BaseTransport | None) -> httpx2.Response:
@@ -98,7 +91,7 @@ def _mapping_of(answer: httpx2.Response) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _judged(answer: httpx2.Response, publish_to: str | None) -> Check:
+def _judged(answer: httpx2.Response) -> Check:
     """Return the line for what the Hub says of a token."""
     if answer.status_code in (401, 403):
         return failed(TOKEN, f"the Hub does not take the token ({answer.status_code})", NEW_TOKEN)
@@ -107,26 +100,9 @@ def _judged(answer: httpx2.Response, publish_to: str | None) -> Check:
         return not_asked(TOKEN, f"the Hub answers {answer.status_code} to whose token it is")
     owner, access = str(told.get("name") or "?"), _part(_part(told, "auth"), "accessToken")
     role = str(access.get("role") or "unknown")
-    value = f"{role} token of {owner}"
-    if publish_to is None or role == "write":
-        return passed(TOKEN, value)
-    if role == "fineGrained":
-        scopes = _part(access, "fineGrained").get("scoped")
-        if any(_may_write(scope, publish_to) for scope in scopes or [] if isinstance(scope, dict)):
-            return passed(TOKEN, f"{value}, may write {publish_to}")
-    elif role != "read":
-        return warned(TOKEN, f"{value}; whether it may write {publish_to} is not told", NEW_TOKEN)
-    return failed(
-        TOKEN, f"{value} may not write {publish_to}", f"give it write access to {publish_to} at {TOKENS_PAGE}"
-    )
+    return passed(TOKEN, f"{role} token of {owner}")
 
 
 def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = told.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _may_write(scope: Mapping[str, Any], repo_id: str) -> bool:
-    """Tell whether a scope of a fine-grained token covers a repository: its own, or all of its owner's."""
-    entity = _part(scope, "entity").get("name")
-    return WRITE in (scope.get("permissions") or ()) and entity in (repo_id, repo_id.partition("/")[0])

@@ -16,8 +16,6 @@ GIB = 2**30
 HOURS_PER_MONTH = 730.0
 """By which clouds turn a price a month into one an hour: 365 × 24 / 12."""
 BILLING_UNITS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
-EXTRAS = ("disk", "egress", "rounding", "interruptions")
-"""What is paid besides the phases."""
 SPOT_INTERRUPTIONS_PER_H = between(-math.log(0.95) / HOURS_PER_MONTH, -math.log(0.80) / HOURS_PER_MONTH)
 """How often a cloud takes a spot machine back. AWS's advisor sorts machines from below 5 % to above 20 % a month
 (sparecores.com/article/spot-instance-terminate-rates-per-az, 2024-04-16): the ends of that. The last class is open, and

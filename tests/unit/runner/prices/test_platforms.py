@@ -12,7 +12,6 @@ from runner.prices.platforms import (
     electricity_usd_per_h,
     is_trusted,
     platform_at,
-    platform_of,
     platforms,
     price_lists_of,
     trust_of_list,
@@ -80,18 +79,10 @@ def test_a_machine_is_on_the_platform_of_those_that_it_belongs_to() -> None:
     assert platform_at("elsewhere", "secure") is None
 
 
-def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="no platform is called paperspace") as caught:
-        platform_of("paperspace")
-
-    assert "lambda" in caught.value.resolution
-    assert platform_of("aws").minimum_s == 60
-
-
 def test_electricity_is_watts_times_hours_times_the_price() -> None:
     assert electricity_usd_per_h(450, usd_per_kwh=0.30) == pytest.approx(0.135)
     assert electricity_usd_per_h(450) == pytest.approx(0.08424)
-    assert platform_of("own").as_of == USD_PER_KWH_AS_OF
+    assert platforms()["own"].as_of == USD_PER_KWH_AS_OF
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from runner.adapters.terraform_install import find_terraform
 from runner.clouds.provider import DouseProvider
 from runner.errors import ToolError
 from runner.provider.clock import Clock
-from runner.provider.plugin import serve_in_process
 from runner.provider.service import Service
 from tests.unit.runner.provider.fake_clouds import GPU, Clouds, fake_clouds
+from tests.unit.runner.provider.in_process import serve_in_process
 
 TIMEOUT_S = 60.0
 HEAD = 'terraform {\n  required_providers {\n    douse = { source = "terraform.local/douse/douse" }\n  }\n}\n'

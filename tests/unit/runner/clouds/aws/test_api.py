@@ -166,13 +166,6 @@ def test_another_refusal_of_an_end_is_an_error(cloud: AwsCloud) -> None:
         cloud.end(found)
 
 
-def test_a_machine_is_terminated_and_described(cloud: AwsCloud) -> None:
-    instance_id = launch()
-    assert cloud.terminate_and_describe(instance_id, HERE) is None
-    assert cloud.terminate_and_describe("i-00000000000000000", HERE) is None
-    assert cloud.resources() == []
-
-
 @pytest.fixture(scope="module")
 def offers() -> list[Offer]:
     with mock_aws():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from moto import mock_aws
 from runner.cloud_api.models import Account, Cloud
 from runner.errors import AccessDeniedError, CloudUnavailableError
 from runner.planning.checks import examine as run
-from runner.planning.checks.examine import Known, Seams, examine, run_checks
+from runner.planning.checks.examine import Known, Seams, examine
 from runner.planning.checks.hub import Found
 from runner.planning.checks.line import Check
 from runner.run.run_file import RunFile
@@ -51,7 +51,7 @@ def opening(cloud: FakeCloud) -> Callable[[str, Mapping[str, str]], Cloud]:
     return lambda name, environ: cloud
 
 
-def by_name(checks: list[Check]) -> dict[str, Check]:
+def by_name(checks: Sequence[Check]) -> dict[str, Check]:
     found = {check.name: check for check in checks}
     assert len(found) == len(checks), "a line came twice"
     return found
@@ -59,7 +59,7 @@ def by_name(checks: list[Check]) -> dict[str, Check]:
 
 def look(run_file: RunFile, tmp_path: Path, known: Known | None = None, **seams: Any) -> dict[str, Check]:
     seams = {"is_reachable": lambda address, environ: True} | seams
-    return by_name(run_checks(run_file, tmp_path / "runs", known, environ={}, seams=Seams(**seams)))
+    return by_name(examine(run_file, tmp_path / "runs", known, environ={}, seams=Seams(**seams)).checks)
 
 
 @pytest.fixture(autouse=True)
@@ -225,15 +225,13 @@ def test_a_machine_that_still_bills_is_caught(tmp_path: Path) -> None:
     assert look(run_file, tmp_path, open_account=opening(FakeCloud([thing()])))["still billing"].status == "warn"
 
 
-def test_a_token_that_may_not_publish_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+def test_a_token_that_the_hub_does_not_take_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "hub_secrets", lambda: {"HF_TOKEN": "hf_x"})
-    told = {"name": "me", "auth": {"accessToken": {"role": "read"}}}
-    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=told))
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(401))
+    run_file = make_run(tmp_path, model={"base_model": "org/name"})
 
-    found = look(make_run(tmp_path), tmp_path, Known(publish_to="me/adapter"), hub_transport=transport)
+    with hub_of(serving(tmp_path / "model"), tmp_path / "cache", monkeypatch):
+        found = look(run_file, tmp_path, hub_transport=transport)
 
     assert found["hub token"].status == "fail"
 
@@ -333,7 +331,7 @@ def test_every_line_that_is_not_well_has_a_remedy(tmp_path: Path) -> None:
         compute={"env": "lambda"},
     )
 
-    checks = run_checks(run_file, tmp_path, environ={})
+    checks = examine(run_file, tmp_path, environ={}).checks
 
     bad = [check for check in checks if check.status in ("warn", "fail")]
     assert {check.name for check in bad} == {"dataset", "base model", "cloud key"}
