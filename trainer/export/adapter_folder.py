@@ -13,7 +13,8 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from trainer.config import Recipe, to_mapping
-from trainer.files import sha256_of_file, write_atomically, write_json
+from trainer.export.checksums import CHECKSUMS, checksum_problems, write_checksums
+from trainer.files import write_atomically, write_json
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
-CHECKSUMS = "SHA256SUMS"
 TRAINED_FILES = (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -85,17 +85,6 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, facts: BaseModelFacts, fo
     write_json(path, {key: value for key, value in config.items() if key not in MACHINE_KEYS})
 
 
-def write_checksums(folder: Path) -> None:
-    """Write ``SHA256SUMS`` over all files of ``folder``, in the form ``sha256sum -c`` reads. Call it last."""
-    lines = [f"{sha256_of_file(folder / name)}  {name}\n" for name in _files(folder)]
-    write_atomically(folder / CHECKSUMS, "".join(lines).encode())
-
-
-def _files(folder: Path) -> list[str]:
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return sorted(name for name in names if name != CHECKSUMS)
-
-
 def verify_adapter_folder(folder: Path, *, expected: tuple[str, ...] = EXPECTED_FILES) -> list[str]:
     """Return what is wrong with an adapter folder, one line each; nothing when it is whole.
 
@@ -109,26 +98,6 @@ def missing_files(folder: Path, expected: tuple[str, ...] = EXPECTED_FILES) -> l
     absent = [name for name in expected if not (folder / name).is_file()]
     empty = [name for name in expected if name not in absent and (folder / name).stat().st_size == 0]
     return [f"{name} is missing" for name in absent] + [f"{name} is empty" for name in empty]
-
-
-def checksum_problems(folder: Path) -> list[str]:
-    """Name the files that are not what ``SHA256SUMS`` says, or that it does not list."""
-    sums = folder / CHECKSUMS
-    if not sums.is_file():
-        return [f"{CHECKSUMS} is missing"]
-    listed: dict[str, str] = {}
-    for line in sums.read_text(encoding="utf-8").splitlines():
-        digest, separator, name = line.partition("  ")
-        if not separator:
-            return [f"{CHECKSUMS} holds a line that is no checksum: {line[:80]!r}"]
-        listed[name] = digest
-    there = _files(folder)
-    changed = [name for name in there if name in listed and sha256_of_file(folder / name) != listed[name]]
-    return [
-        *(f"{name} does not match its checksum" for name in changed),
-        *(f"{name} has no checksum" for name in there if name not in listed),
-        *(f"{name} has a checksum and is missing" for name in sorted(listed) if name not in there),
-    ]
 
 
 def weight_problems(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from trainer.base_model.load import load_base, resolve_device
 from trainer.config import Recipe
 from trainer.errors import AcceptanceError
-from trainer.export.adapter_folder import write_checksums
+from trainer.export.checksums import write_checksums
 from trainer.proof.evaluation import Evaluation
 from trainer.proof.scoring import FORMAT_SCORES
 

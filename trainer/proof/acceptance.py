@@ -10,13 +10,8 @@ from trainer.base_model.tokenization import BaseModelFacts, load_base_model_fact
 from trainer.config import Recipe
 from trainer.data.samples import encode, load_dataset
 from trainer.errors import EXIT_DONE, AcceptanceError
-from trainer.export.adapter_folder import (
-    CHECKSUMS,
-    EXPECTED_FILES,
-    TRAINED_FILES,
-    verify_adapter_folder,
-    write_checksums,
-)
+from trainer.export.adapter_folder import EXPECTED_FILES, TRAINED_FILES, verify_adapter_folder
+from trainer.export.checksums import CHECKSUMS, list_again, write_checksums
 from trainer.export.merge import merge_adapter
 from trainer.export.model_card import write_model_card
 from trainer.files import write_json
@@ -74,7 +69,9 @@ def run_acceptance(
     if adapter_folder.is_dir():
         write_json(adapter_folder / "metrics.json", report.metrics)
         write_json(adapter_folder / "acceptance.json", report.to_mapping())
-    report.require()  # the checksums of a refused adapter stay as they are: what was found wrong must not be signed
+        if not report.accepted:  # only what was written here is listed anew: what was found wrong must not be signed
+            list_again(adapter_folder, ("acceptance.json", "metrics.json"))
+    report.require()
     _finish_folder(recipe, adapter_folder)
     return report
 

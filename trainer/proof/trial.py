@@ -13,7 +13,8 @@ import torch
 from trainer.base_model.load import base_fingerprint, load_base, resolve_device, resolve_dtype
 from trainer.config import Recipe
 from trainer.data.chat import Message, render
-from trainer.export.adapter_folder import CHECKSUMS, checksum_problems, missing_files, tensor_problems, weight_problems
+from trainer.export.adapter_folder import missing_files, tensor_problems, weight_problems
+from trainer.export.checksums import CHECKSUMS, checksum_problems
 from trainer.export.merge import free_memory_bytes, merged_problems, weight_count
 from trainer.files import read_json
 from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model

@@ -12,9 +12,8 @@ from runner.errors import TransferError
 from runner.run.models import Box, Host
 from trainer.checkpoints.complete import MANIFEST_NAME, verify
 from trainer.errors import CheckpointError
-from trainer.files import sha256_of_file
+from trainer.export.checksums import checksum_problems
 
-CHECKSUMS = "SHA256SUMS"
 PLAIN = {"metrics.json": "metrics.json", "trainer.log": "logs/trainer.log", "tensorboard": "tensorboard"}
 """What comes home as it is: name in the output folder, name in the run folder."""
 
@@ -39,28 +38,21 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         box = ctx.box(host, machine)
         _finish_events(ctx, machine, box)
         came = [name for name in PLAIN if _bring(ctx, machine, box, name, PLAIN[name])]
+        damaged: TransferError | None = None
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
-            _bring_checked(machine, f"{box.output}/{name}", ctx.run.file(name))
-            came.append(name)
+            try:
+                _bring_checked(machine, f"{box.output}/{name}", ctx.run.file(name))
+                came.append(name)
+            except TransferError as err:
+                damaged = damaged or err  # the machine may go after this: what can still come home comes first
         if with_checkpoints:
             came += _bring_checkpoints(ctx, machine, box)
     finally:
         machine.close()
+    if damaged is not None:
+        raise damaged
     return came
-
-
-def check_sums(folder: Path) -> list[str]:
-    """Return what is wrong with a folder that holds a ``SHA256SUMS`` file; nothing when all is well."""
-    problems = []
-    for line in (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines():
-        digest, _, name = line.partition("  ")
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing")
-        elif sha256_of_file(path) != digest:
-            problems.append(f"{name} has another checksum")
-    return problems
 
 
 def _finish_events(ctx: Context, machine: Machine, box: Box) -> None:
@@ -93,7 +85,7 @@ def _bring_checked(machine: Machine, source: str, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     machine.get(source, part)
-    problems = check_sums(part) if (part / CHECKSUMS).exists() else []
+    problems = checksum_problems(part)
     if problems:
         raise TransferError(
             f"collect: {target.name} came home damaged: {problems[0]}",

@@ -15,14 +15,13 @@ from trainer.base_model.load import load_base
 from trainer.config import Recipe
 from trainer.export.adapter_folder import (
     ADAPTER_WEIGHTS,
-    CHECKSUMS,
     TRAINED_FILES,
     expected_shapes,
     export_adapter,
     tensor_problems,
     verify_adapter_folder,
-    write_checksums,
 )
+from trainer.export.checksums import CHECKSUMS, write_checksums
 
 AS_TRAINED = (*TRAINED_FILES, CHECKSUMS)
 Tensors = dict[str, torch.Tensor]
@@ -126,18 +125,6 @@ def test_a_broken_checksum_line_is_named(adapter_case: AdapterCase, tmp_path: Pa
     problems = verify_adapter_folder(case.folder, expected=AS_TRAINED)
 
     assert problems == [f"{CHECKSUMS} holds a line that is no checksum: 'rubbish'"]
-
-
-def test_checksums_cover_files_in_folders_and_never_themselves(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "c.txt").write_text("c")
-    (tmp_path / "a.txt").write_text("a")
-
-    write_checksums(tmp_path)
-    write_checksums(tmp_path)
-
-    names = [line.split("  ")[1] for line in (tmp_path / CHECKSUMS).read_text().splitlines()]
-    assert names == ["a.txt", "b/c.txt"]
 
 
 def _zero_all_b(tensors: Tensors) -> Tensors:

@@ -13,7 +13,8 @@ import trainer.export.merge
 from tests.trained_adapter import AdapterCase, train_tiny_adapter
 from trainer.base_model.load import load_base
 from trainer.errors import AcceptanceError
-from trainer.export.adapter_folder import ADAPTER_WEIGHTS, checksum_problems
+from trainer.export.adapter_folder import ADAPTER_WEIGHTS
+from trainer.export.checksums import checksum_problems
 from trainer.export.merge import merge_adapter, merged_problems, weight_count
 from trainer.proof.evaluation import Evaluation, eval_loss
 

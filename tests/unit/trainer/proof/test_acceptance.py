@@ -15,7 +15,8 @@ from tests.trained_adapter import AdapterCase, train_tiny_adapter
 from trainer.base_model.load import load_base
 from trainer.errors import AcceptanceError
 from trainer.events import EventLog, read_events
-from trainer.export.adapter_folder import ADAPTER_WEIGHTS, verify_adapter_folder, write_checksums
+from trainer.export.adapter_folder import ADAPTER_WEIGHTS, verify_adapter_folder
+from trainer.export.checksums import checksum_problems, write_checksums
 from trainer.proof.acceptance import accept_adapter
 from trainer.proof.evaluation import Evaluation
 from trainer.proof.report import AcceptanceReport, Check
@@ -265,6 +266,24 @@ def test_a_loss_that_is_not_a_number_is_refused(
     _fake_evaluations(monkeypatch, Evaluation(2.0, {}, ("a", "b")), Evaluation(float("nan"), {}, ("a", "b")))
 
     assert _refusal(case).message == "acceptance: eval_loss_below_base: 2.0000 → nan"
+
+
+def test_a_refused_folder_can_be_sent_home_and_checked_there(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    other = make_tiny_model(tmp_path / "other", seed=1)
+
+    _refusal(case, location=str(other))
+
+    assert checksum_problems(case.folder) == []
+
+
+def test_a_refusal_signs_no_file_that_was_found_damaged(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    case = adapter_case.copy(tmp_path / "adapter")
+    (case.folder / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+
+    _refusal(case)
+
+    assert checksum_problems(case.folder) == ["chat_template.jinja does not match its checksum"]
 
 
 def test_a_refused_folder_tells_why_and_is_not_signed(adapter_case: AdapterCase, tmp_path: Path) -> None:

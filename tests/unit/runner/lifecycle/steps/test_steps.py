@@ -236,7 +236,7 @@ def test_a_damaged_adapter_does_not_take_its_place(ctx: Context, box: Box) -> No
     put_adapter(box, weights="good")
     Path(box.output, "adapter", "weights").write_text("bad")
 
-    with pytest.raises(TransferError, match="adapter came home damaged: weights has another checksum"):
+    with pytest.raises(TransferError, match="adapter came home damaged: weights does not match its checksum"):
         collect.collect(ctx, HOST, with_checkpoints=False)
 
     assert not ctx.run.adapter.exists()
@@ -246,8 +246,37 @@ def test_a_missing_file_of_the_adapter_is_named(ctx: Context, box: Box) -> None:
     put_adapter(box, weights="good", card="x")
     Path(box.output, "adapter", "card").unlink()
 
-    with pytest.raises(TransferError, match="card is missing"):
+    with pytest.raises(TransferError, match="card has a checksum and is missing"):
         collect.collect(ctx, HOST, with_checkpoints=False)
+
+
+def test_an_adapter_whose_list_of_checksums_did_not_arrive_is_damaged(ctx: Context, box: Box) -> None:
+    put_adapter(box, weights="good")
+    Path(box.output, "adapter", "SHA256SUMS").unlink()
+
+    with pytest.raises(TransferError, match="adapter came home damaged: SHA256SUMS is missing"):
+        collect.collect(ctx, HOST, with_checkpoints=False)
+
+    assert not ctx.run.adapter.exists()
+
+
+def test_a_file_that_no_line_of_the_list_names_is_damage(ctx: Context, box: Box) -> None:
+    put_adapter(box, weights="good")
+    Path(box.output, "adapter", "extra").write_text("x")
+
+    with pytest.raises(TransferError, match="adapter came home damaged: extra has no checksum"):
+        collect.collect(ctx, HOST, with_checkpoints=False)
+
+
+def test_a_damaged_adapter_does_not_keep_the_checkpoint_from_coming_home(ctx: Context, box: Box) -> None:
+    put_adapter(box, weights="good")
+    Path(box.output, "adapter", "weights").write_text("bad")
+    put_checkpoint(box, 2)
+
+    with pytest.raises(TransferError, match="adapter came home damaged"):
+        collect.collect(ctx, HOST, with_checkpoints=True)
+
+    assert [path.name for path in ctx.run.checkpoints.iterdir()] == ["checkpoint-2"]
 
 
 def test_the_newest_and_the_best_checkpoint_come_home(ctx: Context, box: Box) -> None:
