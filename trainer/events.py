@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from trainer.files import object_or_none
+
 EventName = Literal[
     "run_started",
     "phase_started",
@@ -72,11 +74,8 @@ def read_events(path: Path) -> list[dict[str, Any]]:
         return []
     events = []
     for line in path.read_bytes().split(b"\n")[:-1]:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # what a killed writer left of its last line
-        if isinstance(event, dict):
+        event = object_or_none(line)
+        if event is not None:
             events.append(event)
     return events
 

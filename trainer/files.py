@@ -51,10 +51,37 @@ def write_json(path: Path, value: object) -> None:
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
+class NotAnObjectError(ValueError):
+    """A text is JSON, and not an object."""
+
+
+def parse_object(content: bytes | str) -> dict[str, Any]:
+    """Return the mapping that a JSON text holds.
+
+    Raises:
+        NotAnObjectError: If it holds something else.
+        ValueError: If it is cut off, no JSON, or nested more deeply than Python reads.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError as err:
+        raise ValueError("it is nested too deeply") from err
+    if not isinstance(value, dict):
+        raise NotAnObjectError("it is not a JSON object")
+    return value
+
+
+def object_or_none(content: bytes | str) -> dict[str, Any] | None:
+    """Return the mapping that a JSON text holds, or ``None`` for any other text: what a killed writer leaves, say."""
+    try:
+        return parse_object(content)
+    except ValueError:
+        return None
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return a JSON file's mapping, or ``None`` if it is missing or broken."""
     try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return object_or_none(path.read_bytes())
+    except FileNotFoundError:
         return None
-    return value if isinstance(value, dict) else None

@@ -18,6 +18,7 @@ from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import RunState, hold, holder
 from runner.store import run_store as storing
 from runner.world import World
+from trainer.files import object_or_none
 
 BILLED = ("instance", "volume", "address")
 """Kinds that cost money whether or not the cloud tells their price."""
@@ -273,7 +274,9 @@ def _look_on(ctx: Context) -> None:
         data = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
         whole = data.rfind(b"\n") + 1
         for line in data[shown:whole].splitlines():
-            ctx.view.event(json.loads(line))
+            event = object_or_none(line)  # a half line is what a killed trainer left
+            if event is not None:
+                ctx.view.event(event)
         shown = whole
         if not alive:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.events import read_events
+from trainer.files import NotAnObjectError, parse_object
 
 LONGEST_BITS = 1000
 """A whole number that is longer is no number of ours, and no float can hold it."""
@@ -32,13 +32,11 @@ class Sources:
             if not path.is_file():
                 continue
             try:
-                value = json.loads(path.read_bytes())
-            except (ValueError, RecursionError, OSError) as err:
+                return mapping(_clean(parse_object(path.read_bytes())))
+            except NotAnObjectError:
+                problem, needed = f"{name}: not a JSON object", True
+            except (ValueError, OSError) as err:
                 problem, needed = f"{name}: cannot be read ({_reason(err)})", True
-                continue
-            if isinstance(value, dict):
-                return mapping(_clean(value))
-            problem, needed = f"{name}: not a JSON object", True
         if needed:
             self.missing.append(problem)
         return {}

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainer.files import object_or_none
+
 
 class Journal:
     """An append-only file of intents and answers, each line synced before the call returns."""
@@ -29,7 +31,7 @@ class Journal:
         if not self._path.exists():
             return []
         lines = self._path.read_bytes().split(b"\n")[:-1]
-        return [entry for entry in map(_parse, lines) if entry is not None]
+        return [entry for entry in map(object_or_none, lines) if entry is not None]
 
     def unanswered(self, action: str) -> bool:
         """Tell whether the last word on ``action`` is an intent: it may or may not have happened."""
@@ -43,11 +45,3 @@ class Journal:
             file.write((b"" if ends_whole else b"\n") + json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None  # what a killed runner left of its last line
-    return entry if isinstance(entry, dict) else None

@@ -7,7 +7,6 @@ and fall back to the one before.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from trainer.errors import CheckpointError
-from trainer.files import sha256_of_file, write_json
+from trainer.files import parse_object, sha256_of_file, write_json
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
@@ -79,7 +78,7 @@ def verify(folder: Path) -> Checkpoint:
         CheckpointError: If it does not verify; the message names the file.
     """
     try:
-        manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+        manifest = parse_object((folder / MANIFEST_NAME).read_bytes())
         step, files = int(manifest["step"]), list(manifest["files"])
         fingerprints = {str(key): str(value) for key, value in manifest["fingerprints"].items()}
         listed = {str(entry["name"]): (int(entry["size_bytes"]), str(entry["sha256"])) for entry in files}

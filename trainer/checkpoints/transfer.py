@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from trainer.checkpoints.places import Place, open_place
 from trainer.errors import StoreError
-from trainer.files import sha256_of_file, write_atomically
+from trainer.files import parse_object, sha256_of_file, write_atomically
 
 T = TypeVar("T")
 MANIFEST = "manifest.json"
@@ -233,7 +233,7 @@ def _read_manifest(raw: bytes) -> list[Listed]:
         _NotWholeError: If it cannot be read, or names a file outside of the checkpoint.
     """
     try:
-        files = json.loads(raw)["files"]
+        files = parse_object(raw)["files"]
         listed = [Listed(str(one["name"]), int(one["size_bytes"]), str(one["sha256"])) for one in files]
     except (ValueError, KeyError, TypeError) as err:
         raise _NotWholeError(f"has an unreadable manifest ({err})") from err

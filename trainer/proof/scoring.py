@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from trainer.files import object_or_none
+
 CITATIONS = "citations"
 FORMAT_SCORES = ("json_valid", "json_keys")
 """Scores that look at the form of an answer only."""
@@ -29,10 +31,10 @@ def score_answers(answers: Sequence[str], references: Sequence[str]) -> dict[str
         raise ValueError(f"{len(answers)} answers for {len(references)} references")
     exact = [answer.strip() == reference.strip() for answer, reference in zip(answers, references, strict=True)]
     scores = {"exact_match": _mean(exact)}
-    wanted = [_object(reference) for reference in references]
+    wanted = [object_or_none(reference) for reference in references]
     if any(item is None for item in wanted):
         return scores
-    pairs = [(_object(answer), item) for answer, item in zip(answers, wanted, strict=True) if item is not None]
+    pairs = [(object_or_none(answer), item) for answer, item in zip(answers, wanted, strict=True) if item is not None]
     scores["json_valid"] = _mean([given is not None for given, _ in pairs])
     scores["json_keys"] = _mean([given is not None and given.keys() == item.keys() for given, item in pairs])
     scores["field_accuracy"] = _mean([_field_share(given or {}, item) for given, item in pairs])
@@ -43,14 +45,6 @@ def score_answers(answers: Sequence[str], references: Sequence[str]) -> dict[str
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _field_share(given: dict[str, Any], wanted: dict[str, Any]) -> float:

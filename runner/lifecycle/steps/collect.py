@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from runner.run.models import Box, Host
 from trainer.checkpoints.complete import MANIFEST_NAME, verify
 from trainer.errors import CheckpointError
 from trainer.export.checksums import checksum_problems
+from trainer.files import read_json
 
 PLAIN = {"metrics.json": "metrics.json", "trainer.log": "logs/trainer.log", "tensorboard": "tensorboard"}
 """What comes home as it is: name in the output folder, name in the run folder."""
@@ -136,9 +136,5 @@ def _complete_names(machine: Machine, box: Box) -> list[str]:
 
 def _best_of(checkpoint: Path) -> str | None:
     """Return the name of the best checkpoint so far, as the newest one tells it."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    best = state.get("best_model_checkpoint") if isinstance(state, dict) else None
-    return Path(best).name if best else None
+    best = (read_json(checkpoint / "trainer_state.json") or {}).get("best_model_checkpoint")
+    return Path(str(best)).name if best else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from runner.adapters.machine import Machine
 from runner.adapters.process import Cancel, ToolCancelledError
@@ -20,6 +19,7 @@ from runner.run.models import Box, Host, TrainerStatus
 from runner.run.spend import hours_left
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 from trainer.events import read_events
+from trainer.files import object_or_none
 
 START_S = 120.0
 POLL_S = 0.5
@@ -206,18 +206,10 @@ class _Follower:
             file.write(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            event = _parse(line)
+            event = object_or_none(line)  # a half line is what a killed trainer left
             if event is not None:
                 self._ctx.view.event(event)
         return True
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None  # a half line that a killed trainer left
-    return event if isinstance(event, dict) else None
 
 
 def _ask(machine: Machine, box: Box, words: list[str], *, timeout_s: float, cancel: Cancel | None) -> TrainerStatus:

@@ -8,7 +8,6 @@ the machine that was rented. Older runs lack it and count as far as they go.
 from __future__ import annotations
 
 import ipaddress
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -20,6 +19,7 @@ from runner.planning.estimate.duration import Machine, Work, speed_of
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.planning.estimate.planned import planned_for
 from runner.run.run_dir import RunDir
+from trainer.files import object_or_none
 
 TRAINER_PHASES = {
     "data": "weights",
@@ -247,24 +247,16 @@ def _lines(path: Path, names: Sequence[bytes]) -> list[Json]:
         lines = path.read_bytes().split(b"\n")
     except OSError:
         return []
-    found = (_parsed(line) for line in lines if any(name in line for name in names))
+    found = (object_or_none(line) for line in lines if any(name in line for name in names))
     return [line for line in found if line]
 
 
 def _read(path: Path) -> Json:
     """Return a file's object; one that is missing or damaged is empty."""
     try:
-        return _parsed(path.read_bytes())
+        return object_or_none(path.read_bytes()) or {}
     except OSError:
         return {}
-
-
-def _parsed(content: bytes) -> Json:
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _object(values: Json, key: str) -> Json:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.files import read_json, sha256_of_file, write_atomically, write_json
+from trainer.files import NotAnObjectError, parse_object, read_json, sha256_of_file, write_atomically, write_json
 
 
 def test_a_written_file_is_whole_and_leaves_no_part(tmp_path: Path) -> None:
@@ -32,11 +32,20 @@ def test_json_reads_back(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json") == {"ü": 1}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "7"])
+@pytest.mark.parametrize("content", ["", "{", "[1]", "7", "[" * 100_000, '{"a":' * 100_000])
 def test_broken_or_foreign_json_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
 
     assert read_json(tmp_path / "a.json") is None
+
+
+def test_what_is_no_object_is_told_from_what_is_no_json() -> None:
+    with pytest.raises(NotAnObjectError):
+        parse_object("[1]")
+    for text in ("", "{", b"\xff\xfe\x00", "[" * 100_000):
+        with pytest.raises(ValueError, match=r".") as caught:
+            parse_object(text)
+        assert not isinstance(caught.value, NotAnObjectError)
 
 
 def test_missing_json_is_none(tmp_path: Path) -> None:

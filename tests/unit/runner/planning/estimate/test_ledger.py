@@ -142,6 +142,7 @@ def test_a_run_that_is_not_finished_or_not_ours_is_left_out(tmp_path: Path, chan
     "changed",
     [
         {"host.json": "not JSON"},
+        {"receipt.json": "[" * 100_000},
         {"plan.json": {"estimate": {"work": {"train_tokens": "many"}, "durations": [1], "cost": None}}},
         {"plan.json": {"estimate": {"work": {"train_tokens": 1}, "durations": {"seconds_by_phase": {"boot": 3}}}}},
         {"receipt.json": {"cost_usd": "a lot"}},

@@ -193,6 +193,7 @@ def test_missing_file_is_named(run_dir: Path, name: str) -> None:
         (b'{"half": ', "cannot be read (half-written or not JSON)"),
         (b"\xff\xfe\x00", "cannot be read (half-written or not JSON)"),
         (b"", "cannot be read (half-written or not JSON)"),
+        (b"[" * 100_000, "cannot be read (half-written or not JSON)"),
         (b"[1, 2]", "not a JSON object"),
     ],
 )
