@@ -35,18 +35,21 @@ UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "des
 def new_run(
     run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False
 ) -> Context:
-    """Check a run file, then make its run folder with Terraform's plan in it; nothing is installed yet.
+    """Check a run file, then make its run folder with Terraform's plan in it.
+
+    No machine is rented and nothing is installed on one. What planning itself needs is fetched into this machine's
+    cache where it is missing: a packaged base model, the small files of one on the Hub, Terraform.
 
     With ``is_dry`` only the checks are done: a run that is resumed is planned anew, and Terraform waits for that.
     """
     view.step_started("plan")
-    started = world.monotonic_s()
+    began, started = world.now(), world.monotonic_s()
     found = plan.check(run_file, runs_dir, view, stop, is_dry=is_dry)
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, world.now()), run_file, view, stop, world)
     with hold(ctx.run):
         state = RunState(ctx.run)
-        state.begin("plan")
+        state.begin("plan", began)
         (plan.write_down if is_dry else plan.record)(ctx, found)
         state.end("plan", "done", world.monotonic_s() - started)
     for line in plan_lines(found):

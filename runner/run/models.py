@@ -110,7 +110,7 @@ class Completed:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything known before anything is installed.
+    """Everything known before a machine is rented or anything is installed on one.
 
     Attributes:
         environment: Name of the environment.

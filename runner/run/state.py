@@ -51,15 +51,15 @@ class RunState:
         """Tell whether a step has ended well."""
         return bool(self.steps.get(step, {}).get("status") == "done")
 
-    def begin(self, step: str) -> None:
-        """Note that a step begins."""
-        self._data["steps"][step] = {"status": "running", "started_at": _now()}
+    def begin(self, step: str, began: datetime | None = None) -> None:
+        """Note that a step begins now, or began before there was a folder to note it in."""
+        self._data["steps"][step] = {"status": "running", "started_at": _written(began or datetime.now(UTC))}
         self._save()
 
     def end(self, step: str, status: str, duration_s: float) -> None:
         """Note that a step has ended: ``done``, ``failed`` or ``interrupted``."""
         self._data["steps"].setdefault(step, {}).update(
-            {"status": status, "ended_at": _now(), "duration_s": round(duration_s, 3)}
+            {"status": status, "ended_at": _written(datetime.now(UTC)), "duration_s": round(duration_s, 3)}
         )
         self._save()
 
@@ -123,5 +123,5 @@ def holder(run: RunDir) -> int | None:
         return None
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Plan: everything that can be known before anything is installed."""
+"""Plan: everything that can be known before a machine is rented or anything is installed on one."""
 
 from __future__ import annotations
 
