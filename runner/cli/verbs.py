@@ -15,7 +15,7 @@ from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
 from runner.lifecycle.step import step
 from runner.run.run_dir import RunDir, list_runs
-from runner.run.state import RunState, hold, holder
+from runner.run.state import RunState, holder, locked
 from runner.store import run_store as storing
 from runner.world import World
 from trainer.files import object_or_none
@@ -69,9 +69,9 @@ def configure(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
-    with hold(ctx.run), lease.kept(ctx, host):
+    with locked(ctx.run), lease.kept(ctx, host):
         step(ctx, "configure", lambda: prepare(ctx, host))
-    lease.hold(ctx, host)
+    lease.say_hold(ctx, host)
     return EXIT_DONE
 
 
@@ -83,11 +83,11 @@ def launch(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
-    with hold(ctx.run):
+    with locked(ctx.run):
         has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
         RunState(ctx.run).begin("train")
         training.launch(ctx, host, resume=has_checkpoint)
-        lease.hold(ctx, host)
+        lease.say_hold(ctx, host)
     session.view.line(f"training goes on; look on with `make watch RUN={ctx.run.run_id}`")
     return EXIT_DONE
 
@@ -99,7 +99,7 @@ def collect(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
-    with hold(ctx.run):
+    with locked(ctx.run):
         came = step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
         storing.copy_home(ctx, came)
     session.view.line(f"came home: {', '.join(came) or 'nothing'}")

@@ -25,7 +25,7 @@ from runner.report.plan.text import plan_lines
 from runner.run.models import Host, TrainerStatus, View
 from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile
-from runner.run.state import RunState, hold
+from runner.run.state import RunState, locked
 from runner.store import run_store as storing
 from runner.world import World
 
@@ -47,7 +47,7 @@ def new_run(
     found = plan.check(run_file, runs_dir, view, stop, is_dry=is_dry)
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, world.now()), run_file, view, stop, world)
-    with hold(ctx.run):
+    with locked(ctx.run):
         state = RunState(ctx.run)
         state.begin("plan", began)
         (plan.write_down if is_dry else plan.record)(ctx, found)
@@ -68,7 +68,7 @@ def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcom
         resume: Go on from the newest checkpoint, if there is one.
         detach: Leave once training runs.
     """
-    with hold(ctx.run):
+    with locked(ctx.run):
         return _guarded(ctx, lambda: _whole_life(ctx, resume=resume, detach=detach))
 
 
@@ -79,7 +79,7 @@ def up(ctx: Context) -> Outcome:
         step(ctx, "provision", lambda: provision.provision(ctx))
         return Outcome(ctx.run, running=True)
 
-    with hold(ctx.run):
+    with locked(ctx.run):
         return _guarded(ctx, provision_only)
 
 
@@ -93,13 +93,13 @@ def build(ctx: Context) -> Outcome:
             step(ctx, "configure", lambda: configure.configure(ctx, host))
         return Outcome(ctx.run)
 
-    with hold(ctx.run):
+    with locked(ctx.run):
         return _guarded(ctx, build_only)
 
 
 def watch(ctx: Context) -> Outcome:
     """Drive a run whose runner is gone to its end: attach, follow, collect, destroy, report."""
-    with hold(ctx.run):
+    with locked(ctx.run):
         if RunState(ctx.run).is_done("destroy"):
             return Outcome(ctx.run)
         status = _status_to_watch(ctx)
@@ -133,7 +133,7 @@ def resume(
     bills = ctx.environment.bills
     if not state.is_done("destroy") and (ctx.host() is not None or bills):
         if not moved and _needs_no_training(_status_or_none(ctx)):
-            with hold(run):
+            with locked(run):
                 return _guarded(ctx, lambda: _from_training(ctx))
         if (moved or bills) and state.steps.get("provision"):
             taken_down = down(ctx)
@@ -145,7 +145,7 @@ def resume(
 
 def down(ctx: Context) -> Outcome:
     """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
-    with hold(ctx.run):
+    with locked(ctx.run):
         state = RunState(ctx.run)
         if state.is_done("destroy") and ctx.run.receipt.exists():
             ctx.view.line(f"run {ctx.run.run_id} is down already")
@@ -213,7 +213,7 @@ def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
             return Outcome(ctx.run)
     RunState(ctx.run).begin("train")
     train.launch(ctx, host, resume=has_checkpoint)
-    lease.hold(ctx, host)
+    lease.say_hold(ctx, host)
     return Outcome(ctx.run, running=True)
 
 
@@ -261,7 +261,7 @@ def _hold_if_possible(ctx: Context) -> None:
     host = ctx.host()
     try:
         if host is not None:
-            lease.hold(ctx, host)
+            lease.say_hold(ctx, host)
     except RunnerError as err:
         ctx.view.line(f"{err.message}; the machine's lease runs out without a runner")
 

@@ -31,7 +31,7 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
         yield
 
 
-def hold(ctx: Context, host: Host) -> None:
+def say_hold(ctx: Context, host: Host) -> None:
     """Tell a rented machine that no runner will renew its lease for now: it goes on to its hard end.
 
     Raises:

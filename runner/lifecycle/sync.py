@@ -12,7 +12,7 @@ from runner.errors import UsageError
 from runner.lifecycle.play import play
 from runner.run.models import Host
 from runner.run.run_dir import read_json
-from runner.run.state import hold
+from runner.run.state import locked
 from runner.store import run_store as storing
 from runner.store.credentials import endpoint_url, machine_keys
 from trainer.files import write_atomically
@@ -66,7 +66,7 @@ def sync_home(ctx: Context, direction: Direction) -> None:
         TransferError: If the store refuses.
     """
     needed_url(ctx)
-    with hold(ctx.run):
+    with locked(ctx.run):
         if direction == "push":
             storing.copy_home(ctx, [path.name for path in ctx.run.path.iterdir() if path.is_dir()])
         else:

@@ -82,7 +82,7 @@ class RunState:
 
 
 @contextmanager
-def hold(run: RunDir) -> Iterator[None]:
+def locked(run: RunDir) -> Iterator[None]:
     """Hold the run's lock: one runner drives a run at a time. A dead runner's lock is free.
 
     Raises:

@@ -13,7 +13,7 @@ import pytest
 from runner.errors import RunLockedError, RunNotFoundError, TeardownError
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, find_run, list_runs, read_json, write_json
-from runner.run.state import RunState, hold, holder
+from runner.run.state import RunState, holder, locked
 from runner.safety.receipt import Findings, write_receipt
 from tests.unit.runner.fake_cloud import thing
 
@@ -78,9 +78,9 @@ def test_state_is_read_back_as_it_was_written(run: RunDir) -> None:
 
 
 def test_a_second_holder_is_refused_and_the_lock_is_free_afterwards(run: RunDir) -> None:
-    with hold(run):
+    with locked(run):
         assert holder(run) == os.getpid()
-        with pytest.raises(RunLockedError, match=rf"driven by another runner \(pid {os.getpid()}\)"), hold(run):
+        with pytest.raises(RunLockedError, match=rf"driven by another runner \(pid {os.getpid()}\)"), locked(run):
             pass
     assert holder(run) is None
 
@@ -89,7 +89,7 @@ def test_a_lock_file_of_a_dead_runner_holds_nobody(run: RunDir) -> None:
     run.file("lock").write_text('{"pid": 1}')
 
     assert holder(run) is None
-    with hold(run):
+    with locked(run):
         assert holder(run) == os.getpid()
 
 

@@ -15,7 +15,7 @@ from runner.errors import (
     UsageError,
 )
 from runner.run.run_dir import RunDir, create_run, write_json
-from runner.run.state import RunState, hold
+from runner.run.state import RunState, locked
 from runner.safety import account_sweep as sweeping
 from runner.safety.sweep import LISTING_LAG_S, PAUSE_S, end_run, of_run
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
@@ -139,7 +139,7 @@ def judged(run: RunDir, **facts: object) -> sweeping.Finding:
 
 
 def test_what_is_past_its_end_is_abandoned_whoever_drives_it(run: RunDir) -> None:
-    with hold(run):
+    with locked(run):
         assert judged(run, expires_at=NOW - timedelta(seconds=1)).abandoned
         assert not judged(run, expires_at=NOW + timedelta(seconds=1)).abandoned
 
