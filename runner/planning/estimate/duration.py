@@ -100,7 +100,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Machine:
+class Hardware:
     """Where it is done.
 
     Attributes:
@@ -175,7 +175,7 @@ class Durations:
         }
 
 
-def estimate_durations(work: Work, machine: Machine, correction: Correction | None = None) -> Durations | None:
+def estimate_durations(work: Work, machine: Hardware, correction: Correction | None = None) -> Durations | None:
     """Return how long a run takes, or ``None`` for a GPU of which no speed is known.
 
     Args:
@@ -206,7 +206,7 @@ def estimate_durations(work: Work, machine: Machine, correction: Correction | No
     return Durations(seconds, tokens_per_s, table, speed.tokens_per_s, basis, speed.sources)
 
 
-def speed_of(work: Work, machine: Machine) -> Speed | None:
+def speed_of(work: Work, machine: Hardware) -> Speed | None:
     """Return how fast a machine trains by the tables, or ``None`` where nothing is known of its GPU."""
     weights = (work.parameters, work.trainable_parameters)
     if machine.gpu is None:
@@ -222,7 +222,7 @@ def speed_of(work: Work, machine: Machine) -> Speed | None:
     return replace(speed, tokens_per_s=padded, basis=f"{speed.basis}; rows are padded, see {BENCHMARKS}")
 
 
-def _boot_s(machine: Machine) -> Range:
+def _boot_s(machine: Hardware) -> Range:
     """Return the seconds from the cloud's yes to a login; of a platform that is not ours yet, all that ours take."""
     if machine.environment in HERE:
         return NOTHING
@@ -237,12 +237,12 @@ def _boot_s(machine: Machine) -> Range:
     return Range(boot.low_s, boot.expected_s, boot.high_s)
 
 
-def _environment_s(work: Work, machine: Machine) -> Range:
+def _environment_s(work: Work, machine: Hardware) -> Range:
     download = LINE_DOWN_BYTES_PER_S if machine.environment == "local" else HUB_BYTES_PER_S
     return CONFIGURE_S + TRAINER_START_S + download.into(work.package_bytes)
 
 
-def _weights_s(work: Work, machine: Machine) -> Range:
+def _weights_s(work: Work, machine: Hardware) -> Range:
     """Return the seconds until the weights are in memory: sent or downloaded, then read."""
     here = machine.environment == "local"
     sent = NOTHING if here else LINE_UP_BYTES_PER_S.into(work.staged_bytes + work.data_bytes)
@@ -251,7 +251,7 @@ def _weights_s(work: Work, machine: Machine) -> Range:
     return sent + fetched + DISK_BYTES_PER_S.into(work.model_bytes)
 
 
-def _evaluation_s(work: Work, machine: Machine, speed: Speed) -> Range:
+def _evaluation_s(work: Work, machine: Hardware, speed: Speed) -> Range:
     read = speed.flop_per_s.into(work.eval_tokens * FLOP_PER_PASS * work.parameters)
     if machine.gpu is None:
         written = speed.tokens_per_s.into(work.generated_tokens * CPU_ANSWER_COST)
@@ -267,7 +267,7 @@ def answer_tokens_per_s(parameters: float) -> Range:
     return between(nearest[1] * share, nearest[2] * share)
 
 
-def _upload_s(work: Work, machine: Machine) -> Range:
+def _upload_s(work: Work, machine: Hardware) -> Range:
     return NOTHING if machine.environment == "local" else LINE_DOWN_BYTES_PER_S.into(work.adapter_bytes)
 
 

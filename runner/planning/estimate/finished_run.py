@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runner.planning.estimate.duration import Machine, Work, speed_of
+from runner.planning.estimate.duration import Hardware, Work, speed_of
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.planning.estimate.planned import planned_for
 from runner.run.run_dir import RunDir
@@ -210,7 +210,7 @@ def _table_speed(work: Work | None, environment: str, gpu: str | None) -> float 
     spec = None if gpu is None else find_gpu(gpu)
     if work is None or spec is None:
         return None
-    speed = speed_of(work, Machine(environment, spec))
+    speed = speed_of(work, Hardware(environment, spec))
     return None if speed is None else speed.tokens_per_s.expected
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from runner.cloud_api.models import Offer
 from runner.planning.estimate.billing import billing_of
 from runner.planning.estimate.cost import Cost, Spot, cost_of
-from runner.planning.estimate.duration import Correction, Durations, Machine, Work, estimate_durations, speed_of
+from runner.planning.estimate.duration import Correction, Durations, Hardware, Work, estimate_durations, speed_of
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed, rows_that_fit
 from runner.planning.estimate.gpu_specs import GpuSpec, gpu_of_machine
@@ -219,7 +219,7 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
     gpu = gpu_of_machine(offer.instance_type, offer.gpu_name, offer.gpu_memory_gib)
     has_bf16 = gpu is None or gpu.compute_capability is None or float(gpu.compute_capability) >= BF16_CAPABILITY
     most = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib, has_bf16=has_bf16)
-    machine = Machine(environment, gpu, offer.gpu_count)
+    machine = Hardware(environment, gpu, offer.gpu_count)
     rows = _fastest_rows(task, machine, most)
     chosen = task.at(rows)
     needed_gib = GpuNeed(chosen.run_file, task.shape, task.data, has_bf16=has_bf16).gpu_gib
@@ -230,7 +230,7 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
     return Forecast(environment, offer, gpu, needed_gib, most, durations, cost, rows, chosen.work, has_bf16)
 
 
-def _fastest_rows(task: Task, machine: Machine, most: int) -> int:
+def _fastest_rows(task: Task, machine: Hardware, most: int) -> int:
     """Return the fewest rows at a time with which a GPU is as fast as it gets.
 
     By the tables alone: the choice does not change with the runs that one has had.
@@ -246,7 +246,7 @@ def _fastest_rows(task: Task, machine: Machine, most: int) -> int:
 def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Row]) -> Forecast:
     """Return what a run is like that does not ask for a working GPU: then its processors train, as in a rehearsal."""
     own = _own(task, environment, offer, None, ledger)
-    durations = estimate_durations(task.work, Machine(environment, None, cpu_cores=os.cpu_count() or 1), own)
+    durations = estimate_durations(task.work, Hardware(environment, None, cpu_cores=os.cpu_count() or 1), own)
     cost = None if durations is None else _cost(task, environment, offer, durations)
     rows = task.run_file.training.micro_batch_rows
     return Forecast(environment, offer, None, 0.0, rows, durations, cost, rows, task.work)

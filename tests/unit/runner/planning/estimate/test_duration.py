@@ -7,7 +7,7 @@ from runner.planning.estimate.duration import (
     TEARDOWN_S,
     Correction,
     Durations,
-    Machine,
+    Hardware,
     Work,
     answer_tokens_per_s,
     estimate_durations,
@@ -28,7 +28,7 @@ WORK = Work(
     checkpointing=True,
     is_packed=True,
 )
-RENTED = Machine("lambda", find_gpu("A100", 80.0))
+RENTED = Hardware("lambda", find_gpu("A100", 80.0))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_work_that_cannot_be_is_refused(wrong: dict[str, int], message: str) -> 
         replace(WORK, **wrong)
 
 
-def estimated(work: Work = WORK, machine: Machine = RENTED, correction: Correction | None = None) -> Durations:
+def estimated(work: Work = WORK, machine: Hardware = RENTED, correction: Correction | None = None) -> Durations:
     found = estimate_durations(work, machine, correction)
     assert found is not None
     return found
@@ -69,11 +69,11 @@ def test_training_takes_the_tokens_over_their_speed() -> None:
 
 
 def test_a_gpu_of_unknown_speed_has_no_estimate() -> None:
-    assert estimate_durations(WORK, Machine("local", find_gpu("Apple M3 Max"))) is None
+    assert estimate_durations(WORK, Hardware("local", find_gpu("Apple M3 Max"))) is None
 
 
 def test_here_nothing_boots_nothing_is_sent_and_nothing_is_ended_for_long() -> None:
-    durations = estimated(machine=Machine("local", cpu_cores=2))
+    durations = estimated(machine=Hardware("local", cpu_cores=2))
 
     assert (durations.seconds["boot"], durations.seconds["upload"]) == (NOTHING, NOTHING)
     assert durations.seconds["teardown"].high < TEARDOWN_S.low
@@ -131,7 +131,7 @@ def test_the_quickstart_on_two_cores_is_within_the_range() -> None:
         WORK, train_tokens=11_523, eval_tokens=5_200, generated_tokens=768, model_bytes=98_362_432, package_bytes=0,
         adapter_bytes=19_600_000, parameters=134_515_008, trainable_parameters=4_884_480, checkpointing=False,
     )  # fmt: skip
-    durations = estimated(work, Machine("local", cpu_cores=2))
+    durations = estimated(work, Hardware("local", cpu_cores=2))
 
     assert durations.seconds["train"].low < 67.14 < durations.seconds["train"].high
     assert durations.seconds["evaluation"].low < 25.15 < durations.seconds["evaluation"].high

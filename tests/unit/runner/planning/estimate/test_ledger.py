@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.planning.estimate.cost import Billing, compare_with_actual, cost_of
-from runner.planning.estimate.duration import Correction, Machine, Work, estimate_durations
+from runner.planning.estimate.duration import Correction, Hardware, Work, estimate_durations
 from runner.planning.estimate.finished_run import Row, is_emulated, planned_usd, read_row
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.planning.estimate.ledger import MOST_RUNS, correction, read_ledger
@@ -27,7 +27,7 @@ WORK = Work(
     checkpointing=True,
     is_packed=True,
 )
-A10 = Machine("lambda", find_gpu("A10"))
+A10 = Hardware("lambda", find_gpu("A10"))
 STEPS_S = {
     "plan": 4.0, "provision": 200.0, "configure": 60.0, "stage": 5.0, "train": 1000.0, "collect": 20.0, "destroy": 40.0,
 }  # fmt: skip
@@ -66,7 +66,7 @@ def write_run(
     return RunDir(folder)
 
 
-def estimate_of(machine: Machine = A10, own: Correction | None = None) -> dict[str, Any]:
+def estimate_of(machine: Hardware = A10, own: Correction | None = None) -> dict[str, Any]:
     """Return what the plan keeps of an estimate."""
     durations = estimate_durations(WORK, machine, own)
     assert durations is not None
@@ -219,7 +219,7 @@ def test_steps_of_the_trainer_are_not_even_parsed(tmp_path: Path) -> None:
 
 
 def test_the_speed_is_compared_with_the_tables_word_for_the_same_work(tmp_path: Path) -> None:
-    planned_for_another_gpu = estimate_of(Machine("lambda", find_gpu("H100")))
+    planned_for_another_gpu = estimate_of(Hardware("lambda", find_gpu("H100")))
     row = row_of(write_run(tmp_path / "r1", estimate=planned_for_another_gpu))
     durations = estimate_durations(WORK, A10)
 

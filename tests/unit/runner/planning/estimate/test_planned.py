@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runner.planning.estimate.cost import compare_with_actual
-from runner.planning.estimate.duration import Machine, estimate_durations
+from runner.planning.estimate.duration import Hardware, estimate_durations
 from runner.planning.estimate.finished_run import planned_usd
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.planning.estimate.planned import planned_for
@@ -19,7 +19,7 @@ from tests.unit.runner.planning.estimate.test_ledger import WORK, corrected, est
 A10_HERE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "trust": "secure"}
 H100_SPOT = {"instance_type": "gpu_1x_h100", "region": "any", "spot": True, "trust": "secure"}
 HOST = {"instance_type": "gpu_1x_h100", "region": "us-east-3", "spot": True, "price_usd_per_h": 2.0, "cloud": "lambda"}
-H100 = Machine("lambda", find_gpu("H100 PCIe"))
+H100 = Hardware("lambda", find_gpu("H100 PCIe"))
 MANY_ROWS = replace(WORK, micro_batch_tokens=4 * WORK.micro_batch_tokens)
 
 
