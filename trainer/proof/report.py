@@ -21,7 +21,7 @@ MODELS = ("base_4bit", "adapter_4bit", "base_unquantised", "adapter_unquantised"
 
 
 @dataclass(frozen=True)
-class Check:
+class AcceptanceCheck:
     """One thing the adapter had to show.
 
     Attributes:
@@ -51,7 +51,7 @@ class AcceptanceReport:
         metrics: All of ``metrics.json``: what training measured, and the parts ``eval`` and ``samples``.
     """
 
-    checks: tuple[Check, ...]
+    checks: tuple[AcceptanceCheck, ...]
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     samples: tuple[dict[str, str], ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from trainer.export.checksums import CHECKSUMS, checksum_problems
 from trainer.export.merge import free_memory_bytes, merged_problems, weight_count
 from trainer.files import read_json
 from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model
-from trainer.proof.report import AcceptanceReport, Check
+from trainer.proof.report import AcceptanceCheck, AcceptanceReport
 from trainer.proof.scoring import FORMAT_SCORES
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Trial:
         self._events = events
         self._manifest = read_json(folder / "manifest.json") or {}
         self._metrics = read_json(folder / "metrics.json") or {}
-        self._checks: list[Check] = []
+        self._checks: list[AcceptanceCheck] = []
         self._evaluations: dict[str, Evaluation] = {}
         self._weights = 0
 
@@ -283,7 +283,7 @@ class Trial:
             )
 
     def _add(self, name: str, passed: bool, value: str, requirement: str, *, required: bool = True) -> bool:
-        check = Check(name, passed, value, requirement, required)
+        check = AcceptanceCheck(name, passed, value, requirement, required)
         self._checks.append(check)
         if self._events is not None:
             self._events.write("acceptance_check", **asdict(check))

@@ -9,7 +9,7 @@ from typing import Any
 from runner.planning.estimate.settling import settle
 from runner.report.data_summary import DataSummary, data_summary
 from runner.report.run.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
-from runner.report.run.models import AnswerPair, Artifacts, Check, LifeStep, RunReport, Scores, Verdict
+from runner.report.run.models import AcceptanceRow, AnswerPair, Artifacts, LifeStep, RunReport, Scores, Verdict
 from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
 from runner.report.wording import value_text
@@ -147,14 +147,14 @@ def _life_step(name: str, step: Json) -> LifeStep:
     )
 
 
-def _checks(acceptance: Json, events: list[Json]) -> tuple[Check, ...]:
+def _checks(acceptance: Json, events: list[Json]) -> tuple[AcceptanceRow, ...]:
     """Return the checks of ``acceptance.json``, else those told before the trainer stopped, the last of each name."""
     found = items(acceptance.get("checks"))
     if not found:
         told = {text(event.get("name")): event for event in events if event.get("event") == "acceptance_check"}
         found = list(told.values())
     return tuple(
-        Check(
+        AcceptanceRow(
             name=text(check.get("name")) or "?",
             passed=check.get("passed") is True,
             value=value_text(check.get("value")),

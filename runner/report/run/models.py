@@ -76,7 +76,7 @@ class AnswerPair:
 
 
 @dataclass(frozen=True)
-class Check:
+class AcceptanceRow:
     """One line of the acceptance table."""
 
     name: str
@@ -149,7 +149,7 @@ class RunReport:
     data: DataSummary | None
     answers: tuple[AnswerPair, ...]
     scores: tuple[Scores, ...]
-    acceptance: tuple[Check, ...]
+    acceptance: tuple[AcceptanceRow, ...]
     environment: dict[str, str]
     recipe: dict[str, Any]
     life_cycle: tuple[LifeStep, ...]

@@ -19,7 +19,7 @@ from trainer.export.adapter_folder import ADAPTER_WEIGHTS, verify_adapter_folder
 from trainer.export.checksums import checksum_problems, write_checksums
 from trainer.proof.acceptance import accept_adapter
 from trainer.proof.evaluation import Evaluation
-from trainer.proof.report import AcceptanceReport, Check
+from trainer.proof.report import AcceptanceCheck, AcceptanceReport
 
 Tensors = dict[str, torch.Tensor]
 
@@ -383,10 +383,10 @@ def test_a_merged_model_that_forgot_is_refused(
 def test_the_verdict_names_the_first_failure_and_lists_all() -> None:
     report = AcceptanceReport(
         (
-            Check("one", True, "1", "first"),
-            Check("warned", False, "0", "never mind", required=False),
-            Check("two", False, "2", "second"),
-            Check("three", False, "3", "third"),
+            AcceptanceCheck("one", True, "1", "first"),
+            AcceptanceCheck("warned", False, "0", "never mind", required=False),
+            AcceptanceCheck("two", False, "2", "second"),
+            AcceptanceCheck("three", False, "3", "third"),
         )
     )
 
