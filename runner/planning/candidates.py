@@ -5,18 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner.cloud_api.models import Offer, Trust, TrustWanted
 from runner.errors import NoCapacityError, UsageError
 
 MOST_CANDIDATES = 8
 MOST_MISSES = 5
-Expected = Callable[[Offer], tuple[float, float]]
 Barred = Callable[[Offer], str]
 ARM_GPUS = ("GH200", "GB200", "GB300")
 """NVIDIA's names of GPUs that come with its ARM processor, on which Douse has not been tried."""
 UNTRIED = "an ARM machine, on which Douse has not been tried: name it in compute.instance_types to take it"
+
+
+class WholeRun(NamedTuple):
+    """What the whole run is expected to take on a machine: US dollars, then hours."""
+
+    usd: float
+    hours: float
+
+
+Expected = Callable[[Offer], WholeRun]
 
 
 @dataclass(frozen=True)
@@ -100,8 +109,8 @@ def choose_candidates(
     """
     _check_names(offers, wanted.instance_types)
     fitting = suitable(offers, wanted, barred)
-    whole = {id(offer): expected(offer) if expected else (0.0, 0.0) for offer in fitting}
-    fitting.sort(key=lambda offer: _rank(offer, wanted, *whole[id(offer)]))
+    whole = {id(offer): expected(offer) if expected else WholeRun(0.0, 0.0) for offer in fitting}
+    fitting.sort(key=lambda offer: _rank(offer, wanted, whole[id(offer)]))
     if not fitting:
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",
@@ -159,15 +168,13 @@ def _is_untried(offer: Offer) -> bool:
     return any(name in offer.gpu_name.upper() for name in ARM_GPUS)
 
 
-def _rank(
-    offer: Offer, wanted: Wanted, usd: float, hours: float
-) -> tuple[int, bool, float, float, float, int, str, str]:
+def _rank(offer: Offer, wanted: Wanted, whole: WholeRun) -> tuple[int, bool, float, float, float, int, str, str]:
     types, regions = wanted.instance_types, wanted.regions
     return (
         types.index(offer.instance_type) if types else 0,
         offer.available is None,
-        round(usd, 2),
-        hours,
+        round(whole.usd, 2),
+        whole.hours,
         offer.price_usd_per_h,
         regions.index(offer.region) if regions else 0,
         offer.instance_type,

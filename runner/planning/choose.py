@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.cloud_api.models import Offer
-from runner.planning.candidates import Candidate, Wanted, choose_candidates, suitable
+from runner.planning.candidates import Candidate, Wanted, WholeRun, choose_candidates, suitable
 from runner.planning.estimate.cost import check_budget
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.planning.estimate.finished_run import Row
@@ -82,7 +82,7 @@ def choose(
 
     suited = [known[offer] for offer in suitable(offers, wanted, unfit)]
     check_budget({machine_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
-    candidates = choose_candidates(offers, wanted, lambda offer: (known[offer].usd, known[offer].hours), barred)
+    candidates = choose_candidates(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred)
     chosen = tuple(next(found for found in suited if _is(candidate, found.offer)) for candidate in candidates)
     if need is not None:
         there = task.at(chosen[0].micro_batch_rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 TrainerState = Literal["none", "running", "exited", "lost"]
 
@@ -108,6 +108,20 @@ class Completed:
         return "\n".join(text.splitlines()[-12:])
 
 
+class SampleCounts(NamedTuple):
+    """How many samples there are of each kind; in ``plan.json`` a list of two."""
+
+    train: int
+    eval: int
+
+
+class MicroBatch(NamedTuple):
+    """What is computed at a time; in ``plan.json`` a list of two, which is ``[0, 0]`` where it is not known."""
+
+    rows: int = 0
+    row_tokens: int = 0
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything known before a machine is rented or anything is installed on one.
@@ -117,7 +131,7 @@ class Plan:
         base_model: Base model as the run file names it.
         model_files: Local file or folder to stage, or ``None`` for a Hub id.
         model_bytes: Size of the base model, 0 when not known.
-        samples: Train and eval samples.
+        samples: How many there are.
         data: The data check's summary, as plain data.
         data_table: The data check's summary, for people.
         disk_needed_gib: Free disk the machine should have.
@@ -126,7 +140,7 @@ class Plan:
         prices_usd_per_h: What each of them is listed at, in US dollars an hour.
         ssh_ingress_cidrs: Networks that may reach sshd, where the environment opens a firewall.
         gpu_memory_gib: What the run is expected to need of a GPU, in GiB by part; ``None`` where that is not known.
-        micro_batch: Rows and tokens of the longest row that this is for.
+        micro_batch: Rows, and tokens of the longest one, that this is for.
         estimate: Work, hours and dollars of the run on the first machine, for the ledger to compare with.
         estimate_lines: The same for people.
         forecasts: The run on each of the candidates, in their order, where that is known.
@@ -137,7 +151,7 @@ class Plan:
     base_model: str
     model_files: str | None
     model_bytes: int
-    samples: tuple[int, int]
+    samples: SampleCounts
     data: dict[str, Any]
     data_table: str
     disk_needed_gib: float
@@ -146,7 +160,7 @@ class Plan:
     prices_usd_per_h: list[float]
     ssh_ingress_cidrs: list[str] = field(default_factory=list)
     gpu_memory_gib: dict[str, float] | None = None
-    micro_batch: tuple[int, int] = (0, 0)
+    micro_batch: MicroBatch = MicroBatch()  # noqa: RUF009 - it cannot be changed
     estimate: dict[str, Any] | None = None
     estimate_lines: list[str] = field(default_factory=list)
     forecasts: list[dict[str, Any]] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -24,6 +24,13 @@ LOGITS_BUDGET_BYTES = 256 * 2**20
 GENERATION_BATCH = 8
 
 __all__ = ["EvalSet", "Evaluation", "eval_loss", "evaluate_model", "generate_answers", "make_eval_set", "score_answers"]
+
+
+class RowLoss(NamedTuple):
+    """The losses of a row's supervised tokens, summed, and how many tokens these are."""
+
+    summed: float
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,9 @@ def eval_loss(
         for row in _rows(samples, capacity, supervised_limit):
             if on_batch is not None:
                 on_batch()
-            row_sum, row_count = _row_loss(model, row, device)
-            total += row_sum
-            count += row_count
+            found = _row_loss(model, row, device)
+            total += found.summed
+            count += found.tokens
             if on_batch is not None:
                 on_batch()
     if count == 0:
@@ -167,7 +174,7 @@ def _supervised(sample: EncodedSample) -> int:
     return sum(label != IGNORE_INDEX for label in sample.labels[1:])
 
 
-def _row_loss(model: torch.nn.Module, row: Sequence[EncodedSample], device: torch.device) -> tuple[float, int]:
+def _row_loss(model: torch.nn.Module, row: Sequence[EncodedSample], device: torch.device) -> RowLoss:
     ids = torch.tensor([token for sample in row for token in sample.input_ids], device=device)  # (T,)
     positions = torch.cat([torch.arange(len(sample.input_ids), device=device) for sample in row])  # (T,)
     labels = torch.tensor([label for sample in row for label in (IGNORE_INDEX, *sample.labels[1:])], device=device)
@@ -179,7 +186,7 @@ def _row_loss(model: torch.nn.Module, row: Sequence[EncodedSample], device: torc
         part = targets[start : start + step]
         scores = logits[start : start + step].float()
         total += float(torch.nn.functional.cross_entropy(scores, labels[part], reduction="sum"))
-    return total, len(targets)
+    return RowLoss(total, len(targets))
 
 
 def _logits_at(model: torch.nn.Module, ids: torch.Tensor, positions: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,7 @@ from runner.planning.market import Market, MarketCall
 from runner.report.comparison import elsewhere_words
 from runner.report.plan.checks import checks_text
 from runner.report.plan.choice import choice_lines
-from runner.run.models import Plan, View
+from runner.run.models import MicroBatch, Plan, SampleCounts, View
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
 from runner.store.run_store import check_store
@@ -81,7 +81,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         base_model=run_file.model.base_model,
         model_files=None if model is None else str(model),
         model_bytes=files_bytes(model),
-        samples=(len(dataset.train), len(dataset.eval)),
+        samples=SampleCounts(len(dataset.train), len(dataset.eval)),
         data=encoded.summary.to_mapping(),
         data_table=data_table(encoded),
         disk_needed_gib=seen.disk.there_gib,
@@ -104,7 +104,7 @@ def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
         candidates=[one.to_variable() for one in choice.candidates],
         prices_usd_per_h=[one.price_usd_per_h for one in choice.candidates],
         gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
-        micro_batch=(0, 0) if need is None else (need.rows, need.row_tokens),
+        micro_batch=MicroBatch() if need is None else MicroBatch(need.rows, need.row_tokens),
         estimate=choice.estimate(),
         estimate_lines=[*choice_lines(choice), *([] if others is None else [f"elsewhere    {others}"])],
         forecasts=[one.to_mapping() for one in choice.forecasts],

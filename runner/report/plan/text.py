@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from runner.clouds.environments import find_environment
 from runner.prices.price_list import ANYWHERE
 from runner.report.columns import MARGIN, wrapped
-from runner.run.models import Plan
+from runner.run.models import MicroBatch, Plan
 
 LEAST_SHOWN_GIB = 0.05
 
@@ -15,7 +15,7 @@ LEAST_SHOWN_GIB = 0.05
 def plan_lines(plan: Plan) -> list[str]:
     """Return what is planned: data, base model, memory, hours and dollars, machines, and where the run goes."""
     size = f", {plan.model_bytes / 2**20:.0f} MiB" if plan.model_bytes else ""
-    memory = [] if plan.gpu_memory_gib is None else _memory(plan.gpu_memory_gib, *plan.micro_batch)
+    memory = [] if plan.gpu_memory_gib is None else _memory(plan.gpu_memory_gib, plan.micro_batch)
     return [
         plan.data_table.rstrip(),
         f"base model   {plan.base_model}{size}",
@@ -25,10 +25,10 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
 
 
-def _memory(parts_gib: Mapping[str, float], rows: int, row_tokens: int) -> list[str]:
+def _memory(parts_gib: Mapping[str, float], batch: MicroBatch) -> list[str]:
     """Return what the run needs of a GPU, and what for."""
     parts = "; ".join(f"{gib:.1f} {name}" for name, gib in parts_gib.items() if gib >= LEAST_SHOWN_GIB)
-    head = f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {rows} x {row_tokens} tokens at once"
+    head = f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {batch.rows} x {batch.row_tokens} tokens at once"
     return [head, *wrapped(parts, first=MARGIN)]
 
 

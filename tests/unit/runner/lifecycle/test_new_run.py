@@ -12,7 +12,7 @@ import pytest
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.lifecycle import drive as lifecycle
-from runner.run.models import Plan
+from runner.run.models import Plan, SampleCounts
 from runner.run.run_file import RunFile
 from runner.run.state import RunState
 from runner.world import RealWorld
@@ -27,7 +27,7 @@ def test_planning_begins_before_its_check(tmp_path: Path, monkeypatch: pytest.Mo
     def check(*arguments: object, **options: object) -> Plan:
         checked.append(datetime.now(UTC))
         time.sleep(CHECK_S)
-        return Plan("local", "base", None, 0, (1, 1), {}, "", 10.0, "terraform", [{}], [0.0])
+        return Plan("local", "base", None, 0, SampleCounts(1, 1), {}, "", 10.0, "terraform", [{}], [0.0])
 
     monkeypatch.setattr(lifecycle.plan, "check", check)
     monkeypatch.setattr(lifecycle.plan, "write_down", lambda ctx, found: None)

@@ -12,7 +12,7 @@ from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.lifecycle.terraform_inputs import variables
-from runner.run.models import Plan
+from runner.run.models import Plan, SampleCounts
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
@@ -24,7 +24,7 @@ def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, 
     make_key(run.login_key)
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "runpod", "trust": trust}})
     candidate = {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
-    plan = Plan("runpod", "base", None, 0, (1, 1), {}, "", 10.0, "terraform", [candidate], [0.5])
+    plan = Plan("runpod", "base", None, 0, SampleCounts(1, 1), {}, "", 10.0, "terraform", [candidate], [0.5])
 
     found = variables(Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld()), plan)
 

@@ -2,7 +2,7 @@ import pytest
 
 from runner.cloud_api.models import Offer, Trust
 from runner.errors import NoCapacityError, UsageError
-from runner.planning.candidates import Candidate, Wanted, choose_candidates
+from runner.planning.candidates import Candidate, Wanted, WholeRun, choose_candidates
 
 
 def offer(
@@ -99,14 +99,14 @@ def test_a_strangers_spot_machine_may_cost_what_it_costs_there_without_spot() ->
 
 
 def test_the_whole_runs_dollars_go_before_the_price_of_an_hour() -> None:
-    whole = {"slow": (2.0, 4.0), "fast": (1.0, 0.5)}
+    whole = {"slow": WholeRun(2.0, 4.0), "fast": WholeRun(1.0, 0.5)}
     offers = [offer("slow", price=0.5), offer("fast", price=2)]
     found = choose_candidates(offers, Wanted(), lambda one: whole[one.instance_type])
     assert names(found) == ["fast/here", "slow/here"]
 
 
 def test_at_the_same_dollars_the_one_that_is_over_first_is_tried_first() -> None:
-    whole = {"slow": (1.001, 4.0), "fast": (1.004, 0.5), "middle": (1.0, 1.0)}
+    whole = {"slow": WholeRun(1.001, 4.0), "fast": WholeRun(1.004, 0.5), "middle": WholeRun(1.0, 1.0)}
     offers = [offer("slow", price=0.25), offer("middle", price=1), offer("fast", price=2)]
     found = choose_candidates(offers, Wanted(), lambda one: whole[one.instance_type])
     assert names(found) == ["fast/here", "middle/here", "slow/here"]
@@ -114,7 +114,7 @@ def test_at_the_same_dollars_the_one_that_is_over_first_is_tried_first() -> None
 
 def test_at_the_same_dollars_and_hours_the_price_of_an_hour_decides_and_then_the_region() -> None:
     offers = [offer("dear", "b", price=2), offer("cheap", "a"), offer("cheap", "b")]
-    found = choose_candidates(offers, Wanted(regions=("b", "a")), lambda one: (1.0, 1.0))
+    found = choose_candidates(offers, Wanted(regions=("b", "a")), lambda one: WholeRun(1.0, 1.0))
     assert names(found) == ["cheap/b", "cheap/a", "dear/b"]
 
 

@@ -18,7 +18,7 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
 from runner.lifecycle.steps import collect, destroy, stage, train
-from runner.run.models import Box, Completed, Host, Plan, TrainerStatus
+from runner.run.models import Box, Completed, Host, Plan, SampleCounts, TrainerStatus
 from runner.run.run_dir import create_run, read_json, write_json
 from runner.run.run_file import RunFile, with_settings
 from runner.world import RealWorld
@@ -46,7 +46,7 @@ def ctx(tmp_path: Path) -> Context:
     (tmp_path / "base.gguf").write_text("weights\n")
     data = {"train_path": str(tmp_path / "train.jsonl")}
     run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC))
-    plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, (1, 1), {}, "", 0.1, "terraform", [], [])
+    plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, SampleCounts(1, 1), {}, "", 0.1, "terraform", [], [])
     write_json(run.file("plan.json"), asdict(plan))
     write_json(run.host, HOST.to_mapping())
     return Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop(RealWorld()), RealWorld())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runner.report.plan.text import plan_lines
-from runner.run.models import Plan
+from runner.run.models import MicroBatch, Plan, SampleCounts
 
 CANDIDATE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 1.5}
 
@@ -16,7 +16,7 @@ def made(**changes: Any) -> Plan:
         "base_model": "meta-llama/Llama-3.1-8B",
         "model_files": None,
         "model_bytes": 0,
-        "samples": (1, 1),
+        "samples": SampleCounts(1, 1),
         "data": {},
         "data_table": "the data\n",
         "disk_needed_gib": 40.25,
@@ -39,7 +39,7 @@ def test_a_plan_is_told_in_its_order() -> None:
 def test_memory_is_told_by_part_but_for_crumbs() -> None:
     parts = {"base model, 4 bit": 3.61, "adapter": 0.04, "activations": 2.0}
 
-    assert plan_lines(made(gpu_memory_gib=parts, micro_batch=(2, 4096)))[2:4] == [
+    assert plan_lines(made(gpu_memory_gib=parts, micro_batch=MicroBatch(2, 4096)))[2:4] == [
         "GPU memory   5.7 GiB for 2 x 4096 tokens at once",
         "             3.6 base model, 4 bit; 2.0 activations",
     ]
