@@ -30,6 +30,8 @@
 
 from __future__ import annotations
 
+from trainer.errors import ExpectedError
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -37,24 +39,10 @@ EXIT_LEFTOVERS = 3
 EXIT_INTERRUPTED = 130
 
 
-class RunnerError(Exception):
-    """A failure that the runner expects, in words a user can act on.
-
-    Attributes:
-        message: One line: what failed and the value.
-        resolution: One imperative line: what to do.
-        details: The words of the tool that failed, or ``None``.
-        exit_code: Exit status of the command that lets the error through.
-    """
+class RunnerError(ExpectedError):
+    """A failure that the runner expects."""
 
     exit_code = EXIT_FAILED
-
-    def __init__(self, message: str, *, resolution: str, details: str | None = None) -> None:
-        """Keep the three parts; ``str()`` gives the message alone."""
-        super().__init__(message)
-        self.message = message
-        self.resolution = resolution
-        self.details = details
 
 
 class UsageError(RunnerError):

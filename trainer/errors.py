@@ -1,5 +1,6 @@
 """Errors of the trainer, one class for each cause a user can act on.
 
+``ExpectedError``          what the trainer's and the runner's own errors share
 ``TrainerError``
 ├── ``ConfigError``        exit 2: the recipe is wrong
 ├── ``DataError``          exit 2: a data file is wrong
@@ -20,8 +21,8 @@ EXIT_INTERRUPTED = 75
 """Interrupted, resumable. ``EX_TEMPFAIL`` of ``sysexits.h``: try again later."""
 
 
-class TrainerError(Exception):
-    """A failure that the trainer expects, in words a user can act on.
+class ExpectedError(Exception):
+    """A failure that was expected, in words a user can act on.
 
     Attributes:
         message: One line: what failed and the value.
@@ -38,6 +39,10 @@ class TrainerError(Exception):
         self.message = message
         self.resolution = resolution
         self.details = details
+
+
+class TrainerError(ExpectedError):
+    """A failure that the trainer expects."""
 
 
 class ConfigError(TrainerError):

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from runner.cli.verb_table import VERBS, actions
 
 if TYPE_CHECKING:
-    from runner.errors import RunnerError
     from runner.world import World
-    from trainer.errors import TrainerError
+    from trainer.errors import ExpectedError
 
 EXIT_DEFECT = 1
 EXIT_INTERRUPTED = 130
@@ -24,14 +23,13 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one verb in a world, this process's own unless one is given, and return the exit status."""
     arguments = make_parser().parse_args(argv)
     from runner.cli.session import Session
-    from runner.errors import RunnerError
     from runner.world import RealWorld
-    from trainer.errors import TrainerError
+    from trainer.errors import ExpectedError
 
     session = Session(arguments, world or RealWorld())
     try:
         return actions()[arguments.verb](session)
-    except (RunnerError, TrainerError) as err:
+    except ExpectedError as err:
         print_error(err, session.log)
         return exit_status(err)
     except KeyboardInterrupt:
@@ -54,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def print_error(err: RunnerError | TrainerError, log: Path) -> None:
+def print_error(err: ExpectedError, log: Path) -> None:
     """Print the three lines, and keep the rest in the log."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +75,7 @@ def print_defect(err: BaseException, log: Path) -> None:
     print_error(defect, log)
 
 
-def exit_status(err: RunnerError | TrainerError) -> int:
+def exit_status(err: ExpectedError) -> int:
     """Return the exit status for an error; the trainer's own numbers become the runner's."""
     from trainer.errors import EXIT_INTERRUPTED as TRAINER_INTERRUPTED
 

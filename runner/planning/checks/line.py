@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from runner.errors import EXIT_USAGE, CloudUnavailableError, RateLimitedError, RunnerError, UsageError
-from trainer.errors import TrainerError
+from runner.errors import EXIT_USAGE, CloudUnavailableError, RateLimitedError, UsageError
+from trainer.errors import ExpectedError
 
 Status = Literal["pass", "warn", "fail", "skip"]
-Failure = RunnerError | TrainerError
 
 STEP = re.compile(r"^(?:plan|data|config|base model|chat template|store|sync|terraform): ")
 """Names of steps that messages begin with; here the line's own name stands in their place."""
@@ -41,7 +40,7 @@ class Check:
     status: Status
     value: str
     remedy: str = ""
-    error: Failure | None = field(default=None, compare=False, repr=False)
+    error: ExpectedError | None = field(default=None, compare=False, repr=False)
 
     def to_mapping(self) -> dict[str, str]:
         """Return plain data."""
@@ -73,7 +72,7 @@ def not_asked(name: str, reason: str, remedy: str = ASK_AGAIN) -> Check:
     return warned(name, f"could not be asked: {reason}", remedy)
 
 
-def from_error(name: str, err: Failure) -> Check:
+def from_error(name: str, err: ExpectedError) -> Check:
     """Return the line for an expected error: a failure, or a warning where somebody could only not be asked."""
     words = STEP.sub("", err.message)
     if isinstance(err, PASSING):
@@ -81,7 +80,7 @@ def from_error(name: str, err: Failure) -> Check:
     return replace(failed(name, words, err.resolution), error=err)
 
 
-def refusal(checks: Iterable[Check]) -> Failure | None:
+def refusal(checks: Iterable[Check]) -> ExpectedError | None:
     """Return the error for the first line that failed, with the words of the error that it was made from, if any.
 
     Its exit status is that of a wrong run file, whoever refused: nothing was started or rented.
