@@ -65,7 +65,7 @@ def look(run_file: RunFile, tmp_path: Path, known: Known | None = None, **seams:
 @pytest.fixture(autouse=True)
 def _terraform_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "check_terraform", lambda: [Check("terraform", "pass", "/opt/terraform")])
-    monkeypatch.setattr(run, "hub_secrets", dict)
+    monkeypatch.setattr(run, "hub_secrets", lambda world: {})
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_a_machine_that_still_bills_is_caught(tmp_path: Path) -> None:
 
 
 def test_a_token_that_the_hub_does_not_take_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "hub_secrets", lambda: {"HF_TOKEN": "hf_x"})
+    monkeypatch.setattr(run, "hub_secrets", lambda world: {"HF_TOKEN": "hf_x"})
     transport = httpx2.MockTransport(lambda request: httpx2.Response(401))
     run_file = make_run(tmp_path, model={"base_model": "org/name"})
 
@@ -259,7 +259,7 @@ def test_nobody_is_asked_who_cannot_be_reached(tmp_path: Path, bucket: Any, monk
         return False
 
     sections = {"model": {"base_model": "org/name"}, "compute": {"env": "lambda"}, "store": {"url": f"s3://{BUCKET}"}}
-    monkeypatch.setattr(run, "hub_secrets", lambda: {"HF_TOKEN": "hf_x"})
+    monkeypatch.setattr(run, "hub_secrets", lambda world: {"HF_TOKEN": "hf_x"})
     cloud = FakeCloud()
 
     with hub_of(breaking(httpx2.ReadError), tmp_path / "cache", monkeypatch):
