@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import CLOUDS
 from runner.provider.rental import SECRET_END, RentalProvider, block_attrs
-from runner.provider.resource import DataSource, Resource
+from runner.provider.resource import DataSource, TerraformResource
 from runner.provider.schema import Attrs
 
 PARTS = {record.title: record.provider() for record in CLOUDS.values() if not isinstance(record.provider, NotThere)}
@@ -23,7 +23,7 @@ class DouseProvider(RentalProvider):
 
     variables: ClassVar[Mapping[str, str]] = VARIABLES
     attrs: ClassVar[Attrs] = block_attrs(VARIABLES)
-    resources: ClassVar[Mapping[str, type[Resource[Any]]]] = {
+    resources: ClassVar[Mapping[str, type[TerraformResource[Any]]]] = {
         name: kind for part in PARTS.values() for name, kind in part.resources.items()
     }
     data_sources: ClassVar[Mapping[str, type[DataSource[Any]]]] = {

@@ -27,7 +27,7 @@ TROUBLE = (CloudUnavailableError, RateLimitedError, UnreadableAnswerError)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateInput:
     """A machine that will do, and what it may cost."""
 
     instance_type: str
@@ -37,7 +37,7 @@ class Candidate:
     trust: Trust = "secure"
 
     @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Candidate:
+    def read(cls, values: Mapping[str, Any]) -> CandidateInput:
         """Return the candidate that a configuration names."""
         ceiling = float(values["max_price_usd_per_h"])
         return cls(values["instance_type"], values["region"], values["spot"], ceiling, values["trust"] or "secure")
@@ -53,15 +53,15 @@ class Rented:
     """A machine that the cloud has said yes to."""
 
     machine_id: str
-    candidate: Candidate
+    candidate: CandidateInput
     price_usd_per_h: float
 
 
-Refused = tuple[Candidate, str, CloudError | None]
+Refused = tuple[CandidateInput, str, CloudError | None]
 """A candidate that cannot be had, why, and the cloud's word for it if it was asked."""
 
 
-class Market(Protocol):
+class Launcher(Protocol):
     """Where one machine is to be rented."""
 
     cloud: str
@@ -70,14 +70,14 @@ class Market(Protocol):
     def offers(self) -> list[Offer]:
         """Return the catalogue with its prices."""
 
-    def launch(self, candidate: Candidate, price_usd_per_h: float) -> str:
+    def launch(self, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Rent it and return its id."""
 
     def find(self) -> list[str]:
         """Return the ids of all machines with the name of the one to rent."""
 
 
-def rent(ctx: Ctx, market: Market, name: str, candidates: Sequence[Candidate], clock: Clock) -> Rented:
+def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[CandidateInput], clock: Clock) -> Rented:
     """Rent the first candidate that can be had at its price.
 
     Raises:
@@ -86,37 +86,37 @@ def rent(ctx: Ctx, market: Market, name: str, candidates: Sequence[Candidate], c
         NoCapacityError: If no candidate can be had.
         CloudError: If the cloud refuses for a reason that holds for all candidates.
     """
-    there = market.find()
+    there = launcher.find()
     if there:
         raise ProblemError(
-            f"{market.cloud}: a machine named {name} is there already: {', '.join(there)}",
+            f"{launcher.cloud}: a machine named {name} is there already: {', '.join(there)}",
             resolution="end it, or import it; two machines of one name cannot be told apart",
             attribute="name",
         )
-    offers = market.offers()
+    offers = launcher.offers()
     refused: list[Refused] = []
     for candidate in candidates:
         if ctx.stop.is_set():
-            raise interrupted(market.cloud, "nothing was rented")
+            raise interrupted(launcher.cloud, "nothing was rented")
         price_usd_per_h = _price(offers, candidate)
         reason = _too_dear(candidate, price_usd_per_h)
         if price_usd_per_h is None or reason:
             refused.append((candidate, reason, None))
             continue
         try:
-            machine_id = market.launch(candidate, price_usd_per_h)
+            machine_id = launcher.launch(candidate, price_usd_per_h)
         except (NoCapacityError, AccessDeniedError) as err:
             refused.append((candidate, err.details or err.message, err))
         except BadRequestError as err:
-            if market.bad_request_is_final or err.status != 400:
+            if launcher.bad_request_is_final or err.status != 400:
                 raise
             refused.append((candidate, err.details or err.message, err))
         except CloudUnavailableError as err:
-            machine_id = _find_lost(ctx, market, name, candidate, clock, err)
+            machine_id = _find_lost(ctx, launcher, name, candidate, clock, err)
             return Rented(machine_id, candidate, price_usd_per_h)
         else:
             return Rented(machine_id, candidate, price_usd_per_h)
-    raise _none(market.cloud, refused)
+    raise _none(launcher.cloud, refused)
 
 
 def interrupted(cloud: str, what: str, resolution: str = "apply again") -> ProblemError:
@@ -124,7 +124,7 @@ def interrupted(cloud: str, what: str, resolution: str = "apply again") -> Probl
     return ProblemError(f"{cloud}: interrupted: {what}", resolution=resolution)
 
 
-def _price(offers: Sequence[Offer], candidate: Candidate) -> float | None:
+def _price(offers: Sequence[Offer], candidate: CandidateInput) -> float | None:
     """Return the catalogue's price, the candidate's own region first; ``None`` if it does not list such a machine."""
     wanted = (candidate.instance_type, candidate.spot, candidate.trust)
     same = [offer for offer in offers if (offer.instance_type, offer.spot, offer.trust) == wanted]
@@ -132,7 +132,7 @@ def _price(offers: Sequence[Offer], candidate: Candidate) -> float | None:
     return max((offer.price_usd_per_h for offer in here), default=None)
 
 
-def _too_dear(candidate: Candidate, price_usd_per_h: float | None) -> str:
+def _too_dear(candidate: CandidateInput, price_usd_per_h: float | None) -> str:
     if price_usd_per_h is None:
         return "the catalogue does not list it, so its price is unknown"
     if price_usd_per_h > candidate.max_price_usd_per_h:
@@ -141,7 +141,7 @@ def _too_dear(candidate: Candidate, price_usd_per_h: float | None) -> str:
 
 
 def _find_lost(
-    ctx: Ctx, market: Market, name: str, candidate: Candidate, clock: Clock, lost: CloudUnavailableError
+    ctx: Ctx, launcher: Launcher, name: str, candidate: CandidateInput, clock: Clock, lost: CloudUnavailableError
 ) -> str:
     """Look for the machine of a launch that nobody answered, with an end.
 
@@ -151,27 +151,27 @@ def _find_lost(
     deadline_s, trouble = clock.now_s() + LOOK_FOR_S, ""
     for pause_s in pauses_s():
         try:
-            found = market.find()
+            found = launcher.find()
         except TROUBLE as err:
             found, trouble = [], f"\n{err.message}"
         except (CloudError, RunInterruptedError) as err:
-            raise _maybe(market.cloud, name, candidate, err.message, lost) from err
+            raise _maybe(launcher.cloud, name, candidate, err.message, lost) from err
         if len(found) == 1:
             ctx.warn(
-                f"{market.cloud}: the answer to the launch was lost; {found[0]} was found by its name", lost.message
+                f"{launcher.cloud}: the answer to the launch was lost; {found[0]} was found by its name", lost.message
             )
             return found[0]
         if found:
-            raise _maybe(market.cloud, name, candidate, f"several were found: {', '.join(found)}", lost)
+            raise _maybe(launcher.cloud, name, candidate, f"several were found: {', '.join(found)}", lost)
         left_s = deadline_s - clock.now_s()
         if left_s <= 0:
-            raise _maybe(market.cloud, name, candidate, f"not in the listing for {LOOK_FOR_S:.0f} s{trouble}", lost)
+            raise _maybe(launcher.cloud, name, candidate, f"not in the listing for {LOOK_FOR_S:.0f} s{trouble}", lost)
         if clock.wait(ctx.stop, min(pause_s, left_s)):
-            raise _maybe(market.cloud, name, candidate, "interrupted while looking for it", lost)
+            raise _maybe(launcher.cloud, name, candidate, "interrupted while looking for it", lost)
     raise AssertionError("pauses have no end")
 
 
-def _maybe(cloud: str, name: str, candidate: Candidate, why: str, lost: CloudUnavailableError) -> ProblemError:
+def _maybe(cloud: str, name: str, candidate: CandidateInput, why: str, lost: CloudUnavailableError) -> ProblemError:
     return ProblemError(
         f"{cloud}: nobody knows whether {candidate} was rented: a machine named {name} may exist and bill",
         details=f"{why}\n{lost.message}",

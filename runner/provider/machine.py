@@ -7,9 +7,9 @@ from typing import Any, ClassVar, get_args
 
 from runner.cloud_api.models import Offer, Trust
 from runner.errors import NotFoundError
-from runner.provider.candidates import Candidate, Rented, rent
+from runner.provider.candidates import CandidateInput, Rented, rent
 from runner.provider.rental import RentalProvider
-from runner.provider.resource import Ctx, ProblemError, Resource
+from runner.provider.resource import Ctx, ProblemError, TerraformResource
 from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Values, object_of
 from runner.provider.waiting import DESTROY, Sighting, wait_until_gone, wait_until_up
 from runner.provider.wire import UNKNOWN
@@ -47,7 +47,7 @@ OUTPUTS = {
 }
 
 
-class Machine(Resource[RentalProvider]):
+class RentedMachine(TerraformResource[RentalProvider]):
     """A rented machine; a cloud's class says how it is launched, seen and ended."""
 
     cloud: ClassVar[str]
@@ -57,7 +57,7 @@ class Machine(Resource[RentalProvider]):
         """Return the catalogue with its prices."""
 
     @abstractmethod
-    def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
+    def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Rent a candidate and return the machine's id; sent once."""
 
     @abstractmethod
@@ -131,7 +131,7 @@ class Machine(Resource[RentalProvider]):
 
     def create(self, ctx: Ctx, planned: Values) -> Values:
         """Rent a candidate and wait for sshd; from the cloud's yes on the machine is in the state."""
-        candidates = [Candidate.read(values) for values in planned["candidates"]]
+        candidates = [CandidateInput.read(values) for values in planned["candidates"]]
         with self.provider.interruptible(ctx.stop):
             rented = rent(ctx, _Counter(self, ctx, planned), planned["name"], candidates, self.provider.clock)
             state = {**planned, **_first_state(rented)}
@@ -213,14 +213,14 @@ class Machine(Resource[RentalProvider]):
 class _Counter:
     """One machine's view of its cloud while it is rented."""
 
-    def __init__(self, machine: Machine, ctx: Ctx, planned: Values) -> None:
+    def __init__(self, machine: RentedMachine, ctx: Ctx, planned: Values) -> None:
         self._machine, self._ctx, self._planned = machine, ctx, planned
         self.cloud, self.bad_request_is_final = machine.cloud, machine.bad_request_is_final
 
     def offers(self) -> list[Offer]:
         return self._machine.offers(self._planned)
 
-    def launch(self, candidate: Candidate, price_usd_per_h: float) -> str:
+    def launch(self, candidate: CandidateInput, price_usd_per_h: float) -> str:
         return self._machine.launch(self._ctx, self._planned, candidate, price_usd_per_h)
 
     def find(self) -> list[str]:

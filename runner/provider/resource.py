@@ -87,7 +87,7 @@ class Provider:
     """What all resources of one provider process share."""
 
     attrs: ClassVar[Attrs] = {}
-    resources: ClassVar[Mapping[str, type[Resource[Any]]]] = {}
+    resources: ClassVar[Mapping[str, type[TerraformResource[Any]]]] = {}
     data_sources: ClassVar[Mapping[str, type[DataSource[Any]]]] = {}
 
     def configure(self, config: Values) -> None:
@@ -98,7 +98,7 @@ class Provider:
         return set()
 
 
-class Resource(Generic[ProviderT]):
+class TerraformResource(Generic[ProviderT]):
     """One kind of thing that Terraform keeps. The provider's documentation is the class's docstring."""
 
     attrs: ClassVar[Attrs] = {}

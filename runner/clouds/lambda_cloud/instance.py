@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from runner.cloud_api.models import Offer
 from runner.clouds.lambda_cloud.api import open_lambda
 from runner.clouds.lambda_cloud.messages import TAG_KEY, Instance, LaunchRequest
-from runner.provider.candidates import Candidate
-from runner.provider.machine import INPUTS, OUTPUTS, Machine
+from runner.provider.candidates import CandidateInput
+from runner.provider.machine import INPUTS, OUTPUTS, RentedMachine
 from runner.provider.rental import refused_by_us
 from runner.provider.resource import Ctx
 from runner.provider.schema import NUMBER, STRING, Attr, Attrs, Values, map_of
@@ -27,7 +27,7 @@ PHASES: dict[str, Phase] = {
 }
 
 
-class LambdaInstance(Machine):
+class LambdaInstance(RentedMachine):
     """A machine on Lambda Cloud, created when sshd answers on it. It bills from launch until it is destroyed."""
 
     cloud = "lambda"
@@ -57,7 +57,7 @@ class LambdaInstance(Machine):
         """Return Lambda's catalogue."""
         return self.provider.client(open_lambda).offers()
 
-    def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
+    def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Launch a machine."""
         try:
             request = LaunchRequest(

@@ -8,11 +8,11 @@ from runner.clouds.lambda_cloud.api import open_lambda
 from runner.clouds.lambda_cloud.messages import SshKey
 from runner.provider.machine import LONGEST_NAME
 from runner.provider.rental import RentalProvider
-from runner.provider.resource import Ctx, ProblemError, Resource
+from runner.provider.resource import Ctx, ProblemError, TerraformResource
 from runner.provider.schema import STRING, Attr, Attrs, Values
 
 
-class LambdaSshKey(Resource[RentalProvider]):
+class LambdaSshKey(TerraformResource[RentalProvider]):
     """A public key registered with Lambda Cloud, which a machine can name at launch."""
 
     attrs: ClassVar[Attrs] = {

@@ -13,8 +13,8 @@ from runner.clouds.runpod.api import TAG_VARIABLES, open_runpod
 from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
 from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.errors import BadRequestError, NoCapacityError
-from runner.provider.candidates import Candidate
-from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, Machine
+from runner.provider.candidates import CandidateInput
+from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, RentedMachine
 from runner.provider.rental import refused_by_us
 from runner.provider.resource import Ctx
 from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Attrs, Values, list_of, map_of
@@ -38,7 +38,7 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 TIME_PATTERN = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$")
 
 
-class RunPodPod(Machine):
+class RunPodPod(RentedMachine):
     """A pod on RunPod, created when sshd answers in it. It bills from launch until it is destroyed."""
 
     cloud = "runpod"
@@ -90,7 +90,7 @@ class RunPodPod(Machine):
         strangers = any(candidate["trust"] == "community" for candidate in planned["candidates"])
         return self.provider.client(open_runpod).offers("any" if strangers else "secure")
 
-    def launch(self, ctx: Ctx, planned: Values, candidate: Candidate, price_usd_per_h: float) -> str:
+    def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
         cloud, order = self.provider.client(open_runpod), self._order(ctx, planned, candidate)
         end = _moment(planned["terminate_at"] or "")
@@ -157,7 +157,7 @@ class RunPodPod(Machine):
             "ssh_public_key": pod.env.get(KEY_VARIABLE),
         }
 
-    def _order(self, ctx: Ctx, planned: Values, candidate: Candidate) -> CreatePod:
+    def _order(self, ctx: Ctx, planned: Values, candidate: CandidateInput) -> CreatePod:
         variables = {**(planned["env"] or {}), **(ctx.config.get("env_wo") or {})}
         try:
             return CreatePod(

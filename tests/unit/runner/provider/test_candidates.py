@@ -10,11 +10,11 @@ import pytest
 
 from runner.cloud_api.models import Offer
 from runner.errors import AccountError, CloudUnavailableError, RateLimitedError, RunInterruptedError
-from runner.provider.candidates import LOOK_FOR_S, Candidate, rent
+from runner.provider.candidates import LOOK_FOR_S, CandidateInput, rent
 from runner.provider.resource import Ctx, ProblemError
 from tests.unit.runner.provider.conftest import BriskClock
 
-FIRST = Candidate("a10", "west", False, 2.0)
+FIRST = CandidateInput("a10", "west", False, 2.0)
 LOST = CloudUnavailableError("cloud: no answer", resolution="ask again")
 
 
@@ -36,7 +36,7 @@ class MadeUp:
     def offers(self) -> list[Offer]:
         return self.listed
 
-    def launch(self, candidate: Candidate, price_usd_per_h: float) -> str:
+    def launch(self, candidate: CandidateInput, price_usd_per_h: float) -> str:
         self.launches += 1
         raise LOST
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from runner.provider.resource import Ctx, Provider, Resource
+from runner.provider.resource import Ctx, Provider, TerraformResource
 from runner.provider.schema import NUMBER, Attr, Attrs, Values
 from runner.provider.service import CALLS, Service
 from runner.provider.wire import ERROR, MESSAGES, UNKNOWN, pack, unpack
 
 
-class Thing(Resource["Things"]):
+class Thing(TerraformResource["Things"]):
     """A thing."""
 
     attrs: ClassVar[Attrs] = {
@@ -36,7 +36,7 @@ class Thing(Resource["Things"]):
 class Things(Provider):
     """Things."""
 
-    resources: ClassVar[dict[str, type[Resource[Any]]]] = {"thing": Thing}
+    resources: ClassVar[dict[str, type[TerraformResource[Any]]]] = {"thing": Thing}
 
     def __init__(self) -> None:
         self.created, self.deleted = threading.Event(), list[str]()
