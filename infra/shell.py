@@ -5,13 +5,13 @@ Prints the lines for a shell, after it has written our provider's mirror and Ter
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
 
 from runner.errors import RunnerError, UsageError
 from runner.provider.mirror import cli_config, environment, write_mirror
+from runner.world import RealWorld
 from trainer.files import cache_folder
 
 
@@ -35,16 +35,17 @@ def terraform_settings(folder: Path) -> dict[str, str]:
     Raises:
         UsageError: If ``DOUSE_PROVIDER_MIRROR`` names no folder.
     """
-    given = os.environ.get("DOUSE_PROVIDER_MIRROR")
+    world = RealWorld()
+    given = world.environ.get("DOUSE_PROVIDER_MIRROR")
     if given and not Path(given).is_dir():
         raise UsageError(
             f"infra: DOUSE_PROVIDER_MIRROR is {given}, and there is no such folder",
             resolution="name the folder that holds registry.terraform.io, or unset it to use the registry",
         )
     config = folder.absolute() / "terraform.rc"
-    text = cli_config(write_mirror(folder / "providers"), Path(given) if given else None)
+    text = cli_config(write_mirror(world, folder / "providers"), Path(given) if given else None)
     config.write_text(text, encoding="utf-8")
-    return {**environment(), "TF_CLI_CONFIG_FILE": str(config), "CHECKPOINT_DISABLE": "1"}
+    return {**environment(world.environ), "TF_CLI_CONFIG_FILE": str(config), "CHECKPOINT_DISABLE": "1"}
 
 
 if __name__ == "__main__":

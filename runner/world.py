@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import getpass
 import os
 import secrets
 import select
@@ -19,18 +20,19 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar, cast
 
 from trainer.files import write_atomically
 
 if TYPE_CHECKING:
     from httpx2 import BaseTransport
 
+Shared = TypeVar("Shared")
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made with a name of its own, for its owner alone
 """Where a file never reaches a disk, on Linux."""
 HIGHEST_READ_BYTES = 65536
@@ -177,6 +179,10 @@ class World(Protocol):
     def home(self) -> Path:
         """The user's home folder."""
 
+    @property
+    def user(self) -> str:
+        """The name that the user is logged in by."""
+
     def now(self) -> datetime:
         """Return the time of day (UTC); it may be set back."""
 
@@ -200,6 +206,9 @@ class World(Protocol):
 
     def start(self, work: Callable[[], None], *, name: str) -> Task:
         """Let work go on beside the rest; it never keeps the process alive."""
+
+    def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+        """Return what everybody in this process shares under a key; it is made at the first asking."""
 
     def on_signals(self, handlers: Mapping[signal.Signals, Callable[[], None]]) -> None:
         """Call a handler when its signal comes, in place of what the signal does otherwise."""
@@ -464,6 +473,8 @@ class RealWorld:
         """Take the environment variables that there are now, or those that are given in their place."""
         self._environ = dict(os.environ if environ is None else environ)
         self._disk = RealDisk()
+        self._shared: dict[Hashable, object] = {}
+        self._shared_lock = threading.Lock()
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -484,6 +495,11 @@ class RealWorld:
     def home(self) -> Path:
         """The user's home folder."""
         return Path(self._environ.get("HOME") or "~").expanduser()
+
+    @property
+    def user(self) -> str:
+        """The name that the user is logged in by."""
+        return getpass.getuser()
 
     def now(self) -> datetime:
         """Return the time of day."""
@@ -516,6 +532,11 @@ class RealWorld:
     def start(self, work: Callable[[], None], *, name: str) -> Task:
         """Let work go on in a thread of its own, which never keeps the process alive."""
         return _RealTask(work, name)
+
+    def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+        """Return what everybody in this process shares under a key."""
+        with self._shared_lock:
+            return cast("Shared", self._shared.setdefault(key, make()))
 
     def on_signals(self, handlers: Mapping[signal.Signals, Callable[[], None]]) -> None:
         """Call a handler when its signal comes; only the main thread may ask for that."""

@@ -17,7 +17,7 @@ def sweep(session: Session) -> int:
     from runner.cli.overview import resource_line
     from runner.safety.account_sweep import end, survey
 
-    clouds = configured(session.world.environ)
+    clouds = configured(session.world)
     found = survey(clouds, session.runs_dir, session.world.now(), remedy=how_to_configure())
     for finding in found.findings:
         mark = "abandoned" if finding.abandoned else "in use"
@@ -48,7 +48,7 @@ def compare(session: Session) -> int:
     from runner.report.comparison import show
     from runner.run.run_dir import list_runs
 
-    task = task_of(session.run_file(), session.stop)
+    task = task_of(session.run_file(), session.stop, session.world)
     lines = lay_out(task, session.world.now().date(), read_ledger(list_runs(session.runs_dir)))
     budget_usd = session.arguments.budget or task.run_file.budget.max_usd
     if session.arguments.json:
@@ -62,7 +62,7 @@ def prices(session: Session) -> int:
     """Ask every configured cloud for its prices and write them into the price lists, each whole or not at all."""
     from runner.prices.refresh import gpuhunt_offers, refresh, split_by_list
 
-    clouds = [cloud for cloud in configured(session.world.environ) if session.arguments.env in (None, cloud.name)]
+    clouds = [cloud for cloud in configured(session.world) if session.arguments.env in (None, cloud.name)]
     source = "gpuhunt's catalogue" if session.arguments.gpuhunt else None
     names = [session.arguments.env] if source and session.arguments.env else [cloud.name for cloud in clouds]
     if not names:
@@ -72,8 +72,7 @@ def prices(session: Session) -> int:
     failed: list[str] = []
     for name in names:
         try:
-            environ = session.world.environ
-            listed = gpuhunt_offers(name, gpuhunt_names()) if source else open_cloud(name, environ).offers("any")
+            listed = gpuhunt_offers(name, gpuhunt_names()) if source else open_cloud(name, session.world).offers("any")
             rules = CLOUDS[name].prices if name in CLOUDS else PriceRules()
             for list_name, offers in split_by_list(name, listed).items():
                 found = refresh(list_name, offers, session.world.now().date(), rules, source=source)

@@ -67,7 +67,7 @@ def billing_now(world: World) -> tuple[list[Resource], dict[str, str]]:
     """Return what of ours exists on every configured cloud, and the clouds that did not tell, with their reasons."""
     found: list[Resource] = []
     unread: dict[str, str] = {}
-    for cloud in configured(world.environ):
+    for cloud in configured(world):
         try:
             found += cloud.resources()
         except RunnerError as err:

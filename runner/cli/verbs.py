@@ -243,7 +243,7 @@ def data_check(session: Session) -> int:
     """Check the data and show what it holds."""
     from runner.planning.checks.reading import check_data
 
-    print(check_data(session.run_file(), session.stop).rstrip())
+    print(check_data(session.run_file(), session.stop, session.world).rstrip())
     return EXIT_DONE
 
 

@@ -154,7 +154,7 @@ class ProviderPart:
 class OpenAccount(Protocol):
     """How an account is opened; nothing is asked yet."""
 
-    def __call__(self, environ: Environ, *, timer: Timer | None = None) -> Cloud:
+    def __call__(self, environ: Environ, *, timer: Timer) -> Cloud:
         """Return the account that the environment names.
 
         Raises:

@@ -49,7 +49,7 @@ class Api:
         refusal: Refusal,
         pace: Pace,
         backoff_s: float = BACKOFF_S,
-        timer: Timer | None = None,
+        timer: Timer,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Take the account's key; nothing is asked yet.
@@ -62,7 +62,7 @@ class Api:
             pace: The account's pace.
             backoff_s: First pause after a 429 that names none.
             timer: The clock and the way to wait.
-            transport: A stand-in for the network.
+            transport: A stand-in for the world's network.
 
         Raises:
             UsageError: If the key would travel unencrypted to another machine.
@@ -70,7 +70,7 @@ class Api:
         """
         self._cloud, self._endpoint = cloud, endpoint.rstrip("/")
         self._refusal, self._pace, self._backoff_s = refusal, pace, backoff_s
-        self._timer = timer or Timer()
+        self._timer = timer
         self._key = api_key.encode()
         here = _check(cloud, endpoint, api_key)
         self._client = httpx2.Client(
@@ -80,7 +80,7 @@ class Api:
             limits=httpx2.Limits(max_keepalive_connections=0),
             follow_redirects=False,
             trust_env=not here,  # a proxy does not reach this machine's loopback
-            transport=transport,
+            transport=transport or timer.world.http_transport(),
         )
 
     def __repr__(self) -> str:
@@ -171,7 +171,7 @@ class Api:
 
     def _put_off(self, answer: Answer, doing: str, busy_s: float, backoff_s: float) -> float:
         """Hold the whole account for as long as the cloud asks, and return the seconds; raise when that is too long."""
-        asked_s = retry_after_s(answer.headers)
+        asked_s = retry_after_s(answer.headers, self._timer.world.now())
         pause_s = backoff_s if asked_s is None else max(asked_s, LEAST_PAUSE_S)
         if busy_s + pause_s > BUSY_PATIENCE_S:
             raise RateLimitedError(

@@ -5,42 +5,47 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import re
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from runner.errors import RateLimitedError
+from runner.world import World
 
 PATIENCE_S = 600.0
 """How long a request may wait for its turn."""
 WINDOW = re.compile(r'"[^"]*"((?:\s*;\s*[a-z]+=-?\d+)+)')
 
-_paces: dict[tuple[str, ...], Pace] = {}
-_paces_lock = threading.Lock()
-
 
 @dataclass(frozen=True)
 class Timer:
-    """The clock and the way to wait; tests and Terraform's provider put their own in place.
+    """The clock and the way to wait.
 
     Attributes:
-        clock: Seconds since some moment; they never go back.
-        sleep: Waits so many seconds; it may raise to give the whole request up, but may not just return early.
+        world: Where time passes.
+        pause: Waits so many seconds in place of the world's sleep; it may raise to give the whole request up, but may
+            not just return early.
     """
 
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    world: World
+    pause: Callable[[float], None] | None = None
+
+    def clock(self) -> float:
+        """Return seconds since some moment; they never go back."""
+        return self.world.monotonic_s()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait so many seconds."""
+        (self.pause or self.world.sleep)(seconds)
 
 
 class Pace:
     """A queue: one request every ``interval_s`` seconds, and none while the cloud has said to wait."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, world: World, interval_s: float) -> None:
         """Let the first request go at once."""
         self._interval_s = interval_s
-        self._turn, self._lock = threading.Lock(), threading.Lock()
+        self._turn, self._lock = world.lock(), world.lock()
         self._next_s = float("-inf")
 
     def wait(self, timer: Timer, *, patience_s: float = PATIENCE_S) -> None:
@@ -50,7 +55,7 @@ class Pace:
             RateLimitedError: If the turn does not come within ``patience_s``.
         """
         last_s = timer.clock() + patience_s
-        if not self._turn.acquire(timeout=patience_s):
+        if not self._turn.acquire(patience_s):
             raise _too_long(patience_s)
         try:
             while (delay_s := self._next_s - timer.clock()) > 0:
@@ -68,20 +73,24 @@ class Pace:
             self._next_s = max(self._next_s, timer.clock() + pause_s)
 
 
-def shared_pace(cloud: str, api_key: str, lane: str, interval_s: float) -> Pace:
+def shared_pace(world: World, cloud: str, api_key: str, lane: str, interval_s: float) -> Pace:
     """Return the pace that everybody in this process shares who uses the same account."""
     account = hashlib.sha256(api_key.encode()).hexdigest()
-    with _paces_lock:
-        return _paces.setdefault((cloud, account, lane, str(interval_s)), Pace(interval_s))
+    return world.shared((Pace, cloud, account, lane, interval_s), lambda: Pace(world, interval_s))
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, as a number or as a date, or ``None``."""
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, as a number or as a date, or ``None``.
+
+    Args:
+        headers: The answer's, their names in lower case.
+        now: The time of day, for an answer that does not say what its own clock shows.
+    """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
-    until, now = _date(value), _date(headers.get("date", "")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds()) if until is not None else None
+    until, since = _date(value), _date(headers.get("date", "")) or now
+    return max(0.0, (until - since).total_seconds()) if until is not None else None
 
 
 def spent_window_s(headers: Mapping[str, str]) -> float:

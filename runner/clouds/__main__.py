@@ -8,11 +8,12 @@ from typing import NoReturn
 
 from runner.clouds.provider import DouseProvider
 from runner.provider.plugin import serve
+from runner.world import RealWorld
 
 
 def main() -> NoReturn:
     """Serve until Terraform is done."""
-    status = serve(DouseProvider())
+    status = serve(DouseProvider(RealWorld()))
     sys.stdout.flush()
     os._exit(status)  # all is said: waiting for the threads of grpc would cost a fifth of a second
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.cloud_api.credentials import Environ, NotConfiguredError
 from runner.cloud_api.environment import CloudRecord, NotThere
+from runner.cloud_api.pacing import Timer
 from runner.clouds.aws.cloud import RECORD as AWS
 from runner.clouds.lambda_cloud.cloud import RECORD as LAMBDA
 from runner.clouds.runpod.cloud import RECORD as RUNPOD
@@ -14,6 +15,7 @@ from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.cloud_api.models import Cloud
+    from runner.world import World
 
 CLOUDS: Mapping[str, CloudRecord] = {record.name: record for record in (LAMBDA, RUNPOD, AWS)}
 
@@ -34,17 +36,17 @@ def endpoint_of(name: str, environ: Environ) -> str:
     return find_cloud(name).endpoint(environ)
 
 
-def open_cloud(name: str, environ: Environ) -> Cloud:
+def open_cloud(name: str, world: World) -> Cloud:
     """Return the account that the environment names on a cloud.
 
     Raises:
         UsageError: If there is no such cloud.
         AccountError: If the environment names no account; the resolution says what to set.
     """
-    return find_cloud(name).open(environ)
+    return find_cloud(name).open(world.environ, timer=Timer(world))
 
 
-def configured(environ: Environ) -> list[Cloud]:
+def configured(world: World) -> list[Cloud]:
     """Return the accounts that the environment names, on all clouds.
 
     Raises:
@@ -53,7 +55,7 @@ def configured(environ: Environ) -> list[Cloud]:
     found = []
     for record in CLOUDS.values():
         try:
-            found.append(record.open(environ))
+            found.append(record.open(world.environ, timer=Timer(world)))
         except NotConfiguredError:
             continue
     return found

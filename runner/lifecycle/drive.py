@@ -44,7 +44,7 @@ def new_run(
     """
     view.step_started("plan")
     began, started = world.now(), world.monotonic_s()
-    found = plan.check(run_file, runs_dir, view, stop, is_dry=is_dry)
+    found = plan.check(run_file, runs_dir, view, stop, world, is_dry=is_dry)
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, world.now()), run_file, view, stop, world)
     with locked(ctx.run):
@@ -281,7 +281,7 @@ def _plan_again(ctx: Context) -> None:
         ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
 
     def check_and_record() -> None:
-        plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop))
+        plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop, ctx.world))
 
     step(ctx, "plan", check_and_record)
 

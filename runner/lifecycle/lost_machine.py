@@ -13,7 +13,7 @@ def machine_gone(ctx: Context) -> str | None:
     if host is None or not ctx.environment.rents_machine:
         return None
     try:
-        listed = open_cloud(host.cloud, ctx.world.environ).resources()
+        listed = open_cloud(host.cloud, ctx.world).resources()
     except CloudError:
         return None  # nobody knows; the machine may be there
     mine = [found for found in listed if found.kind == "instance" and found.id == host.instance_id]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import math
-import os
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from runner.run.models import Plan
 from runner.run.run_dir import read_json
 from runner.run.run_file import parse_address
 from runner.run.spend import spend_of
+from runner.world import World
 from trainer.files import cache_folder
 
 SPARE_HOURS = 1.0
@@ -32,13 +31,13 @@ SPARE_HOURS = 1.0
 
 def hard_end(ctx: Context) -> datetime:
     """Return when a machine that is rented now has to be over, whatever happens."""
-    return datetime.now(UTC) + timedelta(hours=ctx.run_file.budget.max_hours + SPARE_HOURS)
+    return ctx.world.now() + timedelta(hours=ctx.run_file.budget.max_hours + SPARE_HOURS)
 
 
 def seconds_to_hard_end(ctx: Context) -> float:
     """Return how long the run's machine may go on from now: to the end it was rented with, or to that of the money."""
     ends = datetime.fromisoformat(read_json(ctx.run.terraform / VARIABLES_FILE)["expires_at"])
-    left_s = (ends - datetime.now(UTC)).total_seconds()
+    left_s = (ends - ctx.world.now()).total_seconds()
     spend, max_usd = spend_of(ctx.run), ctx.run_file.budget.max_usd
     if max_usd is None or spend.price_usd_per_h == 0.0:
         return left_s
@@ -55,8 +54,8 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
         log=ctx.run.log(step),
         on_progress=ctx.view.progress,
         cancel=cancel,
-        cli_config=_cli_config() if rented else None,
-        env=environment() | _secrets(ctx, plan) if rented else {},
+        cli_config=_cli_config(ctx.world) if rented else None,
+        env=environment(ctx.world.environ) | _secrets(ctx, plan) if rented else {},
     )
 
 
@@ -85,7 +84,7 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
     """Return what ENV=local and ENV=existing take."""
     compute = ctx.run_file.compute
     if compute.host is None:
-        return {"local_user": getpass.getuser()}
+        return {"local_user": ctx.world.user}
     user, address, port = parse_address(compute.host)
     return {"local_user": user, "local_address": address, "local_port": port}
 
@@ -113,13 +112,13 @@ def _secrets(ctx: Context, plan: Mapping[str, Any]) -> dict[str, str]:
     return {f"TF_VAR_{name}": value for name, value in made.items()}
 
 
-def _cli_config() -> str:
+def _cli_config(world: World) -> str:
     """Return Terraform's settings: our provider from the cache, the others from a mirror or the registry."""
-    given = os.environ.get("DOUSE_PROVIDER_MIRROR") or None
+    given = world.environ.get("DOUSE_PROVIDER_MIRROR") or None
     if given is not None and not Path(given).is_dir():
         raise UsageError(
             f"plan: DOUSE_PROVIDER_MIRROR is {given}, and there is no such folder",
             resolution="name the folder that holds registry.terraform.io, or unset it to use the registry",
         )
-    mirror = write_mirror(cache_folder() / "terraform" / "providers")
+    mirror = write_mirror(world, cache_folder() / "terraform" / "providers")
     return cli_config(mirror, None if given is None else Path(given))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -15,6 +13,7 @@ from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
 from runner.prices.platforms import price_lists_of
 from runner.prices.price_list import ANYWHERE, price_list
 from runner.prices.refresh import listed_offers
+from runner.world import World
 
 REACH_S = 1.0
 """How long a connection may take before the network counts as down."""
@@ -57,7 +56,7 @@ def ask(cloud: Cloud, trust: TrustWanted = "secure") -> Market:
 
 def ask_or_look_up(
     name: str,
-    environ: Mapping[str, str],
+    world: World,
     trust: TrustWanted = "secure",
     regions: Sequence[str] = (),
     *,
@@ -70,10 +69,10 @@ def ask_or_look_up(
         NoCapacityError: If there is no price list either.
     """
     try:
-        cloud = open_cloud(name, environ)
+        cloud = open_cloud(name, world)
     except NotConfiguredError as err:
         return _listed(name, trust, regions, err.message)
-    if not is_reachable(endpoint_of(name, environ), environ):
+    if not is_reachable(endpoint_of(name, world.environ), world):
         return _listed(name, trust, regions, f"{name} cannot be reached")
     found: list[Market | RunnerError] = []
 
@@ -83,9 +82,7 @@ def ask_or_look_up(
         except RunnerError as err:
             found.append(err)
 
-    thread = threading.Thread(target=try_to_ask, name=f"ask-{name}", daemon=True)
-    thread.start()
-    thread.join(patience_s)
+    world.start(try_to_ask, name=f"ask-{name}").join(patience_s)
     if not found:
         return _listed(name, trust, regions, f"{name} did not answer within {patience_s:g} s")
     if isinstance(found[0], CloudUnavailableError):
@@ -101,7 +98,7 @@ class MarketCall:
     def __init__(
         self,
         name: str,
-        environ: Mapping[str, str],
+        world: World,
         *,
         is_dry: bool,
         trust: TrustWanted = "secure",
@@ -111,14 +108,14 @@ class MarketCall:
 
         Args:
             name: The cloud.
-            environ: Where its key is.
+            world: Where its key is, and the network.
             is_dry: Whether a price list is as good as the cloud's word, because nothing will be rented.
             trust: Whose machines will do.
             regions: Where, as the run file says: what the price list has at one price everywhere is there as well.
         """
-        self._name, self._environ, self._is_dry = name, environ, is_dry
+        self._name, self._world, self._is_dry = name, world, is_dry
         self._trust, self._regions = trust, regions
-        self._lock = threading.Lock()
+        self._lock = world.lock()
         self._found: Market | RunnerError | None = None
 
     def get(self) -> Market:
@@ -137,8 +134,8 @@ class MarketCall:
     def _ask(self) -> Market | RunnerError:
         try:
             if self._is_dry:
-                return ask_or_look_up(self._name, self._environ, self._trust, self._regions)
-            return ask(open_cloud(self._name, self._environ), self._trust)
+                return ask_or_look_up(self._name, self._world, self._trust, self._regions)
+            return ask(open_cloud(self._name, self._world), self._trust)
         except RunnerError as err:
             return err
 
@@ -160,7 +157,7 @@ class MarketCall:
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
         """Return the account's quotas for these machines; raises as the cloud does."""
-        return open_cloud(self._name, self._environ).quotas(offers)
+        return open_cloud(self._name, self._world).quotas(offers)
 
     def resources(self) -> list[Resource]:
         """Return what of ours there is; raises as ``account``."""
@@ -168,13 +165,13 @@ class MarketCall:
         return list(self.get().resources)
 
 
-def is_reachable(url: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a server can be connected to right now; one behind a proxy is taken to be, and no address never."""
+def is_reachable(url: str, world: World) -> bool:
+    """Return whether a server can be connected to now; one behind a proxy is taken to be, and no address never."""
     try:
         host, port = urlsplit(url).hostname or "", urlsplit(url).port or 443
-        if any(environ.get(name) for name in PROXIES):
+        if any(world.environ.get(name) for name in PROXIES):
             return True
-        socket.create_connection((host, port), timeout=REACH_S).close()
+        world.connect(host, port, REACH_S).close()
     except (OSError, ValueError):
         return False
     return True

@@ -17,8 +17,9 @@ from runner.errors import (
     RunInterruptedError,
     UnreadableAnswerError,
 )
-from runner.provider.clock import Clock, pauses_s
+from runner.provider.pauses import pauses_s
 from runner.provider.resource import Ctx, ProblemError
+from runner.world import World
 
 LOOK_FOR_S = 120.0
 """How long a machine is looked for whose launch was not answered; listings may lag."""
@@ -77,7 +78,7 @@ class Launcher(Protocol):
         """Return the ids of all machines with the name of the one to rent."""
 
 
-def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[CandidateInput], clock: Clock) -> Rented:
+def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[CandidateInput], world: World) -> Rented:
     """Rent the first candidate that can be had at its price.
 
     Raises:
@@ -112,7 +113,7 @@ def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[Candidate
                 raise
             refused.append((candidate, err.details or err.message, err))
         except CloudUnavailableError as err:
-            machine_id = _find_lost(ctx, launcher, name, candidate, clock, err)
+            machine_id = _find_lost(ctx, launcher, name, candidate, world, err)
             return Rented(machine_id, candidate, price_usd_per_h)
         else:
             return Rented(machine_id, candidate, price_usd_per_h)
@@ -141,14 +142,14 @@ def _too_dear(candidate: CandidateInput, price_usd_per_h: float | None) -> str:
 
 
 def _find_lost(
-    ctx: Ctx, launcher: Launcher, name: str, candidate: CandidateInput, clock: Clock, lost: CloudUnavailableError
+    ctx: Ctx, launcher: Launcher, name: str, candidate: CandidateInput, world: World, lost: CloudUnavailableError
 ) -> str:
     """Look for the machine of a launch that nobody answered, with an end.
 
     Raises:
         ProblemError: If it does not turn up, or there are several.
     """
-    deadline_s, trouble = clock.now_s() + LOOK_FOR_S, ""
+    deadline_s, trouble = world.monotonic_s() + LOOK_FOR_S, ""
     for pause_s in pauses_s():
         try:
             found = launcher.find()
@@ -163,10 +164,10 @@ def _find_lost(
             return found[0]
         if found:
             raise _maybe(launcher.cloud, name, candidate, f"several were found: {', '.join(found)}", lost)
-        left_s = deadline_s - clock.now_s()
+        left_s = deadline_s - world.monotonic_s()
         if left_s <= 0:
             raise _maybe(launcher.cloud, name, candidate, f"not in the listing for {LOOK_FOR_S:.0f} s{trouble}", lost)
-        if clock.wait(ctx.stop, min(pause_s, left_s)):
+        if ctx.stop.wait(min(pause_s, left_s)):
             raise _maybe(launcher.cloud, name, candidate, "interrupted while looking for it", lost)
     raise AssertionError("pauses have no end")
 

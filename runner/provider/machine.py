@@ -133,7 +133,7 @@ class RentedMachine(TerraformResource[RentalProvider]):
         """Rent a candidate and wait for sshd; from the cloud's yes on the machine is in the state."""
         candidates = [CandidateInput.read(values) for values in planned["candidates"]]
         with self.provider.interruptible(ctx.stop):
-            rented = rent(ctx, _Counter(self, ctx, planned), planned["name"], candidates, self.provider.clock)
+            rented = rent(ctx, _Counter(self, ctx, planned), planned["name"], candidates, self.provider.world)
             state = {**planned, **_first_state(rented)}
             ctx.save(state)
 
@@ -147,7 +147,7 @@ class RentedMachine(TerraformResource[RentalProvider]):
                 ctx,
                 self,
                 rented.machine_id,
-                self.provider.clock,
+                self.provider.world,
                 float(planned["create_timeout_s"]),
                 sshd_answers=self.provider.sshd_answers,
                 seen=seen,
@@ -176,7 +176,7 @@ class RentedMachine(TerraformResource[RentalProvider]):
     def delete(self, ctx: Ctx, state: Values) -> None:
         """End it and see it gone."""
         timeout_s = float(state["delete_timeout_s"] or self.attrs["delete_timeout_s"].default)
-        wait_until_gone(ctx, self, state["id"], self.provider.clock, timeout_s)
+        wait_until_gone(ctx, self, state["id"], self.provider.world, timeout_s)
 
     def import_by_id(self, ctx: Ctx, resource_id: str) -> Values:
         """Return the state of a machine that exists."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from runner.world import World
 
 ADDRESS = "terraform.local/douse/douse"
 VERSION = "0.1.0"
@@ -14,7 +17,7 @@ PLATFORMS = ("darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64")
 SHIM = b'#!/bin/sh\nexec "${DOUSE_PYTHON:?is not set: see infra/README.md}" -P -m runner.provider\n'
 
 
-def write_mirror(folder: Path) -> Path:
+def write_mirror(world: World, folder: Path) -> Path:
     """Write the folder that Terraform installs our provider from; return its absolute path. Again is fine."""
     root = folder.absolute()
     for platform in PLATFORMS:
@@ -22,7 +25,7 @@ def write_mirror(folder: Path) -> Path:
         if program.is_file() and program.read_bytes() == SHIM and os.access(program, os.X_OK):
             continue
         program.parent.mkdir(parents=True, exist_ok=True)
-        part = root / f".{platform}.{os.getpid()}.part"  # outside: Terraform's checksum takes in the whole folder
+        part = root / f".{platform}.{world.token()}.part"  # outside: Terraform's checksum takes in the whole folder
         part.write_bytes(SHIM)
         part.chmod(0o755)
         part.replace(program)
@@ -49,10 +52,10 @@ def cli_config(mirror: Path, offline_mirror: Path | None = None) -> str:
     )
 
 
-def environment() -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the provider's shim needs, to be put on top of Terraform's environment."""
     project = str(Path(__file__).resolve().parents[2])
-    before = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != project]
+    before = [part for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != project]
     return {"DOUSE_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join([project, *before])}
 
 

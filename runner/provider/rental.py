@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
 from runner.cloud_api.pacing import Timer
 from runner.errors import BadRequestError, RunInterruptedError
-from runner.provider.clock import Clock
 from runner.provider.resource import Provider
 from runner.provider.schema import STRING, Attr, Attrs, Values
 from runner.provider.ssh_wait import sshd_answers
+from runner.world import Event, World
 
+STOP: ContextVar[Event | None] = ContextVar("STOP", default=None)
+"""What ends the pauses of the call that goes on in this thread."""
+SshdAnswers = Callable[[str, int], bool]
 Client = TypeVar("Client")
 ClientT_co = TypeVar("ClientT_co", covariant=True)
 SECRET_END = "_key"  # noqa: S105 - a name, not a secret
@@ -26,7 +29,7 @@ SECRET_END = "_key"  # noqa: S105 - a name, not a secret
 class OpenClient(Protocol[ClientT_co]):
     """How a cloud's client is made."""
 
-    def __call__(self, environ: Mapping[str, str], *, timer: Timer | None = None) -> ClientT_co:
+    def __call__(self, environ: Mapping[str, str], *, timer: Timer) -> ClientT_co:
         """Return the client of the account that the environment names."""
 
 
@@ -39,15 +42,15 @@ class RentalProvider(Provider):
 
     variables: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, environ: Mapping[str, str] | None = None, clock: Clock | None = None) -> None:
-        """Read credentials and endpoints from ``environ``, this process's by default."""
-        self.environ = dict(os.environ if environ is None else environ)
-        self.clock = clock or Clock()
-        self.sshd_answers = sshd_answers
-        self._timer = Timer(clock=self.clock.now_s, sleep=self._sleep)
-        self._lock = threading.Lock()
+    def __init__(self, world: World) -> None:
+        """Read credentials and endpoints from the world's environment."""
+        super().__init__(world)
+        self.environ = dict(world.environ)
+        self.sshd_answers: SshdAnswers = partial(sshd_answers, world)
+        self._timer = Timer(world, pause=self._sleep)
+        self._lock = world.lock()
         self._clients: dict[Callable[..., Any], object] = {}
-        self._call, self._never = threading.local(), threading.Event()
+        self._never = world.event()
 
     def configure(self, config: Values) -> None:
         """Let the provider block stand above the environment; a key that is missing is told when it is needed."""
@@ -71,17 +74,16 @@ class RentalProvider(Provider):
             return cast("Client", self._clients[open_client])
 
     @contextmanager
-    def interruptible(self, stop: threading.Event) -> Iterator[None]:
-        """Let ``stop`` end the clients' own pauses in this thread; none lies between a launch and its answer."""
-        self._call.stop = stop
+    def interruptible(self, stop: Event) -> Iterator[None]:
+        """Let ``stop`` end the clients' own pauses in this call; none lies between a launch and its answer."""
+        before = STOP.set(stop)
         try:
             yield
         finally:
-            self._call.stop = None
+            STOP.reset(before)
 
     def _sleep(self, pause_s: float) -> None:
-        stop: threading.Event | None = getattr(self._call, "stop", None)
-        if self.clock.wait(stop or self._never, pause_s):
+        if (STOP.get() or self._never).wait(pause_s):
             raise RunInterruptedError("interrupted while waiting for the cloud", resolution="apply again")
 
 

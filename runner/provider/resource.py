@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from runner.errors import RunnerError
 from runner.provider.schema import Attrs, Values
 from runner.provider.wire import ERROR, MESSAGES, WARNING
+from runner.world import Event, World
 
 SHORTEST_SECRET = 12
 """A line of a secret with fewer characters is not looked for: it may be a word of any sentence."""
@@ -36,7 +36,7 @@ class Ctx:
         config: The configuration as written, with the write-only attributes; empty outside create and update.
     """
 
-    def __init__(self, stop: threading.Event, secrets: set[str] | None = None) -> None:
+    def __init__(self, stop: Event, secrets: set[str] | None = None) -> None:
         """Begin a call; ``secrets`` never appear in what is told."""
         self.stop = stop
         self.diagnostics: list[Any] = []
@@ -89,6 +89,10 @@ class Provider:
     attrs: ClassVar[Attrs] = {}
     resources: ClassVar[Mapping[str, type[TerraformResource[Any]]]] = {}
     data_sources: ClassVar[Mapping[str, type[DataSource[Any]]]] = {}
+
+    def __init__(self, world: World) -> None:
+        """Take the world that its calls go on in."""
+        self.world = world
 
     def configure(self, config: Values) -> None:
         """Take the provider block."""

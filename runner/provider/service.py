@@ -39,7 +39,7 @@ class Service:
     def __init__(self, provider: Provider) -> None:
         """Serve ``provider``."""
         self.provider = provider
-        self.stop = threading.Event()
+        self.stop = provider.world.event()
         self._is_abandoned = False
         self._calls, self._idle = 0, threading.Condition()
 
@@ -152,7 +152,7 @@ class Service:
             after = prior if ctx.saved is None else ctx.saved
             if self._is_abandoned and prior is None and ctx.saved is not None:
                 orphan = ctx.saved
-                self._guard(ctx, lambda: resource.delete(Ctx(threading.Event()), orphan))
+                self._guard(ctx, lambda: resource.delete(Ctx(self.provider.world.event()), orphan))
         state = complete(resource.attrs, after)
         if state is not None:  # nothing may stay unknown
             state = {name: None if value is UNKNOWN else value for name, value in state.items()}

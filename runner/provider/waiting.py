@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 from runner.cloud_api.models import Trust
 from runner.errors import NotFoundError, RunInterruptedError
 from runner.provider.candidates import TROUBLE, interrupted
-from runner.provider.clock import Clock, pauses_s
+from runner.provider.pauses import pauses_s
 from runner.provider.resource import Ctx, ProblemError
+from runner.world import World
 
 Phase = Literal["pending", "up", "stopped", "ending", "gone"]
 
@@ -68,7 +69,7 @@ def wait_until_up(
     ctx: Ctx,
     site: Site,
     machine_id: str,
-    clock: Clock,
+    world: World,
     timeout_s: float,
     *,
     sshd_answers: Callable[[str, int], bool],
@@ -80,7 +81,7 @@ def wait_until_up(
         ctx: The call.
         site: Where the machine stands.
         machine_id: The machine.
-        clock: The clock.
+        world: Where time passes.
         timeout_s: Longest wait.
         sshd_answers: Tells whether sshd greets at a host and port.
         seen: Called with each sighting.
@@ -88,37 +89,37 @@ def wait_until_up(
     Raises:
         ProblemError: If it does not come up in time, is gone, or Terraform has to stop.
     """
-    began_s = good_s = clock.now_s()
+    began_s = good_s = world.monotonic_s()
     for pause_s in pauses_s():
-        found = _look_patiently(site, machine_id, clock.now_s() - good_s)
+        found = _look_patiently(site, machine_id, world.monotonic_s() - good_s)
         if isinstance(found, Sighting):
             seen(found)
-            good_s = clock.now_s()
+            good_s = world.monotonic_s()
             if found.phase == "up" and found.ssh is not None and sshd_answers(*found.ssh):
                 return
             if _has_failed(found, good_s - began_s):
                 raise _not_up(site, machine_id, f"it is {found.status} before it was up", "")
             found = _progress(found)
-        if (left_s := began_s + timeout_s - clock.now_s()) <= 0:
+        if (left_s := began_s + timeout_s - world.monotonic_s()) <= 0:
             raise _not_up(site, machine_id, f"not up after {timeout_s:.0f} s", found)
-        if clock.wait(ctx.stop, min(pause_s, left_s)):
+        if ctx.stop.wait(min(pause_s, left_s)):
             raise _interrupted_boot(site, machine_id)
 
 
-def wait_until_gone(ctx: Ctx, site: Site, machine_id: str, clock: Clock, timeout_s: float) -> None:
+def wait_until_gone(ctx: Ctx, site: Site, machine_id: str, world: World, timeout_s: float) -> None:
     """Ask for the machine's end, again where that fails or shows no effect, and return when it is gone for good.
 
     Raises:
         ProblemError: If it is still there after ``timeout_s``, or Terraform has to stop.
     """
-    began_s = clock.now_s()
+    began_s = world.monotonic_s()
     asked_s: float | None = None
     last = "it was not seen yet"
     for pause_s in pauses_s():
-        if asked_s is None or clock.now_s() - asked_s > ASK_AGAIN_S:
+        if asked_s is None or world.monotonic_s() - asked_s > ASK_AGAIN_S:
             try:
                 site.terminate(machine_id)
-                asked_s = clock.now_s()
+                asked_s = world.monotonic_s()
             except TROUBLE as err:
                 last = err.message
         try:
@@ -131,11 +132,11 @@ def wait_until_gone(ctx: Ctx, site: Site, machine_id: str, clock: Clock, timeout
             last = f"it is {sighting.status}"
             if sighting.phase == "gone":
                 return
-        left_s = began_s + timeout_s - clock.now_s()
+        left_s = began_s + timeout_s - world.monotonic_s()
         told = "was told to end" if asked_s is not None else "may not have heard that it has to end"
         if left_s <= 0:
             raise _still_there(site, machine_id, f"is still there after {timeout_s:.0f} s", f"it {told}; {last}")
-        if clock.wait(ctx.stop, min(pause_s, left_s)):
+        if ctx.stop.wait(min(pause_s, left_s)):
             raise interrupted(site.cloud, f"{machine_id} {told}; nobody saw it gone ({last})", "destroy again")
 
 

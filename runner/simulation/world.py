@@ -12,13 +12,13 @@ import random
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from runner.simulation.disk import MemoryDisk
-from runner.world import Bell, Connection, Disk, Event, Lock, Task
+from runner.world import Bell, Connection, Disk, Event, Lock, Shared, Task
 
 if TYPE_CHECKING:
     from httpx2 import BaseTransport
@@ -73,6 +73,7 @@ class VirtualWorld:
         self._disk = MemoryDisk(self.now, lambda: self.process_id, self._let_others)
         self._handlers: dict[signal.Signals, Callable[[], None]] = {}
         self._port = FIRST_PORT
+        self._shared: dict[Hashable, object] = {}
         self._is_closed = False
         self._me = threading.local()
         self._main = self._me.turn = _Turn("main")
@@ -119,6 +120,11 @@ class VirtualWorld:
         """The user's home folder."""
         return Path(self._environ.get("HOME") or "/home/user")
 
+    @property
+    def user(self) -> str:
+        """The name that the user is logged in by."""
+        return self._environ.get("USER") or "user"
+
     def now(self) -> datetime:
         """Return the time of day."""
         return self._began + timedelta(seconds=self._passed_s)
@@ -153,6 +159,12 @@ class VirtualWorld:
         self._turns.append(turn)
         threading.Thread(target=self._live, args=(turn, work), name=name, daemon=True).start()
         return _Task(turn, self._wait)
+
+    def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+        """Return what everybody in this world shares under a key."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return cast("Shared", self._shared[key])
 
     def on_signals(self, handlers: Mapping[signal.Signals, Callable[[], None]]) -> None:
         """Call a handler when ``signal`` sends its signal to this process."""

@@ -15,6 +15,7 @@ import pytest
 
 from runner.adapters import process
 from runner.cloud_api.models import Resource
+from runner.cloud_api.pacing import Timer
 from runner.clouds.lambda_cloud.api import LambdaCloud, open_lambda
 from runner.clouds.lambda_cloud.messages import LaunchRequest
 from runner.clouds.runpod.api import RunPodCloud, open_runpod
@@ -30,9 +31,11 @@ from runner.errors import (
     UnreadableAnswerError,
 )
 from runner.run.run_dir import PROJECT
+from runner.world import RealWorld
 from tests.unit.runner.emulation.emulated import KEY_LINE
 
 WAIT_S = 60.0
+TIMER = Timer(RealWorld())
 RUN = "20261121-015500-tiny"
 NAME = f"douse-{RUN}"
 
@@ -122,7 +125,9 @@ def clouds(endpoints: dict[str, str]) -> Iterator[Clouds]:
         "DOUSE_RUNPOD_GRAPHQL_ENDPOINT": endpoints["runpod_graphql"],
     }
     found = Clouds(
-        open_lambda(environ), open_runpod(environ), httpx2.Client(base_url=endpoints["control"], timeout=WAIT_S)
+        open_lambda(environ, timer=TIMER),
+        open_runpod(environ, timer=TIMER),
+        httpx2.Client(base_url=endpoints["control"], timeout=WAIT_S),
     )
     yield found
     found.control.delete("/faults")
@@ -159,9 +164,11 @@ def test_account_is_told_and_a_wrong_key_is_the_accounts_fault(
     good = clouds.lambda_ if cloud == "lambda" else clouds.runpod
     bad: LambdaCloud | RunPodCloud
     if cloud == "lambda":
-        bad = LambdaCloud("wrong", endpoint=endpoints["lambda"], pace_s=0)
+        bad = LambdaCloud("wrong", endpoint=endpoints["lambda"], pace_s=0, timer=TIMER)
     else:
-        bad = RunPodCloud("wrong", endpoint=endpoints["runpod"], graphql_endpoint=endpoints["runpod_graphql"])
+        bad = RunPodCloud(
+            "wrong", endpoint=endpoints["runpod"], graphql_endpoint=endpoints["runpod_graphql"], timer=TIMER
+        )
 
     assert good.account().cloud == cloud
     with pytest.raises(AccountError):

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.models import Resource
+from runner.cloud_api.pacing import Timer
 from runner.clouds.lambda_cloud import messages as lambda_models
 from runner.clouds.lambda_cloud.api import STATUS as LAMBDA_STATUS
 from runner.clouds.lambda_cloud.api import LambdaCloud
@@ -36,6 +37,7 @@ from runner.errors import (
     NotFoundError,
     RateLimitedError,
 )
+from runner.world import RealWorld
 
 SPECS = Path(__file__).resolve().parents[2].parent / "shared" / "specs"
 LAMBDA, RUNPOD = "lambda-cloud-1.10.0.openapi.json", "runpod-v2.openapi.json"
@@ -251,7 +253,7 @@ def test_lambda_takes_what_we_send_and_we_read_what_it_answers(
     operation: str, call: Callable[[LambdaCloud], object], full: bool
 ) -> None:
     seam = Checked(LAMBDA, full=full)
-    cloud = LambdaCloud("a-secret-key", pace_s=0.0, transport=seam.transport)
+    cloud = LambdaCloud("a-secret-key", pace_s=0.0, timer=Timer(RealWorld()), transport=seam.transport)
 
     call(cloud)
 
@@ -265,7 +267,7 @@ def test_runpod_takes_what_we_send_and_we_read_what_it_answers(
     operation: str, call: Callable[[RunPodCloud], object], full: bool
 ) -> None:
     seam = Checked(RUNPOD, full=full)
-    cloud = RunPodCloud("a-secret-key", transport=seam.transport)
+    cloud = RunPodCloud("a-secret-key", timer=Timer(RealWorld()), transport=seam.transport)
 
     call(cloud)
 
@@ -297,7 +299,7 @@ def test_the_check_itself_refuses_what_runpod_would_refuse() -> None:
 @pytest.mark.parametrize("name", [LAMBDA, RUNPOD])
 def test_the_check_itself_refuses_a_request_without_a_key(name: str) -> None:
     seam = Checked(name, full=False)
-    api = httpx2.Client(transport=seam.transport)
+    api = httpx2.Client(timer=Timer(RealWorld()), transport=seam.transport)
 
     with pytest.raises(Exception, match="Security"):
         api.get({LAMBDA: "https://cloud.lambda.ai/api/v1/instances", RUNPOD: "https://api.runpod.io/v2/pods"}[name])
@@ -416,7 +418,9 @@ def test_every_example_of_runpods_document_can_be_read() -> None:
         if operation not in EXAMPLES:
             continue
         reply = httpx2.Response(int(status), json=example)
-        cloud = RunPodCloud("a-secret-key", transport=httpx2.MockTransport(lambda _, reply=reply: reply))
+        cloud = RunPodCloud(
+            "a-secret-key", timer=Timer(RealWorld()), transport=httpx2.MockTransport(lambda _, reply=reply: reply)
+        )
         assert EXAMPLES[operation](cloud), operation
         cloud.close()
         seen.add(operation)

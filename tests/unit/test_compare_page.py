@@ -38,7 +38,7 @@ def test_the_counted_tokens_are_those_of_the_samples() -> None:
         settings=paths,
     )
 
-    task = reading.task_of(run_file, Stop(RealWorld()))
+    task = reading.task_of(run_file, Stop(RealWorld()), RealWorld())
 
     assert {name: task.data[name] for name in DATA} == DATA
     assert task.work.data_bytes == DATA_BYTES

@@ -37,7 +37,7 @@ MACHINE_VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 HARD_END_UNIT = "douse-hard-end"
 
 
-def open_account(environ: Environ, *, timer: Timer | None = None) -> AwsCloud:  # noqa: ARG001 - boto3 keeps its own time
+def open_account(environ: Environ, *, timer: Timer) -> AwsCloud:  # noqa: ARG001 - boto3 keeps its own time
     """Return the AWS account that the environment names.
 
     Raises:

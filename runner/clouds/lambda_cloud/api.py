@@ -50,7 +50,7 @@ STATUS: dict[str, Status] = {
 Content = TypeVar("Content")
 
 
-def open_lambda(environ: Environ, *, timer: Timer | None = None) -> LambdaCloud:
+def open_lambda(environ: Environ, *, timer: Timer) -> LambdaCloud:
     """Return the account on Lambda Cloud that the environment names; nothing is asked yet.
 
     Raises:
@@ -80,7 +80,7 @@ class LambdaCloud:
         *,
         endpoint: str = ENDPOINT,
         pace_s: float = PACE_S,
-        timer: Timer | None = None,
+        timer: Timer,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Take the account's key; nothing is asked yet.
@@ -90,10 +90,10 @@ class LambdaCloud:
             endpoint: Address of the API up to its version.
             pace_s: Seconds between requests; between launches twelve times as many.
             timer: The clock and the way to wait.
-            transport: A stand-in for the network.
+            transport: A stand-in for the world's network.
         """
-        pace = shared_pace("lambda", api_key, endpoint, pace_s)
-        self._launches = shared_pace("lambda", api_key, f"{endpoint} launch", LAUNCH_PACES * pace_s)
+        pace = shared_pace(timer.world, "lambda", api_key, endpoint, pace_s)
+        self._launches = shared_pace(timer.world, "lambda", api_key, f"{endpoint} launch", LAUNCH_PACES * pace_s)
         self._label = f"key …{api_key[-4:]}"
         self._api = Api(
             "lambda",

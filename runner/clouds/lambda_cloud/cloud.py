@@ -24,7 +24,7 @@ GUIDE = "github.com/NousResearch/hermes-agent, its guide to Lambda's troubles"
 OUR_PROVIDER = "our own provider rents the machine, and its errors say what the cloud said"
 
 
-def open_account(environ: Environ, *, timer: Timer | None = None) -> LambdaCloud:
+def open_account(environ: Environ, *, timer: Timer) -> LambdaCloud:
     """Return the account that the environment names; raises as ``open_lambda``."""
     from runner.clouds.lambda_cloud.api import open_lambda
 

@@ -57,7 +57,7 @@ NO_GRAPHQL = (AccessDeniedError, BadRequestError, CloudUnavailableError, NotFoun
 Content = TypeVar("Content", bound=Answered)
 
 
-def open_runpod(environ: Environ, *, timer: Timer | None = None) -> RunPodCloud:
+def open_runpod(environ: Environ, *, timer: Timer) -> RunPodCloud:
     """Return the account on RunPod that the environment names; nothing is asked yet.
 
     Raises:
@@ -87,7 +87,7 @@ class RunPodCloud:
         *,
         endpoint: str = ENDPOINT,
         graphql_endpoint: str = GRAPHQL_ENDPOINT,
-        timer: Timer | None = None,
+        timer: Timer,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Take the account's key; nothing is asked yet.
@@ -97,9 +97,9 @@ class RunPodCloud:
             endpoint: Address of REST v2 up to its version.
             graphql_endpoint: Address of the GraphQL API.
             timer: The clock and the way to wait.
-            transport: A stand-in for the network.
+            transport: A stand-in for the world's network.
         """
-        pace = shared_pace("runpod", api_key, endpoint, 0.0)  # the answers' headers say when to wait
+        pace = shared_pace(timer.world, "runpod", api_key, endpoint, 0.0)  # the answers' headers say when to wait
         self._label = f"key …{api_key[-4:]}"
         self._api = Api(
             "runpod", endpoint, api_key, refusal=runpod_refusal, pace=pace, timer=timer, transport=transport

@@ -24,7 +24,7 @@ IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
 OUR_PROVIDER = "our own provider rents the machine, and its errors say what the cloud said"
 
 
-def open_account(environ: Environ, *, timer: Timer | None = None) -> RunPodCloud:
+def open_account(environ: Environ, *, timer: Timer) -> RunPodCloud:
     """Return the account that the environment names; raises as ``open_runpod``."""
     from runner.clouds.runpod.api import open_runpod
 

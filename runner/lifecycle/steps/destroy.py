@@ -50,9 +50,7 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     findings = _give_back(ctx, outcome_unknown) if bills else _clear(ctx, host, keep_output=keep_output)
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
     journal.answer("destroy", left=findings.problems())
-    return write_receipt(
-        ctx.run, host, findings, now=ctx.world.now(), rented=bills, estimated_usd=planned_usd(ctx.run)
-    )
+    return write_receipt(ctx.run, host, findings, now=ctx.world.now(), rented=bills, estimated_usd=planned_usd(ctx.run))
 
 
 def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
@@ -95,7 +93,7 @@ def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> 
     name, run_id = ctx.run_file.compute.env, ctx.run.run_id
     try:
         swept = end_run(
-            open_cloud(name, ctx.world.environ),
+            open_cloud(name, ctx.world),
             run_id,
             outcome_unknown=outcome_unknown,
             wait=_pause(ctx),
@@ -132,10 +130,10 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
     """
     shown: dict[str, list[Resource]] = {}
     unread: dict[str, str] = {}
-    clouds = {cloud.name: cloud for cloud in configured(ctx.world.environ)} if rented_on else {}
+    clouds = {cloud.name: cloud for cloud in configured(ctx.world)} if rented_on else {}
     for name in sorted(rented_on | set(clouds)):
         try:
-            shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world.environ), ctx.run.run_id)
+            shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world), ctx.run.run_id)
         except RunnerError as err:
             if name in rented_on:
                 raise TeardownError(

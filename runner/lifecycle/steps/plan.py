@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,13 +37,13 @@ from runner.run.models import MicroBatch, Plan, SampleCounts, View
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
 from runner.store.run_store import check_store
-from runner.world import RealWorld
+from runner.world import World
 
 if TYPE_CHECKING:
     from trainer.data.samples import Dataset, EncodedDataset
 
 
-def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:
+def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False) -> Plan:
     """Check everything that can be checked here, cheapest first, and return what was found.
 
     Args:
@@ -53,6 +51,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         runs_dir: Folder of the run folders.
         view: Who looks on.
         stop: Who may stop it.
+        world: Time, chance and surroundings.
         is_dry: Whether nothing will be rented by this plan, so that a price list is as good as a cloud's word.
 
     Raises:
@@ -64,14 +63,16 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
     view.progress("fetching the base model")
     model = fetch_model(run_file, stop)
     stop.check()
-    market = _market_call(run_file, is_dry)
-    seen = _look(run_file, runs_dir, model, market, view, stop)
+    market = _market_call(run_file, is_dry, world)
+    seen = _look(run_file, runs_dir, model, market, view, stop, world)
     checks = list(seen.checks)
     try:
-        dataset, encoded = _read(run_file, seen, is_dry=is_dry)
+        dataset, encoded = _read(run_file, seen, world, is_dry=is_dry)
         stop.check()
         task = None if seen.shape is None else task_from(run_file, seen.shape, encoded.summary.to_mapping(), model)
-        choice, lines = (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, view, stop)
+        choice, lines = (
+            (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, view, stop, world)
+        )
         checks = replaced(checks, lines)
     finally:
         view.line(checks_text(checks, shows_skipped=False))
@@ -88,16 +89,16 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
         candidates=_given_machine(run_file),
         prices_usd_per_h=[0.0],
-        ssh_ingress_cidrs=_ingress(run_file, is_dry=is_dry),
+        ssh_ingress_cidrs=_ingress(run_file, world, is_dry=is_dry),
         checks=[line.to_mapping() for line in checks],
     )
-    return found if choice is None else _with_machines(found, choice, task)
+    return found if choice is None else _with_machines(found, choice, task, world)
 
 
-def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
+def _with_machines(found: Plan, choice: Choice, task: Task | None, world: World) -> Plan:
     """Return a plan with the machines to try, what the run needs of them, and what it will be like there."""
     need = choice.need
-    today = datetime.now(UTC).date()
+    today = world.now().date()
     others = None if task is None else elsewhere_words(cheapest_elsewhere(task, today, choice.ledger))
     return dataclasses.replace(
         found,
@@ -112,12 +113,18 @@ def _with_machines(found: Plan, choice: Choice, task: Task | None) -> Plan:
 
 
 def _look(
-    run_file: RunFile, runs_dir: Path, model: Path | None, market: MarketCall | None, view: View, stop: Stop
+    run_file: RunFile,
+    runs_dir: Path,
+    model: Path | None,
+    market: MarketCall | None,
+    view: View,
+    stop: Stop,
+    world: World,
 ) -> Preflight:
     """Carry out the preflight."""
     view.progress("looking at what can be known")
     known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
-    return examine(run_file, runs_dir, known, seams=_seams(market, stop))
+    return examine(run_file, runs_dir, world, known, seams=_seams(market, stop))
 
 
 def _refuse(checks: Sequence[Check]) -> None:
@@ -127,51 +134,58 @@ def _refuse(checks: Sequence[Check]) -> None:
         raise refused
 
 
-def _read(run_file: RunFile, seen: Preflight, *, is_dry: bool) -> tuple[Dataset, EncodedDataset]:
+def _read(run_file: RunFile, seen: Preflight, world: World, *, is_dry: bool) -> tuple[Dataset, EncodedDataset]:
     """Return the samples, of which there is no plan without, and refuse what must not start."""
     _refuse(seen.checks)
     if seen.dataset is None or seen.encoded is None:
         raise AssertionError("what cannot be read has a line that failed")
     if not is_dry:
-        _insist(run_file, seen)
+        _insist(run_file, seen, world)
     return seen.dataset, seen.encoded
 
 
-def _insist(run_file: RunFile, seen: Preflight) -> None:
+def _insist(run_file: RunFile, seen: Preflight, world: World) -> None:
     """Refuse a store that could not be reached: who rents has to be able to save."""
     if any(line.name == STORE and line.status == "warn" for line in seen.checks):
-        check_store(RealWorld(), run_file)  # in its own words
+        check_store(world, run_file)  # in its own words
 
 
 def _choose(
-    run_file: RunFile, runs_dir: Path, call: MarketCall, task: Task | None, seen: Preflight, view: View, stop: Stop
+    run_file: RunFile,
+    runs_dir: Path,
+    call: MarketCall,
+    task: Task | None,
+    seen: Preflight,
+    view: View,
+    stop: Stop,
+    world: World,
 ) -> Chosen:
     """Return the machines to try, after telling what is there already."""
     market = call.get()
     _tell_what_is_there(market, view)
-    emulated = is_emulated(endpoint_of(run_file.compute.env, os.environ))
+    emulated = is_emulated(endpoint_of(run_file.compute.env, world.environ))
     ledger = [] if task is None else read_ledger(list_runs(runs_dir), is_emulated=emulated)
 
     def chosen() -> Choice:
         return choose(run_file, market.offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
 
-    return choose_checked(run_file, market, chosen, datetime.now(UTC).date(), _quotas_of(call, stop))
+    return choose_checked(run_file, market, chosen, world.now().date(), _quotas_of(call, stop, world))
 
 
-def _quotas_of(call: MarketCall, stop: Stop) -> AskQuotas:
+def _quotas_of(call: MarketCall, stop: Stop, world: World) -> AskQuotas:
     """Return what asks for quotas, for as long as a question of the preflight may take."""
 
     def ask(offers: Sequence[Offer]) -> dict[Offer, Quota]:
-        return Question(lambda: call.quotas(offers), name=QUOTA).answer(stop.check)
+        return Question(world, lambda: call.quotas(offers), name=QUOTA).answer(stop.check)
 
     return ask
 
 
-def _market_call(run_file: RunFile, is_dry: bool) -> MarketCall | None:
+def _market_call(run_file: RunFile, is_dry: bool, world: World) -> MarketCall | None:
     """Return the one asking of the cloud, or ``None`` where nothing is rented."""
     name = run_file.compute.env
     return (
-        MarketCall(name, os.environ, is_dry=is_dry, trust=run_file.compute.trust, regions=run_file.compute.regions)
+        MarketCall(name, world, is_dry=is_dry, trust=run_file.compute.trust, regions=run_file.compute.regions)
         if find_environment(name).bills
         else None
     )
@@ -182,7 +196,7 @@ def _seams(market: MarketCall | None, stop: Stop) -> Seams:
     if market is None:
         return Seams(check_stop=stop.check)
 
-    def open_account(name: str, environ: Mapping[str, str]) -> MarketCall:  # noqa: ARG001 - it is this cloud's
+    def open_account(name: str, world: World) -> MarketCall:  # noqa: ARG001 - it is this cloud's
         return market
 
     return Seams(check_stop=stop.check, open_account=open_account)
@@ -228,10 +242,10 @@ def _tell_what_is_there(market: Market, view: View) -> None:
         view.line("(`make sweep` says whether somebody still needs it)")
 
 
-def _ingress(run_file: RunFile, *, is_dry: bool = False) -> list[str]:
+def _ingress(run_file: RunFile, world: World, *, is_dry: bool = False) -> list[str]:
     """Return the networks that may reach sshd, where a firewall has to be opened; nobody is asked for a dry plan."""
     record = CLOUDS.get(run_file.compute.env)
     if record is None or isinstance(record.caller_network, NotThere):
         return []
     given = list(run_file.compute.ssh_ingress_cidrs)
-    return given if given or is_dry else [record.caller_network(os.environ)]
+    return given if given or is_dry else [record.caller_network(world.environ)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from runner.cloud_api.models import Account, Resource
@@ -10,6 +10,7 @@ from runner.clouds.registry import endpoint_of, open_cloud
 from runner.errors import RunnerError
 from runner.planning.checks.line import Check, counted, failed, from_error, not_asked, passed, skipped, warned
 from runner.planning.market import is_reachable
+from runner.world import World
 
 KEY, BALANCE, BILLING = "cloud key", "balance", "still billing"
 SHOWN = 3
@@ -27,14 +28,14 @@ class Told(Protocol):
         """Return everything of Douse's that exists in it."""
 
 
-OpenCloud = Callable[[str, Mapping[str, str]], Told]
-Reach = Callable[[str, Mapping[str, str]], bool]
-"""Tells whether a server can be connected to right now: given its address, and the environment with its proxies."""
+OpenCloud = Callable[[str, World], Told]
+Reach = Callable[[str, World], bool]
+"""Returns whether a server can be connected to right now: given its address, and the world with its proxies."""
 
 
 def check_account(
     name: str,
-    environ: Mapping[str, str],
+    world: World,
     expected_usd: float | None = None,
     *,
     open_account: OpenCloud = open_cloud,
@@ -44,7 +45,7 @@ def check_account(
 
     Args:
         name: The cloud.
-        environ: Where the key is.
+        world: Where the key is, and the network.
         expected_usd: What the run is expected to cost in US dollars, or ``None`` where it is not known.
         open_account: Opens an account on a cloud.
         is_reachable: Tells whether the cloud can be connected to at all.
@@ -53,8 +54,8 @@ def check_account(
         The lines ``KEY`` and ``BALANCE``.
     """
     try:
-        cloud = open_account(name, environ)
-        if not is_reachable(endpoint_of(name, environ), environ):
+        cloud = open_account(name, world)
+        if not is_reachable(endpoint_of(name, world.environ), world):
             return [not_asked(line, UNREACHABLE.format(name=name)) for line in (KEY, BALANCE)]
         account = cloud.account()
     except RunnerError as err:
@@ -77,7 +78,7 @@ def check_balance(name: str, balance_usd: float | None, expected_usd: float | No
 
 def check_billing(
     name: str,
-    environ: Mapping[str, str],
+    world: World,
     *,
     open_account: OpenCloud = open_cloud,
     is_reachable: Reach = is_reachable,
@@ -88,8 +89,8 @@ def check_billing(
         The line ``BILLING``.
     """
     try:
-        cloud = open_account(name, environ)
-        if not is_reachable(endpoint_of(name, environ), environ):
+        cloud = open_account(name, world)
+        if not is_reachable(endpoint_of(name, world.environ), world):
             return [not_asked(BILLING, UNREACHABLE.format(name=name))]
         there = cloud.resources()
     except RunnerError as err:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from runner.errors import RunnerError
 from runner.planning.checks.line import ASK_AGAIN, Check, not_asked
+from runner.world import World
 
 PATIENCE_S = 10.0
 """How long a question may go without an answer; a cloud that wants a second between requests gets its few requests."""
@@ -23,21 +22,22 @@ class NoAnswerError(RunnerError):
 class Question(Generic[T]):
     """Something that is being asked in a thread of its own."""
 
-    def __init__(self, work: Callable[[], T], *, name: str, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, world: World, work: Callable[[], T], *, name: str, patience_s: float = PATIENCE_S) -> None:
         """Ask now.
 
         Args:
+            world: Where it is asked.
             work: Asks, and returns the answer.
             name: What is asked, for the thread's name.
             patience_s: Seconds from now after which nobody waits any more.
         """
         self._work, self._patience_s = work, patience_s
-        self._until_s = time.monotonic() + patience_s
-        self._over = threading.Event()
+        self._world, self._until_s = world, world.monotonic_s() + patience_s
+        self._over = world.event()
         self._answers: list[T] = []
         self._trouble: BaseException | None = None
         # Not a pool's thread: Python waits for those at its end, however long they take.
-        threading.Thread(target=self._ask, name=f"preflight {name}", daemon=True).start()
+        world.start(self._ask, name=f"preflight {name}")
 
     def answer(self, check_stop: Callable[[], None] = lambda: None) -> T:
         """Return the answer, or raise what asking raised.
@@ -48,9 +48,9 @@ class Question(Generic[T]):
         Raises:
             NoAnswerError: If there is none in time.
         """
-        while not self._over.wait(max(0.0, min(LOOK_S, self._until_s - time.monotonic()))):
+        while not self._over.wait(max(0.0, min(LOOK_S, self._until_s - self._world.monotonic_s()))):
             check_stop()
-            if time.monotonic() >= self._until_s:
+            if self._world.monotonic_s() >= self._until_s:
                 raise NoAnswerError(f"no answer within {self._patience_s:g} s", resolution=ASK_AGAIN)
         if self._trouble is not None:
             raise self._trouble

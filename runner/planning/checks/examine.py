@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ from runner.planning.market import is_reachable
 from runner.run.run_file import RunFile
 from runner.store.credentials import endpoint_url, is_s3
 from runner.store.run_store import check_store
-from runner.world import RealWorld
+from runner.world import World
 from trainer.base_model.hub_files import OTHERWISE, cached_folder
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.samples import Dataset, EncodedDataset
@@ -74,7 +73,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Seams:
-    """How the preflight gets at the world.
+    """How the preflight gets at what it asks.
 
     Attributes:
         open_account: Opens an account on a cloud.
@@ -117,9 +116,9 @@ class Preflight:
 def examine(
     run_file: RunFile,
     runs_dir: Path,
+    world: World,
     known: Known | None = None,
     *,
-    environ: Mapping[str, str] = os.environ,
     seams: Seams | None = None,
 ) -> Preflight:
     """Check everything that can be checked without renting. Expected errors become lines; others are raised.
@@ -127,14 +126,14 @@ def examine(
     Args:
         run_file: The run.
         runs_dir: Folder of the runs.
+        world: Time, chance and surroundings.
         known: What has been found out before.
-        environ: Where the keys of the clouds are.
-        seams: How to get at the world.
+        seams: How to get at what is asked.
     """
     known, seams = known or Known(), seams or Seams()
-    token = hub_secrets(RealWorld()).get(HUB_TOKEN)
-    network = _ask_network(run_file, environ, seams, token)
-    model = _ask_model(run_file, known, environ, seams)
+    token = hub_secrets(world).get(HUB_TOKEN)
+    network = _ask_network(run_file, world, seams, token)
+    model = _ask_model(run_file, known, world, seams)
     environment = check_environment(run_file)
     dataset, data_line = check_dataset(run_file)
     files, base = _base_model(run_file, model, known, seams)
@@ -153,14 +152,14 @@ def examine(
 Asked = tuple[tuple[str, ...], Question[list[Check]]]
 
 
-def _ask_network(run_file: RunFile, environ: Mapping[str, str], seams: Seams, token: str | None) -> list[Asked]:
+def _ask_network(run_file: RunFile, world: World, seams: Seams, token: str | None) -> list[Asked]:
     """Ask the Hub, the store, the cloud, and where Terraform is, and return the questions with their lines' names."""
 
     def ask(work: Callable[[], list[Check]], *names: str) -> Asked:
-        return names, Question(work, name=names[0], patience_s=seams.patience_s)
+        return names, Question(world, work, name=names[0], patience_s=seams.patience_s)
 
     def reach(address: str) -> bool:
-        return seams.is_reachable(address, environ)
+        return seams.is_reachable(address, world)
 
     def about_token() -> list[Check]:
         return [
@@ -172,27 +171,28 @@ def _ask_network(run_file: RunFile, environ: Mapping[str, str], seams: Seams, to
             )
         ]
 
-    asked = [ask(about_token, hub.TOKEN), ask(lambda: [_store(run_file, reach)], STORE)]
+    asked = [ask(about_token, hub.TOKEN), ask(lambda: [_store(run_file, reach, world)], STORE)]
     cloud = run_file.compute.env
     how: Any = {"open_account": seams.open_account, "is_reachable": seams.is_reachable}
     if cloud in CLOUDS:
         asked += [
-            ask(lambda: check_account(cloud, environ, **how), KEY, BALANCE),
-            ask(lambda: check_billing(cloud, environ, **how), BILLING),
+            ask(lambda: check_account(cloud, world, **how), KEY, BALANCE),
+            ask(lambda: check_billing(cloud, world, **how), BILLING),
         ]
     return [*asked, ask(check_terraform, TERRAFORM)]
 
 
-def _ask_model(run_file: RunFile, known: Known, environ: Mapping[str, str], seams: Seams) -> Question[hub.Found] | None:
+def _ask_model(run_file: RunFile, known: Known, world: World, seams: Seams) -> Question[hub.Found] | None:
     """Ask the Hub for the small files of the base model, where it is there."""
     if known.model_files is not None or not is_on_hub(run_file):
         return None
     section = run_file.model
     return Question(
+        world,
         lambda: hub.find_model(
             section.base_model,
             section.revision,
-            reach=lambda address: seams.is_reachable(address, environ),
+            reach=lambda address: seams.is_reachable(address, world),
         ),
         name=hub.NAME,
         patience_s=seams.patience_s,
@@ -224,7 +224,7 @@ def _template(facts: BaseModelFacts | None, dataset: Dataset | None) -> Check:
     return skipped(TEMPLATE, "needs the base model") if facts is None else check_template(facts, dataset)
 
 
-def _store(run_file: RunFile, reach: Callable[[str], bool]) -> Check:
+def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Check:
     """Write, list and remove a small file in the store."""
     from botocore import exceptions
 
@@ -234,7 +234,7 @@ def _store(run_file: RunFile, reach: Callable[[str], bool]) -> Check:
     if is_s3(run_file) and not reach(endpoint_url(run_file) or AMAZON_S3):
         return not_asked(STORE, f"{section.url} cannot be reached")
     try:
-        check_store(RealWorld(), run_file)
+        check_store(world, run_file)
     except (TransferError, CloudError) as err:
         cause = err.__cause__.__cause__ if isinstance(err.__cause__, StoreError) else None
         if isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError)):

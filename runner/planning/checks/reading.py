@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from runner.planning.estimate.forecast import Task, make_task
 from runner.planning.estimate.model_shape import ModelShape, read_shape
 from runner.planning.market import is_reachable
 from runner.run.run_file import RunFile, parse_address
+from runner.world import World
 from trainer.config import is_local_model
 from trainer.files import cache_folder
 
@@ -40,7 +40,7 @@ def check_environment(run_file: RunFile) -> None:
         )
 
 
-def check_data(run_file: RunFile, stop: Stop) -> str:
+def check_data(run_file: RunFile, stop: Stop, world: World) -> str:
     """Check the data against the base model and return the summary as a table.
 
     Raises:
@@ -48,11 +48,11 @@ def check_data(run_file: RunFile, stop: Stop) -> str:
     """
     check_environment(run_file)
     dataset = _load_dataset(run_file)
-    model = fetch_model(run_file, stop) or _hub_folder(run_file)
+    model = fetch_model(run_file, stop) or _hub_folder(run_file, world)
     return data_table(_encode(run_file, model, dataset))
 
 
-def task_of(run_file: RunFile, stop: Stop) -> Task:
+def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
     """Return a run apart from any machine, from its data and its base model's configuration.
 
     Raises:
@@ -61,17 +61,17 @@ def task_of(run_file: RunFile, stop: Stop) -> Task:
     """
     check_environment(run_file)
     model = fetch_model(run_file, stop)
-    folder = model or _hub_folder(run_file)
+    folder = model or _hub_folder(run_file, world)
     data = _encode(run_file, folder, _load_dataset(run_file)).summary.to_mapping()
     return task_from(run_file, read_shape(folder), data, model)
 
 
-def _hub_folder(run_file: RunFile) -> Path:
+def _hub_folder(run_file: RunFile, world: World) -> Path:
     """Return the folder in the Hub's own cache that holds the base model's small files; nobody is waited for."""
     from trainer.base_model.hub_files import find_small_files
 
     found = find_small_files(
-        run_file.model.base_model, run_file.model.revision, reach=lambda address: is_reachable(address, os.environ)
+        run_file.model.base_model, run_file.model.revision, reach=lambda address: is_reachable(address, world)
     )
     return found.files["config.json"].parent
 

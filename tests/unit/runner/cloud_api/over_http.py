@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 
 from runner.cloud_api.pacing import Timer
+from runner.world import RealWorld
 
 Reply = httpx2.Response | Exception | Callable[[httpx2.Request], httpx2.Response]
 
@@ -23,18 +24,22 @@ def new_key() -> str:
     return f"secret-key-of-test-{next(_numbers):04d}"
 
 
-class FakeTime:
-    """A clock that only sleeping moves on."""
+class FakeTime(RealWorld):
+    """This process's own world, with a clock that only sleeping moves on."""
 
     def __init__(self) -> None:
+        super().__init__({})
         self.now_s, self.sleeps_s = 1000.0, list[float]()
-        self._lock = threading.Lock()
-        self.timer = Timer(clock=lambda: self.now_s, sleep=self.sleep)
+        self._sleeping = threading.Lock()
+        self.timer = Timer(self)
 
-    def sleep(self, pause_s: float) -> None:
-        with self._lock:
-            self.sleeps_s.append(pause_s)
-            self.now_s += pause_s
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        with self._sleeping:
+            self.sleeps_s.append(seconds)
+            self.now_s += seconds
 
 
 class FakeCloud:

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import httpx2
@@ -14,7 +13,7 @@ import pytest
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.http import LOST_SLEEPS_S, Api
-from runner.cloud_api.pacing import Pace
+from runner.cloud_api.pacing import Pace, Timer
 from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
     AccountError,
@@ -24,6 +23,7 @@ from runner.errors import (
     RateLimitedError,
     UsageError,
 )
+from runner.world import RealWorld
 from tests.unit.runner.cloud_api.over_http import FakeCloud, FakeTime, answer, new_key, text
 
 LAUNCH = "/v1/launch"
@@ -40,7 +40,7 @@ class Bench:
             "https://cloud.example/v1",
             self.key,
             refusal=lambda_refusal,
-            pace=Pace(0.0),
+            pace=Pace(RealWorld(), 0.0),
             timer=self.time.timer,
             transport=self.cloud.transport,
         )
@@ -261,12 +261,21 @@ def test_a_key_with_strange_characters_is_refused_without_being_shown() -> None:
 @pytest.mark.parametrize("endpoint", ["http://cloud.example/v1", "cloud.example", "ftp://cloud.example", "https://"])
 def test_the_key_does_not_travel_unencrypted(endpoint: str) -> None:
     with pytest.raises(UsageError, match="is no https:// address"):
-        Api("lambda", endpoint, "some-key", refusal=lambda_refusal, pace=Pace(0.0))
+        Api(
+            "lambda",
+            endpoint,
+            "some-key",
+            refusal=lambda_refusal,
+            pace=Pace(RealWorld(), 0.0),
+            timer=Timer(RealWorld()),
+        )
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8080/v1", "http://localhost:1", "http://[::1]:80"])
 def test_an_emulator_on_this_machine_needs_no_encryption(endpoint: str) -> None:
-    Api("lambda", endpoint, "some-key", refusal=lambda_refusal, pace=Pace(0.0)).close()
+    Api(
+        "lambda", endpoint, "some-key", refusal=lambda_refusal, pace=Pace(RealWorld(), 0.0), timer=Timer(RealWorld())
+    ).close()
 
 
 def test_the_emulator_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,16 +283,11 @@ def test_the_emulator_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     fake = FakeTime()
-    api = Api("lambda", "http://127.0.0.1:1", "a-key", refusal=lambda_refusal, pace=Pace(0.0), timer=fake.timer)
+    api = Api(
+        "lambda", "http://127.0.0.1:1", "a-key", refusal=lambda_refusal, pace=Pace(RealWorld(), 0.0), timer=fake.timer
+    )
 
     assert not any(pool for pool in api._client._mounts.values())
-    api.close()
-
-
-def test_the_real_clock_is_the_default() -> None:
-    api = Api("lambda", "http://127.0.0.1:1", "some-key", refusal=lambda_refusal, pace=Pace(0.0))
-
-    assert api._timer.sleep is time.sleep
     api.close()
 
 
@@ -319,7 +323,9 @@ class _Peer:
 
 
 def _over_the_wire(peer: _Peer) -> Api:
-    return Api("lambda", peer.endpoint, new_key(), refusal=lambda_refusal, pace=Pace(0.0), timer=FakeTime().timer)
+    return Api(
+        "lambda", peer.endpoint, new_key(), refusal=lambda_refusal, pace=Pace(RealWorld(), 0.0), timer=FakeTime().timer
+    )
 
 
 def test_no_connection_is_used_twice() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
 from runner.cloud_api.pacing import Pace, Timer, retry_after_s, shared_pace, spent_window_s
 from runner.errors import RateLimitedError
+from runner.world import RealWorld
 from tests.unit.runner.cloud_api.over_http import FakeTime
 
 
 def test_the_first_request_goes_at_once_and_the_next_ones_wait() -> None:
-    time, pace = FakeTime(), Pace(1.0)
+    time, pace = FakeTime(), Pace(RealWorld(), 1.0)
 
     for _ in range(3):
         pace.wait(time.timer)
@@ -21,7 +23,7 @@ def test_the_first_request_goes_at_once_and_the_next_ones_wait() -> None:
 
 
 def test_time_that_has_passed_anyway_counts() -> None:
-    time, pace = FakeTime(), Pace(1.0)
+    time, pace = FakeTime(), Pace(RealWorld(), 1.0)
     pace.wait(time.timer)
 
     time.now_s += 0.75
@@ -31,7 +33,7 @@ def test_time_that_has_passed_anyway_counts() -> None:
 
 
 def test_ten_threads_share_one_pace() -> None:
-    time, pace, went_s = FakeTime(), Pace(1.0), list[float]()
+    time, pace, went_s = FakeTime(), Pace(RealWorld(), 1.0), list[float]()
 
     def ask() -> None:
         pace.wait(time.timer)
@@ -48,7 +50,7 @@ def test_ten_threads_share_one_pace() -> None:
 
 
 def test_a_hold_stops_everybody_until_it_is_over() -> None:
-    time, pace = FakeTime(), Pace(1.0)
+    time, pace = FakeTime(), Pace(RealWorld(), 1.0)
 
     pace.hold(time.timer, 12.0)
     pace.wait(time.timer)
@@ -58,7 +60,7 @@ def test_a_hold_stops_everybody_until_it_is_over() -> None:
 
 
 def test_a_shorter_hold_does_not_cut_a_longer_one_short() -> None:
-    time, pace = FakeTime(), Pace(0.0)
+    time, pace = FakeTime(), Pace(RealWorld(), 0.0)
 
     pace.hold(time.timer, 12.0)
     pace.hold(time.timer, 3.0)
@@ -68,7 +70,7 @@ def test_a_shorter_hold_does_not_cut_a_longer_one_short() -> None:
 
 
 def test_a_turn_that_is_too_far_off_is_an_error() -> None:
-    time, pace = FakeTime(), Pace(0.0)
+    time, pace = FakeTime(), Pace(RealWorld(), 0.0)
     pace.hold(time.timer, 60.0)
 
     with pytest.raises(RateLimitedError, match="waited 30 s"):
@@ -78,7 +80,7 @@ def test_a_turn_that_is_too_far_off_is_an_error() -> None:
 
 
 def test_a_queue_that_does_not_move_is_an_error() -> None:
-    time, pace, sleeping, over = FakeTime(), Pace(1.0), threading.Event(), threading.Event()
+    time, pace, sleeping, over = FakeTime(), Pace(RealWorld(), 1.0), threading.Event(), threading.Event()
     pace.wait(time.timer)
 
     def stuck(pause_s: float) -> None:
@@ -86,7 +88,7 @@ def test_a_queue_that_does_not_move_is_an_error() -> None:
         over.wait(10)
         time.sleep(pause_s)
 
-    other = threading.Thread(target=pace.wait, args=(Timer(time.timer.clock, stuck),))
+    other = threading.Thread(target=pace.wait, args=(Timer(time, stuck),))
     other.start()
     assert sleeping.wait(10)
     try:
@@ -98,26 +100,27 @@ def test_a_queue_that_does_not_move_is_an_error() -> None:
 
 
 def test_whoever_gives_up_leaves_the_queue_to_the_others() -> None:
-    time, pace = FakeTime(), Pace(1.0)
+    time, pace = FakeTime(), Pace(RealWorld(), 1.0)
     pace.wait(time.timer)
 
     def give_up(pause_s: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pace.wait(Timer(time.timer.clock, give_up))
+        pace.wait(Timer(time, give_up))
     pace.wait(time.timer)
 
     assert time.sleeps_s == [1.0]
 
 
 def test_two_clients_of_one_account_have_one_pace() -> None:
-    first = shared_pace("lambda", "one-key", "all", 1.0)
+    world = RealWorld()
+    first = shared_pace(world, "lambda", "one-key", "all", 1.0)
 
-    assert shared_pace("lambda", "one-key", "all", 1.0) is first
-    assert shared_pace("lambda", "another-key", "all", 1.0) is not first
-    assert shared_pace("lambda", "one-key", "launch", 12.0) is not first
-    assert shared_pace("runpod", "one-key", "all", 1.0) is not first
+    assert shared_pace(world, "lambda", "one-key", "all", 1.0) is first
+    assert shared_pace(world, "lambda", "another-key", "all", 1.0) is not first
+    assert shared_pace(world, "lambda", "one-key", "launch", 12.0) is not first
+    assert shared_pace(world, "runpod", "one-key", "all", 1.0) is not first
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_two_clients_of_one_account_have_one_pace() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], expected_s: float | None) -> None:
-    assert retry_after_s(headers) == expected_s
+    assert retry_after_s(headers, datetime(2026, 11, 21, 7, tzinfo=UTC)) == expected_s
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from runner.cloud_api.pacing import Timer
 from runner.clouds.aws import cloud as aws
 from runner.clouds.lambda_cloud.api import LambdaCloud, open_lambda
 from runner.clouds.registry import CLOUDS, configured, open_cloud
 from runner.clouds.runpod.api import RunPodCloud, open_runpod
 from runner.errors import AccountError, UsageError
+from runner.world import RealWorld
 
 KEYS = {"LAMBDA_API_KEY": "lambda-secret-1", "RUNPOD_API_KEY": "runpod-secret-1"}
 
@@ -27,8 +29,8 @@ def test_the_clouds_are_named_as_their_environments() -> None:
 def test_only_the_named_accounts_are_opened(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
 
-    assert [cloud.name for cloud in configured(home)] == []
-    assert [cloud.name for cloud in configured(KEYS | home)] == ["lambda", "runpod"]
+    assert [cloud.name for cloud in configured(RealWorld(home))] == []
+    assert [cloud.name for cloud in configured(RealWorld(KEYS | home))] == ["lambda", "runpod"]
 
 
 @pytest.mark.parametrize(
@@ -41,14 +43,14 @@ def test_only_the_named_accounts_are_opened(tmp_path: Path) -> None:
 )
 def test_a_missing_account_says_what_to_set(name: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(AccountError) as caught:
-        open_cloud(name, {"HOME": str(tmp_path)})
+        open_cloud(name, RealWorld({"HOME": str(tmp_path)}))
 
     assert expected in caught.value.resolution
 
 
 def test_an_unknown_cloud_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no cloud azure"):
-        open_cloud("azure", {})
+        open_cloud("azure", RealWorld({}))
 
 
 @pytest.mark.parametrize("content", [None, "", " \n"])
@@ -58,7 +60,7 @@ def test_a_key_file_that_cannot_be_read_is_not_the_same_as_no_account(tmp_path: 
         path.write_text(content)
 
     with pytest.raises(AccountError):
-        configured({"LAMBDA_API_KEY_FILE": str(path), "HOME": str(tmp_path)})
+        configured(RealWorld({"LAMBDA_API_KEY_FILE": str(path), "HOME": str(tmp_path)}))
 
 
 def test_the_endpoints_come_from_the_environment() -> None:
@@ -68,17 +70,27 @@ def test_the_endpoints_come_from_the_environment() -> None:
         "DOUSE_RUNPOD_GRAPHQL_ENDPOINT": "http://127.0.0.1:3/graphql",
     }
 
-    assert repr(open_lambda(given)) == "LambdaCloud(Api('lambda', 'http://127.0.0.1:1/api/v1'))"
-    assert repr(open_runpod(given)) == "RunPodCloud(Api('runpod', 'http://127.0.0.1:2/v2'))"
-    assert repr(open_runpod(given)._graphql_api) == "Api('runpod', 'http://127.0.0.1:3/graphql')"
+    assert (
+        repr(open_lambda(given, timer=Timer(RealWorld()))) == "LambdaCloud(Api('lambda', 'http://127.0.0.1:1/api/v1'))"
+    )
+    assert repr(open_runpod(given, timer=Timer(RealWorld()))) == "RunPodCloud(Api('runpod', 'http://127.0.0.1:2/v2'))"
+    assert (
+        repr(open_runpod(given, timer=Timer(RealWorld()))._graphql_api) == "Api('runpod', 'http://127.0.0.1:3/graphql')"
+    )
 
 
 def test_the_endpoints_are_the_vendors_unless_told_otherwise() -> None:
-    assert repr(open_lambda(KEYS)) == "LambdaCloud(Api('lambda', 'https://cloud.lambda.ai/api/v1'))"
-    assert repr(open_runpod(KEYS)) == "RunPodCloud(Api('runpod', 'https://api.runpod.io/v2'))"
-    assert repr(open_runpod(KEYS)._graphql_api) == "Api('runpod', 'https://api.runpod.io/graphql')"
+    assert (
+        repr(open_lambda(KEYS, timer=Timer(RealWorld())))
+        == "LambdaCloud(Api('lambda', 'https://cloud.lambda.ai/api/v1'))"
+    )
+    assert repr(open_runpod(KEYS, timer=Timer(RealWorld()))) == "RunPodCloud(Api('runpod', 'https://api.runpod.io/v2'))"
+    assert (
+        repr(open_runpod(KEYS, timer=Timer(RealWorld()))._graphql_api)
+        == "Api('runpod', 'https://api.runpod.io/graphql')"
+    )
 
 
 def test_the_clients_are_of_the_right_kind() -> None:
-    assert isinstance(open_cloud("lambda", KEYS), LambdaCloud)
-    assert isinstance(open_cloud("runpod", KEYS), RunPodCloud)
+    assert isinstance(open_cloud("lambda", RealWorld(KEYS)), LambdaCloud)
+    assert isinstance(open_cloud("runpod", RealWorld(KEYS)), RunPodCloud)

@@ -22,14 +22,15 @@ from runner.lifecycle.steps import configure, plan, train
 from runner.planning.choose import choose
 from runner.run.models import Host, Plan, View
 from runner.run.run_file import RunFile
+from runner.world import World
 
 FAKE = Path(__file__).parent / "fake"
 ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
 
 
-def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: bool = False) -> Plan:
+def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False) -> Plan:
     plan.check_environment(run_file)
-    market = plan._market_call(run_file, is_dry)
+    market = plan._market_call(run_file, is_dry, world)
     candidates, prices_usd_per_h = plan._given_machine(run_file), [0.0]
     if market is not None:
         found = market.get()
@@ -49,7 +50,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, *, is_dry: 
         terraform=shutil.which("terraform") or "terraform",
         candidates=candidates,
         prices_usd_per_h=prices_usd_per_h,
-        ssh_ingress_cidrs=plan._ingress(run_file),
+        ssh_ingress_cidrs=plan._ingress(run_file, world),
     )
 
 

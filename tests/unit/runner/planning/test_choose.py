@@ -20,6 +20,7 @@ from runner.planning.estimate.model_shape import shape_of
 from runner.planning.market import Market
 from runner.report.plan.choice import choice_lines
 from runner.run.run_file import RunFile
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import thing
 from tests.unit.runner.planning.estimate.test_model_shape import LLAMA_8B
 
@@ -217,8 +218,8 @@ def test_a_dry_plan_asks_nobody_for_an_address(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(address, "public_address_cidr", lambda environ: "203.0.113.7/32")
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "aws"}})
 
-    assert plan._ingress(run_file) == ["203.0.113.7/32"]
-    assert plan._ingress(run_file, is_dry=True) == []
+    assert plan._ingress(run_file, RealWorld({})) == ["203.0.113.7/32"]
+    assert plan._ingress(run_file, RealWorld({}), is_dry=True) == []
 
 
 def test_a_given_machine_is_the_only_one() -> None:

@@ -15,6 +15,7 @@ from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, 
 from runner.planning import market
 from runner.planning.candidates import Wanted, choose_candidates
 from runner.planning.market import MarketCall, ask, ask_or_look_up, is_reachable
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
@@ -39,7 +40,7 @@ def server() -> Iterator[str]:
 
 
 def test_a_cloud_that_answers_is_believed(cloud: FakeCloud) -> None:
-    found = ask_or_look_up("lambda", KEY)
+    found = ask_or_look_up("lambda", RealWorld(KEY))
 
     assert found == ask(cloud)
     assert (found.offers, found.remark, len(found.resources)) == ([OFFER], None, 1)
@@ -50,28 +51,28 @@ def test_a_cloud_is_asked_for_the_machines_that_will_do(cloud: FakeCloud, monkey
     asked: list[str] = []
     monkeypatch.setattr(cloud, "offers", lambda trust: asked.append(trust) or [OFFER])
 
-    MarketCall("lambda", KEY, is_dry=False).get()
-    MarketCall("lambda", KEY, is_dry=False, trust="any").get()
-    MarketCall("lambda", KEY, is_dry=True, trust="any").get()
+    MarketCall("lambda", RealWorld(KEY), is_dry=False).get()
+    MarketCall("lambda", RealWorld(KEY), is_dry=False, trust="any").get()
+    MarketCall("lambda", RealWorld(KEY), is_dry=True, trust="any").get()
 
     assert asked == ["secure", "any", "any"]
 
 
 @pytest.mark.parametrize(("trust", "whose"), [("secure", {"secure"}), ("any", {"secure", "community"})])
 def test_the_price_list_has_strangers_machines_where_they_will_do(trust: TrustWanted, whose: set[str]) -> None:
-    assert {offer.trust for offer in ask_or_look_up("runpod", {}, trust).offers} == whose
+    assert {offer.trust for offer in ask_or_look_up("runpod", RealWorld({}), trust).offers} == whose
 
 
 def test_what_the_price_list_has_everywhere_is_in_the_wanted_regions_too() -> None:
-    found = ask_or_look_up("lambda", {}, regions=["us-west-1", "us-east-1"]).offers
+    found = ask_or_look_up("lambda", RealWorld({}), regions=["us-west-1", "us-east-1"]).offers
 
     assert {offer.region for offer in found} == {"us-west-1", "us-east-1"}
     assert choose_candidates(found, Wanted(regions=("us-west-1",)))
-    assert {offer.region for offer in ask_or_look_up("lambda", {}).offers} == {"any"}
+    assert {offer.region for offer in ask_or_look_up("lambda", RealWorld({})).offers} == {"any"}
 
 
 def test_without_a_key_the_price_list_is_taken() -> None:
-    found = ask_or_look_up("lambda", {})
+    found = ask_or_look_up("lambda", RealWorld({}))
 
     assert found.offers
     assert all(offer.available is None for offer in found.offers)
@@ -83,7 +84,7 @@ def test_without_a_network_the_price_list_is_taken_at_once(monkeypatch: pytest.M
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/api/v1"
 
-    found = ask_or_look_up("lambda", KEY | {"DOUSE_LAMBDA_ENDPOINT": address})
+    found = ask_or_look_up("lambda", RealWorld(KEY | {"DOUSE_LAMBDA_ENDPOINT": address}))
 
     assert str(found.remark).startswith("lambda cannot be reached; prices are those of the list")
 
@@ -92,7 +93,7 @@ def test_a_cloud_that_does_not_answer_in_time_is_left_alone(cloud: FakeCloud, mo
     never = threading.Event()
     monkeypatch.setattr(cloud, "offers", lambda trust: [OFFER] if never.wait(20) else [])
 
-    found = ask_or_look_up("lambda", KEY, patience_s=0.05)
+    found = ask_or_look_up("lambda", RealWorld(KEY), patience_s=0.05)
     never.set()
 
     assert str(found.remark).startswith("lambda did not answer within 0.05 s")
@@ -105,7 +106,7 @@ def test_a_cloud_whose_answer_is_lost_is_looked_up(cloud: FakeCloud, monkeypatch
 
     monkeypatch.setattr(cloud, "offers", lose)
 
-    assert str(ask_or_look_up("lambda", KEY).remark).startswith("lambda: cannot list: no answer; prices are")
+    assert str(ask_or_look_up("lambda", RealWorld(KEY)).remark).startswith("lambda: cannot list: no answer; prices are")
 
 
 def test_a_wrong_key_is_no_matter_of_the_network(cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,29 +116,29 @@ def test_a_wrong_key_is_no_matter_of_the_network(cloud: FakeCloud, monkeypatch: 
     monkeypatch.setattr(cloud, "offers", refuse)
 
     with pytest.raises(AccountError):
-        ask_or_look_up("lambda", KEY)
+        ask_or_look_up("lambda", RealWorld(KEY))
 
 
 def test_without_a_price_list_there_is_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market, "listed_offers", lambda name: [])
 
     with pytest.raises(NoCapacityError, match="there is no price list"):
-        ask_or_look_up("lambda", {})
+        ask_or_look_up("lambda", RealWorld({}))
 
 
 @pytest.mark.parametrize("url", ["http://[bad", "http://127.0.0.1:99999"])
 def test_what_is_no_address_is_not_reachable(url: str) -> None:
-    assert not is_reachable(url, {"HTTPS_PROXY": "http://proxy:3128"})
+    assert not is_reachable(url, RealWorld({"HTTPS_PROXY": "http://proxy:3128"}))
 
 
 def test_a_server_that_takes_a_connection_is_reachable(server: str) -> None:
-    assert is_reachable(server, {})
+    assert is_reachable(server, RealWorld({}))
 
 
 @pytest.mark.parametrize("name", market.PROXIES)
 def test_what_is_behind_a_proxy_is_taken_to_be_reachable(name: str) -> None:
-    assert is_reachable("http://127.0.0.1:1", {name: "http://proxy:3128"})
-    assert not is_reachable("http://127.0.0.1:1", {})
+    assert is_reachable("http://127.0.0.1:1", RealWorld({name: "http://proxy:3128"}))
+    assert not is_reachable("http://127.0.0.1:1", RealWorld({}))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_each_cloud_has_an_address(name: str, environ: dict[str, Any], address: 
 
 
 def test_who_asks_again_gets_the_same_answer(cloud: FakeCloud) -> None:
-    call = MarketCall("lambda", KEY, is_dry=False)
+    call = MarketCall("lambda", RealWorld(KEY), is_dry=False)
 
     assert call.get() is call.get()
     assert (call.account().cloud, call.resources()) == ("lambda", [thing()])
@@ -166,7 +167,7 @@ def test_who_asks_again_gets_the_same_answer(cloud: FakeCloud) -> None:
 
 def test_nothing_is_rented_in_an_account_that_does_not_tell(cloud: FakeCloud) -> None:
     cloud.listing_troubles = [UnreadableAnswerError("lambda: no list", resolution="look")]
-    call = MarketCall("lambda", KEY, is_dry=False)
+    call = MarketCall("lambda", RealWorld(KEY), is_dry=False)
 
     for ask_it in (call.get, call.account, call.resources):
         with pytest.raises(UnreadableAnswerError):
@@ -174,7 +175,7 @@ def test_nothing_is_rented_in_an_account_that_does_not_tell(cloud: FakeCloud) ->
 
 
 def test_a_price_list_tells_of_no_account() -> None:
-    call = MarketCall("lambda", {}, is_dry=True)
+    call = MarketCall("lambda", RealWorld({}), is_dry=True)
 
     assert call.get().offers
     with pytest.raises(CloudUnavailableError, match="there is no API key"):

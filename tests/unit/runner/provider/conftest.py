@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import pytest
 from runner.adapters.terraform_install import find_terraform
 from runner.clouds.provider import DouseProvider
 from runner.errors import ToolError
-from runner.provider.clock import Clock
 from runner.provider.service import Service
+from runner.world import Event, RealWorld
 from tests.unit.runner.provider.fake_clouds import GPU, Clouds, fake_clouds
 from tests.unit.runner.provider.in_process import serve_in_process
 
@@ -25,20 +25,40 @@ TIMEOUT_S = 60.0
 HEAD = 'terraform {\n  required_providers {\n    douse = { source = "terraform.local/douse/douse" }\n  }\n}\n'
 
 
-class BriskClock(Clock):
-    """A clock that goes forward as fast as somebody waits."""
+class BriskWorld(RealWorld):
+    """This process's own world, in which the clock goes forward as fast as somebody waits for an event."""
 
-    def __init__(self) -> None:
-        self._now_s, self._lock = 0.0, threading.Lock()
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(environ)
+        self._passed_s, self._passing = 0.0, threading.Lock()
 
-    def now_s(self) -> float:
-        with self._lock:
-            return self._now_s
+    def monotonic_s(self) -> float:
+        with self._passing:
+            return self._passed_s
 
-    def wait(self, stop: threading.Event, pause_s: float) -> bool:
-        with self._lock:
-            self._now_s += pause_s
-        return stop.wait(0.002)
+    def event(self) -> Event:
+        return BriskEvent(self)
+
+    def let_pass(self, seconds: float) -> None:
+        with self._passing:
+            self._passed_s += seconds
+
+
+class BriskEvent:
+    """An event for which nobody waits longer than a moment."""
+
+    def __init__(self, world: BriskWorld) -> None:
+        self._world, self._event = world, threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        self._world.let_pass(timeout_s or 0.0)
+        return self._event.wait(0.002)
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +143,7 @@ class InProcess:
 
 @pytest.fixture
 def inside(clouds: Clouds, terraform: str, tmp_path: Path) -> Iterator[InProcess]:
-    provider = DouseProvider(clouds.environ, BriskClock())
+    provider = DouseProvider(BriskWorld(clouds.environ))
     with serve_in_process(provider) as (service, reattach):
         environ = {
             "TF_REATTACH_PROVIDERS": reattach,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from runner.cloud_api.models import Offer
 from runner.errors import AccountError, CloudUnavailableError, RateLimitedError, RunInterruptedError
 from runner.provider.candidates import LOOK_FOR_S, CandidateInput, rent
 from runner.provider.resource import Ctx, ProblemError
-from tests.unit.runner.provider.conftest import BriskClock
+from runner.simulation.world import VirtualWorld
 
 FIRST = CandidateInput("a10", "west", False, 2.0)
 LOST = CloudUnavailableError("cloud: no answer", resolution="ask again")
@@ -52,8 +51,9 @@ def failing(error: Exception) -> Callable[[], list[str]]:
     return fail
 
 
-def rented(market: MadeUp, clock: BriskClock | None = None) -> str:
-    return rent(Ctx(threading.Event()), market, "box", [FIRST], clock or BriskClock()).machine_id
+def rented(market: MadeUp, world: VirtualWorld | None = None) -> str:
+    world = world or VirtualWorld()
+    return rent(Ctx(world.event()), market, "box", [FIRST], world).machine_id
 
 
 def test_a_lost_machine_is_looked_for_through_trouble() -> None:
@@ -63,12 +63,12 @@ def test_a_lost_machine_is_looked_for_through_trouble() -> None:
 
 
 def test_a_lost_machine_is_looked_for_with_an_end() -> None:
-    market, clock = MadeUp(), BriskClock()
+    market, world = MadeUp(), VirtualWorld()
 
     with pytest.raises(ProblemError, match="a machine named box may exist and bill"):
-        rented(market, clock)
+        rented(market, world)
 
-    assert clock.now_s() == pytest.approx(LOOK_FOR_S)
+    assert world.monotonic_s() == pytest.approx(LOOK_FOR_S)
     assert market.launches == 1
 
 
@@ -90,11 +90,12 @@ def test_several_machines_of_one_name_are_all_told() -> None:
 
 
 def test_terraform_told_to_stop_ends_the_look() -> None:
-    stop, market = threading.Event(), MadeUp()
+    world, market = VirtualWorld(), MadeUp()
+    stop = world.event()
     market.finds = [lambda: stop.set() or []]  # type: ignore[func-returns-value, list-item]
 
     with pytest.raises(ProblemError) as caught:
-        rent(Ctx(stop), market, "box", [FIRST], BriskClock())
+        rent(Ctx(stop), market, "box", [FIRST], world)
 
     assert "interrupted while looking for it" in (caught.value.details or "")
 

@@ -10,6 +10,7 @@ import hcl2
 import pytest
 
 from runner.provider.mirror import SHIM, cli_config, environment, write_mirror
+from runner.world import RealWorld
 
 
 def content(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -21,7 +22,10 @@ def content(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_the_mirror_is_the_same_in_every_folder(tmp_path: Path) -> None:
-    first, second = write_mirror(tmp_path / "one"), write_mirror(tmp_path / "another one" / "deep")
+    first, second = (
+        write_mirror(RealWorld(), tmp_path / "one"),
+        write_mirror(RealWorld(), tmp_path / "another one" / "deep"),
+    )
 
     assert content(first) == content(second)
     assert content(first) == {
@@ -36,22 +40,22 @@ def test_the_shim_has_two_lines_and_no_path_of_this_machine(tmp_path: Path) -> N
 
 
 def test_writing_again_touches_nothing(tmp_path: Path) -> None:
-    mirror = write_mirror(tmp_path)
+    mirror = write_mirror(RealWorld(), tmp_path)
     before = {path: path.stat().st_mtime_ns for path in mirror.rglob("*")}
 
-    write_mirror(tmp_path)
+    write_mirror(RealWorld(), tmp_path)
 
     assert {path: path.stat().st_mtime_ns for path in mirror.rglob("*")} == before
 
 
 def test_a_damaged_shim_is_mended(tmp_path: Path) -> None:
-    mirror = write_mirror(tmp_path)
+    mirror = write_mirror(RealWorld(), tmp_path)
     whole = content(mirror)
     first, second, *_ = sorted(path for path in mirror.rglob("terraform-provider-*"))
     first.write_bytes(b"")
     second.chmod(0o644)
 
-    assert content(write_mirror(tmp_path)) == whole
+    assert content(write_mirror(RealWorld(), tmp_path)) == whole
 
 
 def test_other_providers_come_from_their_registries(tmp_path: Path) -> None:
@@ -79,11 +83,11 @@ def test_other_providers_come_from_an_offline_mirror_and_from_nowhere_else(tmp_p
 def test_a_relative_path_is_written_as_an_absolute_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert f'"{tmp_path}/mirror"' in cli_config(write_mirror(Path("mirror")))
+    assert f'"{tmp_path}/mirror"' in cli_config(write_mirror(RealWorld(), Path("mirror")))
 
 
 def test_the_variables_name_this_python_and_where_runner_is(monkeypatch: pytest.MonkeyPatch) -> None:
     project = str(Path(__file__).resolve().parents[4])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/elsewhere", project]))
 
-    assert environment() == {"DOUSE_PYTHON": sys.executable, "PYTHONPATH": f"{project}{os.pathsep}/elsewhere"}
+    assert environment(os.environ) == {"DOUSE_PYTHON": sys.executable, "PYTHONPATH": f"{project}{os.pathsep}/elsewhere"}

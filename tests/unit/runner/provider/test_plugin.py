@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from runner.provider.mirror import cli_config, environment, write_mirror
+from runner.world import RealWorld
 from tests.unit.runner.conftest import wait_until
 from tests.unit.runner.provider.conftest import Module, instance, pod, told
 from tests.unit.runner.provider.fake_clouds import LAMBDA_KEY, RUNPOD_KEY, Clouds, FakeLambda
@@ -40,8 +41,13 @@ def installed(clouds: Clouds, terraform: str, tmp_path: Path) -> Module:
     """A root module whose provider is a process of its own."""
     root, config = tmp_path / "root", tmp_path / "terraform.rc"
     root.mkdir()
-    config.write_text(cli_config(write_mirror(tmp_path / "mirror")))
-    environ = {**clouds.environ, **environment(), "TF_CLI_CONFIG_FILE": str(config), "CHECKPOINT_DISABLE": "1"}
+    config.write_text(cli_config(write_mirror(RealWorld(), tmp_path / "mirror")))
+    environ = {
+        **clouds.environ,
+        **environment(os.environ),
+        "TF_CLI_CONFIG_FILE": str(config),
+        "CHECKPOINT_DISABLE": "1",
+    }
     return Module(root, terraform, environ)
 
 
@@ -108,7 +114,7 @@ def test_the_lock_file_of_a_clone_fits_the_mirror_of_another_machine(installed: 
     other = tmp_path / "elsewhere" / "root"
     other.mkdir(parents=True)
     config = other.parent / "rc"
-    config.write_text(cli_config(write_mirror(other.parent / "mirror of another")))
+    config.write_text(cli_config(write_mirror(RealWorld(), other.parent / "mirror of another")))
     clone = Module(other, installed.program, {**installed.environ, "TF_CLI_CONFIG_FILE": str(config)})
     clone.write(instance())
     (other / ".terraform.lock.hcl").write_text(lock)
@@ -229,7 +235,7 @@ def test_a_cloud_that_echoes_what_was_sent_does_not_bring_a_secret_to_light(inst
 
 @pytest.mark.parametrize("name", ["runner.provider", "runner.clouds"])
 def test_started_by_a_person_it_says_what_it_is(name: str) -> None:
-    environ = {**os.environ, **environment()}
+    environ = {**os.environ, **environment(os.environ)}
     environ.pop("TF_PLUGIN_MAGIC_COOKIE", None)
 
     done = subprocess.run([sys.executable, "-P", "-m", name], env=environ, capture_output=True, text=True, timeout=60)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from runner.cloud_api.pacing import Timer
 from runner.provider.rental import RentalProvider, block_attrs
+from runner.simulation.world import VirtualWorld
 
 VARIABLES = {"acme_api_key": "ACME_API_KEY", "acme_endpoint": "ACME_ENDPOINT", "other_api_key": "OTHER_API_KEY"}
 
@@ -20,20 +21,20 @@ class Acme(RentalProvider):
 class Client:
     """An account, and what opened it."""
 
-    def __init__(self, environ: Mapping[str, str], timer: Timer | None) -> None:
+    def __init__(self, environ: Mapping[str, str], timer: Timer) -> None:
         self.key, self.timer = environ["ACME_API_KEY"], timer
 
 
-def open_acme(environ: Mapping[str, str], *, timer: Timer | None = None) -> Client:
+def open_acme(environ: Mapping[str, str], *, timer: Timer) -> Client:
     return Client(environ, timer)
 
 
-def open_other(environ: Mapping[str, str], *, timer: Timer | None = None) -> Client:
+def open_other(environ: Mapping[str, str], *, timer: Timer) -> Client:
     return Client(environ, timer)
 
 
 def test_everybody_gets_the_same_client_of_a_cloud_and_each_cloud_has_its_own() -> None:
-    provider = Acme({"ACME_API_KEY": "one"})
+    provider = Acme(VirtualWorld(environ={"ACME_API_KEY": "one"}))
 
     assert provider.client(open_acme) is provider.client(open_acme)
     assert provider.client(open_acme) is not provider.client(open_other)
@@ -41,7 +42,7 @@ def test_everybody_gets_the_same_client_of_a_cloud_and_each_cloud_has_its_own() 
 
 
 def test_the_block_stands_above_the_environment_where_it_says_something() -> None:
-    provider = Acme({"ACME_API_KEY": "one", "OTHER_API_KEY": "two"})
+    provider = Acme(VirtualWorld(environ={"ACME_API_KEY": "one", "OTHER_API_KEY": "two"}))
 
     provider.configure({"acme_api_key": "three", "acme_endpoint": None, "other_api_key": ""})
 
@@ -50,7 +51,9 @@ def test_the_block_stands_above_the_environment_where_it_says_something() -> Non
 
 
 def test_keys_are_secret_and_addresses_are_not() -> None:
-    provider = Acme({"ACME_API_KEY": "one", "ACME_ENDPOINT": "https://acme.test", "OTHER_API_KEY": ""})
+    provider = Acme(
+        VirtualWorld(environ={"ACME_API_KEY": "one", "ACME_ENDPOINT": "https://acme.test", "OTHER_API_KEY": ""})
+    )
 
     assert provider.secrets() == {"one"}
     assert {name: attr.sensitive for name, attr in block_attrs(VARIABLES).items()} == {

@@ -11,6 +11,7 @@ from runner.provider.resource import Ctx, Provider, TerraformResource
 from runner.provider.schema import NUMBER, Attr, Attrs, Values
 from runner.provider.service import CALLS, Service
 from runner.provider.wire import ERROR, MESSAGES, UNKNOWN, pack, unpack
+from runner.world import RealWorld
 
 
 class Thing(TerraformResource["Things"]):
@@ -39,6 +40,7 @@ class Things(Provider):
     resources: ClassVar[dict[str, type[TerraformResource[Any]]]] = {"thing": Thing}
 
     def __init__(self) -> None:
+        super().__init__(RealWorld())
         self.created, self.deleted = threading.Event(), list[str]()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runner.provider.ssh_wait import sshd_answers
+from runner.world import RealWorld
 
 
 @contextmanager
@@ -38,25 +39,25 @@ def server(greeting: bytes, *, silent: bool = False) -> Iterator[tuple[str, int]
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"Be welcome\r\nSSH-2.0-OpenSSH_9.6\r\n"])
 def test_a_greeting_of_sshd_is_an_answer(greeting: bytes) -> None:
     with server(greeting) as address:
-        assert sshd_answers(*address)
+        assert sshd_answers(RealWorld(), *address)
 
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0 without an end", b"x" * 9000])
 def test_anything_else_is_none(greeting: bytes) -> None:
     with server(greeting) as address:
-        assert not sshd_answers(*address)
+        assert not sshd_answers(RealWorld(), *address)
 
 
 def test_silence_is_none_and_does_not_last() -> None:
     with server(b"", silent=True) as address:
-        assert not sshd_answers(*address, timeout_s=0.05)
+        assert not sshd_answers(RealWorld(), *address, timeout_s=0.05)
 
 
 def test_a_closed_port_is_none() -> None:
     with server(b"") as address:
         pass
 
-    assert not sshd_answers(*address)
+    assert not sshd_answers(RealWorld(), *address)
 
 
 def test_a_name_that_is_no_host_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,4 +66,4 @@ def test_a_name_that_is_no_host_is_none(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("socket.create_connection", refuse)
 
-    assert not sshd_answers("nowhere.invalid", 22)
+    assert not sshd_answers(RealWorld(), "nowhere.invalid", 22)

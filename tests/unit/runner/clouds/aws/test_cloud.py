@@ -8,6 +8,7 @@ import pytest
 
 from runner.clouds.aws import cloud as aws
 from runner.clouds.registry import configured
+from runner.world import RealWorld
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ],
 )
 def test_aws_is_configured_by_its_own_variables(given: dict[str, str], tmp_path: Path) -> None:
-    assert [cloud.name for cloud in configured(given | {"HOME": str(tmp_path)})] == ["aws"]
+    assert [cloud.name for cloud in configured(RealWorld(given | {"HOME": str(tmp_path)}))] == ["aws"]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_aws_is_configured_by_its_own_files(tmp_path: Path, name: str, content: 
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / name).write_text(content)
 
-    assert [cloud.name for cloud in configured({"HOME": str(tmp_path)})] == expected
+    assert [cloud.name for cloud in configured(RealWorld({"HOME": str(tmp_path)}))] == expected
 
 
 def test_a_machine_at_aws_may_have_a_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,4 +48,4 @@ def test_a_machine_at_aws_may_have_a_role(monkeypatch: pytest.MonkeyPatch, tmp_p
     vendor.write_text("Amazon EC2\n")
     monkeypatch.setattr(aws, "MACHINE_VENDOR", vendor)
 
-    assert [cloud.name for cloud in configured({"HOME": str(tmp_path)})] == ["aws"]
+    assert [cloud.name for cloud in configured(RealWorld({"HOME": str(tmp_path)}))] == ["aws"]

@@ -221,7 +221,7 @@ def test_a_stop_is_heard_while_planning(folder: Path) -> None:
     stop.count = 1
 
     with pytest.raises(Exception, match="run: stopped on request"):
-        plan.check(load_run_file(folder / "run.yml"), folder, SilentView(), stop)
+        plan.check(load_run_file(folder / "run.yml"), folder, SilentView(), stop, RealWorld())
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from runner.errors import (
 )
 from runner.planning.checks.account import check_account, check_balance, check_billing, told_once
 from runner.planning.checks.line import Check
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 
@@ -50,7 +51,7 @@ class Opened:
 
 def test_a_good_key_and_money_enough_pass() -> None:
     lines = check_account(
-        "runpod", {}, 3.0, open_account=Opened(Teller(name="runpod", balance_usd=10.0)), is_reachable=reached
+        "runpod", RealWorld({}), 3.0, open_account=Opened(Teller(name="runpod", balance_usd=10.0)), is_reachable=reached
     )
 
     assert lines == [
@@ -71,7 +72,9 @@ def test_a_good_key_and_money_enough_pass() -> None:
     ids=["bad-key", "key-without-permission", "unreadable", "down", "too-many"],
 )
 def test_trouble_with_the_key_is_told_and_a_cloud_out_of_reach_is_a_warning(trouble: CloudError, status: str) -> None:
-    key, balance = check_account("lambda", {}, open_account=Opened(Teller(trouble=trouble)), is_reachable=reached)
+    key, balance = check_account(
+        "lambda", RealWorld({}), open_account=Opened(Teller(trouble=trouble)), is_reachable=reached
+    )
 
     asked = "could not be asked: " if status == "warn" else ""
     assert key == Check("cloud key", status, f"{asked}{trouble.message}", trouble.resolution)  # type: ignore[arg-type]
@@ -79,7 +82,7 @@ def test_trouble_with_the_key_is_told_and_a_cloud_out_of_reach_is_a_warning(trou
 
 
 def test_no_key_at_all_fails_with_what_to_set() -> None:
-    key, _ = check_account("lambda", {})
+    key, _ = check_account("lambda", RealWorld({}))
 
     assert key == Check(
         "cloud key", "fail", "lambda: there is no API key",
@@ -100,7 +103,7 @@ def test_the_balance_is_compared_with_what_the_run_costs(
 
 
 def test_a_machine_of_an_older_run_that_still_bills_is_told() -> None:
-    (line,) = check_billing("lambda", {}, open_account=Opened(FakeCloud([thing()])), is_reachable=reached)
+    (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud([thing()])), is_reachable=reached)
 
     assert line.status == "warn"
     assert line.value == "instance i-1 of run 20261121-015500-tiny ($1.00 an hour)"
@@ -110,7 +113,7 @@ def test_a_machine_of_an_older_run_that_still_bills_is_told() -> None:
 def test_many_things_are_counted_and_a_price_that_is_not_told_is_no_free_one() -> None:
     there = [replace(thing("volume", f"v-{number}", run_id=None), price_usd_per_h=None) for number in range(5)]
 
-    (line,) = check_billing("lambda", {}, open_account=Opened(FakeCloud(there)), is_reachable=reached)
+    (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud(there)), is_reachable=reached)
 
     assert line.value.startswith("volume v-0 of run unknown (price not told); ")
     assert line.value.endswith(" and 2 more")
@@ -119,7 +122,7 @@ def test_many_things_are_counted_and_a_price_that_is_not_told_is_no_free_one() -
 def test_what_costs_nothing_is_no_trouble() -> None:
     there = [replace(thing("key", "k-1"), price_usd_per_h=0.0)]
 
-    (line,) = check_billing("lambda", {}, open_account=Opened(FakeCloud(there)), is_reachable=reached)
+    (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud(there)), is_reachable=reached)
 
     assert line == Check("still billing", "pass", "nothing of an older run (1 thing that costs nothing)")
 
@@ -133,7 +136,9 @@ def test_what_costs_nothing_is_no_trouble() -> None:
     ],
 )
 def test_an_account_that_does_not_tell_what_is_there_is_not_taken_for_empty(trouble: CloudError, status: str) -> None:
-    (line,) = check_billing("aws", {}, open_account=Opened(FakeCloud(listing_troubles=[trouble])), is_reachable=reached)
+    (line,) = check_billing(
+        "aws", RealWorld({}), open_account=Opened(FakeCloud(listing_troubles=[trouble])), is_reachable=reached
+    )
 
     assert line.status == status
 

@@ -8,17 +8,18 @@ import pytest
 
 from runner.planning.checks.asking import NoAnswerError, Question, lines_of
 from runner.planning.checks.line import Check, passed
+from runner.world import RealWorld
 
 
 def test_an_answer_is_returned() -> None:
-    assert Question(lambda: 42, name="six times seven").answer() == 42
+    assert Question(RealWorld(), lambda: 42, name="six times seven").answer() == 42
 
 
 def test_what_asking_raises_is_raised_where_the_answer_is_waited_for() -> None:
     def break_down() -> None:
         raise ZeroDivisionError("oh")
 
-    question = Question(break_down, name="broken")
+    question = Question(RealWorld(), break_down, name="broken")
 
     with pytest.raises(ZeroDivisionError, match="oh"):
         question.answer()
@@ -26,7 +27,7 @@ def test_what_asking_raises_is_raised_where_the_answer_is_waited_for() -> None:
 
 def test_nobody_is_waited_for_longer_than_there_is_patience() -> None:
     over = threading.Event()
-    question = Question(over.wait, name="slow", patience_s=0.01)
+    question = Question(RealWorld(), over.wait, name="slow", patience_s=0.01)
 
     with pytest.raises(NoAnswerError, match=r"no answer within 0\.01 s"):
         question.answer()
@@ -35,7 +36,7 @@ def test_nobody_is_waited_for_longer_than_there_is_patience() -> None:
 
 def test_a_wish_to_stop_is_heard_while_waiting() -> None:
     over = threading.Event()
-    question = Question(over.wait, name="slow", patience_s=60)
+    question = Question(RealWorld(), over.wait, name="slow", patience_s=60)
 
     def wants_out() -> None:
         raise KeyboardInterrupt
@@ -46,7 +47,9 @@ def test_a_wish_to_stop_is_heard_while_waiting() -> None:
 
 
 def test_lines_are_passed_on() -> None:
-    assert lines_of(Question(lambda: [passed("store", "fine")], name="store"), ["store"]) == [passed("store", "fine")]
+    assert lines_of(Question(RealWorld(), lambda: [passed("store", "fine")], name="store"), ["store"]) == [
+        passed("store", "fine")
+    ]
 
 
 def test_a_line_that_nobody_gives_is_a_warning() -> None:
@@ -56,7 +59,7 @@ def test_a_line_that_nobody_gives_is_a_warning() -> None:
         over.wait(60)
         return []
 
-    found = lines_of(Question(slow, name="slow", patience_s=0.01), ["cloud key", "balance"])
+    found = lines_of(Question(RealWorld(), slow, name="slow", patience_s=0.01), ["cloud key", "balance"])
 
     over.set()
     assert [(check.name, check.status) for check in found] == [("cloud key", "warn"), ("balance", "warn")]

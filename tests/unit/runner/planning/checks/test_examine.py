@@ -22,6 +22,7 @@ from runner.planning.checks.examine import Known, Seams, examine
 from runner.planning.checks.hub import Found
 from runner.planning.checks.line import Check
 from runner.run.run_file import RunFile
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 from tests.unit.runner.planning.checks.fake_hub import breaking, hub_of, refusing, serving
 from tests.unit.runner.planning.checks.small_run import chat, make_run, write_model
@@ -59,7 +60,7 @@ def by_name(checks: Sequence[Check]) -> dict[str, Check]:
 
 def look(run_file: RunFile, tmp_path: Path, known: Known | None = None, **seams: Any) -> dict[str, Check]:
     seams = {"is_reachable": lambda address, environ: True} | seams
-    return by_name(examine(run_file, tmp_path / "runs", known, environ={}, seams=Seams(**seams)).checks)
+    return by_name(examine(run_file, tmp_path / "runs", RealWorld({}), known, seams=Seams(**seams)).checks)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,7 @@ def test_a_rented_machine_brings_the_lines_of_its_cloud(tmp_path: Path) -> None:
 
 
 def test_what_was_read_on_the_way_is_handed_on(tmp_path: Path) -> None:
-    found = examine(make_run(tmp_path), tmp_path, environ={})
+    found = examine(make_run(tmp_path), tmp_path, RealWorld({}))
 
     assert found.dataset is not None
     assert found.encoded is not None
@@ -331,7 +332,7 @@ def test_every_line_that_is_not_well_has_a_remedy(tmp_path: Path) -> None:
         compute={"env": "lambda"},
     )
 
-    checks = examine(run_file, tmp_path, environ={}).checks
+    checks = examine(run_file, tmp_path, RealWorld({})).checks
 
     bad = [check for check in checks if check.status in ("warn", "fail")]
     assert {check.name for check in bad} == {"dataset", "base model", "cloud key"}
