@@ -28,6 +28,38 @@ class Fault:
     needs_real_box: bool = False
 
 
+COMMON_FAULTS = frozenset(
+    {
+        "launch_500_after_create",
+        "launch_rate_limited",
+        "no_capacity",
+        "key_invalid",
+        "key_forbidden",
+        "boot_never_active",
+        "ssh_never_answers",
+        "dead_gpu",
+        "kill_runner@before_create",
+        "kill_runner@after_create",
+        "listing_schema_changed",
+        "listing_empty_body",
+        "listing_500",
+        "listing_partial_page",
+        "listing_lags",
+        "terminate_500",
+        "terminate_slow",
+        "terminate_ignored",
+        "already_gone",
+        "terminate_rate_limited",
+        "kill_runner@destroy",
+        "leftover_volume",
+        "spot_notice",
+        "box_killed",
+        "box_deleted_in_console",
+    }
+)
+"""What every emulated cloud can do wrong so far; each adds its own."""
+
+
 @dataclass(frozen=True)
 class CloudFaults:
     """What one cloud says of the catalogue: every fault is in ``possible`` or in ``impossible``.

@@ -7,47 +7,21 @@ from collections.abc import Mapping
 
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID
 from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
-from runner.emulation.fault_table import CloudFaults
+from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Service, Setting, Statuses
 
 REGION = "us-east-1"
 ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
 FAULTS = CloudFaults(
-    possible=frozenset(
-        {
-            "launch_500_after_create",
-            "launch_rate_limited",
-            "no_capacity",
-            "quota_exceeded",
-            "key_invalid",
-            "key_forbidden",
-            "boot_never_active",
-            "ssh_never_answers",
-            "dead_gpu",
-            "wrong_host_key",
-            "kill_runner@before_create",
-            "kill_runner@after_create",
-            "listing_schema_changed",
-            "listing_empty_body",
-            "listing_500",
-            "listing_partial_page",
-            "listing_lags",
-            "terminate_500",
-            "terminate_slow",
-            "terminate_ignored",
-            "already_gone",
-            "terminate_rate_limited",
-            "kill_runner@destroy",
-            "leftover_volume",
-            "leftover_key",
-            "leftover_address",
-            "stopped_disk_bills",
-            "spot_notice",
-            "box_killed",
-            "box_stopped_outside",
-            "box_deleted_in_console",
-        }
-    ),
+    possible=COMMON_FAULTS
+    | {
+        "quota_exceeded",
+        "wrong_host_key",
+        "leftover_key",
+        "leftover_address",
+        "stopped_disk_bills",
+        "box_stopped_outside",
+    },
     impossible={
         "balance_empty": "it bills afterwards and has no such answer",
         "boot_unhealthy_spell": "its machines have no passing unhealthy state while they boot",

@@ -5,47 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
-from runner.emulation.fault_table import CloudFaults
+from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
 
 ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
 NO_STOP = "its machines cannot be stopped, only terminated"
 FAULTS = CloudFaults(
-    possible=frozenset(
-        {
-            "launch_500_after_create",
-            "launch_rate_limited",
-            "no_capacity",
-            "quota_exceeded",
-            "balance_empty",
-            "key_invalid",
-            "key_forbidden",
-            "boot_never_active",
-            "boot_unhealthy_spell",
-            "ssh_never_answers",
-            "dead_gpu",
-            "price_differs",
-            "wrong_host_key",
-            "kill_runner@before_create",
-            "kill_runner@after_create",
-            "listing_schema_changed",
-            "listing_empty_body",
-            "listing_500",
-            "listing_partial_page",
-            "listing_lags",
-            "terminate_500",
-            "terminate_slow",
-            "terminate_ignored",
-            "already_gone",
-            "terminate_rate_limited",
-            "kill_runner@destroy",
-            "leftover_volume",
-            "leftover_key",
-            "spot_notice",
-            "box_killed",
-            "box_deleted_in_console",
-        }
-    ),
+    possible=COMMON_FAULTS
+    | {"quota_exceeded", "balance_empty", "boot_unhealthy_spell", "price_differs", "wrong_host_key", "leftover_key"},
     impossible={
         "ssh_port_unmapped": ONLY_POD_PORTS,
         "runtime_null": ONLY_POD_PORTS,

@@ -6,48 +6,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
-from runner.emulation.fault_table import CloudFaults
+from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 FAULTS = CloudFaults(
-    possible=frozenset(
-        {
-            "launch_500_after_create",
-            "launch_rate_limited",
-            "no_capacity",
-            "balance_empty",
-            "key_invalid",
-            "key_forbidden",
-            "boot_never_active",
-            "ssh_never_answers",
-            "ssh_port_unmapped",
-            "runtime_null",
-            "dead_gpu",
-            "price_differs",
-            "kill_runner@before_create",
-            "kill_runner@after_create",
-            "listing_schema_changed",
-            "listing_empty_body",
-            "listing_500",
-            "listing_partial_page",
-            "listing_lags",
-            "terminate_500",
-            "terminate_slow",
-            "terminate_ignored",
-            "already_gone",
-            "terminate_rate_limited",
-            "kill_runner@destroy",
-            "leftover_volume",
-            "stopped_disk_bills",
-            "spot_notice",
-            "box_killed",
-            "box_stopped_outside",
-            "box_deleted_in_console",
-        }
-    ),
+    possible=COMMON_FAULTS
+    | {
+        "balance_empty",
+        "ssh_port_unmapped",
+        "runtime_null",
+        "price_differs",
+        "stopped_disk_bills",
+        "box_stopped_outside",
+    },
     impossible={
         "quota_exceeded": (
             "it has no quota answer: its spend limit reads as no_capacity, an empty account as balance_empty"
