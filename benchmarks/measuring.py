@@ -122,8 +122,8 @@ def measure(job: Job, meter: Meter) -> Measurement:
 def make_ours(recipe: Recipe, folder: Path, events: EventLog) -> Any:
     """Return our trainer, ready to train."""
     from trainer.base_model.load import load_base, load_tokenizer, resolve_device
-    from trainer.run import Run
     from trainer.training.fitting import build_trainer
+    from trainer.training.run import Run
     from trainer.training.stopping import StopRequest
 
     facts, encoded = encode_data(recipe)

@@ -13,8 +13,9 @@ from typing import Any, Self
 import httpx2
 
 from runner.adapters import process
+from runner.clouds.registry import real_variables
 from runner.errors import ToolError, UsageError
-from runner.rehearsal.services import REAL_CREDENTIALS, emulated_clouds
+from runner.rehearsal.services import emulated_clouds
 from runner.run.run_dir import PROJECT, read_json
 
 START_S = 180.0
@@ -96,4 +97,4 @@ class Emulators:
 
 def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without anything that leads to a real account."""
-    return {name: value for name, value in environ.items() if not name.startswith(REAL_CREDENTIALS)}
+    return {name: value for name, value in environ.items() if not name.startswith(real_variables())}

@@ -6,19 +6,15 @@ import importlib
 from collections.abc import Mapping
 from functools import cache
 
+from runner.clouds.registry import CLOUDS
 from runner.emulation.fault_table import CloudFaults
 from runner.emulation.service import EmulatedCloud
-
-PACKAGES = ("lambda_cloud", "runpod", "aws")
-"""Folders of ``runner/clouds`` that hold an emulator, in the order of tables and lists."""
-REAL_CREDENTIALS = ("LAMBDA_", "RUNPOD_", "AWS_", "DOUSE_LAMBDA_ENDPOINT", "DOUSE_RUNPOD", "DOUSE_AWS")
-"""How variables begin that may lead to a real account: none of them reaches a rehearsal."""
 
 
 @cache
 def emulated_clouds() -> Mapping[str, EmulatedCloud]:
     """Return every emulated cloud by its name; what is only installed for rehearsals is not imported yet."""
-    modules = (importlib.import_module(f"runner.clouds.{package}.emulator.service") for package in PACKAGES)
+    modules = (importlib.import_module(f"{record.package}.emulator.service") for record in CLOUDS.values())
     return {module.EMULATED.name: module.EMULATED for module in modules}
 
 

@@ -28,10 +28,6 @@ EXCEPTIONS = {
     "planning/estimate/duration.py": ({"aws"}, "the sources of two figures that count for every cloud"),
 }
 """Files that may name some clouds, each with its reason."""
-NOT_YET = {
-    "emulation": "TEMPORARY: its own names go with the split of the emulators; take this line out after it",
-    "rehearsal": "TEMPORARY: its own names go with the split of the emulators; take this line out after it",
-}
 
 
 def pattern_of(names: set[str]) -> re.Pattern[str]:
@@ -84,9 +80,8 @@ def shared_files() -> list[Path]:
 def test_shared_code_names_no_cloud(path: Path) -> None:
     name = path.relative_to(RUNNER)
     allowed, _ = EXCEPTIONS.get(name.as_posix(), (set(), ""))
-    forbidden = set() if name.parts[0] in NOT_YET else {*CLOUDS} - allowed
 
-    assert found_in(path.read_text(encoding="utf-8"), pattern_of(forbidden)) == []
+    assert found_in(path.read_text(encoding="utf-8"), pattern_of({*CLOUDS} - allowed)) == []
 
 
 @pytest.mark.parametrize("name", sorted(EXCEPTIONS))
@@ -96,11 +91,6 @@ def test_every_exception_is_still_needed_and_has_a_reason(name: str) -> None:
 
     assert [cloud for cloud in allowed if not found_in(source, pattern_of({cloud}))] == []
     assert len(reason.split()) > 3
-
-
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_every_room_that_is_left_out_for_now_still_names_a_cloud(name: str) -> None:
-    assert any(found_in(path.read_text(encoding="utf-8")) for path in (RUNNER / name).rglob("*.py"))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,6 @@ from trainer.base_model.load import load_base, resolve_device
 from trainer.config import Recipe
 from trainer.errors import AcceptanceError
 from trainer.export.checksums import write_checksums
-from trainer.proof.evaluation import Evaluation
-from trainer.proof.scoring import FORMAT_SCORES
 
 MERGED_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 TOKENIZER_FILES = (
@@ -29,8 +27,6 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
 )
-LOSS_TOLERANCE = 0.02
-"""The merged model's eval loss may be higher than the adapter's by this share of it (or by this much below 1)."""
 
 
 def merge_adapter(recipe: Recipe, adapter_folder: Path, folder: Path, *, location: str) -> None:
@@ -69,22 +65,6 @@ def merge_adapter(recipe: Recipe, adapter_folder: Path, folder: Path, *, locatio
         if (adapter_folder / name).is_file():
             shutil.copyfile(adapter_folder / name, folder / name)
     write_checksums(folder)
-
-
-def merged_problems(merged: Evaluation, adapter: Evaluation) -> list[str]:
-    """Return in what the merged model is worse than the adapter it was made from.
-
-    Args:
-        merged: The merged model, loaded again from its files.
-        adapter: The adapter on the base it was trained on.
-    """
-    limit = adapter.loss + LOSS_TOLERANCE * max(1.0, adapter.loss)
-    too_high = [] if merged.loss <= limit else [f"eval loss {merged.loss:.4f} is above {limit:.4f}"]
-    return too_high + [
-        f"{name} {merged.scores.get(name, 0.0):.2f} is below the adapter's {adapter.scores[name]:.2f}"
-        for name in FORMAT_SCORES
-        if merged.scores.get(name, 0.0) < adapter.scores.get(name, 0.0)
-    ]
 
 
 def weight_count(model: torch.nn.Module) -> int:

@@ -15,9 +15,10 @@ from trainer.config import Recipe
 from trainer.data.chat import Message, render
 from trainer.export.adapter_folder import missing_files, tensor_problems, weight_problems
 from trainer.export.checksums import CHECKSUMS, checksum_problems
-from trainer.export.merge import free_memory_bytes, merged_problems, weight_count
+from trainer.export.merge import free_memory_bytes, weight_count
 from trainer.files import read_json
 from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model
+from trainer.proof.merged import merged_problems
 from trainer.proof.report import AcceptanceCheck, AcceptanceReport
 from trainer.proof.scoring import FORMAT_SCORES
 

@@ -16,8 +16,8 @@ from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe
 from trainer.data.samples import EncodedDataset
 from trainer.environment import describe_environment, memory_peak_gib
-from trainer.run import Run
 from trainer.training.qlora_trainer import QloraTrainer, Watch
+from trainer.training.run import Run
 
 
 def build_trainer(

@@ -35,8 +35,8 @@ from trainer.files import read_json, write_json
 from trainer.proof.acceptance import run_acceptance
 from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model, make_eval_set
 from trainer.quiet import silence_libraries, silence_progress_bars
-from trainer.run import Run
 from trainer.training.fitting import build_trainer, fit
+from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
 
 

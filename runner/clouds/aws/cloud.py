@@ -85,7 +85,7 @@ def user_data(order: MachineOrder) -> str:
     The timer is set before anything of ours runs, so that a machine whose set-up never came to its lease ends as well:
     to power off is to be terminated there.
     """
-    from runner.clouds.user_data import cloud_config
+    from runner.adapters.user_data import cloud_config
 
     timer = ["systemd-run", f"--unit={HARD_END_UNIT}", f"--on-active={order.hard_end_s}", "systemctl", "poweroff"]
     return cloud_config(order.host_key, [timer])

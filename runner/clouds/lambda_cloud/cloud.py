@@ -51,7 +51,7 @@ def inputs(order: MachineOrder) -> dict[str, Any]:
 
 def secret_inputs(order: MachineOrder) -> dict[str, str]:
     """Return the user data: it holds the host key, and is an ephemeral variable that is kept nowhere."""
-    from runner.clouds.user_data import cloud_config
+    from runner.adapters.user_data import cloud_config
 
     return {"lambda_user_data": cloud_config(order.host_key)}
 

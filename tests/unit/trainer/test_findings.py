@@ -30,10 +30,10 @@ from trainer.data.samples import encode, load_dataset
 from trainer.errors import TrainingError
 from trainer.events import EventLog
 from trainer.export.merge import merge_adapter
-from trainer.run import Run
 from trainer.training.fitting import build_trainer
 from trainer.training.phases import train
 from trainer.training.qlora_trainer import QloraTrainer
+from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # the plain script's own

@@ -7,15 +7,16 @@ import sys
 
 import pytest
 
+from runner.clouds.registry import CLOUDS
 from runner.emulation.fault_table import FAULTS, sentence
-from runner.rehearsal.services import PACKAGES, emulated_clouds, known_faults
+from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.run.run_dir import PROJECT
 
 
 def test_every_folder_with_an_emulator_is_listed() -> None:
     folders = {path.parent.name for path in (PROJECT / "runner" / "clouds").glob("*/emulator")}
 
-    assert set(PACKAGES) == folders
+    assert {record.package.rpartition(".")[2] for record in CLOUDS.values()} == folders
     assert len(emulated_clouds()) == len(folders)
 
 

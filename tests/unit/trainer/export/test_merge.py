@@ -15,8 +15,9 @@ from trainer.base_model.load import load_base
 from trainer.errors import AcceptanceError
 from trainer.export.adapter_folder import ADAPTER_WEIGHTS
 from trainer.export.checksums import checksum_problems
-from trainer.export.merge import merge_adapter, merged_problems, weight_count
+from trainer.export.merge import merge_adapter, weight_count
 from trainer.proof.evaluation import Evaluation, eval_loss
+from trainer.proof.merged import merged_problems
 
 
 @pytest.fixture(scope="module")
