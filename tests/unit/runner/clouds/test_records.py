@@ -85,7 +85,8 @@ def test_words_for_the_run_file_are_of_keys_that_there_are(record: CloudRecord) 
 
 @RECORDS
 def test_every_input_of_a_cloud_is_a_variable_of_its_root_module(record: CloudRecord, tmp_path: Path) -> None:
-    declared = (PROJECT / "infra" / "environments" / record.environment.module / "variables.tf").read_text()
+    module = PROJECT / "infra" / "environments" / record.environment.module
+    declared = "".join(path.read_text() for path in module.glob("*.tf"))
     made = {**record.inputs(order(tmp_path, image="mine"))}
     if not isinstance(record.secret_inputs, NotThere):
         made |= record.secret_inputs(order(tmp_path))
