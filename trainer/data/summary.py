@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from statistics import median
@@ -135,10 +135,11 @@ class DataSummary:
             "supervised_share": round(train.supervised_share, 4),
             "eval_supervised_tokens": held_out.supervised_tokens,
             **{f"{name}_tokens": asdict(train)[name] for name in ("shortest", "median", "p95", "longest")},
-            "eval_longest_tokens": held_out.longest,
+            **{f"eval_{name}_tokens": asdict(held_out)[name] for name in ("shortest", "median", "p95", "longest")},
             "cut_samples": train.cut_samples,
             "cut_tokens": train.cut_tokens,
             "eval_cut_samples": held_out.cut_samples,
+            "eval_cut_tokens": held_out.cut_tokens,
             "duplicate_samples": self.duplicate_samples,
             "shared_prompts": self.shared_prompts,
             "special_token_samples": self.special_token_samples,
@@ -148,6 +149,37 @@ class DataSummary:
             ],
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> DataSummary:
+        """Return the summary of which ``to_mapping`` made this."""
+        return cls(
+            format=values["format"],
+            max_length=values["max_length"],
+            train=_split(values, ""),
+            eval=_split(values, "eval_"),
+            duplicate_samples=values["duplicate_samples"],
+            shared_prompts=values["shared_prompts"],
+            special_token_samples=values["special_token_samples"],
+            turn_end=values["turn_end"],
+            length_histogram=tuple(
+                HistogramBin(part["from"], part["to"], part["count"]) for part in values["length_histogram"]
+            ),
+            warnings=tuple(values["warnings"]),
+        )
+
+
+def _split(values: Mapping[str, Any], prefix: str) -> SplitSummary:
+    """Return one split's numbers; ``train_`` stands only before the two that both splits have under their name."""
+    whose = prefix or "train_"
+    return SplitSummary(
+        samples=values[f"{whose}samples"],
+        tokens=values[f"{whose}tokens"],
+        supervised_tokens=values[f"{prefix}supervised_tokens"],
+        cut_samples=values[f"{prefix}cut_samples"],
+        cut_tokens=values[f"{prefix}cut_tokens"],
+        **{name: values[f"{prefix}{name}_tokens"] for name in ("shortest", "median", "p95", "longest")},
+    )
 
 
 def length_histogram(lengths: Sequence[int]) -> tuple[HistogramBin, ...]:

@@ -37,6 +37,12 @@ def summary(**changes: Any) -> DataSummary:
     return DataSummary(**{**values, **changes})
 
 
+def test_a_summary_is_whole_in_its_plain_data() -> None:
+    told = summary(warnings=("look at this",), turn_end=None)
+
+    assert DataSummary.from_mapping(json.loads(json.dumps(told.to_mapping()))) == told
+
+
 def test_table_and_histogram() -> None:
     assert summary_text(summary()) == "\n".join(
         [
