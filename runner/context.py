@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.stop import Stop
@@ -10,10 +13,35 @@ from runner.cloud_api.environment import Environment
 from runner.clouds.environments import find_environment
 from runner.errors import RunNotFoundError
 from runner.run.host_contract import parse_host
-from runner.run.models import Box, Host, Plan, View
+from runner.run.models import Box, Host, View
+from runner.run.planned import PLAN_NAME, Plan, read_plan, write_plan
 from runner.run.run_dir import RunDir, read_json
 from runner.run.run_file import RunFile, parse_run_file
+from runner.run.state import STATE_NAME, RunState
 from runner.world import World
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """What a file holds: made at its first use, and anew only when the file holds something else.
+
+    Another process may have written it since, as the runner that ``watch`` looks on at, or that ``down`` has stopped.
+    """
+
+    def __init__(self) -> None:
+        self._value: T | None = None
+        self._content: bytes | None = None
+
+    def get(self, path: Path, make: Callable[[], T]) -> T:
+        """Return what the file holds now."""
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = None
+        if self._value is None or content != self._content:
+            self._value, self._content = make(), content
+        return self._value
 
 
 @dataclass(frozen=True)
@@ -33,11 +61,31 @@ class Context:
     view: View
     stop: Stop
     world: World
+    _plan: _Kept[Plan] = field(default_factory=_Kept, init=False, repr=False, compare=False)
+    _state: _Kept[RunState] = field(default_factory=_Kept, init=False, repr=False, compare=False)
+
+    @property
+    def plan(self) -> Plan:
+        """What the run's plan found; raises as ``read_plan`` where there is none."""
+        return self._plan.get(self.run.file(PLAN_NAME), lambda: read_plan(self.run))
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Write the run's plan down."""
+        write_plan(self.run, plan)
+
+    @property
+    def state(self) -> RunState:
+        """What of the run is done, as it stands now, whoever has written it."""
+        return self._state.get(self.run.file(STATE_NAME), lambda: RunState(self.run))
 
     def host(self) -> Host | None:
         """Return the machine that was handed out, or ``None``."""
         value = read_json(self.run.host)
         return None if value is None else parse_host(value)
+
+    def host_up(self) -> Host | None:
+        """Return the machine that was handed out, unless it has been given back."""
+        return None if self.state.is_done("destroy") else self.host()
 
     def machine(self, host: Host) -> Machine:
         """Return a way onto the machine; it connects with its first use."""
@@ -80,20 +128,3 @@ def open_context(run: RunDir, view: View, stop: Stop, world: World) -> Context:
     if values is None:
         raise RunNotFoundError(f"run: {run.config} is missing", resolution="bring it back, or start a new run")
     return Context(run, parse_run_file(values, str(run.config)), view, stop, world)
-
-
-def read_plan(ctx: Context) -> Plan:
-    """Return what the run's plan found.
-
-    Raises:
-        RunNotFoundError: If there is none, or it is of another version of Douse.
-    """
-    values = read_json(ctx.run.file("plan.json"))
-    try:
-        return Plan(**(values or {}))
-    except TypeError as err:
-        raise RunNotFoundError(
-            f"run: {ctx.run.file('plan.json')} is missing or of another version of Douse",
-            resolution="make the plan anew with `make resume`",
-            details=str(err),
-        ) from err

@@ -36,7 +36,7 @@ def test_the_kwanzaa_example_trains_an_accepted_adapter(tmp_path: Path) -> None:
     (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     metrics = json.loads((run / "adapter" / "metrics.json").read_text())
     plan = json.loads((run / "plan.json").read_text())
-    assert tuple(plan["samples"]) == (107, 27)
+    assert (plan["train_samples"], plan["eval_samples"]) == (107, 27)
     assert json.loads((run / "adapter" / "acceptance.json").read_text())["accepted"]
     assert metrics["eval"]["adapter_4bit"]["loss"] < metrics["eval"]["base_4bit"]["loss"]
     assert not (run / "box").exists()

@@ -45,14 +45,14 @@ def compare(session: Session) -> int:
     from runner.planning.checks.reading import task_of
     from runner.planning.compare import compare as lay_out
     from runner.planning.estimate.ledger import read_ledger
-    from runner.report.comparison import show
+    from runner.report.comparison import show, to_mapping
     from runner.run.run_dir import list_runs
 
     task = task_of(session.run_file(), session.stop, session.world)
     lines = lay_out(task, session.world.now().date(), read_ledger(list_runs(session.runs_dir)))
     budget_usd = session.arguments.budget or task.run_file.budget.max_usd
     if session.arguments.json:
-        print(json.dumps([line.to_mapping(budget_usd) for line in lines], indent=2))
+        print(json.dumps([to_mapping(line, budget_usd) for line in lines], indent=2))
     else:
         print(show(lines, budget_usd))
     return EXIT_DONE

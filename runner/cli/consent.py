@@ -7,7 +7,6 @@ from typing import TextIO
 
 from runner.context import Context
 from runner.errors import RunInterruptedError
-from runner.run.run_dir import read_json
 
 LOOK_EVERY_S = 0.2
 YES = ("y", "yes")
@@ -35,15 +34,14 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
 
 def question(ctx: Context) -> str:
     """Return what is asked: the machine, its price, and the most that the run file lets it cost."""
-    plan = read_json(ctx.run.file("plan.json")) or {}
-    first, price = plan["candidates"][0], plan["prices_usd_per_h"][0]
+    machines, first = ctx.plan.machines, ctx.plan.first
     budget = ctx.run_file.budget
-    most = budget.max_hours * max(price, *(row["max_price_usd_per_h"] for row in plan["candidates"]))
+    most = budget.max_hours * max(first.price_usd_per_h, *(one.max_price_usd_per_h for one in machines))
     if budget.max_usd is not None:
         most = min(most, budget.max_usd)
-    strangers = [row.get("trust") == "community" for row in plan["candidates"]]
+    strangers = [one.trust == "community" for one in machines]
     whose = " (community machine)" if strangers[0] else " (or a community machine)" if any(strangers) else ""
-    return f"rent {first['instance_type']}{whose} at {price:.2f} $/h, for {most:.2f} $ at most?"
+    return f"rent {first.instance_type}{whose} at {first.price_usd_per_h:.2f} $/h, for {most:.2f} $ at most?"
 
 
 def _line(ctx: Context, stream: TextIO) -> str:

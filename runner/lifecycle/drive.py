@@ -25,7 +25,7 @@ from runner.report.plan.text import plan_lines
 from runner.run.models import Host, TrainerStatus, View
 from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile
-from runner.run.state import RunState, locked
+from runner.run.state import locked
 from runner.store import run_store as storing
 from runner.world import World
 
@@ -48,11 +48,10 @@ def new_run(
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, world.now()), run_file, view, stop, world)
     with locked(ctx.run):
-        state = RunState(ctx.run)
-        state.begin("plan", began)
+        ctx.state.begin("plan", began)
         (plan.write_down if is_dry else plan.record)(ctx, found)
-        state.end("plan", "done", world.monotonic_s() - started)
-    for line in plan_lines(found):
+        ctx.state.end("plan", "done", world.monotonic_s() - started)
+    for line in plan_lines(found, bills=ctx.environment.bills):
         view.line(line)
     view.line(f"run          {ctx.run.path}")
     view.line(f"plan page    {ctx.run.file('plan.html')}")
@@ -100,7 +99,7 @@ def build(ctx: Context) -> Outcome:
 def watch(ctx: Context) -> Outcome:
     """Drive a run whose runner is gone to its end: attach, follow, collect, destroy, report."""
     with locked(ctx.run):
-        if RunState(ctx.run).is_done("destroy"):
+        if ctx.state.is_done("destroy"):
             return Outcome(ctx.run)
         status = _status_to_watch(ctx)
         if status.state == "none":
@@ -125,7 +124,7 @@ def resume(
         detach: Leave once training runs.
     """
     ctx = open_context(run, view, stop, world)
-    state = RunState(run)
+    state = ctx.state
     if state.outcome == "done":
         view.line(f"run {run.run_id} is done already")
         return Outcome(run)
@@ -146,7 +145,7 @@ def resume(
 def down(ctx: Context) -> Outcome:
     """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
     with locked(ctx.run):
-        state = RunState(ctx.run)
+        state = ctx.state
         if state.is_done("destroy") and ctx.run.receipt.exists():
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
@@ -161,8 +160,8 @@ def down(ctx: Context) -> Outcome:
 
 def trainer_status(ctx: Context) -> TrainerStatus:
     """Ask the machine how training stands; no machine, no trainer."""
-    host = ctx.host()
-    if host is None or RunState(ctx.run).is_done("destroy"):
+    host = ctx.host_up()
+    if host is None:
         return TrainerStatus("none")
     machine = ctx.machine(host)
     try:
@@ -211,7 +210,7 @@ def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
         if not detach:
             step(ctx, "train", lambda: _launch_and_follow(ctx, host, has_checkpoint))
             return Outcome(ctx.run)
-    RunState(ctx.run).begin("train")
+    ctx.state.begin("train")
     train.launch(ctx, host, resume=has_checkpoint)
     lease.say_hold(ctx, host)
     return Outcome(ctx.run, running=True)
@@ -254,7 +253,7 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
 
 def _may_be_left(ctx: Context) -> bool:
     """Tell whether the run goes on by itself: a rented machine that does not train yet only costs money."""
-    return "train" in RunState(ctx.run).steps or not ctx.environment.bills
+    return "train" in ctx.state.steps or not ctx.environment.bills
 
 
 def _hold_if_possible(ctx: Context) -> None:
@@ -275,7 +274,7 @@ def _left_alone(ctx: Context) -> RunnerError:
 
 def _plan_again(ctx: Context) -> None:
     """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
-    RunState(ctx.run).forget(*UNDONE_BY_DESTROY)
+    ctx.state.forget(*UNDONE_BY_DESTROY)
     ctx.run.receipt.unlink(missing_ok=True)
     if ctx.environment.rents_machine:
         ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
@@ -299,7 +298,7 @@ def _needs_no_training(status: TrainerStatus) -> bool:
 
 
 def _last_step(ctx: Context) -> str:
-    steps = RunState(ctx.run).steps
+    steps = ctx.state.steps
     return list(steps)[-1] if steps else "nothing"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from runner.context import Context
 from runner.errors import UsageError
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.provider.mirror import cli_config, environment, write_mirror
-from runner.run.models import Plan
+from runner.run.planned import PlannedMachine
 from runner.run.run_dir import read_json
 from runner.run.run_file import parse_address
 from runner.run.spend import spend_of
@@ -46,38 +46,43 @@ def seconds_to_hard_end(ctx: Context) -> float:
 
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Terraform:
     """Return Terraform on the run's working copy, told of our provider where the environment needs it."""
-    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
-    rented = find_environment(plan["environment"]).rents_machine
+    rented = find_environment(ctx.plan.environment).rents_machine  # a resume may have moved the run since
     return Terraform(
-        Path(plan["terraform"]),
+        Path(ctx.plan.terraform),
         ctx.run.terraform,
         log=ctx.run.log(step),
         on_progress=ctx.view.progress,
         cancel=cancel,
         cli_config=_cli_config(ctx.world) if rented else None,
-        env=environment(ctx.world.environ) | _secrets(ctx, plan) if rented else {},
+        env=environment(ctx.world.environ) | _secrets(ctx) if rented else {},
     )
 
 
-def variables(ctx: Context, plan: Plan) -> dict[str, Any]:
-    """Return the inputs of the host contract, then the environment's own."""
+def variables(ctx: Context, machines: Sequence[PlannedMachine]) -> dict[str, Any]:
+    """Return the inputs of the host contract, then the environment's own.
+
+    Args:
+        ctx: The run, planned.
+        machines: The machines to try, in this order.
+    """
+    plan = ctx.plan
     shared: dict[str, Any] = {
         "run_id": ctx.run.run_id,
-        "candidates": plan.candidates,
+        "candidates": [one.to_variable() for one in machines],
         "disk_size_gib": max(1, math.ceil(plan.disk_needed_gib)),
         "ssh_public_key": None,
         "ssh_ingress_cidrs": [],
         "expires_at": f"{hard_end(ctx):%Y-%m-%dT%H:%M:%SZ}",
         "labels": {},
     }
-    if not find_environment(plan.environment).rents_machine:
+    if not ctx.environment.rents_machine:
         return shared | _given_machine(ctx)
     shared |= {
         "disk_size_gib": rented_disk_gib(ctx.run_file, plan.disk_needed_gib),
         "ssh_public_key": public_key(ctx.run.login_key),
-        "ssh_ingress_cidrs": plan.ssh_ingress_cidrs,
+        "ssh_ingress_cidrs": list(plan.ssh_ingress_cidrs),
     }
-    return shared | find_cloud(plan.environment).inputs(_order(ctx, plan.prices_usd_per_h[0]))
+    return shared | find_cloud(ctx.environment.name).inputs(_order(ctx, machines[0].price_usd_per_h))
 
 
 def _given_machine(ctx: Context) -> dict[str, Any]:
@@ -103,12 +108,12 @@ def _order(ctx: Context, price_usd_per_h: float) -> MachineOrder:
     )
 
 
-def _secrets(ctx: Context, plan: Mapping[str, Any]) -> dict[str, str]:
+def _secrets(ctx: Context) -> dict[str, str]:
     """Return the inputs that go in by Terraform's environment, never into a file."""
     secret_inputs = find_cloud(ctx.run_file.compute.env).secret_inputs
     if isinstance(secret_inputs, NotThere):
         return {}
-    made = secret_inputs(_order(ctx, plan["prices_usd_per_h"][0]))
+    made = secret_inputs(_order(ctx, ctx.plan.first.price_usd_per_h))
     return {f"TF_VAR_{name}": value for name, value in made.items()}
 
 

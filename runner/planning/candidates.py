@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from runner.cloud_api.models import Offer, Trust, TrustWanted
 from runner.errors import NoCapacityError, UsageError
+from runner.run.planned import PlannedMachine
 
 MOST_CANDIDATES = 8
 MOST_MISSES = 5
@@ -51,51 +52,14 @@ class Wanted:
     disk_size_gib: float = 0.0
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A machine to try.
-
-    Attributes:
-        instance_type: The cloud's name of the kind of machine.
-        region: Where.
-        spot: Whether the cloud may take it back.
-        max_price_usd_per_h: The most that is paid for it in US dollars an hour.
-        price_usd_per_h: What the cloud asks now in US dollars an hour.
-        gpu_name: The GPU in the cloud's words.
-        gpu_memory_gib: Memory of one GPU, in GiB.
-        trust: Whose machine it is.
-    """
-
-    instance_type: str
-    region: str
-    spot: bool
-    max_price_usd_per_h: float
-    price_usd_per_h: float
-    gpu_name: str = ""
-    gpu_memory_gib: float = 0.0
-    trust: Trust = "secure"
-
-    def to_variable(self) -> dict[str, Any]:
-        """Return the object of Terraform's ``candidates``; a machine of no stranger's is what it takes it for."""
-        found: dict[str, Any] = {
-            "instance_type": self.instance_type,
-            "region": self.region,
-            "spot": self.spot,
-            "max_price_usd_per_h": self.max_price_usd_per_h,
-        }
-        return found if self.trust == "secure" else found | {"trust": self.trust}
-
-
-def choose_candidates(
+def choose_offers(
     offers: Sequence[Offer], wanted: Wanted, expected: Expected | None = None, barred: Barred | None = None
-) -> list[Candidate]:
+) -> list[Offer]:
     """Return the machines to try, at most eight, the best first.
 
     The order of the run file's instance types comes first, machines that can be had now go before those of which the
     cloud does not tell, then what the whole run is expected to cost, to the cent (a faster machine may be the cheaper
-    one), then when it is expected to be over, then the price, then the order of the run file's regions. The ceiling of
-    a machine is the run file's price, else what it costs now; for a spot machine, whose price moves, what it costs
-    without spot.
+    one), then when it is expected to be over, then the price, then the order of the run file's regions.
 
     Args:
         offers: What there is for rent.
@@ -117,7 +81,7 @@ def choose_candidates(
             details="\n".join(_nearest(offers, wanted, barred)) or None,
             resolution="ask for less in the run file (section compute), or try another environment or another hour",
         )
-    return [_candidate(offer, offers, wanted) for offer in fitting[:MOST_CANDIDATES]]
+    return fitting[:MOST_CANDIDATES]
 
 
 def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
@@ -196,15 +160,23 @@ def _words(offer: Offer) -> str:
     return f"{offer.instance_type} in {offer.region}{spot}{whose}, ${offer.price_usd_per_h:g} an hour"
 
 
-def _candidate(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> Candidate:
-    return Candidate(
+def planned(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> PlannedMachine:
+    """Return a machine to try, with the most that is paid for it.
+
+    That is the run file's price, else what it costs now; for a spot machine, whose price moves, what it costs without
+    spot.
+
+    Args:
+        offer: The machine.
+        offers: What there is for rent.
+        wanted: What the run asks for.
+    """
+    return PlannedMachine(
         instance_type=offer.instance_type,
         region=offer.region,
         spot=offer.spot,
-        max_price_usd_per_h=_ceiling(offer, offers, wanted),
         price_usd_per_h=offer.price_usd_per_h,
-        gpu_name=offer.gpu_name,
-        gpu_memory_gib=offer.gpu_memory_gib,
+        max_price_usd_per_h=_ceiling(offer, offers, wanted),
         trust=offer.trust,
     )
 

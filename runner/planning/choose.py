@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from runner.cloud_api.models import Offer
-from runner.planning.candidates import Candidate, Wanted, WholeRun, choose_candidates, suitable
+from runner.planning.candidates import Wanted, WholeRun, choose_offers, planned, suitable
 from runner.planning.estimate.cost import check_budget
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed
 from runner.planning.estimate.forecast import Forecast, Task, forecast
-from runner.prices.price_list import ANYWHERE
+from runner.run.planned import MachineIdentity, MicroBatch, PlannedMachine
 from runner.run.run_file import RunFile
+
+
+@dataclass(frozen=True)
+class ChosenMachine:
+    """A machine to try.
+
+    Attributes:
+        planned: As the plan keeps it.
+        offer: As the cloud lists it.
+        forecast: The run there; ``None`` where nothing is known of the base model.
+    """
+
+    planned: PlannedMachine
+    offer: Offer
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True)
@@ -22,25 +36,29 @@ class Choice:
     """The machines to try.
 
     Attributes:
-        candidates: In this order.
+        chosen: In this order.
         need: What the run needs of the first one's GPU; ``None`` where it needs none, or that is not known.
-        forecasts: The run on each of the candidates of which that is known, in their order.
-        ledger: The earlier runs that corrected them.
+        ledger: The earlier runs that corrected the forecasts.
     """
 
-    candidates: list[Candidate]
+    chosen: tuple[ChosenMachine, ...]
     need: GpuNeed | None = None
-    forecasts: tuple[Forecast, ...] = ()
     ledger: tuple[Row, ...] = ()
 
     @property
     def forecast(self) -> Forecast | None:
-        """The run on the first of the candidates, or ``None`` where nothing is known of the base model."""
-        return self.forecasts[0] if self.forecasts else None
+        """The run on the first of the machines, or ``None`` where nothing is known of the base model."""
+        return self.chosen[0].forecast
 
-    def estimate(self) -> dict[str, Any] | None:
-        """Return what ``plan.json`` keeps for the ledger to compare with."""
-        return None if self.forecast is None else self.forecast.to_mapping()
+    @property
+    def forecasts(self) -> list[Forecast]:
+        """The run on each of the machines, in their order, where that is known."""
+        return [one.forecast for one in self.chosen if one.forecast is not None]
+
+    @property
+    def machines(self) -> tuple[PlannedMachine, ...]:
+        """The machines as the plan keeps them."""
+        return tuple(one.planned for one in self.chosen)
 
 
 def choose(
@@ -71,7 +89,7 @@ def choose(
     if need is not None:
         need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
     if task is None:
-        return Choice(choose_candidates(offers, wanted))
+        return Choice(tuple(ChosenMachine(planned(one, offers, wanted), one) for one in choose_offers(offers, wanted)))
     known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
 
     def unfit(offer: Offer) -> str:
@@ -82,12 +100,26 @@ def choose(
 
     suited = [known[offer] for offer in suitable(offers, wanted, unfit)]
     check_budget({machine_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
-    candidates = choose_candidates(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred)
-    chosen = tuple(next(found for found in suited if _is(candidate, found.offer)) for candidate in candidates)
-    if need is not None:
-        there = task.at(chosen[0].micro_batch_rows)
-        need = replace(need, run_file=there.run_file, has_bf16=chosen[0].has_bf16)
-    return Choice(candidates, need, chosen, tuple(ledger))
+    best = choose_offers(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred)
+    chosen = [_chosen(planned(offer, offers, wanted), known[offer], task, need) for offer in best]
+    return Choice(tuple(chosen), None if need is None else _need_at(need, known[best[0]], task), tuple(ledger))
+
+
+def _chosen(machine: PlannedMachine, found: Forecast, task: Task, need: GpuNeed | None) -> ChosenMachine:
+    """Return a machine with what the run is going to be like there."""
+    there = None if need is None else _need_at(need, found, task)
+    complete = replace(
+        machine,
+        micro_batch=MicroBatch(found.micro_batch_rows, None if there is None else there.row_tokens),
+        needed_gib_by_part=None if there is None else {name: round(gib, 3) for name, gib in there.parts_gib.items()},
+        forecast=found.to_planned(),
+    )
+    return ChosenMachine(complete, found.offer, found)
+
+
+def _need_at(need: GpuNeed, found: Forecast, task: Task) -> GpuNeed:
+    """Return what the run needs of a machine's GPU, with the rows that are computed at once there."""
+    return replace(need, run_file=task.at(found.micro_batch_rows).run_file, has_bf16=found.has_bf16)
 
 
 def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
@@ -118,17 +150,6 @@ def _why_too_dear(found: Forecast, limit_usd: float | None) -> str:
     return f"the run is expected to cost {found.usd:.2f} $ there, budget.max_usd is {limit_usd:g}"
 
 
-def _is(candidate: Candidate, offer: Offer) -> bool:
-    return (candidate.instance_type, candidate.region, candidate.spot, candidate.trust) == (
-        offer.instance_type,
-        offer.region,
-        offer.spot,
-        offer.trust,
-    )
-
-
 def machine_name(offer: Offer) -> str:
     """Return what a machine is called: kind, region, spot, trust."""
-    whose = ", community" if offer.trust == "community" else ""
-    where = "" if offer.region == ANYWHERE else f" in {offer.region}"
-    return f"{offer.instance_type}{where}{', spot' if offer.spot else ''}{whose}"
+    return MachineIdentity(offer.instance_type, offer.region, offer.spot, offer.trust).name

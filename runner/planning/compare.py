@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from runner.cloud_api.models import Offer
 from runner.planning.candidates import Wanted, suitable
@@ -14,8 +13,9 @@ from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.forecast import Forecast, Task, forecast
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.prices.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
-from runner.prices.price_list import ANYWHERE, all_prices, day_words, is_stale
+from runner.prices.price_list import ANYWHERE, age_days, all_prices, is_stale
 from runner.prices.refresh import listed_offers
+from runner.run.planned import Elsewhere
 from runner.run.run_file import ComputeSection
 
 OWN_GPU = "RTX 4090"
@@ -30,27 +30,17 @@ class Line:
         platform: The platform.
         best: The run on its machine that costs least, or ``None`` where there is none.
         why_out: Why there is none, or why it cannot be taken; empty where it can.
-        prices_of: Day of the price, in words; empty where there is none.
+        prices_as_of: Day on which the price was read, or ``None`` where there is none.
+        stale_days: How old it is, where it is too old to be relied on.
+        watts: What a machine of one's own draws, where its price is that of electricity alone.
     """
 
     platform: Platform
     best: Forecast | None
     why_out: str = ""
-    prices_of: str = ""
-
-    def to_mapping(self, budget_usd: float | None) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "platform": self.platform.name,
-            "title": self.platform.title,
-            "trust": self.platform.trust,
-            "persistence": self.platform.persistence,
-            "douse_runs_there": self.platform.can_run,
-            "why_out": self.why_out or None,
-            "prices_of": self.prices_of or None,
-            "runs_in_budget": runs_in(self.best, budget_usd),
-            "best": None if self.best is None else self.best.to_mapping(),
-        }
+    prices_as_of: date | None = None
+    stale_days: int | None = None
+    watts: float | None = None
 
 
 def compare(task: Task, today: date, ledger: Sequence[Row] = ()) -> list[Line]:
@@ -88,7 +78,7 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
     ceiling = wanted.max_price_usd_per_h or math.inf
     best = min(fitting, key=lambda one: (one.offer.price_usd_per_h > ceiling, round(one.usd, 2), one.hours))
     why_out = _why_out(task, best)
-    return Line(platform, best, why_out, _day(platform.prices_from, best.offer, today))
+    return Line(platform, best, why_out, *_day(platform.prices_from, best.offer, today))
 
 
 def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSection) -> list[Offer]:
@@ -128,18 +118,19 @@ def _own_gpu(task: Task, platform: Platform, ledger: Sequence[Row]) -> Line:
     found = forecast(task, "local", offer, ledger)
     if not found.fits or found.durations is None:
         return Line(platform, None, f"needs {found.needed_gib:.0f} GiB, an {OWN_GPU} has {gpu.memory_gib:g}")
-    return Line(platform, found, prices_of=f"electricity alone, {gpu.tdp_watts:g} W")
+    return Line(platform, found, watts=gpu.tdp_watts)
 
 
-def _day(name: str, offer: Offer, today: date) -> str:
+def _day(name: str, offer: Offer, today: date) -> tuple[date | None, int | None]:
+    """Return the day on which a price was read, and how old it is where it is stale."""
     for row in all_prices(name):
         if (row.instance_type, row.region, row.spot) == (offer.instance_type, offer.region, offer.spot):
-            return day_words(row, today) if is_stale(row, today) else row.as_of.isoformat()
-    return ""
+            return row.as_of, age_days(row, today) if is_stale(row, today) else None
+    return None, None
 
 
-def cheapest_elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> Line | None:
-    """Return the line of the platform where Douse rents a run cheapest, apart from where it is to go.
+def cheapest_elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> Elsewhere | None:
+    """Return the run where Douse rents it cheapest, apart from where it is to go.
 
     ``None`` where it fits no other, or asks for no GPU: then nobody's prices say anything of it.
 
@@ -153,7 +144,24 @@ def cheapest_elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> L
         return None
     others = [one for one in platforms().values() if one.environment not in (None, "local", here)]
     lines = [line for one in others if not (line := _line(task, one, today, ledger)).why_out]
-    return min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
+    cheapest = min(lines, key=lambda line: line.best.usd if line.best else math.inf, default=None)
+    return None if cheapest is None else _elsewhere(cheapest)
+
+
+def _elsewhere(line: Line) -> Elsewhere | None:
+    """Return what the plan keeps of a line; ``None`` where no dollars are known."""
+    best = line.best
+    if best is None or best.cost is None or best.durations is None or line.platform.environment is None:
+        return None
+    return Elsewhere(
+        environment=line.platform.environment,
+        gpu=best.offer.gpu_name,
+        trust=line.platform.trust,
+        usd=best.cost.total_usd.to_mapping(),
+        seconds=best.durations.total_s.to_mapping(),
+        prices_as_of="" if line.prices_as_of is None else line.prices_as_of.isoformat(),
+        stale_days=line.stale_days,
+    )
 
 
 def runs_in(best: Forecast | None, budget_usd: float | None) -> int | None:

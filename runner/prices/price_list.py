@@ -165,11 +165,6 @@ def is_stale(row: Dated, today: date) -> bool:
     return age_days(row, today) > STALE_AFTER_DAYS
 
 
-def day_words(row: Dated, today: date) -> str:
-    """Return the day of a price for people, marked where it is stale: ``2026-01-21 (stale, 304 days)``."""
-    return f"{row.as_of} (stale, {age_days(row, today)} days)" if is_stale(row, today) else str(row.as_of)
-
-
 def write_price_list(cloud: str, rows: Sequence[ListedPrice], folder: Path = CATALOG) -> Path:
     """Replace a cloud's price list, whole or not at all, and return its path.
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runner.run.planned import PLAN_NAME, lenient_plan
 from trainer.events import read_events
 from trainer.files import NotAnObjectError, parse_object
 
@@ -40,6 +41,10 @@ class Sources:
         if needed:
             self.missing.append(problem)
         return {}
+
+    def plan(self) -> Json:
+        """Return the plan as today's format has it; what is odd in it stays odd."""
+        return dict(lenient_plan(self.read(PLAN_NAME)))
 
     def events(self) -> list[Json]:
         """Return the run's events, oldest first, from the tailed copy or the box's own file."""

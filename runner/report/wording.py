@@ -122,3 +122,12 @@ def money(usd: float) -> str:
     if 0 < usd < 0.0005:
         return "<$0.001"
     return f"${usd:.3f}" if 0 < usd < 0.1 else dollars(usd)
+
+
+def time_words(seconds: float | None) -> str:
+    """Return an estimated duration, no finer than an estimate is."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

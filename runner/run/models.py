@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 TrainerState = Literal["none", "running", "exited", "lost"]
 
@@ -106,65 +106,6 @@ class Completed:
         """The last lines of what it wrote, for an error's details."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-12:])
-
-
-class SampleCounts(NamedTuple):
-    """How many samples there are of each kind; in ``plan.json`` a list of two."""
-
-    train: int
-    eval: int
-
-
-class MicroBatch(NamedTuple):
-    """What is computed at a time; in ``plan.json`` a list of two, which is ``[0, 0]`` where it is not known."""
-
-    rows: int = 0
-    row_tokens: int = 0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything known before a machine is rented or anything is installed on one.
-
-    Attributes:
-        environment: Name of the environment.
-        base_model: Base model as the run file names it.
-        model_files: Local file or folder to stage, or ``None`` for a Hub id.
-        model_bytes: Size of the base model, 0 when not known.
-        samples: How many there are.
-        data: The data check's summary, as plain data.
-        data_table: The data check's summary, for people.
-        disk_needed_gib: Free disk the machine should have.
-        terraform: Path of the Terraform program.
-        candidates: Machines to try in this order, as Terraform takes them.
-        prices_usd_per_h: What each of them is listed at, in US dollars an hour.
-        ssh_ingress_cidrs: Networks that may reach sshd, where the environment opens a firewall.
-        gpu_memory_gib: What the run is expected to need of a GPU, in GiB by part; ``None`` where that is not known.
-        micro_batch: Rows, and tokens of the longest one, that this is for.
-        estimate: Work, hours and dollars of the run on the first machine, for the ledger to compare with.
-        estimate_lines: The same for people.
-        forecasts: The run on each of the candidates, in their order, where that is known.
-        checks: What the preflight saw: name, status, value and remedy of each line.
-    """
-
-    environment: str
-    base_model: str
-    model_files: str | None
-    model_bytes: int
-    samples: SampleCounts
-    data: dict[str, Any]
-    data_table: str
-    disk_needed_gib: float
-    terraform: str
-    candidates: list[dict[str, Any]]
-    prices_usd_per_h: list[float]
-    ssh_ingress_cidrs: list[str] = field(default_factory=list)
-    gpu_memory_gib: dict[str, float] | None = None
-    micro_batch: MicroBatch = MicroBatch()  # noqa: RUF009 - it cannot be changed
-    estimate: dict[str, Any] | None = None
-    estimate_lines: list[str] = field(default_factory=list)
-    forecasts: list[dict[str, Any]] = field(default_factory=list)
-    checks: list[dict[str, str]] = field(default_factory=list)
 
 
 class View(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.run.planned import forecast_for, lenient_plan
 from runner.run.run_dir import PROJECT, RunDir, read_json
 from tests.rehearsal.conftest import Stage
 
@@ -41,7 +42,7 @@ class Rehearsed:
     @property
     def planned(self) -> Any:
         """What the plan expected."""
-        return read_json(self.run.file("plan.json"))["estimate"]
+        return forecast_for(lenient_plan(read_json(self.run.file("plan.json"))), read_json(self.run.host))
 
     @property
     def planned_s(self) -> float:

@@ -93,11 +93,10 @@ def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str,
 
 def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict[str, Any]:
     """Return the inputs of the roles and of verify.yml."""
-    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
     uv = Path(sys.executable).parent / "uv"
     wheel = build_wheel(ctx.run.file("wheel"), log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
     return {
-        "base_system_disk_gib": plan["disk_needed_gib"],
+        "base_system_disk_gib": ctx.plan.disk_needed_gib,
         "base_system_prefix": box.prefix,
         "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
         "python_env_cache": str(cache_folder()) if host.is_this_machine else f"{machine.home}/.cache/douse",

@@ -17,7 +17,7 @@ from runner.lifecycle.terraform_inputs import terraform_of
 from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
 from runner.run.models import Box, Host
-from runner.run.run_dir import read_json
+from runner.run.planned import has_plan
 from runner.safety.receipt import Findings, write_receipt
 from runner.safety.sweep import Leftovers, end_run, of_run
 from runner.world import World
@@ -206,7 +206,7 @@ def processes_of(machine: Machine, box: Box) -> list[str]:
 
 def _destroy_resources(ctx: Context) -> list[str]:
     """Destroy what Terraform knows of; return what it still names after that."""
-    if read_json(ctx.run.file("plan.json")) is None or not ctx.run.terraform.is_dir():
+    if not has_plan(ctx.run) or not ctx.run.terraform.is_dir():
         return []
     terraform = terraform_of(ctx, "destroy")
     try:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.adapters.keys import make_key
 from runner.adapters.stop import Stop
@@ -21,7 +20,7 @@ from runner.planning.checks.examine import STORE, Known, Preflight, Seams, exami
 from runner.planning.checks.line import Check, refusal
 from runner.planning.checks.machines import Chosen, choose_checked, replaced
 from runner.planning.checks.quota import QUOTA, AskQuotas
-from runner.planning.checks.reading import check_environment, data_table, fetch_model, task_from
+from runner.planning.checks.reading import check_environment, fetch_model, task_from
 from runner.planning.checks.this_machine import terraform_is_near
 from runner.planning.choose import Choice, choose
 from runner.planning.compare import cheapest_elsewhere
@@ -30,10 +29,9 @@ from runner.planning.estimate.finished_run import is_emulated
 from runner.planning.estimate.forecast import Task
 from runner.planning.estimate.ledger import read_ledger
 from runner.planning.market import Market, MarketCall
-from runner.report.comparison import elsewhere_words
 from runner.report.plan.checks import checks_text
-from runner.report.plan.choice import choice_lines
-from runner.run.models import MicroBatch, Plan, SampleCounts, View
+from runner.run.models import View
+from runner.run.planned import Elsewhere, Plan, PlannedMachine
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
 from runner.store.run_store import check_store
@@ -77,39 +75,26 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
     finally:
         view.line(checks_text(checks, shows_skipped=False))
     _refuse(checks)
-    found = Plan(
+    return Plan(
         environment=run_file.compute.env,
         base_model=run_file.model.base_model,
         model_files=None if model is None else str(model),
         model_bytes=files_bytes(model),
-        samples=SampleCounts(len(dataset.train), len(dataset.eval)),
+        train_samples=len(dataset.train),
+        eval_samples=len(dataset.eval),
         data=encoded.summary.to_mapping(),
-        data_table=data_table(encoded),
         disk_needed_gib=seen.disk.there_gib,
         terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
-        candidates=_given_machine(run_file),
-        prices_usd_per_h=[0.0],
-        ssh_ingress_cidrs=_ingress(run_file, world, is_dry=is_dry),
-        checks=[line.to_mapping() for line in checks],
+        machines=(_given_machine(run_file),) if choice is None else choice.machines,
+        ssh_ingress_cidrs=tuple(_ingress(run_file, world, is_dry=is_dry)),
+        elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),
+        checks=tuple(line.to_mapping() for line in checks),
     )
-    return found if choice is None else _with_machines(found, choice, task, world)
 
 
-def _with_machines(found: Plan, choice: Choice, task: Task | None, world: World) -> Plan:
-    """Return a plan with the machines to try, what the run needs of them, and what it will be like there."""
-    need = choice.need
-    today = world.now().date()
-    others = None if task is None else elsewhere_words(cheapest_elsewhere(task, today, choice.ledger))
-    return dataclasses.replace(
-        found,
-        candidates=[one.to_variable() for one in choice.candidates],
-        prices_usd_per_h=[one.price_usd_per_h for one in choice.candidates],
-        gpu_memory_gib=None if need is None else {name: round(gib, 3) for name, gib in need.parts_gib.items()},
-        micro_batch=MicroBatch() if need is None else MicroBatch(need.rows, need.row_tokens),
-        estimate=choice.estimate(),
-        estimate_lines=[*choice_lines(choice), *([] if others is None else [f"elsewhere    {others}"])],
-        forecasts=[one.to_mapping() for one in choice.forecasts],
-    )
+def _elsewhere(task: Task, choice: Choice, world: World) -> Elsewhere | None:
+    """Return the run in the cheapest other environment."""
+    return cheapest_elsewhere(task, world.now().date(), choice.ledger)
 
 
 def _look(
@@ -202,15 +187,16 @@ def _seams(market: MarketCall | None, stop: Stop) -> Seams:
     return Seams(check_stop=stop.check, open_account=open_account)
 
 
-def _given_machine(run_file: RunFile) -> list[dict[str, Any]]:
+def _given_machine(run_file: RunFile) -> PlannedMachine:
+    """Return the machine that is there already and costs nothing."""
     kind = "this-machine" if run_file.compute.host is None else "given-machine"
-    return [{"instance_type": kind, "region": "here", "spot": False, "max_price_usd_per_h": 0}]
+    return PlannedMachine(kind, "here", spot=False, price_usd_per_h=0.0, max_price_usd_per_h=0.0)
 
 
 def write_down(ctx: Context, plan: Plan) -> None:
     """Write ``config.json``, ``plan.json`` and the page ``plan.html``."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
-    write_json(ctx.run.file("plan.json"), dataclasses.asdict(plan))
+    ctx.keep_plan(plan)
     from runner.report.plan.page import write_plan_page  # plotly takes its time to import
 
     write_plan_page(ctx.run.path)
@@ -219,14 +205,14 @@ def write_down(ctx: Context, plan: Plan) -> None:
 def record(ctx: Context, plan: Plan) -> None:
     """Write the plan down, and make Terraform's plan in the run folder."""
     write_down(ctx, plan)
-    environment = find_environment(plan.environment)
+    environment = ctx.environment
     if environment.rents_machine:
         make_key(ctx.run.login_key)
         make_key(ctx.run.host_key)
     module = PROJECT / "infra" / "environments" / environment.module
     terraform = terraform_of(ctx, "plan", cancel=ctx.stop.wants_out)
     terraform.copy_module(module)
-    terraform.write_variables(variables(ctx, plan))
+    terraform.write_variables(variables(ctx, plan.machines))
     terraform.prepare()
     terraform.make_plan()
 

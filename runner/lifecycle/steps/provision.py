@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 
 from runner.cloud_api.environment import Environment, NotThere
 from runner.cloud_api.labels import resource_name
-from runner.clouds.environments import find_environment
 from runner.clouds.registry import endpoint_of, find_cloud
-from runner.context import Context, read_plan
+from runner.context import Context
 from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
 from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
-from runner.run.models import Host, Plan
+from runner.run.models import Host
+from runner.run.planned import PlannedMachine
 from runner.run.run_dir import write_json
 
 PRICE_TOLERANCE = 1.005
@@ -32,11 +32,10 @@ def provision(ctx: Context) -> Host:
         ConnectionLostError: If the machine does not answer.
         HostKeyError: If another machine answers.
     """
-    plan = read_plan(ctx)
-    environment = find_environment(plan.environment)
+    environment, machines = ctx.environment, ctx.plan.machines
     if environment.rents_machine and not ctx.run.host.exists():
         ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
-    host = _go_down_the_list(ctx, plan) if not environment.tries_candidates else _create(ctx, plan)
+    host = _create(ctx, machines) if environment.tries_candidates else _go_down_the_list(ctx, machines)
     _log_in(ctx, host, _login_patience_s(ctx, environment))
     return host
 
@@ -49,21 +48,20 @@ def _login_patience_s(ctx: Context, environment: Environment) -> float:
     return min(boot_s, LOGIN_PATIENCE_S) if environment.waits_for_sshd else boot_s
 
 
-def _go_down_the_list(ctx: Context, plan: Plan) -> Host:
+def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     """Try one candidate after the other where one apply takes one: until there is capacity, or none is left."""
     while True:
         try:
-            return _create(ctx, plan)
+            return _create(ctx, machines)
         except TerraformError as err:
-            cause = _cause(plan.environment, err)
+            cause = _cause(ctx.environment.name, err)
             if cause is None:
                 raise
-            if not isinstance(cause, NoCapacityError) or len(plan.candidates) < 2:
+            if not isinstance(cause, NoCapacityError) or len(machines) < 2:
                 raise cause from err
-            refused = plan.candidates[0]
-            plan = dataclasses.replace(plan, candidates=plan.candidates[1:], prices_usd_per_h=plan.prices_usd_per_h[1:])
-            ctx.view.line(f"{refused['instance_type']} cannot be had in {refused['region']} now; trying the next one")
-        _plan_anew(ctx, plan)
+            refused, *machines = machines
+            ctx.view.line(f"{refused.instance_type} cannot be had in {refused.region} now; trying the next one")
+        _plan_anew(ctx, machines)
 
 
 def _cause(cloud: str, err: TerraformError) -> CloudError | None:
@@ -72,23 +70,23 @@ def _cause(cloud: str, err: TerraformError) -> CloudError | None:
     return None if isinstance(read, NotThere) else read(err.details or err.message)
 
 
-def _plan_anew(ctx: Context, plan: Plan) -> None:
+def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
     """Take back what the refused candidate left (a key, a firewall), then plan for the next, maybe elsewhere."""
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     terraform.destroy()
-    terraform.write_variables(variables(ctx, plan))
+    terraform.write_variables(variables(ctx, machines))
     terraform.make_plan()
 
 
-def _create(ctx: Context, plan: Plan) -> Host:
+def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     journal = Journal(ctx.run.file("journal.jsonl"))
     journal.intent(
         "provision",
         run_id=ctx.run.run_id,
-        environment=plan.environment,
+        environment=ctx.environment.name,
         name=resource_name(ctx.run.run_id),
-        endpoint=endpoint_of(plan.environment, ctx.world.environ) if find_environment(plan.environment).bills else None,
-        candidates=plan.candidates,
+        endpoint=endpoint_of(ctx.environment.name, ctx.world.environ) if ctx.environment.bills else None,
+        candidates=[one.to_variable() for one in machines],
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     try:
@@ -99,15 +97,17 @@ def _create(ctx: Context, plan: Plan) -> Host:
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())
     journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
-    _check_price(host, plan)
+    _check_price(ctx, host)
     return host
 
 
-def _check_price(host: Host, plan: Plan) -> None:
-    """Refuse a machine that bills more than the dearest candidate of its kind was to cost."""
-    same = [c for c in plan.candidates if (c["instance_type"], c["spot"]) == (host.instance_type, host.spot)]
-    most = max((float(candidate["max_price_usd_per_h"]) for candidate in same), default=0.0)
-    if host.price_usd_per_h > most * PRICE_TOLERANCE and find_environment(plan.environment).bills:
+def _check_price(ctx: Context, host: Host) -> None:
+    """Refuse a machine that bills more than the dearest of the planned machines that it may be was to cost.
+
+    One that is not in the plan was never to cost anything.
+    """
+    most = max((one.max_price_usd_per_h for one in ctx.plan.machines_of(host)), default=0.0)
+    if host.price_usd_per_h > most * PRICE_TOLERANCE and ctx.environment.bills:
         raise CloudError(
             f"provision: {host.cloud} bills {host.instance_type} at {host.price_usd_per_h:.2f} $/h, "
             f"and {most:.2f} $/h was the most to pay",

@@ -9,7 +9,7 @@ from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.planning.estimate.micro_batch import is_chosen_here, row_settings
 from runner.run.models import Box, Host
-from runner.run.run_dir import read_json, write_json
+from runner.run.run_dir import write_json
 from runner.store import run_store as storing
 from trainer.config import to_mapping
 from trainer.files import sha256_of_file
@@ -35,7 +35,7 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
     try:
         box = ctx.box(host, machine)
         storing.arm(ctx, host, machine)
-        recipe, files = box_recipe(ctx, box, host.instance_type)
+        recipe, files = box_recipe(ctx, box, host)
         for source, target in files.items():
             ctx.stop.check()
             ctx.view.progress(f"staging {Path(source).name}")
@@ -50,12 +50,11 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         machine.close()
 
 
-def box_recipe(ctx: Context, box: Box, instance_type: str) -> tuple[dict[str, Any], dict[str, str]]:
+def box_recipe(ctx: Context, box: Box, host: Host) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the recipe with the machine's paths and the rows it computes at once, and which local file goes where."""
-    plan: dict[str, Any] = read_json(ctx.run.file("plan.json"))
     recipe = to_mapping(ctx.run_file.recipe())
     if is_chosen_here(ctx.run_file):
-        recipe["training"] |= row_settings(ctx.run_file, _planned_rows(plan, instance_type))
+        recipe["training"] |= row_settings(ctx.run_file, _planned_rows(ctx, host))
     files: dict[str, str] = {}
 
     def place(section: str, key: str, name: str) -> None:
@@ -67,17 +66,18 @@ def box_recipe(ctx: Context, box: Box, instance_type: str) -> tuple[dict[str, An
     if recipe["data"]["eval_path"] != ctx.run_file.data.train_path:
         place("data", "eval_path", "eval.jsonl")
     place("data", "chat_template_path", "chat_template.jinja")
-    if plan["model_files"] is not None:
-        recipe["model"]["base_model"] = plan["model_files"]
+    model_files = ctx.plan.model_files
+    if model_files is not None:
+        recipe["model"]["base_model"] = model_files
         recipe["model"]["revision"] = None
-        place("model", "base_model", f"model/{Path(plan['model_files']).name}")
+        place("model", "base_model", f"model/{Path(model_files).name}")
     return recipe, files
 
 
-def _planned_rows(plan: dict[str, Any], instance_type: str) -> int:
-    """Return how many rows the plan computes at once on a kind of machine; one where it knows none."""
-    planned = {one["instance_type"]: int(one["micro_batch_rows"]) for one in plan.get("forecasts", [])}
-    return planned.get(instance_type, 1)
+def _planned_rows(ctx: Context, host: Host) -> int:
+    """Return how many rows the plan computes at once on the machine; one, which always fits, where it knows none."""
+    batches = [one.micro_batch for one in ctx.plan.machines_of(host) if one.micro_batch is not None]
+    return batches[0].rows if batches else 1
 
 
 def _manifest(files: dict[str, str], box: Box) -> dict[str, Any]:

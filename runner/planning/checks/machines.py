@@ -55,7 +55,7 @@ def choose_checked(
     except NoCapacityError as err:
         return Chosen(None, [from_error(MACHINES, err), prices])
     lines = [_fits(choice), _budget(run_file, choice), prices]
-    quota = check_quota(run_file.compute.env, market, choice.candidates, ask_quotas)
+    quota = check_quota(run_file.compute.env, market, [one.offer for one in choice.chosen], ask_quotas)
     return Chosen(choice, [*lines, *_balance(run_file, market.account, choice), *quota])
 
 

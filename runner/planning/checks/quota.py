@@ -9,7 +9,6 @@ from runner.cloud_api.environment import NotThere
 from runner.cloud_api.models import Offer, Quota
 from runner.clouds.registry import find_cloud
 from runner.errors import AccessDeniedError, CloudError
-from runner.planning.candidates import Candidate
 from runner.planning.checks.asking import NoAnswerError
 from runner.planning.checks.line import Check, counted, failed, not_asked, passed, skipped, warned
 from runner.planning.market import Market
@@ -38,13 +37,13 @@ class Judged(NamedTuple):
         return self.quota.vcpus >= self.vcpus
 
 
-def check_quota(name: str, market: Market, candidates: Sequence[Candidate], ask: AskQuotas) -> list[Check]:
+def check_quota(name: str, market: Market, offers: Sequence[Offer], ask: AskQuotas) -> list[Check]:
     """Compare the account's quotas with the processors of the machines to try.
 
     Args:
         name: The cloud.
         market: What there is for rent.
-        candidates: The machines to try, in this order.
+        offers: The machines to try, in this order.
         ask: Asks the cloud.
 
     Returns:
@@ -56,8 +55,6 @@ def check_quota(name: str, market: Market, candidates: Sequence[Candidate], ask:
         return [skipped(QUOTA, f"{name} does not tell")]
     if market.account is None:
         return [skipped(QUOTA, "needs the cloud key")]
-    listed = {(offer.instance_type, offer.region, offer.spot): offer for offer in market.offers}
-    offers = [listed[one.instance_type, one.region, one.spot] for one in candidates]
     try:
         told = ask(offers)
     except AccessDeniedError as err:

@@ -100,7 +100,7 @@ class Cost:
     billed_s: Range
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return plain data, as ``plan.json`` keeps it under ``estimate.cost``."""
+        """Return plain data, as the plan keeps it under ``cost`` of a forecast."""
         return {
             "usd_by_phase": {phase: value.to_mapping() for phase, value in self.usd.items()},
             "extras_usd": {name: value.to_mapping() for name, value in self.extras_usd.items()},

@@ -163,7 +163,7 @@ class Durations:
         return total(self.seconds.values())
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return plain data, as ``plan.json`` keeps it under ``estimate.durations``."""
+        """Return plain data, as the plan keeps it under ``durations`` of a forecast."""
         return {
             "seconds_by_phase": {phase: value.to_mapping() for phase, value in self.seconds.items()},
             "total_s": self.total_s.to_mapping(),

@@ -1,8 +1,8 @@
 """A finished run's folder as one row: what it took and cost, beside what was estimated.
 
-A run's ``plan.json`` may hold what was estimated, under ``estimate`` and for each machine under ``forecasts``: ``work``
-(the fields of ``Work``), ``durations`` (``Durations.to_mapping``) and ``cost`` (``Cost.to_mapping``). A row has that of
-the machine that was rented. Older runs lack it and count as far as they go.
+A run's plan may hold what was estimated for each of its machines: ``work`` (the fields of ``Work``), ``durations``
+(``Durations.to_mapping``) and ``cost`` (``Cost.to_mapping``). A row has that of the machine that was rented. Older runs
+lack it and count as far as they go.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from runner.planning.estimate.duration import Hardware, Work, speed_of
 from runner.planning.estimate.gpu_specs import find_gpu
-from runner.planning.estimate.planned import planned_for
+from runner.run.planned import PLAN_NAME, forecast_for, lenient_plan
 from runner.run.run_dir import RunDir
 from trainer.files import object_or_none
 
@@ -98,12 +98,12 @@ def read_row(run: RunDir) -> Row | None:
     state = _read(run.file("state.json"))
     if state.get("outcome") != "done":
         return None
-    config, host, plan = _read(run.config), _read(run.host), _read(run.file("plan.json"))
+    config, host = _read(run.config), _read(run.host)
     environment = _object(config, "compute").get("env")
     model = _object(config, "model").get("base_model")
     if not isinstance(environment, str) or not isinstance(model, str):
         return None
-    estimate, receipt = planned_for(plan, host), _read(run.receipt)
+    estimate, receipt = _forecast(run, host), _read(run.receipt)
     durations, cost = _object(estimate, "durations"), _object(estimate, "cost")
     events = _lines(run.events, EVENTS_OF_USE)
     started = [event for event in events if event.get("event") == "run_started"]
@@ -138,7 +138,12 @@ def read_row(run: RunDir) -> Row | None:
 
 def planned_usd(run: RunDir) -> dict[str, float]:
     """Return the US dollars that a run's plan expects of its machine, as ``Row.estimated_usd`` has them."""
-    return _expected_usd(_object(planned_for(_read(run.file("plan.json")), _read(run.host)), "cost"))
+    return _expected_usd(_object(_forecast(run, _read(run.host)), "cost"))
+
+
+def _forecast(run: RunDir, host: Json) -> Json:
+    """Return what the run's plan expects of the machine that was rented."""
+    return forecast_for(lenient_plan(_read(run.file(PLAN_NAME))), host)
 
 
 def is_emulated(endpoint: str) -> bool:

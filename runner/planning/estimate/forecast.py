@@ -18,6 +18,7 @@ from runner.planning.estimate.gpu_specs import GpuSpec, gpu_of_machine
 from runner.planning.estimate.ledger import correction
 from runner.planning.estimate.micro_batch import row_choices, with_rows
 from runner.planning.estimate.model_shape import ModelShape
+from runner.run.planned import Foreseen
 from runner.run.run_file import RunFile
 
 CUDA_PACKAGE_BYTES = 4_100_000_000
@@ -103,8 +104,22 @@ class Forecast:
         """Hours that are expected."""
         return math.inf if self.durations is None else self.durations.total_s.expected / 3600
 
+    def to_planned(self) -> Foreseen:
+        """Return what the plan keeps of it."""
+        return Foreseen(
+            gpu=self.offer.gpu_name,
+            gpu_model=None if self.gpu is None else self.gpu.name,
+            gpu_memory_gib=self.offer.gpu_memory_gib,
+            needed_gib=round(self.needed_gib, 2),
+            fits=self.fits,
+            rows_that_fit=self.rows,
+            work=asdict(self.work),
+            durations=None if self.durations is None else self.durations.to_mapping(),
+            cost=None if self.cost is None else self.cost.to_mapping(),
+        )
+
     def to_mapping(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return plain data, as ``make compare`` has it."""
         return {
             "environment": self.environment,
             "instance_type": self.offer.instance_type,

@@ -43,8 +43,8 @@ class Range:
         return Range(amount / self.high, amount / self.expected, amount / self.low)
 
     def to_mapping(self) -> dict[str, float]:
-        """Return plain data, with four decimals."""
-        return {"low": round(self.low, 4), "expected": round(self.expected, 4), "high": round(self.high, 4)}
+        """Return plain data, with more decimals than are shown anywhere: what was rounded twice may be a cent off."""
+        return {"low": round(self.low, 7), "expected": round(self.expected, 7), "high": round(self.high, 7)}
 
 
 NOTHING = Range(0.0, 0.0, 0.0)

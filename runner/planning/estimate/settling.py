@@ -52,12 +52,3 @@ def settle_row(row: Row) -> Settled:
     *phases, whole = compare_with_actual(row)
     extras_usd = sum(usd for name, usd in row.estimated_extras_usd.items() if name != "interruptions")
     return Settled(tuple(phases), whole, round(extras_usd, 4))
-
-
-def time_words(seconds: float | None) -> str:
-    """Return a duration for people."""
-    if seconds is None:
-        return "?"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

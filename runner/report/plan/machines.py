@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from runner.report.sources import Json, items, mapping, text, whole
+from runner.report.sources import Json, mapping, text, whole
 from runner.report.spans import Span, amount, span
 from runner.report.wording import dollars
+from runner.run.planned import ANYWHERE, lenient_machines
 
 OWN_MACHINES = {"this-machine": "this machine", "given-machine": "the machine that the run file names"}
 """What the plan calls machines that are not rented."""
 
 
 @dataclass(frozen=True)
-class PlannedMachine:
-    """A machine to try.
+class MachineRow:
+    """A machine to try, as the page shows it.
 
     Attributes:
         name: The cloud's name of the kind of machine.
@@ -50,39 +50,24 @@ class PlannedMachine:
         return f"{self.name} in {self.region}, {self.kind}, {price}"
 
 
-def planned_machines(plan: Json) -> tuple[PlannedMachine, ...]:
-    """Return the candidates, each with the price in its place of the other list, and what is foreseen for it."""
-    told, prices = plan.get("candidates"), plan.get("prices_usd_per_h")
-    listed = prices if isinstance(prices, list) else []
-    return tuple(
-        _machine(one, amount(listed[place]) if place < len(listed) else None, _foreseen(plan, one))
-        for place, one in enumerate(told if isinstance(told, list) else [])
-        if isinstance(one, dict)
-    )
+def machine_rows(plan: Json) -> tuple[MachineRow, ...]:
+    """Return the machines of a ``lenient_plan``."""
+    return tuple(_row(one) for one in lenient_machines(plan))
 
 
-def _foreseen(plan: Json, candidate: Json) -> Json:
-    """Return the forecast of a candidate, or nothing."""
-    found = (one for one in items(plan.get("forecasts")) if _identity(one) == _identity(candidate))
-    return next(found, {})
-
-
-def _identity(one: Json) -> list[Any]:
-    return [*(one.get(name) for name in ("instance_type", "region", "spot")), one.get("trust", "secure")]
-
-
-def _machine(one: Json, price_usd_per_h: float | None, foreseen: Json) -> PlannedMachine:
+def _row(one: Json) -> MachineRow:
+    foreseen = mapping(one.get("forecast"))
     name, region = text(one.get("instance_type")) or "?", text(one.get("region")) or "?"
     rented = "spot" if one.get("spot") is True else "on demand"
     rented += ", community" if one.get("trust") == "community" else ""
-    return PlannedMachine(
+    return MachineRow(
         name=OWN_MACHINES.get(name, name),
-        region="any region" if region == "any" else region,
+        region="any region" if region == ANYWHERE else region,
         kind="not rented" if name in OWN_MACHINES else rented,
-        price_usd_per_h=price_usd_per_h,
+        price_usd_per_h=amount(one.get("price_usd_per_h")),
         most_usd_per_h=amount(one.get("max_price_usd_per_h")),
         gpu=_gpu(foreseen),
-        rows=whole(foreseen.get("micro_batch_rows")),
+        rows=whole(mapping(one.get("micro_batch")).get("rows")),
         rows_that_fit=whole(foreseen.get("rows_that_fit")),
         seconds=span(mapping(foreseen.get("durations")).get("total_s")),
         usd=span(mapping(foreseen.get("cost")).get("total_usd")),

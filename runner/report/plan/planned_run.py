@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.report.data_summary import DataSummary, data_summary
-from runner.report.plan.machines import PlannedMachine, planned_machines
+from runner.report.plan.machines import MachineRow, machine_rows
 from runner.report.sources import Json, Sources, items, mapping, text, whole
 from runner.report.spans import Span, amount, span, spans
 from runner.report.wording import count, size
+from runner.run.planned import lenient_machines
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class PlannedRun:
     total: PhaseRow
     basis: tuple[str, ...]
     sources: tuple[str, ...]
-    machines: tuple[PlannedMachine, ...]
+    machines: tuple[MachineRow, ...]
     data: DataSummary | None
     missing: tuple[str, ...]
 
@@ -78,21 +79,22 @@ class PlannedRun:
         return sum(line.status == status for line in self.checks)
 
 
-def read_plan(run_dir: Path) -> PlannedRun:
+def read_planned_run(run_dir: Path) -> PlannedRun:
     """Return what ``plan.json`` tells; whatever is not as expected there is left out."""
     sources = Sources(run_dir)
-    plan = sources.read("plan.json")
-    estimate = mapping(plan.get("estimate"))
+    plan = sources.plan()
+    first = next(iter(lenient_machines(plan)), {})
+    estimate = mapping(first.get("forecast"))
     durations, cost = mapping(estimate.get("durations")), mapping(estimate.get("cost"))
-    machines = planned_machines(plan)
+    machines = machine_rows(plan)
     gpu, gpu_memory_gib = text(estimate.get("gpu")), amount(estimate.get("gpu_memory_gib")) or None
     return PlannedRun(
         run_id=run_dir.name,
         environment=text(plan.get("environment")),
         base_model=text(plan.get("base_model")),
-        facts=_facts(plan, machines, gpu, gpu_memory_gib),
+        facts=_facts(plan, first, machines, gpu, gpu_memory_gib),
         checks=_checks(plan),
-        memory_gib=_parts(plan),
+        memory_gib=_parts(first),
         gpu=gpu,
         gpu_memory_gib=gpu_memory_gib,
         needed_gib=amount(estimate.get("needed_gib")) or None,
@@ -118,8 +120,8 @@ def _phases(durations: Json, cost: Json) -> tuple[PhaseRow, ...]:
     return (*phases, *(PhaseRow(name, usd=usd) for name, usd in extras if usd.high > 0))
 
 
-def _parts(plan: Json) -> dict[str, float]:
-    parts = mapping(plan.get("gpu_memory_gib"))
+def _parts(first: Json) -> dict[str, float]:
+    parts = mapping(first.get("needed_gib_by_part"))
     return {name: gib for name, told in parts.items() if (gib := amount(told))}
 
 
@@ -136,7 +138,7 @@ def _checks(plan: Json) -> tuple[CheckLine, ...]:
 
 
 def _facts(
-    plan: Json, machines: tuple[PlannedMachine, ...], gpu: str | None, gpu_memory_gib: float | None
+    plan: Json, first: Json, machines: tuple[MachineRow, ...], gpu: str | None, gpu_memory_gib: float | None
 ) -> dict[str, str]:
     """Return what is planned, in words, without what is not known."""
     disk_gib = amount(plan.get("disk_needed_gib"))
@@ -144,7 +146,7 @@ def _facts(
     facts: Mapping[str, str | None] = {
         "base model": _model(plan),
         "data": _samples(plan),
-        "rows at once": _micro_batch(plan),
+        "rows at once": _micro_batch(first),
         "environment": text(plan.get("environment")),
         "first machine": machines[0].sentence if machines else None,
         "its GPU": None if gpu is None else f"{gpu}{sold}",
@@ -159,21 +161,21 @@ def _model(plan: Json) -> str | None:
 
 
 def _samples(plan: Json) -> str | None:
-    samples, tokens = _pair(plan.get("samples")), amount(mapping(plan.get("data")).get("train_tokens"))
-    if samples is None:
+    train, held_out = _count(plan.get("train_samples")), _count(plan.get("eval_samples"))
+    tokens = amount(mapping(plan.get("data")).get("train_tokens"))
+    if train is None or held_out is None:
         return None
     trained = "" if tokens is None else f" of {count(tokens)} tokens in all"
-    return f"{samples[0]:,} training samples{trained}, {samples[1]:,} for evaluation"
+    return f"{train:,} training samples{trained}, {held_out:,} for evaluation"
 
 
-def _micro_batch(plan: Json) -> str | None:
-    batch = _pair(plan.get("micro_batch"))
-    return None if batch is None or 0 in batch else f"{batch[0]:,} × {batch[1]:,} tokens"
+def _micro_batch(first: Json) -> str | None:
+    batch = mapping(first.get("micro_batch"))
+    rows, row_tokens = _count(batch.get("rows")), _count(batch.get("row_tokens"))
+    return f"{rows:,} × {row_tokens:,} tokens" if rows and row_tokens else None
 
 
-def _pair(value: Any) -> tuple[int, int] | None:
-    """Return two whole numbers that are not below zero, else ``None``."""
-    found = [whole(one) for one in value] if isinstance(value, list) else []
-    if len(found) != 2 or found[0] is None or found[1] is None or min(found[0], found[1]) < 0:
-        return None
-    return found[0], found[1]
+def _count(value: Any) -> int | None:
+    """Return a whole number that is not below zero, else ``None``."""
+    found = whole(value)
+    return None if found is None or found < 0 else found

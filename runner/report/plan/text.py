@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from runner.clouds.environments import find_environment
-from runner.prices.price_list import ANYWHERE
 from runner.report.columns import MARGIN, wrapped
-from runner.run.models import MicroBatch, Plan
+from runner.report.comparison import elsewhere_words
+from runner.report.plan.choice import choice_lines
+from runner.run.planned import ANYWHERE, Plan, PlannedMachine
 
 LEAST_SHOWN_GIB = 0.05
 
 
-def plan_lines(plan: Plan) -> list[str]:
-    """Return what is planned: data, base model, memory, hours and dollars, machines, and where the run goes."""
+def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
+    """Return what is planned: data, base model, memory, hours and dollars, machines, and where the run goes.
+
+    Args:
+        plan: The plan.
+        bills: Whether its machine costs money.
+    """
     size = f", {plan.model_bytes / 2**20:.0f} MiB" if plan.model_bytes else ""
-    memory = [] if plan.gpu_memory_gib is None else _memory(plan.gpu_memory_gib, plan.micro_batch)
+    estimate = [*choice_lines(plan.machines), *_elsewhere(plan)] if bills else []
+    price = _price(plan) if bills else "0.00 $"
     return [
-        plan.data_table.rstrip(),
+        *_data_table(plan.data),
         f"base model   {plan.base_model}{size}",
-        *memory,
-        *(part for line in plan.estimate_lines for part in wrapped(line)),
-        *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {_price(plan)}"),
+        *_memory(plan.first),
+        *(part for line in estimate for part in wrapped(line)),
+        *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {price}"),
     ]
 
 
-def _memory(parts_gib: Mapping[str, float], batch: MicroBatch) -> list[str]:
-    """Return what the run needs of a GPU, and what for."""
+def _data_table(data: Mapping[str, Any]) -> list[str]:
+    """Return the data check's summary."""
+    if not data:
+        return []
+    from trainer.data.report import summary_text  # the trainer's side takes its time to import
+    from trainer.data.summary import DataSummary
+
+    return summary_text(DataSummary.from_mapping(data)).rstrip().splitlines()
+
+
+def _elsewhere(plan: Plan) -> list[str]:
+    return [] if plan.elsewhere is None else [f"elsewhere    {elsewhere_words(plan.elsewhere)}"]
+
+
+def _memory(machine: PlannedMachine) -> list[str]:
+    """Return what the run needs of the first machine's GPU, and what for."""
+    parts_gib, batch = machine.needed_gib_by_part, machine.micro_batch
+    if parts_gib is None or batch is None:
+        return []
     parts = "; ".join(f"{gib:.1f} {name}" for name, gib in parts_gib.items() if gib >= LEAST_SHOWN_GIB)
     head = f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {batch.rows} x {batch.row_tokens} tokens at once"
     return [head, *wrapped(parts, first=MARGIN)]
@@ -34,10 +58,8 @@ def _memory(parts_gib: Mapping[str, float], batch: MicroBatch) -> list[str]:
 
 def _price(plan: Plan) -> str:
     """Return what the run will cost an hour, and on what."""
-    if not find_environment(plan.environment).bills:
-        return "0.00 $"
-    first, *others = plan.candidates
-    kind = ("community " if first.get("trust") == "community" else "") + ("spot" if first["spot"] else "on demand")
-    where = "" if first["region"] == ANYWHERE else f" in {first['region']}"
+    first, *others = plan.machines
+    kind = ("community " if first.trust == "community" else "") + ("spot" if first.spot else "on demand")
+    where = "" if first.region == ANYWHERE else f" in {first.region}"
     rest = f", or {len(others)} other(s)" if others else ""
-    return f"{first['instance_type']}{where} {kind} at {plan.prices_usd_per_h[0]:.2f} $/h{rest}"
+    return f"{first.instance_type}{where} {kind} at {first.price_usd_per_h:.2f} $/h{rest}"

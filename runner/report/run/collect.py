@@ -25,7 +25,7 @@ def read_run(run_dir: Path) -> RunReport:
     sources = Sources(run_dir)
     config, state = sources.read("config.json"), sources.read("state.json")
     host, receipt = sources.read("host.json"), sources.read("receipt.json")
-    plan, facts = sources.read("plan.json"), sources.read("host_facts.json")
+    plan, facts = sources.plan(), sources.read("host_facts.json")
     events = sources.events()
     metrics = sources.read(*_places("metrics.json"), "box/output/metrics.json", "metrics.json")
     acceptance = sources.read(*_places("acceptance.json"))

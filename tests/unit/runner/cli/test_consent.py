@@ -6,6 +6,7 @@ import os
 import pty
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,24 +20,24 @@ from runner.cli.consent import ask_to_rent, question
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import RunInterruptedError
-from runner.run.run_dir import create_run, write_json
+from runner.run.planned import PlannedMachine
+from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
+from tests.unit.runner.made_plan import made_plan
 
-PLAN = {
-    "candidates": [
-        {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 0.75},
-        {"instance_type": "gpu_1x_a100", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 1.5},
-    ],
-    "prices_usd_per_h": [0.75, 1.5],
-}
+FIRST = PlannedMachine("gpu_1x_a10", "us-west-1", False, 0.75, 0.75)
+SECOND = PlannedMachine("gpu_1x_a100", "us-west-1", False, 1.5, 1.5)
 
 
-def planned(folder: Path, env: str = "lambda", **budget: Any) -> Context:
+def planned(
+    folder: Path, env: str = "lambda", machines: tuple[PlannedMachine, ...] = (FIRST, SECOND), **budget: Any
+) -> Context:
     run = create_run(folder, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
-    write_json(run.file("plan.json"), PLAN)
     values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"max_hours": 10, **budget}}
-    return Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
+    ctx = Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
+    ctx.keep_plan(made_plan(environment=env, machines=machines))
+    return ctx
 
 
 @pytest.fixture
@@ -95,14 +96,12 @@ def test_the_question_names_the_machine_its_price_and_the_most_it_may_cost(tmp_p
 
 
 def test_the_question_says_when_the_machine_is_a_strangers(tmp_path: Path) -> None:
-    ctx, first = planned(tmp_path), {**PLAN["candidates"][0], "trust": "community"}  # type: ignore[dict-item]
-    write_json(ctx.run.file("plan.json"), PLAN | {"candidates": [first]})
+    ctx = planned(tmp_path, machines=(replace(FIRST, trust="community"),))
 
     assert question(ctx) == "rent gpu_1x_a10 (community machine) at 0.75 $/h, for 7.50 $ at most?"
 
 
 def test_the_question_says_when_a_strangers_machine_may_come_later(tmp_path: Path) -> None:
-    ctx, first, second = planned(tmp_path), PLAN["candidates"][0], {**PLAN["candidates"][1], "trust": "community"}  # type: ignore[dict-item]
-    write_json(ctx.run.file("plan.json"), PLAN | {"candidates": [first, second]})
+    ctx = planned(tmp_path, machines=(FIRST, replace(SECOND, trust="community")))
 
     assert question(ctx) == "rent gpu_1x_a10 (or a community machine) at 0.75 $/h, for 15.00 $ at most?"

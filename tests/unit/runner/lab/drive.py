@@ -20,7 +20,8 @@ from runner.context import Context
 from runner.lifecycle.play import play
 from runner.lifecycle.steps import configure, plan, train
 from runner.planning.choose import choose
-from runner.run.models import Host, Plan, View
+from runner.run.models import Host, View
+from runner.run.planned import Plan
 from runner.run.run_file import RunFile
 from runner.world import World
 
@@ -31,26 +32,23 @@ ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
 def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False) -> Plan:
     plan.check_environment(run_file)
     market = plan._market_call(run_file, is_dry, world)
-    candidates, prices_usd_per_h = plan._given_machine(run_file), [0.0]
+    machines = (plan._given_machine(run_file),)
     if market is not None:
         found = market.get()
         plan._tell_what_is_there(found, view)
-        chosen = choose(run_file, found.offers, None, disk_needed_gib=0.1).candidates
-        candidates = [candidate.to_variable() for candidate in chosen]
-        prices_usd_per_h = [candidate.price_usd_per_h for candidate in chosen]
+        machines = choose(run_file, found.offers, None, disk_needed_gib=0.1).machines
     return Plan(
         environment=run_file.compute.env,
         base_model="fake",
         model_files=None,
         model_bytes=0,
-        samples=(2, 1),
+        train_samples=2,
+        eval_samples=1,
         data={},
-        data_table="2 + 1 samples",
         disk_needed_gib=0.1,
         terraform=shutil.which("terraform") or "terraform",
-        candidates=candidates,
-        prices_usd_per_h=prices_usd_per_h,
-        ssh_ingress_cidrs=plan._ingress(run_file, world),
+        machines=machines,
+        ssh_ingress_cidrs=tuple(plan._ingress(run_file, world)),
     )
 
 

@@ -24,11 +24,13 @@ from runner.lifecycle.steps import collect
 from runner.lifecycle.steps.provision import _check_price
 from runner.lifecycle.terraform_inputs import hard_end, seconds_to_hard_end, variables
 from runner.run.journal import Journal
-from runner.run.models import Host, Plan, SampleCounts
+from runner.run.models import Host
+from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
+from tests.unit.runner.made_plan import made_plan
 
 HOUR_S = 3600.0
 HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.0, None, "lambda")
@@ -52,9 +54,11 @@ def made(tmp_path: Path, env: str = "lambda", **budget: Any) -> Context:
     return Context(run, RunFile.model_validate(values), SilentView(), PatientStop(), RealWorld())
 
 
-def plan_for(max_price_usd_per_h: float) -> Plan:
-    candidate = {"instance_type": HOST.instance_type, "spot": False, "max_price_usd_per_h": max_price_usd_per_h}
-    return Plan("lambda", "base", None, 0, SampleCounts(1, 1), {}, "", 10.0, "terraform", [candidate], [2.0])
+def planned(ctx: Context, max_price_usd_per_h: float) -> Context:
+    """Let a run have a plan whose machine is the host, and may cost so much."""
+    machine = PlannedMachine(HOST.instance_type, HOST.region, False, 2.0, max_price_usd_per_h)
+    ctx.keep_plan(made_plan(environment=ctx.environment.name, machines=(machine,)))
+    return ctx
 
 
 # ---- the hard end
@@ -72,9 +76,9 @@ def test_a_machine_on_aws_powers_itself_off_after_just_that_time(tmp_path: Path)
     ctx = made(tmp_path, "aws", max_hours=2.5)
     make_key(ctx.run.login_key)
     make_key(ctx.run.host_key)
-    plan = replace(plan_for(2.0), environment="aws")
+    machines = planned(ctx, 2.0).plan.machines
 
-    (command,) = yaml.safe_load(variables(ctx, plan)["aws_user_data"])["runcmd"]
+    (command,) = yaml.safe_load(variables(ctx, machines)["aws_user_data"])["runcmd"]
 
     assert command == [
         *("systemd-run", "--unit=douse-hard-end", f"--on-active={math.ceil(3.5 * HOUR_S)}", "systemctl", "poweroff"),
@@ -115,14 +119,18 @@ def test_what_is_spent_already_is_no_longer_there_to_spend(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("price_usd_per_h", [0.5, 2.0, 2.009])
-def test_a_machine_may_bill_what_rounding_adds_to_the_most_to_pay(price_usd_per_h: float) -> None:
-    _check_price(replace(HOST, price_usd_per_h=price_usd_per_h), plan_for(2.0))
+def test_a_machine_may_bill_what_rounding_adds_to_the_most_to_pay(tmp_path: Path, price_usd_per_h: float) -> None:
+    _check_price(planned(made(tmp_path), 2.0), replace(HOST, price_usd_per_h=price_usd_per_h))
 
 
 @pytest.mark.parametrize("price_usd_per_h", [2.011, 2.9])
-def test_a_machine_that_bills_half_a_percent_more_than_the_most_to_pay_is_refused(price_usd_per_h: float) -> None:
+def test_a_machine_that_bills_half_a_percent_more_than_the_most_to_pay_is_refused(
+    tmp_path: Path, price_usd_per_h: float
+) -> None:
+    ctx = planned(made(tmp_path), 2.0)
+
     with pytest.raises(CloudError, match="was the most to pay"):
-        _check_price(replace(HOST, price_usd_per_h=price_usd_per_h), plan_for(2.0))
+        _check_price(ctx, replace(HOST, price_usd_per_h=price_usd_per_h))
 
 
 # ---- what the money was paid for

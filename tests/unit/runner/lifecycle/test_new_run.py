@@ -12,10 +12,11 @@ import pytest
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.lifecycle import drive as lifecycle
-from runner.run.models import Plan, SampleCounts
+from runner.run.planned import Plan
 from runner.run.run_file import RunFile
 from runner.run.state import RunState
 from runner.world import RealWorld
+from tests.unit.runner.made_plan import made_plan
 
 CHECK_S = 1.2
 """Longer than the second that ``state.json`` counts in."""
@@ -27,7 +28,7 @@ def test_planning_begins_before_its_check(tmp_path: Path, monkeypatch: pytest.Mo
     def check(*arguments: object, **options: object) -> Plan:
         checked.append(datetime.now(UTC))
         time.sleep(CHECK_S)
-        return Plan("local", "base", None, 0, SampleCounts(1, 1), {}, "", 10.0, "terraform", [{}], [0.0])
+        return made_plan(environment="local")
 
     monkeypatch.setattr(lifecycle.plan, "check", check)
     monkeypatch.setattr(lifecycle.plan, "write_down", lambda ctx, found: None)

@@ -12,10 +12,11 @@ from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.lifecycle.terraform_inputs import variables
-from runner.run.models import Plan, SampleCounts
+from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
+from tests.unit.runner.made_plan import made_plan
 
 
 @pytest.mark.parametrize(("trust", "is_enabled"), [("secure", False), ("any", True)])
@@ -23,10 +24,13 @@ def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, 
     run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
     make_key(run.login_key)
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "runpod", "trust": trust}})
-    candidate = {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
-    plan = Plan("runpod", "base", None, 0, SampleCounts(1, 1), {}, "", 10.0, "terraform", [candidate], [0.5])
+    machine = PlannedMachine("X", "any", False, 0.5, 1.0, trust="community")
+    ctx = Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld())
+    ctx.keep_plan(made_plan(environment="runpod", machines=(machine,)))
 
-    found = variables(Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld()), plan)
+    found = variables(ctx, ctx.plan.machines)
 
     assert found["runpod_community_enabled"] is is_enabled
-    assert found["candidates"] == [candidate]
+    assert found["candidates"] == [
+        {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
+    ]

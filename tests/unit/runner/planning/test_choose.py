@@ -19,6 +19,7 @@ from runner.planning.estimate.forecast import make_task
 from runner.planning.estimate.model_shape import shape_of
 from runner.planning.market import Market
 from runner.report.plan.choice import choice_lines
+from runner.run.planned import MicroBatch
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import thing
@@ -46,17 +47,19 @@ def pick(offers: list[Offer], run_file: RunFile | None = None, **changes: Any) -
 
 
 def names(choice: Choice) -> list[str]:
-    return [candidate.instance_type for candidate in choice.candidates]
+    return [machine.instance_type for machine in choice.machines]
 
 
 def test_what_is_listed_is_tried_at_its_price() -> None:
     found = choose(rented(), [A10], None, disk_needed_gib=1.0)
 
-    assert [candidate.to_variable() for candidate in found.candidates] == [
+    assert [machine.to_variable() for machine in found.machines] == [
         {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 0.75}
     ]
-    assert found.estimate() is None
-    assert choice_lines(found) == ["estimate     none: no speed of this GPU, or no shape of this base model, is known"]
+    assert found.forecast is None
+    assert choice_lines(found.machines) == [
+        "estimate     none: no speed of this GPU, or no shape of this base model, is known"
+    ]
 
 
 def test_what_is_too_dear_or_too_small_is_not_tried() -> None:
@@ -152,23 +155,26 @@ def test_a_run_whose_rows_are_chosen_here_fits_where_it_does_with_one_row() -> N
 
 def test_the_estimate_is_told_and_kept() -> None:
     found = pick([A10])
-    kept = found.estimate() or {}
+    kept = found.machines[0].forecast
 
-    assert choice_lines(found)[0].startswith("estimate     ")
-    assert choice_lines(found)[0].endswith("on A10")
-    assert "boot 4 min" in choice_lines(found)[1]
-    assert set(kept) >= {"work", "durations", "cost", "fits", "rows_that_fit"}
-    assert kept["work"]["parameters"] == 8_030_261_248
+    assert kept is not None
+    assert choice_lines(found.machines)[0].startswith("estimate     ")
+    assert choice_lines(found.machines)[0].endswith("on A10")
+    assert "boot 4 min" in choice_lines(found.machines)[1]
+    assert kept.durations is not None
+    assert kept.cost is not None
+    assert (kept.gpu, kept.gpu_model, kept.fits, kept.rows_that_fit > 0) == ("A10", "A10", True, True)
+    assert kept.work["parameters"] == 8_030_261_248
 
 
 def test_each_machine_is_told_with_its_rows_its_time_and_its_dollars() -> None:
     found = pick([A10, H100])
-    head, *machines = choice_lines(found)[-3:]
+    head, *machines = choice_lines(found.machines)[-3:]
 
     assert head.split() == ["machines", "rows", "fit", "time", "dollars", "$/h", "machine"]
     assert [line.split()[-3] for line in machines] == names(found)
     assert [int(line.split()[1]) for line in machines] == [one.rows for one in found.forecasts]
-    assert max(map(len, choice_lines(found))) <= 100
+    assert max(map(len, choice_lines(found.machines))) <= 100
 
 
 def test_what_the_first_machine_needs_is_for_the_rows_chosen_there() -> None:
@@ -178,6 +184,34 @@ def test_what_the_first_machine_needs_is_for_the_rows_chosen_there() -> None:
     assert found.need is not None
     assert found.need.rows == found.forecast.micro_batch_rows > 1
     assert found.need.gpu_gib == found.forecast.needed_gib
+    assert found.machines[0].micro_batch == MicroBatch(found.need.rows, row_tokens=256)
+    assert found.machines[0].needed_gib_by_part == pytest.approx(dict(found.need.parts_gib), abs=0.001)
+
+
+def test_each_machine_is_planned_with_its_own_rows_and_memory() -> None:
+    """The A10 has room for fewer rows than the H100 computes fastest with."""
+    found = pick([A10, H100], rented_rows(gradient_accumulation_steps=16))
+
+    rows = {one.instance_type: one.micro_batch.rows for one in found.machines if one.micro_batch is not None}
+    needed_gib = {one.instance_type: sum((one.needed_gib_by_part or {}).values()) for one in found.machines}
+    assert rows == {one.offer.instance_type: one.micro_batch_rows for one in found.forecasts}
+    assert rows["gpu_1x_a10"] < rows["gpu_1x_h100_sxm5"]
+    assert needed_gib["gpu_1x_a10"] < needed_gib["gpu_1x_h100_sxm5"]
+
+
+def test_the_same_kind_in_two_regions_is_two_machines_with_a_forecast_each() -> None:
+    """Of a kind that is dearer in one region, each region has its own price and its own dollars."""
+    dear = replace(A10, region="us-east-1", price_usd_per_h=1.5)
+
+    found = pick([dear, A10])
+
+    assert [(one.region, one.price_usd_per_h) for one in found.machines] == [("us-west-1", 0.75), ("us-east-1", 1.5)]
+    first, second = (one.forecast for one in found.machines)
+    assert first is not None
+    assert second is not None
+    assert first.cost is not None
+    assert second.cost is not None
+    assert first.cost["total_usd"]["expected"] < second.cost["total_usd"]["expected"]
 
 
 def rented_rows(**training: Any) -> RunFile:
@@ -225,4 +259,4 @@ def test_a_dry_plan_asks_nobody_for_an_address(monkeypatch: pytest.MonkeyPatch) 
 def test_a_given_machine_is_the_only_one() -> None:
     run_file = RunFile.model_validate({"data": {"train_path": "x"}})
 
-    assert [row["instance_type"] for row in plan._given_machine(run_file)] == ["this-machine"]
+    assert plan._given_machine(run_file).instance_type == "this-machine"

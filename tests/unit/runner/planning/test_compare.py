@@ -18,7 +18,7 @@ from runner.planning.estimate.model_shape import shape_of
 from runner.planning.estimate.ranges import Range
 from runner.prices.platforms import platforms
 from runner.report.columns import WIDTH
-from runner.report.comparison import elsewhere_words, show, span_words
+from runner.report.comparison import elsewhere_words, prices_of, show, span_words
 from runner.run.run_file import RunFile
 from tests.unit.runner.planning.estimate.test_forecast import DATA
 from tests.unit.runner.planning.estimate.test_model_shape import LLAMA_8B
@@ -33,7 +33,8 @@ def task(layers: int = 32, **sections: Any) -> Task:
 
 
 def elsewhere(task: Task, today: date) -> str | None:
-    return elsewhere_words(cheapest_elsewhere(task, today))
+    found = cheapest_elsewhere(task, today)
+    return None if found is None else elsewhere_words(found)
 
 
 def by_name(lines: list[Line]) -> dict[str, Line]:
@@ -164,7 +165,7 @@ def test_one_s_own_gpu_costs_its_electricity() -> None:
 
     assert own.best is not None
     assert own.best.offer.price_usd_per_h == pytest.approx(0.45 * 0.1872, rel=0.01)
-    assert own.prices_of == "electricity alone, 450 W"
+    assert prices_of(own) == "electricity alone, 450 W"
 
 
 def test_the_verb_prints_a_table_or_json(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from runner.cloud_api.models import Offer, TrustWanted
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
 from runner.planning import market
-from runner.planning.candidates import Wanted, choose_candidates
+from runner.planning.candidates import Wanted, choose_offers
 from runner.planning.market import MarketCall, ask, ask_or_look_up, is_reachable
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
@@ -67,7 +67,7 @@ def test_what_the_price_list_has_everywhere_is_in_the_wanted_regions_too() -> No
     found = ask_or_look_up("lambda", RealWorld({}), regions=["us-west-1", "us-east-1"]).offers
 
     assert {offer.region for offer in found} == {"us-west-1", "us-east-1"}
-    assert choose_candidates(found, Wanted(regions=("us-west-1",)))
+    assert choose_offers(found, Wanted(regions=("us-west-1",)))
     assert {offer.region for offer in ask_or_look_up("lambda", RealWorld({})).offers} == {"any"}
 
 

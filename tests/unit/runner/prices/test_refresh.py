@@ -13,7 +13,7 @@ from runner.cloud_api.environment import PriceRules
 from runner.cloud_api.models import Offer
 from runner.clouds.registry import CLOUDS, gpuhunt_names
 from runner.errors import CloudUnavailableError, UnreadableAnswerError, UsageError
-from runner.planning.candidates import Wanted, choose_candidates
+from runner.planning.candidates import Wanted, choose_offers
 from runner.prices import refresh as module
 from runner.prices.price_list import ListedPrice, all_prices, price_list, write_price_list
 from runner.prices.refresh import Refreshed, listed_offers, split_by_list, stale_prices
@@ -71,7 +71,7 @@ def test_the_list_serves_as_offers_without_a_network(cloud: str) -> None:
     offers = listed_offers(cloud)
     assert [offer.price_usd_per_h for offer in offers] == sorted(offer.price_usd_per_h for offer in offers)
     assert all(offer.available is None for offer in offers)
-    assert choose_candidates(offers, Wanted(gpu_memory_gib=40))
+    assert choose_offers(offers, Wanted(gpu_memory_gib=40))
 
 
 def test_stale_prices_are_told_the_oldest_first(folder: Path) -> None:

@@ -47,3 +47,10 @@ def test_improvement_names_its_direction(value: float | None, expected: str) -> 
 )
 def test_an_estimate_is_told_by_how_far_it_was_off(error: float | None, words: str) -> None:
     assert wording.off(error) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, "?"), (3.4, "3 s"), (89.0, "89 s"), (100.0, "2 min"), (6000.0, "1.7 h")]
+)
+def test_an_estimated_duration_is_in_the_unit_that_suits_it(seconds: float | None, words: str) -> None:
+    assert wording.time_words(seconds) == words

@@ -20,6 +20,8 @@ from runner.errors import TransferError, UnknownEnvironmentError, UsageError
 from runner.lifecycle.steps import plan
 from runner.planning.checks import reading
 from runner.planning.estimate.disk import disk_needed_gib
+from runner.run.planned import read_plan
+from runner.run.run_dir import RunDir
 from runner.run.run_file import RunFile, load_run_file, parse_address
 from runner.world import RealWorld
 
@@ -149,7 +151,7 @@ def test_plan_starts_nothing_and_leaves_a_folder_to_look_at(folder: Path, capsys
     out = capsys.readouterr().out
     assert status == 0
     assert "supervised tokens" in out
-    assert json.loads((run / "plan.json").read_text())["samples"] == [1, 1]
+    assert read_plan(RunDir(run)).train_samples == 1
     assert not (run / "host.json").exists()
     assert not (run / "terraform").exists()
 
@@ -160,7 +162,7 @@ def test_plan_prints_json_alone_for_programs(folder: Path, capsys: pytest.Captur
     assert cli.main(["plan", *words]) == 0
 
     told = json.loads(capsys.readouterr().out)
-    assert (told["environment"], told["samples"]) == ("local", [1, 1])
+    assert (told["format"], told["environment"], told["train_samples"], told["eval_samples"]) == (2, "local", 1, 1)
     assert {"name": "environment", "status": "pass", "value": "local", "remedy": ""} in told["checks"]
 
 

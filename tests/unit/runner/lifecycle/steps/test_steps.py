@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
 from runner.lifecycle.steps import collect, destroy, stage, train
-from runner.run.models import Box, Completed, Host, Plan, SampleCounts, TrainerStatus
-from runner.run.run_dir import create_run, read_json, write_json
+from runner.run.models import Box, Completed, Host, TrainerStatus
+from runner.run.planned import MicroBatch, PlannedMachine
+from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile, with_settings
 from runner.world import RealWorld
+from tests.unit.runner.made_plan import made_plan
 
 HOST = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
+MACHINE = PlannedMachine(HOST.instance_type, HOST.region, False, 0.0, 0.0)
 RUNNING = {"state": "running", "exit_code": None, "step": 3, "checkpoint": None}
 
 
@@ -46,10 +49,11 @@ def ctx(tmp_path: Path) -> Context:
     (tmp_path / "base.gguf").write_text("weights\n")
     data = {"train_path": str(tmp_path / "train.jsonl")}
     run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC))
-    plan = Plan("local", "base", str(tmp_path / "base.gguf"), 8, SampleCounts(1, 1), {}, "", 0.1, "terraform", [], [])
-    write_json(run.file("plan.json"), asdict(plan))
     write_json(run.host, HOST.to_mapping())
-    return Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop(RealWorld()), RealWorld())
+    ctx = Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop(RealWorld()), RealWorld())
+    plan = made_plan(environment="local", model_files=str(tmp_path / "base.gguf"), model_bytes=8, machines=(MACHINE,))
+    ctx.keep_plan(plan)
+    return ctx
 
 
 @pytest.fixture
@@ -177,9 +181,7 @@ def test_a_supervisor_that_talks_nonsense_is_an_error(ctx: Context, box: Box, mo
 
 
 def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
-    plan = read_json(ctx.run.file("plan.json"))
-    plan["forecasts"] = [{"instance_type": HOST.instance_type, "micro_batch_rows": 4}]
-    write_json(ctx.run.file("plan.json"), plan)
+    ctx.keep_plan(replace(ctx.plan, machines=(replace(MACHINE, micro_batch=MicroBatch(4)),)))
 
     stage.stage(ctx, HOST, resume=False)
 
@@ -194,12 +196,33 @@ def test_a_machine_that_the_plan_does_not_know_computes_one_row_at_once(ctx: Con
     assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (1, 16)
 
 
+def rows_there(ctx: Context, box: Box, host: Host) -> int:
+    """Return the rows that a machine is told to compute at once."""
+    recipe, _ = stage.box_recipe(ctx, box, host)
+    return int(recipe["training"]["per_device_train_batch_size"])
+
+
+def test_of_one_kind_in_two_regions_and_with_and_without_spot_each_has_its_own_rows(ctx: Context, box: Box) -> None:
+    """Once the last machine of a kind decided for all of them."""
+    host = replace(HOST, instance_type="gpu_1x_a10", region="us-west-1")
+    places = [("us-west-1", False, 2), ("us-east-1", False, 4), ("us-west-1", True, 8), ("any", True, 1)]
+    machines = [
+        PlannedMachine("gpu_1x_a10", region, spot, 1.0, 1.0, micro_batch=MicroBatch(rows))
+        for region, spot, rows in places
+    ]
+    ctx.keep_plan(replace(ctx.plan, machines=tuple(machines)))
+
+    assert rows_there(ctx, box, host) == 2
+    assert rows_there(ctx, box, replace(host, region="us-east-1")) == 4
+    assert rows_there(ctx, box, replace(host, spot=True)) == 8
+    assert rows_there(ctx, box, replace(host, spot=True, region="eu-central-1")) == 1
+    assert rows_there(ctx, box, replace(host, region="eu-central-1")) == 1, "it is not in the plan"
+
+
 def test_a_number_of_rows_in_the_run_file_counts(ctx: Context, box: Box) -> None:
     training = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
     fixed = with_settings(ctx.run_file, overrides=(), settings={f"training.{key}": training[key] for key in training})
-    plan = read_json(ctx.run.file("plan.json"))
-    plan["forecasts"] = [{"instance_type": HOST.instance_type, "micro_batch_rows": 4}]
-    write_json(ctx.run.file("plan.json"), plan)
+    ctx.keep_plan(replace(ctx.plan, machines=(replace(MACHINE, micro_batch=MicroBatch(4)),)))
 
     stage.stage(replace(ctx, run_file=fixed), HOST, resume=False)
 

@@ -8,7 +8,7 @@ import pytest
 
 from runner.cloud_api.models import Account, Offer, Quota
 from runner.errors import AccessDeniedError, CloudUnavailableError, RunnerError
-from runner.planning.candidates import Wanted, choose_candidates
+from runner.planning.candidates import Wanted, choose_offers
 from runner.planning.checks.asking import NoAnswerError
 from runner.planning.checks.line import Check
 from runner.planning.checks.quota import REMEDY, REMEDY_FIRST, AskQuotas, check_quota
@@ -40,7 +40,7 @@ def failing(err: RunnerError) -> AskQuotas:
 
 
 def check(ask: AskQuotas, wanted: Wanted = LARGE, *, name: str = "aws", market: Market = MARKET) -> Check:
-    (line,) = check_quota(name, market, choose_candidates(MARKET.offers, wanted), ask)
+    (line,) = check_quota(name, market, choose_offers(MARKET.offers, wanted), ask)
     return line
 
 
@@ -74,7 +74,7 @@ def test_a_first_machine_that_may_not_be_rented_is_a_warning_that_names_the_late
 
 def test_a_quota_counts_in_every_region_of_the_machines_to_try() -> None:
     wanted = Wanted(instance_types=("g5.xlarge",))
-    places = [one.region for one in choose_candidates(MARKET.offers, wanted)]
+    places = [one.region for one in choose_offers(MARKET.offers, wanted)]
     nothing = {("g", region): 0.0 for region in places}
 
     assert len(set(places)) == len(places) == 8

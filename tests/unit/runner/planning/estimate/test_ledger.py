@@ -54,7 +54,7 @@ def write_run(
         "state.json": {"format": 1, "steps": steps, "outcome": "done"},
         "config.json": {"compute": {"env": "lambda"}, "model": {"base_model": "org/model-8b"}},
         "host.json": {"instance_type": "gpu_1x_a10", "price_usd_per_h": 1.29, "cloud": "lambda"},
-        "plan.json": {"environment": "lambda", **({} if estimate is None else {"estimate": estimate})},
+        "plan.json": {"format": 2, "environment": "lambda", "machines": [{"forecast": estimate}]},
         "receipt.json": {"cost_usd": 0.5, "billed_s": 1395.0},
         "metrics.json": {"train": {"tokens": 500_000, "tokens_per_s": 714.0}},
     }
@@ -64,6 +64,11 @@ def write_run(
             (folder / name).write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
     return RunDir(folder)
+
+
+def planning(forecast: Any) -> dict[str, Any]:
+    """Return a plan that says nothing but what is foreseen for its machine."""
+    return {"format": 2, "machines": [{"forecast": forecast}]}
 
 
 def estimate_of(machine: Hardware = A10, own: Correction | None = None) -> dict[str, Any]:
@@ -143,8 +148,8 @@ def test_a_run_that_is_not_finished_or_not_ours_is_left_out(tmp_path: Path, chan
     [
         {"host.json": "not JSON"},
         {"receipt.json": "[" * 100_000},
-        {"plan.json": {"estimate": {"work": {"train_tokens": "many"}, "durations": [1], "cost": None}}},
-        {"plan.json": {"estimate": {"work": {"train_tokens": 1}, "durations": {"seconds_by_phase": {"boot": 3}}}}},
+        {"plan.json": planning({"work": {"train_tokens": "many"}, "durations": [1], "cost": None})},
+        {"plan.json": planning({"work": {"train_tokens": 1}, "durations": {"seconds_by_phase": {"boot": 3}}})},
         {"receipt.json": {"cost_usd": "a lot"}},
         {"metrics.json": {"train": {"tokens_per_s": None}}},
         {"state.json": {"outcome": "done", "steps": {"provision": "quick", "train": {"duration_s": None}}}},
@@ -326,7 +331,7 @@ def test_estimate_and_actual_stand_side_by_side(tmp_path: Path) -> None:
     assert compared["total"].error_usd == pytest.approx(sum(row.estimated_usd.values()) / 0.5 - 1)
 
 
-@pytest.mark.parametrize("plan", ["{", "[]", {"estimate": None}, {"estimate": {"cost": {"usd_by_phase": {"boot": 1}}}}])
+@pytest.mark.parametrize("plan", ["{", "[]", planning(None), planning({"cost": {"usd_by_phase": {"boot": 1}}})])
 def test_a_plan_without_dollars_promised_none(tmp_path: Path, plan: Any) -> None:
     assert planned_usd(write_run(tmp_path / "r1", changed={"plan.json": plan})) == {}
 

@@ -12,8 +12,8 @@ from runner.planning.estimate.cost import compare_with_actual
 from runner.planning.estimate.duration import Hardware, estimate_durations
 from runner.planning.estimate.finished_run import planned_usd
 from runner.planning.estimate.gpu_specs import find_gpu
-from runner.planning.estimate.planned import planned_for
 from runner.planning.estimate.settling import settle
+from runner.run.planned import forecast_for, lenient_plan
 from tests.unit.runner.planning.estimate.test_ledger import WORK, corrected, estimate_of, row_of, write_run
 
 A10_HERE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "trust": "secure"}
@@ -25,11 +25,12 @@ MANY_ROWS = replace(WORK, micro_batch_tokens=4 * WORK.micro_batch_tokens)
 
 def plan_of_two() -> dict[str, Any]:
     """Return a plan whose first candidate is an A10, and whose second an H100 with four times the rows."""
-    first, durations = estimate_of() | A10_HERE, estimate_durations(MANY_ROWS, H100)
+    durations = estimate_durations(MANY_ROWS, H100)
     assert durations is not None
     cost = {"usd_by_phase": {"boot": {"expected": 0.1}, "train": {"expected": 0.7}}}
-    second = {**H100_SPOT, "work": asdict(MANY_ROWS), "durations": durations.to_mapping(), "cost": cost}
-    return {"estimate": first, "forecasts": [first, second]}
+    second = {"work": asdict(MANY_ROWS), "durations": durations.to_mapping(), "cost": cost}
+    machines = [{**A10_HERE, "forecast": estimate_of()}, {**H100_SPOT, "forecast": second}]
+    return {"format": 2, "machines": machines}
 
 
 def test_a_run_on_the_second_candidate_is_compared_with_the_second_candidates_estimate(tmp_path: Path) -> None:
@@ -45,41 +46,70 @@ def test_a_run_on_the_second_candidate_is_compared_with_the_second_candidates_es
     assert settled.total.estimated_usd == pytest.approx(0.8)
 
 
-def forecast(**changed: Any) -> dict[str, Any]:
+def machine(**changed: Any) -> dict[str, Any]:
     return {**H100_SPOT, "price_usd_per_h": 2.0, **changed}
 
 
+def with_forecasts(machines: list[Any]) -> dict[str, Any]:
+    """Return a plan each of whose machines is foreseen to be of another price of its own."""
+    told = [one | {"forecast": {"place": place}} if one else one for place, one in enumerate(machines)]
+    return {"format": 2, "machines": told}
+
+
 @pytest.mark.parametrize(
-    ("forecasts", "host", "place"),
+    ("machines", "host", "place"),
     [
-        ([forecast(spot=False), forecast()], {}, 1),
-        ([forecast(instance_type="gpu_1x_a10"), forecast()], {}, 1),
-        ([forecast(region="us-west-1"), forecast(region="us-east-3")], {}, 1),
-        ([forecast(region="any"), forecast(region="us-east-3")], {}, 1),
-        ([forecast(trust="community"), forecast()], {"trust": "secure"}, 1),
-        ([forecast(trust="community", price_usd_per_h=1.2), forecast()], {}, 1),
-        ([forecast(trust="community", price_usd_per_h=1.2), forecast()], {"price_usd_per_h": 1.2}, 0),
-        ([None, {}, "x", forecast(price_usd_per_h=None)], {}, 3),
+        ([machine(spot=False), machine()], {}, 1),
+        ([machine(instance_type="gpu_1x_a10"), machine()], {}, 1),
+        ([machine(region="us-west-1"), machine(region="us-east-3")], {}, 1),
+        ([machine(region="any"), machine(region="us-east-3")], {}, 1),
+        ([machine(trust="community"), machine()], {"trust": "secure"}, 1),
+        ([machine(trust="community", price_usd_per_h=1.2), machine()], {}, 1),
+        ([machine(trust="community", price_usd_per_h=1.2), machine()], {"price_usd_per_h": 1.2}, 0),
+        ([None, {}, machine(price_usd_per_h=None)], {}, 2),
     ],
 )
 def test_the_machine_is_known_by_its_kind_its_place_and_its_price(
-    forecasts: list[Any], host: dict[str, Any], place: int
+    machines: list[Any], host: dict[str, Any], place: int
 ) -> None:
-    assert planned_for({"estimate": A10_HERE, "forecasts": forecasts}, HOST | host) is forecasts[place]
+    assert forecast_for(with_forecasts(machines), HOST | host) == {"place": place}
 
 
-@pytest.mark.parametrize("forecasts", [None, "x", [], [None, {}], [forecast(region="us-west-1")]])
-def test_a_machine_that_is_not_in_the_plan_has_the_estimate_of_the_first(forecasts: Any) -> None:
-    assert planned_for({"estimate": A10_HERE, "forecasts": forecasts}, HOST) is A10_HERE
+@pytest.mark.parametrize("others", [[], [None, {}, "x"], [machine(region="us-west-1", forecast={"place": 1})]])
+def test_a_machine_that_is_not_in_the_plan_has_the_estimate_of_the_first(others: list[Any]) -> None:
+    first = {**A10_HERE, "forecast": {"place": 0}}
+
+    assert forecast_for({"format": 2, "machines": [first, *others]}, HOST) == {"place": 0}
 
 
-@pytest.mark.parametrize("estimate", [None, [], "x"])
-def test_a_plan_without_an_estimate_expected_nothing(estimate: Any) -> None:
-    assert planned_for({"estimate": estimate}, HOST) == {}
+@pytest.mark.parametrize("machines", [None, "x", [], [None], [{}], [{"forecast": []}], [{"forecast": "x"}]])
+def test_a_plan_without_an_estimate_expected_nothing(machines: Any) -> None:
+    assert forecast_for({"format": 2, "machines": machines}, HOST) == {}
+
+
+def plan_of_format_1(**changed: Any) -> dict[str, Any]:
+    """Return a plan as it was kept before, of an A10 and an H100."""
+    first, second = estimate_of() | A10_HERE, plan_of_two()["machines"][1]["forecast"] | H100_SPOT
+    return {"estimate": first, "forecasts": [first, second], **changed}
+
+
+def test_a_run_that_was_planned_in_format_1_is_compared_with_the_machine_that_was_rented() -> None:
+    expected = plan_of_two()["machines"]
+
+    for host, place in ((HOST, 1), (A10_HERE, 0)):
+        found = forecast_for(lenient_plan(plan_of_format_1()), host)
+        assert found.items() >= expected[place]["forecast"].items()
+
+
+@pytest.mark.parametrize("forecasts", [None, "x", [], [None, {}]])
+def test_a_plan_of_format_1_may_know_its_first_machine_alone(forecasts: Any) -> None:
+    found = forecast_for(lenient_plan(plan_of_format_1(forecasts=forecasts)), HOST)
+
+    assert found["work"] == estimate_of()["work"]
 
 
 def test_an_older_plan_knows_the_work_of_its_first_candidate(tmp_path: Path) -> None:
-    plan = plan_of_two()
+    plan = plan_of_format_1()
     plan["forecasts"] = [{name: value for name, value in one.items() if name != "work"} for one in plan["forecasts"]]
     host = {**A10_HERE, "price_usd_per_h": 1.29}
 

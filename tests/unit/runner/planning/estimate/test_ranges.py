@@ -25,5 +25,7 @@ def test_between_a_value_and_itself_is_that_value(value: float) -> None:
     assert between(value, value) == Range(value, value, value)
 
 
-def test_plain_data_has_four_decimals() -> None:
-    assert Range(0.123456, 1.0, 2.0).to_mapping() == {"low": 0.1235, "expected": 1.0, "high": 2.0}
+def test_plain_data_has_more_decimals_than_are_shown() -> None:
+    """0.09499 with four decimals is 0.095, which is shown as 0.10: a cent more than it is."""
+    assert Range(0.123456789, 1.0, 2.0).to_mapping() == {"low": 0.1234568, "expected": 1.0, "high": 2.0}
+    assert f"{Range(0.09499, 1.0, 2.0).to_mapping()['low']:.2f}" == "0.09"

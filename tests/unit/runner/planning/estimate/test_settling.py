@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.planning.estimate.settling import settle, time_words
+from runner.planning.estimate.settling import settle
 from tests.unit.runner.planning.estimate.test_ledger import estimate_of, write_run
 
 
@@ -54,10 +54,3 @@ def test_a_run_that_did_not_end_well_shows_nothing(tmp_path: Path) -> None:
         settle(write_run(tmp_path / "r1", estimate=estimate_of(), changed={"state.json": {"outcome": "failed"}}))
         is None
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "?"), (3.4, "3 s"), (89.0, "89 s"), (100.0, "2 min"), (6000.0, "1.7 h")]
-)
-def test_a_duration_is_in_the_unit_that_suits_it(seconds: float | None, words: str) -> None:
-    assert time_words(seconds) == words

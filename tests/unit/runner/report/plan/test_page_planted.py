@@ -12,7 +12,16 @@ import pytest
 
 from runner.report.plan.page import write_plan_page
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report
-from tests.unit.runner.report.plan.plan_folder import PLOTS, RUN_ID, figures_of, page_of, plan, span, written
+from tests.unit.runner.report.plan.plan_folder import (
+    PLOTS,
+    RUN_ID,
+    figures_of,
+    forecast_of,
+    page_of,
+    plan,
+    span,
+    written,
+)
 from tests.unit.runner.report.run.test_page import PLANTED
 
 LINK = "<a href='https://example.org'>planted</a>"
@@ -27,23 +36,23 @@ def _in_check(told: dict[str, Any]) -> None:
 
 
 def _in_part(told: dict[str, Any]) -> None:
-    told["gpu_memory_gib"][PLANTED] = 1.0
+    told["machines"][0]["needed_gib_by_part"][PLANTED] = 1.0
 
 
 def _in_gpu(told: dict[str, Any]) -> None:
-    told["estimate"]["gpu"] = PLANTED
+    forecast_of(told)["gpu"] = PLANTED
 
 
 def _in_phase(told: dict[str, Any]) -> None:
-    told["estimate"]["durations"]["seconds_by_phase"][PLANTED] = span(1.0, 2.0, 3.0)
+    forecast_of(told)["durations"]["seconds_by_phase"][PLANTED] = span(1.0, 2.0, 3.0)
 
 
 def _in_basis(told: dict[str, Any]) -> None:
-    told["estimate"]["durations"] |= {"basis": [PLANTED], "sources": [PLANTED]}
+    forecast_of(told)["durations"] |= {"basis": [PLANTED], "sources": [PLANTED]}
 
 
 def _in_machine(told: dict[str, Any]) -> None:
-    told["candidates"][0] |= {"instance_type": PLANTED, "region": PLANTED}
+    told["machines"][0] |= {"instance_type": PLANTED, "region": PLANTED}
 
 
 def _in_data(told: dict[str, Any]) -> None:
@@ -68,9 +77,9 @@ def test_planted_markup_stays_text(tmp_path: Path, plant: Callable[[dict[str, An
 
 def test_figures_take_no_markup_out_of_a_plan(tmp_path: Path) -> None:
     told = plan()
-    told["gpu_memory_gib"][LINK] = 1.0
-    told["estimate"]["gpu"] = LINK
-    told["estimate"]["durations"]["seconds_by_phase"][LINK] = span(1.0, 2.0, 3.0)
+    told["machines"][0]["needed_gib_by_part"][LINK] = 1.0
+    forecast_of(told)["gpu"] = LINK
+    forecast_of(told)["durations"]["seconds_by_phase"][LINK] = span(1.0, 2.0, 3.0)
 
     figures = json.dumps(figures_of(page_of(written(tmp_path / RUN_ID, told))))
 
@@ -85,9 +94,9 @@ def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     width, dark = request.param
     told = plan() | {"base_model": PLANTED}
-    told["gpu_memory_gib"][LINK] = 1.0
-    told["estimate"]["gpu"] = LINK
-    told["estimate"]["durations"]["seconds_by_phase"][LINK] = span(1.0, 2.0, 3.0)
+    told["machines"][0]["needed_gib_by_part"][LINK] = 1.0
+    forecast_of(told)["gpu"] = LINK
+    forecast_of(told)["durations"]["seconds_by_phase"][LINK] = span(1.0, 2.0, 3.0)
     with browser(width=width, dark=dark) as driver:
         open_report(driver, write_plan_page(written(tmp_path / RUN_ID, told)))
         yield driver

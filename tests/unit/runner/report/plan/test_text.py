@@ -2,83 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from runner.report.plan.choice import UNKNOWN
 from runner.report.plan.text import plan_lines
-from runner.run.models import MicroBatch, Plan, SampleCounts
+from runner.run.planned import Elsewhere, Foreseen, MicroBatch, Plan, PlannedMachine
+from tests.unit.runner.made_plan import MACHINE, made_plan
 
-CANDIDATE = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "max_price_usd_per_h": 1.5}
+ELSEWHERE = Elsewhere(
+    environment="runpod",
+    gpu="A40",
+    trust="secure",
+    usd={"low": 0.01, "expected": 0.03, "high": 0.22},
+    seconds={"low": 80.0, "expected": 300.0, "high": 1800.0},
+    prices_as_of="2026-08-19",
+    stale_days=101,
+)
 
 
-def made(**changes: Any) -> Plan:
-    values: dict[str, Any] = {
-        "environment": "lambda",
-        "base_model": "meta-llama/Llama-3.1-8B",
-        "model_files": None,
-        "model_bytes": 0,
-        "samples": SampleCounts(1, 1),
-        "data": {},
-        "data_table": "the data\n",
-        "disk_needed_gib": 40.25,
-        "terraform": "",
-        "candidates": [CANDIDATE],
-        "prices_usd_per_h": [1.29],
-    }
-    return Plan(**values | changes)
+def lines(**changes: Any) -> list[str]:
+    return plan_lines(made_plan(**changes), bills=True)
+
+
+def foreseen(name: str = "A10", **changes: Any) -> Foreseen:
+    """Return a run of two hours for two dollars."""
+    seconds = {"low": 3600.0, "expected": 7200.0, "high": 14400.0}
+    durations = {"total_s": seconds, "seconds_by_phase": {"train": seconds}, "basis": ["speed: measured"]}
+    cost = {"total_usd": {"low": 1.0, "expected": 2.0, "high": 4.0}}
+    values: dict[str, Any] = {"work": {}, "durations": durations, "cost": cost, "gpu_model": name}
+    return Foreseen(name, gpu_memory_gib=24.0, needed_gib=10.0, fits=True, rows_that_fit=14, **values | changes)
+
+
+def planned(**changes: Any) -> PlannedMachine:
+    return replace(MACHINE, micro_batch=MicroBatch(2, 4096), **changes)
 
 
 def test_a_plan_is_told_in_its_order() -> None:
-    assert plan_lines(made(estimate_lines=["estimate     2 h"])) == [
-        "the data",
+    assert lines(machines=(planned(forecast=foreseen()),), elsewhere=ELSEWHERE) == [
         "base model   meta-llama/Llama-3.1-8B",
-        "estimate     2 h",
+        "estimate     2.0 h (60 min to 4.0 h), 2.00 $ (1.00 to 4.00) on A10",
+        "             train 2.0 h",
+        "             speed: measured",
+        "machines     rows  fit  time               dollars            $/h    machine",
+        "             2     14   60 min to 4.0 h    1.00 to 4.00       1.29   gpu_1x_a10 in us-west-1",
+        "elsewhere    0.03 $ (0.01 to 0.22), 1..30 min, with ENV=runpod on A40, prices of 2026-08-19 (stale,",
+        "             101 days): `make compare`",
         "environment  lambda, 40.2 GiB of disk, gpu_1x_a10 in us-west-1 on demand at 1.29 $/h",
     ]
+
+
+def test_a_machine_of_which_nothing_is_foreseen_is_told_as_such() -> None:
+    assert UNKNOWN in lines()
+    assert UNKNOWN in lines(machines=(planned(forecast=foreseen(durations=None, cost=None)),))
+
+
+def test_processors_have_no_row_in_the_table_of_machines() -> None:
+    told = lines(machines=(planned(forecast=foreseen(gpu_model=None)),))
+
+    assert told[1].endswith(" on its processors")
+    assert not [line for line in told if line.startswith("machines")]
 
 
 def test_memory_is_told_by_part_but_for_crumbs() -> None:
     parts = {"base model, 4 bit": 3.61, "adapter": 0.04, "activations": 2.0}
 
-    assert plan_lines(made(gpu_memory_gib=parts, micro_batch=MicroBatch(2, 4096)))[2:4] == [
+    assert lines(machines=(planned(needed_gib_by_part=parts),))[1:3] == [
         "GPU memory   5.7 GiB for 2 x 4096 tokens at once",
         "             3.6 base model, 4 bit; 2.0 activations",
     ]
 
 
 def test_others_and_spot_are_told_and_any_region_is_not() -> None:
-    spot = CANDIDATE | {"region": "any", "spot": True}
+    spot = replace(MACHINE, region="any", spot=True, price_usd_per_h=0.4)
 
-    assert plan_lines(made(candidates=[spot, CANDIDATE], prices_usd_per_h=[0.4, 1.29]))[-1].endswith(
-        "gpu_1x_a10 spot at 0.40 $/h, or 1 other(s)"
-    )
+    assert lines(machines=(spot, MACHINE))[-1].endswith("gpu_1x_a10 spot at 0.40 $/h, or 1 other(s)")
 
 
 def test_a_strangers_machine_is_told() -> None:
-    assert plan_lines(made(candidates=[CANDIDATE | {"trust": "community"}]))[-1].endswith(
+    assert lines(machines=(replace(MACHINE, trust="community"),))[-1].endswith(
         "gpu_1x_a10 in us-west-1 community on demand at 1.29 $/h"
     )
 
 
-def test_a_machine_of_ones_own_costs_nothing() -> None:
-    assert plan_lines(made(environment="local"))[-1] == "environment  local, 40.2 GiB of disk, 0.00 $"
+def test_a_machine_of_ones_own_costs_nothing_and_nothing_is_estimated() -> None:
+    own: Plan = made_plan(environment="local")
+
+    assert plan_lines(own, bills=False) == [
+        "base model   meta-llama/Llama-3.1-8B",
+        "environment  local, 40.2 GiB of disk, 0.00 $",
+    ]
 
 
 def test_no_line_of_ours_is_wider_than_a_hundred_columns() -> None:
     parts = {f"part of some length {number}": 1.0 for number in range(12)}
-    long = CANDIDATE | {
-        "instance_type": "NVIDIA RTX 6000 Ada Generation of a very long name",
-        "region": "somewhere-far",
-    }
+    name = "NVIDIA RTX 6000 Ada Generation of a very long name"
+    long = planned(instance_type=name, region="somewhere-far", needed_gib_by_part=parts)
 
-    estimate = ["elsewhere    " + "so many words that they need a second line " * 3]
-    told = plan_lines(
-        made(gpu_memory_gib=parts, candidates=[long, long], prices_usd_per_h=[1, 1], estimate_lines=estimate)
-    )
+    told = lines(machines=(long, long), elsewhere=replace(ELSEWHERE, gpu=name, environment="so-far-away"))
 
     assert max(map(len, told)) <= 100
-
-
-def test_columns_of_the_estimate_stay_where_they_are() -> None:
-    row = "             2     14   4 min to 15 min    0.06 to 0.17       0.69   gpu_1x_rtx6000"
-
-    assert row in plan_lines(made(estimate_lines=[row]))

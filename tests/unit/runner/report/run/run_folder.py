@@ -302,7 +302,7 @@ def rent(run_dir: Path, *, name: str = "quickstart") -> Path:
         "cost": {"usd_by_phase": dollars, "extras_usd": {"rounding": {"expected": 0.0116}}},
     }
     for file, changed in {
-        "plan.json": {"environment": "lambda", "estimate": estimate},
+        "plan.json": {"format": 2, "environment": "lambda", "machines": [{"forecast": estimate}]},
         "config.json": {**config(name), "compute": {"env": "lambda"}},
         "host.json": {**host(), "instance_type": "gpu_1x_a10", "price_usd_per_h": 1.44, "cloud": "lambda"},
         "state.json": {**state(), "outcome": "done"},

@@ -162,7 +162,7 @@ def test_page_shows_the_estimate_beside_what_it_took(run_dir: Path) -> None:
 
 def test_page_without_extras_does_not_speak_of_them(run_dir: Path) -> None:
     plan = json.loads((rent(run_dir) / "plan.json").read_text())
-    plan["estimate"]["cost"]["extras_usd"] = {}
+    plan["machines"][0]["forecast"]["cost"]["extras_usd"] = {}
     write_json(run_dir / "plan.json", plan)
 
     assert "on top of it" not in page_of(run_dir).words
