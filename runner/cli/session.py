@@ -94,8 +94,8 @@ def needed_host(ctx: Context) -> Host:
     Raises:
         UsageError: If it has none.
     """
-    host = ctx.host()
-    if host is None or RunState(ctx.run).is_done("destroy"):
+    host = ctx.host_up()
+    if host is None:
         raise UsageError(f"run: {ctx.run.run_id} has no machine", resolution="make a new one with `make up`")
     return host
 

@@ -14,8 +14,9 @@ from runner.errors import EXIT_DONE, ToolError
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
 from runner.lifecycle.step import step
+from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, list_runs
-from runner.run.state import RunState, holder, locked
+from runner.run.state import holder, locked
 from runner.store import run_store as storing
 from runner.world import World
 from trainer.files import object_or_none
@@ -44,7 +45,7 @@ def plan(session: Session) -> int:
         session.run_file(), session.runs_dir, session.view, session.stop, session.world, is_dry=True
     )
     if session.arguments.json:
-        print(ctx.run.file("plan.json").read_text(encoding="utf-8"), end="")
+        print(ctx.run.file(PLAN_NAME).read_text(encoding="utf-8"), end="")
     session.view.line(f"nothing was started; start it with `make resume RUN={ctx.run.run_id}`")
     return EXIT_DONE
 
@@ -85,7 +86,7 @@ def launch(session: Session) -> int:
     host = needed_host(ctx)
     with locked(ctx.run):
         has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
-        RunState(ctx.run).begin("train")
+        ctx.state.begin("train")
         training.launch(ctx, host, resume=has_checkpoint)
         lease.say_hold(ctx, host)
     session.view.line(f"training goes on; look on with `make watch RUN={ctx.run.run_id}`")
@@ -140,7 +141,7 @@ def watch(session: Session) -> int:
     if holder(ctx.run) is not None:
         _look_on(ctx)
         return _tell_outcome(ctx, session)
-    if RunState(ctx.run).is_done("destroy"):
+    if ctx.state.is_done("destroy"):
         return _tell_outcome(ctx, session)
     session.listen()
     session.view.line(f"the runner of {ctx.run.run_id} is gone; driving the run to its end")
@@ -153,8 +154,8 @@ def sync(session: Session) -> int:
 
     session.listen()
     ctx = session.context()
-    host = ctx.host()
-    if host is None or RunState(ctx.run).is_done("destroy"):
+    host = ctx.host_up()
+    if host is None:
         sync_home(ctx, session.arguments.direction)
     else:
         sync_machine(ctx, host, session.arguments.direction)
@@ -284,15 +285,15 @@ def _look_on(ctx: Context) -> None:
 
 
 def _tell_outcome(ctx: Context, session: Session) -> int:
-    state = RunState(ctx.run)
+    state = ctx.state
     say_where(ctx.run, session.view)
     session.view.line(f"run {ctx.run.run_id}: {state.outcome or 'not over'}")
     return EXIT_DONE if state.outcome in ("done", None) else 1
 
 
 def _trainer_log(ctx: Context) -> str:
-    host = ctx.host()
-    if host is None or RunState(ctx.run).is_done("destroy"):
+    host = ctx.host_up()
+    if host is None:
         path = ctx.run.log("trainer")
         return path.read_text(errors="replace") if path.exists() else "(none yet)"
     machine = ctx.machine(host)

@@ -18,7 +18,6 @@ from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
 from runner.run.models import Host
 from runner.run.run_dir import RunDir
-from runner.run.state import RunState
 from runner.store import run_store as storing
 
 COLLECT_RETRY_S = (2.0, 10.0, 30.0)
@@ -101,7 +100,7 @@ def _give_up_machine(ctx: Context, error: RunnerError | None, *, keep_output: bo
 def _write_down(ctx: Context, error: RunnerError | None, came: list[str]) -> RunnerError | None:
     """Write how the run ended, store what came home, report; a disk that is full hides no worse news."""
     try:
-        RunState(ctx.run).finish(_outcome_word(error), None if error is None else error.message)
+        ctx.state.finish(_outcome_word(error), None if error is None else error.message)
         unstored = _store(ctx, came)
         _report(ctx)
     except OSError as err:

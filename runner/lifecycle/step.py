@@ -12,22 +12,20 @@ from runner.errors import (
     RunInterruptedError,
 )
 from runner.run.spend import spend_of
-from runner.run.state import RunState
 
 Result = TypeVar("Result")
 
 
 def step(ctx: Context, name: str, action: Callable[[], Result]) -> Result:
     """Do one step: begin and end stand in ``state.json``, a signal is heard before it."""
-    state = RunState(ctx.run)
-    with _timed(ctx, name, state):
+    with _timed(ctx, name):
         return action()
 
 
 @contextmanager
-def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
+def _timed(ctx: Context, name: str) -> Iterator[None]:
     started, status = ctx.world.monotonic_s(), "failed"
-    state.begin(name)
+    ctx.state.begin(name)
     ctx.view.step_started(name, lambda: spend_of(ctx.run).total_usd)
     try:
         yield
@@ -36,7 +34,7 @@ def _timed(ctx: Context, name: str, state: RunState) -> Iterator[None]:
         status = "interrupted"
         raise
     finally:
-        state.end(name, status, ctx.world.monotonic_s() - started)
+        ctx.state.end(name, status, ctx.world.monotonic_s() - started)
         ctx.view.step_ended(name, status, ctx.world.monotonic_s() - started)
         spent = spend_of(ctx.run)
         if spent.total_usd:

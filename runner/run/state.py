@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ from typing import Any
 from runner.errors import RunLockedError
 from runner.run.run_dir import RunDir, read_json, write_json
 
+STATE_NAME = "state.json"
 STEPS = ("plan", "provision", "configure", "stage", "train", "collect", "destroy", "report")
 
 
@@ -21,7 +23,7 @@ class RunState:
 
     def __init__(self, run: RunDir) -> None:
         """Read the state of a run; a run without one has done nothing."""
-        self._path = run.file("state.json")
+        self._path = run.file(STATE_NAME)
         self._data: dict[str, Any] = read_json(self._path) or {"format": 1, "steps": {}, "outcome": None}
 
     @property
@@ -53,32 +55,35 @@ class RunState:
 
     def begin(self, step: str, began: datetime | None = None) -> None:
         """Note that a step begins now, or began before there was a folder to note it in."""
-        self._data["steps"][step] = {"status": "running", "started_at": _written(began or datetime.now(UTC))}
-        self._save()
+        with self._changed() as data:
+            data["steps"][step] = {"status": "running", "started_at": _written(began or datetime.now(UTC))}
 
     def end(self, step: str, status: str, duration_s: float) -> None:
         """Note that a step has ended: ``done``, ``failed`` or ``interrupted``."""
-        self._data["steps"].setdefault(step, {}).update(
-            {"status": status, "ended_at": _written(datetime.now(UTC)), "duration_s": round(duration_s, 3)}
-        )
-        self._save()
+        ended = {"status": status, "ended_at": _written(datetime.now(UTC)), "duration_s": round(duration_s, 3)}
+        with self._changed() as data:
+            data["steps"].setdefault(step, {}).update(ended)
 
     def forget(self, *steps: str) -> None:
         """Take steps back: they have to be done again."""
-        for step in steps:
-            self._data["steps"].pop(step, None)
-        self._data["outcome"] = None
-        self._data.pop("message", None)
-        self._save()
+        with self._changed() as data:
+            for step in steps:
+                data["steps"].pop(step, None)
+            data["outcome"] = None
+            data.pop("message", None)
 
     def finish(self, outcome: str, message: str | None = None) -> None:
         """Note how the run ended."""
-        self._data["outcome"] = outcome
-        self._data["message"] = message
-        self._save()
+        with self._changed() as data:
+            data |= {"outcome": outcome, "message": message}
 
-    def _save(self) -> None:
-        write_json(self._path, self._data)
+    @contextmanager
+    def _changed(self) -> Iterator[dict[str, Any]]:
+        """Write down what is changed; a disk that is full leaves what is known here as it is there."""
+        data = copy.deepcopy(self._data)
+        yield data
+        write_json(self._path, data)
+        self._data = data
 
 
 @contextmanager

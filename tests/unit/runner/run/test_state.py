@@ -162,3 +162,18 @@ def test_the_receipt_of_a_run_that_was_not_estimated_says_so(run: RunDir) -> Non
     receipt = write_receipt(run, None, Findings(), now=NOW, rented=True)
 
     assert (receipt["estimated_usd"], receipt["estimated_by_phase_usd"]) == (None, {})
+
+
+def test_what_could_not_be_written_is_not_taken_for_done(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine must not count as given back because a full disk took that word halfway."""
+    state = RunState(run)
+    state.begin("destroy")
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("runner.run.state.write_json", full)
+    with pytest.raises(OSError, match="No space left"):
+        state.end("destroy", "done", 1.0)
+
+    assert not state.is_done("destroy")
