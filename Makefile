@@ -23,7 +23,7 @@ DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
-	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults clean
+	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms clean
 
 help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
@@ -125,10 +125,12 @@ test-playbooks: ## ansible-lint, production profile
 check: lint types test-infra scan-infra test-playbooks ## All that CI runs before the tests, in the same order
 lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock
-docs: docs-run-file docs-faults ## Write anew what documents take from the code: the run file's keys, the rehearsal's faults
+docs: docs-run-file docs-faults docs-rooms ## Write anew what documents take from the code: run file, faults, picture of the rooms
 docs-run-file:
 	@$(DEV) -m runner.cli.run_file_docs
 docs-faults:
 	@$(DEV) -m runner.rehearsal.fault_docs
+docs-rooms:
+	@$(DEV) -m docs.draw_rooms
 clean: ## Remove environments, caches and build output; runs/ stays
 	@rm -rf .venv .venv-rehearsal .venv-dev .venv.lock .venv-rehearsal.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible
