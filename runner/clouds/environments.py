@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from runner.cloud_api.environment import Environment
 from runner.clouds.registry import CLOUDS
-from runner.errors import UnknownEnvironmentError
 
 OWN = (Environment("local", module="local"), Environment("existing", module="local"))
 ENVIRONMENTS = {
@@ -21,6 +18,10 @@ def find_environment(name: str) -> Environment:
         UnknownEnvironmentError: If there is none.
     """
     if name not in ENVIRONMENTS:
+        import difflib
+
+        from runner.errors import UnknownEnvironmentError
+
         close = difflib.get_close_matches(name, ENVIRONMENTS, n=1, cutoff=0.4)
         hint = f"did you mean ENV={close[0]}? " if close else ""
         raise UnknownEnvironmentError(

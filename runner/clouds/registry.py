@@ -1,19 +1,21 @@
-"""The one list of clouds, and how their accounts are opened. A new cloud is a line here and a folder beside it."""
+"""The one list of clouds, and how their accounts are opened. A new cloud is a line here and a folder beside it.
+
+The help of the command line is made from the list, so importing it loads nothing that takes time: what opens an account
+is imported when one is opened.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runner.cloud_api.credentials import Environ, NotConfiguredError
 from runner.cloud_api.environment import CloudRecord, NotThere
-from runner.cloud_api.pacing import Timer
 from runner.clouds.aws.cloud import RECORD as AWS
 from runner.clouds.lambda_cloud.cloud import RECORD as LAMBDA
 from runner.clouds.runpod.cloud import RECORD as RUNPOD
-from runner.errors import UsageError
 
 if TYPE_CHECKING:
+    from runner.cloud_api.credentials import Environ
     from runner.cloud_api.models import Cloud
     from runner.world import World
 
@@ -27,6 +29,8 @@ def find_cloud(name: str) -> CloudRecord:
         UsageError: If there is no such cloud.
     """
     if name not in CLOUDS:
+        from runner.errors import UsageError
+
         raise UsageError(f"there is no cloud {name}", resolution=f"choose one of {', '.join(CLOUDS)}")
     return CLOUDS[name]
 
@@ -43,6 +47,8 @@ def open_cloud(name: str, world: World) -> Cloud:
         UsageError: If there is no such cloud.
         AccountError: If the environment names no account; the resolution says what to set.
     """
+    from runner.cloud_api.pacing import Timer
+
     return find_cloud(name).open(world.environ, timer=Timer(world))
 
 
@@ -52,6 +58,9 @@ def configured(world: World) -> list[Cloud]:
     Raises:
         AccountError: If an account is named, but its key cannot be read: that is never the same as no account.
     """
+    from runner.cloud_api.credentials import NotConfiguredError
+    from runner.cloud_api.pacing import Timer
+
     found = []
     for record in CLOUDS.values():
         try:

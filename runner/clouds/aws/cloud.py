@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.cloud_api.credentials import Environ, NotConfiguredError, text
 from runner.cloud_api.environment import (
     BootTime,
     CloudRecord,
@@ -19,6 +18,7 @@ from runner.cloud_api.environment import (
 )
 
 if TYPE_CHECKING:
+    from runner.cloud_api.credentials import Environ
     from runner.cloud_api.pacing import Timer
     from runner.clouds.aws.api import AwsCloud
     from runner.errors import CloudError
@@ -45,6 +45,8 @@ def open_account(environ: Environ, *, timer: Timer) -> AwsCloud:  # noqa: ARG001
         UsageError: If ``DOUSE_AWS_REGIONS`` names no region.
     """
     if not _is_named(environ):
+        from runner.cloud_api.credentials import NotConfiguredError
+
         raise NotConfiguredError(
             "aws: there are no credentials",
             resolution="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
@@ -100,6 +102,8 @@ def terraform_error(words: str) -> CloudError | None:
 
 def _is_named(environ: Environ) -> bool:
     """Return whether there is a source of AWS credentials, without asking anybody."""
+    from runner.cloud_api.credentials import text
+
     if any(environ.get(name, "").strip() for name in VARIABLES):
         return True
     folder = Path(environ.get("HOME") or "~").expanduser() / ".aws"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from runner.cloud_api.credentials import Environ
 from runner.cloud_api.environment import (
     BootTime,
     CloudRecord,
@@ -17,6 +16,7 @@ from runner.cloud_api.environment import (
 )
 
 if TYPE_CHECKING:
+    from runner.cloud_api.credentials import Environ
     from runner.cloud_api.pacing import Timer
     from runner.clouds.lambda_cloud.api import LambdaCloud
 

@@ -18,7 +18,7 @@ from runner.prices.price_list import listed_clouds
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import RunFile
 
-HEAVY = ("boto3", "botocore", "cryptography", "google.protobuf", "grpc", "httpx2", "pydantic", "yaml")
+HEAVY = ("boto3", "botocore", "cryptography", "google.protobuf", "grpc", "httpx2", "pydantic", "trainer", "yaml")
 ENTRY = "import sys, runner.clouds.environments; print(sorted(set({names!r}) & set(sys.modules)))"
 RECORDS = pytest.mark.parametrize("record", CLOUDS.values(), ids=CLOUDS)
 
