@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +22,9 @@ from runner.clouds.runpod.emulator.messages import (
     UpdatePod,
 )
 from runner.emulation.requests_log import Recorded
+from tests.contract.vendor_fields.trim import LAMBDA, RUNPOD, Vendor, read
 from tests.unit.runner.emulation.emulated import KEY_LINE, POD, Lab
 
-SPECS = Path(__file__).resolve().parents[3] / "shared" / "specs"
-pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason="the vendors' OpenAPI files are not beside this checkout")
 UNDOCUMENTED_CODES = {"global/unknown"}
 """Seen in the field, in no OpenAPI file."""
 LAMBDA_STATUSES = {200, 400, 401, 403, 404, 409}
@@ -42,8 +39,8 @@ class Spec:
     registry: Registry[Any]
 
     @classmethod
-    def read(cls, name: str) -> Spec:
-        document = json.loads((SPECS / name).read_text())
+    def read(cls, vendor: Vendor) -> Spec:
+        document = read(vendor)
         return cls(document, Registry().with_resource("urn:spec", DRAFT202012.create_resource(document)))
 
     def operation(self, method: str, path: str) -> tuple[str, Mapping[str, Any]]:
@@ -69,12 +66,12 @@ class Spec:
 
 @pytest.fixture(scope="module")
 def lambda_spec() -> Spec:
-    return Spec.read("lambda-cloud-1.10.0.openapi.json")
+    return Spec.read(LAMBDA)
 
 
 @pytest.fixture(scope="module")
 def runpod_spec() -> Spec:
-    return Spec.read("runpod-v2.openapi.json")
+    return Spec.read(RUNPOD)
 
 
 def _pointer(*parts: str) -> str:
