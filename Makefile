@@ -109,7 +109,7 @@ lint-locks:
 types: ## mypy, strict
 	@$(DEV) mypy
 test: ## The fast tests, offline [ARGS=pytest's own arguments]
-	@$(DEV) -m pytest -n logical -m "not slow and not rehearsal" $(ARGS)
+	@$(DEV) -m pytest -n logical -m "not slow and not rehearsal and not gpu" $(ARGS)
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]

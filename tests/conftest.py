@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
+from tests.tools.skips import pytest_terminal_summary
 from trainer.threads import let_waiting_threads_sleep
+
+__all__ = ["pytest_terminal_summary"]  # a hook: pytest finds it by its name
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
