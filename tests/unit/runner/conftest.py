@@ -46,7 +46,7 @@ class CommandLine:
         return [sys.executable, "-m", "tests.unit.runner.lab.drive", *words, "--runs-dir", str(self.runs)]
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.argv(*words), cwd=PROJECT, capture_output=True, text=True, timeout=120)
+        return subprocess.run(self.argv(*words), cwd=PROJECT, capture_output=True, text=True, timeout=240)
 
     def train(self, *tags: str, extra: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         return self.run("train", *self.train_words(*tags), *extra)
@@ -67,6 +67,15 @@ class CommandLine:
         wait_until(lambda: '"checkpoint_saved"' in self.events_text() or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         return process
+
+    @property
+    def gate(self) -> Path:
+        """The file that a trainer waits for where ``gated`` is among the tags."""
+        return self.folder / "gate"
+
+    @property
+    def gated(self) -> str:
+        return f"gate={self.gate}"
 
     def latest(self) -> Path:
         return max(path for path in self.runs.iterdir() if path.is_dir())
@@ -133,7 +142,7 @@ class Sshd:
                 os.kill(pid, signal.SIGKILL)
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(WAIT_S)
             self.process = None
 
     def _answers(self) -> bool:

@@ -16,7 +16,7 @@ from runner.run.models import Host
 from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine, Sshd, wait_until
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.enable_socket]
+pytestmark = pytest.mark.enable_socket
 
 
 def host_of(server: Sshd, host_key: str | None = None) -> Host:
@@ -174,7 +174,7 @@ def test_a_run_on_an_existing_machine_ends_as_one_on_this(command_line: CommandL
 
 
 def test_no_event_is_lost_or_repeated_when_the_connection_drops(command_line: CommandLine, sshd: Sshd) -> None:
-    words = [*command_line.train_words("steps=60"), *existing(command_line, sshd)]
+    words = [*command_line.train_words("steps=60", command_line.gated), *existing(command_line, sshd)]
     outcome: list[int] = []
     runner = threading.Thread(target=lambda: outcome.append(command_line.run("train", *words).returncode))
     runner.start()
@@ -182,10 +182,11 @@ def test_no_event_is_lost_or_repeated_when_the_connection_drops(command_line: Co
 
     sshd.stop()
     seen = command_line.events_text()
+    command_line.gate.touch()
     events = command_line.folder / "there" / command_line.latest().name / "output" / "events.jsonl"
     wait_until(lambda: len(events.read_text()) > len(seen) + 500)  # training goes on
     sshd.start()
-    runner.join(60)
+    runner.join(240)
 
     assert outcome == [0]
     steps = [json.loads(line) for line in command_line.events_text().splitlines()]

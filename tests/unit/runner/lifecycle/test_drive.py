@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.runner.conftest import CommandLine, processes_naming, wait_until
-
-pytestmark = pytest.mark.timeout(120)
+from tests.unit.runner.conftest import WAIT_S, CommandLine, processes_naming, wait_until
 
 
 def state_of(run: Path) -> dict[str, object]:
@@ -60,11 +58,12 @@ def test_the_intent_stands_in_the_journal_before_the_answer(command_line: Comman
 
 
 def test_training_goes_on_without_its_runner_and_watch_brings_it_home(command_line: CommandLine) -> None:
-    runner = command_line.start("steps=40")
+    runner = command_line.start("steps=40", command_line.gated)
     os.killpg(runner.pid, signal.SIGKILL)  # the runner and all of its process group
-    runner.communicate(timeout=30)
+    runner.communicate(timeout=WAIT_S)
     run = command_line.latest()
     assert trainers_of(run) != []
+    command_line.gate.touch()
 
     watched = command_line.run("watch")
 
@@ -76,10 +75,10 @@ def test_training_goes_on_without_its_runner_and_watch_brings_it_home(command_li
 
 
 def test_a_closed_terminal_ends_the_runner_and_not_the_training(command_line: CommandLine) -> None:
-    runner = command_line.start("steps=40")
+    runner = command_line.start("steps=40", command_line.gated)
 
     os.kill(runner.pid, signal.SIGHUP)
-    _, errors = runner.communicate(timeout=30)
+    _, errors = runner.communicate(timeout=WAIT_S)
 
     run = command_line.latest()
     assert runner.returncode == 130
@@ -88,6 +87,7 @@ def test_a_closed_terminal_ends_the_runner_and_not_the_training(command_line: Co
         f"hint:  come back with `make watch RUN={run.name}`",
     ]
     assert trainers_of(run) != []
+    command_line.gate.touch()
     assert command_line.run("watch").returncode == 0
 
 
@@ -128,7 +128,7 @@ def test_one_signal_saves_a_checkpoint_then_destroys(command_line: CommandLine, 
     runner = command_line.start("steps=2000")
 
     os.kill(runner.pid, number)
-    out, errors = runner.communicate(timeout=60)
+    out, errors = runner.communicate(timeout=WAIT_S)
 
     run = command_line.latest()
     assert runner.returncode == 130
@@ -152,7 +152,7 @@ def test_two_signals_destroy_at_once_and_keep_what_is_nowhere_else(command_line:
     while "Ctrl-C once more" not in (line := runner.stdout.readline()):
         assert line, "the runner ended too early"
     os.kill(runner.pid, signal.SIGINT)
-    runner.communicate(timeout=60)
+    runner.communicate(timeout=WAIT_S)
 
     run = command_line.latest()
     assert runner.returncode == 130
@@ -183,14 +183,14 @@ def test_a_second_runner_is_refused_and_told_who_holds_the_run(command_line: Com
     assert second.returncode == 1
     assert second.stderr.splitlines()[0] == f"error: run: {run.name} is driven by another runner (pid {runner.pid})"
     os.kill(runner.pid, signal.SIGINT)
-    runner.communicate(timeout=60)
+    runner.communicate(timeout=WAIT_S)
 
 
 def test_down_stops_a_living_runner_and_is_quiet_the_second_time(command_line: CommandLine) -> None:
     runner = command_line.start("steps=2000")
 
     first, second = command_line.run("down"), command_line.run("down")
-    runner.communicate(timeout=60)
+    runner.communicate(timeout=WAIT_S)
 
     run = command_line.latest()
     assert (runner.returncode, first.returncode, second.returncode) == (130, 0, 0)
@@ -202,7 +202,7 @@ def test_down_stops_a_living_runner_and_is_quiet_the_second_time(command_line: C
 def test_down_ends_a_run_whose_runner_was_killed(command_line: CommandLine) -> None:
     runner = command_line.start("steps=2000")
     os.killpg(runner.pid, signal.SIGKILL)
-    runner.communicate(timeout=30)
+    runner.communicate(timeout=WAIT_S)
 
     done = command_line.run("down")
 

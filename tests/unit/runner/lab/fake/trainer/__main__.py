@@ -1,6 +1,7 @@
 """A stand-in for the trainer: same command line, same files, same exit statuses, no learning, standard library only.
 
-The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``die_at=8``, ``stubborn``, ``fail``.
+The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``die_at=8``, ``stubborn``, ``fail``;
+``gate=/a/file`` holds it after its sixth step until that file is there.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+GATED_STEP, GATE_S = 6, 240.0
 
 
 def main() -> int:
@@ -66,6 +69,8 @@ def train(options: argparse.Namespace) -> int:
         if step % 3 == 0 or stopped:
             save(folder / f"checkpoint-{step}", step)
             emit(output, "checkpoint_saved", step=step, path=f"checkpoint-{step}")
+        if step == GATED_STEP and "gate" in asked:
+            wait_for(Path(asked["gate"]), stopped)
         if stopped and "stubborn" not in asked:
             emit(output, "interrupted", step=step, signal=stopped[0])
             emit(output, "run_ended", status="interrupted", exit_code=75, message="asked to stop", resolution="resume")
@@ -80,6 +85,12 @@ def train(options: argparse.Namespace) -> int:
     (output / "metrics.json").write_text("{}")
     emit(output, "run_ended", status="accepted", exit_code=0, message=None, resolution=None)
     return 0
+
+
+def wait_for(gate: Path, stopped: list[int]) -> None:
+    deadline = time.monotonic() + GATE_S
+    while not gate.exists() and not stopped and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def save(folder: Path, step: int) -> None:
