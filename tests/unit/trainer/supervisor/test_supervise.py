@@ -16,7 +16,7 @@ import pytest
 from trainer.errors import TrainerError
 from trainer.supervisor import supervise
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 ENDS_WELL = "print('done')"
 FAILS = "import sys; sys.exit(2)"
@@ -40,9 +40,11 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     """Start a stand-in trainer under a real supervisor; whatever is left of it is killed at the end."""
     output = tmp_path / "output"
 
-    def start(script: str, *, max_hours: float | None = None, secrets: Path | None = None) -> Path:
+    def start(
+        script: str, *, max_hours: float | None = None, secrets: Path | None = None, before: str = "pass"
+    ) -> Path:
         boot = (
-            "from pathlib import Path; from trainer.supervisor import supervise; import sys; "
+            f"from pathlib import Path; from trainer.supervisor import supervise; import sys\n{before}\n"
             f"supervise._trainer_command = lambda *a, **k: [sys.executable, '-c', {script!r}]; "
             f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), resume=False, max_hours={max_hours}))"
         )
@@ -182,8 +184,14 @@ def test_without_a_supervisor_the_last_event_tells_the_end(launch: Callable[...,
     assert state_of(output) == ("exited", 0)
 
 
-def test_the_time_limit_stops_the_run_orderly(launch: Callable[..., Path]) -> None:
-    output = launch(STOPS_ON_SIGTERM, max_hours=0.5 / 3600)
+def test_the_time_limit_stops_the_run_orderly(launch: Callable[..., Path], tmp_path: Path) -> None:
+    log = tmp_path / "output" / "trainer.log"
+    clock_passes_the_limit_once_the_trainer_is_up = (
+        "import time; real = time.monotonic\n"
+        f"time.monotonic = lambda: real() + (7200.0 if 'up' in Path({str(log)!r}).read_text() else 0.0)"
+    )
+
+    output = launch(STOPS_ON_SIGTERM, max_hours=1.0, before=clock_passes_the_limit_once_the_trainer_is_up)
 
     wait_for(lambda: state_of(output)[0] == "exited")
 
