@@ -78,7 +78,7 @@ def dry_run(*words: str) -> str:
         env=plain_environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return done.stdout
 

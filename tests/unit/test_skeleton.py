@@ -25,7 +25,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.$}])(/(work|root|opt/wheels|opt/pypi|tmp/la
 
 
 def committed_files() -> list[Path]:
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         pytest.skip("not a git checkout")
     return [REPOSITORY / name for name in done.stdout.split("\0") if name and (REPOSITORY / name).is_file()]
@@ -49,7 +49,7 @@ def make(*arguments: str, **variables: str) -> str:
     """Return what make says, with a shell environment of its own."""
     environment = {"PATH": os.environ["PATH"], **variables}
     done = subprocess.run(
-        ["make", *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=30
+        ["make", *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -158,7 +158,7 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess
 
 
 def wait_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)

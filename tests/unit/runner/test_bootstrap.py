@@ -36,7 +36,7 @@ class FakeTools:
     def run(self, argv: list[str], environment: dict[str, str], log: Path, root: Path) -> None:
         self.argvs.append([part.replace(str(root), "ROOT") for part in argv])
         self.first_is_running.set()
-        assert self.may_go_on.wait(10)
+        assert self.may_go_on.wait(60)
         if argv[1:3] == ["-m", "venv"]:
             shutil.rmtree(root / ".venv", ignore_errors=True)
             (root / ".venv" / "bin").mkdir(parents=True)
@@ -152,15 +152,15 @@ def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.Ca
     threads = [threading.Thread(target=ensure, args=(root, TARGET)) for _ in range(2)]
 
     threads[0].start()
-    assert tools.first_is_running.wait(10)
+    assert tools.first_is_running.wait(60)
     threads[1].start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "waiting for another set-up to end…\n" not in capsys.readouterr().err:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     tools.may_go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert len(tools.argvs) == 3
 

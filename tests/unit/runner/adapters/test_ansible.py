@@ -147,7 +147,7 @@ def test_nothing_goes_on_when_ansible_is_cut_short(playbooks: Path, tmp_path: Pa
     with pytest.raises(RunInterruptedError, match="configure: stopped on request"):
         play("long.yml", tmp_path / "log", cancel=mark.exists)
 
-    wait_until(lambda: processes_naming(str(mark)) == [], 10)
+    wait_until(lambda: processes_naming(str(mark)) == [])
 
 
 def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.unit.runner.conftest import processes_naming, wait_until
 def test_both_streams_and_the_status_come_back(tmp_path: Path) -> None:
     log = tmp_path / "log"
 
-    done = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=20, log=log)
+    done = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout_s=60, log=log)
 
     assert (done.exit_code, done.stdout, done.stderr, done.last_words) == (3, "out\n", "err\n", "err")
     assert sorted(log.read_text().splitlines()) == ["err", "out"]
@@ -26,25 +26,25 @@ def test_both_streams_and_the_status_come_back(tmp_path: Path) -> None:
 def test_lines_are_told_as_they_come() -> None:
     lines: list[str] = []
 
-    process.run(["printf", "one\\ntwo\\nrest"], timeout_s=20, on_line=lines.append)
+    process.run(["printf", "one\\ntwo\\nrest"], timeout_s=60, on_line=lines.append)
 
     assert lines == ["one", "two"]
 
 
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(ToolMissingError, match="process: cannot run no-such-program: No such file or directory"):
-        process.run(["no-such-program"], timeout_s=20)
+        process.run(["no-such-program"], timeout_s=60)
 
 
 def test_nothing_of_a_group_survives_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE_S", 0.5)
     mark = str(tmp_path / "mark")
-    deaf = f"trap '' INT; sh -c 'sleep 60; : {mark}' & sleep 60; : {mark}"
+    deaf = f"trap '' INT; sh -c 'sleep 300; : {mark}' & sleep 300; : {mark}"
 
     with pytest.raises(ToolTimeoutError, match="process: sh did not end within 0 s"):
         process.run(["sh", "-c", deaf], timeout_s=0.3)
 
-    wait_until(lambda: processes_naming(mark) == [], 10)
+    wait_until(lambda: processes_naming(mark) == [])
 
 
 def test_a_cancelled_program_gets_sigint_and_time_to_clean_up(tmp_path: Path) -> None:
@@ -53,26 +53,23 @@ def test_a_cancelled_program_gets_sigint_and_time_to_clean_up(tmp_path: Path) ->
     ready: list[str] = []
 
     with pytest.raises(ToolCancelledError) as caught:
-        process.run(["sh", "-c", script], timeout_s=20, on_line=ready.append, cancel=lambda: bool(ready))
+        process.run(["sh", "-c", script], timeout_s=60, on_line=ready.append, cancel=lambda: bool(ready))
 
     assert kept.read_text() == "saved\n"
     assert caught.value.exit_code == 130
 
 
 def test_a_program_has_a_process_group_of_its_own() -> None:
-    done = process.run([sys.executable, "-c", "import os; print(os.getpgrp(), os.getpid())"], timeout_s=20)
+    done = process.run([sys.executable, "-c", "import os; print(os.getpgrp(), os.getpid())"], timeout_s=60)
 
     group, pid = done.stdout.split()
     assert group == pid != str(os.getpgrp())
 
 
 def test_a_detached_grandchild_that_holds_the_pipes_does_not_hold_us() -> None:
-    started = time.monotonic()
+    done = process.run(["sh", "-c", "sleep 300 & echo $!"], timeout_s=60)
 
-    done = process.run(["sh", "-c", "sleep 30 & echo started"], timeout_s=20)
-
-    assert done.stdout == "started\n"
-    assert time.monotonic() - started < 10
+    os.kill(int(done.stdout), signal.SIGKILL)  # it is there still, so nobody waited for it
 
 
 def test_a_child_goes_on_by_itself_until_it_is_ended(tmp_path: Path) -> None:
@@ -80,20 +77,20 @@ def test_a_child_goes_on_by_itself_until_it_is_ended(tmp_path: Path) -> None:
     script = "trap 'echo ended; exit 7' TERM; echo started; while :; do sleep 0.05; done"
 
     child = process.start(["sh", "-c", script], log=log)
-    wait_until(lambda: log.read_text() == "started\n", 10)
+    wait_until(lambda: log.read_text() == "started\n")
 
-    assert (child.poll(), child.end(10.0)) == (None, 7)
+    assert (child.poll(), child.end(60.0)) == (None, 7)
     assert log.read_text().splitlines()[-1] == "ended"
 
 
 def test_a_deaf_child_is_killed_with_all_it_started(tmp_path: Path) -> None:
     mark = str(tmp_path / "mark")
-    child = process.start(["sh", "-c", f"trap '' TERM; sh -c 'sleep 60; : {mark}' & sleep 60"], log=tmp_path / "log")
-    wait_until(lambda: processes_naming(mark) != [], 10)
+    child = process.start(["sh", "-c", f"trap '' TERM; sh -c 'sleep 300; : {mark}' & sleep 300"], log=tmp_path / "log")
+    wait_until(lambda: processes_naming(mark) != [])
 
     assert child.wait(0.01) is None
     assert child.end(0.1) == -9
-    wait_until(lambda: processes_naming(mark) == [], 10)
+    wait_until(lambda: processes_naming(mark) == [])
 
 
 def test_a_child_that_cannot_be_started_is_named(tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ class _Peer:
 
     def __init__(self, *replies: bytes, keeps: bool = False) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(2.0)
+        self._socket.settimeout(30.0)
         self._replies, self._keeps, self.connections = replies, keeps, 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -318,7 +318,7 @@ class _Peer:
                     connection.close()
 
     def close(self) -> None:
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         self._socket.close()
 
 

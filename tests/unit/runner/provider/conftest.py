@@ -21,7 +21,7 @@ from runner.world import Event, RealWorld
 from tests.unit.runner.provider.fake_clouds import GPU, Clouds, fake_clouds
 from tests.unit.runner.provider.in_process import serve_in_process
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 HEAD = 'terraform {\n  required_providers {\n    douse = { source = "terraform.local/douse/douse" }\n  }\n}\n'
 
 

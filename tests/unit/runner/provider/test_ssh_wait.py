@@ -23,7 +23,7 @@ def server(greeting: bytes, *, silent: bool = False) -> Iterator[tuple[str, int]
             for part in greeting.splitlines(keepends=True):
                 self.request.sendall(part)
             if silent:
-                done.wait(10)
+                done.wait(60)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.02,))
@@ -33,7 +33,7 @@ def server(greeting: bytes, *, silent: bool = False) -> Iterator[tuple[str, int]
         finally:
             done.set()
             found.shutdown()
-            thread.join(10)
+            thread.join(60)
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"Be welcome\r\nSSH-2.0-OpenSSH_9.6\r\n"])

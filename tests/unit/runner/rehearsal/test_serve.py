@@ -86,7 +86,7 @@ def test_endpoints_are_on_loopback_and_answer(served: Served) -> None:
 def test_signal_ends_it_with_status_0(served: Served, number: signal.Signals) -> None:
     served.child.signal(number)
 
-    assert served.child.wait(20) == 0
+    assert served.child.wait(WAIT_S) == 0
 
 
 def test_lost_answer_is_a_broken_connection_and_a_pod_that_bills(served: Served) -> None:
@@ -110,14 +110,14 @@ def test_broken_clients_do_no_harm(served: Served) -> None:
 
 @pytest.mark.parametrize(("fault", "machines"), [("before_create", 0), ("after_create", 1)])
 def test_runner_is_killed_at_launch(served: Served, tmp_path: Path, fault: str, machines: int) -> None:
-    runner = process.start([sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "runner.log")
+    runner = process.start([sys.executable, "-c", "import time; time.sleep(300)"], log=tmp_path / "runner.log")
     try:
         httpx2.post(served.endpoints["control"] + "/runner", json={"pid": runner.pid}, timeout=WAIT_S)
         served.fault(f"kill_runner@{fault}", cloud="runpod")
 
         served.pod()
 
-        assert runner.wait(20) == -signal.SIGKILL
+        assert runner.wait(WAIT_S) == -signal.SIGKILL
         assert len(served.control("/machines")["machines"]) == machines
         assert [fired["name"] for fired in served.control("/faults")["fired"]] == [f"kill_runner@{fault}"]
     finally:
@@ -125,7 +125,7 @@ def test_runner_is_killed_at_launch(served: Served, tmp_path: Path, fault: str, 
 
 
 def test_runner_is_killed_when_it_asks_for_the_end(served: Served, tmp_path: Path) -> None:
-    runner = process.start([sys.executable, "-c", "import time; time.sleep(60)"], log=tmp_path / "runner.log")
+    runner = process.start([sys.executable, "-c", "import time; time.sleep(300)"], log=tmp_path / "runner.log")
     try:
         httpx2.post(served.endpoints["control"] + "/runner", json={"pid": runner.pid}, timeout=WAIT_S)
         served.fault("kill_runner@destroy", cloud="runpod")
@@ -133,7 +133,7 @@ def test_runner_is_killed_when_it_asks_for_the_end(served: Served, tmp_path: Pat
 
         httpx2.delete(served.endpoints["runpod"] + f"/pods/{pod}", headers=BEARER, timeout=WAIT_S)
 
-        assert runner.wait(20) == -signal.SIGKILL
+        assert runner.wait(WAIT_S) == -signal.SIGKILL
         assert served.control("/machines")["machines"][0]["is_billing"]
     finally:
         runner.kill()
@@ -150,7 +150,7 @@ def test_timed_fault_happens_without_any_request(served: Served) -> None:
 
 
 def test_it_ends_when_whom_it_serves_is_gone_and_takes_the_runner_along(tmp_path: Path) -> None:
-    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    sleeper = [sys.executable, "-c", "import time; time.sleep(300)"]
     owner, runner = (process.start(sleeper, log=tmp_path / "log") for _ in range(2))
     child = start(tmp_path / "rehearsal", "--clouds", "lambda", "--until-pid", str(owner.pid))
     try:
@@ -160,8 +160,8 @@ def test_it_ends_when_whom_it_serves_is_gone_and_takes_the_runner_along(tmp_path
 
         owner.kill()
 
-        assert child.wait(20) == 0
-        assert runner.wait(20) == -signal.SIGKILL
+        assert child.wait(WAIT_S) == 0
+        assert runner.wait(WAIT_S) == -signal.SIGKILL
     finally:
         for one in (owner, runner):
             one.kill()

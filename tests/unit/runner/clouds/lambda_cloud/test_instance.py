@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.unit.runner.provider.conftest import InProcess, Module, candidate, instance, told
@@ -16,11 +14,9 @@ TERMINATE = "POST /instance-operations/terminate"
 def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Clouds) -> None:
     module.write(instance(extra='tags = { "douse-run" = "r1" }'))
 
-    began_s = time.monotonic()
     applied = module.apply()
 
     assert applied.returncode == 0, applied.stdout + applied.stderr
-    assert time.monotonic() - began_s < 20
     assert module.only()["attributes"] == {
         "address": "127.0.0.1",
         "candidates": [

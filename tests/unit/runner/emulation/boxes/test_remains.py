@@ -80,7 +80,7 @@ def test_a_yard_whose_owner_is_dead_is_ended_and_forgotten(registered: Path, tmp
 
 
 def test_the_runner_of_a_dead_rehearsal_is_ended_with_all_that_it_started(registered: Path, tmp_path: Path) -> None:
-    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.stdin.read()"
+    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '300']).pid, flush=True); sys.stdin.read()"
     argv = [sys.executable, "-c", code, "--runs-dir", str(tmp_path / "runs")]
     other = [sys.executable, "-c", "import sys; sys.stdin.read()", "--runs-dir", str(tmp_path / "elsewhere" / "runs")]
     found = [subprocess.Popen(one, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for one in (argv, other)]
@@ -91,7 +91,7 @@ def test_the_runner_of_a_dead_rehearsal_is_ended_with_all_that_it_started(regist
         ended = remains.clean()
 
         assert ended == sorted(f"process {pid}" for pid in (found[0].pid, below))
-        assert found[0].wait(20) == -signal.SIGKILL
+        assert found[0].wait(60) == -signal.SIGKILL
         assert found[1].poll() is None
     finally:
         for one in found:

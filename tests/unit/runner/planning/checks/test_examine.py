@@ -59,7 +59,7 @@ def by_name(checks: Sequence[Check]) -> dict[str, Check]:
 
 
 def look(run_file: RunFile, tmp_path: Path, known: Known | None = None, **seams: Any) -> dict[str, Check]:
-    seams = {"is_reachable": lambda address, environ: True} | seams
+    seams = {"is_reachable": lambda address, environ: True, "patience_s": 60.0} | seams
     return by_name(examine(run_file, tmp_path / "runs", RealWorld({}), known, seams=Seams(**seams)).checks)
 
 
@@ -189,14 +189,14 @@ def test_a_bucket_without_write_permission_is_caught(
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
 
-    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path, patience_s=60)["store"]
+    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path)["store"]
 
     assert (line.status, line.value) == ("fail", f"s3://{BUCKET}/runs/douse-check refuses: AccessDenied")
     assert line.remedy.startswith("give these credentials the right to list, read and write")
 
 
 def test_a_store_is_written_listed_and_left_as_it_was(tmp_path: Path, bucket: Any) -> None:
-    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path, patience_s=60)["store"]
+    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path)["store"]
 
     assert line == Check("store", "pass", f"s3://{BUCKET}/runs: written, listed, removed")
     assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
@@ -208,7 +208,7 @@ def test_a_store_out_of_reach_is_a_warning(tmp_path: Path, bucket: Any, monkeypa
 
     monkeypatch.setattr(BaseClient, "_make_api_call", lose)
 
-    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path, patience_s=60)["store"]
+    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path)["store"]
 
     assert line.status == "warn"
     assert line.value.startswith("could not be asked: cannot reach s3://")
@@ -282,7 +282,7 @@ def test_a_cloud_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
 
     class Hanging(FakeCloud):
         def account(self) -> Account:
-            over.wait(60)
+            over.wait(120)
             return super().account()
 
     run_file = make_run(tmp_path, compute={"env": "lambda"})
@@ -302,7 +302,7 @@ def test_a_hub_that_hangs_leaves_what_is_in_the_cache(
     over = threading.Event()
 
     def hang(repo_id: str, revision: str | None, **how: object) -> Found:
-        over.wait(60)
+        over.wait(120)
         return Found(tmp_path)
 
     monkeypatch.setattr(run.hub, "find_model", hang)
