@@ -48,7 +48,7 @@ def train(folder: Path, *words: str) -> list[str]:
 
 def run(argv: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, **variables}
-    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=environ)
+    return subprocess.run(argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=500, env=environ)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *fragments: str) -> None:

@@ -34,7 +34,7 @@ from runner.run.run_dir import PROJECT
 from runner.world import RealWorld
 from tests.unit.runner.emulation.emulated import KEY_LINE
 
-WAIT_S = 60.0
+WAIT_S = 240.0
 TIMER = Timer(RealWorld())
 RUN = "20261121-015500-tiny"
 NAME = f"douse-{RUN}"

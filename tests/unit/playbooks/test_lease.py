@@ -148,7 +148,7 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., subprocess.CompletedProcess
             input=None if given is None else json.dumps(given),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
 
     yield call

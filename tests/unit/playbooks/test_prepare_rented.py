@@ -19,8 +19,6 @@ from runner.errors import PlaybookFailedError
 from tests.unit.playbooks.conftest import PLAYBOOKS
 from tests.unit.playbooks.test_roles import INVENTORY, lease_variables
 
-pytestmark = pytest.mark.timeout(290)
-
 
 @pytest.fixture
 def box(tmp_path: Path) -> Iterator[Path]:

@@ -21,7 +21,6 @@ from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
 from tests.unit.playbooks.conftest import PLAYBOOKS, load
 
-pytestmark = pytest.mark.timeout(280)
 REQUIREMENTS = PLAYBOOKS.parent / "requirements"
 ROLES = sorted(path.name for path in (PLAYBOOKS / "roles").iterdir() if path.is_dir())
 GPU = "NVIDIA A10, 580.95.05, 8.6, 23028"

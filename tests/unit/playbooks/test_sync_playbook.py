@@ -13,7 +13,6 @@ from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
 from tests.unit.playbooks.test_roles import INVENTORY, own_python
 
-pytestmark = pytest.mark.timeout(280)
 SECRET = "a-very-secret-key"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[3]
-WAIT_S = 60.0
+WAIT_S = 240.0
 
 
 def wait_until(what: Callable[[], bool], timeout_s: float = WAIT_S) -> None:

@@ -36,7 +36,7 @@ class FakeTools:
     def run(self, argv: list[str], environment: dict[str, str], log: Path, root: Path) -> None:
         self.argvs.append([part.replace(str(root), "ROOT") for part in argv])
         self.first_is_running.set()
-        assert self.may_go_on.wait(60)
+        assert self.may_go_on.wait(240)
         if argv[1:3] == ["-m", "venv"]:
             shutil.rmtree(root / ".venv", ignore_errors=True)
             (root / ".venv" / "bin").mkdir(parents=True)
@@ -152,7 +152,7 @@ def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.Ca
     threads = [threading.Thread(target=ensure, args=(root, TARGET)) for _ in range(2)]
 
     threads[0].start()
-    assert tools.first_is_running.wait(60)
+    assert tools.first_is_running.wait(240)
     threads[1].start()
     deadline = time.monotonic() + 60
     while "waiting for another set-up to end…\n" not in capsys.readouterr().err:
@@ -361,7 +361,7 @@ def test_without_a_network_the_real_set_up_fails_in_plain_words(tmp_path: Path) 
 
     done = subprocess.run(
         [sys.executable, "-m", "runner.bootstrap", "control", "--then", "-c", "print('never')"],
-        cwd=tmp_path, env={**os.environ, **closed}, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, env={**os.environ, **closed}, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
 
     assert (done.returncode, done.stdout) == (1, "")

@@ -35,7 +35,7 @@ def ask(adapter: Path, question: str, elsewhere: Path) -> subprocess.CompletedPr
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=500,
     )
 
 

@@ -15,11 +15,11 @@ def test_work_goes_on_beside_the_block_and_ends_with_it() -> None:
 
     def work(over: threading.Event) -> None:
         began.set()
-        over.wait(60)
+        over.wait(240)
         ended.set()
 
     with beside(RealWorld(), work, name="test", patience_s=60):
-        assert began.wait(60)
+        assert began.wait(240)
         assert not ended.is_set()
     assert ended.is_set()
 
@@ -28,7 +28,7 @@ def test_a_block_that_fails_ends_the_work_as_well() -> None:
     ended = threading.Event()
 
     def work(over: threading.Event) -> None:
-        over.wait(60)
+        over.wait(240)
         ended.set()
 
     with pytest.raises(ZeroDivisionError), beside(RealWorld(), work, name="test", patience_s=60):

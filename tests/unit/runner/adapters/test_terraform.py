@@ -26,7 +26,7 @@ output "name" { value = terraform_data.host.output }
 SLOW = """
 resource "terraform_data" "slow" {
   provisioner "local-exec" {
-    command = "touch started; sleep 60"
+    command = "touch started; sleep 600"
   }
 }
 """

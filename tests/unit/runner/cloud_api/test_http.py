@@ -318,7 +318,7 @@ class _Peer:
                     connection.close()
 
     def close(self) -> None:
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=240)
         self._socket.close()
 
 

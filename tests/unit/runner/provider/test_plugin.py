@@ -151,7 +151,7 @@ def test_ctrl_c_during_the_wait_keeps_the_machine_in_the_state(
     wait_until(lambda: clouds.on_lambda.count_of("GET /instances/[0-9a-f]+") >= 2)
     applying.ctrl_c()
 
-    assert "exists and bills" in applying.words()  # within the minute that it is given, of 25 until it gives up
+    assert "exists and bills" in applying.words()  # within the four minutes that it is given, of 25 until it gives up
     assert installed.only()["status"] == "tainted"
     assert [installed.only()["attributes"]["id"]] == clouds.on_lambda.billing()
 

@@ -26,7 +26,7 @@ class Thing(TerraformResource["Things"]):
     def create(self, ctx: Ctx, planned: Values) -> Values:
         ctx.save({**planned, "id": "t1"})
         self.provider.created.set()
-        ctx.stop.wait(60)
+        ctx.stop.wait(240)
         raise RuntimeError(f"oh, {ctx.config['secret']}")
 
     def delete(self, ctx: Ctx, state: Values) -> None:
@@ -81,7 +81,7 @@ def test_what_was_rented_for_a_terraform_that_is_gone_is_ended() -> None:
     service = Service(things)
     thread = threading.Thread(target=service.answer, args=("ApplyResourceChange", creation()))
     thread.start()
-    assert things.created.wait(60)
+    assert things.created.wait(240)
 
     service.abandon(60.0)
 

@@ -23,7 +23,7 @@ def server(greeting: bytes, *, silent: bool = False) -> Iterator[tuple[str, int]
             for part in greeting.splitlines(keepends=True):
                 self.request.sendall(part)
             if silent:
-                done.wait(60)
+                done.wait(240)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeter) as found:
         thread = threading.Thread(target=found.serve_forever, args=(0.02,))

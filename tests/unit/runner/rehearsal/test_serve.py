@@ -22,7 +22,7 @@ from runner.rehearsal import serve
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
 
-WAIT_S = 60.0
+WAIT_S = 240.0
 
 
 @dataclass

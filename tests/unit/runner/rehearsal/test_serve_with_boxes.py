@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.rehearsal,
     pytest.mark.skipif(supported() is not None, reason=f"no real boxes here: {supported()}"),
 ]
-WAIT_S = 60.0
+WAIT_S = 240.0
 TREE_S = 240.0
 """The boxes' tree is built on first use."""
 END_OWN_POD = """

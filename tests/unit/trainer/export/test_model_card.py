@@ -154,7 +154,7 @@ def test_the_card_s_program_runs_by_itself_and_answers_as_acceptance_did(
         env={**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
     )
 
     answer = json.loads((case.folder / "metrics.json").read_text())["samples"][0]["adapter_answer"]

@@ -16,22 +16,22 @@ import pytest
 from trainer.errors import TrainerError
 from trainer.supervisor import supervise
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 
 ENDS_WELL = "print('done')"
 FAILS = "import sys; sys.exit(2)"
-SLEEPS = "import time; print('up', flush=True); time.sleep(60)"
+SLEEPS = "import time; print('up', flush=True); time.sleep(600)"
 STOPS_ON_SIGTERM = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 print('up', flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 WILL_NOT_STOP = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print('up', flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -49,6 +49,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
             f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), resume=False, max_hours={max_hours}))"
         )
         monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", boot])
+        monkeypatch.setattr(supervise, "START_TIMEOUT_S", TIMEOUT_S)
         supervise.start(tmp_path / "c", output, resume=False, max_hours=max_hours, secrets=secrets)
         return output
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from trainer.export.adapter_folder import EXPECTED_FILES, verify_adapter_folder
 from trainer.files import sha256_of_file
 from trainer.training.phases import train
 
-TIMEOUT_S = 120.0
+TIMEOUT_S = 500.0
 ADAPTER = "adapter/adapter_model.safetensors"
+Start = Callable[[Recipe, Path], subprocess.Popen[bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,23 @@ def events_of(output: Path, name: str) -> list[dict[str, Any]]:
     return [event for event in read_events(output / "events.jsonl") if event["event"] == name]
 
 
-def start_process(recipe: Recipe, output: Path) -> subprocess.Popen[bytes]:
-    config = output.parent / "recipe.json"
-    config.write_text(json.dumps(to_mapping(recipe)))
-    command = [sys.executable, "-m", "trainer", "train", "--config", str(config), "--output", str(output)]
-    with (output.parent / "log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
+@pytest.fixture
+def start_process() -> Iterator[Start]:
+    """Start the trainer as a program of its own; it does not outlive the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(recipe: Recipe, output: Path) -> subprocess.Popen[bytes]:
+        config = output.parent / "recipe.json"
+        config.write_text(json.dumps(to_mapping(recipe)))
+        command = [sys.executable, "-m", "trainer", "train", "--config", str(config), "--output", str(output)]
+        with (output.parent / "log").open("wb") as log:
+            started.append(subprocess.Popen(command, stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def wait_for(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
@@ -122,7 +134,7 @@ def test_a_second_run_gives_the_same_bytes(recipe: Recipe, undisturbed: Path, tm
 
 
 def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(
-    recipe: Recipe, undisturbed: Path, tmp_path: Path
+    recipe: Recipe, undisturbed: Path, tmp_path: Path, start_process: Start
 ) -> None:
     output, kill_at = tmp_path / "output", random.randrange(3, 12)
     process = start_process(recipe, output)
@@ -138,7 +150,7 @@ def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(
 
 
 def test_sigterm_saves_within_a_step_and_resuming_gives_the_same_bytes(
-    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path, start_process: Start
 ) -> None:
     slow = {"training": {"gradient_accumulation_steps": 16, "max_steps": 3}, "checkpointing": {"save_steps": 1000}}
     recipe = tiny_recipe(tiny_model, tiny_dataset, evaluation={"eval_steps": 1000}, **slow)

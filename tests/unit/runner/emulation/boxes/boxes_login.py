@@ -11,7 +11,7 @@ from runner.adapters.process import run
 from runner.emulation.boxes import BoxAddress
 from runner.run.models import Completed
 
-WAIT_S = 60.0
+WAIT_S = 240.0
 
 
 class Login:

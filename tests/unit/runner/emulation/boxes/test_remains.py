@@ -91,7 +91,7 @@ def test_the_runner_of_a_dead_rehearsal_is_ended_with_all_that_it_started(regist
         ended = remains.clean()
 
         assert ended == sorted(f"process {pid}" for pid in (found[0].pid, below))
-        assert found[0].wait(60) == -signal.SIGKILL
+        assert found[0].wait(240) == -signal.SIGKILL
         assert found[1].poll() is None
     finally:
         for one in found:

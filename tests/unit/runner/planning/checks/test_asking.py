@@ -56,7 +56,7 @@ def test_a_line_that_nobody_gives_is_a_warning() -> None:
     over = threading.Event()
 
     def slow() -> list[Check]:
-        over.wait(60)
+        over.wait(240)
         return []
 
     found = lines_of(Question(RealWorld(), slow, name="slow", patience_s=0.01), ["cloud key", "balance"])
