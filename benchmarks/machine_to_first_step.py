@@ -116,7 +116,7 @@ def try_once(emulators: Emulators, side: str, cache: str) -> Try:
     runs = emulators.folder / "runs"
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     _douse(emulators, "up", "--config", str(QUICKSTART), "--env", CLOUD, *settings)
-    ctx = open_context(find_run(runs, None), SilentView(), Stop(RealWorld()), RealWorld())
+    ctx = open_context(find_run(runs, None, RealWorld()), SilentView(), Stop(RealWorld()), RealWorld())
     host = ctx.host()
     if host is None:
         raise SystemExit("error: no machine came up")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from runner.adapters.machine import LocalMachine, Machine
@@ -18,7 +17,7 @@ from runner.run.planned import PLAN_NAME, Plan, read_plan, write_plan
 from runner.run.run_dir import RunDir, read_json
 from runner.run.run_file import RunFile, parse_run_file
 from runner.run.state import STATE_NAME, RunState
-from runner.world import World
+from runner.world import Entry, World
 
 T = TypeVar("T")
 
@@ -33,7 +32,7 @@ class _Kept(Generic[T]):
         self._value: T | None = None
         self._content: bytes | None = None
 
-    def get(self, path: Path, make: Callable[[], T]) -> T:
+    def get(self, path: Entry, make: Callable[[], T]) -> T:
         """Return what the file holds now."""
         try:
             content = path.read_bytes()

@@ -269,6 +269,10 @@ class Entry:
         """Return its content."""
         return self.disk.read(self.path)
 
+    def read_or_nothing(self) -> bytes:
+        """Return its content, empty where it is missing."""
+        return self.disk.read(self.path) if self.disk.is_file(self.path) else b""
+
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Return its content as text."""
         return self.disk.read(self.path).decode(encoding, errors)
@@ -304,6 +308,10 @@ class Entry:
     def make_folder(self) -> None:
         """Make this folder."""
         self.disk.make_folder(self.path)
+
+    def changed_at(self) -> datetime:
+        """Return when it was last changed (UTC)."""
+        return self.disk.changed_at(self.path)
 
     def rename(self, target: Entry) -> None:
         """Give it another name."""

@@ -70,10 +70,13 @@ class EventLog:
 
 def read_events(path: Path) -> list[dict[str, Any]]:
     """Return all whole events of a file, oldest first; a missing file has none, a broken line is passed over."""
-    if not path.exists():
-        return []
+    return parse_events(path.read_bytes()) if path.exists() else []
+
+
+def parse_events(content: bytes) -> list[dict[str, Any]]:
+    """Return all whole events of a file's content, oldest first; a broken line is passed over."""
     events = []
-    for line in path.read_bytes().split(b"\n")[:-1]:
+    for line in content.split(b"\n")[:-1]:
         event = object_or_none(line)
         if event is not None:
             events.append(event)

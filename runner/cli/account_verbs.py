@@ -10,6 +10,7 @@ from runner.clouds.environments import ENVIRONMENTS, find_environment
 from runner.clouds.registry import CLOUDS, configured, gpuhunt_names, how_to_configure, open_cloud
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError
 from runner.lifecycle import drive as lifecycle
+from runner.run.run_dir import list_runs
 
 
 def sweep(session: Session) -> int:
@@ -18,7 +19,7 @@ def sweep(session: Session) -> int:
     from runner.safety.account_sweep import end, survey
 
     clouds = configured(session.world)
-    found = survey(clouds, session.runs_dir, session.world.now(), remedy=how_to_configure())
+    found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), remedy=how_to_configure())
     for finding in found.findings:
         mark = "abandoned" if finding.abandoned else "in use"
         print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
@@ -46,10 +47,9 @@ def compare(session: Session) -> int:
     from runner.planning.compare import compare as lay_out
     from runner.planning.estimate.ledger import read_ledger
     from runner.report.comparison import show, to_mapping
-    from runner.run.run_dir import list_runs
 
     task = task_of(session.run_file(), session.stop, session.world)
-    lines = lay_out(task, session.world.now().date(), read_ledger(list_runs(session.runs_dir)))
+    lines = lay_out(task, session.world.now().date(), read_ledger(list_runs(session.runs_dir, session.world)))
     budget_usd = session.arguments.budget or task.run_file.budget.max_usd
     if session.arguments.json:
         print(json.dumps([to_mapping(line, budget_usd) for line in lines], indent=2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from runner.cloud_api.models import Resource
@@ -10,19 +10,19 @@ from runner.clouds.registry import configured
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.lifecycle.drive import trainer_status
-from runner.run.run_dir import RunDir, list_runs, read_json
+from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
 from runner.world import World
-from trainer.events import read_events
+from trainer.events import parse_events
 
 
 def summarise(run: RunDir) -> dict[str, Any]:
     """Return how a run stands, from its folder alone."""
-    state, events = RunState(run), read_events(run.events)
+    state, events = RunState(run), parse_events(run.events.read_or_nothing())
     steps = [event for event in events if event.get("event") == "step"]
     last = steps[-1] if steps else {}
-    acceptance = read_json(run.adapter / "acceptance.json") or {}
+    acceptance = read_json(run.file("adapter") / "acceptance.json") or {}
     config = read_json(run.config) or {}
     pid = holder(run)
     return {
@@ -83,9 +83,9 @@ def resource_line(found: Resource) -> str:
     return f"{found.cloud} {found.kind} {found.id} ({found.status or found.name}){where}{price}{until}"
 
 
-def table(runs_dir: Path) -> list[dict[str, Any]]:
+def table(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
     """Return all runs, oldest first."""
-    return [summarise(run) for run in list_runs(runs_dir)]
+    return [summarise(run) for run in runs]
 
 
 def _eval_loss(events: list[dict[str, Any]], model: str) -> float | None:

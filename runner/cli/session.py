@@ -69,7 +69,7 @@ class Session:
 
     def run(self) -> RunDir:
         """Return the run the command is about; errors go to its own log from here on."""
-        run = find_run(self.runs_dir, self.arguments.run)
+        run = find_run(self.runs_dir, self.arguments.run, self.world)
         self.log = run.log(self.arguments.verb)
         return run
 
@@ -103,18 +103,18 @@ def needed_host(ctx: Context) -> Host:
 def say_where(run: RunDir, view: View) -> None:
     """Say how an accepted run came out, and where everything is; how another one ended is told by its error."""
     places = {
-        "adapter": run.adapter,
-        "checksums": run.adapter / "SHA256SUMS",
+        "adapter": run.file("adapter"),
+        "checksums": run.file("adapter") / "SHA256SUMS",
         "merged": run.file("merged"),
         "report": run.file("report.html"),
-        "checkpoints": run.checkpoints,
+        "checkpoints": run.file("checkpoints"),
         "receipt": run.receipt,
     }
     if RunState(run).outcome == "done":
         from runner.report.run.collect import read_run
         from runner.report.run.table import lines
 
-        for line in lines(read_run(run.path), with_paths=False):
+        for line in lines(read_run(run), with_paths=False):
             view.line(line)
     for name, path in places.items():
         if path.exists():

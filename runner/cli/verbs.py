@@ -18,7 +18,7 @@ from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import holder, locked
 from runner.store import run_store as storing
-from runner.world import World
+from runner.world import Entry, World
 from trainer.files import object_or_none
 
 BILLED = ("instance", "volume", "address")
@@ -166,7 +166,7 @@ def status(session: Session) -> int:
     """Say how a run stands, and what is billing on every configured cloud."""
     from runner.cli.overview import billing_now, resource_line, status_of
 
-    there = session.arguments.run is not None or bool(list_runs(session.runs_dir))
+    there = session.arguments.run is not None or bool(list_runs(session.runs_dir, session.world))
     resources, unread = billing_now(session.world)
     found = status_of(session.context()) if there or not (resources or unread) else {}
     if session.arguments.json:
@@ -190,16 +190,16 @@ def runs(session: Session) -> int:
     if session.arguments.json:
         from runner.cli.overview import table
 
-        print(json.dumps(table(session.runs_dir), indent=2))
+        print(json.dumps(table(list_runs(session.runs_dir, session.world)), indent=2))
         return EXIT_DONE
     from runner.report.run.collect import read_run
     from runner.report.run.table import print_runs
 
-    found = list_runs(session.runs_dir)
+    found = list_runs(session.runs_dir, session.world)
     if not found:
         print(f"no runs in {session.runs_dir} yet; start one with `make train`")
         return EXIT_DONE
-    print_runs([read_run(run.path) for run in found])
+    print_runs([read_run(run) for run in found])
     return EXIT_DONE
 
 
@@ -208,7 +208,7 @@ def costs(session: Session) -> int:
     from runner.planning.estimate.ledger import read_ledger
     from runner.report.run.costs import print_costs, to_mapping
 
-    rows = sorted(read_ledger(list_runs(session.runs_dir), is_emulated=None), key=lambda row: row.run_id)
+    rows = sorted(read_ledger(list_runs(session.runs_dir, session.world), is_emulated=None), key=lambda row: row.run_id)
     if session.arguments.json:
         print(json.dumps([to_mapping(row) for row in rows], indent=2))
     elif rows:
@@ -221,9 +221,9 @@ def costs(session: Session) -> int:
 def logs(session: Session) -> int:
     """Print the trainer's log and those of the steps."""
     ctx = session.context()
-    for path in sorted(ctx.run.file("logs").glob("*.log"), key=lambda path: path.stat().st_mtime):
-        if path.name != "trainer.log" and path.stat().st_size:
-            print(f"==> {path}\n{path.read_text(errors='replace').rstrip()}")
+    logs = [entry for entry in ctx.run.logs.entries() if entry.name.endswith(".log") and entry.name != "trainer.log"]
+    for log in sorted(filter(Entry.size_bytes, logs), key=Entry.changed_at):
+        print(f"==> {log}\n{log.read_text(errors='replace').rstrip()}")
     print(f"==> trainer.log\n{_trainer_log(ctx).rstrip()}")
     return EXIT_DONE
 
@@ -235,8 +235,8 @@ def report(session: Session) -> int:
     from runner.report.run.table import show
 
     run = session.run()
-    write_report(run.path)
-    show(read_run(run.path))
+    write_report(run)
+    show(read_run(run))
     return EXIT_DONE
 
 
@@ -272,7 +272,7 @@ def _look_on(ctx: Context) -> None:
     shown = 0
     while True:
         alive = holder(ctx.run) is not None
-        data = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
+        data = ctx.run.events.read_or_nothing()
         whole = data.rfind(b"\n") + 1
         for line in data[shown:whole].splitlines():
             event = object_or_none(line)  # a half line is what a killed trainer left
@@ -294,8 +294,8 @@ def _tell_outcome(ctx: Context, session: Session) -> int:
 def _trainer_log(ctx: Context) -> str:
     host = ctx.host_up()
     if host is None:
-        path = ctx.run.log("trainer")
-        return path.read_text(errors="replace") if path.exists() else "(none yet)"
+        log = ctx.run.logs / "trainer.log"
+        return log.read_text(errors="replace") if log.exists() else "(none yet)"
     machine = ctx.machine(host)
     try:
         name, parts, offset = f"{ctx.box(host, machine).output}/trainer.log", [], 0

@@ -46,7 +46,7 @@ def new_run(
     began, started = world.now(), world.monotonic_s()
     found = plan.check(run_file, runs_dir, view, stop, world, is_dry=is_dry)
     stop.check()
-    ctx = Context(create_run(runs_dir, run_file.run.name, world.now()), run_file, view, stop, world)
+    ctx = Context(create_run(runs_dir, run_file.run.name, world.now(), world), run_file, view, stop, world)
     with locked(ctx.run):
         ctx.state.begin("plan", began)
         (plan.write_down if is_dry else plan.record)(ctx, found)
@@ -275,9 +275,9 @@ def _left_alone(ctx: Context) -> RunnerError:
 def _plan_again(ctx: Context) -> None:
     """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
     ctx.state.forget(*UNDONE_BY_DESTROY)
-    ctx.run.receipt.unlink(missing_ok=True)
+    ctx.run.receipt.unlink()
     if ctx.environment.rents_machine:
-        ctx.run.host.unlink(missing_ok=True)  # that machine is gone, and the next is another one
+        ctx.run.host.unlink()  # that machine is gone, and the next is another one
 
     def check_and_record() -> None:
         plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop, ctx.world))

@@ -123,7 +123,7 @@ def _store(ctx: Context, came: list[str]) -> RunnerError | None:
 def _report(ctx: Context) -> None:
     from runner.report.run.page import write_report
 
-    step(ctx, "report", lambda: write_report(ctx.run.path))
+    step(ctx, "report", lambda: write_report(ctx.run))
 
 
 def disk_error(ctx: Context, err: OSError) -> RunnerError:

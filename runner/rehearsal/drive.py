@@ -23,7 +23,8 @@ from runner.rehearsal.services import emulated_clouds
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.models import View
 from runner.run.run_dir import PROJECT, list_runs, read_json
-from trainer.events import read_events
+from runner.world import RealWorld
+from trainer.events import parse_events
 
 LONGEST_S = 3600.0
 AFTER_THE_LEASE_S = 300.0
@@ -207,7 +208,7 @@ class _Driver:
 
     def _lease_s(self) -> float:
         """Return how long the machine of the run goes on without a word."""
-        runs = list_runs(self._runs)
+        runs = list_runs(self._runs, RealWorld())
         config: dict[str, Any] = (read_json(runs[-1].config) if runs else None) or {}
         return float(config.get("budget", {}).get("lease_minutes", 0.0)) * 60
 
@@ -248,7 +249,7 @@ class _Driver:
         return True
 
     def _goes_on(self, step: str) -> bool:
-        runs = list_runs(self._runs)
+        runs = list_runs(self._runs, RealWorld())
         if not runs:
             return False
         state: dict[str, Any] = read_json(runs[-1].file("state.json")) or {}
@@ -256,7 +257,7 @@ class _Driver:
             return False
         if step != "train":
             return True
-        return any(event.get("event") == "step" for event in read_events(runs[-1].events))
+        return any(event.get("event") == "step" for event in parse_events(runs[-1].events.read_or_nothing()))
 
 
 def _send(pid: int, number: int) -> None:

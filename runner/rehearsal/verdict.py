@@ -12,6 +12,7 @@ from runner.errors import EXIT_LEFTOVERS
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import RunnerFault
 from runner.run.run_dir import list_runs, read_json
+from runner.world import RealWorld
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def judge(
     machines: list[dict[str, Any]] = emulators.ask("/machines")["machines"]
     leftovers: list[dict[str, Any]] = emulators.ask("/leftovers")["leftovers"]
     faults = emulators.ask("/faults")
-    runs = list_runs(folder / "runs")
+    runs = list_runs(folder / "runs", RealWorld())
     receipt = read_json(runs[-1].receipt) if runs else None
     fired = [*(str(entry["name"]) for entry in faults["fired"]), *runner_faults_fired]
     never = [*faults["never_fired"], *(fault.name for fault in runner_faults if fault.name not in fired)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from runner.run.planned import PLAN_NAME, lenient_plan
-from trainer.events import read_events
+from runner.run.run_dir import RunDir
+from trainer.events import parse_events
 from trainer.files import NotAnObjectError, parse_object
 
 LONGEST_BITS = 1000
@@ -22,14 +22,14 @@ Json = dict[str, Any]
 class Sources:
     """The run folder's files as plain data, and what was amiss with them."""
 
-    run_dir: Path
+    run: RunDir
     missing: list[str] = field(default_factory=list)
 
     def read(self, *names: str, needed: bool = True) -> Json:
         """Return the first of ``names`` that can be read, else ``{}`` and a line in ``missing``."""
         problem = f"{names[0]}: not there"
         for name in names:
-            path = self.run_dir / name
+            path = self.run.file(name)
             if not path.is_file():
                 continue
             try:
@@ -49,10 +49,10 @@ class Sources:
     def events(self) -> list[Json]:
         """Return the run's events, oldest first, from the tailed copy or the box's own file."""
         for name in ("events.jsonl", "box/output/events.jsonl"):
-            path = self.run_dir / name
+            path = self.run.file(name)
             if not path.is_file():
                 continue
-            events = [mapping(_clean(event)) for event in read_events(path)]
+            events = [mapping(_clean(event)) for event in parse_events(path.read_bytes())]
             if events:
                 return events
             self.missing.append(f"{name}: holds no event")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from runner.errors import RunNotFoundError
+from runner.world import Entry, World
 from trainer.files import write_atomically
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -17,29 +18,43 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 @dataclass(frozen=True)
 class RunDir:
-    """Paths of one run."""
+    """One run on disk.
+
+    What the runner itself reads and writes is an ``Entry``, through the disk of the run's world. What is handed to
+    programs and libraries (Terraform's folder, keys, known hosts, logs, adapter, checkpoints) is a ``Path``.
+
+    Attributes:
+        path: The folder.
+        world: Time, chance and surroundings.
+    """
 
     path: Path
+    world: World = field(compare=False, repr=False)
 
     @property
     def run_id(self) -> str:
         """Name of the run: ``YYYYMMDD-HHMMSS-<name>``."""
         return self.path.name
 
-    def file(self, name: str) -> Path:
-        """Return the path of a hand-over file."""
-        return self.path / name
+    def file(self, name: str) -> Entry:
+        """Return a hand-over file."""
+        return Entry(self.path / name, self.world.disk)
 
     def log(self, step: str) -> Path:
         """Return the log file of a step; its folder is made."""
-        folder = self.path / "logs"
-        folder.mkdir(exist_ok=True)
-        return folder / f"{step}.log"
+        return self.logs.path / f"{step}.log"
 
     @property
-    def config(self) -> Path:
+    def logs(self) -> Entry:
+        """The folder of the logs, made."""
+        folder = self.file("logs")
+        folder.make_folder()
+        return folder
+
+    @property
+    def config(self) -> Entry:
         """The resolved run file."""
-        return self.path / "config.json"
+        return self.file("config.json")
 
     @property
     def terraform(self) -> Path:
@@ -47,14 +62,14 @@ class RunDir:
         return self.path / "terraform"
 
     @property
-    def host(self) -> Path:
+    def host(self) -> Entry:
         """The machine, as the environment handed it back."""
-        return self.path / "host.json"
+        return self.file("host.json")
 
     @property
-    def events(self) -> Path:
+    def events(self) -> Entry:
         """Copy of the trainer's events."""
-        return self.path / "events.jsonl"
+        return self.file("events.jsonl")
 
     @property
     def known_hosts(self) -> Path:
@@ -82,40 +97,38 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
-    def receipt(self) -> Path:
+    def receipt(self) -> Entry:
         """Proof of teardown."""
-        return self.path / "receipt.json"
+        return self.file("receipt.json")
 
 
-def create_run(runs_dir: Path, name: str, now: datetime) -> RunDir:
+def create_run(runs_dir: Path, name: str, now: datetime, world: World) -> RunDir:
     """Make a new run folder, named by time and name; two runs of one second get different names."""
-    runs_dir.mkdir(parents=True, exist_ok=True)
+    world.disk.make_folder(runs_dir)
     stem = f"{now:%Y%m%d-%H%M%S}-{name}"
     for number in range(1, 100):
-        path = runs_dir / (stem if number == 1 else f"{stem}-{number}")
+        path = runs_dir.resolve() / (stem if number == 1 else f"{stem}-{number}")
         try:
-            path.mkdir()
+            world.disk.make_folder(path, exist_ok=False)
         except FileExistsError:
             continue
-        return RunDir(path.resolve())
+        return RunDir(path, world)
     raise RunNotFoundError(f"run: {runs_dir} holds a hundred runs named {stem}", resolution="wait a second, try again")
 
 
-def list_runs(runs_dir: Path) -> list[RunDir]:
+def list_runs(runs_dir: Path, world: World) -> list[RunDir]:
     """Return all runs, oldest first."""
-    if not runs_dir.is_dir():
-        return []
-    found = [path for path in runs_dir.iterdir() if (path / "config.json").is_file()]
-    return [RunDir(path.resolve()) for path in sorted(found, key=lambda path: path.name)]
+    folder, disk = runs_dir.resolve(), world.disk
+    return [RunDir(folder / name, world) for name in disk.names(folder) if disk.is_file(folder / name / "config.json")]
 
 
-def find_run(runs_dir: Path, run_id: str | None) -> RunDir:
+def find_run(runs_dir: Path, run_id: str | None, world: World) -> RunDir:
     """Return the run of this id, or the latest.
 
     Raises:
         RunNotFoundError: If there is none.
     """
-    runs = list_runs(runs_dir)
+    runs = list_runs(runs_dir, world)
     if run_id is None:
         if not runs:
             raise RunNotFoundError(f"run: there is no run in {runs_dir}", resolution="start one with `make train`")
@@ -129,18 +142,21 @@ def find_run(runs_dir: Path, run_id: str | None) -> RunDir:
     )
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path | Entry, content: bytes) -> None:
     """Write a file so that it is there as a whole or not at all, after a crash too; its folder is made."""
+    if isinstance(path, Entry):
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | Entry, value: Any) -> None:
     """Write plain data as JSON, atomically."""
     write_file(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | Entry) -> Any:
     """Return a file's plain data, or ``None`` when there is no such file.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, read_json
@@ -47,14 +47,14 @@ def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
     A machine costs from the intent in the journal on: the cloud's own clock begins with its answer, which is later,
     so this errs on the dear side by seconds. Where the answer is missing, so is the price, and nothing can be told.
     """
-    lines = Journal(run.file("journal.jsonl")).entries()
+    lines = Journal(run).entries()
     begun = _last_time(lines, "provision", "intent")
     host = read_json(run.host) or {}
     price = float(host.get("price_usd_per_h") or 0.0)
     if begun is None or price == 0.0:
         return Spend(0.0, {}, price, 0.0)
     gone = _last_time(lines, "destroy", "answer")
-    end = gone if gone is not None and gone > begun else (now or datetime.now(UTC))
+    end = gone if gone is not None and gone > begun else (now or run.world.now())
     seconds = dict.fromkeys((*dict.fromkeys(PHASES.values()), "idle"), 0.0)
     for name, step in RunState(run).steps.items():
         if name in PHASES:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import fcntl
-import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import Any
 
 from runner.errors import RunLockedError
 from runner.run.run_dir import RunDir, read_json, write_json
+from runner.world import LockedError
 
 STATE_NAME = "state.json"
+LOCK_NAME = "lock"
 STEPS = ("plan", "provision", "configure", "stage", "train", "collect", "destroy", "report")
 
 
@@ -23,7 +22,7 @@ class RunState:
 
     def __init__(self, run: RunDir) -> None:
         """Read the state of a run; a run without one has done nothing."""
-        self._path = run.file(STATE_NAME)
+        self._run, self._path = run, run.file(STATE_NAME)
         self._data: dict[str, Any] = read_json(self._path) or {"format": 1, "steps": {}, "outcome": None}
 
     @property
@@ -56,11 +55,11 @@ class RunState:
     def begin(self, step: str, began: datetime | None = None) -> None:
         """Note that a step begins now, or began before there was a folder to note it in."""
         with self._changed() as data:
-            data["steps"][step] = {"status": "running", "started_at": _written(began or datetime.now(UTC))}
+            data["steps"][step] = {"status": "running", "started_at": _written(began or self._run.world.now())}
 
     def end(self, step: str, status: str, duration_s: float) -> None:
         """Note that a step has ended: ``done``, ``failed`` or ``interrupted``."""
-        ended = {"status": status, "ended_at": _written(datetime.now(UTC)), "duration_s": round(duration_s, 3)}
+        ended = {"status": status, "ended_at": _written(self._run.world.now()), "duration_s": round(duration_s, 3)}
         with self._changed() as data:
             data["steps"].setdefault(step, {}).update(ended)
 
@@ -93,39 +92,20 @@ def locked(run: RunDir) -> Iterator[None]:
     Raises:
         RunLockedError: If another runner holds it.
     """
-    with run.file("lock").open("a+") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            pid = holder(run)
+            held.enter_context(run.world.disk.lock(run.path / LOCK_NAME))
+        except LockedError as err:
             raise RunLockedError(
-                f"run: {run.run_id} is driven by another runner (pid {pid})",
+                f"run: {run.run_id} is driven by another runner (pid {holder(run)})",
                 resolution=f"look on with `make watch RUN={run.run_id}`, or end it with `make down RUN={run.run_id}`",
             ) from err
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid()}))
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
+        yield
 
 
 def holder(run: RunDir) -> int | None:
-    """Return the process id of the runner that drives the run now, or ``None``."""
-    try:
-        file = run.file("lock").open("r")
-    except FileNotFoundError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
-                return int(json.loads(file.read())["pid"])
-            except (ValueError, KeyError):
-                return 0  # held by somebody who has not signed yet
-        return None
+    """Return the id of the process that drives the run now, 0 if it has not signed yet, ``None`` if none does."""
+    return run.world.disk.lock_holder(run.path / LOCK_NAME)
 
 
 def _written(moment: datetime) -> str:

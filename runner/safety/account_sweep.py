@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 
 from runner.cloud_api.models import Cloud, Resource
 from runner.errors import CloudError, TeardownError, UsageError
-from runner.run.run_dir import RunDir, list_runs, read_json
+from runner.run.run_dir import RunDir, read_json
 from runner.run.state import RunState, holder
 from runner.safety.lease_word import last_word
 from runner.safety.sweep import Wait, end_all
@@ -47,12 +46,14 @@ class Survey:
     unread: Mapping[str, str]
 
 
-def survey(clouds: list[Cloud], runs_dir: Path, now: datetime, *, remedy: str = "set the key of a cloud") -> Survey:
+def survey(
+    clouds: list[Cloud], runs: Sequence[RunDir], now: datetime, *, remedy: str = "set the key of a cloud"
+) -> Survey:
     """Look at every account, and judge what is there.
 
     Args:
         clouds: The accounts.
-        runs_dir: Folder of the run folders on this machine.
+        runs: The runs whose folders are on this machine.
         now: The moment to judge by.
         remedy: What somebody has to do who has no account set.
 
@@ -66,10 +67,10 @@ def survey(clouds: list[Cloud], runs_dir: Path, now: datetime, *, remedy: str = 
         )
     findings: list[Finding] = []
     unread: dict[str, str] = {}
-    runs = {run.run_id: run for run in list_runs(runs_dir)}
+    known = {run.run_id: run for run in runs}
     for cloud in clouds:
         try:
-            findings += [judge(found, runs, now) for found in cloud.resources()]
+            findings += [judge(found, known, now) for found in cloud.resources()]
         except CloudError as err:
             unread[cloud.name] = err.message
     return Survey(findings, unread)
@@ -93,7 +94,7 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Find
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
     word = last_word(run)
     if word is None:
-        began = datetime.fromtimestamp(run.config.stat().st_mtime, UTC)
+        began = run.world.disk.changed_at(run.config.path)
         over = now - began > LONGEST_START
         return Finding(resource, f"run {run.run_id} has no runner and never had a lease", over)
     if word[0] == "hold":

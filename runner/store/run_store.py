@@ -139,7 +139,7 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
         keys = own_keys(ctx.run_file, ctx.run.run_id)
         for name in folders:
             ctx.view.progress(f"storing {name}")
-            done = push(ctx.run.file(name), f"{folder_url(ctx)}/{name}", **access(ctx.run_file, keys))
+            done = push(ctx.run.path / name, f"{folder_url(ctx)}/{name}", **access(ctx.run_file, keys))
             _tell(ctx, f"stored: {folder_url(ctx)}/{name}", done)
 
 
@@ -228,8 +228,7 @@ def _fetch_events(ctx: Context, place: Place) -> None:
     theirs = place.read("events.jsonl")
     ours = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
     if theirs.startswith(ours) and len(theirs) > len(ours):
-        with ctx.run.events.open("ab") as file:
-            file.write(theirs[len(ours) :])
+        ctx.run.events.append(theirs[len(ours) :])
 
 
 def _tell(ctx: Context, words: str, done: Transfer) -> None:

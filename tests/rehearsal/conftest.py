@@ -66,7 +66,7 @@ class Stage:
 
     def run(self) -> RunDir:
         """Return the latest run of the latest rehearsal."""
-        return list_runs(self.folder / f"r{self.count}" / "runs")[-1]
+        return list_runs(self.folder / f"r{self.count}" / "runs", RealWorld())[-1]
 
     def journal(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.run().file("journal.jsonl").read_text().splitlines()]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.run.run_dir import PROJECT, list_runs, read_json
+from runner.world import RealWorld
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import HUB_TOKEN, Watcher, leaks
 
@@ -53,7 +54,7 @@ def test_the_environment_is_the_same_on_two_machines(stage: Stage) -> None:
 
     verdict = stage.rehearse("lambda", program="runner", verb="rebuild")
 
-    facts = [read_json(run.file("host_facts.json")) for run in list_runs(stage.folder / "r1" / "runs")]
+    facts = [read_json(run.file("host_facts.json")) for run in list_runs(stage.folder / "r1" / "runs", RealWorld())]
     assert (verdict.broken, verdict.exit_code) == ([], 0), stage.said("rebuild")
     assert [machine["is_billing"] for machine in verdict.machines] == [False, False]
     assert len({row["environment_digest"] for row in facts}) == 1

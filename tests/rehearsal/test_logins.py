@@ -13,6 +13,7 @@ import pytest
 
 from runner.emulation.boxes import clean
 from runner.run.run_dir import PROJECT, list_runs, read_json
+from runner.world import RealWorld
 from tests.rehearsal.test_life import TRIMMED
 
 WITHOUT_NAMESPACES = ("setpriv", "--bounding-set", "-sys_admin,-net_admin", "--inh-caps", "-sys_admin,-net_admin")
@@ -36,7 +37,7 @@ def test_a_run_is_rehearsed_with_a_login_for_a_machine(cloud: str, tmp_path: Pat
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "the rented machine is a login of this one, with a home of its own: this machine does not allow" in said
-    (run,) = list_runs(next(tmp_path.iterdir()) / "runs")
+    (run,) = list_runs(next(tmp_path.iterdir()) / "runs", RealWorld())
     assert (read_json(run.adapter / "acceptance.json") or {})["accepted"]
     receipt = json.loads(run.receipt.read_text())
     assert receipt["checks"]["clouds"] == {cloud: 0}

@@ -42,7 +42,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
             try:
-                _bring_checked(machine, f"{box.output}/{name}", ctx.run.file(name))
+                _bring_checked(machine, f"{box.output}/{name}", ctx.run.path / name)
                 came.append(name)
             except TransferError as err:
                 damaged = damaged or err  # the machine may go after this: what can still come home comes first
@@ -57,19 +57,17 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
 
 def _finish_events(ctx: Context, machine: Machine, box: Box) -> None:
     while True:
-        offset = ctx.run.events.stat().st_size if ctx.run.events.exists() else 0
-        chunk = machine.read_from(box.events, offset)
+        chunk = machine.read_from(box.events, ctx.run.events.size_bytes())
         if not chunk:
             return
-        with ctx.run.events.open("ab") as file:
-            file.write(chunk)
+        ctx.run.events.append(chunk)
 
 
 def _bring(ctx: Context, machine: Machine, box: Box, name: str, target: str) -> bool:
     source = f"{box.output}/{name}"
     if not machine.exists(source):
         return False
-    machine.get(source, ctx.run.file(target))
+    machine.get(source, ctx.run.path / target)
     return True
 
 

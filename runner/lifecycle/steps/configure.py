@@ -94,7 +94,7 @@ def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str,
 def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict[str, Any]:
     """Return the inputs of the roles and of verify.yml."""
     uv = Path(sys.executable).parent / "uv"
-    wheel = build_wheel(ctx.run.file("wheel"), log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
+    wheel = build_wheel(ctx.run.path / "wheel", log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
     return {
         "base_system_disk_gib": ctx.plan.disk_needed_gib,
         "base_system_prefix": box.prefix,

@@ -43,7 +43,7 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     Raises:
         TeardownError: If something may still exist.
     """
-    journal = Journal(ctx.run.file("journal.jsonl"))
+    journal = Journal(ctx.run)
     outcome_unknown = journal.unanswered("provision")
     journal.intent("destroy", run_id=ctx.run.run_id)
     host, bills = ctx.host(), ctx.environment.bills

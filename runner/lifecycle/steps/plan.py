@@ -149,7 +149,7 @@ def _choose(
     market = call.get()
     _tell_what_is_there(market, view)
     emulated = is_emulated(endpoint_of(run_file.compute.env, world.environ))
-    ledger = [] if task is None else read_ledger(list_runs(runs_dir), is_emulated=emulated)
+    ledger = [] if task is None else read_ledger(list_runs(runs_dir, world), is_emulated=emulated)
 
     def chosen() -> Choice:
         return choose(run_file, market.offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
@@ -199,7 +199,7 @@ def write_down(ctx: Context, plan: Plan) -> None:
     ctx.keep_plan(plan)
     from runner.report.plan.page import write_plan_page  # plotly takes its time to import
 
-    write_plan_page(ctx.run.path)
+    write_plan_page(ctx.run)
 
 
 def record(ctx: Context, plan: Plan) -> None:

@@ -79,7 +79,7 @@ def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
 
 
 def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
-    journal = Journal(ctx.run.file("journal.jsonl"))
+    journal = Journal(ctx.run)
     journal.intent(
         "provision",
         run_id=ctx.run.run_id,

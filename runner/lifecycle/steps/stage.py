@@ -114,7 +114,7 @@ def _stage_past(ctx: Context, machine: Machine, box: Box, *, resume: bool) -> bo
         machine.remove_tree(box.output)
         _set_aside(ctx)
     elif not machine.exists(box.events) and ctx.run.events.exists():
-        machine.put(ctx.run.events, box.events)
+        machine.put(ctx.run.events.path, box.events)
     return has_checkpoint
 
 
@@ -129,5 +129,6 @@ def _put_checkpoint(machine: Machine, path: Path, target: str) -> None:
 def _set_aside(ctx: Context) -> None:
     """Keep the events of a try that left no checkpoint; the new one begins a new file."""
     if ctx.run.events.exists():
-        number = len(list(ctx.run.file("logs").glob("events-*.jsonl"))) + 1
-        ctx.run.events.rename(ctx.run.log("events").with_name(f"events-{number}.jsonl"))
+        logs = ctx.run.logs
+        number = sum(entry.name.startswith("events-") for entry in logs.entries()) + 1
+        ctx.run.events.rename(logs / f"events-{number}.jsonl")

@@ -18,7 +18,7 @@ from runner.lifecycle.lost_machine import machine_gone
 from runner.run.models import Box, Host, TrainerStatus
 from runner.run.spend import hours_left
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
-from trainer.events import read_events
+from trainer.events import parse_events
 from trainer.files import object_or_none
 
 START_S = 120.0
@@ -131,7 +131,7 @@ def follow(ctx: Context, host: Host) -> None:
 
 def last_words(ctx: Context) -> tuple[str | None, str | None]:
     """Return message and resolution of the last try's ``run_ended`` event; nothing when it was cut short."""
-    for event in reversed(read_events(ctx.run.events)):
+    for event in reversed(parse_events(ctx.run.events.read_or_nothing())):
         if event.get("event") == "run_ended":
             return event.get("message"), event.get("resolution")
         if event.get("event") == "run_started":
@@ -198,12 +198,10 @@ class _Follower:
 
     def _read_events(self, box: Box) -> bool:
         path = self._ctx.run.events
-        offset = path.stat().st_size if path.exists() else 0
-        chunk = self._machine.read_from(box.events, offset)
+        chunk = self._machine.read_from(box.events, path.size_bytes())
         if not chunk:
             return False
-        with path.open("ab") as file:
-            file.write(chunk)
+        path.append(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             event = object_or_none(line)  # a half line is what a killed trainer left

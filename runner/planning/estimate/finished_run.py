@@ -11,7 +11,6 @@ import ipaddress
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from runner.planning.estimate.duration import Hardware, Work, speed_of
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.run.planned import PLAN_NAME, forecast_for, lenient_plan
 from runner.run.run_dir import RunDir
+from runner.world import Entry
 from trainer.files import object_or_none
 
 TRAINER_PHASES = {
@@ -243,10 +243,10 @@ def _was_emulated(run: RunDir) -> bool:
 
 
 def _metrics(run: RunDir) -> Json:
-    return _read(run.file("metrics.json")) or _read(run.adapter / "metrics.json")
+    return _read(run.file("metrics.json")) or _read(run.file("adapter") / "metrics.json")
 
 
-def _lines(path: Path, names: Sequence[bytes]) -> list[Json]:
+def _lines(path: Entry, names: Sequence[bytes]) -> list[Json]:
     """Return the few lines of use of a file of JSON lines; the many others are not even parsed."""
     try:
         lines = path.read_bytes().split(b"\n")
@@ -256,7 +256,7 @@ def _lines(path: Path, names: Sequence[bytes]) -> list[Json]:
     return [line for line in found if line]
 
 
-def _read(path: Path) -> Json:
+def _read(path: Entry) -> Json:
     """Return a file's object; one that is missing or damaged is empty."""
     try:
         return object_or_none(path.read_bytes()) or {}

@@ -8,16 +8,16 @@ from runner.report.figure import length_figure
 from runner.report.page import render
 from runner.report.plan.figures import memory_figure, part_colour, planned_figures
 from runner.report.plan.planned_run import PlannedRun, read_planned_run
-from runner.run.run_dir import write_file
+from runner.run.run_dir import RunDir
 
 HTML_NAME = "plan.html"
 
 
-def write_plan_page(run_dir: Path) -> Path:
+def write_plan_page(run: RunDir) -> Path:
     """Write ``plan.html`` beside ``plan.json`` and return its path; the same plan gives the same bytes."""
-    page = run_dir / HTML_NAME
-    write_file(page, plan_to_html(read_planned_run(run_dir)).encode())
-    return page
+    page = run.file(HTML_NAME)
+    page.write_bytes(plan_to_html(read_planned_run(run)).encode())
+    return page.path
 
 
 def plan_to_html(plan: PlannedRun) -> str:

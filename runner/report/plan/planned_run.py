@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from runner.report.data_summary import DataSummary, data_summary
@@ -13,6 +12,7 @@ from runner.report.sources import Json, Sources, items, mapping, text, whole
 from runner.report.spans import Span, amount, span, spans
 from runner.report.wording import count, size
 from runner.run.planned import lenient_machines
+from runner.run.run_dir import RunDir
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ class PlannedRun:
         return sum(line.status == status for line in self.checks)
 
 
-def read_planned_run(run_dir: Path) -> PlannedRun:
+def read_planned_run(run: RunDir) -> PlannedRun:
     """Return what ``plan.json`` tells; whatever is not as expected there is left out."""
-    sources = Sources(run_dir)
+    sources = Sources(run)
     plan = sources.plan()
     first = next(iter(lenient_machines(plan)), {})
     estimate = mapping(first.get("forecast"))
@@ -89,7 +89,7 @@ def read_planned_run(run_dir: Path) -> PlannedRun:
     machines = machine_rows(plan)
     gpu, gpu_memory_gib = text(estimate.get("gpu")), amount(estimate.get("gpu_memory_gib")) or None
     return PlannedRun(
-        run_id=run_dir.name,
+        run_id=run.run_id,
         environment=text(plan.get("environment")),
         base_model=text(plan.get("base_model")),
         facts=_facts(plan, first, machines, gpu, gpu_memory_gib),

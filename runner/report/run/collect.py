@@ -20,9 +20,9 @@ LIFE_CYCLE = ("plan", "provision", "configure", "stage", "train", "collect", "de
 FAILED = {"failed", "error"}
 
 
-def read_run(run_dir: Path) -> RunReport:
+def read_run(run: RunDir) -> RunReport:
     """Return what is known of the run in ``run_dir``; what cannot be read is listed in ``missing``."""
-    sources = Sources(run_dir)
+    run_dir, sources = run.path, Sources(run)
     config, state = sources.read("config.json"), sources.read("state.json")
     host, receipt = sources.read("host.json"), sources.read("receipt.json")
     plan, facts = sources.plan(), sources.read("host_facts.json")
@@ -57,7 +57,7 @@ def read_run(run_dir: Path) -> RunReport:
         environment=_environment(manifest, facts, events),
         recipe=config,
         life_cycle=life_cycle,
-        estimate=settle(RunDir(run_dir)),
+        estimate=settle(run),
         receipt=receipt,
         artifacts=_artifacts(run_dir),
         missing=tuple(sources.missing),

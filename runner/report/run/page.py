@@ -13,22 +13,22 @@ from runner.report.run.document import to_document
 from runner.report.run.figures import page_figures, phase_figure, settled_figure
 from runner.report.run.models import RunReport
 from runner.report.run.summary import verdict_sentence
-from runner.run.run_dir import write_file, write_json
+from runner.run.run_dir import RunDir, write_json
 
 JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run: RunDir) -> Path:
     """Write ``report.json`` and ``report.html`` into the run folder and return the page's path.
 
     The same files in give the same bytes out; each file is replaced whole or not at all.
     """
-    report = read_run(run_dir)
-    write_json(run_dir / JSON_NAME, to_document(report))
-    page = run_dir / HTML_NAME
-    write_file(page, to_html(report).encode())
-    return page
+    report = read_run(run)
+    write_json(run.file(JSON_NAME), to_document(report))
+    page = run.file(HTML_NAME)
+    page.write_bytes(to_html(report).encode())
+    return page.path
 
 
 def to_html(report: RunReport) -> str:

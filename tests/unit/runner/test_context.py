@@ -26,7 +26,7 @@ HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC))
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
     return Context(
         run, RunFile.model_validate({"data": {"train_path": "x"}}), SilentView(), Stop(RealWorld()), RealWorld()
     )

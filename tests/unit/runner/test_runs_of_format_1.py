@@ -26,6 +26,7 @@ from runner.run.planned import MicroBatch, forecast_for, read_plan
 from runner.run.run_dir import PROJECT, RunDir
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
+from tests.unit.runner.run_at import run_at
 
 KEPT = PROJECT / "tests" / "data" / "runs-of-format-1"
 LOCAL, LAMBDA, RUNPOD = (f"20261128-{time}-tiny" for time in ("153027", "153905", "160000"))
@@ -74,7 +75,7 @@ def old_plan(run: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("run_id", [LOCAL, LAMBDA, RUNPOD])
 def test_their_plans_drive_a_run_as_they_did(run_id: str) -> None:
-    old, plan = old_plan(KEPT / run_id), read_plan(RunDir(KEPT / run_id))
+    old, plan = old_plan(KEPT / run_id), read_plan(RunDir(KEPT / run_id, RealWorld()))
 
     assert "format" not in old
     assert [one.to_variable() for one in plan.machines] == old["candidates"]
@@ -86,7 +87,7 @@ def test_their_plans_drive_a_run_as_they_did(run_id: str) -> None:
 
 
 def test_the_machine_that_was_rented_has_the_rows_that_were_planned_for_it() -> None:
-    run = RunDir(KEPT / LAMBDA)
+    run = RunDir(KEPT / LAMBDA, RealWorld())
     plan = read_plan(run)
 
     (machine,) = [one for one in plan.machines if (one.instance_type, one.region) == ("gpu_1x_rtx6000", "us-south-2")]
@@ -98,7 +99,7 @@ def test_the_machine_that_was_rented_has_the_rows_that_were_planned_for_it() -> 
 
 @pytest.mark.parametrize("run_id", [LOCAL, LAMBDA, RUNPOD])
 def test_the_page_of_their_plan_shows_every_machine(run_id: str) -> None:
-    old, page = old_plan(KEPT / run_id), read_planned_run(KEPT / run_id)
+    old, page = old_plan(KEPT / run_id), read_planned_run(run_at(KEPT / run_id))
 
     assert page.missing == ()
     assert page.facts["data"].startswith("60 training samples")

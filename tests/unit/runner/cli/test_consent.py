@@ -33,7 +33,7 @@ SECOND = PlannedMachine("gpu_1x_a100", "us-west-1", False, 1.5, 1.5)
 def planned(
     folder: Path, env: str = "lambda", machines: tuple[PlannedMachine, ...] = (FIRST, SECOND), **budget: Any
 ) -> Context:
-    run = create_run(folder, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    run = create_run(folder, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
     values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"max_hours": 10, **budget}}
     ctx = Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
     ctx.keep_plan(made_plan(environment=env, machines=machines))

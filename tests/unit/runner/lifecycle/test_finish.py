@@ -18,6 +18,7 @@ from runner.lifecycle.steps import destroy
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.simulation.world import VirtualWorld
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -25,7 +26,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
     values = {"data": {"train_path": "x"}, "compute": {"env": "lambda"}}
     write_json(run.config, values)
     world = VirtualWorld()

@@ -48,7 +48,7 @@ class PatientStop(Stop):
 
 
 def made(tmp_path: Path, env: str = "lambda", **budget: Any) -> Context:
-    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
     values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": budget}
     write_json(run.config, values)
     return Context(run, RunFile.model_validate(values), SilentView(), PatientStop(), RealWorld())
@@ -98,7 +98,7 @@ def test_a_run_ends_with_the_time_or_with_the_money_whichever_is_first(
     ctx.run.terraform.mkdir()
     write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": ends.isoformat()})
     write_json(ctx.run.host, HOST.to_mapping())
-    Journal(ctx.run.file("journal.jsonl")).intent("provision")
+    Journal(ctx.run).intent("provision")
 
     assert seconds_to_hard_end(ctx) == pytest.approx(left_h * HOUR_S, abs=30)
 
@@ -110,7 +110,7 @@ def test_what_is_spent_already_is_no_longer_there_to_spend(tmp_path: Path) -> No
     write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": (asked + timedelta(hours=10)).isoformat()})
     write_json(ctx.run.host, HOST.to_mapping())
     line = f'{{"time": "{asked.isoformat()}", "kind": "intent", "action": "provision"}}\n'
-    ctx.run.file("journal.jsonl").write_text(line)
+    ctx.run.file("journal.jsonl").path.write_text(line)
 
     assert seconds_to_hard_end(ctx) == pytest.approx(HOUR_S, abs=30)
 

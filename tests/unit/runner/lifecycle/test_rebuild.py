@@ -16,6 +16,7 @@ from runner.lifecycle import drive as lifecycle
 from runner.lifecycle.drive import Outcome
 from runner.lifecycle.rebuild import compare
 from runner.run.run_dir import RunDir, create_run, write_json
+from runner.world import RealWorld
 
 FACTS = {"environment_digest": "sha256:1", "environment_packages": ["torch==2.13.0", "trl==1.16.0"], "python": "3.11.9"}
 
@@ -23,7 +24,7 @@ FACTS = {"environment_digest": "sha256:1", "environment_packages": ["torch==2.13
 @pytest.fixture
 def runs(tmp_path: Path) -> tuple[RunDir, RunDir]:
     now = datetime(2026, 11, 21, tzinfo=UTC)
-    first, second = (create_run(tmp_path / "runs", "tiny", now) for _ in range(2))
+    first, second = (create_run(tmp_path / "runs", "tiny", now, RealWorld()) for _ in range(2))
     for run in (first, second):
         write_json(run.file("host_facts.json"), FACTS)
     return first, second
@@ -73,7 +74,7 @@ class Builds:
         self.facts, self.fails, self.count = facts, fails, 0
 
     def new_run(self, run_file: object, runs_dir: Path, view: Any, stop: Any, world: Any) -> Context:
-        run = create_run(runs_dir, "tiny", datetime(2026, 11, 21, tzinfo=UTC))
+        run = create_run(runs_dir, "tiny", datetime(2026, 11, 21, tzinfo=UTC), RealWorld())
         return Context(run, run_file, view, stop, world)  # type: ignore[arg-type] - not read
 
     def build(self, ctx: Context) -> Outcome:

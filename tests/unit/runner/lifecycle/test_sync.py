@@ -49,7 +49,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def context(tmp_path: Path, url: str | None) -> Context:
-    run = RunDir(tmp_path / "run")
+    run = RunDir(tmp_path / "run", RealWorld())
     write_json(run.file("inventory/hosts.json"), {"all": {}})
     values = {"compute": {"env": "lambda", "prefix": "/srv"}, "store": {"url": url}}
     return Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())

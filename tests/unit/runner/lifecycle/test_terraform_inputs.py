@@ -21,7 +21,7 @@ from tests.unit.runner.made_plan import made_plan
 
 @pytest.mark.parametrize(("trust", "is_enabled"), [("secure", False), ("any", True)])
 def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, trust: str, is_enabled: bool) -> None:
-    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
     make_key(run.login_key)
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "runpod", "trust": trust}})
     machine = PlannedMachine("X", "any", False, 0.5, 1.0, trust="community")

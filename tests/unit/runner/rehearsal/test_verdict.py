@@ -13,6 +13,7 @@ from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import parse_faults
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.run_dir import RunDir, create_run, write_json
+from runner.world import RealWorld
 
 ENDED = {
     "id": "i-1", "instance_type": "gpu_1x_a10", "region": "us-west-1", "price_usd_per_h": 0.75, "billed_usd": 0.01,
@@ -22,7 +23,7 @@ ENDED = {
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    made = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC))
+    made = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC), RealWorld())
     write_json(made.config, {})
     write_json(made.receipt, {"checked_at": "2026-11-21T02:00:00+00:00"})
     return made

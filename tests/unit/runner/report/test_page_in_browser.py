@@ -14,6 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from runner.report.run.page import write_report
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report, save_page
 from tests.unit.runner.report.run.run_folder import RUN_ID, rent, write_run
+from tests.unit.runner.run_at import run_at
 
 PLANTED = "<script>window.planted = 1</script><img src=x onerror='window.planted = 2'>"
 PLOTS = [
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.browser
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report") / RUN_ID
     name = f"quick {PLANTED}"
-    return write_report(rent(write_run(folder, name=name, answer=PLANTED), name=name))
+    return write_report(run_at(rent(write_run(folder, name=name, answer=PLANTED), name=name)))
 
 
 @pytest.fixture(

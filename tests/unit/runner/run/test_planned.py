@@ -24,6 +24,7 @@ from runner.run.planned import (
     write_plan,
 )
 from runner.run.run_dir import PROJECT, RunDir, create_run, write_json
+from runner.world import RealWorld
 from tests.unit.runner.made_plan import MACHINE, made_plan
 
 HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.29, None, "lambda")
@@ -31,7 +32,7 @@ HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    return create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC))
+    return create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
 
 
 def planned(region: str = "us-west-1", spot: bool = False, price: float = 1.0, **changes: Any) -> PlannedMachine:
@@ -138,7 +139,7 @@ def test_a_plan_that_is_not_as_expected_does_not_drive_a_run(run: RunDir, odd: A
 
 
 def test_a_plan_that_is_damaged_is_told_as_such(run: RunDir) -> None:
-    run.file("plan.json").write_text("{")
+    run.file("plan.json").path.write_text("{")
 
     with pytest.raises(RunNotFoundError, match="is damaged"):
         read_plan(run)

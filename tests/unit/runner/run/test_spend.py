@@ -11,6 +11,7 @@ import pytest
 
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.spend import hours_left, spend_of
+from runner.world import RealWorld
 
 BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 HOST = {"price_usd_per_h": 3.6}
@@ -18,14 +19,14 @@ HOST = {"price_usd_per_h": 3.6}
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    created = create_run(tmp_path, "tiny", BEGUN)
+    created = create_run(tmp_path, "tiny", BEGUN, RealWorld())
     write_json(created.host, HOST)
     return created
 
 
 def journal(run: RunDir, *lines: tuple[float, str, str]) -> None:
     entries = [{"time": at(second), "kind": kind, "action": action} for second, kind, action in lines]
-    run.file("journal.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    run.file("journal.jsonl").path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
 def at(second: float) -> str:

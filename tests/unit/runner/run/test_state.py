@@ -15,6 +15,7 @@ from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, find_run, list_runs, read_json, write_json
 from runner.run.state import RunState, holder, locked
 from runner.safety.receipt import Findings, write_receipt
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import thing
 
 NOW = datetime(2026, 11, 21, 1, 55, 0, tzinfo=UTC)
@@ -22,35 +23,35 @@ NOW = datetime(2026, 11, 21, 1, 55, 0, tzinfo=UTC)
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    created = create_run(tmp_path, "tiny", NOW)
+    created = create_run(tmp_path, "tiny", NOW, RealWorld())
     write_json(created.config, {})
     return created
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
-    first, second = create_run(tmp_path, "tiny", NOW), create_run(tmp_path, "tiny", NOW)
+    first, second = create_run(tmp_path, "tiny", NOW, RealWorld()), create_run(tmp_path, "tiny", NOW, RealWorld())
 
     assert (first.run_id, second.run_id) == ("20261121-015500-tiny", "20261121-015500-tiny-2")
 
 
 def test_the_latest_run_is_the_default(tmp_path: Path, run: RunDir) -> None:
-    later = create_run(tmp_path, "a", datetime(2026, 11, 22, tzinfo=UTC))
+    later = create_run(tmp_path, "a", datetime(2026, 11, 22, tzinfo=UTC), RealWorld())
     write_json(later.config, {})
 
-    assert find_run(tmp_path, None) == later
-    assert find_run(tmp_path, run.run_id) == run
-    assert list_runs(tmp_path) == [run, later]
+    assert find_run(tmp_path, None, RealWorld()) == later
+    assert find_run(tmp_path, run.run_id, RealWorld()) == run
+    assert list_runs(tmp_path, RealWorld()) == [run, later]
 
 
 def test_a_run_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, run: RunDir) -> None:
     with pytest.raises(RunNotFoundError, match=f"there is no run nope in .* \\(latest: {run.run_id}\\)"):
-        find_run(tmp_path, "nope")
+        find_run(tmp_path, "nope", RealWorld())
     with pytest.raises(RunNotFoundError, match="there is no run in"):
-        find_run(tmp_path / "none", None)
+        find_run(tmp_path / "none", None, RealWorld())
 
 
 def test_a_damaged_file_is_named(run: RunDir) -> None:
-    run.config.write_text("{half")
+    run.config.path.write_text("{half")
 
     with pytest.raises(RunNotFoundError, match=r"config\.json is damaged"):
         read_json(run.config)
@@ -86,15 +87,15 @@ def test_a_second_holder_is_refused_and_the_lock_is_free_afterwards(run: RunDir)
 
 
 def test_a_lock_file_of_a_dead_runner_holds_nobody(run: RunDir) -> None:
-    run.file("lock").write_text('{"pid": 1}')
+    run.file("lock").path.write_text('{"pid": 1}')
 
     assert holder(run) is None
     with locked(run):
         assert holder(run) == os.getpid()
 
 
-def test_the_journal_tells_an_intent_without_an_answer(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+def test_the_journal_tells_an_intent_without_an_answer(run: RunDir) -> None:
+    journal = Journal(run)
     assert not journal.unanswered("provision")
     journal.intent("provision", run_id="r")
     assert journal.unanswered("provision")
@@ -104,15 +105,15 @@ def test_the_journal_tells_an_intent_without_an_answer(tmp_path: Path) -> None:
     assert [entry["kind"] for entry in journal.entries()] == ["intent", "answer"]
 
 
-def test_a_half_line_in_the_journal_harms_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
+def test_a_half_line_in_the_journal_harms_no_other(run: RunDir) -> None:
+    path = run.path / "journal.jsonl"
     path.write_text('{"kind": "int')
 
-    Journal(path).intent("provision")
+    Journal(run).intent("provision")
 
     lines = path.read_text().splitlines()
     assert json.loads(lines[1])["action"] == "provision"
-    assert [entry["action"] for entry in Journal(path).entries()] == ["provision"]
+    assert [entry["action"] for entry in Journal(run).entries()] == ["provision"]
 
 
 @pytest.mark.parametrize(

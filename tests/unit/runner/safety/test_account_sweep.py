@@ -18,6 +18,7 @@ from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.state import RunState, locked
 from runner.safety import account_sweep as sweeping
 from runner.safety.sweep import LISTING_LAG_S, PAUSE_S, end_run, of_run
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -125,7 +126,7 @@ def test_a_thing_that_went_by_itself_is_fine() -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    created = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC))
+    created = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
     write_json(created.config, {"budget": {"lease_minutes": 15.0}})
     return created
 
@@ -172,14 +173,14 @@ def test_what_a_finished_run_left_is_abandoned(run: RunDir) -> None:
 def test_a_cloud_that_does_not_tell_is_named_and_the_others_are_looked_at(tmp_path: Path) -> None:
     silent = FakeCloud(name="runpod", listing_troubles=[UNREADABLE])
 
-    found = sweeping.survey([silent, FakeCloud([thing()])], tmp_path, NOW)
+    found = sweeping.survey([silent, FakeCloud([thing()])], [], NOW)
 
     assert (dict(found.unread), len(found.findings)) == ({"runpod": "lambda: no list"}, 1)
 
 
 def test_without_a_configured_cloud_nothing_is_known(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no cloud is configured"):
-        sweeping.survey([], tmp_path, NOW)
+        sweeping.survey([], [], NOW)
 
 
 def test_the_sweep_ends_what_has_to_go_and_nothing_else() -> None:

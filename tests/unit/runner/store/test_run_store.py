@@ -92,9 +92,9 @@ def s3(**more: Any) -> dict[str, Any]:
 
 
 def context(tmp_path: Path, store: dict[str, Any], *, env: str = "lambda", **budget: Any) -> Context:
-    run = RunDir(tmp_path / "runs" / RUN_ID)
+    run = RunDir(tmp_path / "runs" / RUN_ID, RealWorld())
     if not run.path.exists():
-        run = create_run(tmp_path / "runs", "tiny", NOW)
+        run = create_run(tmp_path / "runs", "tiny", NOW, RealWorld())
     values = {"compute": {"env": env, "prefix": str(tmp_path / "box")}, "budget": budget, "store": store}
     return Context(run, RunFile.model_validate(values), Lines(), Stop(RealWorld()), RealWorld())  # type: ignore[arg-type]
 
@@ -426,7 +426,7 @@ def test_what_came_home_is_in_the_store(store: dict[str, Any], tmp_path: Path) -
     for name in ("SHA256SUMS", "adapter_model.safetensors"):
         (ctx.run.adapter / name).write_text(name)
     make_checkpoint(ctx.run.checkpoints, 4)
-    ctx.run.events.write_text("{}")
+    ctx.run.events.path.write_text("{}")
 
     storing.copy_home(ctx, ["metrics.json", "adapter", "checkpoints/checkpoint-4"])
 
@@ -478,7 +478,7 @@ def test_a_resume_takes_the_newest_checkpoint_of_the_machine_that_ended_itself(
 ) -> None:
     ctx = context(tmp_path, store)
     make_checkpoint(ctx.run.checkpoints, 4)
-    ctx.run.events.write_text('{"step": 4}\n')
+    ctx.run.events.path.write_text('{"step": 4}\n')
     put_there(store, tmp_path, 8, 12, events='{"step": 4}\n{"step": 12}\n')
 
     storing.fetch_past(ctx)
@@ -539,7 +539,7 @@ def test_an_empty_store_is_no_error(store: dict[str, Any], tmp_path: Path) -> No
 
 def test_a_story_that_is_not_ours_is_not_taken(bucket: Any, tmp_path: Path) -> None:
     ctx = context(tmp_path, s3())
-    ctx.run.events.write_text('{"step": 5}\n')
+    ctx.run.events.path.write_text('{"step": 5}\n')
     put_there(s3(), tmp_path, 8, events='{"step": 4}\n{"step": 8}\n')
 
     storing.fetch_past(ctx)

@@ -151,7 +151,7 @@ def test_plan_starts_nothing_and_leaves_a_folder_to_look_at(folder: Path, capsys
     out = capsys.readouterr().out
     assert status == 0
     assert "supervised tokens" in out
-    assert read_plan(RunDir(run)).train_samples == 1
+    assert read_plan(RunDir(run, RealWorld())).train_samples == 1
     assert not (run / "host.json").exists()
     assert not (run / "terraform").exists()
 

@@ -26,7 +26,7 @@ HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "g5.xlarge", "us-east-1", False,
 
 
 def planned(folder: Path, *machines: PlannedMachine) -> Context:
-    run = create_run(folder, "tiny", datetime(2026, 11, 28, tzinfo=UTC))
+    run = create_run(folder, "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "aws"}})
     ctx = Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld())
     ctx.keep_plan(made_plan(environment="aws", machines=machines))

@@ -48,7 +48,7 @@ def ctx(tmp_path: Path) -> Context:
     (tmp_path / "train.jsonl").write_text("train\n")
     (tmp_path / "base.gguf").write_text("weights\n")
     data = {"train_path": str(tmp_path / "train.jsonl")}
-    run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC))
+    run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC), RealWorld())
     write_json(run.host, HOST.to_mapping())
     ctx = Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop(RealWorld()), RealWorld())
     plan = made_plan(environment="local", model_files=str(tmp_path / "base.gguf"), model_bytes=8, machines=(MACHINE,))
@@ -247,7 +247,7 @@ def test_a_resume_takes_the_checkpoint_along(ctx: Context, box: Box) -> None:
     folder = put_checkpoint(box, 4)
     ctx.run.checkpoints.mkdir()
     folder.rename(ctx.run.checkpoints / "checkpoint-4")
-    ctx.run.events.write_text('{"event": "step"}\n')
+    ctx.run.events.path.write_text('{"event": "step"}\n')
 
     assert stage.stage(ctx, HOST, resume=True) is True
 

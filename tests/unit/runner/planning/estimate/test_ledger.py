@@ -13,6 +13,7 @@ from runner.planning.estimate.finished_run import Row, is_emulated, planned_usd,
 from runner.planning.estimate.gpu_specs import find_gpu
 from runner.planning.estimate.ledger import MOST_RUNS, correction, read_ledger
 from runner.run.run_dir import RunDir
+from runner.world import RealWorld
 
 WORK = Work(
     train_tokens=500_000,
@@ -63,7 +64,7 @@ def write_run(
         if value is not None:
             (folder / name).write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
-    return RunDir(folder)
+    return RunDir(folder, RealWorld())
 
 
 def planning(forecast: Any) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def test_a_rehearsed_run_and_a_real_one_never_correct_one_another(tmp_path: Path
 
 def test_steps_of_the_trainer_are_not_even_parsed(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r1")
-    with run.events.open("a", encoding="utf-8") as file:
+    with run.events.path.open("a", encoding="utf-8") as file:
         file.write('{"event": "step", "tokens": this is no JSON}\n' * 3)
 
     assert row_of(run).seconds["train"] == 705.0

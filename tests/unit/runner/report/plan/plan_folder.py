@@ -10,6 +10,7 @@ from runner.report.plan.page import write_plan_page
 from runner.run.run_dir import write_json
 from tests.unit.runner.report.run.run_folder import data_summary
 from tests.unit.runner.report.run.test_page import Page
+from tests.unit.runner.run_at import run_at
 
 RUN_ID = "20261121-121027-quickstart"
 PLOTS = ["plot-vram", "plot-hours", "plot-dollars", "plot-lengths"]
@@ -126,11 +127,11 @@ def written(folder: Path, value: Any) -> Path:
 
 
 def page_of(folder: Path) -> Page:
-    return Page(write_plan_page(folder).read_text(encoding="utf-8"))
+    return Page(write_plan_page(run_at(folder)).read_text(encoding="utf-8"))
 
 
 def sections_of(folder: Path) -> list[str]:
-    page = write_plan_page(folder).read_text(encoding="utf-8")
+    page = write_plan_page(run_at(folder)).read_text(encoding="utf-8")
     return [name for name in SECTIONS if f"<h2>{name}</h2>" in page]
 
 

@@ -26,6 +26,7 @@ from tests.unit.runner.report.plan.plan_folder import (
     sections_of,
     written,
 )
+from tests.unit.runner.run_at import run_at
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def run_dir(tmp_path: Path) -> Path:
 def test_page_lies_beside_the_plan_and_changes_nothing_else(run_dir: Path) -> None:
     before = (run_dir / "plan.json").read_bytes()
 
-    page = write_plan_page(run_dir)
+    page = write_plan_page(run_at(run_dir))
 
     assert page == run_dir / "plan.html"
     assert (run_dir / "plan.json").read_bytes() == before
@@ -44,9 +45,9 @@ def test_page_lies_beside_the_plan_and_changes_nothing_else(run_dir: Path) -> No
 
 
 def test_same_plan_gives_the_same_bytes(run_dir: Path) -> None:
-    first = write_plan_page(run_dir).read_bytes()
+    first = write_plan_page(run_at(run_dir)).read_bytes()
 
-    assert write_plan_page(run_dir).read_bytes() == first
+    assert write_plan_page(run_at(run_dir)).read_bytes() == first
 
 
 def test_whole_plan_has_every_section_and_figure(run_dir: Path) -> None:
@@ -146,7 +147,7 @@ def test_time_and_dollars_are_told_in_numbers(run_dir: Path) -> None:
         "$0.004 to $0.010", "speed: measured on its kind", "a published benchmark (2026-11-21)",
     ):  # fmt: skip
         assert expected in words
-    assert "disk" not in [row.name for row in read_planned_run(run_dir).phases]
+    assert "disk" not in [row.name for row in read_planned_run(run_at(run_dir)).phases]
 
 
 @pytest.mark.parametrize("missing", [None, {}, [], "none", {"durations": None, "cost": None}])
@@ -167,7 +168,7 @@ def test_time_without_a_cost_is_told_alone(tmp_path: Path) -> None:
 
 
 def test_each_machine_has_its_gpu_its_rows_its_time_and_its_dollars(run_dir: Path) -> None:
-    for machine in read_planned_run(run_dir).machines:
+    for machine in read_planned_run(run_at(run_dir)).machines:
         assert (machine.gpu, machine.rows, machine.rows_that_fit) == ("A10, 24 GiB", 2, 11)
         assert (machine.seconds, machine.usd) == (Span(780.0, 3840.0, 7800.0), Span(0.28, 1.38, 2.8))
 
@@ -175,13 +176,13 @@ def test_each_machine_has_its_gpu_its_rows_its_time_and_its_dollars(run_dir: Pat
 @pytest.mark.parametrize("forecast", [None, [], {}, "x"])
 def test_a_machine_of_which_nothing_is_foreseen_has_its_price_alone(tmp_path: Path, forecast: Any) -> None:
     folder = written(tmp_path / RUN_ID, first_with(forecast=forecast, micro_batch=None))
-    first, _ = read_planned_run(folder).machines
+    first, _ = read_planned_run(run_at(folder)).machines
 
     assert (first.price_usd_per_h, first.gpu, first.rows, first.seconds, first.usd) == (1.29, None, None, None, None)
 
 
 def test_machines_stand_in_order_with_their_prices(run_dir: Path) -> None:
-    machines = read_planned_run(run_dir).machines
+    machines = read_planned_run(run_at(run_dir)).machines
 
     assert [(one.name, one.region, one.kind, one.price_usd_per_h, one.most_usd_per_h) for one in machines] == [
         ("gpu_1x_a10", "any region", "on demand", 1.29, 1.5),
@@ -195,7 +196,7 @@ def test_machines_stand_in_order_with_their_prices(run_dir: Path) -> None:
 def test_a_strangers_machine_says_so(tmp_path: Path) -> None:
     folder = written(tmp_path / RUN_ID, first_with(trust="community"))
 
-    assert read_planned_run(folder).machines[0].kind == "on demand, community"
+    assert read_planned_run(run_at(folder)).machines[0].kind == "on demand, community"
 
 
 def test_machine_that_is_not_rented_has_no_price_in_its_sentence(tmp_path: Path) -> None:
@@ -211,7 +212,10 @@ def test_odd_candidate_of_format_1_does_not_shift_the_prices(tmp_path: Path) -> 
     told["candidates"].insert(0, "odd")
     told["prices_usd_per_h"] = [9.0, 1.29]
 
-    assert [one.price_usd_per_h for one in read_planned_run(written(tmp_path / RUN_ID, told)).machines] == [1.29, None]
+    assert [one.price_usd_per_h for one in read_planned_run(run_at(written(tmp_path / RUN_ID, told))).machines] == [
+        1.29,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("odd", [None, -1.5, "odd", [None, 7, "odd", [], {}], {"odd": {"low": 3}}])
@@ -236,7 +240,7 @@ def test_a_plan_of_format_1_is_shown_as_the_same_plan_of_today(run_dir: Path, tm
     """A run that was planned before stays what it was."""
     old = written(tmp_path / "old" / RUN_ID, plan_of_format_1())
 
-    assert read_planned_run(old) == read_planned_run(run_dir)
+    assert read_planned_run(run_at(old)) == read_planned_run(run_at(run_dir))
 
 
 @pytest.mark.parametrize("odd", [{"low": 3, "expected": 2, "high": 1}, {"low": -1, "expected": 2, "high": 3}, {}, 7])
@@ -244,7 +248,7 @@ def test_range_that_is_none_is_left_out(tmp_path: Path, odd: Any) -> None:
     told = plan()
     forecast_of(told)["durations"]["seconds_by_phase"]["train"] = odd
 
-    first, second = read_planned_run(written(tmp_path / RUN_ID, told)).phases[:2]
+    first, second = read_planned_run(run_at(written(tmp_path / RUN_ID, told))).phases[:2]
 
     assert first.seconds == Span(180.0, 240.0, 300.0)
     assert (second.name, second.seconds) == ("train", None)
@@ -279,7 +283,7 @@ def test_page_names_nothing_outside_itself(run_dir: Path) -> None:
 
 
 def test_plotly_is_in_the_page_once_and_packed(run_dir: Path) -> None:
-    page = write_plan_page(run_dir)
+    page = write_plan_page(run_at(run_dir))
 
     assert page.stat().st_size < 2_500_000
     assert page.read_text(encoding="utf-8").count('id="plotly-packed"') == 1

@@ -23,6 +23,7 @@ from tests.unit.runner.report.plan.plan_folder import (
     written,
 )
 from tests.unit.runner.report.run.test_page import PLANTED
+from tests.unit.runner.run_at import run_at
 
 LINK = "<a href='https://example.org'>planted</a>"
 
@@ -98,7 +99,7 @@ def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     forecast_of(told)["gpu"] = LINK
     forecast_of(told)["durations"]["seconds_by_phase"][LINK] = span(1.0, 2.0, 3.0)
     with browser(width=width, dark=dark) as driver:
-        open_report(driver, write_plan_page(written(tmp_path / RUN_ID, told)))
+        open_report(driver, write_plan_page(run_at(written(tmp_path / RUN_ID, told))))
         yield driver
 
 

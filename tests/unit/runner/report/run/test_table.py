@@ -9,6 +9,7 @@ from runner.report.run.collect import read_run
 from runner.report.run.page import write_report
 from runner.report.run.table import COLUMNS, compare_runs, print_runs, show, sparkline
 from tests.unit.runner.report.run.run_folder import RUN_ID, rent
+from tests.unit.runner.run_at import run_at
 
 
 def console(*, width: int = 80, terminal: bool = False) -> tuple[Console, io.StringIO]:
@@ -17,7 +18,7 @@ def console(*, width: int = 80, terminal: bool = False) -> tuple[Console, io.Str
 
 
 def test_row_holds_what_a_run_is_compared_by(run_dir: Path) -> None:
-    (row,) = compare_runs([read_run(run_dir)])
+    (row,) = compare_runs([read_run(run_at(run_dir))])
 
     assert dict(zip(COLUMNS, row, strict=True)) == {
         "run": RUN_ID,
@@ -34,7 +35,7 @@ def test_row_holds_what_a_run_is_compared_by(run_dir: Path) -> None:
 
 
 def test_run_without_files_has_a_row_of_unknowns(tmp_path: Path) -> None:
-    (row,) = compare_runs([read_run(tmp_path)])
+    (row,) = compare_runs([read_run(run_at(tmp_path))])
 
     assert row[1:] == ("unknown", "unfinished", "–", "–", "– → –", "–", "–", "–", "–")
 
@@ -42,16 +43,16 @@ def test_run_without_files_has_a_row_of_unknowns(tmp_path: Path) -> None:
 def test_table_is_never_cut_in_a_pipe(run_dir: Path) -> None:
     out, file = console(width=20)
 
-    print_runs([read_run(run_dir)], out)
+    print_runs([read_run(run_at(run_dir))], out)
 
-    assert all(cell in file.getvalue() for cell in compare_runs([read_run(run_dir)])[0])
+    assert all(cell in file.getvalue() for cell in compare_runs([read_run(run_at(run_dir))])[0])
     assert "…" not in file.getvalue()
 
 
 def test_narrow_terminal_gets_fewer_columns_rather_than_cut_ones(run_dir: Path) -> None:
     out, file = console(width=80, terminal=True)
 
-    print_runs([read_run(run_dir)], out)
+    print_runs([read_run(run_at(run_dir))], out)
 
     printed = file.getvalue()
     assert max(len(line) for line in printed.splitlines()) <= 80
@@ -61,10 +62,10 @@ def test_narrow_terminal_gets_fewer_columns_rather_than_cut_ones(run_dir: Path) 
 
 
 def test_terminal_view_is_short_and_tells_where_things_are(run_dir: Path) -> None:
-    page = write_report(run_dir)
+    page = write_report(run_at(run_dir))
     out, file = console()
 
-    show(read_run(run_dir), out)
+    show(read_run(run_at(run_dir)), out)
 
     assert file.getvalue().splitlines() == [
         f"accepted  {RUN_ID}",
@@ -83,7 +84,7 @@ def test_terminal_view_takes_no_markup_from_a_run(run_dir: Path) -> None:
     (run_dir / "state.json").write_text('{"outcome": "failed", "message": "[bold]not[/bold] found", "steps": {}}')
     out, file = console()
 
-    show(read_run(run_dir), out)
+    show(read_run(run_at(run_dir)), out)
 
     assert "[bold]not[/bold] found" in file.getvalue()
 
@@ -107,7 +108,7 @@ def test_sparkline_needs_two_values() -> None:
 def test_a_finished_run_shows_its_estimate_in_two_lines(run_dir: Path) -> None:
     out, file = console(width=200)
 
-    show(read_run(rent(run_dir)), out)
+    show(read_run(run_at(rent(run_dir))), out)
 
     printed = file.getvalue().splitlines()
     assert "  estimated  9 min 31 s, $0.23 → 5 min 00 s, $0.12 (90 % too high)" in printed
@@ -119,6 +120,6 @@ def test_a_finished_run_shows_its_estimate_in_two_lines(run_dir: Path) -> None:
 def test_a_run_without_an_estimate_shows_none(run_dir: Path) -> None:
     out, file = console(width=200)
 
-    show(read_run(run_dir), out)
+    show(read_run(run_at(run_dir)), out)
 
     assert "estimated" not in file.getvalue()
