@@ -1,8 +1,9 @@
 """Check every root module: ``python -m infra.check`` compares them with their contract, then has Terraform try each.
 
-For each it runs terraform init, validate and test, in a copy, so that a checkout stays as it is. Providers come from
-the folder that ``DOUSE_PROVIDER_MIRROR`` names (it holds ``registry.terraform.io``), else from the registry. Where
-neither can be had, the modules that need them are named and left out; in CI (``CI`` is set) that is a failure.
+For each it runs terraform init, validate and test, in a copy, so that a checkout stays as it is; OpenTofu is as good.
+Providers come from the folder that ``DOUSE_PROVIDER_MIRROR`` names (it holds ``registry.terraform.io``, for OpenTofu
+``registry.opentofu.org``), else from the registry. Where neither can be had, the modules that need them are named and
+left out; in CI (``CI`` is set) that is a failure.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Literal
 from infra.conformance import find_differences, linked_tests
 from infra.shell import terraform_settings
 from runner.adapters import process
-from runner.adapters.terraform_install import find_terraform
+from runner.adapters.terraform_install import find_terraform, release_of
 from runner.errors import RunnerError
 
 FOLDER = Path(__file__).resolve().parent
@@ -84,9 +85,11 @@ def check_root(root: Path, terraform: str, work: Path, env: Mapping[str, str]) -
     for runs in linked_tests(root):
         head = (root / "tests" / "contract.tftest.hcl").read_text(encoding="utf-8").partition('\nrun "')[0]
         (copy / "tests" / f"shared_{runs.name}").write_text(f"{head}\n{runs.read_text(encoding='utf-8')}", "utf-8")
-    locked = ["-lockfile=readonly"] if (copy / ".terraform.lock.hcl").exists() and _is_committed(root) else []
-    if not locked:
+    if not _is_committed(root):
         (copy / ".terraform.lock.hcl").unlink(missing_ok=True)
+    # OpenTofu takes the version from Terraform's entry and writes one of its own beside it, so it has to write.
+    is_readonly = (copy / ".terraform.lock.hcl").exists() and not _is_opentofu(terraform)
+    locked = ["-lockfile=readonly"] if is_readonly else []
     said = []
     for words in (["init", "-backend=false", "-input=false", *locked], ["validate"], ["test"]):
         started = time.monotonic()
@@ -115,7 +118,7 @@ def summary(verdicts: list[Verdict], seconds: float, *, in_ci: bool) -> str:
         fatal = ", which is a failure in CI" if in_ci else ""
         lines += [
             f"not checked{fatal}: {', '.join(missed)}: their providers cannot be had",
-            "hint: connect to the network, or name a folder that holds registry.terraform.io in DOUSE_PROVIDER_MIRROR",
+            "hint: connect to the network, or name a folder that holds them in DOUSE_PROVIDER_MIRROR: infra/README.md",
         ]
     return "\n".join(lines)
 
@@ -138,6 +141,11 @@ def _settings(work: Path) -> dict[str, str]:
         (work / "plugin-cache").mkdir(exist_ok=True)
         settings["TF_PLUGIN_CACHE_DIR"] = str(work / "plugin-cache")
     return settings
+
+
+def _is_opentofu(program: str) -> bool:
+    release = release_of(Path(program))
+    return release is not None and release.product == "OpenTofu"
 
 
 def _is_committed(root: Path) -> bool:

@@ -9,8 +9,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from runner.errors import RunnerError, UsageError
-from runner.provider.mirror import cli_config, environment, write_mirror
+from runner.errors import RunnerError
+from runner.provider.mirror import cli_config, environment, given_mirror, write_mirror
 from runner.world import RealWorld
 from trainer.files import cache_folder
 
@@ -36,14 +36,9 @@ def terraform_settings(folder: Path) -> dict[str, str]:
         UsageError: If ``DOUSE_PROVIDER_MIRROR`` names no folder.
     """
     world = RealWorld()
-    given = world.environ.get("DOUSE_PROVIDER_MIRROR")
-    if given and not Path(given).is_dir():
-        raise UsageError(
-            f"infra: DOUSE_PROVIDER_MIRROR is {given}, and there is no such folder",
-            resolution="name the folder that holds registry.terraform.io, or unset it to use the registry",
-        )
+    given = given_mirror("infra", world.environ)
     config = folder.absolute() / "terraform.rc"
-    text = cli_config(write_mirror(world, folder / "providers"), Path(given) if given else None)
+    text = cli_config(write_mirror(world, folder / "providers"), given)
     config.write_text(text, encoding="utf-8")
     return {**environment(world.environ), "TF_CLI_CONFIG_FILE": str(config), "CHECKPOINT_DISABLE": "1"}
 

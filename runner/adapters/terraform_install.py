@@ -1,10 +1,9 @@
-"""Find a supported Terraform on this machine, or install the pinned release in the cache."""
+"""Find a supported Terraform or OpenTofu on this machine, or install the pinned release of Terraform in the cache."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import platform
 import re
@@ -13,13 +12,22 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from runner.adapters import process
 from runner.errors import ToolError
 from trainer.files import cache_folder
 
+Product = Literal["Terraform", "OpenTofu"]
+
+PROGRAMS = ("terraform", "tofu")
+"""What is looked for on PATH, in this order."""
+FIRST_LINE = re.compile(r"(Terraform|OpenTofu) v(\S+)")
+"""How ``version`` begins; with ``-json`` both call themselves ``terraform_version``."""
 OLDEST, TOO_NEW = (1, 11), (2, 0)
+"""Of both: write-only attributes came to each of them with its 1.11."""
 PINNED_VERSION = "1.11.4"
 RELEASES_URL = "https://releases.hashicorp.com/terraform"
 SHA256 = {
@@ -30,7 +38,7 @@ SHA256 = {
 }
 """Checksums of the pinned release's archives, by platform."""
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-BY_HAND = f"install Terraform {OLDEST[0]}.{OLDEST[1]} or newer by hand and put it on PATH"
+BY_HAND = f"install Terraform or OpenTofu {OLDEST[0]}.{OLDEST[1]} or newer by hand and put it on PATH"
 VERSION_TIMEOUT_S = 30.0
 DOWNLOAD_TIMEOUT_S = 60.0
 """Longest silence of the server, in seconds; the archive is 28 MB."""
@@ -48,8 +56,24 @@ class TerraformChecksumError(ToolError):
     """What was downloaded is not the pinned release."""
 
 
+@dataclass(frozen=True)
+class Release:
+    """What a program says that it is.
+
+    Attributes:
+        product: Whose it is.
+        version: Its version, like ``1.11.4`` or ``1.12.0-rc1``.
+    """
+
+    product: Product
+    version: str
+
+
 def find_terraform() -> Path:
-    """Return a supported Terraform: the one ``TERRAFORM`` names, on PATH, in the cache, or downloaded, in this order.
+    """Return a supported Terraform or OpenTofu.
+
+    It is the one ``TERRAFORM`` names, else ``terraform`` on PATH, else ``tofu`` on PATH, else the pinned release of
+    Terraform in the cache, which is downloaded if it is not there.
 
     Raises:
         TerraformVersionError: If ``TERRAFORM`` names one that is not supported.
@@ -59,44 +83,58 @@ def find_terraform() -> Path:
     named = os.environ.get("TERRAFORM")
     if named:
         return _check_named(named)
-    on_path = shutil.which("terraform")
-    if on_path is not None and is_supported(_version_of(Path(on_path))):
-        return Path(on_path)
-    cached = cache_folder() / "terraform" / PINNED_VERSION / "terraform"
+    for name in PROGRAMS:
+        on_path = shutil.which(name)
+        if on_path is not None and is_supported(release_of(Path(on_path))):
+            return Path(on_path)
+    cached = cached_program()
     if not os.access(cached, os.X_OK):
         _install(cached)
     return cached
 
 
-def is_supported(version: str | None) -> bool:
-    """Tell whether a version (``1.11.4``, ``1.12.0-rc1``) is one that Douse is made for."""
-    match = re.match(r"(\d+)\.(\d+)\.", version or "")
+def is_near() -> bool:
+    """Return whether a program is on this machine; whether it is one that will do is not asked."""
+    on_path = any(shutil.which(name) for name in PROGRAMS)
+    return bool(os.environ.get("TERRAFORM")) or on_path or os.access(cached_program(), os.X_OK)
+
+
+def cached_program() -> Path:
+    """Return where the pinned release is, or will be."""
+    return cache_folder() / "terraform" / PINNED_VERSION / "terraform"
+
+
+def is_supported(release: Release | None) -> bool:
+    """Return whether a release is one that Douse is made for."""
+    match = re.match(r"(\d+)\.(\d+)\.", release.version) if release is not None else None
     return match is not None and OLDEST <= (int(match[1]), int(match[2])) < TOO_NEW
+
+
+def release_of(program: Path) -> Release | None:
+    """Return what a program says that it is, or ``None`` if it is neither product, or does not run."""
+    # The user's CLI configuration may be missing or name plugins; the version needs none of it.
+    quiet = {"TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
+    try:
+        done = process.run([str(program), "version"], timeout_s=VERSION_TIMEOUT_S, env=quiet)
+    except (ToolError, OSError):  # OSError: not a program of this machine's format
+        return None
+    said = FIRST_LINE.match(done.stdout)
+    if said is None:
+        return None
+    return Release("Terraform" if said[1] == "Terraform" else "OpenTofu", said[2])
 
 
 def _check_named(named: str) -> Path:
     program = shutil.which(named)
-    version = None if program is None else _version_of(Path(program))
-    if program is None or not is_supported(version):
+    release = None if program is None else release_of(Path(program))
+    if program is None or not is_supported(release):
+        found = "neither Terraform nor OpenTofu" if release is None else f"{release.product} {release.version}"
         raise TerraformVersionError(
-            f"terraform: TERRAFORM={named} is {'missing' if program is None else version or 'no Terraform'}, "
+            f"terraform: TERRAFORM={named} is {'missing' if program is None else found}, "
             f"wanted {OLDEST[0]}.{OLDEST[1]} or newer, below {TOO_NEW[0]}.{TOO_NEW[1]}",
-            resolution="name a supported Terraform, or unset TERRAFORM",
+            resolution="name a supported Terraform or OpenTofu (TERRAFORM=tofu), or unset TERRAFORM",
         )
     return Path(program).absolute()
-
-
-def _version_of(program: Path) -> str | None:
-    """Return what the program says its version is, or ``None`` if it is no Terraform that runs."""
-    # The user's CLI configuration may be missing or name plugins; the version needs none of it.
-    quiet = {"TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
-    try:
-        done = process.run([str(program), "version", "-json"], timeout_s=VERSION_TIMEOUT_S, env=quiet)
-        answer = json.loads(done.stdout)
-    except (ToolError, OSError, ValueError):  # OSError: not a program of this machine's format
-        return None
-    version = answer.get("terraform_version") if isinstance(answer, dict) else None
-    return version if isinstance(version, str) else None
 
 
 def _install(target: Path) -> None:

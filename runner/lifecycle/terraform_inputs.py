@@ -11,13 +11,13 @@ from typing import Any
 from runner.adapters.keys import public_key
 from runner.adapters.process import Cancel
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
+from runner.adapters.terraform_install import release_of
 from runner.cloud_api.environment import MachineOrder, NotThere
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import find_cloud
 from runner.context import Context
-from runner.errors import UsageError
 from runner.planning.estimate.disk import rented_disk_gib
-from runner.provider.mirror import cli_config, environment, write_mirror
+from runner.provider.mirror import check_mirror, cli_config, environment, given_mirror, write_mirror
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import read_json
 from runner.run.run_file import parse_address
@@ -117,13 +117,19 @@ def _secrets(ctx: Context) -> dict[str, str]:
     return {f"TF_VAR_{name}": value for name, value in made.items()}
 
 
+def check_providers(ctx: Context) -> None:
+    """Compare the mirror of providers, if there is one, with what the run's module and program need of it.
+
+    Raises:
+        UsageError: If there is no such folder, or it was made for the other of Terraform and OpenTofu.
+    """
+    mirror = given_mirror("plan", ctx.world.environ)
+    if mirror is not None and find_environment(ctx.plan.environment).rents_machine:
+        release = release_of(Path(ctx.plan.terraform))
+        check_mirror(mirror, "Terraform" if release is None else release.product, ctx.run.terraform)
+
+
 def _cli_config(world: World) -> str:
     """Return Terraform's settings: our provider from the cache, the others from a mirror or the registry."""
-    given = world.environ.get("DOUSE_PROVIDER_MIRROR") or None
-    if given is not None and not Path(given).is_dir():
-        raise UsageError(
-            f"plan: DOUSE_PROVIDER_MIRROR is {given}, and there is no such folder",
-            resolution="name the folder that holds registry.terraform.io, or unset it to use the registry",
-        )
     mirror = write_mirror(world, cache_folder() / "terraform" / "providers")
-    return cli_config(mirror, None if given is None else Path(given))
+    return cli_config(mirror, given_mirror("plan", world.environ))

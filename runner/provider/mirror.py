@@ -1,15 +1,24 @@
-"""How Terraform finds our provider without a registry: a folder, a CLI configuration, two variables."""
+"""How Terraform finds our provider without a registry (a folder, a CLI configuration, two variables), and the others.
+
+OpenTofu reads the same CLI configuration and speaks the same protocol with providers. But where a module says
+``hashicorp/aws``, each of the two adds its own registry's name, in a mirror as well.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from runner.errors import UsageError
 from runner.world import World
 
+REGISTRIES: Mapping[str, str] = {"Terraform": "registry.terraform.io", "OpenTofu": "registry.opentofu.org"}
+"""Where each product looks for a provider whose address names no host; a folder of this name in a mirror."""
+SHORT_ADDRESS = re.compile(r'^\s*source\s*=\s*"([\w-]+/[\w-]+)"', re.MULTILINE)
 ADDRESS = "terraform.local/douse/douse"
 VERSION = "0.1.0"
 PLATFORMS = ("darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64")
@@ -30,6 +39,49 @@ def write_mirror(world: World, folder: Path) -> Path:
         part.chmod(0o755)
         part.replace(program)
     return root
+
+
+def given_mirror(asker: str, environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that ``DOUSE_PROVIDER_MIRROR`` names, ``None`` where it names none.
+
+    Args:
+        asker: Who asks, for the error.
+        environ: The variables.
+
+    Raises:
+        UsageError: If there is no such folder.
+    """
+    given = environ.get("DOUSE_PROVIDER_MIRROR")
+    if not given:
+        return None
+    if not Path(given).is_dir():
+        raise UsageError(
+            f"{asker}: DOUSE_PROVIDER_MIRROR is {given}, and there is no such folder",
+            resolution="name a folder that holds the registry's providers, or unset it: infra/README.md",
+        )
+    return Path(given)
+
+
+def check_mirror(mirror: Path, product: str, module: Path) -> None:
+    """Compare what a module needs with what a mirror has for this product.
+
+    Args:
+        mirror: The folder that ``DOUSE_PROVIDER_MIRROR`` names.
+        product: ``Terraform`` or ``OpenTofu``.
+        module: The root module.
+
+    Raises:
+        UsageError: If the mirror was made for the other product.
+    """
+    registry = REGISTRIES[product]
+    needed = [name for path in module.glob("*.tf") for name in SHORT_ADDRESS.findall(path.read_text(encoding="utf-8"))]
+    if needed and not (mirror / registry).is_dir():
+        program = "tofu" if product == "OpenTofu" else "terraform"
+        raise UsageError(
+            f"plan: {product} looks for {needed[0]} in {registry}, and DOUSE_PROVIDER_MIRROR={mirror} holds none",
+            resolution=f"fill it by `{program} providers mirror {mirror}` in {module}, name the other program with "
+            "TERRAFORM, or unset DOUSE_PROVIDER_MIRROR",
+        )
 
 
 def cli_config(mirror: Path, offline_mirror: Path | None = None) -> str:

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING
 
 from runner.adapters.keys import make_key
 from runner.adapters.stop import Stop
-from runner.adapters.terraform_install import find_terraform
+from runner.adapters.terraform_install import find_terraform, is_near
 from runner.cloud_api.environment import NotThere
 from runner.cloud_api.models import Offer, Quota
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.context import Context
-from runner.lifecycle.terraform_inputs import terraform_of, variables
+from runner.lifecycle.terraform_inputs import check_providers, terraform_of, variables
 from runner.planning.checks.asking import Question
 from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
 from runner.planning.checks.line import Check, refusal
 from runner.planning.checks.machines import Chosen, choose_checked, replaced
 from runner.planning.checks.quota import QUOTA, AskQuotas
 from runner.planning.checks.reading import check_environment, fetch_model, task_from
-from runner.planning.checks.this_machine import terraform_is_near
 from runner.planning.choose import Choice, choose
 from runner.planning.compare import cheapest_elsewhere
 from runner.planning.estimate.disk import files_bytes
@@ -84,7 +83,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
         eval_samples=len(dataset.eval),
         data=encoded.summary.to_mapping(),
         disk_needed_gib=seen.disk.there_gib,
-        terraform=str(find_terraform()) if not is_dry or terraform_is_near() else "",
+        terraform=str(find_terraform()) if not is_dry or is_near() else "",
         machines=(_given_machine(run_file),) if choice is None else choice.machines,
         ssh_ingress_cidrs=tuple(_ingress(run_file, world, is_dry=is_dry)),
         elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),
@@ -212,6 +211,7 @@ def record(ctx: Context, plan: Plan) -> None:
     module = PROJECT / "infra" / "environments" / environment.module
     terraform = terraform_of(ctx, "plan", cancel=ctx.stop.wants_out)
     terraform.copy_module(module)
+    check_providers(ctx)
     terraform.write_variables(variables(ctx, plan.machines))
     terraform.prepare()
     terraform.make_plan()

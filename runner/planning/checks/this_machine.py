@@ -11,13 +11,12 @@ from importlib import metadata
 from pathlib import Path
 
 from runner.adapters.machine import LocalMachine
-from runner.adapters.terraform_install import PINNED_VERSION, find_terraform
+from runner.adapters.terraform_install import PINNED_VERSION, find_terraform, is_near
 from runner.clouds.environments import find_environment
 from runner.errors import DiskSpaceError, RunnerError, UsageError
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.planning.estimate.disk import GIB, DiskNeed, check_free_disk
 from runner.run.run_file import RunFile, parse_address
-from trainer.files import cache_folder
 
 ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansible", "disk here", "disk there"
 
@@ -35,24 +34,18 @@ def check_environment(run_file: RunFile) -> Check:
 
 
 def check_terraform() -> list[Check]:
-    """Find a Terraform that Douse is made for. Where there is none at all, the download is left to the plan.
+    """Find a Terraform or OpenTofu that Douse is made for; where there is none, the download is left to the plan.
 
     Returns:
         The line ``TERRAFORM``.
     """
-    if not terraform_is_near():
+    if not is_near():
         value = f"none on this machine; release {PINNED_VERSION} is downloaded before the run"
         return [warned(TERRAFORM, value, "connect to the network, or set DOUSE_TERRAFORM_MIRROR to a copy")]
     try:
         return [passed(TERRAFORM, str(find_terraform()))]
     except RunnerError as err:
         return [from_error(TERRAFORM, err)]
-
-
-def terraform_is_near() -> bool:
-    """Tell whether some Terraform is on this machine; whether it is one that will do, is not asked."""
-    cached = cache_folder() / "terraform" / PINNED_VERSION / "terraform"
-    return bool(os.environ.get("TERRAFORM") or shutil.which("terraform")) or os.access(cached, os.X_OK)
 
 
 def check_ansible(run_file: RunFile) -> Check:

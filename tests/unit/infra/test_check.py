@@ -10,7 +10,7 @@ from infra import check
 from infra.check import Verdict, check_root, exit_code, find_roots, summary
 
 FAKE = """#!/bin/sh
-if [ "$1" = version ]; then echo '{"terraform_version": "1.11.4"}'; exit 0; fi
+if [ "$1" = version ]; then echo "${FAKE_PRODUCT:-Terraform} v1.11.4"; exit 0; fi
 echo "$PWD|$TF_DATA_DIR|$*" >> "$FAKE_LOG"
 if [ "$1" = "$FAKE_FAILS" ]; then echo "$FAKE_SAYS" >&2; exit 1; fi
 """
@@ -91,6 +91,18 @@ def test_the_committed_lock_is_held_to(tmp_path: Path, terraform: Path, root: Pa
     assert calls(tmp_path)[0] == "init -backend=false -input=false -lockfile=readonly -no-color"
 
 
+def test_opentofu_may_write_its_own_entry_beside_the_committed_one(
+    tmp_path: Path, terraform: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PRODUCT", "OpenTofu")
+    (root / ".terraform.lock.hcl").write_text(LOCK)
+
+    check_root(root, str(terraform), tmp_path / "work", {})
+
+    assert calls(tmp_path)[0] == "init -backend=false -input=false -no-color"
+    assert (tmp_path / "work" / "modules" / "sky" / ".terraform.lock.hcl").read_text() == LOCK
+
+
 def test_a_lock_of_our_own_provider_is_left_behind(tmp_path: Path, terraform: Path, root: Path) -> None:
     (root / "versions.tf").write_text(
         'terraform { required_providers { douse = { source = "terraform.local/douse/douse" } } }'
@@ -158,7 +170,7 @@ def test_the_summary_names_what_was_not_checked_and_what_to_do() -> None:
     assert summary(verdicts, 61.4, in_ci=True).splitlines() == [
         "1 of 2 root modules are well (61 s)",
         "not checked, which is a failure in CI: infra/b: their providers cannot be had",
-        "hint: connect to the network, or name a folder that holds registry.terraform.io in DOUSE_PROVIDER_MIRROR",
+        "hint: connect to the network, or name a folder that holds them in DOUSE_PROVIDER_MIRROR: infra/README.md",
     ]
     assert summary(verdicts[:1], 3.0, in_ci=False) == "1 of 1 root modules are well (3 s)"
 
@@ -207,5 +219,5 @@ def test_a_mirror_that_is_not_there_stops_the_check(
 
     assert capsys.readouterr().err.splitlines() == [
         f"error: infra: DOUSE_PROVIDER_MIRROR is {tmp_path / 'gone'}, and there is no such folder",
-        "hint:  name the folder that holds registry.terraform.io, or unset it to use the registry",
+        "hint:  name a folder that holds the registry's providers, or unset it: infra/README.md",
     ]

@@ -137,6 +137,29 @@ def test_progress_is_told_while_terraform_runs(module: Path) -> None:
     assert any("Creation complete" in text for text in told)
 
 
+OPENTOFU = """#!/bin/sh
+cat <<'END'
+{"@level":"info","@message":"OpenTofu 1.11.1","@module":"tofu.ui","tofu":"1.11.1","type":"version","ui":"1.2"}
+{"@level":"info","@message":"terraform_data.host: Creating...","@module":"tofu.ui","type":"apply_start"}
+{"@level":"error","@message":"Error: no","@module":"tofu.ui","type":"diagnostic",\
+"diagnostic":{"severity":"error","summary":"no machine","detail":"none is free"}}
+END
+exit 1
+"""
+"""What OpenTofu says of an apply that fails, after its documentation of the machine-readable UI; not recorded."""
+
+
+def test_what_opentofu_says_is_read_like_terraforms_words(tmp_path: Path) -> None:
+    (tmp_path / "tofu").write_text(OPENTOFU.replace("\\\n", ""))
+    (tmp_path / "tofu").chmod(0o755)
+    told: list[str] = []
+
+    with pytest.raises(TerraformError, match="terraform: apply failed: no machine: none is free"):
+        Terraform(tmp_path / "tofu", tmp_path, on_progress=told.append).apply_plan()
+
+    assert told == ["terraform_data.host: Creating..."]
+
+
 def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: Path) -> None:
     (module / "main.tf").write_text(MODULE + SLOW)
     terraform = Terraform(find_terraform(), module, cancel=(module / "started").exists)

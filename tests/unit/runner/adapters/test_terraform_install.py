@@ -1,4 +1,4 @@
-"""Terraform is found, or the pinned release is installed, or the error says what to do."""
+"""Terraform or OpenTofu is found, or the pinned release is installed, or the error says what to do."""
 
 from __future__ import annotations
 
@@ -12,28 +12,46 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from runner.adapters.terraform_install import (
     SHA256,
+    Product,
+    Release,
     TerraformChecksumError,
     TerraformDownloadError,
     TerraformVersionError,
     find_terraform,
+    is_near,
     is_supported,
+    release_of,
 )
 from trainer.files import cache_folder
 
 ARCHIVE_NAME = "terraform_1.11.4_linux_amd64.zip"
 
 
-def write_terraform(folder: Path, version: str, *, name: str = "terraform") -> Path:
+SAID_BY_TERRAFORM = """Terraform v{version}
+on linux_amd64
+
+Your version of Terraform is out of date! The latest version
+is 1.15.1. You can update by downloading from https://developer.hashicorp.com/terraform/install
+"""
+SAID_BY_OPENTOFU = """OpenTofu v{version}
+on linux_amd64
++ provider registry.opentofu.org/hashicorp/aws v5.100.0
+"""
+"""What ``version`` prints, after each product's own documentation of the command."""
+
+
+def write_program(folder: Path, version: str, *, name: str = "terraform", said: str = SAID_BY_TERRAFORM) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
     program.write_text(f"""#!/bin/sh
-[ "$TF_CLI_CONFIG_FILE" = /dev/null ] || exit 9
-echo '{{"terraform_version": "{version}"}}'
+[ "$TF_CLI_CONFIG_FILE" = /dev/null ] && [ "$*" = version ] || exit 9
+printf '%s' '{said.format(version=version)}'
 """)
     program.chmod(0o755)
     return program
@@ -89,15 +107,70 @@ def publish(machine: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> N
 
 
 def test_a_supported_terraform_on_path_is_taken(machine: Path) -> None:
-    program = write_terraform(machine / "bin", "1.12.2")
+    program = write_program(machine / "bin", "1.12.2")
 
     assert find_terraform() == program
     assert not (machine / "cache").exists()
 
 
+def test_opentofu_on_path_is_taken_where_there_is_no_terraform(machine: Path) -> None:
+    program = write_program(machine / "bin", "1.11.1", name="tofu", said=SAID_BY_OPENTOFU)
+
+    assert find_terraform() == program
+    assert release_of(program) == Release("OpenTofu", "1.11.1")
+    assert not (machine / "cache").exists()
+
+
+def test_terraform_comes_before_opentofu(machine: Path) -> None:
+    write_program(machine / "bin", "1.11.1", name="tofu", said=SAID_BY_OPENTOFU)
+    terraform = write_program(machine / "bin", "1.12.2")
+
+    assert find_terraform() == terraform
+
+
+def test_a_terraform_that_is_too_old_leaves_it_to_opentofu(machine: Path) -> None:
+    write_program(machine / "bin", "1.5.7")
+    tofu = write_program(machine / "bin", "1.12.0", name="tofu", said=SAID_BY_OPENTOFU)
+
+    assert find_terraform() == tofu
+
+
+def test_opentofu_is_named_like_any_program(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_program(machine / "bin", "1.12.2")
+    tofu = write_program(machine / "bin", "1.12.0", name="tofu", said=SAID_BY_OPENTOFU)
+    monkeypatch.setenv("TERRAFORM", "tofu")
+
+    assert find_terraform() == tofu
+
+
+def test_an_opentofu_that_is_too_old_is_refused_by_its_name(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_program(machine / "bin", "1.10.8", name="tofu", said=SAID_BY_OPENTOFU)
+    monkeypatch.setenv("TERRAFORM", "tofu")
+
+    with pytest.raises(TerraformVersionError, match=r"TERRAFORM=tofu is OpenTofu 1\.10\.8, wanted 1\.11 or newer"):
+        find_terraform()
+
+
+def test_a_program_that_is_neither_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = write_program(machine / "bin", "1.12.0", name="other", said="Packer v{version}")
+    monkeypatch.setenv("TERRAFORM", str(other))
+
+    with pytest.raises(TerraformVersionError, match="is neither Terraform nor OpenTofu, wanted"):
+        find_terraform()
+
+
+@pytest.mark.parametrize("name", ["terraform", "tofu"])
+def test_a_program_on_path_is_near_and_without_one_nothing_is(machine: Path, name: str) -> None:
+    assert not is_near()
+
+    write_program(machine / "bin", "0.1.0", name=name)
+
+    assert is_near()
+
+
 def test_a_terraform_named_by_the_user_wins_over_path(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_terraform(machine / "bin", "1.12.2")
-    mine = write_terraform(machine / "mine", "1.11.0", name="terraform-1.11")
+    write_program(machine / "bin", "1.12.2")
+    mine = write_program(machine / "mine", "1.11.0", name="terraform-1.11")
     monkeypatch.setenv("TERRAFORM", str(mine))
 
     assert find_terraform() == mine
@@ -107,14 +180,16 @@ def test_a_terraform_named_by_the_user_wins_over_path(machine: Path, monkeypatch
 def test_a_named_terraform_of_an_unsupported_version_is_refused(
     machine: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    mine = write_terraform(machine / "mine", version)
+    mine = write_program(machine / "mine", version)
     monkeypatch.setenv("TERRAFORM", str(mine))
 
     with pytest.raises(TerraformVersionError) as caught:
         find_terraform()
 
-    assert caught.value.message == f"terraform: TERRAFORM={mine} is {version}, wanted 1.11 or newer, below 2.0"
-    assert caught.value.resolution == "name a supported Terraform, or unset TERRAFORM"
+    assert (
+        caught.value.message == f"terraform: TERRAFORM={mine} is Terraform {version}, wanted 1.11 or newer, below 2.0"
+    )
+    assert caught.value.resolution == "name a supported Terraform or OpenTofu (TERRAFORM=tofu), or unset TERRAFORM"
 
 
 def test_a_named_terraform_that_is_missing_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +204,7 @@ def test_the_pinned_release_is_installed_when_path_has_no_supported_one(
     machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch, on_path: str | None
 ) -> None:
     if on_path is not None:
-        write_terraform(machine / "bin", on_path)
+        write_program(machine / "bin", on_path)
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
 
     program = find_terraform()
@@ -184,7 +259,7 @@ def test_a_platform_without_a_pinned_release_is_refused(machine: Path, monkeypat
         find_terraform()
 
     assert caught.value.message == "terraform: no release is pinned for linux_riscv64"
-    assert caught.value.resolution == "install Terraform 1.11 or newer by hand and put it on PATH"
+    assert caught.value.resolution == "install Terraform or OpenTofu 1.11 or newer by hand and put it on PATH"
 
 
 @pytest.mark.parametrize("cause", ["not found", "no server", "no folder"])
@@ -241,7 +316,8 @@ def test_the_cache_is_where_the_user_wants_it(
     ],
 )  # fmt: skip
 def test_supported_versions_are_from_1_11_below_2(version: str | None, supported: bool) -> None:
-    assert is_supported(version) is supported
+    for product in get_args(Product):
+        assert is_supported(None if version is None else Release(product, version)) is supported
 
 
 def test_every_pinned_checksum_is_a_whole_sha256() -> None:

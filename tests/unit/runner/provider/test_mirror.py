@@ -9,7 +9,8 @@ from pathlib import Path
 import hcl2
 import pytest
 
-from runner.provider.mirror import SHIM, cli_config, environment, write_mirror
+from runner.errors import UsageError
+from runner.provider.mirror import SHIM, check_mirror, cli_config, environment, given_mirror, write_mirror
 from runner.world import RealWorld
 
 
@@ -91,3 +92,39 @@ def test_the_variables_name_this_python_and_where_runner_is(monkeypatch: pytest.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/elsewhere", project]))
 
     assert environment(os.environ) == {"DOUSE_PYTHON": sys.executable, "PYTHONPATH": f"{project}{os.pathsep}/elsewhere"}
+
+
+AWS = Path(__file__).resolve().parents[4] / "infra" / "environments" / "aws"
+
+
+@pytest.mark.parametrize("environ", [{}, {"DOUSE_PROVIDER_MIRROR": ""}])
+def test_no_mirror_is_given(environ: dict[str, str]) -> None:
+    assert given_mirror("plan", environ) is None
+
+
+def test_a_mirror_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert given_mirror("plan", {"DOUSE_PROVIDER_MIRROR": str(tmp_path)}) == tmp_path
+
+    with pytest.raises(UsageError, match=r"^plan: DOUSE_PROVIDER_MIRROR is .*/gone, and there is no such folder$"):
+        given_mirror("plan", {"DOUSE_PROVIDER_MIRROR": str(tmp_path / "gone")})
+
+
+@pytest.mark.parametrize(
+    ("product", "registry"), [("Terraform", "registry.terraform.io"), ("OpenTofu", "registry.opentofu.org")]
+)
+def test_each_product_has_its_own_registry_in_a_mirror(tmp_path: Path, product: str, registry: str) -> None:
+    (tmp_path / registry / "hashicorp" / "aws").mkdir(parents=True)
+    other = {"Terraform": "OpenTofu", "OpenTofu": "Terraform"}[product]
+
+    check_mirror(tmp_path, product, AWS)
+    with pytest.raises(UsageError) as caught:
+        check_mirror(tmp_path, other, AWS)
+
+    assert caught.value.message.startswith(f"plan: {other} looks for hashicorp/aws in registry.")
+    assert registry not in caught.value.message
+    assert "unset DOUSE_PROVIDER_MIRROR" in caught.value.resolution
+
+
+@pytest.mark.parametrize("name", ["lambda", "local", "runpod"])
+def test_a_module_that_takes_no_provider_of_a_registry_needs_none_in_the_mirror(tmp_path: Path, name: str) -> None:
+    check_mirror(tmp_path, "OpenTofu", AWS.parent / name)

@@ -44,7 +44,7 @@ def test_a_terraform_that_will_not_do_fails(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert line.status == "fail"
     assert line.value.startswith("TERRAFORM=/no/such/program is missing, wanted 1.11 or newer")
-    assert line.remedy == "name a supported Terraform, or unset TERRAFORM"
+    assert line.remedy == "name a supported Terraform or OpenTofu (TERRAFORM=tofu), or unset TERRAFORM"
 
 
 def test_no_terraform_at_all_is_a_warning_and_is_not_downloaded(
