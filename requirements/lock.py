@@ -33,6 +33,8 @@ class Lock:
         cpu_torch: Needs the folder or index with the CPU build of torch; the others must not see it.
         dependencies: Whether what the packages depend on is locked too.
         agrees: Whether its versions have to be those of the other locks; not so for one installed apart from them.
+        one_for_all: Whether a package gets one version for all Pythons where one fits them all, so that what is tested
+            with the oldest is what the others get; the locks that are held to this one follow.
     """
 
     inputs: tuple[str, ...]
@@ -40,12 +42,20 @@ class Lock:
     cpu_torch: bool = False
     dependencies: bool = True
     agrees: bool = True
+    one_for_all: bool = False
 
 
 LOCKS: Mapping[str, Lock] = {
-    "dev": Lock(("control", "rehearsal", "trainer", "torch-cpu", "dev"), constrained=False, cpu_torch=True),
+    "dev": Lock(
+        ("control", "aws", "pages", "rehearsal", "trainer", "torch-cpu", "dev"),
+        constrained=False,
+        cpu_torch=True,
+        one_for_all=True,
+    ),
     "control": Lock(("control",)),
-    "rehearsal": Lock(("control", "rehearsal")),
+    "aws": Lock(("aws",)),
+    "pages": Lock(("pages",)),
+    "rehearsal": Lock(("control", "aws", "pages", "rehearsal")),
     "trainer-cpu": Lock(("trainer", "torch-cpu"), cpu_torch=True),
     "trainer-cuda": Lock(("trainer", "torch-cuda")),
     "build": Lock(("build",)),
@@ -81,6 +91,7 @@ def renew(name: str, lock: Lock) -> None:
     constraints.write_text(versions_only((FOLDER / "dev.lock").read_text()) if lock.constrained else "")
     argv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
     argv += ["--python-version", "3.11", "--no-header", "--annotation-style", "line", "--upgrade", *torch]
+    argv += ["--fork-strategy", "fewest"] if lock.one_for_all else []
     argv += [] if lock.dependencies else ["--no-deps"]
     argv += ["--constraints", "build/constraints.txt", "--output-file", str(target.relative_to(FOLDER.parent))]
     argv += [f"requirements/{part}.in" for part in lock.inputs]
@@ -108,7 +119,7 @@ def fingerprint(folder: Path, lock: Lock) -> str:
 def find_problems(folder: Path) -> list[str]:
     """Return what is wrong with the locks in ``folder``: stale, without hashes, versions that disagree."""
     problems: list[str] = []
-    seen: dict[str, dict[str, str]] = {}
+    seen: dict[str, dict[frozenset[str], str]] = {}
     for name, lock in LOCKS.items():
         path = folder / f"{name}.lock"
         if not path.exists():
@@ -117,14 +128,15 @@ def find_problems(folder: Path) -> list[str]:
         text = path.read_text()
         if f"{MARK}{fingerprint(folder, lock)}\n" not in text:
             problems.append(f"requirements/{name}.lock is older than what it is made from: run `make lock`")
-        for package, version, hashes in read_pins(text):
-            if not hashes:
-                problems.append(f"requirements/{name}.lock: {package} has no hash")
-            if lock.agrees:
-                seen.setdefault(package, {}).setdefault(version.split("+")[0], name)
-    for package, versions in sorted(seen.items()):
-        if len(versions) > 1:
-            where = ", ".join(f"{version} in {name}.lock" for version, name in versions.items())
+        pins = read_pins(text)
+        problems += [f"requirements/{name}.lock: {package} has no hash" for package, _, hashes in pins if not hashes]
+        for package in {pin[0] for pin in pins} if lock.agrees else ():
+            # One for each Python where a package has let go of the old one.
+            versions = frozenset(version.split("+")[0] for named, version, _ in pins if named == package)
+            seen.setdefault(package, {}).setdefault(versions, name)
+    for package, found in sorted(seen.items()):
+        if len(found) > 1:
+            where = ", ".join(f"{' and '.join(sorted(versions))} in {name}.lock" for versions, name in found.items())
             problems.append(f"{package} has several versions: {where}")
     return problems
 

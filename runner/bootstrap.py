@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,24 @@ TARGETS = {
     "dev": Target(".venv-dev", "requirements/dev.lock", "about a minute"),
     "scan": Target(".venv-scan", "requirements/scan.lock", "about 20 s"),
 }
+
+
+class Extra(NamedTuple):
+    """Packages that only some runs need: they join the control side's environment when one does (decision 0020)."""
+
+    lock: str
+    module: str
+    purpose: str
+
+
+EXTRAS = {
+    "aws": Extra("requirements/aws.lock", "boto3", "AWS and stores on S3"),
+    "pages": Extra("requirements/pages.lock", "plotly", "the pages of plans and reports"),
+}
+SET_UP_ONLY = ("uv", "setuptools")
+"""What a set-up brings and nothing needs after it, unless the lock names it: 45 MB."""
+EXTRAS_FILE = "douse-extras.json"
+"""In an environment: the extras that it has, each with the sha256 of its lock."""
 
 
 class BootstrapError(Exception):
@@ -124,30 +142,74 @@ def ensure(root: Path, target: Target) -> Path:
     """
     python = root / target.venv / "bin" / "python"
     wanted = _stamp_of(root, target)
-    if _is_current(root / target.venv, wanted):
+    if _is_current(root, target, wanted):
         return python
     with _only_one(root / f"{target.venv}.lock"):
-        if not _is_current(root / target.venv, wanted):
+        if not _is_current(root, target, wanted):
             _set_up(root, target, wanted)
     return python
 
 
+def add_extra(root: Path, name: str) -> None:
+    """Install an extra into the control side's environment; one that is there as its lock says is left alone.
+
+    Args:
+        root: The repository.
+        name: The extra, one of ``EXTRAS``.
+
+    Raises:
+        BootstrapError: If it cannot be installed.
+    """
+    target, extra = TARGETS["control"], EXTRAS[name]
+    venv, wanted = root / target.venv, _sha256_of(root, extra.lock)
+    log = root / "build" / f"setup-{target.venv.lstrip('.')}-{name}.log"
+    with _only_one(root / f"{target.venv}.lock"):
+        if _extras_in(venv).get(name) == wanted:
+            return
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("")
+            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip += ["--no-deps", "--no-compile", "--retries", "1", "--timeout", "10", "--only-binary", ":all:"]
+            _run([*pip, "--require-hashes", "-r", extra.lock], _environment(), log, root)
+            _write_json(venv / EXTRAS_FILE, {**_extras_in(venv), name: wanted})
+        except OSError as err:
+            raise BootstrapError(
+                f"cannot write {err.filename}: {err.strerror}", "free disk space, or check who owns it"
+            ) from err
+
+
 def _stamp_of(root: Path, target: Target) -> dict[str, str]:
-    lock = root / target.lock
-    try:
-        digest = hashlib.sha256(lock.read_bytes()).hexdigest()
-    except OSError as err:
-        raise BootstrapError(
-            f"cannot read {target.lock}: {err.strerror}", "restore it: git checkout requirements"
-        ) from err
+    digest = _sha256_of(root, target.lock)
     return {"lock_sha256": digest, "python": platform.python_version(), "venv": str(root / target.venv)}
 
 
-def _is_current(venv: Path, wanted: dict[str, str]) -> bool:
+def _sha256_of(root: Path, lock: str) -> str:
     try:
-        return bool(json.loads((venv / STAMP).read_text()) == wanted) and (venv / "bin" / "python").exists()
-    except (OSError, ValueError):
+        return hashlib.sha256((root / lock).read_bytes()).hexdigest()
+    except OSError as err:
+        raise BootstrapError(f"cannot read {lock}: {err.strerror}", "restore it: git checkout requirements") from err
+
+
+def _is_current(root: Path, target: Target, wanted: dict[str, str]) -> bool:
+    venv = root / target.venv
+    extras = _extras_in(venv)
+    if any(found != _sha256_of(root, EXTRAS[name].lock) for name, found in extras.items()):
         return False
+    return _read_json(venv / STAMP) == wanted and (venv / "bin" / "python").exists()
+
+
+def _extras_in(venv: Path) -> dict[str, str]:
+    """Return the extras that an environment has, or had when work on it began; those of another version left out."""
+    return {name: str(found) for name, found in (_read_json(venv / EXTRAS_FILE) or {}).items() if name in EXTRAS}
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @contextlib.contextmanager
@@ -176,7 +238,7 @@ def _set_up(root: Path, target: Target, wanted: dict[str, str]) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
         _install(root, target, log)
-        _write_stamp(venv / STAMP, wanted)
+        _write_json(venv / STAMP, wanted)
     except OSError as err:
         print("failed", file=sys.stderr)
         raise BootstrapError(
@@ -189,21 +251,37 @@ def _set_up(root: Path, target: Target, wanted: dict[str, str]) -> None:
 
 
 def _install(root: Path, target: Target, log: Path) -> None:
-    venv = root / target.venv
+    """Make an environment anew, with the extras that it had."""
+    venv, extras = root / target.venv, sorted(_extras_in(root / target.venv))
     python = venv / "bin" / "python"
     with contextlib.suppress(FileNotFoundError):
         (venv / STAMP).unlink()  # from here on the environment is unfinished, whatever happens
-    environment = {**os.environ, "PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
-    for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX"):
-        environment.pop(name, None)
+    environment = _environment()
     _run([sys.executable, "-m", "venv", "--clear", str(venv)], environment, log, root)
+    if extras:
+        _write_json(venv / EXTRAS_FILE, dict.fromkeys(extras, ""))  # so that the next try knows of them
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--retries", "2"]
     _run([*pip, "--only-binary", ":all:", "--require-hashes", "-r", "requirements/uv.lock"], environment, log, root)
     environment.update(uv_environment(python))
     environment["UV_PYTHON_DOWNLOADS"] = "never"
     uv = [str(venv / "bin" / "uv"), "pip", "sync", "--python", str(python), "--require-hashes", "--no-progress"]
     uv += ["--require-build-hashes", "--build-constraints", "requirements/build.lock"]
-    _run([*uv, *torch_arguments(environment), target.lock], environment, log, root)
+    locks = [target.lock, *(EXTRAS[name].lock for name in extras)]
+    _run([*uv, *torch_arguments(environment), *locks], environment, log, root)
+    done_with = [name for name in SET_UP_ONLY if not re.search(rf"^{name}==", (root / target.lock).read_text(), re.M)]
+    if done_with:
+        pip = [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", "--disable-pip-version-check"]
+        _run([*pip, *done_with], environment, log, root)
+    if extras:
+        _write_json(venv / EXTRAS_FILE, {name: _sha256_of(root, EXTRAS[name].lock) for name in extras})
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's environment without what would lead venv, pip and uv elsewhere."""
+    environment = {**os.environ, "PIP_USER": "0", "PYTHONNOUSERSITE": "1"}
+    for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "VIRTUAL_ENV", "CONDA_PREFIX"):
+        environment.pop(name, None)
+    return environment
 
 
 def uv_environment(python: Path) -> dict[str, str]:
@@ -317,10 +395,10 @@ def explain(said: str) -> tuple[str, str]:
     return (lines[-1][:200] if lines else "a tool failed without a word"), "read the log, then try again"
 
 
-def _write_stamp(path: Path, stamp: dict[str, str]) -> None:
-    """Write the stamp whole or not at all; it is what says that the environment is finished."""
+def _write_json(path: Path, content: dict[str, str]) -> None:
+    """Write a small file whole or not at all; the stamp is what says that an environment is finished."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(stamp))
+    draft.write_text(json.dumps(content))
     draft.replace(path)
 
 

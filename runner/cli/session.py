@@ -10,6 +10,7 @@ from runner.adapters.stop import Stop
 from runner.cli.terminal import make_view
 from runner.context import Context, open_context
 from runner.errors import EXIT_DONE, UsageError
+from runner.lifecycle.extras import provide_for
 from runner.lifecycle.finish import Outcome
 from runner.run.models import Host, View
 from runner.run.run_dir import RunDir, find_run
@@ -18,6 +19,10 @@ from runner.world import World
 
 if TYPE_CHECKING:
     from runner.run.run_file import RunFile
+
+
+GO_ON = ("collect", "configure", "launch", "resume", "sync")
+"""Verbs that go on with a run, and so may install what it needs; those that end or only show one never install."""
 
 
 class Session:
@@ -75,7 +80,10 @@ class Session:
 
     def context(self) -> Context:
         """Return the run the command is about, ready to be driven."""
-        return open_context(self.run(), self.view, self.stop, self.world)
+        ctx = open_context(self.run(), self.view, self.stop, self.world)
+        if self.arguments.verb in GO_ON:
+            provide_for(ctx.run_file, self.world, self.view.line, is_dry=False)
+        return ctx
 
     def finish(self, outcome: Outcome) -> int:
         """Say where things are, then let the error through."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import signal
 
+from runner.adapters.packages import provide
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host, say_where
 from runner.cli.terminal import make_view
@@ -235,6 +236,7 @@ def report(session: Session) -> int:
     from runner.report.run.table import show
 
     run = session.run()
+    provide("pages", session.view.line)
     write_report(run)
     show(read_run(run))
     return EXIT_DONE

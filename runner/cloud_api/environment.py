@@ -188,6 +188,7 @@ class CloudRecord:
         terraform_error: Reads the cloud's "no" from Terraform's words; ``None`` where they hold none.
         provider: Returns what the cloud adds to our Terraform provider.
         run_file_words: What a key of the run file is on this cloud, in a few words, by ``section.key``.
+        extra: Packages that its client needs besides what every run needs, by their name in ``bootstrap.EXTRAS``.
     """
 
     environment: Environment
@@ -209,6 +210,7 @@ class CloudRecord:
     terraform_error: Callable[[str], CloudError | None] | NotThere
     provider: Callable[[], ProviderPart] | NotThere
     run_file_words: Mapping[str, str] = field(default_factory=dict)
+    extra: str | NotThere = NotThere("its client needs nothing that the control side does not have")
 
     @property
     def name(self) -> str:

@@ -70,6 +70,21 @@ def configured(world: World) -> list[Cloud]:
     return found
 
 
+def names_account(record: CloudRecord, world: World) -> bool:
+    """Return whether the environment names an account on a cloud, whether or not its key can be read."""
+    from runner.cloud_api.credentials import NotConfiguredError
+    from runner.cloud_api.pacing import Timer
+    from runner.errors import RunnerError
+
+    try:
+        record.open(world.environ, timer=Timer(world))
+    except NotConfiguredError:
+        return False
+    except RunnerError:
+        return True
+    return True
+
+
 def real_variables() -> tuple[str, ...]:
     """Return the beginnings of the names of all variables that may lead to a real account."""
     return tuple(name for record in CLOUDS.values() for name in record.real_variables)

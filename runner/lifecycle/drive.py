@@ -54,7 +54,8 @@ def new_run(
     for line in plan_lines(found, bills=ctx.environment.bills):
         view.line(line)
     view.line(f"run          {ctx.run.path}")
-    view.line(f"plan page    {ctx.run.file('plan.html')}")
+    if ctx.run.file("plan.html").exists():
+        view.line(f"plan page    {ctx.run.file('plan.html')}")
     view.step_ended("plan", "done", world.monotonic_s() - started)
     return ctx
 

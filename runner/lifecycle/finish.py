@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runner.adapters.packages import has
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
@@ -121,9 +122,16 @@ def _store(ctx: Context, came: list[str]) -> RunnerError | None:
 
 
 def _report(ctx: Context) -> None:
-    from runner.report.run.page import write_report
+    """Write the report; at a run's end nothing is installed for its page any more."""
+    if has("pages"):
+        from runner.report.run.page import write_report
 
-    step(ctx, "report", lambda: write_report(ctx.run))
+        step(ctx, "report", lambda: write_report(ctx.run))
+        return
+    from runner.report.run.document import write_document
+
+    step(ctx, "report", lambda: write_document(ctx.run))
+    ctx.view.line(f"there is no page of it yet; make it with `make report RUN={ctx.run.run_id}`")
 
 
 def disk_error(ctx: Context, err: OSError) -> RunnerError:

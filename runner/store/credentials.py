@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlparse
 
+from runner.cloud_api.absent import not_installed
 from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws
 from runner.clouds.aws.refusals import aws_errors
 from runner.errors import AccountError, BadRequestError
@@ -103,8 +104,12 @@ def _user_keys() -> Keys:
 
     Raises:
         AccountError: If there are none.
+        CloudUnavailableError: If boto3 is not installed.
     """
-    import boto3
+    try:
+        import boto3
+    except ImportError as err:
+        raise not_installed("aws", "boto3") from err
 
     with aws_errors("read your credentials"):
         found = boto3.Session().get_credentials()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from requirements.lock import FOLDER, LOCKS, find_problems, read_pins, versions_only
+from runner.bootstrap import EXTRAS
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_versions_that_disagree_are_found(folder: Path) -> None:
 
 
 def test_a_lock_that_is_never_installed_with_others_may_disagree(folder: Path) -> None:
-    assert pins("scan")["boto3"] != pins("control")["boto3"]
+    assert pins("scan")["boto3"] != pins("aws")["boto3"]
 
     assert find_problems(folder) == []
 
@@ -82,6 +83,38 @@ def test_builds_of_one_version_agree() -> None:
 
 def test_the_control_side_installs_without_torch() -> None:
     assert not {"torch", "transformers", "trl", "peft", "bitsandbytes"} & pins("control").keys()
+
+
+def test_the_control_side_installs_without_what_only_some_runs_need() -> None:
+    assert not {"numpy", "gguf", "boto3", "botocore", "plotly", "uv", "setuptools"} & pins("control").keys()
+
+
+def test_every_extra_has_a_lock_and_the_environments_that_need_it_name_it_too() -> None:
+    for name, extra in EXTRAS.items():
+        assert extra.lock == f"requirements/{name}.lock"
+        assert extra.module in pins(name)
+        assert pins(name).items() <= pins("rehearsal").items()
+        assert pins(name).items() <= pins("dev").items()
+
+
+def test_ansible_is_the_current_line_where_python_lets_it_be() -> None:
+    text = (FOLDER / "control.lock").read_text()
+
+    found = dict(re.findall(r"^ansible-core==(2\.\d+)\.\d+ ; python_full_version ([<>=]+ '3\.12')", text, re.MULTILINE))
+
+    assert {version: python for version, python in found.items() if version == "2.19"} == {"2.19": "< '3.12'"}
+    assert [python for version, python in found.items() if version != "2.19"] == [">= '3.12'"]
+
+
+def test_versions_for_two_pythons_have_to_agree_as_well(folder: Path) -> None:
+    path = folder / "control.lock"
+    newer = re.findall(r"^ansible-core==(\S+) ; python_full_version >=", path.read_text(), re.MULTILINE)[0]
+    older = re.findall(r"^ansible-core==(\S+) ; python_full_version <", path.read_text(), re.MULTILINE)[0]
+    path.write_text(path.read_text().replace(f"ansible-core=={newer}", "ansible-core==2.20.0"))
+
+    assert find_problems(folder) == [
+        f"ansible-core has several versions: {older} and {newer} in dev.lock, {older} and 2.20.0 in control.lock"
+    ]
 
 
 def named_in(*inputs: str) -> set[str]:
@@ -104,7 +137,11 @@ def imported_by(package: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("package", "inputs"), [("runner", ("control", "rehearsal")), ("trainer", ("trainer", "torch-cpu", "torch-cuda"))]
+    ("package", "inputs"),
+    [
+        ("runner", ("control", "aws", "pages", "rehearsal")),
+        ("trainer", ("trainer", "torch-cpu", "torch-cuda")),
+    ],
 )
 def test_what_is_imported_is_named_and_not_left_to_chance(package: str, inputs: tuple[str, ...]) -> None:
     imported = imported_by(package)

@@ -152,9 +152,15 @@ class Bucket:
 
     def __init__(self, bucket: str, prefix: str, endpoint_url: str | None, keys: Mapping[str, str] | None) -> None:
         """Connect with the first use; without keys, credentials are looked for where boto3 does."""
-        import boto3
-        from boto3.s3.transfer import TransferConfig
-        from botocore.config import Config
+        try:
+            import boto3
+            from boto3.s3.transfer import TransferConfig
+            from botocore.config import Config
+        except ImportError as err:
+            raise StoreError(
+                f"sync: boto3 is not installed here, and s3://{bucket} needs it",
+                resolution="install boto3 beside the trainer; `make sync` does so on the control side",
+            ) from err
 
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}"

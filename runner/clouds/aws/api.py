@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runner.cloud_api.absent import not_installed
 from runner.cloud_api.models import Account, Kind, Offer, Quota, Resource, TrustWanted
 from runner.clouds.aws.listing import CLOUD, entries, required, resources_in
 from runner.clouds.aws.offers import offers_in
@@ -63,8 +64,12 @@ def open_aws(environ: Mapping[str, str]) -> AwsCloud:
     Raises:
         UsageError: If ``DOUSE_AWS_REGIONS`` names no region.
         AccountError: If ``AWS_PROFILE`` names no profile.
+        CloudUnavailableError: If boto3 is not installed.
     """
-    import boto3
+    try:
+        import boto3
+    except ImportError as err:
+        raise not_installed(CLOUD, "boto3") from err
 
     named = [name.strip() for name in environ.get("DOUSE_AWS_REGIONS", "").split(",") if name.strip()]
     wrong = [name for name in named if not REGION.match(name)]

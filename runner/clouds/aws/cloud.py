@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from datetime import date
 from pathlib import Path
@@ -19,8 +20,8 @@ from runner.cloud_api.environment import (
 
 if TYPE_CHECKING:
     from runner.cloud_api.credentials import Environ
+    from runner.cloud_api.models import Cloud
     from runner.cloud_api.pacing import Timer
-    from runner.clouds.aws.api import AwsCloud
     from runner.errors import CloudError
 
 VARIABLES = (
@@ -37,8 +38,8 @@ MACHINE_VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 HARD_END_UNIT = "douse-hard-end"
 
 
-def open_account(environ: Environ, *, timer: Timer) -> AwsCloud:  # noqa: ARG001 - boto3 keeps its own time
-    """Return the AWS account that the environment names.
+def open_account(environ: Environ, *, timer: Timer) -> Cloud:  # noqa: ARG001 - boto3 keeps its own time
+    """Return the AWS account that the environment names; one that cannot be asked where boto3 is not installed.
 
     Raises:
         AccountError: If it names none.
@@ -51,6 +52,10 @@ def open_account(environ: Environ, *, timer: Timer) -> AwsCloud:  # noqa: ARG001
             "aws: there are no credentials",
             resolution="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
         )
+    if importlib.util.find_spec("boto3") is None:
+        from runner.cloud_api.absent import AbsentCloud
+
+        return AbsentCloud("aws", "boto3")
     from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
 
     return open_aws(environ)
@@ -155,4 +160,5 @@ RECORD = CloudRecord(
         "compute.image": "name of the public SSM parameter that holds the machine image",
         "compute.ssh_ingress_cidrs": "its security group",
     },
+    extra="aws",
 )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import botocore.exceptions
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING
 
 from runner.errors import (
     AccessDeniedError,
@@ -20,6 +18,9 @@ from runner.errors import (
     RateLimitedError,
     UnreadableAnswerError,
 )
+
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError
 
 NO_CAPACITY = frozenset(
     {
@@ -90,19 +91,15 @@ IN_USE = frozenset(
 )
 GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "NoSuchKey", "NoSuchResourceException", "ParameterNotFound"})
 NO_CREDENTIALS = (
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.CredentialRetrievalError,
-    botocore.exceptions.ProfileNotFound,
-    botocore.exceptions.TokenRetrievalError,
-    botocore.exceptions.SSOError,
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "ProfileNotFound",
+    "TokenRetrievalError",
+    "SSOError",
 )
-BAD_CALL = (
-    botocore.exceptions.ParamValidationError,
-    botocore.exceptions.ValidationError,
-    botocore.exceptions.InvalidRegionError,
-    botocore.exceptions.UnknownServiceError,
-)
+BAD_CALL = ("ParamValidationError", "ValidationError", "InvalidRegionError", "UnknownServiceError")
+"""botocore's exceptions by their names: it is heavy, and not installed where nobody uses AWS."""
 
 API_ERROR = re.compile(
     r"(?:StatusCode: (?P<status>\d{3}).*?)?api error (?P<code>[A-Za-z][\w.]*): *(?P<words>[^\n]*)", re.S
@@ -129,7 +126,8 @@ def aws_errors(doing: str) -> Iterator[None]:
     Raises:
         CloudError: One of its subclasses.
     """
-    from botocore.parsers import ResponseParserError  # heavy, and loaded with boto3 by now
+    from botocore.exceptions import BotoCoreError, ClientError  # heavy, and loaded with boto3 by now
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -216,18 +214,20 @@ def _kind(code: str, status: int | None) -> tuple[type[CloudError], str]:
 
 def _error_from_boto(err: BotoCoreError, doing: str) -> CloudError:
     """Return the error for what failed on this side of the wire."""
+    from botocore import exceptions
+
     words = str(err)
-    if isinstance(err, NO_CREDENTIALS):
+    if isinstance(err, tuple(getattr(exceptions, name) for name in NO_CREDENTIALS)):
         return AccountError(
             f"aws: cannot {doing}: no usable credentials",
             resolution="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`",
             details=words,
         )
-    if isinstance(err, BAD_CALL):
+    if isinstance(err, tuple(getattr(exceptions, name) for name in BAD_CALL)):
         return BadRequestError(
             f"aws: cannot {doing}: the request is not valid", resolution="correct what the details name", details=words
         )
-    if isinstance(err, botocore.exceptions.PaginationError):
+    if isinstance(err, exceptions.PaginationError):
         return unreadable(doing, words)
     return _out_of_reach(doing, words)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.adapters.keys import make_key
+from runner.adapters.packages import has
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform, is_near
 from runner.cloud_api.environment import NotThere
@@ -14,6 +15,7 @@ from runner.cloud_api.models import Offer, Quota
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.context import Context
+from runner.lifecycle.extras import provide_for
 from runner.lifecycle.terraform_inputs import check_providers, terraform_of, variables
 from runner.planning.checks.asking import Question
 from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
@@ -57,6 +59,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
         TransferError: If the store cannot be written.
     """
     check_environment(run_file)
+    provide_for(run_file, world, view.line, is_dry=is_dry)
     view.progress("fetching the base model")
     model = fetch_model(run_file, stop)
     stop.check()
@@ -193,12 +196,13 @@ def _given_machine(run_file: RunFile) -> PlannedMachine:
 
 
 def write_down(ctx: Context, plan: Plan) -> None:
-    """Write ``config.json``, ``plan.json`` and the page ``plan.html``."""
+    """Write ``config.json``, ``plan.json`` and, where pages can be made, ``plan.html``."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
     ctx.keep_plan(plan)
-    from runner.report.plan.page import write_plan_page  # plotly takes its time to import
+    if has("pages"):
+        from runner.report.plan.page import write_plan_page  # plotly takes its time to import
 
-    write_plan_page(ctx.run)
+        write_plan_page(ctx.run)
 
 
 def record(ctx: Context, plan: Plan) -> None:

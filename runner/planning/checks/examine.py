@@ -224,10 +224,17 @@ def _template(facts: BaseModelFacts | None, dataset: Dataset | None) -> Check:
     return skipped(TEMPLATE, "needs the base model") if facts is None else check_template(facts, dataset)
 
 
+def _is_network(cause: BaseException | None) -> bool:
+    """Return whether an exception of botocore's is about the way to a server, not about what it answered."""
+    try:
+        from botocore import exceptions
+    except ImportError:
+        return False
+    return isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError))
+
+
 def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Check:
     """Write, list and remove a small file in the store."""
-    from botocore import exceptions
-
     section = run_file.store
     if section.url is None:
         return skipped(STORE, "none; what the run makes stays in its folder")
@@ -237,7 +244,7 @@ def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Che
         check_store(world, run_file)
     except (TransferError, CloudError) as err:
         cause = err.__cause__.__cause__ if isinstance(err.__cause__, StoreError) else None
-        if isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError)):
+        if is_s3(run_file) and _is_network(cause):
             return not_asked(STORE, err.message.removeprefix("plan: "), err.resolution)
         return from_error(STORE, err)
     return passed(STORE, f"{section.url}: written, listed, removed")

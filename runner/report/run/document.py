@@ -34,9 +34,19 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from runner.report.run.collect import read_run
 from runner.report.run.models import RunReport, StepPoint
+from runner.run.run_dir import RunDir, write_json
 
 FORMAT = 1
+JSON_NAME = "report.json"
+
+
+def write_document(run: RunDir) -> RunReport:
+    """Write ``report.json`` into the run folder and return the report; it needs nothing that draws."""
+    report = read_run(run)
+    write_json(run.file(JSON_NAME), to_document(report))
+    return report
 
 
 def to_document(report: RunReport) -> dict[str, Any]:

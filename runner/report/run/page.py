@@ -8,14 +8,12 @@ import yaml
 
 from runner.report.figure import length_figure
 from runner.report.page import render
-from runner.report.run.collect import read_run
-from runner.report.run.document import to_document
+from runner.report.run.document import write_document
 from runner.report.run.figures import page_figures, phase_figure, settled_figure
 from runner.report.run.models import RunReport
 from runner.report.run.summary import verdict_sentence
-from runner.run.run_dir import RunDir, write_json
+from runner.run.run_dir import RunDir
 
-JSON_NAME = "report.json"
 HTML_NAME = "report.html"
 
 
@@ -24,8 +22,7 @@ def write_report(run: RunDir) -> Path:
 
     The same files in give the same bytes out; each file is replaced whole or not at all.
     """
-    report = read_run(run)
-    write_json(run.file(JSON_NAME), to_document(report))
+    report = write_document(run)
     page = run.file(HTML_NAME)
     page.write_bytes(to_html(report).encode())
     return page.path

@@ -17,7 +17,18 @@ from pathlib import Path
 import pytest
 
 from runner import bootstrap
-from runner.bootstrap import BootstrapError, Target, ensure, explain, main, parse_pip_settings, torch_arguments
+from runner.bootstrap import (
+    EXTRAS,
+    EXTRAS_FILE,
+    BootstrapError,
+    Target,
+    add_extra,
+    ensure,
+    explain,
+    main,
+    parse_pip_settings,
+    torch_arguments,
+)
 
 TARGET = Target(".venv", "requirements/control.lock", "about a second")
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -41,7 +52,7 @@ class FakeTools:
             shutil.rmtree(root / ".venv", ignore_errors=True)
             (root / ".venv" / "bin").mkdir(parents=True)
             (root / ".venv" / "bin" / "python").touch()
-        if self.fails_with is not None and "sync" in argv:
+        if self.fails_with is not None and ("sync" in argv or "--no-compile" in argv):
             raise BootstrapError(*explain(self.fails_with), log)
 
 
@@ -49,6 +60,8 @@ class FakeTools:
 def root(tmp_path: Path) -> Path:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements" / "control.lock").write_text("rich==1 --hash=sha256:00\n")
+    for name in EXTRAS:
+        (tmp_path / "requirements" / f"{name}.lock").write_text(f"{name}==1 --hash=sha256:00\n")
     return tmp_path
 
 
@@ -64,7 +77,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> FakeTools:
 def test_set_up_starts_exactly_these_programs(root: Path, tools: FakeTools) -> None:
     ensure(root, TARGET)
 
-    venv, pip, uv = (" ".join(argv) for argv in tools.argvs)
+    venv, pip, uv, away = (" ".join(argv) for argv in tools.argvs)
     assert venv == f"{sys.executable} -m venv --clear ROOT/.venv"
     assert pip == (
         "ROOT/.venv/bin/python -m pip install --quiet --no-deps --retries 2 --only-binary :all: --require-hashes "
@@ -74,6 +87,88 @@ def test_set_up_starts_exactly_these_programs(root: Path, tools: FakeTools) -> N
         "ROOT/.venv/bin/uv pip sync --python ROOT/.venv/bin/python --require-hashes --no-progress "
         "--require-build-hashes --build-constraints requirements/build.lock requirements/control.lock"
     )
+    assert away == "ROOT/.venv/bin/python -m pip uninstall --quiet --yes --disable-pip-version-check uv setuptools"
+
+
+def test_what_the_lock_names_stays_after_the_set_up(root: Path, tools: FakeTools) -> None:
+    (root / TARGET.lock).write_text("setuptools==1 --hash=sha256:00\nuv==1 ; python_version < '4' --hash=sha256:00\n")
+
+    ensure(root, TARGET)
+
+    assert [argv[1] for argv in tools.argvs] == ["-m", "-m", "pip"]
+
+
+def test_an_extra_is_installed_once_by_its_hashed_lock(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    tools.argvs.clear()
+
+    add_extra(root, "aws")
+    add_extra(root, "aws")
+
+    assert [" ".join(argv) for argv in tools.argvs] == [
+        (
+            "ROOT/.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile "
+            "--retries 1 --timeout 10 --only-binary :all: --require-hashes -r requirements/aws.lock"
+        )
+    ]
+    assert list(json.loads((root / ".venv" / EXTRAS_FILE).read_text())) == ["aws"]
+    ensure(root, TARGET)
+    assert len(tools.argvs) == 1
+
+
+@pytest.mark.parametrize("changed", ["control", "aws"])
+def test_a_renewal_brings_the_extras_along(root: Path, tools: FakeTools, changed: str) -> None:
+    ensure(root, TARGET)
+    add_extra(root, "pages")
+    add_extra(root, "aws")
+    (root / "requirements" / f"{changed}.lock").write_text("rich==2 --hash=sha256:11\n")
+    tools.argvs.clear()
+
+    ensure(root, TARGET)
+    ensure(root, TARGET)
+    add_extra(root, "aws")
+
+    (sync,) = (argv for argv in tools.argvs if "sync" in argv)
+    assert sync[-3:] == ["requirements/control.lock", "requirements/aws.lock", "requirements/pages.lock"]
+    assert len(tools.argvs) == 4
+
+
+def test_a_renewal_that_failed_still_knows_the_extras(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    add_extra(root, "aws")
+    (root / TARGET.lock).write_text("rich==2 --hash=sha256:11\n")
+    tools.fails_with = "No space left on device"
+    with pytest.raises(BootstrapError):
+        ensure(root, TARGET)
+    tools.fails_with = None
+    tools.argvs.clear()
+
+    ensure(root, TARGET)
+
+    assert tools.argvs[2][-1] == "requirements/aws.lock"
+
+
+def test_an_extra_that_cannot_be_installed_is_tried_again(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    tools.fails_with = "error: Connection refused"
+    with pytest.raises(BootstrapError, match="the package index cannot be reached") as caught:
+        add_extra(root, "aws")
+    assert caught.value.log == root / "build" / "setup-venv-aws.log"
+    tools.fails_with = None
+
+    add_extra(root, "aws")
+
+    assert list(json.loads((root / ".venv" / EXTRAS_FILE).read_text())) == ["aws"]
+
+
+def test_an_extra_of_another_version_of_douse_is_forgotten(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    (root / ".venv" / EXTRAS_FILE).write_text('{"gone": "00"}')
+    tools.argvs.clear()
+
+    ensure(root, TARGET)
+
+    assert tools.argvs == []
 
 
 def test_a_second_call_does_and_says_nothing(root: Path, tools: FakeTools, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +192,7 @@ def test_a_changed_lock_renews_the_environment(
 
     ensure(root, TARGET)
 
-    assert len(tools.argvs) == 6
+    assert len(tools.argvs) == 8
     assert "(its lock or its Python has changed, about a second)" in capsys.readouterr().err
 
 
@@ -107,7 +202,7 @@ def test_another_python_renews_the_environment(root: Path, tools: FakeTools, mon
 
     ensure(root, TARGET)
 
-    assert len(tools.argvs) == 6
+    assert len(tools.argvs) == 8
 
 
 def test_an_environment_that_was_moved_is_made_again(root: Path, tools: FakeTools, tmp_path: Path) -> None:
@@ -116,7 +211,7 @@ def test_an_environment_that_was_moved_is_made_again(root: Path, tools: FakeTool
 
     ensure(moved, TARGET)
 
-    assert len(tools.argvs) == 6
+    assert len(tools.argvs) == 8
 
 
 def test_a_failed_set_up_leaves_no_stamp_and_is_tried_again(root: Path, tools: FakeTools) -> None:
@@ -144,7 +239,7 @@ def test_a_failed_renewal_takes_the_old_stamp_away(root: Path, tools: FakeTools)
 
     ensure(root, TARGET)
 
-    assert len(tools.argvs) == 9
+    assert len(tools.argvs) == 11
 
 
 def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +257,7 @@ def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.Ca
     for thread in threads:
         thread.join(60)
 
-    assert len(tools.argvs) == 3
+    assert len(tools.argvs) == 4
 
 
 def test_a_tool_that_outlives_a_killed_set_up_still_holds_the_lock(tmp_path: Path) -> None:
