@@ -15,14 +15,14 @@ GUIDE = PROJECT / "docs" / "plan.md"
 NAMES = {
     "account": ("KEY", "BALANCE", "BILLING"),
     "base_model": ("TEMPLATE", "LENGTH", "TARGETS"),
-    "here": ("ENVIRONMENT", "TERRAFORM", "ANSIBLE", "HERE", "THERE"),
+    "examine": ("STORE",),
     "hub": ("NAME", "TOKEN"),
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
     "quota": ("QUOTA",),
-    "run": ("STORE",),
     "samples": ("DATASET", "TOKENS", "LENGTHS"),
+    "this_machine": ("ENVIRONMENT", "TERRAFORM", "ANSIBLE", "HERE", "THERE"),
 }
-WITHOUT_LINES = {"asking", "check", "reading", "table"}
+WITHOUT_LINES = {"asking", "line", "reading"}
 
 
 def rows() -> list[str]:
