@@ -13,7 +13,8 @@ from runner.run.run_dir import PROJECT
 RUNNER = PROJECT / "runner"
 DOORS = (
     "runner/world.py",  # the door itself
-    "runner/__main__.py",  # makes the world
+    "runner/cli/parser.py",  # makes the world of the command line where none is handed in
+    "runner/clouds/__main__.py",  # makes the world of the provider's process
     "runner/bootstrap.py",  # runs before there is a package (docs/decisions/0002)
     "runner/adapters/process.py",  # starts the programs, and waits for them
     "runner/simulation/",  # the other side of the door
@@ -21,6 +22,9 @@ DOORS = (
     "runner/rehearsal/",  # what drives them
     "runner/clouds/*/emulator/",
     "runner/provider/plugin.py",  # a program of Terraform's: its handshake, its sockets, its end
+    "runner/provider/service.py",  # answers Terraform in grpc's own threads
+    "runner/adapters/machine.py",  # this machine as one to train on: simulated lives have a stand-in of it
+    "runner/adapters/ssh.py",  # a machine behind SSH: likewise
 )
 """Who may look outside by himself, and why."""
 MODULES = frozenset(
@@ -39,7 +43,22 @@ ATTRIBUTES = frozenset(
 )  # fmt: skip
 METHODS = frozenset({"expanduser"})
 """Methods that ask the environment whatever they are called on."""
-TO_BE_CONVERTED: dict[str, str] = {}
+TO_BE_CONVERTED = {
+    "runner/adapters/ansible.py": "a scratch folder, and the variables that Ansible inherits",
+    "runner/adapters/keys.py": "writes keys with a mode of their own",
+    "runner/adapters/packages.py": "scratch folders for a download and a wheel",
+    "runner/adapters/terraform.py": "the variables that Terraform inherits",
+    "runner/adapters/terraform_install.py": "finds and fetches Terraform",
+    "runner/cloud_api/credentials.py": "a key's file under the user's home",
+    "runner/clouds/aws/cloud.py": "AWS's own files under the user's home",
+    "runner/clouds/aws/offers.py": "asks for spot prices as of now",
+    "runner/lifecycle/steps/collect.py": "puts an adapter in the place of an older one",
+    "runner/planning/checks/base_model.py": "a base model's path is relative to where the command is given",
+    "runner/planning/checks/reading.py": "likewise",
+    "runner/planning/checks/this_machine.py": "looks for programs on PATH",
+    "runner/run/run_file.py": "paths in a run file are relative to it, or to the user's home",
+    "runner/store/credentials.py": "AWS's variables, and when credentials are due",
+}
 """Modules that still go around the door, each with what it does there."""
 
 
