@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from runner.lifecycle.steps import plan
 from runner.planning import market
 from runner.planning.checks import examine as run
 from runner.planning.checks.line import Check
+from runner.world import RealWorld, World
 from tests.unit.runner.fake_cloud import FakeCloud
 from tests.unit.runner.planning.checks.fake_hub import hub_of, refusing
 from tests.unit.runner.planning.checks.small_run import chat, write_model
@@ -59,7 +60,7 @@ class User:
     folder: Path
     capsys: pytest.CaptureFixture[str]
 
-    def run(self, verb: str, **sections: dict[str, Any]) -> tuple[int, str, list[str]]:
+    def run(self, verb: str, world: World | None = None, **sections: dict[str, Any]) -> tuple[int, str, list[str]]:
         """Return the exit status, the table as one line, and what is on stderr."""
         whole: dict[str, dict[str, Any]] = {
             "run": {"name": "tiny"},
@@ -70,7 +71,7 @@ class User:
             whole[name] = whole.get(name, {}) | keys
         (self.folder / "run.yml").write_text(yaml.safe_dump(whole))
         words = ["--config", str(self.folder / "run.yml"), "--runs-dir", str(self.folder / "runs")]
-        status = cli.main([verb, *words, *(["--yes"] if verb == "train" else [])])
+        status = cli.main([verb, *words, *(["--yes"] if verb == "train" else [])], world)
         told = self.capsys.readouterr()
         return status, " ".join(told.out.split()), told.err.splitlines()
 
@@ -97,7 +98,7 @@ def user(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     (tmp_path / "train.jsonl").write_text(chat())
     (tmp_path / "eval.jsonl").write_text(chat("When?", "Then."))
     monkeypatch.setattr(run, "check_terraform", lambda: [Check("terraform", "pass", "/opt/terraform")])
-    monkeypatch.setattr(run, "hub_secrets", dict)
+    monkeypatch.setattr(run, "hub_secrets", lambda world: {})
     monkeypatch.setattr(plan, "record", refuse_to_start)
     for name in (*market.PROXIES, "LAMBDA_API_KEY", "LAMBDA_API_KEY_FILE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -246,16 +247,13 @@ def test_a_budget_below_the_cheapest_offer(user: User, seller: Seller) -> None:
 
 
 def test_stale_prices_are_a_warning_as_a_plan_is_worth_having_offline(
-    user: User, monkeypatch: pytest.MonkeyPatch
+    user: User,
 ) -> None:
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
+    class Later(RealWorld):
+        def now(self) -> datetime:
             return datetime(2030, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr(plan, "datetime", Later)
-
-    status, table, _ = user.run("plan", compute={"env": "lambda"})
+    status, table, _ = user.run("plan", Later(), compute={"env": "lambda"})
 
     assert status == 0
     assert "warn prices " in table
