@@ -12,7 +12,7 @@ from runner.run.planned import forecast_for, lenient_plan
 from runner.run.run_dir import PROJECT, RunDir, read_json
 from tests.rehearsal.conftest import Stage
 
-pytestmark = pytest.mark.slow  # next to other rehearsals it would be their time that is measured
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # next to other rehearsals it would be their time that is measured
 
 WITHIN = 0.10
 """How far an estimate may be off what was billed."""

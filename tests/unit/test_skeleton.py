@@ -179,8 +179,8 @@ def test_the_runner_understands_the_targets_without_variables() -> None:
 
 def test_ci_runs_the_checks_and_all_tests() -> None:
     path = REPOSITORY / ".ci" / "run"
-    calls = [line for line in path.read_text().splitlines() if line.startswith("make ")]
+    calls = re.findall(r"^part \S+ make (\S+)", path.read_text(), re.MULTILINE)
 
-    assert calls == ["make check", "make test", "make test-rehearsal", "make test-slow"]
+    assert calls == ["check", "test", "test-rehearsal", "test-slow"]
     assert os.access(path, os.X_OK)
     assert "\nset -euo pipefail\n" in path.read_text()
