@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from trainer.files import write_atomically
+
+SECRET_MODE = 0o600
 
 
 def make_key(private: Path) -> None:
@@ -29,8 +32,6 @@ def _make_pair(private: Path) -> None:
     """Write both halves; the public one last, so that a pair cut short is made again."""
     key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    private.unlink(missing_ok=True)
-    with os.fdopen(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secret)
+    write_atomically(private, secret, SECRET_MODE)
     shown = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     private.with_name(f"{private.name}.pub").write_bytes(shown + b"\n")

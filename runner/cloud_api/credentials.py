@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def secret(environ: Environ, name: str, cloud: str) -> str:
             f"{cloud}: there is no API key", resolution=f"set {name}, or {name}_FILE to a file that holds the key"
         )
     try:
-        key = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        key = in_home(environ, path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as err:
         raise AccountError(
             f"{cloud}: cannot read the API key from {path}", details=str(err), resolution=f"check {name}_FILE"
@@ -37,6 +39,16 @@ def secret(environ: Environ, name: str, cloud: str) -> str:
     if not key:
         raise AccountError(f"{cloud}: {path} is empty", resolution=f"put the API key into it, or set {name}")
     return key
+
+
+def in_home(environ: Environ, path: str) -> Path:
+    """Return a path whose leading ``~`` is the home folder that the environment names, else the account's own.
+
+    A scheduled sweep may run without HOME; it must see the same accounts as its user does.
+    """
+    if path == "~" or path.startswith("~/"):
+        return Path(environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / path[2:]
+    return Path(path)
 
 
 def seconds(environ: Environ, name: str, default: float) -> float:

@@ -107,13 +107,12 @@ def terraform_error(words: str) -> CloudError | None:
 
 def _is_named(environ: Environ) -> bool:
     """Return whether there is a source of AWS credentials, without asking anybody."""
-    from runner.cloud_api.credentials import text
+    from runner.cloud_api.credentials import in_home, text
 
     if any(environ.get(name, "").strip() for name in VARIABLES):
         return True
-    folder = Path(environ.get("HOME") or "~").expanduser() / ".aws"
-    credentials = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or folder / "credentials").expanduser()
-    config = Path(environ.get("AWS_CONFIG_FILE") or folder / "config").expanduser()
+    credentials = in_home(environ, environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    config = in_home(environ, environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
     return (
         CREDENTIAL_LINE.search(text(credentials) + "\n" + text(config)) is not None
         or text(MACHINE_VENDOR).strip() == "Amazon EC2"  # a machine there may have a role of its own

@@ -45,12 +45,9 @@ METHODS = frozenset({"expanduser"})
 """Methods that ask the environment whatever they are called on."""
 TO_BE_CONVERTED = {
     "runner/adapters/ansible.py": "a scratch folder, and the variables that Ansible inherits",
-    "runner/adapters/keys.py": "writes keys with a mode of their own",
     "runner/adapters/packages.py": "scratch folders for a download and a wheel",
     "runner/adapters/terraform.py": "the variables that Terraform inherits",
     "runner/adapters/terraform_install.py": "finds and fetches Terraform",
-    "runner/cloud_api/credentials.py": "a key's file under the user's home",
-    "runner/clouds/aws/cloud.py": "AWS's own files under the user's home",
     "runner/clouds/aws/offers.py": "asks for spot prices as of now",
     "runner/lifecycle/steps/collect.py": "puts an adapter in the place of an older one",
     "runner/planning/checks/base_model.py": "a base model's path is relative to where the command is given",
