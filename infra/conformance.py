@@ -52,21 +52,24 @@ class Module:
     refusals: Counter[str]
 
 
-def find_differences(folder: Path = FOLDER) -> list[str]:
+def find_differences(folder: Path = FOLDER, only: str | None = None) -> list[str]:
     """Return what is not as the contract wants it, one line each.
 
     Args:
         folder: The folder that holds ``environments``, ``store`` and ``contract``.
+        only: The environment whose HCL is read, ``None`` for that of all and the store's.
     """
     schema = json.loads((folder / "contract" / "host.schema.json").read_text(encoding="utf-8"))
     found = [*_wrong_files(folder / "environments"), *_wrong_links(folder)]
     roots = sorted(path for path in (folder / "environments").iterdir() if (path / "variables.tf").is_file())
-    modules = [read_module(root) for root in roots]
+    modules = [read_module(root) for root in roots if only in (None, root.name) or root.name == REFERENCE]
     reference = next(module for module in modules if module.name == REFERENCE)
+    if only is not None:
+        modules = [module for module in modules if module.name == only]
     for module in modules:
         found += _wrong_own_inputs(module)
         found += _wrong_outputs(module, reference, list(schema["required"]))
-    for module in [*modules, read_module(folder / "store")]:
+    for module in [*modules, *([read_module(folder / "store")] if only is None else [])]:
         found += _wrong_declarations(module)
         found += _rules_without_a_test(module)
     return found
