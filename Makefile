@@ -39,7 +39,7 @@ data-check: ## Check the training data and show what would be learnt from [CONFI
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
 ##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
-rehearse: ## Rehearse a run [ENV=lambda|runpod|aws, VERB=rebuild, FAULTS=name,..., AFTERWARDS=verb, as for train]
+rehearse: ## Rehearse a run on the cloud ENV [VERB=rebuild, FAULTS=name,..., AFTERWARDS=verb, as for train]
 	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb)
 rehearse-clean: ## End what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
