@@ -23,7 +23,7 @@ DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 .PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow test-slow-together test-slow-alone \
-	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms clean
+	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms new-cloud clean
 
 help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
@@ -135,5 +135,7 @@ docs-faults:
 	@$(DEV) -m runner.rehearsal.fault_docs
 docs-rooms:
 	@$(DEV) -m docs.draw_rooms
+new-cloud: ## Write the skeleton of a cloud and list what is to be written in it [NAME=acme; CHECK=1 only lists]
+	@$(DEV) -m infra.new_cloud '$(call given,NAME)' $(if $(filter 1 yes true,$(call given,CHECK)),--check)
 clean: ## Remove environments, caches and build output; runs/ stays
 	@rm -rf .venv .venv-rehearsal .venv-dev .venv.lock .venv-rehearsal.lock .venv-dev.lock build dist .mypy_cache .ruff_cache .pytest_cache .ansible
