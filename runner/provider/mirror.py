@@ -1,7 +1,7 @@
 """How Terraform finds our provider without a registry (a folder, a CLI configuration, two variables), and the others.
 
-OpenTofu reads the same CLI configuration and speaks the same protocol with providers. But where a module says
-``hashicorp/aws``, each of the two adds its own registry's name, in a mirror as well.
+OpenTofu reads the same CLI configuration and speaks the same protocol with providers. But where a module
+names a vendor's provider, each of the two adds its own registry's name, in a mirror as well.
 """
 
 from __future__ import annotations
