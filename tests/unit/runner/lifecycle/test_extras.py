@@ -28,6 +28,7 @@ from runner.lifecycle.extras import provide_for
 from runner.run.run_dir import PROJECT, create_run
 from runner.run.run_file import RunFile
 from runner.simulation.world import VirtualWorld
+from runner.world import RealWorld
 from trainer.checkpoints.places import open_place
 from trainer.errors import StoreError
 
@@ -225,7 +226,7 @@ def test_the_end_of_a_run_writes_what_it_can_without_pages(tmp_path: Path, monke
     view = SilentView()
     monkeypatch.setattr(view, "line", said.append)
     monkeypatch.setattr(finish, "has", lambda name: False)
-    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC))
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
     world = VirtualWorld()
     ctx = Context(run, run_file(), view, Stop(world), world)
 
