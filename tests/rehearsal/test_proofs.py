@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from runner.emulation.boxes import clean
@@ -164,6 +165,7 @@ def test_a_secret_among_arguments_would_be_seen(inside: list[str]) -> None:
         seen = eventually(watcher)
         planted.kill()
     assert seen
+    assert is_gone(REHEARSAL_KEY), "the next test would see what this one has planted"
 
 
 def test_a_secret_in_a_passing_file_would_be_seen(tmp_path: Path) -> None:
@@ -181,6 +183,16 @@ def test_a_secret_in_a_plan_file_would_be_seen(tmp_path: Path) -> None:
     assert REHEARSAL_KEY.encode() not in (tmp_path / "tfplan").read_bytes()
     assert secrets_in(tmp_path / "tfplan") == ["tfplan!tfconfig/m-/main.tf holds rehearsa…"]
     assert len(leaks(tmp_path)) == 1
+
+
+def is_gone(word: str) -> bool:
+    """Wait until no process has the word among its arguments: what was started in a box dies after who started it."""
+    deadline = time.monotonic() + WAIT_S
+    while any(word in " ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def eventually(watcher: Watcher) -> bool:
