@@ -39,6 +39,11 @@ EXIT_LEFTOVERS = 3
 EXIT_INTERRUPTED = 130
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: ``1 sample``, ``2 samples``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 class RunnerError(ExpectedError):
     """A failure that the runner expects."""
 

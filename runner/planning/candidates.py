@@ -36,7 +36,7 @@ class Wanted:
     Attributes:
         instance_types: Names of the kinds of machine, the most wanted first; empty is any.
         regions: Where, the most wanted first; empty is anywhere.
-        spot_enabled: Whether a machine will do that the cloud may take back.
+        spot_enabled: Whether a machine that the cloud may reclaim will do.
         max_price_usd_per_h: The most a machine may cost in US dollars an hour, or ``None``.
         trust: Whose machines will do.
         gpu_memory_gib: The least memory of one GPU, in GiB.
@@ -58,18 +58,18 @@ def choose_offers(
     """Return the machines to try, at most eight, the best first.
 
     The order of the run file's instance types comes first, machines that can be had now go before those of which the
-    cloud does not tell, then what the whole run is expected to cost, to the cent (a faster machine may be the cheaper
+    cloud does not say, then what the whole run is expected to cost, to the cent (a faster machine may be the cheaper
     one), then when it is expected to be over, then the price, then the order of the run file's regions.
 
     Args:
-        offers: What there is for rent.
+        offers: The available machines.
         wanted: What the run asks for.
-        expected: Tells the US dollars and the hours of the whole run on a machine; without it the price alone counts.
-        barred: Tells why a machine is not to be tried for a reason of its own; nothing where there is none.
+        expected: Returns the US dollars and the hours of the whole run on a machine; without it the price alone counts.
+        barred: Returns why a machine is not to be tried for a reason of its own; nothing where there is none.
 
     Raises:
         UsageError: If no cloud has a machine of a wanted name.
-        NoCapacityError: If nothing that is listed will do; the details tell of the nearest misses.
+        NoCapacityError: If nothing that is listed will do; the details list the nearest misses.
     """
     _check_names(offers, wanted.instance_types)
     fitting = suitable(offers, wanted, barred)
@@ -79,13 +79,14 @@ def choose_offers(
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",
             details="\n".join(_nearest(offers, wanted, barred)) or None,
-            resolution="ask for less in the run file (section compute), or try another environment or another hour",
+            resolution="relax compute.instance_types, compute.regions or compute.min_gpu_memory_gib, "
+            "or try another ENV; see `make compare`",
         )
     return fitting[:MOST_CANDIDATES]
 
 
 def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
-    """Refuse names that nobody has; with no offers at all a name cannot be told to be wrong."""
+    """Refuse names that nobody has; with no offers at all no name can be called wrong."""
     known = sorted({offer.instance_type for offer in offers})
     unknown = [name for name in names if name not in known]
     if not known or not unknown:
@@ -103,7 +104,7 @@ def suitable(offers: Iterable[Offer], wanted: Wanted, barred: Barred | None = No
 
 
 def _misses(offer: Offer, wanted: Wanted, barred: Barred | None) -> list[str]:
-    """Tell why an offer will not do."""
+    """Return why an offer will not do."""
     own = barred(offer) if barred else ""
     return [reason for applies, reason in _checks(offer, wanted) if applies] + ([own] if own else [])
 
@@ -124,11 +125,11 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
     )
     yield ceiling is not None and offer.price_usd_per_h > ceiling, f"too dear: at most ${ceiling or 0:g} an hour"
     yield _is_untried(offer) and offer.instance_type not in wanted.instance_types, UNTRIED
-    yield offer.available is False, "none to be had now"
+    yield offer.available is False, "none available now"
 
 
 def _is_untried(offer: Offer) -> bool:
-    """Tell whether a machine is of a kind that Douse has not been tried on; it is rented only where it is named."""
+    """Return whether a machine is of a kind that Douse has not been tried on; it is rented only where it is named."""
     return any(name in offer.gpu_name.upper() for name in ARM_GPUS)
 
 
@@ -168,7 +169,7 @@ def planned(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> PlannedMac
 
     Args:
         offer: The machine.
-        offers: What there is for rent.
+        offers: The available machines.
         wanted: What the run asks for.
     """
     return PlannedMachine(
@@ -182,7 +183,7 @@ def planned(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> PlannedMac
 
 
 def _ceiling(offer: Offer, offers: Sequence[Offer], wanted: Wanted) -> float:
-    """Return what is paid at most."""
+    """Return the highest price to pay."""
     if wanted.max_price_usd_per_h is not None:
         return wanted.max_price_usd_per_h
     same = [

@@ -73,7 +73,7 @@ def choose(
 
     Args:
         run_file: The run.
-        offers: What there is for rent.
+        offers: The available machines.
         task: What there is to do; ``None`` where the base model's shape is not known.
         disk_needed_gib: Disk that the machine should have, in GiB.
         ledger: Earlier runs.
@@ -118,12 +118,12 @@ def _chosen(machine: PlannedMachine, found: Forecast, task: Task, need: GpuNeed 
 
 
 def _need_at(need: GpuNeed, found: Forecast, task: Task) -> GpuNeed:
-    """Return what the run needs of a machine's GPU, with the rows that are computed at once there."""
+    """Return the GPU memory that the run needs on a machine, with its micro-batch there."""
     return replace(need, run_file=task.at(found.micro_batch_rows).run_file, has_bf16=found.has_bf16)
 
 
 def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
-    """Return what a run asks for: what the run file says, and what the run needs."""
+    """Return the request of a run: the settings of the run file and the needs of the run."""
     compute = run_file.compute
     return Wanted(
         instance_types=tuple(compute.instance_types),
@@ -137,19 +137,19 @@ def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> 
 
 
 def _why_unfit(found: Forecast, need: GpuNeed | None) -> str:
-    """Tell why a GPU only seems to fit: without bfloat16 the run needs more of it."""
+    """Return the reason why a GPU only seems to fit: without bfloat16 the run needs more memory."""
     if need is None or found.fits or found.offer.gpu_memory_gib < need.gpu_gib:
         return ""
     return f"{found.offer.gpu_memory_gib:g} GiB of GPU memory, {found.needed_gib:.1f} needed"
 
 
 def _why_too_dear(found: Forecast, limit_usd: float | None) -> str:
-    """Tell why a machine is not tried under a budget; one of which nobody knows the cost is, after all others."""
+    """Return the reason why a budget excludes a machine; one of unknown cost is tried after all others."""
     if limit_usd is None or found.cost is None or found.usd <= limit_usd:
         return ""
-    return f"the run is expected to cost {found.usd:.2f} $ there, budget.max_usd is {limit_usd:g}"
+    return f"the run is expected to cost ${found.usd:.2f} there, budget.max_usd is ${limit_usd:g}"
 
 
 def machine_name(offer: Offer) -> str:
-    """Return what a machine is called: kind, region, spot, trust."""
+    """Return the name of a machine: kind, region, spot, trust."""
     return MachineIdentity(offer.instance_type, offer.region, offer.spot, offer.trust).name

@@ -84,7 +84,7 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
 def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSection) -> list[Offer]:
     """Return the machines that the run file would have; kinds and regions have the names of its own environment.
 
-    A price that is too high is left in: it tells why a platform is out.
+    A price that is too high is left in: it shows why a platform is left out.
     """
     is_own = platform.environment == compute.env
     wanted = Wanted(
@@ -99,17 +99,17 @@ def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSecti
 
 
 def _why_out(task: Task, best: Forecast) -> str:
-    """Tell why a run may not go where it would fit."""
+    """Return the reason why a run may not use a machine that fits."""
     ceiling, most = task.run_file.compute.max_price_usd_per_h, task.run_file.budget.max_usd
     if ceiling is not None and best.offer.price_usd_per_h > ceiling:
-        return f"{best.offer.price_usd_per_h:.2f} $/h is over compute.max_price_usd_per_h ({ceiling:g})"
+        return f"${best.offer.price_usd_per_h:.2f}/h is over compute.max_price_usd_per_h (${ceiling:g})"
     if most is not None and best.usd > most:
-        return f"{best.usd:.2f} $ is over budget.max_usd ({most:g})"
+        return f"${best.usd:.2f} is over budget.max_usd (${most:g})"
     return ""
 
 
 def _own_gpu(task: Task, platform: Platform, ledger: Sequence[Row]) -> Line:
-    """Return what a GPU of one's own would take: its electricity, at the watts that it may draw."""
+    """Return the cost of a GPU of one's own: its electricity, at its power limit."""
     gpu = find_gpu(OWN_GPU)
     if gpu is None or gpu.tdp_watts is None or gpu.memory_gib is None:
         return Line(platform, None, f"{OWN_GPU} is not in the table of GPUs")
@@ -149,7 +149,7 @@ def cheapest_elsewhere(task: Task, today: date, ledger: Sequence[Row] = ()) -> E
 
 
 def _elsewhere(line: Line) -> Elsewhere | None:
-    """Return what the plan keeps of a line; ``None`` where no dollars are known."""
+    """Return the part of a line that the plan keeps; ``None`` where no dollars are known."""
     best = line.best
     if best is None or best.cost is None or best.durations is None or line.platform.environment is None:
         return None

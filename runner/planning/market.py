@@ -30,7 +30,7 @@ class Market:
         offers: What there is.
         account: Whose account it is, or ``None`` where the cloud was not asked.
         resources: What of ours the account holds.
-        remark: Why the offers are those of the price list, or ``None`` where the cloud told them.
+        remark: Why the offers are those of the price list, or ``None`` where the cloud itself listed them.
     """
 
     offers: list[Offer]
@@ -119,7 +119,7 @@ class MarketCall:
         self._found: Market | RunnerError | None = None
 
     def get(self) -> Market:
-        """Return what the cloud says.
+        """Return the cloud's answer.
 
         Raises:
             CloudError: If it refuses; if it does not answer, too, unless the call is dry.
@@ -152,7 +152,9 @@ class MarketCall:
         """
         found = self.get()
         if found.account is None:
-            raise CloudUnavailableError(found.remark or "", resolution="set the key, or connect to the network")
+            raise CloudUnavailableError(
+                found.remark or "", resolution=f"set the key of {self._name} (docs/clouds/), or connect to the network"
+            )
         return found.account
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
@@ -160,7 +162,7 @@ class MarketCall:
         return open_cloud(self._name, self._world).quotas(offers)
 
     def resources(self) -> list[Resource]:
-        """Return what of ours there is; raises as ``account``."""
+        """Return the Douse resources that exist; raises as ``account``."""
         self.account()
         return list(self.get().resources)
 
@@ -181,7 +183,9 @@ def _listed(name: str, trust: TrustWanted, regions: Sequence[str], why: str) -> 
     lists = price_lists_of(name, trust)
     offers = [found for one in lists for offer in listed_offers(one) for found in _in_regions(offer, regions)]
     if not offers:
-        raise NoCapacityError(f"plan: {why}, and there is no price list", resolution="try again with the network up")
+        raise NoCapacityError(
+            f"plan: {why}, and there is no price list", resolution="connect to the network, then run `make plan` again"
+        )
     as_of = min(row.as_of for one in lists for row in price_list(one))
     return Market(offers, remark=f"{why}; prices are those of the list of {as_of} or newer")
 

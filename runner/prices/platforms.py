@@ -2,7 +2,7 @@
 
 ``platforms.csv`` has a platform also before Douse can run there. Prices are not in it but in the price lists
 (``runner/prices/catalog``), each with its own day and source; a platform without any says why. What is not known from
-a source is ``None`` or told in ``note``, never guessed. ``docs/prices.md`` shows the table.
+a source is ``None`` or explained in ``note``, never guessed. ``docs/prices.md`` shows the table.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Platform:
         title: Its name for people.
         environment: Douse's environment that runs there today, or ``None`` where there is none yet.
         trust: ``secure`` where one company answers for machines of its own (or they are yours), ``community`` where
-            strangers' machines are rented out.
+            others' machines are rented out.
         persistence: What survives the machine.
         billing_unit: What a part of is billed as a whole, or ``None`` where no source is known.
-        minimum_s: The least that is billed, in seconds, or ``None`` where no source tells of more than one unit.
-        spot_enabled: Whether there are cheaper machines that may be taken back.
+        minimum_s: The least that is billed, in seconds, or ``None`` where no source says more than one unit.
+        spot_enabled: Whether there are cheaper machines that may be reclaimed.
         prices_from: Name of its price list, or ``None`` where it has none.
         why_no_price: Why there is no price list; empty where there is one.
         as_of: The day of the source.
@@ -67,7 +67,7 @@ class Platform:
 
     @property
     def can_run(self) -> bool:
-        """Tell whether Douse can run there today."""
+        """Return whether Douse can run there today."""
         return self.environment is not None
 
 
@@ -96,23 +96,23 @@ def platform_at(environment: str, trust: Trust) -> Platform | None:
 
 
 def is_trusted(platform: Platform, wanted: TrustWanted) -> bool:
-    """Tell whether a platform will do for what the run file asks of trust."""
+    """Return whether a platform will do for what the run file asks of trust."""
     return wanted == "any" or platform.trust == "secure"
 
 
 def price_lists_of(environment: str, wanted: TrustWanted) -> list[str]:
-    """Return the price lists of the machines that an environment rents, strangers' only where they will do."""
+    """Return the price lists of the machines that an environment rents, community machines only where they will do."""
     found = [platform for platform in platforms().values() if platform.environment == environment]
     return [one.prices_from for one in found if one.prices_from and is_trusted(one, wanted)]
 
 
 def trust_of_list(name: str) -> Trust:
-    """Return whose machines a price list is of; those of a list that no platform has are not strangers'."""
+    """Return whose machines a price list is of; those of a list that no platform has are not community machines."""
     return next((one.trust for one in platforms().values() if one.prices_from == name), "secure")
 
 
 def electricity_usd_per_h(watts: float, usd_per_kwh: float = USD_PER_KWH) -> float:
-    """Return what an hour on a machine of one's own costs in electricity, in US dollars.
+    """Return the electricity cost of an hour on a machine of one's own, in US dollars.
 
     Assumptions: the given watts are drawn all the time (a GPU: its power limit); what else the machine draws, cooling
     and the price of the hardware are not in it unless they are in ``watts``.
@@ -143,11 +143,13 @@ def _platform(line: dict[str, str], table: Path, number: int) -> Platform:
         )
     except (KeyError, TypeError, ValueError) as err:
         raise UsageError(
-            f"compare: line {number} of {table.name} cannot be read", details=str(err), resolution="correct that line"
+            f"compare: line {number} of {table.name} cannot be read",
+            details=str(err),
+            resolution=f"restore the file: `git checkout {table}`",
         ) from err
     if not platform.source or bool(platform.prices_from) == bool(platform.why_no_price):
         raise UsageError(
             f"compare: line {number} of {table.name} has no source, or not one of a price list and why there is none",
-            resolution="correct that line",
+            resolution=f"restore the file: `git checkout {table}`",
         )
     return platform

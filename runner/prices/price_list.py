@@ -1,4 +1,4 @@
-"""Dated, sourced prices that stand in for what a cloud's own API does not tell, or tells only to a key.
+"""Dated, sourced prices that stand in for what a cloud's own API does not report, or only to a key.
 
 ``catalog/<cloud>.csv`` has one row for each kind of machine and region, on demand and spot apart. The columns up to
 ``provider`` have gpuhunt's names, the last four are ours. Where a cloud's own API has no on-demand prices (its record
@@ -65,14 +65,14 @@ class ListedPrice:
         gpu_name: The GPU.
         gpu_count: GPUs in the machine.
         gpu_memory_gib: Memory of one GPU as it is sold, in GiB. Column ``gpu_memory``.
-        memory_gib: Main memory in GiB, or ``None`` where the source does not tell. Column ``memory``.
+        memory_gib: Main memory in GiB, or ``None`` where the source does not say. Column ``memory``.
         price_usd_per_h: US dollars an hour for the whole machine. Column ``price``.
         as_of: The day the source was read.
         source: Where the price is from.
         provider: Name of the list: a cloud or another platform.
-        spot: Whether this is the price of a machine that may be taken back.
-        cpu_count: Processors as they are sold, or ``None`` where the source does not tell. Column ``cpu``.
-        disk_gib: Disk that comes with it in GiB, or ``None`` where it is chosen or not told. Column ``disk_size``.
+        spot: Whether this is the price of a machine that may be reclaimed.
+        cpu_count: Processors as they are sold, or ``None`` where the source does not say. Column ``cpu``.
+        disk_gib: Disk that comes with it in GiB, or ``None`` where it is chosen or unknown. Column ``disk_size``.
         disk_price_usd_per_gb_month: Chosen disk in US dollars a GB and month, 0 where disk comes with the machine,
             ``None`` where no source is known.
         billing_unit: What a part of is billed as a whole, or ``None`` where no source is known.
@@ -107,7 +107,7 @@ def listed_price(cloud: str, instance_type: str, region: str) -> ListedPrice | N
 
 @cache
 def listed_disk_price(cloud: str, region: str) -> float | None:
-    """Return what chosen disk costs in a region, in US dollars a GB and month, or ``None`` where no source is known.
+    """Return the price of chosen disk in a region, in US dollars per GB and month, or ``None`` without a source.
 
     Where only other regions have one, the dearest of them counts: what is not known must not look cheap.
 
@@ -161,7 +161,7 @@ def age_days(row: Dated, today: date) -> int:
 
 
 def is_stale(row: Dated, today: date) -> bool:
-    """Tell whether a price is too old to be relied on: its source was read more than 30 days ago."""
+    """Return whether a price is too old to be relied on: its source was read more than 30 days ago."""
     return age_days(row, today) > STALE_AFTER_DAYS
 
 
@@ -218,15 +218,19 @@ def _row(line: dict[str, str], path: Path, number: int) -> ListedPrice:
         )
     except (KeyError, TypeError, ValueError) as err:
         raise UsageError(
-            f"plan: line {number} of {path.name} cannot be read", details=str(err), resolution="correct that line"
+            f"plan: line {number} of {path.name} cannot be read",
+            details=str(err),
+            resolution=f"rewrite the list with `make prices`, or `git checkout {path}`",
         ) from err
     if not row.source or not row.price_usd_per_h > 0 or not isfinite(row.price_usd_per_h):
         raise UsageError(
-            f"plan: line {number} of {path.name} has no source or no price", resolution="leave out what is not sourced"
+            f"plan: line {number} of {path.name} has no source or no price",
+            resolution="give the row a source and a price (docs/prices.md), or delete it",
         )
     if row.provider != path.stem:
         raise UsageError(
-            f"plan: line {number} of {path.name} is of {row.provider}", resolution="give it the name of its file"
+            f"plan: line {number} of {path.name} is of {row.provider}",
+            resolution=f"restore the file: `git checkout {path}`",
         )
     return row
 
@@ -241,14 +245,14 @@ def _number(text: str) -> float | None:
 
 
 def _check_once(rows: Iterable[ListedPrice], path: Path) -> None:
-    """Refuse a second price of the same thing: nobody could tell which one counts."""
+    """Refuse a second price of the same thing: it would be unclear which one counts."""
     seen = set()
     for number, row in enumerate(rows, start=2):
         key = (row.instance_type, row.region, row.spot)
         if key in seen:
             raise UsageError(
                 f"plan: line {number} of {path.name} is a second price of {row.instance_type} in {row.region}",
-                resolution="keep one of the two",
+                resolution="rewrite the list with `make prices`, or delete one of the two rows",
             )
         seen.add(key)
 

@@ -75,11 +75,11 @@ def listed_offers(cloud: str, folder: Path = CATALOG) -> list[Offer]:
 
 
 def split_by_list(cloud: str, offers: Sequence[Offer]) -> dict[str, list[Offer]]:
-    """Return a cloud's offers by the price list that they belong in: strangers' machines have one of their own."""
+    """Return a cloud's offers by the price list that they belong in: community machines have one of their own."""
     lists: dict[Trust, str] = {"secure": cloud, "community": f"{cloud}-community"}
     found = {lists["secure"]: [offer for offer in offers if offer.trust == "secure"]}
-    strangers = [offer for offer in offers if offer.trust == "community"]
-    return found | ({lists["community"]: strangers} if strangers else {})
+    community = [offer for offer in offers if offer.trust == "community"]
+    return found | ({lists["community"]: community} if community else {})
 
 
 def stale_prices(cloud: str, today: date, folder: Path = CATALOG) -> list[ListedPrice]:
@@ -103,7 +103,7 @@ def refresh(
 ) -> Refreshed:
     """Replace a cloud's price list by what the cloud lists now, whole or not at all.
 
-    What an offer does not tell of its kind of machine (processors, memory, disk) is taken over from the old list, and
+    What an offer does not say of its kind of machine (processors, memory, disk) is taken over from the old list, and
     so are the terms of the cloud (disk price, billing unit). Offers without a price are left out.
 
     Args:
@@ -132,7 +132,7 @@ def refresh(
     if not rows:
         raise UnreadableAnswerError(
             f"prices: the new listing of {cloud} is empty",
-            resolution="ask again later; the price list is as it was",
+            resolution="run `make prices` again later; the price list is unchanged",
         )
     new = sorted((*kept, *rows), key=lambda row: (row.spot, row.instance_type, row.region))
     path = write_price_list(cloud, new, folder)
@@ -140,7 +140,7 @@ def refresh(
 
 
 def gpuhunt_offers(cloud: str, names: Mapping[str, str]) -> list[Offer]:
-    """Return what gpuhunt's catalogue lists of a cloud: whole NVIDIA GPUs in x86 machines. It needs a network.
+    """Return gpuhunt's offers of a cloud: whole NVIDIA GPUs in x86 machines. It needs a network.
 
     gpuhunt is no dependency of Douse; it is asked only where it is installed.
 
@@ -170,7 +170,9 @@ def gpuhunt_offers(cloud: str, names: Mapping[str, str]) -> list[Offer]:
         items = gpuhunt.query(provider=known[cloud], min_gpu_count=1)
     except (OSError, getattr(gpuhunt, "GPUHuntError", OSError)) as err:
         raise CloudUnavailableError(
-            "prices: gpuhunt's catalogue cannot be fetched", details=str(err), resolution="try again later"
+            "prices: gpuhunt's catalogue cannot be fetched",
+            details=str(err),
+            resolution="run `make prices GPUHUNT=1` again later",
         ) from err
     return [_gpuhunt_offer(item) for item in items if _is_usable(item)]
 
@@ -226,12 +228,12 @@ def _refuse_shrunk(cloud: str, *, spot: bool, before: int, after: int) -> None:
     kind = "spot" if spot else "on-demand"
     raise UnreadableAnswerError(
         f"prices: the new listing of {cloud} has {after} {kind} prices, its price list has {before}",
-        resolution=f"ask again later; if {cloud} really sells so little, take the {kind} rows out of its list first",
+        resolution=f"run `make prices ENV={cloud}` later; if it really sells so little, remove its {kind} rows first",
     )
 
 
 def _is_usable(item: Any) -> bool:
-    """Tell whether the trainer can run on an item. Older versions of gpuhunt list nothing but NVIDIA and x86."""
+    """Return whether the trainer can run on an item. Older versions of gpuhunt list nothing but NVIDIA and x86."""
     vendor, processor = getattr(item, "gpu_vendor", None), getattr(item, "cpu_arch", None)
     return (
         getattr(vendor, "value", vendor) in (None, "nvidia")

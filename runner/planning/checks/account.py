@@ -7,14 +7,14 @@ from typing import Protocol
 
 from runner.cloud_api.models import Account, Resource
 from runner.clouds.registry import endpoint_of, open_cloud
-from runner.errors import RunnerError
-from runner.planning.checks.line import Check, counted, failed, from_error, not_asked, passed, skipped, warned
+from runner.errors import RunnerError, counted
+from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped, warned
 from runner.planning.market import is_reachable
 from runner.world import World
 
 KEY, BALANCE, BILLING = "cloud key", "balance", "still billing"
 SHOWN = 3
-"""Things that a line names at most."""
+"""Largest number of resources in one line."""
 UNREACHABLE = "{name} cannot be reached"
 
 
@@ -48,7 +48,7 @@ def check_account(
         world: Where the key is, and the network.
         expected_usd: What the run is expected to cost in US dollars, or ``None`` where it is not known.
         open_account: Opens an account on a cloud.
-        is_reachable: Tells whether the cloud can be connected to at all.
+        is_reachable: Returns whether the cloud can be reached.
 
     Returns:
         The lines ``KEY`` and ``BALANCE``.
@@ -67,7 +67,7 @@ def check_balance(name: str, balance_usd: float | None, expected_usd: float | No
     """Compare the money that is left with what the run is expected to cost; both in US dollars."""
     remedy = "top the account up in the cloud's console, or set budget.max_usd to what is left"
     if balance_usd is None:
-        return skipped(BALANCE, f"{name} does not tell")
+        return skipped(BALANCE, f"{name} does not report it")
     if balance_usd <= 0:
         return failed(BALANCE, f"${balance_usd:.2f}: nothing is left", "top the account up in the cloud's console")
     if expected_usd is None:
@@ -95,14 +95,15 @@ def check_billing(
         there = cloud.resources()
     except RunnerError as err:
         return [from_error(BILLING, err)]
-    # A price of 0 is free; ``None`` is a price that nobody tells.
+    # A price of 0 is free; ``None`` is an unknown price.
     billing = [found for found in there if found.price_usd_per_h != 0]
     if not billing:
-        free = f" ({counted(len(there), 'thing that costs', 'things that cost')} nothing)" if there else ""
+        free = f" ({counted(len(there), 'resource that costs', 'resources that cost')} nothing)" if there else ""
         return [passed(BILLING, f"nothing of an older run{free}")]
     more = f" and {len(billing) - SHOWN} more" if len(billing) > SHOWN else ""
     value = "; ".join(_words(found) for found in billing[:SHOWN]) + more
-    return [warned(BILLING, value, "`make sweep` says who needs it, `make sweep APPLY=1` ends what nobody needs")]
+    hint = "`make sweep` shows which run uses it, `make sweep APPLY=1` terminates what no run is using"
+    return [warned(BILLING, value, hint)]
 
 
 def told_once(checks: Sequence[Check]) -> list[Check]:
@@ -114,5 +115,5 @@ def told_once(checks: Sequence[Check]) -> list[Check]:
 
 
 def _words(found: Resource) -> str:
-    price = "price not told" if found.price_usd_per_h is None else f"${found.price_usd_per_h:.2f} an hour"
+    price = "price unknown" if found.price_usd_per_h is None else f"${found.price_usd_per_h:.2f} an hour"
     return f"{found.kind} {found.id} of run {found.run_id or 'unknown'} ({price})"

@@ -41,7 +41,7 @@ class BaseModel:
 
 
 def is_on_hub(run_file: RunFile) -> bool:
-    """Tell whether the base model is read from the Hub."""
+    """Return whether the base model is read from the Hub."""
     base = run_file.model.base_model
     return not base.startswith("pypi:") and not is_local_model(base, Path.cwd())
 
@@ -53,7 +53,7 @@ def local_files(run_file: RunFile) -> Path | None:
 
 
 def unseen(line: Check) -> BaseModel:
-    """Return a base model of which nothing can be read, for the reason that a line tells."""
+    """Return an unreadable base model, with a line that says why."""
     rest = (skipped(name, "needs the base model") for name in (LENGTH, TARGETS))
     return BaseModel(None, None, (line, *rest))
 
@@ -95,7 +95,7 @@ def look_at(run_file: RunFile, files: Path, *, note: str = "") -> BaseModel:
     kind = "" if shape is None else f", {shape.model_type}, {shape.parameters / 1e9:.2f} billion weights"
     found = passed(NAME, f"{base}{kind}")
     if note:
-        found = warned(NAME, f"{base}{kind}; {note}", "check the network, then ask again: it may have changed")
+        found = warned(NAME, f"{base}{kind}; {note}", "check the network, then repeat the command: it may have changed")
     checks = (found, check_length(run_file, facts), targets, *template)
     return BaseModel(None if template else facts, shape, checks)
 
@@ -117,7 +117,7 @@ def _renamed(line: Check, files: Path, base: str) -> Check:
 
 
 def _facts_without_template(model: ModelSection, data: DataSection) -> BaseModelFacts | None:
-    """Return what there is beside the chat template, or ``None`` if that cannot be read either."""
+    """Return the base model's other facts, or ``None`` if they cannot be read either."""
     try:
         return load_base_model_facts(model, data.model_copy(update={"chat_template_path": os.devnull}))
     except TrainerError:
@@ -172,5 +172,5 @@ def check_targets(wanted: str | Sequence[str], known: Sequence[str]) -> Check:
 
 
 def _takes_any(wanted: str, known: Sequence[str]) -> bool:
-    """Tell whether a name takes a layer; one may give more of the path than is known here."""
+    """Return whether a name takes a layer; one may give more of the path than is known here."""
     return any(name == wanted or name.endswith(f".{wanted}") or wanted.endswith(f".{name}") for name in known)

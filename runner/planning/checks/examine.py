@@ -56,7 +56,7 @@ from trainer.errors import BaseModelError, StoreError
 
 STORE = "store"
 AMAZON_S3 = "https://s3.amazonaws.com"
-SLOW_HUB = f"ask again later, {OTHERWISE}"
+SLOW_HUB = f"repeat the command later, {OTHERWISE}"
 CheckStop = Callable[[], None]
 
 
@@ -77,7 +77,7 @@ class Seams:
 
     Attributes:
         open_account: Opens an account on a cloud.
-        is_reachable: Tells whether a server can be connected to, before it is asked: clients try for longer.
+        is_reachable: Returns whether a server can be reached, before a client tries, which takes longer.
         hub_transport: A stand-in for the network to the Hub.
         patience_s: Seconds that a question may go without an answer.
         check_stop: Called now and then while waiting; raises when the user wants out.
@@ -208,7 +208,7 @@ def _base_model(
         return files, without_files(run_file) if files is None else look_at(run_file, files)
     try:
         found = asked.answer(seams.check_stop)
-        note = "" if found.trouble is None else f"{found.trouble}, looked at in the cache"
+        note = "" if found.trouble is None else f"{found.trouble}; read from the cache"
         return found.folder, look_at(run_file, found.folder, note=note)
     except BaseModelError as err:
         return None, unseen(from_error(hub.NAME, err))
@@ -216,7 +216,7 @@ def _base_model(
         cached = cached_folder(run_file.model.base_model, run_file.model.revision)
         if cached is None:
             return None, unseen(failed(hub.NAME, f"{run_file.model.base_model}: {err.message} from the Hub", SLOW_HUB))
-        note = f"{err.message} from the Hub, looked at in the cache"
+        note = f"{err.message} from the Hub; read from the cache"
         return cached, look_at(run_file, cached, note=note)
 
 

@@ -32,10 +32,10 @@ def find_model(repo_id: str, revision: str | None, *, reach: Callable[[str], boo
     Args:
         repo_id: The model, as ``org/name``.
         revision: Commit, tag or branch; ``None`` is the newest.
-        reach: Tells whether an address can be connected to at all.
+        reach: Returns whether an address can be reached.
 
     Raises:
-        BaseModelError: If they cannot be had: then nothing can be told of the samples, nor of what the run costs.
+        BaseModelError: If they cannot be had: then neither samples nor cost can be checked.
     """
     from huggingface_hub import constants
 
@@ -56,7 +56,7 @@ def check_token(
     Args:
         token: The token, or ``None``.
         reads_hub: Whether the base model is on the Hub.
-        reach: Tells whether an address can be connected to at all.
+        reach: Returns whether an address can be reached.
         transport: A stand-in for the network.
 
     Source: ``/api/whoami-v2``, of whose answer ``auth.accessToken.role`` is ``read``, ``write`` or ``fineGrained``.

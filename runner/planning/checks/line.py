@@ -16,7 +16,7 @@ STEP = re.compile(r"^(?:plan|data|config|base model|chat template|store|sync|ter
 """Names of steps that messages begin with; here the line's own name stands in their place."""
 PASSING = (CloudUnavailableError, RateLimitedError)
 """Trouble that says nothing about the run: somebody could not be asked now."""
-ASK_AGAIN = "check the network, then ask again; nothing of it has been seen yet"
+ASK_AGAIN = "check the network, then repeat the command; nothing of it has been seen yet"
 
 
 class PreflightError(UsageError):
@@ -95,8 +95,3 @@ def refusal(checks: Iterable[Check]) -> ExpectedError | None:
     err = PreflightError(first.error.message, resolution=first.error.resolution, details=first.error.details)
     err.__cause__ = first.error
     return err
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """Return a number with its noun: ``1 sample``, ``2 samples``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""What can be told once it is known what is for rent: does the run fit, is it within its budget, how old are prices?"""
+"""Checks that need the available machines: does the run fit, is it within its budget, how old are the prices?"""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from runner.cloud_api.models import Account
 from runner.clouds.registry import find_cloud
-from runner.errors import NoCapacityError
+from runner.errors import NoCapacityError, counted
 from runner.planning.checks.account import check_balance
-from runner.planning.checks.line import Check, counted, from_error, passed, skipped, warned
+from runner.planning.checks.line import Check, from_error, passed, skipped, warned
 from runner.planning.checks.quota import AskQuotas, check_quota
 from runner.planning.choose import Choice
 from runner.planning.estimate.cost import BudgetError
@@ -40,7 +40,7 @@ def choose_checked(
 
     Args:
         run_file: The run.
-        market: What there is for rent.
+        market: The available machines.
         choose: Chooses among it.
         today: The day on which the prices are looked at.
         ask_quotas: Asks the cloud what of these machines the account may rent.
@@ -66,12 +66,12 @@ def replaced(checks: Sequence[Check], newer: Sequence[Check]) -> list[Check]:
 
 
 def _fits(choice: Choice) -> Check:
-    """Tell of the machine with the least to spare: each computes its own number of rows at once."""
+    """Report the machine with the least memory to spare: each has its own micro-batch."""
     if choice.need is None:
         return skipped(MEMORY, "no GPU is asked for, or the base model's layers are not known")
     tightest = max(choice.forecasts, key=lambda one: one.needed_gib / one.offer.gpu_memory_gib)
     rows, offer = counted(tightest.micro_batch_rows, "row", "rows"), tightest.offer
-    value = f"{tightest.needed_gib:.1f} of {offer.gpu_memory_gib:g} GiB for {rows} at once"
+    value = f"{tightest.needed_gib:.1f} of {offer.gpu_memory_gib:g} GiB for a micro-batch of {rows}"
     return passed(MEMORY, f"{value} on {offer.gpu_name}, which has the least to spare of the machines to try")
 
 
@@ -80,7 +80,7 @@ def _budget(run_file: RunFile, choice: Choice) -> Check:
     if limit is None:
         return skipped(BUDGET, "budget.max_usd is not set")
     if choice.forecast is None or choice.forecast.cost is None:
-        remedy = "look at the price an hour; compute.max_price_usd_per_h limits that"
+        remedy = "check the hourly price; compute.max_price_usd_per_h limits it"
         return warned(BUDGET, f"{limit:g} US dollars, and there is no estimate to compare with", remedy)
     usd = choice.forecast.cost.total_usd
     value = f"{usd.expected:.2f} ({usd.low:.2f} to {usd.high:.2f}) of {limit:g} US dollars"
@@ -98,12 +98,12 @@ def _balance(run_file: RunFile, account: Account | None, choice: Choice) -> list
 
 
 def check_prices(run_file: RunFile, market: Market, today: date) -> Check:
-    """Tell which prices are too old to plan with; those that the cloud tells are of today."""
+    """Report the prices that are too old to plan with; those that the cloud lists are of today."""
     cloud = run_file.compute.env
     if market.remark is None and not find_cloud(cloud).prices.on_demand_from_list:
-        return passed(PRICES, f"as {cloud} tells them now")
+        return passed(PRICES, f"as {cloud} reports them now")
     old = [row for name in price_lists_of(cloud, run_file.compute.trust) for row in stale_prices(name, today)]
-    stale = [row for row in old if market.remark is not None or not row.spot]  # spot prices are told
+    stale = [row for row in old if market.remark is not None or not row.spot]  # spot prices come from the cloud
     if not stale:
         return passed(PRICES, f"of the price list of {cloud}, none is out of date")
     named = [f"{row.instance_type} ({row.as_of}, {age_days(row, today)} days)" for row in stale[:SHOWN]]

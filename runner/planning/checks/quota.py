@@ -1,4 +1,4 @@
-"""What the account may rent at a time, where the cloud tells: a quota that is too small ends a run at its machine."""
+"""The quota of the account, where the cloud reports it: too small a quota ends a run at its machine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 from runner.cloud_api.environment import NotThere
 from runner.cloud_api.models import Offer, Quota
 from runner.clouds.registry import find_cloud
-from runner.errors import AccessDeniedError, CloudError
+from runner.errors import AccessDeniedError, CloudError, counted
 from runner.planning.checks.asking import NoAnswerError
-from runner.planning.checks.line import Check, counted, failed, not_asked, passed, skipped, warned
+from runner.planning.checks.line import Check, failed, not_asked, passed, skipped, warned
 from runner.planning.market import Market
 from runner.prices.price_list import all_prices
 
@@ -18,7 +18,7 @@ QUOTA = "quota"
 SHOWN = 4
 """Machines that a line names at most."""
 REMEDY = "{raise_it}, or name regions or instance types that have it"
-REMEDY_FIRST = "{raise_it}, or name what has it in section compute: the first machine that is refused ends the run"
+REMEDY_FIRST = "{raise_it}, or name what has it in section compute: the run ends at the first machine that is refused"
 
 AskQuotas = Callable[[Sequence[Offer]], Mapping[Offer, Quota]]
 """Asks the cloud for the account's quota for each of these machines."""
@@ -42,17 +42,17 @@ def check_quota(name: str, market: Market, offers: Sequence[Offer], ask: AskQuot
 
     Args:
         name: The cloud.
-        market: What there is for rent.
+        market: The available machines.
         offers: The machines to try, in this order.
         ask: Asks the cloud.
 
     Returns:
         The line ``QUOTA``: failed where none of the machines may be rented; a warning where the first may not be, which
-        ends a run even if a later one may be, and where nobody tells.
+        ends a run even if a later one may be, and where the cloud reports none.
     """
     rules = find_cloud(name).quota
     if isinstance(rules, NotThere):
-        return [skipped(QUOTA, f"{name} does not tell")]
+        return [skipped(QUOTA, f"{name} does not report it")]
     if market.account is None:
         return [skipped(QUOTA, "needs the cloud key")]
     try:
@@ -68,9 +68,9 @@ def check_quota(name: str, market: Market, offers: Sequence[Offer], ask: AskQuot
 
 
 def _compared(name: str, judged: Sequence[Judged], machines: int, raise_it: str) -> Check:
-    """Return the line; machines of which nothing is told may have enough."""
+    """Return the line; machines without a reported quota may have enough."""
     if not judged:
-        return skipped(QUOTA, f"{name} does not tell")
+        return skipped(QUOTA, f"{name} does not report it")
     enough = [one for one in judged if one.is_enough]
     first = judged[0]
     if first.is_enough:
@@ -84,7 +84,7 @@ def _compared(name: str, judged: Sequence[Judged], machines: int, raise_it: str)
             QUOTA, f"{words}; there is enough for {there}, which is tried later", REMEDY_FIRST.format(raise_it=raise_it)
         )
     if len(judged) < machines:
-        return warned(QUOTA, f"{words}; of the others {name} does not tell", REMEDY.format(raise_it=raise_it))
+        return warned(QUOTA, f"{words}; {name} does not report the others", REMEDY.format(raise_it=raise_it))
     return failed(QUOTA, words, REMEDY.format(raise_it=raise_it))
 
 

@@ -112,7 +112,7 @@ def fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
 
 
 def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
-    """Return the samples as tokens, of whose lengths the summary tells."""
+    """Return the samples as tokens, whose lengths are in the summary."""
     from trainer.base_model.tokenization import load_base_model_facts
     from trainer.data.samples import encode
 

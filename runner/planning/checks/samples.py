@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from runner.errors import counted
 from runner.planning.checks.base_model import TEMPLATE
-from runner.planning.checks.line import Check, counted, failed, from_error, passed, skipped, warned
+from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.run.run_file import RunFile
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.chat import Message, render
@@ -13,10 +14,10 @@ from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.errors import BaseModelError, TrainerError
 
 DATASET, TOKENS, LENGTHS = "dataset", "tokens to learn", "sample length"
-MARK = re.compile(
+SPECIAL_TOKEN = re.compile(
     r"<\|[^\s<>|]{1,40}\|?>|<[^\s<>|]{1,40}\|>|<｜[^\s<>｜]{1,40}｜>|</?(?:start|end)_of_[a-z]+>|</?(?:s|bos|eos)>"
 )
-"""What marks turns in chat templates: ChatML's, Llama 3's and Phi's ``<|…|>``, Gemma's ``<start_of_turn>`` and
+"""What delimits turns in chat templates: ChatML's, Llama 3's and Phi's ``<|…|>``, Gemma's ``<start_of_turn>`` and
 ``<turn|>``, DeepSeek's ``<｜…｜>``, and ``<s>``. Source: the templates of those models on the Hub."""
 
 
@@ -31,23 +32,23 @@ def check_dataset(run_file: RunFile) -> tuple[Dataset | None, Check]:
 
 
 def check_template(facts: BaseModelFacts, dataset: Dataset | None) -> Check:
-    """Render turns with the roles of a sample and look whether the template's marks are tokens of this tokenizer.
+    """Render turns with the roles of a sample and check that the template's special tokens are in this tokenizer.
 
-    A mark that is no token is cut into pieces: the model has never seen it, and generation does not stop at it. That
-    is how a template of another model shows. Marks that only open a turn may be plain text, as in Zephyr's template.
+    A special token that the tokenizer lacks is split: the model has never seen it, and generation does not stop at it.
+    That is how a template of another model shows. Those that only open a turn may be plain text, as in Zephyr's.
     """
     roles = ("user", "assistant") if dataset is None else [message.role for message in dataset.train[0].messages]
-    # Words of our own: what people say may hold marks, or be a part of one.
+    # Words of our own: real samples may contain special tokens, or parts of one.
     messages = [Message(role, f"This is turn {number}.") for number, role in enumerate(roles, start=1)]
     try:
         text = render(messages, facts, add_generation_prompt=False)
     except BaseModelError as err:
         return from_error(TEMPLATE, err)
-    foreign = [mark for mark in dict.fromkeys(MARK.findall(text)) if not _is_token(mark, facts)]
+    foreign = [token for token in dict.fromkeys(SPECIAL_TOKEN.findall(text)) if not _is_token(token, facts)]
     source = facts.source
     if not foreign:
-        return passed(TEMPLATE, "its marks are tokens of the base model")
-    words = f"{', '.join(foreign)} {'is no token' if len(foreign) == 1 else 'are no tokens'} of {source}"
+        return passed(TEMPLATE, "its special tokens are in the base model's tokenizer")
+    words = f"{', '.join(foreign)} {'is not a token' if len(foreign) == 1 else 'are not tokens'} of {source}"
     remedy = "take the base model's own template (leave data.chat_template_path out), or the template's own base model"
     if _ending(text, messages[-1].content) in foreign:
         return failed(TEMPLATE, f"a template of another model: {words}", remedy)
@@ -55,14 +56,14 @@ def check_template(facts: BaseModelFacts, dataset: Dataset | None) -> Check:
 
 
 def _ending(text: str, answer: str) -> str | None:
-    """Return the first mark after the last answer."""
+    """Return the first special token after the last answer."""
     _, found, rest = text.rpartition(answer)
-    mark = MARK.search(rest) if found else None
-    return None if mark is None else mark.group()
+    token = SPECIAL_TOKEN.search(rest) if found else None
+    return None if token is None else token.group()
 
 
-def _is_token(mark: str, facts: BaseModelFacts) -> bool:
-    return len(facts.tokenizer.encode(mark, add_special_tokens=False).ids) == 1
+def _is_token(word: str, facts: BaseModelFacts) -> bool:
+    return len(facts.tokenizer.encode(word, add_special_tokens=False).ids) == 1
 
 
 def check_tokens(
@@ -86,12 +87,12 @@ def _to_learn(encoded: EncodedDataset) -> Check:
     # What is cut has a line of its own.
     remarks = [words for words in summary.warnings if f"cut at max_length {summary.max_length}" not in words]
     if remarks:
-        return warned(TOKENS, f"{value}; {'; '.join(remarks)}", "look at these samples: `make data-check`")
+        return warned(TOKENS, f"{value}; {'; '.join(remarks)}", "see these samples with `make data-check`")
     return passed(TOKENS, value)
 
 
 def _lengths(dataset: Dataset, encoded: EncodedDataset, facts: BaseModelFacts) -> Check:
-    """Tell what is cut, however much that is: a warning, as there is something left to learn, and it may be meant.
+    """Report what is cut, however much that is: a warning, as there is something left to learn, and it may be meant.
 
     Trainers of this field cut as well, and say nothing (TRL: ``SFTConfig.max_length``; LLaMA-Factory: ``cutoff_len``).
     Where a cut takes the whole answer, ``TOKENS`` fails.

@@ -22,7 +22,7 @@ ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansi
 
 
 def check_environment(run_file: RunFile) -> Check:
-    """Tell whether there is such an environment, and whether its host can be one."""
+    """Return whether there is such an environment, and whether its host can be one."""
     compute = run_file.compute
     try:
         environment = find_environment(compute.env)
@@ -87,7 +87,7 @@ def _there(run_file: RunFile, needed_gib: float) -> Check:
     if compute.env == "local":
         return skipped(THERE, "the machine is this one")
     if compute.env == "existing":
-        return skipped(THERE, f"{needed_gib:.1f} GiB needed; looked at there before anything is installed")
+        return skipped(THERE, f"{needed_gib:.1f} GiB needed; checked there before anything is installed")
     value = f"{compute.disk_size_gib} GiB asked for, {needed_gib:.1f} needed"
     if needed_gib > compute.disk_size_gib:
         return warned(

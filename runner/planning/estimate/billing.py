@@ -1,7 +1,7 @@
-"""How a machine that is for rent is paid for: by the terms of its platform, the disk it gets, and what leaves it.
+"""How a rented machine is paid for: by the terms of its platform, the disk it gets, and what leaves it.
 
 ``egress.csv`` has what traffic to the internet costs, each price with its region, day and source. What a platform
-has no source of at all is not counted; ``docs/prices.md`` tells what that is.
+has no source of at all is not counted; ``docs/prices.md`` lists it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def billing_of(run_file: RunFile, model_bytes: int, environment: str, offer: Off
 
 @cache
 def egress_usd_per_gb(platform: str, region: str) -> float | None:
-    """Return what a GB to the internet costs in US dollars, or ``None`` where no source is known.
+    """Return the price of a GB to the internet in US dollars, or ``None`` where no source is known.
 
     Where only other regions have one, the dearest of them counts: what is not known must not look cheap.
     """
@@ -109,9 +109,13 @@ def _price(line: dict[str, str], where: str) -> EgressPrice:
         if not math.isfinite(price.usd_per_gb) or price.usd_per_gb < 0:
             raise ValueError(f"{price.usd_per_gb} is no price")
     except (TypeError, ValueError) as err:
-        raise UsageError(f"plan: {where} cannot be read", details=str(err), resolution="correct that line") from err
+        raise UsageError(
+            f"plan: {where} cannot be read", details=str(err), resolution=f"restore the file: `git checkout {EGRESS}`"
+        ) from err
     if not price.source:
-        raise UsageError(f"plan: {where} has no source", resolution="leave out what is not sourced")
+        raise UsageError(
+            f"plan: {where} has no source", resolution="give the row a source (docs/prices.md), or delete it"
+        )
     return price
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from runner.errors import UsageError
+from runner.errors import UsageError, counted
 from runner.planning.estimate.duration import PHASES, Durations
 from runner.planning.estimate.finished_run import IDLE, Row
 from runner.planning.estimate.ranges import NOTHING, Range, between, exactly, total
@@ -23,7 +23,7 @@ GPUs that are sought for are in it: pass what is known of the machine."""
 
 
 class BudgetError(UsageError):
-    """Nothing that is for rent does the run within its budget."""
+    """No available machine does the run within its budget."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Billing:
         disk_size_gib: Disk that is paid for on its own, in GiB.
         disk_usd_per_gib_month: US dollars for a GiB of it a month.
         egress_usd_per_gib: US dollars for each GiB that leaves the cloud.
-        is_spot: Whether the cloud may take the machine back.
+        is_spot: Whether the cloud may reclaim the machine.
     """
 
     price_usd_per_h: float
@@ -62,7 +62,7 @@ class Billing:
             self.egress_usd_per_gib,
         )
         if self.unit_s <= 0 or min(others) < 0:
-            raise UsageError(f"plan: nobody bills like this: {self}", resolution="correct the machine's prices")
+            raise UsageError(f"plan: not a valid way of billing: {self}", resolution="correct the machine's prices")
 
     def billed_s(self, seconds: float) -> float:
         """Return the seconds that are billed for a machine that lived so long."""
@@ -76,7 +76,7 @@ class Spot:
 
     Attributes:
         checkpoint_interval_s: Seconds of training between two checkpoints; half of that is lost on average.
-        interruptions_per_h: How often the cloud takes a machine back.
+        interruptions_per_h: How often the cloud reclaims a machine.
     """
 
     checkpoint_interval_s: float
@@ -143,7 +143,7 @@ class Compared:
 
 
 def cost_of(durations: Durations, billing: Billing, *, egress_bytes: int = 0, spot: Spot | None = None) -> Cost:
-    """Return what a run costs on a machine.
+    """Return the cost of a run on a machine.
 
     Args:
         durations: How long it takes.
@@ -195,7 +195,7 @@ def check_budget(costs: Mapping[str, Cost], max_usd: float | None) -> list[str]:
         max_usd: US dollars that the run may cost, or ``None`` for no limit.
 
     Raises:
-        BudgetError: If there is none, though there are machines; the hint tells the cheapest.
+        BudgetError: If there is none, though there are machines; the hint names the cheapest.
     """
     cheapest = sorted(costs, key=lambda name: costs[name].total_usd.expected)
     within = [name for name in cheapest if max_usd is None or costs[name].total_usd.expected <= max_usd]
@@ -205,13 +205,13 @@ def check_budget(costs: Mapping[str, Cost], max_usd: float | None) -> list[str]:
     raise BudgetError(
         f"plan: budget.max_usd is {max_usd:g}, and the cheapest machine, {cheapest[0]}, is expected to cost "
         f"{usd.expected:.2f} US dollars",
-        details=f"between {usd.low:.2f} and {usd.high:.2f} US dollars, {len(cheapest)} machine(s) were looked at",
+        details=f"between {usd.low:.2f} and {usd.high:.2f} US dollars; {counted(len(cheapest), 'machine')} compared",
         resolution=f"set budget.max_usd to {math.ceil(usd.high * 100) / 100:.2f}, or train less or a smaller model",
     )
 
 
 def compare_with_actual(row: Row) -> list[Compared]:
-    """Return what was estimated of a finished run beside what it took and cost, a row for each phase, then the sum.
+    """Return the estimate of a finished run beside its time and cost, a row for each phase, then the sum.
 
     Of a run that was resumed the phases that it did more than once are not known, nor what all of it took.
     """
@@ -231,7 +231,7 @@ def compare_with_actual(row: Row) -> list[Compared]:
 
 
 def _rounding_usd(lived_s: Range, billed_s: Range, price_usd_per_s: float) -> Range:
-    """Return what is paid for time that is not used; the least of it need not be that of the shortest run."""
+    """Return the cost of billed but unused time; the shortest run need not have the least."""
     pairs = zip(_values(lived_s), _values(billed_s), strict=True)
     low, expected, high = (max(0.0, billed - lived) * price_usd_per_s for lived, billed in pairs)
     return Range(min(low, expected, high), expected, max(low, expected, high))

@@ -46,7 +46,7 @@ def disk_of_run(run_file: RunFile, files: Path | None, shape: ModelShape | None)
     Args:
         run_file: The run.
         files: The base model's file or folder on this machine, if it is there; a folder need not hold weights.
-        shape: The base model's shape, which tells the size of a model that is not here.
+        shape: The base model's shape, which gives the size of a model that is not here.
     """
     is_gguf = files is not None and files.suffix == ".gguf"
     model_bytes = files_bytes(files) or (0 if shape is None else shape.parameters * BYTES_PER_WEIGHT)

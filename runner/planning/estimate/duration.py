@@ -39,7 +39,7 @@ EVALUATION_LOADS = 2
 """Acceptance loads the base twice: in four bits, and whole."""
 SINGLE_STREAM = ((1.3e9, 22.75, 42.56), (3e9, 27.15, 49.01), (7e9, 17.3, 30.97), (13e9, 14.43, 24.82))
 """Weights, and tokens that one answer grows by in a second in NF4 and in 16 bits, on an A100: litgpt's resource tables,
-2023-10-20. Larger models are reckoned in proportion."""
+2023-10-20. Larger models are estimated in proportion."""
 PADDED_POSITIONS = 2.05
 """Positions that are computed for a token in padded batches of eight; with one row there are none too many:
 docs/benchmarks.md, 2026-11-21."""
@@ -272,7 +272,7 @@ def _upload_s(work: Work, machine: Hardware) -> Range:
 
 
 def _corrected(table: Range, seen: tuple[float, ...], ratios: tuple[float, ...]) -> Range:
-    """Return what the user's runs make of a table's range: their own from three runs on, before that its width."""
+    """Return a table's range corrected by the user's runs: their own from three runs on, before that its width."""
     values = seen or tuple(table.expected * ratio for ratio in ratios)
     if not values:
         return table

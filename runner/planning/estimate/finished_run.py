@@ -53,7 +53,7 @@ class Row:
         instance_type: The machine, in the cloud's words.
         gpu: What trained, as in ``gpu_specs.csv``; ``None`` for a CPU and for a GPU that is not in it.
         model: The base model.
-        parameters: Its weights, where the plan tells.
+        parameters: Its number of weights, where the plan has it.
         tokens_per_s: Trained tokens a second.
         speed_ratio: That over the tables' word for the same work.
         train_factor: Time of the phase ``train`` over that of its tokens at this speed: evaluations and checkpoints in
@@ -94,7 +94,7 @@ class Row:
 
 
 def read_row(run: RunDir) -> Row | None:
-    """Return what a run took and cost, or ``None`` if it did not end well or is not a run of ours."""
+    """Return the time and cost of a run, or ``None`` if it failed or is not one of ours."""
     state = _read(run.file("state.json"))
     if state.get("outcome") != "done":
         return None
@@ -142,12 +142,12 @@ def planned_usd(run: RunDir) -> dict[str, float]:
 
 
 def _forecast(run: RunDir, host: Json) -> Json:
-    """Return what the run's plan expects of the machine that was rented."""
+    """Return the plan's forecast for the machine that was rented."""
     return forecast_for(lenient_plan(_read(run.file(PLAN_NAME))), host)
 
 
 def is_emulated(endpoint: str) -> bool:
-    """Tell whether a cloud is asked on this machine itself: only an emulated one is there."""
+    """Return whether a cloud is asked on this machine itself: only an emulated one is there."""
     try:
         name = urlsplit(endpoint).hostname or ""
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
@@ -185,7 +185,7 @@ def _dollars(seconds: Json, price_usd_per_h: float, cost_usd: float, *, is_whole
 
 
 def _gpu(started: Sequence[Json]) -> str | None:
-    """Return what trained at last, if it is a GPU of the table."""
+    """Return the GPU that trained last, if it is in the table."""
     last = started[-1] if started else {}
     if last.get("device") not in ("cuda", "mps"):
         return None
@@ -194,12 +194,12 @@ def _gpu(started: Sequence[Json]) -> str | None:
 
 
 def _is_resumed(started: Sequence[Json]) -> bool:
-    """Tell whether the trainer began more than once: then no single start tells how long the whole took."""
+    """Return whether the trainer began more than once: then no single start gives the time of the whole."""
     return len(started) > 1 or any(event.get("resumed_from_step") for event in started)
 
 
 def _work(told: Json) -> Work | None:
-    """Return what the run had to do, or ``None`` for one that was planned without an estimate."""
+    """Return the work of the run, or ``None`` if it was planned without an estimate."""
     names = {one.name for one in fields(Work)}
     values = {name: value for name, value in told.items() if name in names}
     if not all(isinstance(value, int) for value in values.values()):
@@ -237,7 +237,7 @@ def _train_factor(seconds: float | None, tokens_per_s: float | None, tokens: flo
 
 
 def _was_emulated(run: RunDir) -> bool:
-    """Tell whether an emulated cloud was asked for the machine; a run that does not say so is none of those."""
+    """Return whether an emulated cloud was asked for the machine; a run that does not say so is none of those."""
     asked = _lines(run.file("journal.jsonl"), ASKED_FOR_A_MACHINE)
     return any(is_emulated(str(line["endpoint"])) for line in asked if line.get("endpoint"))
 

@@ -71,7 +71,7 @@ class GpuNeed:
         return sum(self.parts_gib.values()) / USABLE_SHARE
 
     def check(self, offers: Iterable[Offer]) -> None:
-        """Refuse a run that fits none of the GPUs that are listed; with none listed nothing can be told.
+        """Refuse a run that fits none of the GPUs that are listed; with none listed it refuses nothing.
 
         Raises:
             DoesNotFitError: With the nearest settings that fit the largest of them.
@@ -84,7 +84,8 @@ class GpuNeed:
         if nearest is not None:
             ways = "these settings would fit: " + ", ".join(f"{key}={_word(value)}" for key, value in nearest.items())
         raise DoesNotFitError(
-            f"plan: the run needs a GPU of {self.gpu_gib:.1f} GiB ({self.rows} x {self.row_tokens} tokens at once), "
+            f"plan: the run needs a GPU of {self.gpu_gib:.1f} GiB "
+            f"({self.rows} x {self.row_tokens} tokens in a micro-batch), "
             f"and the largest here, {largest.gpu_name}, has {largest.gpu_memory_gib:g} GiB",
             details="\n".join(f"{name}: {gib:.2f} GiB" for name, gib in self.parts_gib.items()),
             resolution=ways,
@@ -163,7 +164,7 @@ def _with(run_file: RunFile, settings: Mapping[str, Any]) -> RunFile:
 
 
 def trainer_holding(run_file: RunFile, *, rows: int, has_bf16: bool = True) -> Holding:
-    """Return how our trainer holds things on a GPU with so many rows in a micro-batch.
+    """Return how our trainer holds tensors on a GPU with so many rows in a micro-batch.
 
     The adapter is in 32 bits, and TRL's fused head goes over the logits in tiles. TRL makes one row of all packed rows;
     there, and where several rows are filled up to the longest, attention is given a mask unless it is flash attention.

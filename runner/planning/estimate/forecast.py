@@ -1,4 +1,4 @@
-"""What a run will be like on one machine that is for rent: whether it fits, how long it takes, what it costs."""
+"""The forecast of a run on one available machine: whether it fits, how long it takes, what it costs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Forecast:
 
     @property
     def usd(self) -> float:
-        """US dollars that are expected; without a known speed there is no telling."""
+        """US dollars that are expected; unknown without a known speed."""
         return math.inf if self.cost is None else self.cost.total_usd.expected
 
     @property
@@ -105,7 +105,7 @@ class Forecast:
         return math.inf if self.durations is None else self.durations.total_s.expected / 3600
 
     def to_planned(self) -> Foreseen:
-        """Return what the plan keeps of it."""
+        """Return the part that the plan keeps."""
         return Foreseen(
             gpu=self.offer.gpu_name,
             gpu_model=None if self.gpu is None else self.gpu.name,
@@ -181,7 +181,7 @@ def make_task(
 
 
 def _micro_batch(run_file: RunFile, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of the work hangs on how many rows are computed at a time."""
+    """Return the part of the work that depends on the micro-batch."""
     return {
         "is_packed": run_file.data.packing or run_file.training.micro_batch_rows == 1,
         "micro_batch_tokens": max(1, _micro_batch_tokens(run_file, data)),
@@ -221,7 +221,7 @@ def _eval_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
 
 
 def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] = ()) -> Forecast:
-    """Return what a run is like on a machine.
+    """Return the forecast of a run on a machine.
 
     Args:
         task: The run.
@@ -259,7 +259,7 @@ def _fastest_rows(task: Task, machine: Hardware, most: int) -> int:
 
 
 def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Row]) -> Forecast:
-    """Return what a run is like that does not ask for a working GPU: then its processors train, as in a rehearsal."""
+    """Return the forecast of a run without a working GPU: its processors train, as in a rehearsal."""
     own = _own(task, environment, offer, None, ledger)
     durations = estimate_durations(task.work, Hardware(environment, None, cpu_cores=os.cpu_count() or 1), own)
     cost = None if durations is None else _cost(task, environment, offer, durations)
@@ -268,7 +268,7 @@ def _without_gpu(task: Task, environment: str, offer: Offer, ledger: Sequence[Ro
 
 
 def _own(task: Task, environment: str, offer: Offer, gpu: GpuSpec | None, ledger: Sequence[Row]) -> Correction:
-    """Return what earlier runs say of this one."""
+    """Return the corrections that earlier runs give for this one."""
     return correction(
         ledger,
         environment=environment,

@@ -33,7 +33,7 @@ NOISE = frozenset(
         "tensor", "core", "oam", "hbm", "hbm2", "hbm2e", "hbm3", "hbm3e", "gddr6", "gddr7", "gb", "gib",
     }
 )  # fmt: skip
-"""Words that do not tell one GPU from another."""
+"""Words that do not distinguish GPUs."""
 MEMORY = re.compile(r"(\d+) ?gi?b\b")
 COUNT = re.compile(r"\d+x")
 SOCKET = re.compile(r"(sxm)\d")
@@ -75,7 +75,7 @@ class GpuSpec:
 
 @cache
 def find_gpu(name: str, memory_gib: float | None = None) -> GpuSpec | None:
-    """Return the GPU that a cloud or a driver calls so, or ``None`` for a stranger.
+    """Return the GPU that a cloud or a driver calls so, or ``None`` for an unknown one.
 
     Args:
         name: A name in anybody's spelling: ``NVIDIA A100-SXM4-80GB``, ``gpu_1x_h100_pcie``, ``RTX_4090``.
@@ -93,7 +93,7 @@ def find_gpu(name: str, memory_gib: float | None = None) -> GpuSpec | None:
 
 
 def gpu_of_machine(instance_type: str, gpu_name: str, memory_gib: float | None = None) -> GpuSpec | None:
-    """Return the GPU of a machine for rent.
+    """Return the GPU of an available machine.
 
     Some clouds' names of machines say more of the GPU than its own name does (PCIe or SXM), others say nothing of it.
     """
@@ -127,11 +127,14 @@ def _row(line: dict[str, str], path: Path, number: int) -> GpuSpec:
         )
     except (AttributeError, TypeError, ValueError) as err:
         raise UsageError(
-            f"plan: line {number} of {path.name} cannot be read", details=str(err), resolution="correct that line"
+            f"plan: line {number} of {path.name} cannot be read",
+            details=str(err),
+            resolution=f"restore the file: `git checkout {path}`",
         ) from err
     if not spec.name or not spec.source:
         raise UsageError(
-            f"plan: line {number} of {path.name} has no name or no source", resolution="leave out what is not sourced"
+            f"plan: line {number} of {path.name} has no name or no source",
+            resolution="give the row a source (docs/prices.md), or delete it",
         )
     return spec
 
@@ -155,7 +158,7 @@ def _by_words() -> dict[frozenset[str], tuple[GpuSpec, ...]]:
 
 
 def _words(name: str) -> frozenset[str]:
-    """Return what tells this GPU from others, in no order; the memory is looked at apart."""
+    """Return the words that distinguish this GPU, in no order; the memory is compared separately."""
     plain = MEMORY.sub(" ", _plain(name))
     words = {SOCKET.sub(r"\1", word) for word in plain.split()}
     return frozenset(word for word in words if word not in NOISE and not COUNT.fullmatch(word))

@@ -41,7 +41,8 @@ def correction(
     The order is: the same model on the same machine of a cloud, the same model on the same GPU, the same GPU, the same
     environment. A run that trained without a GPU says nothing of one with a GPU, except on the very same machine.
 
-    What training takes besides its tokens hangs on how often a run evaluates: runs of half to twice the tokens tell it.
+    What training takes besides its tokens depends on how often a run evaluates: only runs of half to twice the tokens
+    count.
 
     Args:
         rows: The ledger, newest first.

@@ -97,7 +97,7 @@ def memory_of(shape: ModelShape, holding: Holding, *, tokens: int, rank: int, ta
 
     Args:
         shape: The base model.
-        holding: How the trainer holds things.
+        holding: How the trainer holds tensors.
         tokens: Tokens in a micro-batch, padding included, ``N``.
         rank: Rank of the adapter, ``r``.
         targets: Layers with an adapter, as ``lora_target_modules`` has them.
@@ -129,7 +129,7 @@ def memory_of(shape: ModelShape, holding: Holding, *, tokens: int, rank: int, ta
 
 
 def loss_bytes(shape: ModelShape, holding: Holding, tokens: int) -> float:
-    """Return what the loss of a micro-batch holds, in bytes.
+    """Return the memory of a micro-batch's loss, in bytes.
 
     In tiles that is one tile of logits, a copy of what goes into the head, and its gradient in 32 bits and as it is
     handed on (``trl.kernels.chunked_logprob``, 1.16); all tokens count, though only supervised ones go through it.
@@ -144,7 +144,7 @@ def loss_bytes(shape: ModelShape, holding: Holding, tokens: int) -> float:
 def block_bytes(
     shape: ModelShape, holding: Holding, targets: str | list[str], *, rank: int = 0, row_tokens: int = 0
 ) -> float:
-    """Return what one block keeps of one token for its backward pass, in bytes.
+    """Return the memory that one block keeps per token for its backward pass, in bytes.
 
     Two norms keep their input in 32 bits; each adapter keeps its own copy of its input, and the ``r`` numbers that its
     first half makes of it; attention keeps queries, keys, values and its answer, and what ``score_bytes`` says of each
@@ -166,7 +166,7 @@ def block_bytes(
 
 
 def score_bytes(shape: ModelShape, holding: Holding) -> float:
-    """Return what one block's attention keeps of a pair of tokens for its backward pass, in bytes.
+    """Return the memory that one block's attention keeps per pair of tokens for its backward pass, in bytes.
 
     Flash attention keeps nothing. Without it, packed rows need a mask of ``N`` × ``N``, and PyTorch's fused kernels
     make numbers of it, anew in each block, and keep them. Eager attention keeps the softmax of each head in 32 bits,
@@ -187,7 +187,7 @@ def _kernel(shape: ModelShape, holding: Holding) -> str:
 
 
 def _repeats_keys(shape: ModelShape, holding: Holding) -> bool:
-    """Tell whether keys and values are repeated for each query: only a kernel without a mask takes them as they are."""
+    """Return whether keys and values are repeated for each query: only a kernel without a mask takes them as is."""
     kernel = _kernel(shape, holding)
     return kernel == "eager" or (kernel == "sdpa" and holding.has_mask)
 

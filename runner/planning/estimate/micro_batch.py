@@ -10,7 +10,7 @@ AUTO = "auto"
 
 
 def is_chosen_here(run_file: RunFile) -> bool:
-    """Tell whether the plan chooses the rows of a micro-batch."""
+    """Return whether the plan chooses the rows of a micro-batch."""
     return run_file.training.per_device_train_batch_size == AUTO
 
 
@@ -24,7 +24,7 @@ def row_choices(run_file: RunFile) -> list[int]:
 
 
 def row_settings(run_file: RunFile, rows: int) -> dict[str, int]:
-    """Return the keys of ``training`` that compute so many rows at once, and as many in an optimizer step as before.
+    """Return the keys of ``training`` for a micro-batch of so many rows, and as many in an optimizer step as before.
 
     Raises:
         ValueError: If an optimizer step cannot be made of such micro-batches.
@@ -36,6 +36,6 @@ def row_settings(run_file: RunFile, rows: int) -> dict[str, int]:
 
 
 def with_rows(run_file: RunFile, rows: int) -> RunFile:
-    """Return the run with so many rows at once; raises as ``row_settings``."""
+    """Return the run with a micro-batch of so many rows; raises as ``row_settings``."""
     training = run_file.training.model_copy(update=row_settings(run_file, rows))
     return run_file.model_copy(update={"training": training})

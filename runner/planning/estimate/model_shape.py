@@ -116,7 +116,7 @@ class ModelShape:
 
 
 def _matches(name: str, wanted: str) -> bool:
-    """Tell whether peft would take a layer for this name: the same, or the end of its path."""
+    """Return whether peft would take a layer for this name: the same, or the end of its path."""
     return name == wanted or name.endswith(f".{wanted}")
 
 
@@ -124,7 +124,7 @@ def read_shape(model: Path) -> ModelShape:
     """Return the shape of a model folder or of a GGUF file.
 
     Raises:
-        UnknownShapeError: If it does not tell, or is of an architecture that is not known here.
+        UnknownShapeError: If the configuration lacks it, or the architecture is not known here.
     """
     if model.suffix == ".gguf":
         return shape_of(_gguf_config(model))

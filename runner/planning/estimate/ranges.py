@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Range:
-    """From the lowest to the highest value to reckon with, and the one to expect.
+    """The lowest and the highest likely value, and the one to expect.
 
     Attributes:
         low: The lowest value.

@@ -24,7 +24,7 @@ KEPT = 4.0
 """The same with the activations kept. The frozen weights get no gradient: that would be another 2."""
 ENOUGH_POINTS = 3
 SPREAD_OF = "A100 SXM 80 GB"
-"""GPU whose points, of many models and lengths, tell how far others may be off."""
+"""GPU whose points, of many models and lengths, show how far others may be off."""
 QWEN = "github.com/QwenLM/Qwen README, Q-LoRA on one A100, micro-batch 1 x 8"
 ANSWER_AI = "github.com/AnswerDotAI/fsdp_qlora benchmarks_03_2024.md"
 TORCHTUNE = "github.com/meta-pytorch/torchtune README, compiled, 2 packed rows"
@@ -43,7 +43,7 @@ class Measured:
         parameters: Weights of the model.
         tokens_per_s: Trained tokens a second on one GPU.
         flop_per_parameter: Work for each weight and token.
-        as_of: The day its source tells, else the day that was read.
+        as_of: The day that its source states, or else the day it was read.
         source: Where it is from.
     """
 

@@ -267,5 +267,5 @@ def test_none_of_these_mistakes_passes_with_fit_budget_and_prices_told(user: Use
     assert status == 0
     assert "pass gpu memory " in table
     assert "pass budget " in table
-    assert "pass prices as lambda tells them now" in table
+    assert "pass prices as lambda reports them now" in table
     assert "fail" not in table

@@ -191,7 +191,7 @@ def test_with_nothing_listed_there_is_no_capacity_rather_than_a_wrong_name() -> 
     [
         (offer(price=3), Wanted(max_price_usd_per_h=2), "too dear: at most $2 an hour"),
         (offer(region="there"), Wanted(regions=("here",)), "not in here"),
-        (offer(available=False), Wanted(), "none to be had now"),
+        (offer(available=False), Wanted(), "none available now"),
         (offer(memory=16), Wanted(gpu_memory_gib=24), "16 GiB of GPU memory, 24 needed"),
         (offer(disk=20), Wanted(disk_size_gib=60), "20 GiB of disk, 60 needed"),
         (offer(spot=True), Wanted(), "a spot machine, and spot is not enabled"),

@@ -236,7 +236,7 @@ def test_what_bills_already_is_told_before_more_is_rented() -> None:
 
     plan._tell_what_is_there(Market([A10], Account("lambda", "test"), (thing(),)), view)
 
-    assert view.lines[0] == "there already instance i-1 of run 20261121-015500-tiny, 1.00 $/h"
+    assert view.lines[0] == "existing     instance i-1 of run 20261121-015500-tiny, $1.00/h"
     assert "make sweep" in view.lines[1]
 
 

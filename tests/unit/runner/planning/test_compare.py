@@ -65,8 +65,8 @@ def test_each_line_that_is_out_tells_why() -> None:
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"budget": {"max_usd": 0.01}}, "is over budget.max_usd (0.01)"),
-        ({"compute": {"env": "lambda", "max_price_usd_per_h": 0.5}}, "is over compute.max_price_usd_per_h (0.5)"),
+        ({"budget": {"max_usd": 0.01}}, "is over budget.max_usd ($0.01)"),
+        ({"compute": {"env": "lambda", "max_price_usd_per_h": 0.5}}, "is over compute.max_price_usd_per_h ($0.5)"),
     ],
 )
 def test_what_the_run_file_forbids_is_out(sections: dict[str, Any], words: str) -> None:
@@ -143,7 +143,7 @@ def test_the_table_fits_the_terminal_and_tells_stale_prices() -> None:
     table = text.split("\n\n")[0].splitlines()
 
     assert max(len(line) for line in text.splitlines()) <= WIDTH
-    assert table[0].split() == ["where", "GPU", "fits", "time", "$", "a", "run", "$/h", "runs", "trust", "spot"]
+    assert table[0].split() == ["where", "GPU", "fits", "time", "$/run", "$/h", "runs", "trust", "spot"]
     assert "lambda" in text
     assert "old prices (`make prices`)" in text
     assert "survives on lambda:" in text

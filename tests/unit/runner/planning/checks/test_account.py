@@ -115,7 +115,7 @@ def test_many_things_are_counted_and_a_price_that_is_not_told_is_no_free_one() -
 
     (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud(there)), is_reachable=reached)
 
-    assert line.value.startswith("volume v-0 of run unknown (price not told); ")
+    assert line.value.startswith("volume v-0 of run unknown (price unknown); ")
     assert line.value.endswith(" and 2 more")
 
 
@@ -124,7 +124,7 @@ def test_what_costs_nothing_is_no_trouble() -> None:
 
     (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud(there)), is_reachable=reached)
 
-    assert line == Check("still billing", "pass", "nothing of an older run (1 thing that costs nothing)")
+    assert line == Check("still billing", "pass", "nothing of an older run (1 resource that costs nothing)")
 
 
 @pytest.mark.parametrize(

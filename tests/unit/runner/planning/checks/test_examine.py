@@ -247,7 +247,7 @@ def test_with_the_network_down_what_is_here_is_checked_all_the_same(
     with hub_of(breaking(httpx2.ConnectError), tmp_path / "cache", monkeypatch):
         found = look(run_file, tmp_path, open_account=opening(Unreachable()))
 
-    assert "looked at in the cache" in found["base model"].value
+    assert "read from the cache" in found["base model"].value
     assert [found[name].status for name in ("base model", "cloud key", "tokens to learn")] == ["warn", "warn", "pass"]
     assert "fail" not in {check.status for check in found.values()}
 

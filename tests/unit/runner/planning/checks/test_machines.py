@@ -62,10 +62,10 @@ def test_a_run_that_fits_says_what_it_needs() -> None:
 
     assert found["gpu memory"].status == "pass"
     assert found["gpu memory"].value.endswith(
-        "of 24 GiB for 1 row at once on A10, which has the least to spare of the machines to try"
+        "of 24 GiB for a micro-batch of 1 row on A10, which has the least to spare of the machines to try"
     )
     assert found["budget"] == Check("budget", "skip", "budget.max_usd is not set")
-    assert found["prices"] == Check("prices", "pass", "as lambda tells them now")
+    assert found["prices"] == Check("prices", "pass", "as lambda reports them now")
     assert "balance" not in found
 
 

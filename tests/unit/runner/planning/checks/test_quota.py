@@ -88,8 +88,8 @@ def test_machines_of_which_nothing_is_told_may_have_enough() -> None:
     line = check(telling({("g", "us-east-1"): 0.0}))
 
     assert (line.status, line.remedy) == ("warn", HINT)
-    assert line.value.endswith("; of the others aws does not tell")
-    assert check(telling({})) == Check("quota", "skip", "aws does not tell")
+    assert line.value.endswith("; aws does not report the others")
+    assert check(telling({})) == Check("quota", "skip", "aws does not report it")
 
 
 def test_a_key_that_may_not_ask_is_a_warning_with_the_right_that_is_missing() -> None:
@@ -111,4 +111,4 @@ def test_who_is_not_asked_tells_no_quota() -> None:
 
     assert check(ask, market=Market(MARKET.offers, remark="aws cannot be reached")).status == "skip"
     for name in ("lambda", "runpod"):
-        assert check(ask, name=name) == Check("quota", "skip", f"{name} does not tell")
+        assert check(ask, name=name) == Check("quota", "skip", f"{name} does not report it")

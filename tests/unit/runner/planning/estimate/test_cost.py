@@ -123,7 +123,7 @@ def test_a_spot_machine_without_checkpoints_is_refused() -> None:
     ],
 )
 def test_a_bill_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="nobody bills like this"):
+    with pytest.raises(UsageError, match="not a valid way of billing"):
         Billing(**wrong)
 
 
@@ -142,7 +142,7 @@ def test_a_budget_below_the_cheapest_machine_is_refused() -> None:
     assert caught.value.message == (
         "plan: budget.max_usd is 1.5, and the cheapest machine, gpu_1x_a10, is expected to cost 2.00 US dollars"
     )
-    assert caught.value.details == "between 1.00 and 4.00 US dollars, 2 machine(s) were looked at"
+    assert caught.value.details == "between 1.00 and 4.00 US dollars; 2 machines compared"
     assert caught.value.resolution == "set budget.max_usd to 4.00, or train less or a smaller model"
     assert caught.value.exit_code == EXIT_USAGE
 

@@ -77,7 +77,7 @@ def test_a_run_that_fits_no_gpu_is_told_what_would() -> None:
         need(training={"per_device_train_batch_size": 64}).check([offer(16.0, "T4"), offer(24.0)])
 
     assert caught.value.message.startswith("plan: the run needs a GPU of ")
-    assert caught.value.message.endswith("(64 x 2048 tokens at once), and the largest here, A10, has 24 GiB")
+    assert caught.value.message.endswith("(64 x 2048 tokens in a micro-batch), and the largest here, A10, has 24 GiB")
     assert caught.value.resolution.startswith("these settings would fit: training.per_device_train_batch_size=")
     assert "base model, 4 bit: 3.35 GiB" in (caught.value.details or "")
     assert caught.value.exit_code == 2
