@@ -31,21 +31,21 @@ help:
 ##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
 train: ## Train an adapter from start to end, here or where ENV says [CONFIG ENV DATA HOST SET YES=1 DETACH=1]
 	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
-plan: ## Check all that can be known before anything is installed or paid for [as for train; JSON=1]
+plan: ## Check everything that can be known before installing or paying for anything [as for train; JSON=1]
 	@$(CONTROL) -m runner plan $(PLAN_FLAGS) $(JSON_FLAG)
-compare: ## Lay every platform side by side for this run, cheapest first [as for train; BUDGET=500 JSON=1]
+compare: ## Compare every platform for this run, cheapest first [as for train; BUDGET=500 JSON=1]
 	@$(CONTROL) -m runner compare $(PLAN_FLAGS) $(call flag,BUDGET,--budget) $(JSON_FLAG)
-data-check: ## Check the training data and show what would be learnt from [CONFIG DATA SET]
+data-check: ## Check the training data and show what the model would learn from [CONFIG DATA SET]
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
 ##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
 rehearse: ## Rehearse a run on the cloud ENV [VERB=rebuild, FAULTS=name,..., AFTERWARDS=verb, as for train]
 	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb)
-rehearse-clean: ## End what a killed rehearsal left on this machine
+rehearse-clean: ## Remove what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
 
 ##@ Look: at the latest run, or at RUN=<run id>
-status: ## What the run is doing and which steps are done
+status: ## What the run is doing, which steps are done, and what is billing
 	@$(CONTROL) -m runner status $(RUN_FLAG)
 watch: ## Follow the run live; Ctrl-C leaves it running
 	@$(CONTROL) -m runner watch $(RUN_FLAG)
@@ -55,28 +55,28 @@ ssh: ## Log in to the run's machine
 	@$(CONTROL) -m runner ssh $(RUN_FLAG)
 tensorboard: ## Show the TensorBoard of the run's machine here, through a tunnel
 	@$(CONTROL) -m runner tensorboard $(RUN_FLAG)
-report: ## Write the run's report again and say where it is
+report: ## Write the run's report again and print its path
 	@$(CONTROL) -m runner report $(RUN_FLAG)
 runs: ## Compare all runs in a table
 	@$(CONTROL) -m runner runs
-costs: ## What was estimated of each finished run beside what it took and cost [JSON=1]
+costs: ## Estimate of each finished run beside its actual time and cost [JSON=1]
 	@$(CONTROL) -m runner costs $(JSON_FLAG)
 
 ##@ Steer
-resume: ## Go on with an interrupted run from its newest whole checkpoint [RUN ENV HOST SET DETACH=1]
+resume: ## Continue an interrupted run from its newest complete checkpoint [RUN ENV HOST SET DETACH=1]
 	@$(CONTROL) -m runner resume $(RUN_FLAG) $(HOST_FLAGS) $(DETACH_FLAG)
 down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
 	@$(CONTROL) -m runner down $(RUN_FLAG)
 
 sync: ## Bring a run's checkpoints to its store, or from it with PULL=1 [RUN]
 	@$(CONTROL) -m runner sync $(if $(filter 1 yes true,$(call given,PULL)),pull,push) $(RUN_FLAG)
-sweep: ## Show all that bills on every configured cloud; end what nobody needs [APPLY=1 ALL=1]
+sweep: ## Show everything that bills on every configured cloud; terminate what no run is using [APPLY=1 ALL=1]
 	@$(CONTROL) -m runner sweep $(SWEEP_FLAGS)
 
-prices: ## Write the price lists anew from the clouds' own word, or from gpuhunt's [ENV GPUHUNT=1]
+prices: ## Rewrite the price lists from the clouds' own listings, or from gpuhunt's [ENV GPUHUNT=1]
 	@$(CONTROL) -m runner prices $(call flag,ENV,--env) $(if $(filter 1 yes true,$(call given,GPUHUNT)),--gpuhunt)
 
-##@ Step by step: what `make train` does, by hand; each can be repeated
+##@ Step by step: the steps of `make train`, one at a time; each can be repeated
 up: ## Provision the machine [as for train]
 	@$(CONTROL) -m runner up $(PLAN_FLAGS) $(YES_FLAG)
 configure: ## Prepare the machine [RUN]
@@ -128,7 +128,7 @@ test-playbooks: ## ansible-lint, production profile
 check: lint types test-infra scan-infra test-playbooks ## All that CI runs before the tests, in the same order
 lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock
-docs: docs-run-file docs-faults docs-rooms ## Write anew what documents take from the code: run file, faults, picture of the rooms
+docs: docs-run-file docs-faults docs-rooms ## Rewrite what documents take from the code: run file, faults, picture of the rooms
 docs-run-file:
 	@$(DEV) -m runner.cli.run_file_docs
 docs-faults:

@@ -36,7 +36,7 @@ UV_NAMES = {
     "cert": "SSL_CERT_FILE",
     "proxy": "ALL_PROXY",
 }
-"""pip's settings and the variables by which uv is told the same."""
+"""pip's settings and the variables by which uv gets the same."""
 
 
 class Target(NamedTuple):
@@ -224,7 +224,7 @@ def _only_one(path: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            print("waiting for another set-up to end…", file=sys.stderr)
+            print("waiting for another set-up to finish…", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
 
@@ -285,7 +285,7 @@ def _environment() -> dict[str, str]:
 
 
 def uv_environment(python: Path) -> dict[str, str]:
-    """Return what uv has to be told of pip's settings (index, wheel folders, certificates, proxy), as variables.
+    """Return pip's settings (index, wheel folders, certificates, proxy) as variables for uv.
 
     uv does not read pip's configuration, and a machine behind a mirror is set up for pip. What the caller's
     environment already says to uv is left as it is.
@@ -321,9 +321,9 @@ def parse_pip_settings(listing: str) -> dict[str, str]:
 
 
 def torch_arguments(environment: dict[str, str]) -> list[str]:
-    """Return what uv needs to find the CPU build of torch that the locks name on this machine.
+    """Return the arguments with which uv finds the CPU build of torch that the locks name on this machine.
 
-    The locks name it for Linux on x86_64 with Python 3.11. It is in a folder of wheels that pip is told of, or on
+    The locks name it for Linux on x86_64 with Python 3.11. It is in a folder of wheels that pip's settings name, or on
     torch's own index, which uv knows by name.
     """
     if (platform.system(), platform.machine(), sys.version_info[:2]) != ("Linux", "x86_64", (3, 11)):
@@ -345,7 +345,9 @@ def _run(argv: list[str], environment: dict[str, str], log: Path, root: Path) ->
             ).returncode  # fmt: skip
         except subprocess.TimeoutExpired as err:
             raise BootstrapError(
-                f"{Path(argv[0]).name} took over {SETUP_TIMEOUT_S:.0f} s", "check the network, then try again", log
+                f"{Path(argv[0]).name} took over {SETUP_TIMEOUT_S:.0f} s",
+                "check the network, then repeat the command",
+                log,
             ) from err
     if status != 0:
         said = log.read_bytes()[before:].decode(errors="replace")
@@ -360,22 +362,22 @@ CAUSES = (
             r"|Connection (refused|reset|aborted)|Network is unreachable"
         ),
         "the package index cannot be reached",
-        "connect to the network, or give pip a mirror or proxy; then try again",
+        "connect to the network, or give pip a mirror or proxy; then repeat the command",
     ),
     (
         r"ensurepip is not (available|installed)|No module named '?(venv|ensurepip)",
         "this Python comes without venv",
-        "install it (Debian, Ubuntu: sudo apt-get install python3-venv), then try again",
+        "install it (Debian, Ubuntu: sudo apt-get install python3-venv), then repeat the command",
     ),
     (
         r"No space left on device|Disk quota exceeded",
         "the disk is full",
-        "free some space (0.5 GB to train, 3 GB more to develop), then try again",
+        "free some space (0.5 GB to train, 3 GB more to develop), then repeat the command",
     ),
     (
         r"[Hh]ash mismatch|DO NOT MATCH THE HASHES",
         "a download is not the file that the lock names",
-        "try again; if it stays so, tell the project and do not go round it",
+        "repeat the command; if it stays, do not bypass it: use another package index (pip config)",
     ),
     (
         r"No (solution found|matching distribution)|no wheels|not find a version",
@@ -392,7 +394,7 @@ def explain(said: str) -> tuple[str, str]:
         if re.search(pattern, said):
             return message, resolution
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return (lines[-1][:200] if lines else "a tool failed without a word"), "read the log, then try again"
+    return (lines[-1][:200] if lines else "a tool failed without a message"), "read the log, then repeat the command"
 
 
 def _write_json(path: Path, content: dict[str, str]) -> None:

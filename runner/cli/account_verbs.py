@@ -9,13 +9,13 @@ from runner.cli.session import Session, needed_host
 from runner.cloud_api.environment import PriceRules
 from runner.clouds.environments import ENVIRONMENTS, find_environment
 from runner.clouds.registry import CLOUDS, configured, gpuhunt_names, how_to_configure, open_cloud
-from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError, counted
 from runner.lifecycle import drive as lifecycle
 from runner.run.run_dir import list_runs
 
 
 def sweep(session: Session) -> int:
-    """Show everything of ours on every configured cloud; with ``--apply``, end what nobody needs."""
+    """Show all Douse resources on every configured cloud; with ``--apply``, terminate what no run is using."""
     from runner.cli.overview import resource_line
     from runner.safety.account_sweep import end, survey
 
@@ -27,14 +27,14 @@ def sweep(session: Session) -> int:
     doomed = [finding for finding in found.findings if finding.abandoned or session.arguments.all]
     if session.arguments.apply:
         for resource in end(clouds, doomed, session.world.sleep):
-            print(f"{'ended':12} {resource_line(resource)}")
+            print(f"{'terminated':12} {resource_line(resource)}")
     names = ", ".join(cloud.name for cloud in clouds if cloud.name not in found.unread)
     left = len(found.findings) - (len(doomed) if session.arguments.apply else 0)
-    print(f"{left} thing(s) of Douse's on {names or 'no cloud that could be read'}")
+    print(f"{counted(left, 'Douse resource')} on {names or 'no cloud that could be read'}")
     if found.unread:
         raise TeardownError(
-            f"sweep: {'; '.join(f'{name} does not tell: {reason}' for name, reason in found.unread.items())}",
-            resolution="what exists there is unknown: try again, or look in the cloud's console",
+            f"sweep: {'; '.join(f'{name} could not be read: {reason}' for name, reason in found.unread.items())}",
+            resolution="what exists there is unknown: run `make sweep` again, or check the cloud's console",
         )
     abandoned = any(finding.abandoned for finding in found.findings)
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
@@ -85,7 +85,10 @@ def prices(session: Session) -> int:
         except RunnerError as err:
             failed.append(f"{name}: {err.message}")
     if failed:
-        raise ToolError("prices: " + "; ".join(failed), resolution="the other lists are new; try again for these")
+        raise ToolError(
+            "prices: " + "; ".join(failed),
+            resolution="run `make prices ENV=<cloud>` again for these; the others are updated",
+        )
     return EXIT_DONE
 
 
@@ -127,7 +130,7 @@ def rehearse_clean(session: Session) -> int:
     ended = clean()
     for name in ended:
         session.view.line(f"ended {name}")
-    session.view.line(f"{len(ended)} thing(s) of dead rehearsals ended")
+    session.view.line(f"{counted(len(ended), 'leftover')} of dead rehearsals removed")
     return EXIT_DONE
 
 
@@ -152,7 +155,7 @@ def rebuild(session: Session) -> int:
         raise ToolError(
             f"rebuild: the two environments differ: {(found.differences or ['in their digests alone'])[0]}",
             details="\n".join(found.differences),
-            resolution="report it: the same lock has to give the same environment",
+            resolution="one lock must give one environment: compare host_facts.json of both runs; `make lock`",
         )
     session.view.line("both are the same")
     return EXIT_DONE
@@ -172,5 +175,5 @@ def tensorboard(session: Session) -> int:
 
     ctx = session.context()
     argv, address = tensorboard_argv(ctx, needed_host(ctx))
-    session.view.line(f"TensorBoard: {address} (Ctrl-C ends the view, not the run)")
+    session.view.line(f"TensorBoard: {address} (Ctrl-C closes the view; the run continues)")
     become(argv)

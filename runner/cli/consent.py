@@ -33,15 +33,15 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
 
 
 def question(ctx: Context) -> str:
-    """Return what is asked: the machine, its price, and the most that the run file lets it cost."""
+    """Return the question: the machine, its price, and the most that the run file lets it cost."""
     machines, first = ctx.plan.machines, ctx.plan.first
     budget = ctx.run_file.budget
     most = budget.max_hours * max(first.price_usd_per_h, *(one.max_price_usd_per_h for one in machines))
     if budget.max_usd is not None:
         most = min(most, budget.max_usd)
-    strangers = [one.trust == "community" for one in machines]
-    whose = " (community machine)" if strangers[0] else " (or a community machine)" if any(strangers) else ""
-    return f"rent {first.instance_type}{whose} at {first.price_usd_per_h:.2f} $/h, for {most:.2f} $ at most?"
+    community = [one.trust == "community" for one in machines]
+    whose = " (community machine)" if community[0] else " (or a community machine)" if any(community) else ""
+    return f"rent {first.instance_type}{whose} at ${first.price_usd_per_h:.2f}/h, for at most ${most:.2f}?"
 
 
 def _line(ctx: Context, stream: TextIO) -> str:

@@ -64,7 +64,7 @@ def status_of(ctx: Context) -> dict[str, Any]:
 
 
 def billing_now(world: World) -> tuple[list[Resource], dict[str, str]]:
-    """Return what of ours exists on every configured cloud, and the clouds that did not tell, with their reasons."""
+    """Return the Douse resources on every configured cloud, and the clouds that could not be read, with reasons."""
     found: list[Resource] = []
     unread: dict[str, str] = {}
     for cloud in configured(world):
@@ -77,7 +77,7 @@ def billing_now(world: World) -> tuple[list[Resource], dict[str, str]]:
 
 def resource_line(found: Resource) -> str:
     """Return a resource in a line for people."""
-    price = "" if not found.price_usd_per_h else f", {found.price_usd_per_h:.2f} $/h"
+    price = "" if not found.price_usd_per_h else f", ${found.price_usd_per_h:.2f}/h"
     until = "" if found.expires_at is None else f", until {found.expires_at:%Y-%m-%d %H:%M} UTC"
     where = "" if found.region is None else f" in {found.region}"
     return f"{found.cloud} {found.kind} {found.id} ({found.status or found.name}){where}{price}{until}"

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return EXIT_DEFECT
-    except Exception as err:  # noqa: BLE001 - the last place that can tell a person anything
+    except Exception as err:  # noqa: BLE001 - the last place that can report anything
         print_defect(err, session.log)
         return EXIT_DEFECT
 
@@ -69,7 +69,8 @@ def print_defect(err: BaseException, log: Path) -> None:
     from runner.errors import RunnerError
 
     defect = RunnerError(
-        f"runner: {type(err).__name__}: {err}", resolution="this is a defect of Douse: report it with the log"
+        f"runner: {type(err).__name__}: {err}",
+        resolution="a defect of Douse: see the log, repeat the command; `make sweep` shows what is rented",
     )
     defect.__cause__ = err
     print_error(defect, log)

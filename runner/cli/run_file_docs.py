@@ -21,7 +21,7 @@ RENEW = "make docs"
 
 HEAD = f"""# The run file
 
-One YAML file says what to train, and where. Every section and every key may be left out: its default holds then. A
+One YAML file says what to train, and where. Every section and every key may be left out; its default then applies. A
 key that is not known is refused, with the nearest name; so is a value of the wrong type or out of range. All this is
 checked before anything is installed.
 

@@ -49,7 +49,7 @@ class Session:
         )
 
     def machine_settings(self) -> dict[str, Any]:
-        """Return what the options say of the machine, as run file keys."""
+        """Return the options about the machine, as run file keys."""
         settings: dict[str, Any] = {}
         if self.arguments.env:
             settings["compute.env"] = self.arguments.env
@@ -92,7 +92,7 @@ class Session:
         if outcome.error is not None:
             raise outcome.error
         if outcome.running:
-            self.view.line(f"training goes on; look on with `make watch RUN={outcome.run.run_id}`")
+            self.view.line(f"training continues; follow it with `make watch RUN={outcome.run.run_id}`")
         return EXIT_DONE
 
 
@@ -109,7 +109,7 @@ def needed_host(ctx: Context) -> Host:
 
 
 def say_where(run: RunDir, view: View) -> None:
-    """Say how an accepted run came out, and where everything is; how another one ended is told by its error."""
+    """Say how an accepted run came out, and where everything is; the error of a failed one says how it ended."""
     places = {
         "adapter": run.file("adapter"),
         "checksums": run.file("adapter") / "SHA256SUMS",

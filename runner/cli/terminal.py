@@ -153,7 +153,7 @@ class Meter:
             spent = 0.0 if self._spent_usd is None else self._spent_usd()
         except (OSError, ValueError, KeyError, RunnerError):
             return self._words  # it is looked at while it is written: the last word stands
-        return f"  {spent:.4f} $" if spent else ""
+        return f"  ${spent:.4f}" if spent else ""
 
 
 class Pace:

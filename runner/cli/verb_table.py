@@ -80,7 +80,7 @@ def _direction(verb: argparse.ArgumentParser) -> None:
 
 
 def _sweep(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--apply", action="store_true", help="end what nobody needs any more")
+    verb.add_argument("--apply", action="store_true", help="terminate what no run is using")
     verb.add_argument("--all", action="store_true", help="count as not needed whatever there is, living runs as well")
 
 
@@ -114,7 +114,7 @@ def _rehearse(verb: argparse.ArgumentParser) -> None:
 
 
 VERBS = (
-    Verb("train", "the whole life of a run: plan to report, always ending in destroy", (_config, _detach, _yes)),
+    Verb("train", "run everything from plan to report, always ending with destroy", (_config, _detach, _yes)),
     Verb("plan", "check everything that can be known before; installs and rents nothing", (_config, _json)),
     Verb("up", "plan and provision a new run, and leave the machine up", (_config, _yes)),
     Verb(
@@ -128,8 +128,8 @@ VERBS = (
     Verb("collect", "bring home what there is by now", (_run,)),
     Verb("down", "stop training with a checkpoint, bring it home, destroy", (_run,)),
     Verb("resume", "continue a run from where it is", (_run, _machine, _detach)),
-    Verb("status", "how a run stands", (_run, _json)),
-    Verb("watch", "look on; drives the run to its end if its runner is gone", (_run,)),
+    Verb("status", "show the state of a run and what is billing", (_run, _json)),
+    Verb("watch", "follow the run; take it over if its runner is gone", (_run,)),
     Verb("ssh", "log in to the machine of a run", (_run,)),
     Verb("tensorboard", "show the TensorBoard of a run's machine here", (_run,)),
     Verb("logs", "the trainer's and the steps' own words", (_run,)),
@@ -143,15 +143,15 @@ VERBS = (
     Verb("costs", "what was estimated of each finished run beside what it took and cost", (_json,)),
     Verb("sweep", "everything of Douse's that exists on any configured cloud", (_sweep,)),
     Verb("compare", "every platform side by side for this run, cheapest first", (_config, _budget, _json)),
-    Verb("prices", "write the price lists anew from what the clouds tell", (_prices,)),
+    Verb("prices", "rewrite the price lists from what the clouds report", (_prices,)),
     Verb("rehearse", "the same run against an emulated cloud, for nothing", (_config, _rehearse)),
-    Verb("rehearse-clean", "end what a killed rehearsal left on this machine"),
+    Verb("rehearse-clean", "remove what a killed rehearsal left on this machine"),
     Verb("schema", "the JSON Schema of the run file", (_markdown,)),
 )
 
 
 def actions() -> Mapping[str, Action]:
-    """Return what each verb does; a test sees that none is missing."""
+    """Return the function of each verb; a test checks that none is missing."""
     from runner.cli import account_verbs, verbs
 
     return {

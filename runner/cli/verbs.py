@@ -23,7 +23,7 @@ from runner.world import Entry, World
 from trainer.files import object_or_none
 
 BILLED = ("instance", "volume", "address")
-"""Kinds that cost money whether or not the cloud tells their price."""
+"""Kinds that cost money whether or not the cloud reports their price."""
 STOP_WAIT_S = 900.0
 """How long ``down`` waits for a living runner to stop, save, collect and destroy."""
 
@@ -60,7 +60,7 @@ def up(session: Session) -> int:
     outcome = lifecycle.up(ctx)
     if outcome.error is not None:
         return session.finish(outcome)
-    session.view.line(f"the machine is up; end it with `make down RUN={ctx.run.run_id}`")
+    session.view.line(f"the machine is up; terminate it with `make down RUN={ctx.run.run_id}`")
     return EXIT_DONE
 
 
@@ -90,7 +90,7 @@ def launch(session: Session) -> int:
         ctx.state.begin("train")
         training.launch(ctx, host, resume=has_checkpoint)
         lease.say_hold(ctx, host)
-    session.view.line(f"training goes on; look on with `make watch RUN={ctx.run.run_id}`")
+    session.view.line(f"training continues; follow it with `make watch RUN={ctx.run.run_id}`")
     return EXIT_DONE
 
 
@@ -182,7 +182,7 @@ def status(session: Session) -> int:
         costs = resource.kind in BILLED or resource.price_usd_per_h
         print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
     for name, reason in unread.items():
-        print(f"{'unknown':12} {name} did not tell what is billing: {reason}")
+        print(f"{'unknown':12} {name} could not be read, so something may be billing: {reason}")
     return EXIT_DONE
 
 
@@ -215,7 +215,7 @@ def costs(session: Session) -> int:
     elif rows:
         print_costs(rows)
     else:
-        print(f"no run in {session.runs_dir} has ended well yet; start one with `make train`")
+        print(f"no run in {session.runs_dir} has succeeded yet; start one with `make train`")
     return EXIT_DONE
 
 
@@ -260,11 +260,11 @@ def schema(session: Session) -> int:
 
 def _wait_for_runner(run: RunDir, world: World) -> None:
     deadline = world.monotonic_s() + STOP_WAIT_S
-    while holder(run) is not None:
+    while (pid := holder(run)) is not None:
         if world.monotonic_s() > deadline:
             raise ToolError(
                 f"down: the runner of {run.run_id} does not stop",
-                resolution="end it with `kill -9`, then `make down` again",
+                resolution=f"kill it with `kill -9 {pid}`, then run `make down RUN={run.run_id}` again",
             )
         world.sleep(0.2)
 

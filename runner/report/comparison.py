@@ -10,7 +10,7 @@ from runner.planning.estimate.ranges import Range
 from runner.report.columns import WIDTH, wrapped
 from runner.run.planned import Elsewhere
 
-HEAD = ("where", "GPU", "fits", "time", "$ a run", "$/h", "runs", "trust", "spot")
+HEAD = ("where", "GPU", "fits", "time", "$/run", "$/h", "runs", "trust", "spot")
 WIDTHS = (16, 19, 5, 13, 15, 6, 5, 9, 4)
 LONGEST_IN_MINUTES_S = 5400
 
@@ -20,7 +20,7 @@ def elsewhere_words(found: Elsewhere) -> str:
     usd, place = found.usd, f"ENV={found.environment} on {found.gpu}"
     time, whose = span_words(Range(**found.seconds)), ", community" if found.trust == "community" else ""
     old = "" if found.stale_days is None else f", prices of {day_words(found.prices_as_of, found.stale_days)}"
-    dollars = f"{usd['expected']:.2f} $ ({usd['low']:.2f} to {usd['high']:.2f})"
+    dollars = f"${usd['expected']:.2f} (${usd['low']:.2f} to ${usd['high']:.2f})"
     return f"{dollars}, {time}, with {place}{whose}{old}: `make compare`"
 
 

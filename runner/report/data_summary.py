@@ -1,4 +1,4 @@
-"""The data check's summary, as the trainer's events and the plan tell it."""
+"""The data check's summary, as the trainer's events and the plan hold it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENVELOPE = {"time", "event", "length_histogram", "warnings"}
 
 
 def data_summary(told: Json) -> DataSummary | None:
-    """Return the summary in a ``data_summary`` event or in ``plan.json``, ``None`` where nothing is told."""
+    """Return the summary in a ``data_summary`` event or in ``plan.json``, ``None`` where there is none."""
     facts = {key: value for key, value in told.items() if key not in _ENVELOPE}
     bins = tuple(bin_ for row in items(told.get("length_histogram")) if (bin_ := _bin(row)) is not None)
     warnings = told.get("warnings")

@@ -1,4 +1,4 @@
-"""Figures that are known as a range, read from what a plan tells; what is not one is left out."""
+"""Figures that are known as a range, read from what a plan says; what is not one is left out."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def choice_lines(machines: Sequence[PlannedMachine]) -> list[str]:
 
 
 def machine_lines(machines: Sequence[PlannedMachine]) -> list[str]:
-    """Return a line for each machine: rows at once and the most that fit, time, dollars; nothing for processors."""
+    """Return a line for each machine: micro-batch, the largest that fits, time, dollars; nothing for processors."""
     known = [(one, one.forecast) for one in machines if one.forecast is not None and one.forecast.gpu_model is not None]
     if not known:
         return []
@@ -66,4 +66,4 @@ def _whole(found: Foreseen) -> tuple[Span, Span] | None:
 
 
 def _dollars(usd: Span) -> str:
-    return f"{usd.expected:.2f} $ ({usd.low:.2f} to {usd.high:.2f})"
+    return f"${usd.expected:.2f} (${usd.low:.2f} to ${usd.high:.2f})"

@@ -88,7 +88,7 @@ def planned_figures(plan: PlannedRun) -> list[PageFigure]:
 def _ranges(
     key: str, title: str, spans: Mapping[str, Span], total: Span | None, word: Callable[[float], str]
 ) -> PageFigure | None:
-    """Return what is expected as bars, the first on top, each with a whisker from the least to the most."""
+    """Return the expected values as bars, the first on top, each with a whisker from lowest to highest."""
     if not any(span.high for span in spans.values()):
         return None
     names, values = [escape(words(name), quote=False) for name in spans], list(spans.values())

@@ -80,7 +80,7 @@ class PlannedRun:
 
 
 def read_planned_run(run: RunDir) -> PlannedRun:
-    """Return what ``plan.json`` tells; whatever is not as expected there is left out."""
+    """Return the contents of ``plan.json``; unexpected values are left out."""
     sources = Sources(run)
     plan = sources.plan()
     first = next(iter(lenient_machines(plan)), {})
@@ -140,13 +140,13 @@ def _checks(plan: Json) -> tuple[CheckLine, ...]:
 def _facts(
     plan: Json, first: Json, machines: tuple[MachineRow, ...], gpu: str | None, gpu_memory_gib: float | None
 ) -> dict[str, str]:
-    """Return what is planned, in words, without what is not known."""
+    """Return the known facts of the plan, in words."""
     disk_gib = amount(plan.get("disk_needed_gib"))
     sold = "" if gpu_memory_gib is None else f", {gpu_memory_gib:g} GiB"
     facts: Mapping[str, str | None] = {
         "base model": _model(plan),
         "data": _samples(plan),
-        "rows at once": _micro_batch(first),
+        "micro-batch": _micro_batch(first),
         "environment": text(plan.get("environment")),
         "first machine": machines[0].sentence if machines else None,
         "its GPU": None if gpu is None else f"{gpu}{sold}",

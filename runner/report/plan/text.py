@@ -14,7 +14,7 @@ LEAST_SHOWN_GIB = 0.05
 
 
 def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
-    """Return what is planned: data, base model, memory, hours and dollars, machines, and where the run goes.
+    """Return the lines of a plan: data, base model, memory, hours and dollars, machines, environment.
 
     Args:
         plan: The plan.
@@ -22,7 +22,7 @@ def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
     """
     size = f", {plan.model_bytes / 2**20:.0f} MiB" if plan.model_bytes else ""
     estimate = [*choice_lines(plan.machines), *_elsewhere(plan)] if bills else []
-    price = _price(plan) if bills else "0.00 $"
+    price = _price(plan) if bills else "$0.00"
     return [
         *_data_table(plan.data),
         f"base model   {plan.base_model}{size}",
@@ -47,19 +47,19 @@ def _elsewhere(plan: Plan) -> list[str]:
 
 
 def _memory(machine: PlannedMachine) -> list[str]:
-    """Return what the run needs of the first machine's GPU, and what for."""
+    """Return the GPU memory that the run needs on the first machine, and what for."""
     parts_gib, batch = machine.needed_gib_by_part, machine.micro_batch
     if parts_gib is None or batch is None:
         return []
     parts = "; ".join(f"{gib:.1f} {name}" for name, gib in parts_gib.items() if gib >= LEAST_SHOWN_GIB)
-    head = f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {batch.rows} x {batch.row_tokens} tokens at once"
-    return [head, *wrapped(parts, first=MARGIN)]
+    size = f"{batch.rows} x {batch.row_tokens} tokens in a micro-batch"
+    return [f"GPU memory   {sum(parts_gib.values()):.1f} GiB for {size}", *wrapped(parts, first=MARGIN)]
 
 
 def _price(plan: Plan) -> str:
-    """Return what the run will cost an hour, and on what."""
+    """Return the hourly price of the run, and its machine."""
     first, *others = plan.machines
     kind = ("community " if first.trust == "community" else "") + ("spot" if first.spot else "on demand")
     where = "" if first.region == ANYWHERE else f" in {first.region}"
     rest = f", or {len(others)} other(s)" if others else ""
-    return f"{first.instance_type}{where} {kind} at {first.price_usd_per_h:.2f} $/h{rest}"
+    return f"{first.instance_type}{where} {kind} at ${first.price_usd_per_h:.2f}/h{rest}"

@@ -21,7 +21,7 @@ FAILED = {"failed", "error"}
 
 
 def read_run(run: RunDir) -> RunReport:
-    """Return what is known of the run in ``run_dir``; what cannot be read is listed in ``missing``."""
+    """Return the known facts of the run in ``run_dir``; unreadable files are listed in ``missing``."""
     run_dir, sources = run.path, Sources(run)
     config, state = sources.read("config.json"), sources.read("state.json")
     host, receipt = sources.read("host.json"), sources.read("receipt.json")
@@ -148,7 +148,7 @@ def _life_step(name: str, step: Json) -> LifeStep:
 
 
 def _checks(acceptance: Json, events: list[Json]) -> tuple[AcceptanceRow, ...]:
-    """Return the checks of ``acceptance.json``, else those told before the trainer stopped, the last of each name."""
+    """Return the checks of ``acceptance.json``, else those reported before the trainer stopped, the last of each."""
     found = items(acceptance.get("checks"))
     if not found:
         told = {text(event.get("name")): event for event in events if event.get("event") == "acceptance_check"}

@@ -64,7 +64,7 @@ def settled_figure(report: RunReport) -> PageFigure | None:
         margin={"l": 8, "r": 84, "t": 30, "b": 8},
     )
     height_px = 48 + SETTLED_HEIGHT_PX * len(phases)
-    note = "from the order of the machine to the end of its teardown"
+    note = "from the request for the machine to the end of its teardown"
     return PageFigure("settled", "Time, estimated and taken", note, figure.to_json(), height_px, wide=True)
 
 

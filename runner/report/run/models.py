@@ -56,7 +56,7 @@ class PhaseTime:
 
 @dataclass(frozen=True)
 class LifeStep:
-    """One step of the life cycle, as ``state.json`` tells it."""
+    """One step of the life cycle, as ``state.json`` has it."""
 
     name: str
     status: str

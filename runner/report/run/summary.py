@@ -75,7 +75,7 @@ def _losses(metrics: Json, evaluations: Sequence[EvalPoint]) -> tuple[float | No
 
 
 def _speed(steps: Sequence[StepPoint]) -> float | None:
-    """Return tokens by seconds over all steps that tell both."""
+    """Return tokens by seconds over all steps that report both."""
     known = [(point.tokens, point.tokens_per_s) for point in steps if point.tokens and point.tokens_per_s]
     spent_s = sum(tokens / speed for tokens, speed in known)
     return sum(tokens for tokens, _ in known) / spent_s if spent_s else None

@@ -90,7 +90,7 @@ def show(report: RunReport, console: Console | None = None) -> None:
 
 
 def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
-    """Return what ``show`` prints below the first line, the paths left out if asked."""
+    """Return the lines that ``show`` prints below the first, without paths if asked."""
     summary = report.summary
     found = [verdict_sentence(report)]
     if report.verdict != "accepted":

@@ -250,7 +250,7 @@ def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.Ca
     assert tools.first_is_running.wait(240)
     threads[1].start()
     deadline = time.monotonic() + 60
-    while "waiting for another set-up to end…\n" not in capsys.readouterr().err:
+    while "waiting for another set-up to finish…\n" not in capsys.readouterr().err:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     tools.may_go_on.set()
@@ -303,7 +303,7 @@ def test_a_failure_is_shown_in_three_lines(
     assert capsys.readouterr().err.splitlines() == [
         "setting up .venv (first time, about 20 s)… failed",
         "error: setup: the package index cannot be reached",
-        "hint:  connect to the network, or give pip a mirror or proxy; then try again",
+        "hint:  connect to the network, or give pip a mirror or proxy; then repeat the command",
         f"log:   {root}/build/setup-venv.log",
     ]
 
@@ -379,7 +379,7 @@ def test_an_old_python_hands_over_to_a_newer_one(monkeypatch: pytest.MonkeyPatch
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM", "a download is not the file that the lock names"),
         ("  x No solution found when resolving dependencies", "a locked package is not offered to this machine"),
         ("first\n\n  error: something new  \n", "error: something new"),
-        ("", "a tool failed without a word"),
+        ("", "a tool failed without a message"),
     ],
 )  # fmt: skip
 def test_what_tools_say_becomes_one_line(said: str, message: str) -> None:
@@ -463,7 +463,7 @@ def test_without_a_network_the_real_set_up_fails_in_plain_words(tmp_path: Path) 
     assert done.stderr.splitlines() == [
         "setting up .venv (first time, about 20 s)… failed",
         "error: setup: the package index cannot be reached",
-        "hint:  connect to the network, or give pip a mirror or proxy; then try again",
+        "hint:  connect to the network, or give pip a mirror or proxy; then repeat the command",
         f"log:   {tmp_path}/build/setup-venv.log",
     ]
     assert not (tmp_path / ".venv" / bootstrap.STAMP).exists()

@@ -91,17 +91,17 @@ def test_nobody_is_asked_without_a_terminal(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_question_names_the_machine_its_price_and_the_most_it_may_cost(tmp_path: Path) -> None:
-    assert question(planned(tmp_path / "a")) == "rent gpu_1x_a10 at 0.75 $/h, for 15.00 $ at most?"
-    assert question(planned(tmp_path / "b", max_usd=4)) == "rent gpu_1x_a10 at 0.75 $/h, for 4.00 $ at most?"
+    assert question(planned(tmp_path / "a")) == "rent gpu_1x_a10 at $0.75/h, for at most $15.00?"
+    assert question(planned(tmp_path / "b", max_usd=4)) == "rent gpu_1x_a10 at $0.75/h, for at most $4.00?"
 
 
 def test_the_question_says_when_the_machine_is_a_strangers(tmp_path: Path) -> None:
     ctx = planned(tmp_path, machines=(replace(FIRST, trust="community"),))
 
-    assert question(ctx) == "rent gpu_1x_a10 (community machine) at 0.75 $/h, for 7.50 $ at most?"
+    assert question(ctx) == "rent gpu_1x_a10 (community machine) at $0.75/h, for at most $7.50?"
 
 
 def test_the_question_says_when_a_strangers_machine_may_come_later(tmp_path: Path) -> None:
     ctx = planned(tmp_path, machines=(FIRST, replace(SECOND, trust="community")))
 
-    assert question(ctx) == "rent gpu_1x_a10 (or a community machine) at 0.75 $/h, for 15.00 $ at most?"
+    assert question(ctx) == "rent gpu_1x_a10 (or a community machine) at $0.75/h, for at most $15.00?"

@@ -77,13 +77,13 @@ def test_the_words_beside_a_bar_are_step_seconds_and_dollars() -> None:
     assert str(meter) == "configure 0 s"
 
     now[0], spent[0] = 112.4, 0.01234
-    assert str(meter) == "configure 12 s  0.0123 $"
+    assert str(meter) == "configure 12 s  $0.0123"
 
     now[0], spent[0] = 113.0, 0.5
-    assert str(meter) == "configure 13 s  0.0123 $", "it is read once a second"
+    assert str(meter) == "configure 13 s  $0.0123", "it is read once a second"
 
     now[0] = 113.5
-    assert str(meter) == "configure 14 s  0.5000 $"
+    assert str(meter) == "configure 14 s  $0.5000"
 
 
 def test_a_meter_that_cannot_be_read_shows_its_last_word() -> None:
@@ -95,10 +95,10 @@ def test_a_meter_that_cannot_be_read_shows_its_last_word() -> None:
         return told.pop()
 
     meter = Meter("train", lambda: now[0], read)
-    assert str(meter) == "train 0 s  0.2500 $"
+    assert str(meter) == "train 0 s  $0.2500"
 
     now[0] = 5.0
-    assert str(meter) == "train 5 s  0.2500 $"
+    assert str(meter) == "train 5 s  $0.2500"
 
 
 def test_a_step_on_a_machine_that_costs_nothing_shows_no_dollars() -> None:

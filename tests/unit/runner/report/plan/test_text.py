@@ -41,14 +41,14 @@ def planned(**changes: Any) -> PlannedMachine:
 def test_a_plan_is_told_in_its_order() -> None:
     assert lines(machines=(planned(forecast=foreseen()),), elsewhere=ELSEWHERE) == [
         "base model   meta-llama/Llama-3.1-8B",
-        "estimate     2.0 h (60 min to 4.0 h), 2.00 $ (1.00 to 4.00) on A10",
+        "estimate     2.0 h (60 min to 4.0 h), $2.00 ($1.00 to $4.00) on A10",
         "             train 2.0 h",
         "             speed: measured",
         "machines     rows  fit  time               dollars            $/h    machine",
         "             2     14   60 min to 4.0 h    1.00 to 4.00       1.29   gpu_1x_a10 in us-west-1",
-        "elsewhere    0.03 $ (0.01 to 0.22), 1..30 min, with ENV=runpod on A40, prices of 2026-08-19 (stale,",
+        "elsewhere    $0.03 ($0.01 to $0.22), 1..30 min, with ENV=runpod on A40, prices of 2026-08-19 (stale,",
         "             101 days): `make compare`",
-        "environment  lambda, 40.2 GiB of disk, gpu_1x_a10 in us-west-1 on demand at 1.29 $/h",
+        "environment  lambda, 40.2 GiB of disk, gpu_1x_a10 in us-west-1 on demand at $1.29/h",
     ]
 
 
@@ -68,7 +68,7 @@ def test_memory_is_told_by_part_but_for_crumbs() -> None:
     parts = {"base model, 4 bit": 3.61, "adapter": 0.04, "activations": 2.0}
 
     assert lines(machines=(planned(needed_gib_by_part=parts),))[1:3] == [
-        "GPU memory   5.7 GiB for 2 x 4096 tokens at once",
+        "GPU memory   5.7 GiB for 2 x 4096 tokens in a micro-batch",
         "             3.6 base model, 4 bit; 2.0 activations",
     ]
 
@@ -76,12 +76,12 @@ def test_memory_is_told_by_part_but_for_crumbs() -> None:
 def test_others_and_spot_are_told_and_any_region_is_not() -> None:
     spot = replace(MACHINE, region="any", spot=True, price_usd_per_h=0.4)
 
-    assert lines(machines=(spot, MACHINE))[-1].endswith("gpu_1x_a10 spot at 0.40 $/h, or 1 other(s)")
+    assert lines(machines=(spot, MACHINE))[-1].endswith("gpu_1x_a10 spot at $0.40/h, or 1 other(s)")
 
 
 def test_a_strangers_machine_is_told() -> None:
     assert lines(machines=(replace(MACHINE, trust="community"),))[-1].endswith(
-        "gpu_1x_a10 in us-west-1 community on demand at 1.29 $/h"
+        "gpu_1x_a10 in us-west-1 community on demand at $1.29/h"
     )
 
 
@@ -90,7 +90,7 @@ def test_a_machine_of_ones_own_costs_nothing_and_nothing_is_estimated() -> None:
 
     assert plan_lines(own, bills=False) == [
         "base model   meta-llama/Llama-3.1-8B",
-        "environment  local, 40.2 GiB of disk, 0.00 $",
+        "environment  local, 40.2 GiB of disk, $0.00",
     ]
 
 

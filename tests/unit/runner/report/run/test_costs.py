@@ -102,7 +102,7 @@ def test_a_rehearsed_run_is_shown_as_such(rows: list[Row], tmp_path: Path, capsy
 def test_no_finished_run_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(tmp_path) == 0
     assert capsys.readouterr().out == (
-        f"no run in {(tmp_path / 'runs').resolve()} has ended well yet; start one with `make train`\n"
+        f"no run in {(tmp_path / 'runs').resolve()} has succeeded yet; start one with `make train`\n"
     )
     assert ask(tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out) == []
