@@ -33,7 +33,7 @@ class _Kept(Generic[T]):
         self._content: bytes | None = None
 
     def get(self, path: Entry, make: Callable[[], T]) -> T:
-        """Return what the file holds now."""
+        """Return the current contents of the file."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -125,5 +125,8 @@ def open_context(run: RunDir, view: View, stop: Stop, world: World) -> Context:
     """
     values = read_json(run.config)
     if values is None:
-        raise RunNotFoundError(f"run: {run.config} is missing", resolution="bring it back, or start a new run")
+        raise RunNotFoundError(
+            f"run: {run.config} is missing",
+            resolution="restore it from a copy, or start a new run (`make train`); `make sweep` finds what is rented",
+        )
     return Context(run, parse_run_file(values, str(run.config)), view, stop, world)

@@ -106,7 +106,8 @@ def watch(ctx: Context) -> Outcome:
         if status.state == "none":
             raise UsageError(
                 f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
-                resolution=f"go on with `make resume RUN={ctx.run.run_id}`, or end it with `make down`",
+                resolution=f"continue with `make resume RUN={ctx.run.run_id}`, "
+                f"or remove it with `make down RUN={ctx.run.run_id}`",
             )
         return _guarded(ctx, lambda: _from_training(ctx))
 
@@ -181,7 +182,8 @@ def _status_to_watch(ctx: Context) -> TrainerStatus:
             raise
         raise UsageError(
             f"watch: {gone}",
-            resolution=f"go on with a new one: `make resume RUN={ctx.run.run_id}`, or end the rest with `make down`",
+            resolution=f"continue on a new one with `make resume RUN={ctx.run.run_id}`, "
+            f"or remove the rest with `make down RUN={ctx.run.run_id}`",
         ) from err
 
 
@@ -192,7 +194,7 @@ def _status_or_none(ctx: Context) -> TrainerStatus:
     except (ConnectionLostError, HostKeyError) as err:
         if not ctx.environment.rents_machine:
             raise
-        ctx.view.line(f"{err.message}; it is given back without a look")
+        ctx.view.line(f"{err.message}; terminating it unchecked")
         return TrainerStatus("none")
 
 
@@ -244,16 +246,21 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
         return finish(ctx, err)
     except OSError as err:
         return finish(ctx, disk_error(ctx, err))
-    except BaseException:  # a defect of ours: it is told, but the machine goes first
-        worst = finish(ctx, RunnerError("run: the runner has a defect", resolution="report it with the log")).error
+    except BaseException:  # a defect of ours: reported, but the machine is terminated first
+        worst = finish(ctx, _defect(ctx)).error
         if isinstance(worst, TeardownError):
             raise worst from None
         raise
     return outcome if outcome.running else finish(ctx, None)
 
 
+def _defect(ctx: Context) -> RunnerError:
+    hint = f"see {ctx.run.file('logs')}; `make resume RUN={ctx.run.run_id}` continues the run"
+    return RunnerError("run: the runner has a defect", resolution=hint)
+
+
 def _may_be_left(ctx: Context) -> bool:
-    """Tell whether the run goes on by itself: a rented machine that does not train yet only costs money."""
+    """Return whether the run goes on by itself: a rented machine that does not train yet only costs money."""
     return "train" in ctx.state.steps or not ctx.environment.bills
 
 
@@ -268,7 +275,7 @@ def _hold_if_possible(ctx: Context) -> None:
 
 def _left_alone(ctx: Context) -> RunnerError:
     return RunInterruptedError(
-        f"run: the terminal was closed; {ctx.run.run_id} goes on without a runner",
+        f"run: the terminal was closed; {ctx.run.run_id} continues without a runner",
         resolution=f"come back with `make watch RUN={ctx.run.run_id}`",
     )
 
@@ -294,7 +301,7 @@ def _host(ctx: Context) -> Host:
 
 
 def _needs_no_training(status: TrainerStatus) -> bool:
-    """Tell whether the trainer runs, or has ended well and only its work is to be fetched."""
+    """Return whether the trainer runs, or has ended well and only its work is to be fetched."""
     return status.state == "running" or (status.state == "exited" and status.exit_code == 0)
 
 

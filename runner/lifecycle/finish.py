@@ -43,14 +43,14 @@ def finish(ctx: Context, error: RunnerError | None) -> Outcome:
     """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts."""
     came: list[str] | None = None
     if isinstance(error, RunInterruptedError) and not ctx.stop.urgent:
-        ctx.view.line("stopping with a checkpoint; Ctrl-C once more stops at once")
+        ctx.view.line("stopping with a checkpoint; press Ctrl-C again to stop immediately")
     try:
         came = _bring_home(ctx, error)
     except RunnerError as err:
         error = error or err
     except OSError as err:
         error = error or disk_error(ctx, err)
-    except BaseException:  # a defect of ours: it is told, but the machine goes first
+    except BaseException:  # a defect of ours: it is reported, but the machine goes first
         worst = _give_up_machine(ctx, error, keep_output=True)
         if isinstance(worst, TeardownError):
             raise worst from None

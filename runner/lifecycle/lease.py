@@ -32,10 +32,10 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
 
 
 def say_hold(ctx: Context, host: Host) -> None:
-    """Tell a rented machine that no runner will renew its lease for now: it goes on to its hard end.
+    """Let a rented machine know that no runner will renew its lease for now: it goes on to its hard end.
 
     Raises:
-        ConnectionLostError: If the machine cannot be told.
+        ConnectionLostError: If the machine cannot be reached.
     """
     if not ctx.environment.rents_machine:
         return
@@ -54,7 +54,7 @@ def _renew(ctx: Context, host: Host, over: Event) -> None:
             try:
                 _say(ctx, host, machine, "renew")
             except RunnerError:
-                machine.close()  # the step that needs the machine tells of it; here only the next try counts
+                machine.close()  # the step that needs the machine reports it; here only the next try counts
             over.wait(pause_s)
     finally:
         machine.close()

@@ -18,7 +18,7 @@ def machine_gone(ctx: Context) -> str | None:
         return None  # nobody knows; the machine may be there
     mine = [found for found in listed if found.kind == "instance" and found.id == host.instance_id]
     if not mine:
-        return f"{host.cloud} has machine {host.instance_id} no more (taken back, or ended from outside)"
+        return f"machine {host.instance_id} no longer exists on {host.cloud} (reclaimed, or terminated by someone else)"
     if mine[0].status in ("stopped", "ending"):
         return f"{host.cloud} says that machine {host.instance_id} is {mine[0].status}"
     return None

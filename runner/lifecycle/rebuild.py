@@ -33,7 +33,7 @@ def compare(first: RunDir, second: RunDir) -> Comparison:
     """Compare what two runs' machines came to.
 
     Raises:
-        ToolError: If a run does not tell what its environment holds: two unknown ones are not equal.
+        ToolError: If a run does not list its environment: two unknown ones are not equal.
     """
     left, right = _facts(first), _facts(second)
     mine, other = set(left.get(PACKAGES, [])), set(right.get(PACKAGES, []))
@@ -48,7 +48,7 @@ def _facts(run: RunDir) -> dict[str, Any]:
     facts: dict[str, Any] = read_json(run.file("host_facts.json")) or {}
     if not facts.get(DIGEST):
         raise ToolError(
-            f"rebuild: {run.run_id} does not tell what its environment holds",
-            resolution=f"see {run.file('logs')}, then try again",
+            f"rebuild: host_facts.json of {run.run_id} does not list its environment",
+            resolution=f"see {run.file('logs')}, then run `make rebuild` again",
         )
     return facts

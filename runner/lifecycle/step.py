@@ -38,4 +38,4 @@ def _timed(ctx: Context, name: str) -> Iterator[None]:
         ctx.view.step_ended(name, status, ctx.world.monotonic_s() - started)
         spent = spend_of(ctx.run)
         if spent.total_usd:
-            ctx.view.line(f"    {spent.total_usd:.4f} $ so far ({spent.billed_s / 60:.1f} min)")
+            ctx.view.line(f"    ${spent.total_usd:.4f} so far ({spent.billed_s / 60:.1f} min)")

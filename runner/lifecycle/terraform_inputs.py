@@ -45,7 +45,7 @@ def seconds_to_hard_end(ctx: Context) -> float:
 
 
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Terraform:
-    """Return Terraform on the run's working copy, told of our provider where the environment needs it."""
+    """Return Terraform on the run's working copy, with our provider where the environment needs it."""
     rented = find_environment(ctx.plan.environment).rents_machine  # a resume may have moved the run since
     return Terraform(
         Path(ctx.plan.terraform),
@@ -86,7 +86,7 @@ def variables(ctx: Context, machines: Sequence[PlannedMachine]) -> dict[str, Any
 
 
 def _given_machine(ctx: Context) -> dict[str, Any]:
-    """Return what ENV=local and ENV=existing take."""
+    """Return the inputs of ENV=local and ENV=existing."""
     compute = ctx.run_file.compute
     if compute.host is None:
         return {"local_user": ctx.world.user}
@@ -95,7 +95,7 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
 
 
 def _order(ctx: Context, price_usd_per_h: float) -> MachineOrder:
-    """Return what the run asks of a rented machine, besides the contract."""
+    """Return the inputs of a rented machine beyond the contract."""
     compute = ctx.run_file.compute
     return MachineOrder(
         host_key=ctx.run.host_key,

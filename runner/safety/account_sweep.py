@@ -39,7 +39,7 @@ class Survey:
 
     Attributes:
         findings: All that exists.
-        unread: Clouds that did not tell, with their reasons.
+        unread: Clouds that could not be read, with their reasons.
     """
 
     findings: list[Finding]
@@ -62,7 +62,7 @@ def survey(
     """
     if not clouds:
         raise UsageError(
-            "sweep: no cloud is configured, so nothing can be looked at",
+            "sweep: no cloud is configured, so there is nothing to check",
             resolution=remedy,
         )
     findings: list[Finding] = []
@@ -98,7 +98,7 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Find
         over = now - began > LONGEST_START
         return Finding(resource, f"run {run.run_id} has no runner and never had a lease", over)
     if word[0] == "hold":
-        return Finding(resource, f"run {run.run_id} trains without a runner, as it was told to", False)
+        return Finding(resource, f"run {run.run_id} trains without a runner, as requested (DETACH=1)", False)
     until = word[1] + _lease(run)
     if until < now:
         return Finding(resource, f"run {run.run_id} has no runner, and its lease ran out at {until:%H:%M} UTC", True)
@@ -114,7 +114,7 @@ def end(clouds: list[Cloud], doomed: list[Finding], wait: Wait) -> list[Resource
         wait: Pause in seconds between two looks.
 
     Raises:
-        TeardownError: If something is still there after all patience, or a cloud does not tell.
+        TeardownError: If something is still there after all patience, or a cloud cannot be read.
     """
     ended: list[Resource] = []
     for cloud in clouds:
@@ -125,7 +125,7 @@ def end(clouds: list[Cloud], doomed: list[Finding], wait: Wait) -> list[Resource
             swept = end_all(cloud, lambda found, ids=ids: (found.kind, found.id) in ids, wait=wait)  # type: ignore[misc]
         except CloudError as err:
             raise TeardownError(
-                f"sweep: {cloud.name} does not tell what is left: {err.message}",
+                f"sweep: cannot check what is left on {cloud.name}: {err.message}",
                 details=err.details,
                 resolution="run `make sweep APPLY=1` again, or look in the cloud's console",
             ) from err
@@ -133,7 +133,7 @@ def end(clouds: list[Cloud], doomed: list[Finding], wait: Wait) -> list[Resource
         if swept.left:
             raise TeardownError(
                 f"sweep: {cloud.name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
-                resolution=f"run `make sweep APPLY=1` again, or end {swept.left[0].id} in the cloud's console",
+                resolution=f"run `make sweep APPLY=1` again, or terminate {swept.left[0].id} in the cloud's console",
             )
     return ended
 

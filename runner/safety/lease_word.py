@@ -1,4 +1,4 @@
-"""The last word that a machine was told about its lease, as it stands in the run folder."""
+"""The last word that a machine got about its lease, as it stands in the run folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Word = Literal["renew", "hold"]
 
 
 def last_word(run: RunDir) -> tuple[Word, datetime] | None:
-    """Return what the runner last told the machine of a run, and when; ``None`` where there is no lease."""
+    """Return the runner's last word to the machine of a run, and its time; ``None`` where there is no lease."""
     said: dict[str, Any] | None = read_json(run.file("lease.json"))
     return None if said is None else (said["word"], datetime.fromisoformat(said["said_at"]))

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.cloud_api.models import Resource
-from runner.errors import TeardownError
+from runner.errors import TeardownError, counted
 from runner.run.models import Host
 from runner.run.run_dir import RunDir, write_json
 from runner.run.spend import spend_of
@@ -25,7 +25,7 @@ class Findings:
         kept: Those of them that were left on purpose, because they are nowhere else.
         terraform_resources: Addresses in the Terraform state.
         cloud_resources: By each configured cloud, what its own listing still shows of this run.
-        clouds_not_read: Clouds that did not tell, on which the run never rented, and why they did not.
+        clouds_not_read: Clouds that could not be read, on which the run never rented, and why.
         cloud_ended: What the sweep had to end, because Terraform did not.
     """
 
@@ -38,7 +38,7 @@ class Findings:
     cloud_ended: list[Resource] = field(default_factory=list)
 
     def problems(self) -> list[str]:
-        """Return what is left that should not be, a line each; what costs money first."""
+        """Return the leftovers, one line each; those that cost money first."""
         return [
             *(
                 f"{found.kind} {found.id} on {cloud}"
@@ -79,7 +79,7 @@ def write_receipt(
     problems = findings.problems()
     if problems:
         raise TeardownError(
-            f"destroy: {len(problems)} thing(s) of run {run.run_id} are still there, the first is {problems[0]}",
+            f"destroy: {counted(len(problems), 'resource')} of run {run.run_id} left: {problems[0]}",
             details="\n".join(problems),
             resolution=f"run `make down RUN={run.run_id}` again",
         )

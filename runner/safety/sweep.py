@@ -17,7 +17,7 @@ PAUSE_S = 5.0
 ORDER = ("instance", "spot_request", "volume", "address", "security_group", "key")
 """Machines first: what is attached to one goes only after it."""
 PASSING = (CloudUnavailableError, RateLimitedError)
-"""Trouble that may be over by the next try. An answer that cannot be read is not: it is told at once."""
+"""Trouble that may be over by the next try. An answer that cannot be read is not: it is reported immediately."""
 
 Wait = Callable[[float], None]
 

@@ -19,7 +19,7 @@ HOME_S = 3600
 RENEW_AFTER = 0.25
 """Part of their life after which a machine's credentials are renewed: what is left has to do for lease and upload."""
 SESSION_RENEW_S = 900.0
-"""How often credentials of a session of the user's own, whose end nobody tells, are brought anew."""
+"""How often credentials of a session of the user's own, whose end is unknown, are brought again."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def endpoint_url(run_file: RunFile) -> str | None:
 
 
 def is_s3(run_file: RunFile) -> bool:
-    """Tell whether the store speaks S3."""
+    """Return whether the store speaks S3."""
     return (run_file.store.url or "").startswith("s3://")
 
 
@@ -127,6 +127,6 @@ def _user_keys() -> Keys:
 
 
 def _region() -> dict[str, str]:
-    """Return the region to ask first; S3 itself tells of another one."""
+    """Return the region to ask first; S3 itself names another one."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return {"AWS_DEFAULT_REGION": region} if region else {}

@@ -1,6 +1,6 @@
-"""The store of a run: whose credentials open it, what the machine is told of it, what goes there and comes back.
+"""The store of a run: whose credentials open it, what the machine knows of it, what goes there and comes back.
 
-A run has the folder ``<store.url>/<run_id>``. With S3, a rented machine is told of it while it works, so that it can
+A run has the folder ``<store.url>/<run_id>``. With S3, a rented machine knows it while it works, so that it can
 bring its work there when its lease runs out and nobody is left to fetch it. Credentials go into its memory over SSH and
 are renewed as long as a runner is there; they are in no argument, log or file here.
 """
@@ -61,7 +61,7 @@ def check_store(world: World, run_file: RunFile) -> None:
 
 
 def arm(ctx: Context, host: Host, machine: Machine) -> None:
-    """Tell a rented machine where to bring its work when its lease runs out, and give it what opens that place.
+    """Send a rented machine the place for its work when its lease expires, and the credentials for it.
 
     Raises:
         CloudError: If there are no credentials to be had.
@@ -72,7 +72,7 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         return
     box, section = ctx.box(host, machine), ctx.run_file.store
     if machine.run(["sh", "-c", STAY], timeout_s=60).exit_code != 0:
-        ctx.view.line("store: the machine may forget the store's credentials once nobody is logged in")
+        ctx.view.line("store: the machine may forget the store's credentials after the last login session ends")
     environment_file = _bring_keys(ctx, host, machine)
     order = {
         "folder": box.output,
@@ -101,7 +101,7 @@ def kept_open(ctx: Context, host: Host) -> Iterator[None]:
 
 
 def renew_if_due(ctx: Context, host: Host, now: datetime) -> bool:
-    """Bring an armed machine new credentials if a good part of the old ones' life is over; tell whether that was done.
+    """Bring an armed machine new credentials if a good part of the old ones' life is over; return whether it did.
 
     Raises:
         CloudError: If there are none to be had.
@@ -177,7 +177,7 @@ def folder_url(ctx: Context) -> str:
 
 
 def _is_armed_by(run_file: RunFile) -> bool:
-    """Tell whether the machine itself has to know of the store: one that is rented, and that can reach it."""
+    """Return whether the machine itself has to know of the store: one that is rented, and that can reach it."""
     return is_s3(run_file) and find_environment(run_file.compute.env).rents_machine
 
 
@@ -207,7 +207,7 @@ def _renew(ctx: Context, host: Host, over: Event) -> None:
         except CloudError as err:
             ctx.view.progress(f"{err.message}; the store's credentials on the machine are not renewed yet")
         except RunnerError:
-            continue  # the step that needs the machine tells of it; here only the next try counts
+            continue  # the step that needs the machine reports it; here only the next try counts
 
 
 def _newest_step(names: Sequence[str]) -> int | None:
@@ -222,7 +222,7 @@ def _newest_step(names: Sequence[str]) -> int | None:
 
 
 def _fetch_events(ctx: Context, place: Place) -> None:
-    """Take the story as the machine told it to the store, if it goes on where ours ends."""
+    """Take the story as the machine wrote it to the store, if it goes on where ours ends."""
     if "events.jsonl" not in place.sizes():
         return
     theirs = place.read("events.jsonl")

@@ -72,7 +72,7 @@ def _bring(ctx: Context, machine: Machine, box: Box, name: str, target: str) -> 
 
 
 def _finished(machine: Machine, box: Box) -> list[str]:
-    """Return what training made and judged. An adapter without a verdict stays behind: its checkpoint comes home."""
+    """Return the results of training. An adapter without a verdict stays behind: its checkpoint comes home."""
     if "acceptance.json" not in machine.names(f"{box.output}/adapter"):
         return []
     return ["adapter", *(["merged"] if machine.exists(f"{box.output}/merged") else [])]
@@ -133,6 +133,6 @@ def _complete_names(machine: Machine, box: Box) -> list[str]:
 
 
 def _best_of(checkpoint: Path) -> str | None:
-    """Return the name of the best checkpoint so far, as the newest one tells it."""
+    """Return the name of the best checkpoint so far, as the newest one names it."""
     best = (read_json(checkpoint / "trainer_state.json") or {}).get("best_model_checkpoint")
     return Path(str(best)).name if best else None

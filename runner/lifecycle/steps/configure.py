@@ -114,7 +114,7 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
 
 
 def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
-    """Return what the roles do on a rented machine besides: packages, driver, lease, curves."""
+    """Return the extra settings of the roles on a rented machine: packages, driver, lease, curves."""
     environment, run_file = ctx.environment, ctx.run_file
     if not environment.rents_machine:
         return {}

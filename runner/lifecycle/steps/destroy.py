@@ -82,7 +82,7 @@ def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
         resources = _destroy_resources(ctx)
     except RunnerError as err:
         trouble = err
-        ctx.view.line(f"{err.message}; ending the machine without Terraform")
+        ctx.view.line(f"{err.message}; terminating the machine without Terraform")
     swept = _sweep(ctx, outcome_unknown or trouble is not None, trouble)
     # What Terraform still names while the account has nothing of it is a memory, not a machine.
     return Findings(terraform_resources=[] if swept.ended else resources, cloud_ended=swept.ended)
@@ -101,17 +101,17 @@ def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> 
         )
     except RunnerError as err:
         raise TeardownError(
-            f"destroy: {name} does not tell whether something of run {run_id} still bills: {err.message}",
+            f"destroy: cannot check what run {run_id} still bills on {name}: {err.message}",
             details="\n".join(filter(None, (None if trouble is None else trouble.details, err.details))) or None,
             resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
         ) from err
     for found in swept.ended:
-        ctx.view.line(f"the sweep ended {found.kind} {found.id}")
+        ctx.view.line(f"the sweep terminated {found.kind} {found.id}")
     if swept.left:
         raise TeardownError(
             f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
             details=None if trouble is None else trouble.details,
-            resolution=f"run `make down RUN={run_id}` again, or end {swept.left[0].id} in the cloud's console",
+            resolution=f"run `make down RUN={run_id}` again, or terminate {swept.left[0].id} in the cloud's console",
         )
     return swept
 
@@ -123,10 +123,10 @@ def _rented_on(ctx: Context, journal: Journal) -> set[str]:
 
 
 def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
-    """Return what the configured clouds' own listings still show of a run that ever rented, and who did not tell.
+    """Return what the clouds' own listings still show of a run that ever rented, and the clouds that could not be read.
 
     Raises:
-        TeardownError: If a cloud on which the run has rented does not tell.
+        TeardownError: If a cloud on which the run has rented cannot be read.
     """
     shown: dict[str, list[Resource]] = {}
     unread: dict[str, str] = {}
@@ -137,7 +137,7 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
         except RunnerError as err:
             if name in rented_on:
                 raise TeardownError(
-                    f"destroy: {name} does not tell what is left: {err.message}",
+                    f"destroy: cannot check what is left on {name}: {err.message}",
                     details=err.details,
                     resolution=f"run `make down RUN={ctx.run.run_id}` again",
                 ) from err

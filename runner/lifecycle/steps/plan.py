@@ -160,7 +160,7 @@ def _choose(
 
 
 def _quotas_of(call: MarketCall, stop: Stop, world: World) -> AskQuotas:
-    """Return what asks for quotas, for as long as a question of the preflight may take."""
+    """Return the function that reads quotas, within the preflight's time limit."""
 
     def ask(offers: Sequence[Offer]) -> dict[Offer, Quota]:
         return Question(world, lambda: call.quotas(offers), name=QUOTA).answer(stop.check)
@@ -222,14 +222,14 @@ def record(ctx: Context, plan: Plan) -> None:
 
 
 def _tell_what_is_there(market: Market, view: View) -> None:
-    """Say whose account it is and what of ours it has already, or why the cloud does not tell."""
+    """Show whose account it is and its Douse resources, or why the cloud could not be read."""
     if market.remark is not None:
         view.line(f"offline      {market.remark}")
     for found in market.resources:
-        price = f", {found.price_usd_per_h:.2f} $/h" if found.price_usd_per_h else ""
-        view.line(f"there already {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
+        price = f", ${found.price_usd_per_h:.2f}/h" if found.price_usd_per_h else ""
+        view.line(f"existing     {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
     if market.resources:
-        view.line("(`make sweep` says whether somebody still needs it)")
+        view.line("(`make sweep` shows whether a run is using it)")
 
 
 def _ingress(run_file: RunFile, world: World, *, is_dry: bool = False) -> list[str]:

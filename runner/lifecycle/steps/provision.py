@@ -60,7 +60,7 @@ def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
             if not isinstance(cause, NoCapacityError) or len(machines) < 2:
                 raise cause from err
             refused, *machines = machines
-            ctx.view.line(f"{refused.instance_type} cannot be had in {refused.region} now; trying the next one")
+            ctx.view.line(f"{refused.instance_type} is not available in {refused.region} now; trying the next one")
         _plan_anew(ctx, machines)
 
 
@@ -109,14 +109,14 @@ def _check_price(ctx: Context, host: Host) -> None:
     most = max((one.max_price_usd_per_h for one in ctx.plan.machines_of(host)), default=0.0)
     if host.price_usd_per_h > most * PRICE_TOLERANCE and ctx.environment.bills:
         raise CloudError(
-            f"provision: {host.cloud} bills {host.instance_type} at {host.price_usd_per_h:.2f} $/h, "
-            f"and {most:.2f} $/h was the most to pay",
-            resolution="raise compute.max_price_usd_per_h, or try again later",
+            f"provision: {host.cloud} bills {host.instance_type} at ${host.price_usd_per_h:.2f}/h, "
+            f"more than the limit of ${most:.2f}/h",
+            resolution="raise compute.max_price_usd_per_h, or run `make train` again later",
         )
 
 
 def _log_in(ctx: Context, host: Host, patience_s: float) -> None:
-    """Log in once; that pins the host key where the cloud could not tell it."""
+    """Log in once; that pins the host key where the cloud could not report it."""
     machine, deadline = ctx.machine(host), ctx.world.monotonic_s() + patience_s
     try:
         while True:

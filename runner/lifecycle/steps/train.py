@@ -31,7 +31,7 @@ RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0)
 OWN_MODULES = {"PYTHONSAFEPATH": "1", "PYTHONPATH": "", "PYTHONNOUSERSITE": "1"}
 """The trainer that was installed is the one that runs, not a checkout it happens to be started from."""
 SIGNALLED = 128
-"""A process that a signal ended is told as this plus the signal's number."""
+"""A process that a signal ended is reported as this plus the signal's number."""
 STOP_S = 180.0
 """How long the trainer may take to save and stop."""
 
@@ -85,7 +85,7 @@ def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
             try:
                 return _ask(machine, box, ["stop", "--timeout-s", str(STOP_S)], timeout_s=STOP_S + 60, cancel=urgent)
             except ToolCancelledError:
-                ctx.view.line("stopping at once")
+                ctx.view.line("stopping immediately")
         return _ask(machine, box, ["stop", "--now"], timeout_s=60.0, cancel=None)
     finally:
         machine.close()
@@ -167,7 +167,7 @@ class _Follower:
                         resolution=f"continue from its newest checkpoint with `make resume RUN={self._ctx.run.run_id}`",
                     ) from err
                 if not failures:
-                    self._ctx.view.line(f"{err.message}; training goes on there, trying again")
+                    self._ctx.view.line(f"{err.message}; training continues there, trying again")
                 self._ctx.stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
                 continue

@@ -83,7 +83,7 @@ def test_a_closed_terminal_ends_the_runner_and_not_the_training(command_line: Co
     run = command_line.latest()
     assert runner.returncode == 130
     assert errors.splitlines()[:2] == [
-        f"error: run: the terminal was closed; {run.name} goes on without a runner",
+        f"error: run: the terminal was closed; {run.name} continues without a runner",
         f"hint:  come back with `make watch RUN={run.name}`",
     ]
     assert trainers_of(run) != []
@@ -149,7 +149,7 @@ def test_two_signals_destroy_at_once_and_keep_what_is_nowhere_else(command_line:
 
     os.kill(runner.pid, signal.SIGINT)
     assert runner.stdout is not None
-    while "Ctrl-C once more" not in (line := runner.stdout.readline()):
+    while "press Ctrl-C again" not in (line := runner.stdout.readline()):
         assert line, "the runner ended too early"
     os.kill(runner.pid, signal.SIGINT)
     runner.communicate(timeout=WAIT_S)

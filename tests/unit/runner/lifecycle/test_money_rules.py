@@ -129,7 +129,7 @@ def test_a_machine_that_bills_half_a_percent_more_than_the_most_to_pay_is_refuse
 ) -> None:
     ctx = planned(made(tmp_path), 2.0)
 
-    with pytest.raises(CloudError, match="was the most to pay"):
+    with pytest.raises(CloudError, match="more than the limit of"):
         _check_price(ctx, replace(HOST, price_usd_per_h=price_usd_per_h))
 
 

@@ -63,7 +63,7 @@ def test_two_unknown_environments_are_not_equal(runs: tuple[RunDir, RunDir], fac
         if facts is not None:
             write_json(run.file("host_facts.json"), facts)
 
-    with pytest.raises(ToolError, match="does not tell what its environment holds"):
+    with pytest.raises(ToolError, match="does not list its environment"):
         compare(*runs)
 
 

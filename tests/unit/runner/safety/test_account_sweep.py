@@ -193,7 +193,7 @@ def test_the_sweep_ends_what_has_to_go_and_nothing_else() -> None:
 
 
 def test_a_sweep_that_cannot_look_is_exit_three() -> None:
-    with pytest.raises(TeardownError, match="lambda does not tell what is left") as caught:
+    with pytest.raises(TeardownError, match="cannot check what is left on lambda") as caught:
         sweeping.end(
             [FakeCloud([thing()], listing_troubles=[UNREADABLE])], [sweeping.Finding(thing(), "", True)], Clock()
         )

@@ -146,7 +146,7 @@ def test_a_bucket_that_is_not_there_is_told_at_plan(bucket: Any, tmp_path: Path)
         storing.check_store(RealWorld(), context(tmp_path, {"url": "s3://no-such-bucket/runs"}).run_file)
 
     assert caught.value.message == "plan: s3://no-such-bucket/runs/douse-check refuses: NoSuchBucket"
-    assert "make the bucket first" in caught.value.resolution
+    assert "create the bucket first" in caught.value.resolution
     assert "SET=store.url=null" in caught.value.resolution
 
 

@@ -63,5 +63,5 @@ def test_a_machine_at_the_price_of_its_plan_is_taken(
 def test_a_machine_that_bills_more_than_was_planned_for_it_is_refused(
     tmp_path: Path, machines: list[PlannedMachine], host: Host, most: str
 ) -> None:
-    with pytest.raises(CloudError, match=rf"and {most} \$/h was the most to pay"):
+    with pytest.raises(CloudError, match=rf"more than the limit of \${most}/h"):
         provision._check_price(planned(tmp_path, *machines), host)
