@@ -12,7 +12,7 @@ def not_installed(cloud: str, package: str) -> CloudUnavailableError:
     """Return the error for a client that is not installed; that is never the same as an account with nothing in it."""
     return CloudUnavailableError(
         f"{cloud}: {package} is not installed here, so {cloud} cannot be asked",
-        resolution=f"install it by `make plan ENV={cloud}`, then try again",
+        resolution=f"install it by `make plan ENV={cloud}`, then repeat the command",
     )
 
 

@@ -91,6 +91,6 @@ def unreadable(cloud: str, doing: str, reason: str, answer: Answer) -> Unreadabl
     return UnreadableAnswerError(
         f"{cloud}: cannot {doing}: the answer does not match its schema: {reason}",
         details=f"HTTP {answer.status}, {kind}, {len(answer.body)} bytes",
-        resolution=f"look into {cloud}'s own console what there is, and report the changed answer to Douse",
+        resolution=f"the API has changed: update Douse (`git pull`), and see {cloud}'s console (docs/clouds/)",
         status=answer.status,
     )

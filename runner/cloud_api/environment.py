@@ -177,9 +177,9 @@ class CloudRecord:
         open: Opens the account.
         endpoint: Returns the address that an account is first asked at.
         boot: How long a machine takes to boot.
-        boot_many_gpus: The same with several GPUs; ``NotThere`` where no source tells them apart.
+        boot_many_gpus: The same with several GPUs; ``NotThere`` where no source distinguishes them.
         prices: How its price list is kept.
-        quota: What to do about a quota; ``NotThere`` where the cloud's API tells none.
+        quota: What to do about a quota; ``NotThere`` where the cloud's API reports none.
         caller_network: Returns the network that a firewall lets in, from this machine's public address.
         default_image: Image that Douse is tested with, where it is chosen here.
         hard_end: What ends a machine without anybody from here.

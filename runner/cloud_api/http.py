@@ -177,7 +177,7 @@ class Api:
             raise RateLimitedError(
                 f"{self._cloud}: cannot {doing}: too many requests, and the next one in {pause_s:.0f} s only",
                 details=answer.text or None,
-                resolution=f"wait {pause_s:.0f} s, and run fewer things at a time on this account",
+                resolution=f"wait {pause_s:.0f} s, and run fewer runs at a time on this account",
                 code="429",
                 status=429,
             )
@@ -189,7 +189,7 @@ class Api:
         return CloudUnavailableError(
             f"{self._cloud}: cannot {doing}: no answer from {host} ({type(err).__name__})",
             details=str(err) or None,
-            resolution="check the network and the cloud's status page, then ask again",
+            resolution="check the network and the cloud's status page, then repeat the command",
         )
 
 
@@ -206,7 +206,7 @@ class _Repeats:
 
 
 def _check(cloud: str, endpoint: str, api_key: str) -> bool:
-    """Check the address and the key, and tell whether the address is on this machine."""
+    """Check the address and the key, and return whether the address is on this machine."""
     parts = urlsplit(endpoint)
     here = parts.hostname == "localhost" or _is_loopback(parts.hostname or "")
     if parts.scheme not in {"http", "https"} or not parts.hostname or (parts.scheme == "http" and not here):
@@ -217,7 +217,7 @@ def _check(cloud: str, endpoint: str, api_key: str) -> bool:
     if not re.fullmatch(r"[\x21-\x7e]+", api_key):
         raise AccountError(
             f"{cloud}: the API key is empty or has characters that no key has ({len(api_key)} characters)",
-            resolution="copy the key again from the cloud's console",
+            resolution="set the cloud's key again, as its console shows it (docs/clouds/)",
         )
     return here
 

@@ -23,7 +23,7 @@ def resource_name(run_id: str) -> str:
 
 
 def is_ours(name: str, tags: Mapping[str, str]) -> bool:
-    """Tell whether a resource is Douse's."""
+    """Return whether a resource is Douse's."""
     return RUN_TAG in tags or name.startswith(PREFIX)
 
 
@@ -34,7 +34,7 @@ def run_of(name: str, tags: Mapping[str, str]) -> str | None:
 
 
 def belongs_to(run_id: str, found: str | None, name: str) -> bool:
-    """Tell whether a resource is of this run, by its mark or by its name."""
+    """Return whether a resource is of this run, by its mark or by its name."""
     return found == run_id or name == resource_name(run_id)
 
 

@@ -10,26 +10,26 @@ from typing import Literal, Protocol
 Kind = Literal["instance", "volume", "key", "address", "security_group", "spot_request"]
 Status = Literal["pending", "running", "stopped", "ending", "unknown"]
 Trust = Literal["secure", "community"]
-"""``secure`` where one company answers for machines of its own, ``community`` where strangers' are rented out."""
+"""``secure`` where one company answers for machines of its own, ``community`` where others' machines are rented out."""
 TrustWanted = Literal["any", "secure"]
 """Whose machines will do."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A machine that a cloud lists for rent.
+    """A machine that a cloud offers.
 
     Attributes:
         instance_type: The cloud's name of the kind of machine, or of its GPU.
         region: Where, in the cloud's own words; ``any`` where the cloud takes it upon itself.
-        spot: Whether the cloud may take it back.
+        spot: Whether the cloud may reclaim it.
         price_usd_per_h: US dollars an hour for the whole machine.
         gpu_name: The GPU in the cloud's words.
         gpu_count: GPUs in the machine.
         gpu_memory_gib: Memory of one GPU, in GiB.
-        memory_gib: Main memory in GiB, or ``None`` where the cloud does not tell.
+        memory_gib: Main memory in GiB, or ``None`` where the cloud does not say.
         disk_gib: Disk that comes with it in GiB, or ``None`` where it is chosen.
-        available: Whether the cloud says that it can be had now; ``None`` where it does not tell.
+        available: Whether the cloud says that it can be had now; ``None`` where it does not say.
         trust: Whose machine it is.
     """
 
@@ -57,10 +57,10 @@ class Resource:
         name: The cloud's name for people.
         region: Where, or ``None`` for what has no place.
         run_id: The run it belongs to, or ``None`` where it carries our mark but no run can be read.
-        expires_at: When the run has to be over (UTC), or ``None`` where it is not told.
+        expires_at: When the run has to be over (UTC), or ``None`` where it is unknown.
         status: How a machine stands; ``None`` for what is no machine.
         address: Address of a machine that has one.
-        price_usd_per_h: What it costs in US dollars an hour, 0 for what is free, ``None`` where it is not told.
+        price_usd_per_h: What it costs in US dollars an hour, 0 for what is free, ``None`` where it is unknown.
     """
 
     cloud: str
@@ -77,12 +77,12 @@ class Resource:
 
 @dataclass(frozen=True)
 class Account:
-    """Whose account a key belongs to, as far as the cloud tells.
+    """Whose account a key belongs to, as far as the cloud says.
 
     Attributes:
         cloud: Name of the cloud.
         label: Something a person recognises: an account number, or the key's last four characters.
-        balance_usd: Prepaid money that is left, or ``None`` where the cloud does not tell.
+        balance_usd: Prepaid money that is left, or ``None`` where the cloud does not say.
     """
 
     cloud: str
@@ -119,11 +119,11 @@ class Cloud(Protocol):
         """Return every machine with a GPU that is listed, with prices, cheapest first.
 
         Args:
-            trust: ``any`` has strangers' machines too, where the cloud rents them out.
+            trust: ``any`` has community machines too, where the cloud rents them out.
         """
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
-        """Return the account's quota for each of these machines; those that the cloud does not tell of are left out."""
+        """Return the account's quota for each of these machines; those that the cloud does not report are left out."""
 
     def resources(self) -> list[Resource]:
         """Return everything of Douse's that exists in the account, in all its regions, of all runs.

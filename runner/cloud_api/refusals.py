@@ -25,12 +25,12 @@ class Meaning(NamedTuple):
 
 
 TRY_ANOTHER = "try another instance type or region, or later"
-ASK_DIFFERENTLY = "change what is asked for; the cloud's own words say what it does not take"
-WAIT = "see the cloud's status page and ask again; look whether what was asked for has happened"
-NOTHING_THERE = "list what there is: the id is wrong, or it is gone"
+ASK_DIFFERENTLY = "change section compute of the run file; the details quote what the cloud refuses"
+WAIT = "see the cloud's status page; `make sweep` shows whether the request went through; then repeat the command"
+NOTHING_THERE = "the id is wrong, or it is gone: `make sweep` lists what exists"
 KEY = "check the API key in the cloud's console"
 BILLING = "put the account right in the cloud's console: billing, address, balance"
-QUOTA = "end what is not needed, or have the quota raised in the cloud's console"
+QUOTA = "terminate what you do not need (`make sweep`), or request a higher quota in the cloud's console"
 SCOPE = "use an API key that may do this, or choose another machine"
 
 STATUSES: Mapping[int, Meaning] = {
@@ -40,10 +40,12 @@ STATUSES: Mapping[int, Meaning] = {
     403: Meaning(AccessDeniedError, SCOPE),
     404: Meaning(NotFoundError, NOTHING_THERE),
     408: Meaning(CloudUnavailableError, WAIT),
-    409: Meaning(BadRequestError, "wait until the machine has settled, then ask again"),
-    422: Meaning(BadRequestError, "report this to Douse: the cloud's schema of the request has changed"),
+    409: Meaning(BadRequestError, "wait until the machine has settled, then repeat the command"),
+    422: Meaning(
+        BadRequestError, "the API has changed: update Douse (`git pull`), or terminate by hand (docs/clouds/)"
+    ),
     425: Meaning(CloudUnavailableError, WAIT),
-    429: Meaning(RateLimitedError, "run fewer things at a time on this account"),
+    429: Meaning(RateLimitedError, "run fewer runs at a time on this account"),
 }
 """What a status means where there is no code, or an unknown one; the rest goes by its hundred."""
 
@@ -56,7 +58,7 @@ def by_status(cloud: str, answer: Answer, doing: str) -> CloudError:
 
 
 def meaning_of(status: int) -> Meaning:
-    """Return what a status means where no code says more."""
+    """Return the meaning of a status where no code is more specific."""
     if status in STATUSES:
         return STATUSES[status]
     if status >= 500:

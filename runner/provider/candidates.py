@@ -91,7 +91,7 @@ def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[Candidate
     if there:
         raise ProblemError(
             f"{launcher.cloud}: a machine named {name} is there already: {', '.join(there)}",
-            resolution="end it, or import it; two machines of one name cannot be told apart",
+            resolution="terminate it, or `terraform import` it; two machines of one name cannot be distinguished",
             attribute="name",
         )
     offers = launcher.offers()
@@ -120,7 +120,7 @@ def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[Candidate
     raise _none(launcher.cloud, refused)
 
 
-def interrupted(cloud: str, what: str, resolution: str = "apply again") -> ProblemError:
+def interrupted(cloud: str, what: str, resolution: str = "run `terraform apply` (or `make up`) again") -> ProblemError:
     """Return the error for work that was stopped on request."""
     return ProblemError(f"{cloud}: interrupted: {what}", resolution=resolution)
 
@@ -137,7 +137,7 @@ def _too_dear(candidate: CandidateInput, price_usd_per_h: float | None) -> str:
     if price_usd_per_h is None:
         return "the catalogue does not list it, so its price is unknown"
     if price_usd_per_h > candidate.max_price_usd_per_h:
-        return f"costs {price_usd_per_h:g} $/h, more than {candidate.max_price_usd_per_h:g} $/h"
+        return f"costs ${price_usd_per_h:g}/h, more than ${candidate.max_price_usd_per_h:g}/h"
     return ""
 
 
@@ -176,7 +176,7 @@ def _maybe(cloud: str, name: str, candidate: CandidateInput, why: str, lost: Clo
     return ProblemError(
         f"{cloud}: nobody knows whether {candidate} was rented: a machine named {name} may exist and bill",
         details=f"{why}\n{lost.message}",
-        resolution=f"look for {name} in the cloud's console, or run `make sweep`, and end it",
+        resolution=f"look for {name} in the cloud's console and terminate it, or run `make sweep`",
     )
 
 
@@ -194,7 +194,7 @@ def _none(cloud: str, refused: Sequence[Refused]) -> CloudError:
             status=last.status,
         )
     return NoCapacityError(
-        f"{cloud}: none of {len(refused)} candidates can be had",
+        f"{cloud}: none of {len(refused)} candidates is available",
         details=told,
-        resolution="add candidates, or try later",
+        resolution="add to `candidates` (compute.instance_types in a run file), or try later",
     )

@@ -20,9 +20,9 @@ LONGEST_NAME = 64
 CANDIDATE_ATTRS = {
     "instance_type": Attr(STRING, "The cloud's name of the kind of machine.", required=True),
     "region": Attr(STRING, "Where.", required=True),
-    "spot": Attr(BOOL, "Whether the cloud may take it back.", required=True),
+    "spot": Attr(BOOL, "Whether the cloud may reclaim it.", required=True),
     "max_price_usd_per_h": Attr(NUMBER, "Ceiling of the price, in US dollars an hour.", required=True),
-    "trust": Attr(STRING, "Whose machine: secure (the cloud's own), or community (a stranger's).", optional=True),
+    "trust": Attr(STRING, "Whose machine: secure (the cloud's own), or community.", optional=True),
 }
 INPUTS = {
     "name": Attr(STRING, "Unique name of the machine; by it a machine is found again.", required=True, replace=True),
@@ -32,15 +32,15 @@ INPUTS = {
         required=True,
     ),
     "create_timeout_s": Attr(NUMBER, "Seconds from launch until sshd answers.", default=1500),
-    "delete_timeout_s": Attr(NUMBER, "Seconds from the request to end it until it is gone.", default=600),
+    "delete_timeout_s": Attr(NUMBER, "Seconds from the request to terminate it until it is gone.", default=600),
 }
 OUTPUTS = {
     "id": Attr(STRING, "The cloud's id of the machine.", computed=True),
-    "status": Attr(STRING, "How the machine stands, in the cloud's words.", computed=True),
+    "status": Attr(STRING, "State of the machine, in the cloud's words.", computed=True),
     "address": Attr(STRING, "Its public address.", computed=True),
     "instance_type": Attr(STRING, "The candidate's kind that was rented.", computed=True),
-    "region": Attr(STRING, "Where it stands.", computed=True),
-    "spot": Attr(BOOL, "Whether the cloud may take it back.", computed=True),
+    "region": Attr(STRING, "Where the machine is.", computed=True),
+    "spot": Attr(BOOL, "Whether the cloud may reclaim it.", computed=True),
     "trust": Attr(STRING, "Whose machine it is: secure or community.", computed=True),
     "price_usd_per_h": Attr(NUMBER, "What it costs, in US dollars an hour.", computed=True),
     "ssh": Attr(object_of(host=STRING, port=NUMBER, user=STRING), "Where sshd answers.", computed=True),
@@ -82,7 +82,7 @@ class RentedMachine(TerraformResource[RentalProvider]):
         return True
 
     def validate(self, ctx: Ctx, config: Values) -> None:
-        """Tell what is wrong with the attributes that all machines have."""
+        """Report the faults of the attributes that all machines have."""
         name, candidates = config["name"], config["candidates"]
         if isinstance(name, str) and not 1 <= len(name) <= LONGEST_NAME:
             ctx.error(f"name must have 1 to {LONGEST_NAME} characters", f"It has {len(name)}.", "name")
@@ -96,16 +96,16 @@ class RentedMachine(TerraformResource[RentalProvider]):
             if value is not None and value is not UNKNOWN and value <= 0:
                 ctx.error(f"{timeout} must be above 0", f"It is {value}.", timeout)
 
-    def takes_strangers(self, config: Values) -> bool:
-        """Tell whether a candidate may be a stranger's machine."""
+    def takes_community(self, config: Values) -> bool:
+        """Return whether a candidate may be a community machine."""
         return False
 
     def _check_trust(self, ctx: Ctx, config: Values, candidate: Values) -> None:
-        """Refuse a stranger's machine where none may be rented."""
+        """Refuse a community machine where none may be rented."""
         trust = candidate["trust"]
         if trust not in (None, UNKNOWN, *get_args(Trust)):
             ctx.error("a candidate's trust must be secure or community", f"It is {trust}.", "candidates")
-        elif trust == "community" and not self.takes_strangers(config):
+        elif trust == "community" and not self.takes_community(config):
             ctx.error(
                 f"{self.cloud}: no community machine may be rented here",
                 f"{candidate['instance_type']} has trust = community.",
@@ -119,7 +119,7 @@ class RentedMachine(TerraformResource[RentalProvider]):
         return {**planned, "ssh": {**prior["ssh"], "user": self.user(planned)}}
 
     def replaced_by(self, prior: Values, planned: Values) -> list[str]:
-        """Return what needs another machine; what an imported one does not tell is no change."""
+        """Return the changes that need another machine; values that an imported one lacks are no change."""
         found = [
             name
             for name in super().replaced_by(prior, planned)
@@ -183,14 +183,20 @@ class RentedMachine(TerraformResource[RentalProvider]):
         try:
             sighting = self.look(resource_id)
         except NotFoundError as err:
-            raise ProblemError(f"{self.cloud}: there is no machine {resource_id}", resolution="check the id") from err
+            raise ProblemError(
+                f"{self.cloud}: there is no machine {resource_id}",
+                resolution="run `terraform import` with an id that `make sweep` lists",
+            ) from err
         if sighting.phase in ("ending", "gone"):
-            raise ProblemError(f"{self.cloud}: {resource_id} is {sighting.status}", resolution="import another one")
+            raise ProblemError(
+                f"{self.cloud}: {resource_id} is {sighting.status}",
+                resolution="run `terraform import` with the id of a machine that runs: see `make sweep`",
+            )
         state: Values = {"id": resource_id, "name": sighting.name, "spot": False, **self.imported(resource_id)}
         return {**state, **self._values(sighting, state)}
 
     def imported(self, machine_id: str) -> Values:
-        """Return what else the cloud tells of a machine's inputs."""
+        """Return the other inputs that the cloud reports for a machine."""
         return {}
 
     def _values(self, sighting: Sighting, before: Values) -> Values:
@@ -242,7 +248,7 @@ def _first_state(rented: Rented) -> Values:
 
 
 def _check_trust(cloud: str, rented: Rented, sighting: Sighting) -> None:
-    """Refuse a stranger's machine that was not asked for.
+    """Refuse a community machine that was not asked for.
 
     Raises:
         ProblemError: If the cloud says that it is one, and the candidate is not.
@@ -259,19 +265,19 @@ def _check_price(cloud: str, rented: Rented, sighting: Sighting) -> None:
     """Refuse a machine that costs more than was agreed to.
 
     Raises:
-        ProblemError: If the cloud tells another price than its catalogue did, above the ceiling.
+        ProblemError: If the cloud reports another price than its catalogue did, above the ceiling.
     """
     told, ceiling = sighting.price_usd_per_h, rented.candidate.max_price_usd_per_h
     if told is not None and told > ceiling:
         raise ProblemError(
-            f"{cloud}: {rented.machine_id} costs {told:g} $/h, more than {ceiling:g} $/h",
-            details=f"The catalogue said {rented.price_usd_per_h:g} $/h. It is kept in the state as tainted.",
+            f"{cloud}: {rented.machine_id} costs ${told:g}/h, more than ${ceiling:g}/h",
+            details=f"The catalogue said ${rented.price_usd_per_h:g}/h. It is kept in the state as tainted.",
             resolution=DESTROY,
         )
 
 
 def _is_like(state: Values, candidate: dict[str, Any]) -> bool:
-    """Tell whether the rented machine is what a candidate asks for; what is not known yet may be."""
+    """Return whether the rented machine is what a candidate asks for; what is not known yet may be."""
     if (candidate["trust"] or "secure") not in (state["trust"] or "secure", UNKNOWN):
         return False
     return all(

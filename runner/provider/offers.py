@@ -1,4 +1,4 @@
-"""What a cloud lists for rent, as a data source."""
+"""Available machines of a cloud, as a data source."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from runner.provider.wire import MESSAGES
 
 COOKIE_NAME = "TF_PLUGIN_MAGIC_COOKIE"
 COOKIE = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2"
-"""Not a secret: it tells a plugin that Terraform started it, and not a person."""
+"""Not a secret: it shows a plugin that Terraform started it, not a person."""
 THREADS = 64
 LONGEST_MESSAGE = 256 << 20
 END_GRACE_S = 0.2
@@ -40,7 +40,7 @@ def serve(provider: Provider) -> int:
     if os.environ.get(COOKIE_NAME) != COOKIE:
         print("This is a provider for Terraform, which starts it by itself; see infra/README.md.", file=sys.stderr)
         return 2
-    # These reach the whole process group. Terraform tells us by StopProvider, and its death is noticed.
+    # These reach the whole process group. Terraform sends us StopProvider, and its death is noticed.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     done = threading.Event()

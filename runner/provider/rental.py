@@ -53,7 +53,7 @@ class RentalProvider(Provider):
         self._never = world.event()
 
     def configure(self, config: Values) -> None:
-        """Let the provider block stand above the environment; a key that is missing is told when it is needed."""
+        """Let the provider block stand above the environment; a missing key is reported when it is needed."""
         with self._lock:
             self.environ |= {variable: config[name] for name, variable in self.variables.items() if config.get(name)}
 
@@ -84,7 +84,9 @@ class RentalProvider(Provider):
 
     def _sleep(self, pause_s: float) -> None:
         if (STOP.get() or self._never).wait(pause_s):
-            raise RunInterruptedError("interrupted while waiting for the cloud", resolution="apply again")
+            raise RunInterruptedError(
+                "interrupted while waiting for the cloud", resolution="run `terraform apply` (or `make up`) again"
+            )
 
 
 def block_attrs(variables: Mapping[str, str]) -> Attrs:

@@ -30,14 +30,14 @@ class Ctx:
     """One call of Terraform's.
 
     Attributes:
-        stop: Set when Terraform has been told to stop.
-        diagnostics: What Terraform will be told.
+        stop: Set when Terraform was asked to stop.
+        diagnostics: What is reported to Terraform.
         saved: State that holds even if the call fails, or ``None``.
         config: The configuration as written, with the write-only attributes; empty outside create and update.
     """
 
     def __init__(self, stop: Event, secrets: set[str] | None = None) -> None:
-        """Begin a call; ``secrets`` never appear in what is told."""
+        """Begin a call; ``secrets`` never appear in what is reported."""
         self.stop = stop
         self.diagnostics: list[Any] = []
         self.saved: Values | None = None
@@ -46,7 +46,7 @@ class Ctx:
 
     @property
     def failed(self) -> bool:
-        """Whether an error was told."""
+        """Whether an error was reported."""
         return any(diagnostic.severity == ERROR for diagnostic in self.diagnostics)
 
     def save(self, state: Values) -> None:
@@ -54,15 +54,15 @@ class Ctx:
         self.saved = dict(state)
 
     def error(self, summary: str, detail: str = "", attribute: str = "") -> None:
-        """Tell an error."""
+        """Report an error."""
         self._tell(ERROR, summary, detail, attribute)
 
     def warn(self, summary: str, detail: str = "", attribute: str = "") -> None:
-        """Tell a warning."""
+        """Report a warning."""
         self._tell(WARNING, summary, detail, attribute)
 
     def conceal(self, secret: object) -> None:
-        """Never tell this, nor any long line of it: a cloud's answer may hold what was sent."""
+        """Never report this, nor any long line of it: a cloud's answer may hold what was sent."""
         if isinstance(secret, Mapping):
             for item in secret.values():
                 self.conceal(item)
@@ -98,7 +98,7 @@ class Provider:
         """Take the provider block."""
 
     def secrets(self) -> set[str]:
-        """Return what must never be told."""
+        """Return the secrets, which must never be shown."""
         return set()
 
 
@@ -112,7 +112,7 @@ class TerraformResource(Generic[ProviderT]):
         self.provider = provider
 
     def validate(self, ctx: Ctx, config: Values) -> None:
-        """Tell what is wrong with a configuration; its values may be unknown yet."""
+        """Report the faults of a configuration; its values may be unknown yet."""
 
     def plan(self, prior: Values | None, planned: Values) -> Values:
         """Return the planned values; ``prior`` is ``None`` for what will be created."""
@@ -153,5 +153,5 @@ class DataSource(Generic[ProviderT]):
         self.provider = provider
 
     def read(self, ctx: Ctx, config: Values) -> Values:
-        """Return what is to be read."""
+        """Return the data to read."""
         raise NotImplementedError

@@ -26,7 +26,7 @@ DESTROY = "run `terraform destroy` (or `make down`): it bills until then"
 
 @dataclass(frozen=True)
 class Sighting:
-    """A machine as the cloud tells it now.
+    """A machine as the cloud shows it now.
 
     Attributes:
         machine_id: The cloud's id.
@@ -35,9 +35,9 @@ class Sighting:
         phase: Ours.
         instance_type: The kind of machine.
         region: Where it stands, or ``None`` while that is open.
-        price_usd_per_h: What it costs, or ``None`` where it is not told.
+        price_usd_per_h: What it costs, or ``None`` where it is unknown.
         ssh: Host and port at which sshd should answer, or ``None`` until there are any.
-        trust: Whose machine it is, or ``None`` where it is not told.
+        trust: Whose machine it is, or ``None`` where it is unknown.
     """
 
     machine_id: str
@@ -83,7 +83,7 @@ def wait_until_up(
         machine_id: The machine.
         world: Where time passes.
         timeout_s: Longest wait.
-        sshd_answers: Tells whether sshd greets at a host and port.
+        sshd_answers: Returns whether sshd greets at a host and port.
         seen: Called with each sighting.
 
     Raises:
@@ -133,15 +133,15 @@ def wait_until_gone(ctx: Ctx, site: Site, machine_id: str, world: World, timeout
             if sighting.phase == "gone":
                 return
         left_s = began_s + timeout_s - world.monotonic_s()
-        told = "was told to end" if asked_s is not None else "may not have heard that it has to end"
+        asked = "was asked to terminate" if asked_s is not None else "may not have received the request to terminate"
         if left_s <= 0:
-            raise _still_there(site, machine_id, f"is still there after {timeout_s:.0f} s", f"it {told}; {last}")
+            raise _still_there(site, machine_id, f"is still there after {timeout_s:.0f} s", f"it {asked}; {last}")
         if ctx.stop.wait(min(pause_s, left_s)):
-            raise interrupted(site.cloud, f"{machine_id} {told}; nobody saw it gone ({last})", "destroy again")
+            raise interrupted(site.cloud, f"{machine_id} {asked}; it was not seen to be gone ({last})", DESTROY)
 
 
 def _look_patiently(site: Site, machine_id: str, unseen_s: float) -> Sighting | str:
-    """Return how a new machine stands, or why that cannot be told at the moment."""
+    """Return how a new machine stands, or why it cannot be read at the moment."""
     try:
         return site.look(machine_id)
     except NotFoundError as err:
@@ -150,7 +150,7 @@ def _look_patiently(site: Site, machine_id: str, unseen_s: float) -> Sighting | 
         return err.message
     except TROUBLE as err:
         if unseen_s > TROUBLE_S:
-            raise _not_up(site, machine_id, f"it could not be looked at for {TROUBLE_S:.0f} s", err.message) from err
+            raise _not_up(site, machine_id, f"its state could not be read for {TROUBLE_S:.0f} s", err.message) from err
         return err.message
     except RunInterruptedError as err:
         raise _interrupted_boot(site, machine_id) from err
@@ -184,5 +184,5 @@ def _still_there(site: Site, machine_id: str, what: str, last: str) -> ProblemEr
     return ProblemError(
         f"{site.cloud}: {machine_id} {what}",
         details=f"{last}. It may still bill.",
-        resolution=f"end {machine_id} in the cloud's console, then destroy again",
+        resolution=f"terminate {machine_id} in the cloud's console, then run `terraform destroy` (`make down`) again",
     )

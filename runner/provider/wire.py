@@ -76,7 +76,7 @@ class UnknownType:
     """The type of a value that is known after apply only."""
 
     def __repr__(self) -> str:
-        """Return what Terraform calls it."""
+        """Return Terraform's name for it."""
         return "(known after apply)"
 
     def __bool__(self) -> bool:
@@ -88,7 +88,7 @@ UNKNOWN: Final = UnknownType()
 
 
 def unpack(value: Any) -> Any:
-    """Return what a ``DynamicValue`` holds; a number that a float cannot hold exactly comes as a string."""
+    """Return the value in a ``DynamicValue``; a number that a float cannot hold exactly comes as a string."""
     if value.json:
         return load_json(value.json)
     if not value.msgpack:

@@ -72,7 +72,7 @@ def test_a_run_whose_machine_ended_itself_goes_on_with_a_new_one(stage: Stage) -
     first, second = verdict.machines
     assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said("resume")
     assert first["ended_at"] < second["started_at"]
-    assert f"runpod has machine {first['id']} no more" in three_lines(stage.said("watch"))[0]
+    assert f"machine {first['id']} no longer exists on runpod" in three_lines(stage.said("watch"))[0]
     assert "make resume" in three_lines(stage.said("watch"))[1]
     assert verdict.receipt is not None
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"

@@ -166,7 +166,7 @@ class AwsCloud:
         region = resource.region or self._home
         client = self._client("ec2", region)
         try:
-            with aws_errors(f"end {resource.kind.replace('_', ' ')} {resource.id} in {region}"):
+            with aws_errors(f"terminate {resource.kind.replace('_', ' ')} {resource.id} in {region}"):
                 _ENDINGS[resource.kind](client, resource)
         except NotFoundError:
             return

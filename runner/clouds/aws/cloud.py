@@ -75,7 +75,7 @@ def caller_network(environ: Environ) -> str:
 
 
 def inputs(order: MachineOrder) -> dict[str, Any]:
-    """Return what this environment alone takes."""
+    """Return the inputs that only this environment takes."""
     from runner.adapters.keys import public_key
 
     own: dict[str, Any] = {
@@ -142,7 +142,7 @@ RECORD = CloudRecord(
         "reported (news.ycombinator.com/item?id=44053826)",
         as_of=date(2026, 11, 21),
     ),
-    boot_many_gpus=NotThere("no source tells them apart"),
+    boot_many_gpus=NotThere("no source distinguishes them"),
     prices=PriceRules(on_demand_from_list=True, gpuhunt_name="aws"),
     quota=QuotaWords(
         raise_it="ask for more in the console (Service Quotas, EC2)",

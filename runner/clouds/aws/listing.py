@@ -64,7 +64,7 @@ def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -
 
 
 def required(entry: Mapping[str, Any], key: str, doing: str) -> Any:
-    """Return what every entry of a kind has.
+    """Return the fields that every entry of a kind has.
 
     Raises:
         UnreadableAnswerError: If it is missing.

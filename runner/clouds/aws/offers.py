@@ -20,7 +20,7 @@ def offers_in(client: Any, region: str) -> list[Offer]:
     """Return the machines with NVIDIA GPUs and x86 processors that AWS sells in one region.
 
     One without a known price is left out: no promise about money can be kept with it. Whether one can be had now is
-    something AWS only tells when asked for it.
+    something AWS reports only when asked for it.
 
     Args:
         client: boto3's EC2 client for the region.
@@ -45,7 +45,7 @@ def offers_in(client: Any, region: str) -> list[Offer]:
 
 
 def _is_usable(entry: Mapping[str, Any]) -> bool:
-    """Tell whether the trainer can run on a machine: whole NVIDIA GPUs, x86, not bare metal, which boots for ages."""
+    """Return whether the trainer can run on a machine: whole NVIDIA GPUs, x86, not bare metal, which boots for ages."""
     gpus = entry.get("GpuInfo", {}).get("Gpus") or []
     return (
         len(gpus) == 1
@@ -108,7 +108,7 @@ def _offer(entry: Mapping[str, Any], region: str, doing: str, *, spot: bool, pri
         price_usd_per_h=price_usd_per_h,
         gpu_name=str(required(gpu, "Name", doing)),
         gpu_count=int(gpu["Count"]),
-        gpu_memory_gib=as_sold.get(name, round(memory_gib, 1)),  # as other clouds tell it: 24, not 22.4
+        gpu_memory_gib=as_sold.get(name, round(memory_gib, 1)),  # as other clouds state it: 24, not 22.4
         memory_gib=round(required(required(entry, "MemoryInfo", doing), "SizeInMiB", doing) / MIB_PER_GIB, 1),
     )
 

@@ -18,7 +18,7 @@ QUOTA_CODES = {
 }
 """EC2's codes by the names' beginnings, on demand and spot: *Running On-Demand G and VT instances*, *All G and VT Spot
 Instance Requests*, *Running On-Demand P instances*, *All P4, P3 and P2 Spot Instance Requests*. Spot P5 and later have
-had another code, and no source tells which holds today: they are left out.
+had another code, and no source says which holds today: they are left out.
 
 Sources, read 2026-11-21: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/using-spot-limits.html (the names of those
 for spot), and the codes as public programs ask for them.

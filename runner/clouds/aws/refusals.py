@@ -184,7 +184,7 @@ def unreadable(doing: str, words: str) -> UnreadableAnswerError:
     """Return the error for an answer that is not what AWS's description of its API says."""
     return UnreadableAnswerError(
         f"aws: cannot {doing}: the answer cannot be read, so what exists is unknown",
-        resolution="try again; if it stays, look with `aws ec2 describe-instances` and update boto3",
+        resolution="repeat the command; if it stays, look with `aws ec2 describe-instances` and update boto3",
         details=_shortened(words),
     )
 
@@ -194,7 +194,9 @@ def _kind(code: str, status: int | None) -> tuple[type[CloudError], str]:
     if code in NO_CAPACITY:
         return NoCapacityError, "name more instance types or regions in the run file, or try later"
     if code in QUOTA or (code.endswith("LimitExceeded") and code not in TOO_MANY):
-        return AccountError, "ask for a higher quota in the AWS console (Service Quotas, EC2), or end what runs"
+        return AccountError, (
+            "request a higher quota in the AWS console (Service Quotas, EC2), or terminate what you can (`make sweep`)"
+        )
     if code in CREDENTIALS:
         return AccountError, "renew the AWS credentials and check them with `aws sts get-caller-identity`"
     if code in ACCOUNT:
@@ -202,13 +204,13 @@ def _kind(code: str, status: int | None) -> tuple[type[CloudError], str]:
     if code in DENIED:
         return AccessDeniedError, "allow in IAM what the details name, or leave the region out by DOUSE_AWS_REGIONS"
     if code in TOO_MANY or status == 429:
-        return RateLimitedError, "wait a minute and try again"
+        return RateLimitedError, "wait a minute, then repeat the command"
     if code in IN_USE:
         return CloudUnavailableError, "wait until the machine is gone, then run `make sweep APPLY=1`"
     if code in GONE or ".NotFound" in code:
         return NotFoundError, "check the name, the region and the account"
     if code in IN_TROUBLE or (status or 0) >= 500:
-        return CloudUnavailableError, "try again, and run `make sweep` to see what exists"
+        return CloudUnavailableError, "repeat the command; `make sweep` shows what exists"
     return BadRequestError, "correct what the details name"
 
 

@@ -115,7 +115,7 @@ class LambdaCloud:
         self._api.close()
 
     def account(self) -> Account:
-        """Check the key; Lambda tells neither the account's name nor its balance."""
+        """Check the key; Lambda reports neither the account's name nor its balance."""
         self.keys()
         return Account("lambda", self._label)
 
@@ -129,7 +129,7 @@ class LambdaCloud:
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region))
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
-        """Return nothing: Lambda's API does not tell what an account may have."""
+        """Return nothing: Lambda's API does not report what an account may have."""
         return {}
 
     def resources(self) -> list[Resource]:
@@ -160,8 +160,8 @@ class LambdaCloud:
             self.delete_file_system(resource.id)
         else:
             raise BadRequestError(
-                f"lambda: cannot end {resource.kind} {resource.id}: there is no such kind of thing",
-                resolution="report this to Douse",
+                f"lambda: cannot terminate {resource.kind} {resource.id}: unknown kind of resource",
+                resolution="delete it in the console: docs/clouds/lambda.md",
             )
 
     def launch(self, request: LaunchRequest) -> str:
@@ -190,7 +190,7 @@ class LambdaCloud:
             raise CloudUnavailableError(
                 f"lambda: cannot {doing}: the answer names {len(launched.instance_ids)} machines, not one",
                 details=", ".join(launched.instance_ids) or None,
-                resolution=f"look for {request.name} in the list of machines",
+                resolution=f"run `make sweep`: it lists {request.name} if it exists",
             )
         return launched.only
 
@@ -222,7 +222,8 @@ class LambdaCloud:
             return
         if not ended.names(instance_id) and not self._is_ending(instance_id):
             raise CloudUnavailableError(
-                f"lambda: cannot {doing}: the answer does not say that it ends", resolution="ask again"
+                f"lambda: cannot {doing}: the answer does not confirm it",
+                resolution="run `make down` or `make sweep APPLY=1` again",
             )
 
     def keys(self) -> list[SshKey]:
@@ -321,7 +322,7 @@ def _offers(listing: Listing) -> Iterator[Offer]:
 
 
 def _gpu_memory_gib(kind: InstanceType) -> float | None:
-    """Return what the description promises, as in ``H100 (80 GB SXM5)``; its GB are the GiB of the data sheets."""
+    """Return the memory in the description, as in ``H100 (80 GB SXM5)``; its GB are the GiB of the data sheets."""
     found = MEMORY.search(kind.gpu_description) or MEMORY.search(kind.description)
     return float(found.group(1)) if found else None
 
@@ -346,8 +347,8 @@ def _machine(found: Instance) -> tuple[Resource, bool]:
 
 def _unsure(doing: str, err: UnreadableAnswerError) -> CloudUnavailableError:
     return CloudUnavailableError(
-        f"lambda: cannot tell whether it did {doing}: the answer cannot be read",
+        f"lambda: unknown whether it did {doing}: the answer cannot be read",
         details=f"{err.message} ({err.details})",
-        resolution="look for the machine's name in the list of machines",
+        resolution="run `make sweep`: it lists the machine if it exists",
         status=err.status,
     )

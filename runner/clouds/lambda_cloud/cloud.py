@@ -39,7 +39,7 @@ def endpoint(environ: Environ) -> str:
 
 
 def inputs(order: MachineOrder) -> dict[str, Any]:
-    """Return what this environment alone takes."""
+    """Return the inputs that only this environment takes."""
     from runner.adapters.keys import public_key
 
     return {

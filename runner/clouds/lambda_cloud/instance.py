@@ -42,7 +42,7 @@ class LambdaInstance(RentedMachine):
     }
 
     def validate(self, ctx: Ctx, config: Values) -> None:
-        """Tell what Lambda would refuse, before anything is rented."""
+        """Report what Lambda would refuse, before anything is rented."""
         super().validate(ctx, config)
         for candidate in config["candidates"] if isinstance(config["candidates"], list) else ():
             if isinstance(candidate, dict) and candidate["spot"] is True:
@@ -101,7 +101,7 @@ class LambdaInstance(RentedMachine):
         return str(state.get("ssh_user") or self.attrs["ssh_user"].default)
 
     def imported(self, machine_id: str) -> Values:
-        """Return the inputs that Lambda tells."""
+        """Return the inputs that Lambda reports."""
         found: Instance = self.provider.client(open_lambda).instance(machine_id)
         keys = found.ssh_key_names
         return {"ssh_key_name": keys[0] if keys else None, "tags": found.marks or None}

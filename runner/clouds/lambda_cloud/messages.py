@@ -143,12 +143,12 @@ class Instance(Answered):
 
     @property
     def is_gone(self) -> bool:
-        """Tell whether the machine is gone for good."""
+        """Return whether the machine is gone for good."""
         return self.status in GONE
 
     @property
     def is_ending(self) -> bool:
-        """Tell whether the machine is on its way out, or out."""
+        """Return whether the machine is on its way out, or out."""
         return self.status in ENDING
 
     @property
@@ -165,7 +165,7 @@ class SshKey(Answered):
     public_key: str
 
     def holds(self, public_key: str) -> bool:
-        """Tell whether this is the same key; the comment does not count."""
+        """Return whether this is the same key; the comment does not count."""
         return self.public_key.split()[:2] == public_key.split()[:2]
 
 
@@ -208,7 +208,7 @@ class Ended(Answered):
     terminated_instances: list[EndedInstance]
 
     def names(self, instance_id: str) -> bool:
-        """Tell whether the answer speaks of this machine."""
+        """Return whether the answer speaks of this machine."""
         return any(ended.id == instance_id for ended in self.terminated_instances)
 
 
@@ -227,7 +227,7 @@ class Refusal(Answered):
 
     @classmethod
     def read(cls, body: bytes) -> Self | None:
-        """Return the failure told by a body, or ``None`` if the body is something else."""
+        """Return the failure in a body, or ``None`` if the body is something else."""
         try:
             return cls.model_validate_json(body)
         except ValueError:

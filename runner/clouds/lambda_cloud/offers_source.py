@@ -1,4 +1,4 @@
-"""Machines for rent, as a data source of our Terraform provider."""
+"""Available machines, as a data source of our Terraform provider."""
 
 from __future__ import annotations
 

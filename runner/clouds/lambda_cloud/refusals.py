@@ -40,15 +40,17 @@ LAMBDA_CODES: Mapping[str, Meaning] = {
     "global/not-found": Meaning(NotFoundError, NOTHING_THERE),
     "global/quota-exceeded": Meaning(AccountError, QUOTA),
     "global/duplicate": Meaning(BadRequestError, "choose another name: this one is taken"),
-    "global/conflict": Meaning(BadRequestError, "wait until the machine has settled, then ask again"),
+    "global/conflict": Meaning(BadRequestError, "wait until the machine has settled, then repeat the command"),
     "global/internal-error": Meaning(CloudUnavailableError, WAIT),
     "global/unknown": Meaning(CloudUnavailableError, WAIT),
     "instance-operations/launch/insufficient-capacity": Meaning(NoCapacityError, TRY_ANOTHER),
     "instance-operations/launch/file-system-in-wrong-region": Meaning(
         BadRequestError, "rent in the file system's region, or leave the file system out"
     ),
-    "filesystems/filesystem-in-use": Meaning(BadRequestError, "end the machines that use the file system first"),
-    "firewall-rulesets/firewall-ruleset-in-use": Meaning(BadRequestError, "end the machines that use the rules first"),
+    "filesystems/filesystem-in-use": Meaning(BadRequestError, "terminate the machines that use the file system first"),
+    "firewall-rulesets/firewall-ruleset-in-use": Meaning(
+        BadRequestError, "terminate the machines that use the rules first"
+    ),
 }
 UPSTREAM = "provider/"
 """Lambda's codes for trouble behind it begin with this."""

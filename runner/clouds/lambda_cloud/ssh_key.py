@@ -22,7 +22,7 @@ class LambdaSshKey(TerraformResource[RentalProvider]):
     }
 
     def validate(self, ctx: Ctx, config: Values) -> None:
-        """Tell what Lambda would refuse."""
+        """Report what Lambda would refuse."""
         name, key = config["name"], config["public_key"]
         if isinstance(name, str) and not 1 <= len(name) <= LONGEST_NAME:
             ctx.error(f"name must have 1 to {LONGEST_NAME} characters", f"It has {len(name)}.", "name")
@@ -52,7 +52,10 @@ class LambdaSshKey(TerraformResource[RentalProvider]):
         """Return the state of a key that is registered."""
         key = self._find(resource_id)
         if key is None:
-            raise ProblemError(f"lambda: there is no SSH key {resource_id}", resolution="check the id")
+            raise ProblemError(
+                f"lambda: there is no SSH key {resource_id}",
+                resolution="run `terraform import` with an id that Lambda's console lists",
+            )
         return {"id": key.id, "name": key.name, "public_key": key.public_key}
 
     def _find(self, key_id: str) -> SshKey | None:

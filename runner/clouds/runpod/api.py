@@ -119,7 +119,7 @@ class RunPodCloud:
         self._graphql_api.close()
 
     def account(self) -> Account:
-        """Check the key, and tell the balance as long as there is GraphQL."""
+        """Check the key, and return the balance as long as there is GraphQL."""
         self.pods()
         try:
             return Account("runpod", self._label, self._graphql.balance_usd())
@@ -127,7 +127,7 @@ class RunPodCloud:
             return Account("runpod", self._label)
 
     def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
-        """Return every GPU for rent as one pod, cheapest first.
+        """Return every available GPU as one pod, cheapest first.
 
         On demand, a GPU comes once with region ``any`` and once for each data centre that lists it. As spot it comes
         with region ``any`` and the least bid as its price; without GraphQL there are no spot offers.
@@ -144,7 +144,7 @@ class RunPodCloud:
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.spot, offer.region))
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
-        """Return nothing: RunPod's API does not tell what an account may have."""
+        """Return nothing: RunPod's API does not report what an account may have."""
         return {}
 
     def resources(self) -> list[Resource]:
@@ -169,8 +169,8 @@ class RunPodCloud:
             self.delete_network_volume(resource.id)
         else:
             raise BadRequestError(
-                f"runpod: cannot end {resource.kind} {resource.id}: there is no such kind of thing",
-                resolution="report this to Douse",
+                f"runpod: cannot terminate {resource.kind} {resource.id}: unknown kind of resource",
+                resolution="delete it in the console: docs/clouds/runpod.md",
             )
 
     def create_pod(self, pod: CreatePod) -> RentedPod:
@@ -200,7 +200,7 @@ class RunPodCloud:
             raise unsure(doing, err) from err
 
     def rent_spot(self, pod: CreatePod, *, bid_usd_per_gpu_h: float, terminate_at: datetime | None = None) -> RentedPod:
-        """Rent a pod that RunPod may take back; the errors are those of ``create_pod``.
+        """Rent a pod that RunPod may reclaim; the errors are those of ``create_pod``.
 
         Uses GraphQL (``podRentInterruptable``), whose announced end is early 2027.
 
@@ -264,7 +264,7 @@ class RunPodCloud:
         self._delete(f"/network-volumes/{quote(volume_id, safe='')}", f"delete network volume {volume_id}")
 
     def bills(self, pod_id: str, since: datetime, until: datetime) -> list[PodBill]:
-        """Return what a pod cost, by the hour; RunPod widens the span to whole hours."""
+        """Return the hourly cost of a pod; RunPod widens the span to whole hours."""
         query = {
             "podId": pod_id,
             "startTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

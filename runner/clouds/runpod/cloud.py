@@ -39,7 +39,7 @@ def endpoint(environ: Environ) -> str:
 
 
 def inputs(order: MachineOrder) -> dict[str, Any]:
-    """Return what this environment alone takes."""
+    """Return the inputs that only this environment takes."""
     return {
         "create_timeout_s": order.create_timeout_s,
         "delete_timeout_s": order.delete_timeout_s,
@@ -79,7 +79,7 @@ RECORD = CloudRecord(
         "dstack waits",
         as_of=date(2026, 11, 21),
     ),
-    boot_many_gpus=NotThere("no source tells them apart"),
+    boot_many_gpus=NotThere("no source distinguishes them"),
     prices=PriceRules(same_everywhere=True),
     quota=NotThere("neither API has a call for quotas; an order above one is refused"),
     caller_network=NotThere("a pod's port 22 is open to everybody, and only the run's key gets in"),

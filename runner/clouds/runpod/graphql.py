@@ -89,7 +89,7 @@ class RunPodGraphql:
         self._api = api
 
     def rent_spot(self, pod: CreatePod, *, bid_usd_per_gpu_h: float, terminate_at: datetime | None) -> RentedPod:
-        """Rent a pod that RunPod may take back (``podRentInterruptable``; announced end: early 2027)."""
+        """Rent a pod that RunPod may reclaim (``podRentInterruptable``; announced end: early 2027)."""
         details = pod_input(pod, terminate_at) | {"bidPerGpu": bid_usd_per_gpu_h}
         return self._rent(RENT_SPOT, "podRentInterruptable", details, f"rent spot {pod.gpu_id}")
 
@@ -124,7 +124,7 @@ class RunPodGraphql:
             raise unsure(doing, unreadable("runpod", doing, f"there is no {field}", answer))
         raise NoCapacityError(
             f"runpod: cannot {doing}: no machine has it now (GraphQL answers null)",
-            resolution="try another GPU or data centre, or later",
+            resolution="try another compute.instance_types or compute.regions, or later",
             status=answer.status,
         )
 
@@ -154,7 +154,7 @@ def pod_input(pod: CreatePod, terminate_at: datetime | None) -> dict[str, Any]:
     if len(pod.data_center_ids) > 1:
         raise BadRequestError(
             f"runpod: GraphQL takes one data centre, not {', '.join(pod.data_center_ids)}",
-            resolution="give one data centre for a spot pod or a pod with a server-side end",
+            resolution="give one data centre for a spot pod or a pod with terminate_at",
         )
     found = pod.graphql_input()
     if terminate_at is not None:
@@ -165,8 +165,8 @@ def pod_input(pod: CreatePod, terminate_at: datetime | None) -> dict[str, Any]:
 def unsure(doing: str, err: UnreadableAnswerError) -> CloudUnavailableError:
     """Return the error for a rental whose answer cannot be read: the pod may exist."""
     return CloudUnavailableError(
-        f"runpod: cannot tell whether it did {doing}: the answer cannot be read",
+        f"runpod: unknown whether it did {doing}: the answer cannot be read",
         details=f"{err.message} ({err.details})",
-        resolution="look for the pod's name in the list of pods",
+        resolution="run `make sweep`: it lists the pod if it exists",
         status=err.status,
     )

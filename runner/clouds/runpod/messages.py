@@ -129,7 +129,7 @@ class RentedPod(Answered):
 
     @property
     def price_usd_per_h(self) -> float | None:
-        """Return the price of the whole pod in US dollars an hour, or ``None`` where it was not told."""
+        """Return the price of the whole pod in US dollars an hour, or ``None`` where it is unknown."""
         told = self.cost if self.cost is not None else self.cost_per_hr
         return float(told) if isinstance(told, int | float) and told > 0 else None
 
@@ -178,7 +178,7 @@ class Pod(Answered):
 
     @property
     def is_gone(self) -> bool:
-        """Tell whether the pod is gone for good."""
+        """Return whether the pod is gone for good."""
         return self.status == GONE
 
 
@@ -223,7 +223,7 @@ class Gpu(Answered):
     data_centers: list[DataCenter] | None = Field(default=None, alias="dataCenters")
 
     def price_usd_per_h(self, trust: Trust) -> float:
-        """Return what one costs in US dollars an hour, or 0 where there is none of this trust."""
+        """Return the price of one in US dollars per hour, or 0 where there is none of this trust."""
         if trust == "secure":
             return self.price.secure if self.secure else 0.0
         return self.price.community if self.community else 0.0
@@ -268,7 +268,7 @@ class PodBillList(Envelope):
 
 
 class Problem(Answered):
-    """A failure as RFC 9457 tells it."""
+    """A failure in the form of RFC 9457."""
 
     title: str
     status: int
@@ -277,7 +277,7 @@ class Problem(Answered):
 
     @classmethod
     def read(cls, body: bytes) -> Self | None:
-        """Return the failure told by a body, or ``None`` if the body is something else."""
+        """Return the failure in a body, or ``None`` if the body is something else."""
         try:
             return cls.model_validate_json(body)
         except ValueError:

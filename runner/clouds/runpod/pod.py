@@ -53,7 +53,10 @@ class RunPodPod(RentedMachine):
         "env_wo": Attr(map_of(STRING), "Secret variables of the container.", optional=True, write_only=True),
         "ssh_public_key": Attr(STRING, "Public key that may log in as root.", required=True, replace=True),
         "terminate_at": Attr(
-            STRING, "When RunPod ends the pod by itself, UTC, like 2026-11-21T18:00:00Z.", optional=True, replace=True
+            STRING,
+            "When RunPod terminates the pod by itself, UTC, like 2026-11-21T18:00:00Z.",
+            optional=True,
+            replace=True,
         ),
         **OUTPUTS,
     }
@@ -64,10 +67,10 @@ class RunPodPod(RentedMachine):
         return False
 
     def validate(self, ctx: Ctx, config: Values) -> None:
-        """Tell what RunPod would refuse, before anything is rented."""
+        """Report what RunPod would refuse, before anything is rented."""
         super().validate(ctx, config)
         if isinstance(config["ports"], list) and SSH_PORT not in config["ports"]:
-            ctx.error(f"ports must hold {SSH_PORT}", "Without it nobody can log in.", "ports")
+            ctx.error(f"ports must hold {SSH_PORT}", "Without it you cannot log in.", "ports")
         disk = config["disk_size_gib"]
         if isinstance(disk, int) and disk < 1:
             ctx.error("disk_size_gib must be 1 or more", f"It is {disk}.", "disk_size_gib")
@@ -81,14 +84,14 @@ class RunPodPod(RentedMachine):
             if KEY_VARIABLE in (config[variables] or {}):
                 ctx.error(f"{variables} must not set {KEY_VARIABLE}", "That is what ssh_public_key is for.", variables)
 
-    def takes_strangers(self, config: Values) -> bool:
-        """Tell whether a candidate may be a machine of the Community Cloud; what is not known yet may turn out so."""
+    def takes_community(self, config: Values) -> bool:
+        """Return whether a candidate may be a machine of the Community Cloud; what is not known yet may turn out so."""
         return config["community_enabled"] is UNKNOWN or bool(config["community_enabled"])
 
     def offers(self, planned: Values) -> list[Offer]:
         """Return RunPod's catalogue, of the Community Cloud only where a candidate is of it."""
-        strangers = any(candidate["trust"] == "community" for candidate in planned["candidates"])
-        return self.provider.client(open_runpod).offers("any" if strangers else "secure")
+        has_community = any(candidate["trust"] == "community" for candidate in planned["candidates"])
+        return self.provider.client(open_runpod).offers("any" if has_community else "secure")
 
     def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
@@ -111,9 +114,9 @@ class RunPodPod(RentedMachine):
                     details=err.message,
                 ) from err
             ctx.warn(
-                "runpod: the pod has no end on the server's side",
+                "runpod: the pod has no time limit on the server's side",
                 f"GraphQL, which alone can set terminate_at, does not answer any more ({err.message}). "
-                "Rented by REST: only this state, the box's own lease and the sweep will end it.",
+                "Rented by REST: only this state, the machine's own lease and the sweep will terminate it.",
                 "terminate_at",
             )
         return cloud.create_pod(order).id
@@ -147,7 +150,7 @@ class RunPodPod(RentedMachine):
         return self.provider.environ.get("DOUSE_RUNPOD_USER") or "root"
 
     def imported(self, machine_id: str) -> Values:
-        """Return the inputs that RunPod tells; of the variables only our marks, for others may be secret."""
+        """Return the inputs that RunPod reports; of the variables only our marks, for others may be secret."""
         pod = self.provider.client(open_runpod).pod(machine_id)
         marks = {name: pod.env[name] for name in TAG_VARIABLES if name in pod.env}
         return {

@@ -1,4 +1,4 @@
-"""RunPod's words for "no", of REST and of GraphQL, as the runner's errors; some of it is told by prose alone."""
+"""RunPod's words for "no", of REST and of GraphQL, as the runner's errors; some of it is prose alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ GRAPHQL_CODES: Mapping[str, Meaning] = {
 }
 GRAPHQL_ENDED = Meaning(
     BadRequestError,
-    "RunPod's GraphQL API was announced to end in early 2027: rent on-demand, without a server-side end",
+    "RunPod's GraphQL API was announced to end in early 2027: rent on demand, without terminate_at",
 )
 GRAPHQL_ENDED_CODES = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "PERSISTED_QUERY_NOT_SUPPORTED"})
 GRAPHQL_ENDED_STATUSES = frozenset({301, 302, 307, 308, 404, 405, 410, 501})
@@ -57,7 +57,7 @@ GRAPHQL_ENDED_STATUSES = frozenset({301, 302, 307, 308, 404, 405, 410, 501})
 def runpod_refusal(answer: Answer, doing: str) -> CloudError:
     """Return the error for an answer of RunPod's REST API that is no success.
 
-    A 400 is a lack of machines or a fault of the request, and only prose tells which: what is not known to speak of
+    A 400 is a lack of machines or a fault of the request, and only prose says which: what is not known to speak of
     machines is ``BadRequestError`` with ``status`` 400.
     """
     problem = Problem.read(answer.body)
@@ -82,7 +82,7 @@ def graphql_refusal(answer: Answer, doing: str) -> CloudError:
 
 
 def graphql_fault(message: str, code: str | None, doing: str, *, status: int = 200) -> CloudError:
-    """Return the error for what GraphQL tells under ``errors``: by its prose, then by its code.
+    """Return the error for what GraphQL returns under ``errors``: by its prose, then by its code.
 
     What neither explains is ``CloudUnavailableError``: the pod may have been made before the fault.
     """

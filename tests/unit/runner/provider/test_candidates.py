@@ -103,8 +103,8 @@ def test_terraform_told_to_stop_ends_the_look() -> None:
 def test_the_price_of_the_candidates_own_region_counts() -> None:
     market = MadeUp(listed=[offer(1.0, "east"), offer(3.0, "west")])
 
-    with pytest.raises(Exception, match="none of 1 candidates can be had") as caught:
+    with pytest.raises(Exception, match="none of 1 candidates is available") as caught:
         rented(market)
 
-    assert "costs 3 $/h, more than 2 $/h" in str(getattr(caught.value, "details", ""))
+    assert "costs $3/h, more than $2/h" in str(getattr(caught.value, "details", ""))
     assert market.launches == 0

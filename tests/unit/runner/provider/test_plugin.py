@@ -167,7 +167,7 @@ def test_ctrl_c_during_destroy_keeps_the_machine_in_the_state(
     wait_until(lambda: clouds.on_lambda.count_of("POST /instance-operations/terminate") == 1)
     destroying.ctrl_c()
 
-    assert "was told to end; nobody saw it gone" in destroying.words()
+    assert "was asked to terminate; it was not seen to be gone" in destroying.words()
     assert len(installed.resources()) == 1
 
 

@@ -61,7 +61,7 @@ def test_a_machine_that_stays_unknown_is_given_up() -> None:
 def test_a_machine_that_nobody_can_look_at_is_given_up_before_the_timeout() -> None:
     world = VirtualWorld()
 
-    with pytest.raises(ProblemError, match="it could not be looked at for 300 s: cloud: no answer"):
+    with pytest.raises(ProblemError, match="its state could not be read for 300 s: cloud: no answer"):
         up(MadeUp([BOOTING, LOST]), world)
 
     assert TROUBLE_S < world.monotonic_s() < TROUBLE_S + 22
@@ -116,7 +116,7 @@ def test_a_machine_nobody_could_tell_to_end_is_an_error_that_says_so() -> None:
     with pytest.raises(ProblemError) as caught:
         gone(site, VirtualWorld())
 
-    assert "it may not have heard that it has to end" in (caught.value.details or "")
+    assert "it may not have received the request to terminate" in (caught.value.details or "")
 
 
 def test_stopped_before_the_end_was_heard_says_so() -> None:
@@ -124,5 +124,5 @@ def test_stopped_before_the_end_was_heard_says_so() -> None:
     stop = world.event()
     stop.set()
 
-    with pytest.raises(ProblemError, match="may not have heard that it has to end"):
+    with pytest.raises(ProblemError, match="may not have received the request to terminate"):
         gone(MadeUp([UP], [LOST]), world, stop)

@@ -306,7 +306,7 @@ def test_terminate_is_loud_when_the_answer_speaks_of_another_machine(bench: Benc
     bench.on("POST", END, data({"terminated_instances": [machine(id="i2")]}))
     bench.on("GET", ONE, data(machine()))
 
-    with pytest.raises(CloudUnavailableError, match="does not say that it ends"):
+    with pytest.raises(CloudUnavailableError, match="the answer does not confirm it"):
         bench.cloud.terminate("i1")
 
 
@@ -486,7 +486,7 @@ def test_a_file_system_in_use_cannot_be_ended(bench: Bench) -> None:
     with pytest.raises(BadRequestError) as caught:
         bench.cloud.end(Resource("lambda", "volume", "f1", "douse-x", None, None, None))
 
-    assert caught.value.resolution == "end the machines that use the file system first"
+    assert caught.value.resolution == "terminate the machines that use the file system first"
 
 
 def test_a_kind_that_lambda_does_not_have_is_refused(bench: Bench) -> None:

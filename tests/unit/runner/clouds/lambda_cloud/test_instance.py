@@ -95,9 +95,9 @@ def test_no_candidate_left_is_an_error_that_tells_each_reason(module: Module, cl
 
     words = told(applied)
     assert applied.returncode == 1
-    assert "none of 2 candidates can be had" in words
+    assert "none of 2 candidates is available" in words
     assert "gpu_1x_a10 in us-east-9: Not enough capacity" in words
-    assert "gpu_1x_h100 in us-west-1: costs 3.87 $/h, more than 1.3 $/h" in words
+    assert "gpu_1x_h100 in us-west-1: costs $3.87/h, more than $1.3/h" in words
     assert module.resources() == []
 
 
@@ -240,7 +240,7 @@ def test_a_machine_that_costs_more_than_agreed_is_an_error_and_tainted(inside: I
 
     applied = inside.module.write(instance()).apply()
 
-    assert "costs 5 $/h, more than 1.29 $/h" in told(applied)
+    assert "costs $5/h, more than $1.29/h" in told(applied)
     assert inside.module.only()["status"] == "tainted"
     assert inside.module.destroy().returncode == 0
     assert clouds.on_lambda.billing() == []
@@ -395,7 +395,7 @@ def test_destroy_fails_loudly_when_the_machine_stays(module: Module, clouds: Clo
     words = told(destroyed)
     assert destroyed.returncode == 1
     assert f"{1:032x} is still there after 90 s" in words
-    assert "it was told to end; it is terminating. It may still bill." in words
+    assert "it was asked to terminate; it is terminating. It may still bill." in words
     assert len(module.resources()) == 1
 
 
@@ -422,7 +422,7 @@ def test_destroy_that_is_interrupted_keeps_the_machine_in_the_state(inside: InPr
 
     destroyed = inside.module.destroy()
 
-    assert "was told to end; nobody saw it gone" in told(destroyed)
+    assert "was asked to terminate; it was not seen to be gone" in told(destroyed)
     assert len(inside.module.resources()) == 1
 
 

@@ -136,7 +136,7 @@ def test_without_graphql_a_pod_is_rented_by_rest_and_the_missing_end_is_told(mod
     applied = module.write(pod(extra=END)).apply()
 
     assert applied.returncode == 0, applied.stderr
-    assert "Warning: runpod: the pod has no end on the server's side" in told(applied)
+    assert "Warning: runpod: the pod has no time limit on the server's side" in told(applied)
     assert clouds.on_runpod.count_of(REST) == 1
 
 
@@ -160,7 +160,7 @@ def test_graphql_that_ends_between_the_listing_and_the_launch_is_no_spot_either(
 
     applied = module.write(pod(gpu(spot=True, top=0.3))).apply()
 
-    assert "none of 1 candidates can be had" in told(applied)
+    assert "none of 1 candidates is available" in told(applied)
     assert clouds.on_runpod.machines == {}
 
 
