@@ -91,7 +91,7 @@ class Connection(Protocol):
         """Send all of it."""
 
     def recv(self, size: int, /) -> bytes:
-        """Return what came, at most ``size`` bytes; empty at the end."""
+        """Return the bytes received, at most ``size``; empty at the end."""
 
     def settimeout(self, timeout_s: float | None, /) -> None:
         """Let sending and receiving take so many seconds at most."""
@@ -208,7 +208,7 @@ class World(Protocol):
         """Let work go on beside the rest; it never keeps the process alive."""
 
     def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
-        """Return what everybody in this process shares under a key; it is made at the first asking."""
+        """Return the object that this process shares under a key; it is made on first use."""
 
     def on_signals(self, handlers: Mapping[signal.Signals, Callable[[], None]]) -> None:
         """Call a handler when its signal comes, in place of what the signal does otherwise."""
@@ -230,7 +230,7 @@ class World(Protocol):
         """Return a TCP port on loopback that nobody listens on now."""
 
     def http_transport(self) -> BaseTransport | None:
-        """Return what HTTP requests go out by, or ``None`` for the client's own way over the network."""
+        """Return the transport of HTTP requests, or ``None`` for the client's own."""
 
     def scratch(self, prefix: str, *, in_memory: bool = False) -> contextlib.AbstractContextManager[Path]:
         """Return a folder of one's own that is gone with the block; ``in_memory``: where files never reach a disk."""
@@ -249,7 +249,7 @@ class Entry:
     disk: Disk
 
     def __truediv__(self, name: str) -> Entry:
-        """Return what is in this folder under a name."""
+        """Return the entry of this folder with this name."""
         return Entry(self.path / name, self.disk)
 
     def __fspath__(self) -> str:
@@ -302,7 +302,7 @@ class Entry:
         return self.disk.size_bytes(self.path) if self.disk.is_file(self.path) else 0
 
     def entries(self) -> list[Entry]:
-        """Return what is in this folder, sorted by name."""
+        """Return the entries of this folder, sorted by name."""
         return [self / name for name in self.disk.names(self.path)]
 
     def make_folder(self) -> None:
@@ -542,7 +542,7 @@ class RealWorld:
         return _RealTask(work, name)
 
     def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
-        """Return what everybody in this process shares under a key."""
+        """Return the object that this process shares under a key."""
         with self._shared_lock:
             return cast("Shared", self._shared.setdefault(key, make()))
 

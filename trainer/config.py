@@ -70,7 +70,7 @@ class ModelSection(Section):
     """Commit, tag or branch on the Hub; a commit makes the run repeatable."""
     load_in_4bit: bool = True
     """Hold the base model in 4 bits (QLoRA). ``false`` trains plain LoRA: more memory, a little less error.
-    Where bitsandbytes has no 4-bit kernels for Apple MPS, the run says so and goes on without."""
+    Where bitsandbytes has no 4-bit kernels for Apple MPS, the run says so and continues without it."""
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     """4-bit number format; ``nf4`` suits normally distributed weights."""
     bnb_4bit_use_double_quant: bool = True
@@ -108,7 +108,7 @@ class DataSection(Section):
     eval_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)
     """Share of the training samples held out when there is no ``eval_path``."""
     format: Literal["auto", "messages", "prompt_completion", "alpaca"] = "auto"
-    """Shape of the samples; ``auto`` tells them apart by looking."""
+    """Shape of the samples; ``auto`` detects it."""
     chat_template_path: str | None = None
     """Jinja file to use in place of the base model's chat template; it is saved with the adapter."""
     max_length: int = Field(default=2048, ge=16)
@@ -133,7 +133,7 @@ class TrainingSection(Section):
     rented GPU takes as many of an optimizer step's rows as make it faster and fit its memory; elsewhere it is 1."""
     gradient_accumulation_steps: int = Field(default=16, ge=1)
     """Micro-batches in one optimizer step. Effective batch = this * ``per_device_train_batch_size`` * devices, and this
-    alone with ``auto``: however many rows are computed at once, the step is the same."""
+    alone with ``auto``: the step is the same for any number of rows in a micro-batch."""
     learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
     """Peak learning rate. LoRA likes about ten times what full fine-tuning does."""
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
@@ -297,7 +297,7 @@ def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
 
 
 def is_local_model(base_model: str, folder: Path) -> bool:
-    """Tell whether ``base_model`` names a file or folder on this machine rather than a Hub id or package."""
+    """Return whether ``base_model`` names a file or folder on this machine rather than a Hub id or package."""
     if base_model.startswith("pypi:"):
         return False
     looks_local = base_model.startswith(("/", "./", "../", "~")) or base_model.endswith(".gguf")

@@ -98,11 +98,11 @@ def run_playbook(
         raise RunInterruptedError("configure: stopped on request", resolution="continue with `make resume`")
     if outcome.status != "successful":
         task = result.failed_task or "before the first task"
-        words = result.failure or _errors(printed) or f"ansible ended with status {outcome.status} (rc {outcome.rc})"
+        words = result.failure or _errors(printed) or f"ansible exited with status {outcome.status} (rc {outcome.rc})"
         raise PlaybookFailedError(
             f"configure: {playbook}: task '{task}' failed: {words.splitlines()[0][:300]}",
             details=words,
-            resolution="see the log for Ansible's own words, correct the cause, then `make resume`",
+            resolution="see Ansible's own output with `make logs`, fix the cause, then run `make resume`",
         )
     return result
 
@@ -175,7 +175,7 @@ def _keep_output(artifacts: Path, log: Path) -> str:
 
 
 def _errors(printed: str) -> str:
-    """Return what Ansible printed from its first error on: a playbook it cannot read makes no event."""
+    """Return Ansible's output from its first error on: a playbook it cannot read makes no event."""
     start = printed.find("[ERROR]: ")
     return "" if start < 0 else printed[start + len("[ERROR]: ") :].strip()
 

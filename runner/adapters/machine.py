@@ -23,7 +23,7 @@ class Machine(Protocol):
 
     @property
     def name(self) -> str:
-        """Return what to call it in messages."""
+        """Return its name in messages."""
 
     @property
     def home(self) -> str:
@@ -52,7 +52,7 @@ class Machine(Protocol):
         """Return the names in a folder, sorted; none when it is not there."""
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file or folder."""
+        """Return whether there is a file or folder."""
 
     def remove_tree(self, path: str) -> None:
         """Remove a file or a folder with all it holds; nothing there is fine."""
@@ -108,7 +108,7 @@ class LocalMachine:
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file or folder."""
+        """Return whether there is a file or folder."""
         return Path(path).exists()
 
     def remove_tree(self, path: str) -> None:
@@ -149,7 +149,7 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
     except OSError as err:
         raise TransferError(
             f"copy: cannot copy {source.name} to {target.parent}: {err.strerror}",
-            resolution="make room on the disk, try again",
+            resolution="free disk space, then run `make resume`",
         ) from err
 
 

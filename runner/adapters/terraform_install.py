@@ -151,7 +151,7 @@ def _install(target: Path) -> None:
     if found != SHA256[name]:
         raise TerraformChecksumError(
             f"terraform: {source} has sha256 {found[:12]}…, wanted {SHA256[name][:12]}…",
-            resolution="try again; if it stays so, do not trust this source",
+            resolution="repeat the command; if it stays, use another source: set TERRAFORM or DOUSE_TERRAFORM_MIRROR",
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a machine is told before its first boot, as cloud-init reads it."""
+"""The user data of a machine, as cloud-init reads it before its first boot."""
 
 from __future__ import annotations
 

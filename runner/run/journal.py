@@ -34,7 +34,7 @@ class Journal:
         return [entry for entry in map(object_or_none, lines) if entry is not None]
 
     def unanswered(self, action: str) -> bool:
-        """Tell whether the last word on ``action`` is an intent: it may or may not have happened."""
+        """Return whether the last word on ``action`` is an intent: it may or may not have happened."""
         kinds = [entry["kind"] for entry in self.entries() if entry["action"] == action]
         return bool(kinds) and kinds[-1] == "intent"
 

@@ -260,7 +260,7 @@ def has_plan(run: RunDir) -> bool:
 
 
 def read_plan(run: RunDir) -> Plan:
-    """Return what the run's plan found.
+    """Return the run's plan.
 
     Raises:
         RunNotFoundError: If there is none, or it is of another version of Douse, or damaged.
@@ -274,7 +274,7 @@ def read_plan(run: RunDir) -> Plan:
     except ValidationError as err:
         raise RunNotFoundError(
             f"run: {run.file(PLAN_NAME)} is missing or of another version of Douse",
-            resolution="make the plan anew with `make resume`",
+            resolution="plan again with `make resume`",
             details=str(err),
         ) from err
 
@@ -300,7 +300,7 @@ def lenient_machines(plan: Json) -> list[dict[str, Any]]:
 
 
 def forecast_for(plan: Json, host: Json) -> Json:
-    """Return what a plan expects of the machine that was handed out; where that is not in the plan, of the first.
+    """Return the plan's forecast for the machine that was rented; if it is not in the plan, for the first.
 
     Args:
         plan: As ``lenient_plan`` returns it.

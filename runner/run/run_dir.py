@@ -113,7 +113,9 @@ def create_run(runs_dir: Path, name: str, now: datetime, world: World) -> RunDir
         except FileExistsError:
             continue
         return RunDir(path, world)
-    raise RunNotFoundError(f"run: {runs_dir} holds a hundred runs named {stem}", resolution="wait a second, try again")
+    raise RunNotFoundError(
+        f"run: {runs_dir} holds a hundred runs named {stem}", resolution="wait a second, then repeat the command"
+    )
 
 
 def list_runs(runs_dir: Path, world: World) -> list[RunDir]:
@@ -169,6 +171,6 @@ def read_json(path: Path | Entry) -> Any:
     except ValueError as err:
         raise RunNotFoundError(
             f"run: {path} is damaged",
-            resolution="bring the file back from a copy, or start a new run",
+            resolution="restore it from a copy, or start a new run (`make train`); `make sweep` finds what is rented",
             details=str(err),
         ) from err

@@ -43,7 +43,7 @@ class ComputeSection(Section):
     """Whose machines to rent: ``secure`` takes those of the cloud's own data centres, ``any`` also community machines,
     where the cloud rents them out: cheaper, and their owner could read what is on them."""
     spot_enabled: bool = False
-    """Whether to rent machines that the cloud may take back: cheaper, and the run may have to be resumed."""
+    """Whether to rent machines that the cloud may reclaim: cheaper, but the run may have to be resumed."""
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
     """Highest price of a machine in US dollars an hour; ``null`` sets no limit."""
     min_gpu_memory_gib: float = Field(default=16.0, ge=0.0)
@@ -53,9 +53,10 @@ class ComputeSection(Section):
     disk_size_gib: int = Field(default=100, ge=10, le=16000)
     """Disk of a rented machine in GiB, where the cloud lets one choose."""
     boot_timeout_minutes: float = Field(default=25.0, gt=0.0, le=120.0)
-    """Minutes a rented machine may take from the cloud's yes until one can log in; then it is given back."""
+    """Minutes a rented machine may take from the cloud's yes until one can log in; after that it is terminated."""
     teardown_timeout_minutes: float = Field(default=10.0, ge=0.2, le=120.0)
-    """Minutes a rented machine may take to be gone once it was told to end; then the run ends with exit status 3."""
+    """Minutes a rented machine may take to be gone after the request to terminate it; after that the run ends with exit
+    status 3."""
     image: str | None = None
     """Image that the machine starts from, where the cloud lets one choose; ``null`` is the one that Douse is tested
     with."""
@@ -74,7 +75,7 @@ class BudgetSection(Section):
     """US dollars that the machine of one try may cost; training stops with a checkpoint before. ``null`` sets no
     limit but that of ``max_hours``."""
     lease_minutes: float = Field(default=15.0, ge=0.1, le=24.0 * 60)
-    """Minutes that a rented machine goes on without word from the runner before it saves and ends itself."""
+    """Minutes that a rented machine keeps running without word from the runner before it saves and shuts down."""
 
 
 class StoreSection(Section):
@@ -88,7 +89,7 @@ class StoreSection(Section):
     role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/\S+$")
     """AWS role to take for S3: the machine then gets credentials that open the run's own folder only, and end by
     themselves (``infra/store`` makes such a role). ``null`` gives the machine the credentials that you work with,
-    with all that they may do: prefer the role."""
+    with all their rights: prefer the role."""
     endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Address of a store that speaks S3, as this machine and the rented one reach it; ``null`` takes
     ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` if set, else Amazon's."""

@@ -42,10 +42,10 @@ class Spend:
 
 
 def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
-    """Return what the machine of a run's last try has cost by ``now``; nothing where none was rented.
+    """Return the cost of the machine of a run's last attempt until ``now``; nothing where none was rented.
 
     A machine costs from the intent in the journal on: the cloud's own clock begins with its answer, which is later,
-    so this errs on the dear side by seconds. Where the answer is missing, so is the price, and nothing can be told.
+    so this errs on the dear side by seconds. Where the answer is missing, so is the price, and nothing is known.
     """
     lines = Journal(run).entries()
     begun = _last_time(lines, "provision", "intent")

@@ -49,7 +49,7 @@ class RunState:
         return begun[-1] if begun else None
 
     def is_done(self, step: str) -> bool:
-        """Tell whether a step has ended well."""
+        """Return whether a step has ended well."""
         return bool(self.steps.get(step, {}).get("status") == "done")
 
     def begin(self, step: str, began: datetime | None = None) -> None:
@@ -98,7 +98,7 @@ def locked(run: RunDir) -> Iterator[None]:
         except LockedError as err:
             raise RunLockedError(
                 f"run: {run.run_id} is driven by another runner (pid {holder(run)})",
-                resolution=f"look on with `make watch RUN={run.run_id}`, or end it with `make down RUN={run.run_id}`",
+                resolution=f"follow it: `make watch RUN={run.run_id}`, or stop it: `make down RUN={run.run_id}`",
             ) from err
         yield
 

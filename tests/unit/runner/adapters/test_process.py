@@ -41,7 +41,7 @@ def test_nothing_of_a_group_survives_a_timeout(tmp_path: Path, monkeypatch: pyte
     mark = str(tmp_path / "mark")
     deaf = f"trap '' INT; sh -c 'sleep 300; : {mark}' & sleep 300; : {mark}"
 
-    with pytest.raises(ToolTimeoutError, match="process: sh did not end within 0 s"):
+    with pytest.raises(ToolTimeoutError, match="process: sh did not finish within 0 s"):
         process.run(["sh", "-c", deaf], timeout_s=0.3)
 
     wait_until(lambda: processes_naming(mark) == [])

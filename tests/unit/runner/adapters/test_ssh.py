@@ -43,7 +43,7 @@ def test_exit_status_and_both_streams_come_back(machine: SshMachine) -> None:
 
 
 def test_a_program_that_does_not_end_is_given_up(machine: SshMachine) -> None:
-    with pytest.raises(ToolTimeoutError, match="ssh: sleep did not end within 0 s"):
+    with pytest.raises(ToolTimeoutError, match="ssh: sleep did not finish within 0 s"):
         machine.run(["sleep", "5"], timeout_s=0.3)
     with pytest.raises(ToolCancelledError):
         machine.run(["sleep", "5"], timeout_s=20, cancel=lambda: True)

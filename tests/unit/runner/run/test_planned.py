@@ -135,7 +135,7 @@ def test_a_plan_that_is_not_as_expected_does_not_drive_a_run(run: RunDir, odd: A
     with pytest.raises(RunNotFoundError, match=r"plan\.json is missing or of another version of Douse") as caught:
         read_plan(run)
 
-    assert caught.value.resolution == "make the plan anew with `make resume`"
+    assert caught.value.resolution == "plan again with `make resume`"
 
 
 def test_a_plan_that_is_damaged_is_told_as_such(run: RunDir) -> None:

@@ -127,7 +127,7 @@ def test_a_half_line_in_the_journal_harms_no_other(run: RunDir) -> None:
     ],
 )
 def test_there_is_no_receipt_while_anything_is_left(run: RunDir, left: dict[str, Any], first: str) -> None:
-    with pytest.raises(TeardownError, match=f"the first is {first}") as caught:
+    with pytest.raises(TeardownError, match=f"left: {first}") as caught:
         write_receipt(run, None, Findings(**left), now=NOW, rented=False)
 
     assert caught.value.exit_code == 3
