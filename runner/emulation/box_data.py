@@ -1,4 +1,4 @@
-"""User data as faults want it: a machine that was not told its host key, or whose GPU is dead."""
+"""User data as faults want it: a machine without its host key, or with a dead GPU."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def with_dead_gpu(user_data: str | None) -> str | None:
 
 
 def _read(user_data: str | None) -> dict[str, Any] | None:
-    """Return what user data says, nothing for none; ``None`` for what the box itself has to refuse."""
+    """Return the parsed user data, empty for none; ``None`` if the box itself must refuse it."""
     try:
         told = yaml.safe_load(user_data or "")
     except yaml.YAMLError:

@@ -50,7 +50,7 @@ class Cache:
     Attributes:
         layers: Folders to lay over one another as the box's uv cache, the topmost first.
         uv_home: Home of the locked uv, named as the playbooks look for it.
-        wheel_folders: Folders of wheels that this machine's pip is told of; the box sees them at the same place.
+        wheel_folders: Folders of wheels in this machine's pip configuration; the box sees them at the same place.
         pip_conf: The box's settings for pip.
     """
 
@@ -83,7 +83,9 @@ def warm_cache() -> Cache:
         write_json(_stamp(), {"layer": layer.name})
     cache = read_cache()
     if cache is None:
-        raise CacheError("boxes: the package cache was emptied while it was filled", resolution="try again")
+        raise CacheError(
+            "boxes: the package cache was emptied while it was filled", resolution="run `make rehearse` again"
+        )
     return cache
 
 
@@ -114,7 +116,7 @@ def _stamp() -> Path:
 
 
 def _settings() -> dict[str, str]:
-    """Return what uv is told of this machine's pip settings and by this process's environment."""
+    """Return uv's settings from this machine's pip configuration and this process's environment."""
     return {
         **_pip_settings(),
         **{name: os.environ[name] for name in ("UV_DEFAULT_INDEX", "UV_FIND_LINKS") if name in os.environ},
@@ -125,7 +127,7 @@ _known_settings: dict[str, str] | None = None
 
 
 def _pip_settings() -> dict[str, str]:
-    global _known_settings  # noqa: PLW0603 - pip takes half a second to tell, and it is asked for each box
+    global _known_settings  # noqa: PLW0603 - pip takes half a second to answer, and it is asked for each box
     if _known_settings is None:
         _known_settings = uv_environment(Path(sys.executable))
     return _known_settings
@@ -230,5 +232,5 @@ def _tool(argv: list[str], environment: Mapping[str, str] | None = None) -> None
         raise CacheError(
             "boxes: the package cache cannot be filled",
             details=done.last_words or None,
-            resolution="connect to the package index as `make setup` does, then try again",
+            resolution="connect to the package index as `make setup` does, then run `make rehearse` again",
         )

@@ -85,7 +85,7 @@ class Answer:
     is_lost: bool = False
 
     def bytes(self) -> bytes:
-        """Return what goes over the wire."""
+        """Return the bytes to send."""
         if self.raw is not None:
             return self.raw
         return b"" if self.body is None else json.dumps(self.body).encode()

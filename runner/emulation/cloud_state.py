@@ -20,7 +20,7 @@ Clock = Callable[[], float]
 REHEARSAL_KEY = "rehearsal-key-0123456789abcdef"
 """The key that the emulated clouds take; made up and known to everybody, never anybody's own."""
 Settings = Mapping[str, float]
-"""How long things take on an emulated cloud, and its quotas, by names of its own."""
+"""Durations and quotas of an emulated cloud, by names of its own."""
 OnEnd = Callable[[EmulatedMachine], None]
 
 
@@ -145,9 +145,9 @@ class CloudState:
         self._drop_box(machine, vanish=True)
 
     def take_back(self, machine: EmulatedMachine) -> None:
-        """Let the cloud take a machine back."""
+        """Let the cloud reclaim a machine."""
         machine.is_taken_back = True
-        self.end(machine, "taken back by the cloud", after_s=0.0)
+        self.end(machine, "reclaimed by the cloud", after_s=0.0)
 
     def vanish(self, machine: EmulatedMachine) -> None:
         """Let a machine's box vanish without a word; the cloud bills on."""
@@ -246,7 +246,7 @@ class CloudState:
 
 
 def machine_row(machine: EmulatedMachine, now: float) -> Mapping[str, object]:
-    """Return what ``GET /machines`` shows of a machine, but for its status in the cloud's words."""
+    """Return a machine as ``GET /machines`` shows it, except its status in the cloud's words."""
     address = machine.address
     return {
         "id": machine.id,

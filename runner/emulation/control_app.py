@@ -18,8 +18,8 @@ POST    /runner                       ``{"pid": n}``: whom ``kill_runner@…`` e
 POST    /machines/{id}/kill           the box vanishes; the cloud bills on
 POST    /machines/{id}/stop           somebody stops it in the console (409 where the cloud cannot)
 POST    /machines/{id}/delete         somebody ends it in the console
-POST    /machines/{id}/preempt        the cloud takes it back
-POST    /machines/{id}/notice         the cloud says that it will take it back, where it does
+POST    /machines/{id}/preempt        the cloud reclaims it
+POST    /machines/{id}/notice         the cloud says that it will reclaim it, where it does
 POST    /machines/{id}/partition      ``{"on": bool}``: the box is cut off the network, or let back
 ======  ============================  ===========================================================================
 
@@ -104,7 +104,7 @@ class Control:
             with self._state.turn():
                 return handler(matched)
         except ValidationError as err:
-            return _refused(422, "; ".join(problems(err)), "send what control_app.py tells")
+            return _refused(422, "; ".join(problems(err)), "see the models in runner/emulation/control_app.py")
         except UsageError as err:
             return _refused(422, err.message, err.resolution)
         except RunnerError as err:

@@ -49,7 +49,7 @@ class Emulator(ABC):
 
     @abstractmethod
     def routes(self) -> Sequence[Route]:
-        """Return what the API knows."""
+        """Return the API's catalogue."""
 
     @abstractmethod
     def who(self, call: Call) -> str | None:
@@ -80,7 +80,7 @@ class Emulator(ABC):
         return handler(call)
 
     def kill_runner(self, name: str, on: str) -> bool:
-        """Kill the runner if that fault is due; tell whether it was."""
+        """Kill the runner if that fault is due; return whether it was."""
         if self.state.fault(name, self.cloud, on) is None:
             return False
         self.state.runner.kill()

@@ -112,7 +112,7 @@ _CREATE = (
         "the machine bills at `factor` times the listed price, and says so",
         arguments={"factor": 2.0},
     ),
-    Fault("wrong_host_key", "the machine shows another host key than the one it was told in its user data"),
+    Fault("wrong_host_key", "the machine shows another host key than the one in its user data"),
     Fault("kill_runner@before_create", "SIGKILL to the runner's process tree; no machine is made"),
     Fault("kill_runner@after_create", "the machine is made and bills, then SIGKILL to the runner's process tree"),
 )
@@ -126,33 +126,38 @@ _LISTING = (
 )
 
 _DESTROY = (
-    Fault("terminate_500", "the end of a machine answers 500, and the machine goes on"),
-    Fault("terminate_slow", "the machine takes long to end, and bills until then", arguments={"seconds": 15.0}),
-    Fault("terminate_ignored", "the cloud says yes, and the machine goes on"),
-    Fault("already_gone", "somebody else ended the machine a moment before: the request finds nothing"),
-    Fault("terminate_rate_limited", "too many requests: the end of a machine is refused"),
-    Fault("kill_runner@destroy", "SIGKILL to the runner's process tree when it asks for the end; the machine goes on"),
-    Fault("leftover_volume", "a volume of the run stays behind and bills, unless somebody looks for it"),
-    Fault("leftover_key", "the deletion of a key is answered with yes, and the key stays"),
+    Fault("terminate_500", "the request to terminate a machine answers 500, and the machine keeps running"),
+    Fault("terminate_slow", "the machine takes long to terminate, and bills until then", arguments={"seconds": 15.0}),
+    Fault("terminate_ignored", "the cloud accepts the request to terminate, and the machine keeps running"),
+    Fault("already_gone", "someone else terminated the machine a moment before: the request finds nothing"),
+    Fault("terminate_rate_limited", "too many requests: the request to terminate a machine is refused"),
+    Fault(
+        "kill_runner@destroy",
+        "SIGKILL to the runner's process tree when it requests termination; the machine keeps running",
+    ),
+    Fault("leftover_volume", "a volume of the run stays behind and bills until it is looked for"),
+    Fault("leftover_key", "the cloud confirms the deletion of a key, and the key stays"),
     Fault("leftover_address", "an address of the run stays behind and bills"),
-    Fault("stopped_disk_bills", "the end of a machine stops it only: its disk bills on"),
+    Fault("stopped_disk_bills", "terminating a machine only stops it: its disk keeps billing"),
 )
 
 _TRAIN = (
     Fault(
         "spot_notice",
-        "`after_s` after it is active the cloud takes the machine back, `notice_s` after telling it (0: no notice)",
+        "`after_s` after it is active the cloud reclaims the machine, with `notice_s` of notice (0: none)",
         arguments={"after_s": 0.0, "notice_s": 0.0},
     ),
-    Fault("box_killed", "`after_s` after it is active the machine vanishes, and bills on", arguments={"after_s": 0.0}),
+    Fault(
+        "box_killed", "`after_s` after it is active the machine vanishes, and keeps billing", arguments={"after_s": 0.0}
+    ),
     Fault(
         "box_stopped_outside",
-        "`after_s` after it is active somebody stops the machine in the console",
+        "`after_s` after it is active someone stops the machine in the console",
         arguments={"after_s": 0.0},
     ),
     Fault(
         "box_deleted_in_console",
-        "`after_s` after it is active somebody ends the machine in the console",
+        "`after_s` after it is active someone terminates the machine in the console",
         arguments={"after_s": 0.0},
     ),
 )
@@ -177,6 +182,6 @@ MACHINE_TRAITS = (
 
 
 def sentence(fault: Fault, clouds: Mapping[str, CloudFaults]) -> str:
-    """Return what a fault does, with how it looks on these clouds."""
+    """Return the effect of a fault, with its form on these clouds."""
     notes = [f"{name}: {said.notes[fault.name]}" for name, said in clouds.items() if fault.name in said.notes]
     return f"{fault.does} ({'; '.join(notes)})" if notes else fault.does

@@ -41,7 +41,7 @@ class Queued:
 
     @property
     def is_spent(self) -> bool:
-        """Tell whether it will not fire any more."""
+        """Return whether it will not fire any more."""
         return self.remaining == 0
 
     def number(self, argument: str) -> float:
@@ -115,7 +115,7 @@ class FaultQueue:
         return next(fitting, None)
 
     def refuses(self, candidate: str, cloud: str, at: float) -> bool:
-        """Tell whether ``no_capacity`` refuses a candidate; one that was refused stays so."""
+        """Return whether ``no_capacity`` refuses a candidate; one that was refused stays so."""
         queued = self.peek("no_capacity", cloud)
         if queued is None:
             return False
@@ -140,7 +140,7 @@ class FaultQueue:
         return self._fired
 
     def report(self) -> dict[str, object]:
-        """Return what waits, what has fired, and the names that never did."""
+        """Return the waiting faults, the fired ones, and the names that never fired."""
         return {
             "queued": [_shown(queued) for queued in self._queued if not queued.is_spent],
             "fired": [vars(fired) for fired in self._fired],

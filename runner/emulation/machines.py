@@ -42,7 +42,7 @@ class Yard(Protocol):
         """Begin to boot a box and return at once with the address that its sshd will have."""
 
     def is_alive(self, box: str) -> bool:
-        """Tell whether a box runs."""
+        """Return whether a box runs."""
 
     def kill(self, box: str) -> None:
         """Let a box vanish: link down, then SIGKILL."""
@@ -75,7 +75,7 @@ class EmulatedMachine:
         name: The cloud's name for people.
         instance_type: The cloud's name of the kind of machine.
         region: Where.
-        spot: Whether the cloud may take it back.
+        spot: Whether the cloud may reclaim it.
         meter: What it costs.
         idle_usd_per_h: What its disk costs while it is stopped.
         created_at: When the cloud said yes.
@@ -122,12 +122,12 @@ class EmulatedMachine:
 
     @property
     def is_ended(self) -> bool:
-        """Tell whether it is gone for good."""
+        """Return whether it is gone for good."""
         return self.ended_at is not None
 
     @property
     def is_ending(self) -> bool:
-        """Tell whether its end was accepted and has not come yet."""
+        """Return whether its end was accepted and has not come yet."""
         return self.ends_at is not None and not self.is_ended
 
     def remind(self, at: float, what: str) -> None:
@@ -136,7 +136,7 @@ class EmulatedMachine:
         self.due.sort()
 
     def is_listed(self, now: float) -> bool:
-        """Tell whether a list shows it yet."""
+        """Return whether a list shows it yet."""
         lag = self.traits.get("listing_lags")
         return lag is None or now - self.created_at >= lag.number("seconds")
 

@@ -10,7 +10,7 @@ HOURS_PER_MONTH = 730.0
 
 @dataclass
 class Meter:
-    """Dollars of one thing that costs money, from the moment the cloud said yes until it is gone.
+    """Dollars of one resource that costs money, from the moment the cloud accepted it until it is gone.
 
     Attributes:
         started_at: When it began, in seconds since the epoch.
@@ -30,11 +30,11 @@ class Meter:
 
     @property
     def is_billing(self) -> bool:
-        """Tell whether it still costs money."""
+        """Return whether it still costs money."""
         return self.ended_at is None and self.usd_per_h > 0
 
     def billed_usd(self, now: float) -> float:
-        """Return what it has cost until ``now``, in US dollars."""
+        """Return its cost until ``now``, in US dollars."""
         until = now if self.ended_at is None else self.ended_at
         return self._counted_usd + max(0.0, until - self._counted_to) / SECONDS_PER_HOUR * self.usd_per_h
 

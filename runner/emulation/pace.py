@@ -19,7 +19,7 @@ class TokenBucket:
     _at: float | None = field(default=None)
 
     def take(self, now: float) -> bool:
-        """Take one token; tell whether there was one."""
+        """Take one token; return whether there was one."""
         if self.interval_s <= 0:
             return True
         since_s = 0.0 if self._at is None else max(0.0, now - self._at)
@@ -42,7 +42,7 @@ class Window:
     _used: int = 0
 
     def count(self, now: float) -> bool:
-        """Count one request; tell whether it was within the quota."""
+        """Count one request; return whether it was within the quota."""
         if now - self._since >= self.length_s:
             self._since, self._used = now, 0
         self._used += 1

@@ -72,7 +72,7 @@ class PaperYard:
         return address
 
     def is_alive(self, box: str) -> bool:
-        """Tell whether a box runs."""
+        """Return whether a box runs."""
         return box in self.boxes and self.boxes[box].is_alive
 
     def kill(self, box: str) -> None:

@@ -34,7 +34,7 @@ class Statuses:
 
 
 def _ignore(endpoints: Mapping[str, str]) -> None:
-    """Tell boxes nothing."""
+    """Pass nothing to boxes."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Logins:
 
     @classmethod
     def read(cls, endpoints: Mapping[str, str]) -> Self | None:
-        """Return what the endpoints say, ``None`` where boxes are machines of their own."""
+        """Return the endpoints' address, ``None`` where boxes are machines of their own."""
         url = urlsplit(endpoints.get("logins", ""))
         return cls(str(url.username), url.port) if url.port else None
 

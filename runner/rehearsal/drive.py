@@ -110,7 +110,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
 
 
 def _has_real_boxes(rehearsal: Rehearsal, view: View) -> bool:
-    """Tell whether boxes are machines of their own; else they are logins of this machine, and that is said.
+    """Return whether boxes are machines of their own; else they are logins of this machine, and that is said.
 
     Raises:
         UsageError: If there can be neither.
@@ -178,7 +178,10 @@ class _Driver:
         finally:
             child.kill()
         if interrupted:
-            raise RunInterruptedError("rehearse: stopped on request", resolution="start again")
+            raise RunInterruptedError(
+                "rehearse: stopped on request",
+                resolution="run `make rehearse` again; `make rehearse-clean` removes leftovers",
+            )
         return child.poll() or 0
 
     def after_the_kill(self, exit_code: int, afterwards: Sequence[str]) -> int:
@@ -221,7 +224,10 @@ class _Driver:
     def _wait(self, deadline: float, wanted: Callable[[], bool]) -> None:
         while time.monotonic() < deadline and wanted():
             if self._stop.requested:
-                raise RunInterruptedError("rehearse: stopped on request", resolution="start again")
+                raise RunInterruptedError(
+                    "rehearse: stopped on request",
+                    resolution="run `make rehearse` again; `make rehearse-clean` removes leftovers",
+                )
             time.sleep(WAIT_S)
 
     def _show(self, log: Path, shown: int) -> int:
@@ -234,7 +240,7 @@ class _Driver:
         return shown + whole
 
     def _strike(self, child: process.Child, fault: RunnerFault) -> bool:
-        """Send a fault's signals once its step goes on; tell whether that was now."""
+        """Send a fault's signals once its step goes on; return whether that was now."""
         if not self._goes_on(fault.step):
             return False
         self._view.line(f"fault: {fault.name}")

@@ -64,13 +64,13 @@ class Emulators:
         return scrubbed(os.environ) | no_account | dict(clouds[self.cloud].environment(self.endpoints))
 
     def ask(self, path: str) -> Any:
-        """Return what the control API says."""
+        """Return the control API's answer."""
         answer = httpx2.get(self.endpoints["control"] + path, timeout=ASK_S)
         answer.raise_for_status()
         return answer.json()
 
     def tell(self, path: str, body: Mapping[str, Any]) -> None:
-        """Tell the control API something.
+        """Send the control API something.
 
         Raises:
             UsageError: If it refuses, in its own words.
@@ -90,7 +90,7 @@ class Emulators:
                 raise ToolError(
                     f"rehearse: the emulated cloud did not come up: {(words or ['not a word'])[-1]}",
                     details="\n".join(words[-30:]),
-                    resolution=f"see {log}; `make rehearse-clean` ends what is left",
+                    resolution=f"see {log}; `make rehearse-clean` removes what is left",
                 )
             time.sleep(0.05)
 

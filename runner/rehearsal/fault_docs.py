@@ -31,7 +31,8 @@ def renewed(page: str) -> str:
     _, ended, after = rest.partition(END)
     if not begun or not ended or BEGIN in after or END in before + after:
         raise UsageError(
-            f"docs: {PAGE.name} does not have the two marks of its tables", resolution=f"put `{BEGIN}` and `{END}` back"
+            f"docs: {PAGE.name} does not have the two markers of its tables",
+            resolution=f"put `{BEGIN}` and `{END}` back",
         )
     return f"{before}{BEGIN}\n\n{fault_tables()}\n\n{END}{after}"
 
@@ -66,7 +67,7 @@ def fault_tables() -> str:
 
 
 def _is_asked_of_a_cloud(name: str) -> bool:
-    """Tell whether ``FAULTS=`` hands this name to the emulated cloud, and not to the runner's own driver."""
+    """Return whether ``FAULTS=`` hands this name to the emulated cloud, and not to the runner's own driver."""
     return "@" not in name or name in AT_LAUNCH
 
 

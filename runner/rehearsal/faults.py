@@ -56,7 +56,7 @@ def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault]]:
 
     Raises:
         UsageError: If one is not of this form, or there is no such action or step. Whether the cloud knows a name
-            is told by its emulator.
+            is reported by its emulator.
     """
     clouds: list[CloudFault] = []
     runner: list[RunnerFault] = []

@@ -236,7 +236,7 @@ def _tick(state: CloudState) -> None:
 
 
 def _is_wanted(owner: psutil.Process | None) -> bool:
-    """Tell whether whom this serves still runs; a process id that was used again does not count."""
+    """Return whether whom this serves still runs; a process id that was used again does not count."""
     try:
         return owner is None or (owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -19,5 +19,5 @@ def emulated_clouds() -> Mapping[str, EmulatedCloud]:
 
 
 def known_faults() -> Mapping[str, CloudFaults]:
-    """Return what each cloud says of the faults."""
+    """Return the faults that each cloud supports."""
     return {name: cloud.faults for name, cloud in emulated_clouds().items()}

@@ -44,8 +44,8 @@ class Verdict:
     def lines(self) -> list[str]:
         """Return it for people."""
         bill = [
-            f"  {row['id']}  {row['instance_type']} in {row['region']}: {row['price_usd_per_h']:.2f} $/h, "
-            f"{row['billed_usd']:.4f} $ billed, {_how_it_ended(row)}"
+            f"  {row['id']}  {row['instance_type']} in {row['region']}: ${row['price_usd_per_h']:.2f}/h, "
+            f"${row['billed_usd']:.4f} billed, {_how_it_ended(row)}"
             for row in self.machines
         ]
         faults = [f"faults that happened: {', '.join(self.faults_fired)}"] if self.faults_fired else []
@@ -88,11 +88,11 @@ def judge(
 
 
 def _how_it_ended(machine: dict[str, Any]) -> str:
-    return "STILL BILLING" if machine["is_billing"] else f"ended: {machine['ended_by']}"
+    return "STILL BILLING" if machine["is_billing"] else f"terminated: {machine['ended_by']}"
 
 
 def _money(machines: list[dict[str, Any]], leftovers: list[dict[str, Any]], exit_code: int) -> list[str]:
-    """Return what still costs money or is still there, unless the exit status says so."""
+    """Return the resources that remain or still bill, unless the exit status says so."""
     if exit_code == EXIT_LEFTOVERS:
         return []  # the runner named it: that is the promise for a cloud that does not let go
     billing = [f"{row['id']} still bills with exit status {exit_code}" for row in machines if row["is_billing"]]

@@ -161,7 +161,7 @@ class VirtualWorld:
         return _Task(turn, self._wait)
 
     def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
-        """Return what everybody in this world shares under a key."""
+        """Return the object that this world shares under a key."""
         if key not in self._shared:
             self._shared[key] = make()
         return cast("Shared", self._shared[key])
@@ -186,7 +186,7 @@ class VirtualWorld:
         """Return a connection to one of ``servers``; nobody else listens."""
         del timeout_s
         if (host, port) not in self.servers:
-            raise ConnectionRefusedError(f"nobody listens at {host}:{port}")
+            raise ConnectionRefusedError(f"nothing listens at {host}:{port}")
         return self.servers[host, port]()
 
     def free_port(self) -> int:
@@ -195,7 +195,7 @@ class VirtualWorld:
         return self._port
 
     def http_transport(self) -> BaseTransport | None:
-        """Return what was given; a world without it has no way out."""
+        """Return the given transport; a world without one has no network."""
         if self._transport is None:
             raise ConnectionRefusedError("this world has no network")
         return self._transport

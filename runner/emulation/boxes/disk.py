@@ -93,7 +93,7 @@ def unmount(folder: Path) -> None:
     if left := mounts_under(folder):
         raise BoxError(
             f"boxes: {left[0]} stays mounted",
-            resolution=f"end what uses it and unmount it: umount {left[0]}",
+            resolution=f"stop what uses it (`fuser -m {left[0]}`), then `umount {left[0]}`",
         )
 
 

@@ -33,18 +33,18 @@ def call(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S, log: Path | None 
         raise BoxError(
             f"boxes: `{' '.join(argv[:4])}` ended with {done.exit_code}",
             details=done.last_words or None,
-            resolution="clean up with `make rehearse-clean`, then try again",
+            resolution="clean up with `make rehearse-clean`, then run `make rehearse` again",
         )
     return done.stdout
 
 
 def attempt(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> bool:
-    """Run a program that may find nothing to do; tell whether it did something."""
+    """Run a program that may find nothing to do; return whether it did something."""
     return run(argv, timeout_s=timeout_s, env={"PATH": search_path()}).exit_code == 0
 
 
 def below(pid: int) -> list[psutil.Process]:
-    """Return what a process has started, and what they have, as far as it still runs: of sshd that is its sessions."""
+    """Return the running descendants of a process: for sshd, its sessions."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return [child for child in psutil.Process(pid).children(recursive=True) if child.status() != ZOMBIE]
     return []

@@ -44,7 +44,7 @@ NETWORK = "127.77.0"
 MOST_BOXES = 254
 FIRST_WORDS = "#!/bin/sh\n# A box that is a login has this machine's programs, and must not change this machine.\n"
 STAND_INS = {
-    "sudo": 'echo "sudo: nobody becomes root on a box that is only a login" >&2\nexit 1\n',
+    "sudo": 'echo "sudo: a box that is only a login has no root" >&2\nexit 1\n',
     "dpkg-query": 'for word in "$@"; do case "$word" in -* | *[{]*) ;; *) echo installed ;; esac; done\n',
 }
 """Programs that lie before this machine's own: what a box is asked to install, it is said to have."""
@@ -62,7 +62,7 @@ class _Box:
 
 
 class LoopbackYard:
-    """Boxes that are no more than a login: their own home and host key, on this machine's own disk and network."""
+    """Boxes that are only a login: their own home and host key, on this machine's own disk and network."""
 
     def __init__(self, folder: Path, reason: str) -> None:
         """Keep the reason why there is no better yard, for what has to be refused."""
@@ -78,7 +78,7 @@ class LoopbackYard:
 
     @property
     def login(self) -> tuple[str, int]:
-        """The user who logs in, and the port at which a cloud that tells no port has its boxes."""
+        """The user who logs in, and the port at which a cloud that reports no port has its boxes."""
         return self._user, self._port
 
     def boot(self, box: str, order: BoxOrder) -> BoxAddress:
@@ -115,7 +115,7 @@ class LoopbackYard:
         return address
 
     def is_alive(self, box: str) -> bool:
-        """Tell whether a box's sshd runs."""
+        """Return whether a box's sshd runs."""
         return box in self._boxes and self._boxes[box].child.poll() is None
 
     def alive(self) -> list[str]:
@@ -146,7 +146,7 @@ class LoopbackYard:
         self._refuse("cutting a box off the network", box)
 
     def console(self, box: str) -> str:
-        """Return what a box's sshd said."""
+        """Return the output of a box's sshd."""
         path = self._boxes[box].folder / "console.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -160,7 +160,7 @@ class LoopbackYard:
             self.remove(box)
 
     def _new_address(self, order: BoxOrder) -> BoxAddress:
-        """Return where a new box listens; a cloud that tells no ports has all of them at the same one."""
+        """Return where a new box listens; a cloud that reports no ports has all of them at the same one."""
         self._booted += 1
         if sys.platform == "linux":
             return BoxAddress(f"{NETWORK}.{1 + self._booted % MOST_BOXES}", self._port, self._user)
@@ -201,7 +201,7 @@ def end_sessions(home: Path) -> list[int]:
 
 
 def _watch(box: _Box) -> None:
-    """Wait for the end of a box, and tell it when nobody here asked for it."""
+    """Wait for the end of a box, and report it if it was not requested here."""
     while box.child.wait(3600) is None:
         continue
     if not box.is_ending and box.order.on_exit is not None:

@@ -27,7 +27,7 @@ GUEST = Path(__file__).parent / "guest"
 BOOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
 REBOOT = 133
-"""Exit status of systemd-nspawn when the machine wants to start again."""
+"""Exit status of systemd-nspawn when the machine reboots."""
 PROPAGATE = Path("/run/systemd/nspawn/propagate")
 """Where systemd-nspawn leaves an empty folder for each machine that was killed."""
 
@@ -84,7 +84,7 @@ class NamespaceBox:
         cut(self.name, on)
 
     def _live(self) -> None:
-        """Boot, wait for the end, and tell it when nobody here asked for it."""
+        """Boot, wait for the end, and report it if it was not requested here."""
         try:
             root = self._prepare()
             while self._run(root) == REBOOT:
@@ -93,7 +93,7 @@ class NamespaceBox:
             details = getattr(err, "details", None)
             self._say(f"boxes: {self.hostname} does not boot: {err}{f' ({details})' if details else ''}")
         if not self._is_ending and self.order.on_exit is not None:
-            self._thread = None  # it is dead, for whoever is told
+            self._thread = None  # it is dead, for whoever is notified
             self.order.on_exit()
 
     def _run(self, root: Path) -> int | None:

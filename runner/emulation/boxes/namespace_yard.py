@@ -63,7 +63,7 @@ class NamespaceYard:
         raise UsageError("boxes: the yard is full", resolution="remove boxes that are not needed")
 
     def is_alive(self, box: str) -> bool:
-        """Tell whether a box runs or still boots."""
+        """Return whether a box runs or still boots."""
         return box in self._boxes and self._boxes[box].is_alive
 
     def alive(self) -> list[str]:
@@ -86,7 +86,7 @@ class NamespaceYard:
         self._known(box).partition(on)
 
     def console(self, box: str) -> str:
-        """Return what a box said on its console."""
+        """Return a box's console output."""
         path = self._known(box).console
         return path.read_text(errors="replace") if path.exists() else ""
 

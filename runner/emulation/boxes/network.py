@@ -99,7 +99,7 @@ def _free_subnet(start: int) -> str:
         if not any(ip_network(f"{subnet}.0/24").overlaps(network) for network in taken):
             return subnet
     raise BoxError(
-        "boxes: no private network is free for the boxes", resolution="end what is left with `make rehearse-clean`"
+        "boxes: no private network is free for the boxes", resolution="remove what is left with `make rehearse-clean`"
     )
 
 

@@ -105,8 +105,8 @@ def _end_processes(tag: str, folder: Path | None) -> list[str]:
     while found := _processes(tag, folder):
         if time.monotonic() > deadline:
             raise BoxError(
-                f"boxes: process {found[0].pid} does not end",
-                resolution=f"look at it: ps -fp {found[0].pid}",
+                f"boxes: process {found[0].pid} does not exit",
+                resolution=f"see it with `ps -fp {found[0].pid}",
             )
         for process in found:
             ended.add(f"process {process.pid}")
@@ -133,7 +133,7 @@ def _processes(tag: str, folder: Path | None) -> list[psutil.Process]:
 
 
 def _is_started_for(argv: list[str], tag: str, folder: Path | None) -> bool:
-    """Tell whether a command line is that of one of our children: systemd-nspawn, unshare, or sshd on loopback."""
+    """Return whether a command line is that of one of our children: systemd-nspawn, unshare, or sshd on loopback."""
     program = Path(argv[0]).name.split(":")[0] if argv else ""
     if program == "systemd-nspawn":
         return any(word.startswith(f"--machine=douse-{tag}-") for word in argv)
@@ -143,12 +143,12 @@ def _is_started_for(argv: list[str], tag: str, folder: Path | None) -> bool:
 
 
 def _is_runner_of(argv: list[str], folder: Path | None) -> bool:
-    """Tell whether a command line is that of the rehearsed runner, whose runs lie beside the yard."""
+    """Return whether a command line is that of the rehearsed runner, whose runs lie beside the yard."""
     return folder is not None and ("--runs-dir", str(folder.parent / "runs")) in pairwise(argv)
 
 
 def _is_at_home_in(home: str, folder: Path | None) -> bool:
-    """Tell whether a process belongs to a login of a box on loopback."""
+    """Return whether a process belongs to a login of a box on loopback."""
     return folder is not None and home.startswith(f"{folder}/boxes/")
 
 

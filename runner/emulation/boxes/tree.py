@@ -95,7 +95,7 @@ def _build(base: Path, tree: Path) -> None:
         raise BoxError(
             "boxes: the Debian tree of the boxes cannot be built",
             details=done.last_words or None,
-            resolution=f"connect to Debian's packages as apt does here, then try again; see {base / 'build.log'}",
+            resolution=f"connect to Debian's packages as apt does here, then `make rehearse`; see {base / 'build.log'}",
         )
     part.rename(tree)
     shutil.rmtree(work)

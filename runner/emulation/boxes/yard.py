@@ -55,7 +55,8 @@ class Yard:
             self._entry = Entry(tag, folder)
         except BlockingIOError as err:
             raise UsageError(
-                f"boxes: the yard {name} in {folder} is in use", resolution="wait for the other rehearsal, or end it"
+                f"boxes: the yard {name} in {folder} is in use",
+                resolution="wait for the other rehearsal, or stop it with Ctrl-C; if it is dead, `make rehearse-clean`",
             ) from err
         reason = supported()
         demolish(tag, folder)
@@ -107,7 +108,7 @@ class Yard:
         return self._yard.boot(box, BoxOrder(kind, user, public_keys, read_user_data(user_data), dict(env), on_exit))
 
     def is_alive(self, box: str) -> bool:
-        """Tell whether a box runs or still boots."""
+        """Return whether a box runs or still boots."""
         return self._yard.is_alive(box)
 
     def alive(self) -> list[str]:
@@ -115,7 +116,7 @@ class Yard:
         return self._yard.alive()
 
     def kill(self, box: str) -> None:
-        """Let a box vanish: cable out first, so that nobody is told, then SIGKILL. Its disk stays."""
+        """Let a box vanish: cable out first, so that no peer notices, then SIGKILL. Its disk stays."""
         self._yard.kill(box)
 
     def remove(self, box: str) -> None:
@@ -131,7 +132,7 @@ class Yard:
         self._yard.partition(box, on)
 
     def console(self, box: str) -> str:
-        """Return what a box has said on its console."""
+        """Return a box's console output."""
         return self._yard.console(box)
 
     def namespace(self, box: str) -> str | None:

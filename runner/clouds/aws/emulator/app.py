@@ -50,7 +50,7 @@ class AwsCloud:
         return _send(answer, start_response)
 
     def _is_known(self, call: AwsCall) -> bool:
-        """Tell whether the key is the account's, or one that STS gave out."""
+        """Return whether the key is the account's, or one that STS gave out."""
         return call.key_id in self._keys
 
     def _unauthorised(self, call: AwsCall) -> Answer:

@@ -126,7 +126,7 @@ class AwsInstances:
         self.refresh()
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Return what exists besides instances, in every region that was used; bills run from its first sight."""
+        """Return the other resources, in every region that was used; their bills start when first seen."""
         found: list[Leftover] = []
         for region in sorted(self.regions):
             ec2 = backend(region)

@@ -53,7 +53,7 @@ ADDRESS_USD_PER_H = 0.005
 
 
 def price_usd_per_h(instance_type: str, *, spot: bool) -> float:
-    """Return what the emulator's meters take for a machine; prices of its own."""
+    """Return the prices that the emulator's meters charge for a machine."""
     price = PRICES_USD_PER_H.get(instance_type, OTHER_USD_PER_H)
     return round(price * SPOT_SHARE, 6) if spot else price
 

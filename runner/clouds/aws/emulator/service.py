@@ -23,11 +23,11 @@ FAULTS = CloudFaults(
         "box_stopped_outside",
     },
     impossible={
-        "balance_empty": "it bills afterwards and has no such answer",
-        "boot_unhealthy_spell": "its machines have no passing unhealthy state while they boot",
+        "balance_empty": "it bills later and has no such answer",
+        "boot_unhealthy_spell": "its machines are never unhealthy while they boot",
         "ssh_port_unmapped": ONLY_POD_PORTS,
         "runtime_null": ONLY_POD_PORTS,
-        "price_differs": "an instance does not tell its price",
+        "price_differs": "an instance does not report its price",
     },
     notes={"listing_partial_page": "a first page with nothing on it, and a token"},
 )
@@ -74,5 +74,5 @@ EMULATED = EmulatedCloud(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     },
-    why_no_logins="an instance ends itself by shutting down, which a login of this machine must not",
+    why_no_logins="an instance terminates itself by powering off, which a login on this machine must not do",
 )

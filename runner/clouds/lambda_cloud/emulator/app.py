@@ -43,7 +43,7 @@ class LambdaCloud(Emulator):
         return self._instances.status(machine)
 
     def routes(self) -> Sequence[Route]:
-        """Return what the API knows of what a runner may need."""
+        """Return the API's catalogue."""
         return (
             Route("GET", f"{ROOT}/instance-types", lambda _: data(instance_types())),
             Route("GET", f"{ROOT}/regions", lambda _: data([region(name) for name in REGIONS])),
@@ -127,7 +127,7 @@ class LambdaCloud(Emulator):
         return data({"instance_ids": [machine.id]})
 
     def _refusal(self, order: Launch) -> Answer | None:
-        """Return what faults, the catalogue or the account have against a launch."""
+        """Return the reason why faults, catalogue or account refuse a launch."""
         on = f"{order.instance_type_name} in {order.region_name}"
         if self.take("launch_rate_limited", on) is not None:
             self._instances.limit_next_poll()
@@ -142,7 +142,7 @@ class LambdaCloud(Emulator):
             )
         kind = INSTANCE_TYPES.get(order.instance_type_name)
         if kind is None or order.region_name not in REGIONS:
-            return invalid(f"$.{'region_name' if kind else 'instance_type_name'}: there is no such thing")
+            return invalid(f"$.{'region_name' if kind else 'instance_type_name'}: not found")
         unknown = self._instances.unknown_in(order)
         if unknown is not None:
             return error(400, "global/object-does-not-exist", unknown, "Use one that exists.")
@@ -177,7 +177,7 @@ class LambdaCloud(Emulator):
             return self.broken("An internal server error occurred.")
         if self.take("terminate_rate_limited", on) is not None:
             return too_many()
-        if any(machine.ends_at is not None for machine in machines):  # as SkyPilot's change 3410 tells
+        if any(machine.ends_at is not None for machine in machines):  # as SkyPilot's change 3410 says
             return error(400, "global/unknown", "An unknown error occurred.")
         if self.take("already_gone", on) is not None:
             self._instances.delete(machines)

@@ -30,7 +30,7 @@ class LambdaInstances:
         state.on_end["lambda"] = self._released
 
     def unknown_in(self, order: Launch) -> str | None:
-        """Return what an order names that there is not."""
+        """Return the unknown names in an order."""
         if self._storage.public_key(order.ssh_key_names[0]) is None:
             return f"SSH key {order.ssh_key_names[0]} does not exist."
         known = {str(row["name"]): row for row in self._storage.filesystems()}
@@ -142,7 +142,7 @@ class LambdaInstances:
         self._polls_to_limit += 1
 
     def is_poll_limited(self) -> bool:
-        """Tell whether this poll is to be refused."""
+        """Return whether this poll is to be refused."""
         is_there = any(not machine.is_ended for machine in self._state.of("lambda"))
         if not self._polls_to_limit or not is_there:
             return False
@@ -169,7 +169,7 @@ class LambdaInstances:
             users.discard(machine.id)
 
     def _act(self, machine: EmulatedMachine, action: str) -> None:
-        """Lambda takes back, and cannot stop; a machine that shut itself down bills on, unhealthy."""
+        """Lambda reclaims, and cannot stop; a machine that shut itself down bills on, unhealthy."""
         if action == "preempt":
             self._state.take_back(machine)
         elif action == "shutdown":

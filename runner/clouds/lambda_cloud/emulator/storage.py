@@ -32,7 +32,7 @@ class LambdaStorage:
         return list(self._keys.values())
 
     def has_key(self, key_id: str) -> bool:
-        """Tell whether there is a key of this id."""
+        """Return whether there is a key of this id."""
         return key_id in self._keys
 
     def public_key(self, name: str) -> str | None:

@@ -33,7 +33,7 @@ class RunPod(Emulator):
         self._windows: dict[str, list[Window]] = {}
 
     def routes(self) -> Sequence[Route]:
-        """Return what the API knows of what a runner may need."""
+        """Return the API's catalogue."""
         return (
             Route("GET", "/v2/pods", self._list),
             Route("POST", "/v2/pods", self._create),
@@ -247,7 +247,7 @@ class RunPod(Emulator):
 
 
 def launch_refusal(emulator: Emulator, order: PodOrder, pods: Pods) -> Answer | None:
-    """Return what the account's faults have against a launch, by either API."""
+    """Return the reason why the account's faults refuse a launch, by either API."""
     on = str(order)
     if emulator.take("launch_rate_limited", on) is not None:
         pods.limit_next_poll()

@@ -1,4 +1,4 @@
-"""What ``GET /v2/billing/pods`` of the emulated RunPod tells, from the emulator's own meters."""
+"""What ``GET /v2/billing/pods`` of the emulated RunPod returns, from the emulator's own meters."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class GpuType:
         memory_gib: Memory in GiB.
         secure_usd_per_h: Price of one in the secure cloud; 0 where there is none.
         community_usd_per_h: Price of one in the community cloud; 0 where there is none.
-        bid_usd_per_h: Lowest bid for one that may be taken back.
+        bid_usd_per_h: Lowest bid for one that may be reclaimed.
         max_count: How many a pod may have.
         level: How easily it is had: NONE, LOW, MEDIUM, HIGH.
         data_centers: Where it is.

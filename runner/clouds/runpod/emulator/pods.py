@@ -40,7 +40,7 @@ class PodOrder:
         gpu_id: Kind of GPU.
         gpu_count: How many.
         data_centers: Where it may be; empty for anywhere.
-        bid_usd_per_h: Bid for one GPU that may be taken back, else ``None``.
+        bid_usd_per_h: Bid for one GPU that may be reclaimed, else ``None``.
         mounts: As REST v2 shows them.
         start_ssh: Whether the account's keys are put in.
         end_at: When the cloud ends it by itself, in seconds since the epoch.
@@ -269,7 +269,7 @@ class Pods:
         self._polls_to_limit += 1
 
     def is_poll_limited(self) -> bool:
-        """Tell whether this poll is to be refused."""
+        """Return whether this poll is to be refused."""
         if not self._polls_to_limit or not any(not pod.machine.is_ended for pod in self._pods.values()):
             return False
         self._polls_to_limit -= 1
@@ -285,7 +285,7 @@ class Pods:
         return BoxOrder("pod", "root", [line for line in keys.splitlines() if line.strip()], None, env)
 
     def _act(self, machine: EmulatedMachine, action: str) -> None:
-        """A pod whose container ends, or that is taken back, is EXITED, and its disk bills on; there is no notice."""
+        """A pod whose container ends, or that is reclaimed, is EXITED, and its disk bills on; there is no notice."""
         if action == "terminateAfter":
             self._state.end(machine, action, after_s=0.0)
         if action in ("terminateAfter", "notice") or machine.is_stopped:

@@ -26,7 +26,7 @@ FAULTS = CloudFaults(
         "quota_exceeded": (
             "it has no quota answer: its spend limit reads as no_capacity, an empty account as balance_empty"
         ),
-        "boot_unhealthy_spell": "its machines have no passing unhealthy state while they boot",
+        "boot_unhealthy_spell": "its machines are never unhealthy while they boot",
         "wrong_host_key": "it has no user data: the host key is pinned on first sight",
         "leftover_key": "a run registers no key there",
         "leftover_address": "it has no addresses to reserve",

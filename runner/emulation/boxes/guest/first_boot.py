@@ -112,7 +112,7 @@ def link_cache(home: Path, user: str) -> None:
 
 
 def run_commands(commands: list[str | list[str]]) -> None:
-    """Run the commands of the user data as one script, as cloud-init does; a failure is told, and goes no further."""
+    """Run the commands of the user data as one script, as cloud-init does; a failure is reported, and stops there."""
     if not commands:
         return
     lines = [command if isinstance(command, str) else shlex.join(command) for command in commands]

@@ -51,7 +51,7 @@ def test_the_command_writes_the_page_again(tmp_path: Path, monkeypatch: pytest.M
     ],
 )
 def test_a_page_without_its_marks_is_refused(page: str) -> None:
-    with pytest.raises(UsageError, match="two marks"):
+    with pytest.raises(UsageError, match="two markers"):
         fault_docs.renewed(page)
 
 

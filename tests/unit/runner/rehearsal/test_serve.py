@@ -208,5 +208,5 @@ def test_aws_is_refused_where_boxes_are_logins(
     monkeypatch.setattr(serve, "Yard", SharedYard)
 
     assert serve.main(["--clouds", "aws", "--folder", str(tmp_path / "rehearsal")]) == 2
-    assert "aws needs real boxes here: an instance ends itself by shutting down" in capsys.readouterr().err
+    assert "aws needs real boxes here: an instance terminates itself by powering off" in capsys.readouterr().err
     assert SharedYard.closed == [True]

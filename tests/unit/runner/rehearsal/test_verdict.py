@@ -58,7 +58,7 @@ def test_a_clean_run_holds_every_promise(tmp_path: Path, run: RunDir) -> None:
     assert verdict.broken == []
     assert verdict.lines() == [
         "simulated bill:",
-        "  i-1  gpu_1x_a10 in us-west-1: 0.75 $/h, 0.0100 $ billed, ended: request",
+        "  i-1  gpu_1x_a10 in us-west-1: $0.75/h, $0.0100 billed, terminated: request",
         "receipt of 2026-11-21T02:00:00+00:00",
         "rehearsal: every promise held",
     ]

@@ -39,7 +39,7 @@ def wait_until(done: Callable[[], bool], what: str) -> float:
 
 
 def answers(address: BoxAddress) -> bool:
-    """Tell whether an sshd introduces itself there."""
+    """Return whether an sshd introduces itself there."""
     try:
         with socket.create_connection((address.host, address.port), 0.2) as sock:
             sock.settimeout(2)

@@ -80,7 +80,7 @@ def test_a_login_changes_nothing_of_this_machine(yard: LoopbackYard, login: Logi
 
     assert (said.stdout, said.stderr) == (
         "installed\ninstalled\n",
-        "sudo: nobody becomes root on a box that is only a login\n",
+        "sudo: a box that is only a login has no root\n",
     )
 
 
