@@ -13,7 +13,7 @@ from trainer.files import read_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status; expected failures are told in two lines on stderr."""
+    """Run one command and return its exit status; expected failures are reported in two lines on stderr."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -75,11 +75,11 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
         verb.set_defaults(command=command)
         if name == "start":
             verb.add_argument("--secrets", type=Path, help="JSON file of variables for the trainer; removed once read")
-    status = verbs.add_parser("status", help="tell how the run stands, as one JSON line")
+    status = verbs.add_parser("status", help="print the state of the run as one JSON line")
     status.set_defaults(command=_supervise_status)
     stop = verbs.add_parser("stop", help="stop the run with a checkpoint")
     stop.add_argument("--timeout-s", type=float, default=120.0, help="seconds until the trainer is killed (120)")
-    stop.add_argument("--now", action="store_true", help="kill it at once, without a checkpoint")
+    stop.add_argument("--now", action="store_true", help="kill it immediately, without a checkpoint")
     stop.set_defaults(command=_supervise_stop)
     for verb in (status, stop):
         verb.add_argument("--output", type=Path, required=True, help="output folder of the run")

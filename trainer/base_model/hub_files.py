@@ -69,7 +69,7 @@ def find_small_files(
         repo_id: The model, as ``org/name``.
         revision: Commit, tag or branch; ``None`` is the newest.
         waits_s: Seconds to wait before each further try, where nothing is in the cache.
-        reach: Tells whether an address can be connected to at all.
+        reach: Returns whether an address can be reached.
 
     Raises:
         HubUnreachableError: If the Hub gives no answer and nothing is in the cache.
@@ -94,7 +94,7 @@ def find_small_files(
             if wait_s is None or _is_offline():
                 raise
             time.sleep(wait_s)
-    # A connection that is lost here is told: what is in the cache by now may be a part of the files.
+    # A connection lost here is reported: what is in the cache by now may be a part of the files.
     with _told(repo_id, revision):
         return SmallFiles(_fetch(repo_id, revision))
 
@@ -126,7 +126,7 @@ def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> No
     try:
         told = get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), timeout=ASK_S)
     except RemoteEntryNotFoundError:
-        return  # that is told of the file that is missing
+        return  # reported for the missing file
     if told.commit_hash is None:
         raise FileMetadataError("the answer names no commit")
 
@@ -170,7 +170,7 @@ def cached_folder(repo_id: str, revision: str | None) -> Path | None:
 
 
 def _as_base_model_error(err: Exception, repo_id: str, revision: str | None, endpoint: str) -> BaseModelError:
-    """Return what the library or its client raised in words of ours."""
+    """Return the error of the library or its client as one of ours."""
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -206,15 +206,15 @@ def _as_base_model_error(err: Exception, repo_id: str, revision: str | None, end
 
 
 def _as_refusal(err: HfHubHTTPError, repo_id: str, revision: str | None) -> BaseModelError:
-    """Return what the Hub's status says."""
+    """Return the meaning of the Hub's status."""
     from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RevisionNotFoundError
 
     status, token = err.response.status_code, _token_place()
     if status == 429:
-        remedy = f"ask again in some minutes{'' if token else '; with a token (HF_TOKEN) the Hub answers more often'}"
+        remedy = f"repeat the command later{'' if token else '; with a token (HF_TOKEN) the Hub answers more often'}"
         return HubUnreachableError(repo_id, "the Hub refuses too many requests (429)", remedy, _words(err))
     if status >= 500:
-        remedy = f"ask again later, {OTHERWISE}"
+        remedy = f"repeat the command later, {OTHERWISE}"
         return HubUnreachableError(repo_id, f"the Hub is in trouble (it answers {status})", remedy, _words(err))
     if isinstance(err, GatedRepoError):
         problem, remedy = _gated(repo_id, status, token)
@@ -231,21 +231,21 @@ def _as_refusal(err: HfHubHTTPError, repo_id: str, revision: str | None) -> Base
     elif status in (401, 404):
         secret = "is private" if token is None else f"the token of {token} may not read it"
         problem = f"is not on the Hub, or {secret} ({status})"
-        remedy = f"correct model.base_model, or log in as somebody who may read it: {NEW_TOKEN}"
+        remedy = f"correct model.base_model, or log in as a user who may read it: {NEW_TOKEN}"
     else:
-        problem, remedy = f"cannot be fetched: the Hub answers {status}", f"look at HF_ENDPOINT, {OTHERWISE}"
+        problem, remedy = f"cannot be fetched: the Hub answers {status}", f"check HF_ENDPOINT, {OTHERWISE}"
     return BaseModelError(f"base model: {repo_id} {problem}", details=_words(err), resolution=remedy)
 
 
 def _is_bad_token(err: HfHubHTTPError) -> bool:
-    """Tell a token that the Hub does not know from a model that it does not show; both are a 401."""
+    """Distinguish a token that the Hub does not know from a model that it hides; both are a 401."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     return err.response.status_code == 401 and not isinstance(err, RepositoryNotFoundError)
 
 
 def _gated(repo_id: str, status: int, token: str | None) -> tuple[str, str]:
-    """Return what is wrong with a gated model: nobody is logged in, or whoever is has not been let in yet."""
+    """Return the problem with a gated model: nobody is logged in, or the user has no access yet."""
     page = f"https://huggingface.co/{repo_id}"
     if token is None:
         return f"is gated, and there is no token ({status})", f"accept {page}; {NEW_TOKEN}"

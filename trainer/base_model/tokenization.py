@@ -168,7 +168,9 @@ def _read_tokenizer(path: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as err:  # the tokenizers library raises nothing narrower
         raise BaseModelError(
-            f"base model: cannot read {path}", details=str(err), resolution="fetch or save the base model again"
+            f"base model: cannot read {path}",
+            details=str(err),
+            resolution="download the base model again, or set model.base_model to another copy",
         ) from err
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -182,7 +184,9 @@ def _read_json(path: Path | None) -> dict[str, Any]:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError) as err:
         raise BaseModelError(
-            f"base model: cannot read {path}", details=str(err), resolution="fetch or save the base model again"
+            f"base model: cannot read {path}",
+            details=str(err),
+            resolution="download the base model again, or set model.base_model to another copy",
         ) from err
     return value if isinstance(value, dict) else {}
 

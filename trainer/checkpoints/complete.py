@@ -56,7 +56,7 @@ def complete(folder: Path, step: int, fingerprints: Mapping[str, str]) -> Checkp
     if missing:
         raise CheckpointError(
             f"checkpoint: {folder.name} was written without {', '.join(missing)}",
-            resolution="check the free disk space, then resume: the checkpoint before it is good",
+            resolution="check the free disk space, then `make resume`: the checkpoint before it is good",
         )
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST_NAME]
     files = [_describe(path, folder) for path in paths]
@@ -134,7 +134,7 @@ def choose(folder: Path, fingerprints: Mapping[str, str]) -> tuple[Checkpoint | 
             raise CheckpointError(
                 f"resume: none of {len(remarks)} checkpoints verifies: {remarks[0]}",
                 details="\n".join(remarks),
-                resolution="start afresh without --resume; the damaged folders are left as they are",
+                resolution="start a new run with `make train`; the damaged folders are left as they are",
             )
         return None, []
     for kind, value in fingerprints.items():

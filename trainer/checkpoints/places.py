@@ -21,12 +21,15 @@ READ_TIMEOUT_S = 120
 HASH_KEY = "sha256"
 """Metadata of an object that holds the SHA-256 of its content; ETags of big objects say nothing of it."""
 MISSING = {"404", "NoSuchKey", "NotFound"}
+OTHERWISE = (
+    "fix the cause that the details quote (store.url, store.endpoint_url, credentials), then run `make sync` again"
+)
 HINTS = {
-    "NoSuchBucket": "make the bucket first, or correct the address",
+    "NoSuchBucket": "create the bucket first (infra/store), or correct store.url",
     "AccessDenied": "give these credentials the right to list, read and write under this address",
     "403": "give these credentials the right to list, read and write under this address",
-    "ExpiredToken": "renew the credentials and start it again: what is there already is not moved twice",
-    "RequestExpired": "renew the credentials and start it again: what is there already is not moved twice",
+    "ExpiredToken": "renew the credentials, then run `make sync` again: what is there already is not moved twice",
+    "RequestExpired": "renew the credentials, then run `make sync` again: what is there already is not moved twice",
     "InvalidAccessKeyId": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to valid credentials",
     "SignatureDoesNotMatch": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to valid credentials",
 }
@@ -39,7 +42,7 @@ class Place(Protocol):
         """Return all files with their sizes."""
 
     def matches(self, name: str, path: Path) -> bool | None:
-        """Tell whether a file there has the content of one here; ``None`` where the store cannot tell."""
+        """Return whether a file there has the content of one here; ``None`` where the store does not say."""
 
     def read(self, name: str) -> bytes:
         """Return the content of a small file."""
@@ -221,7 +224,7 @@ class Bucket:
 
     def put(self, path: Path, name: str, sha256: str) -> None:
         """Upload a file, in parallel parts if it is big."""
-        path.stat()  # one that is gone is told as such, not as a failed upload
+        path.stat()  # a missing file is reported as missing, not as a failed upload
         with self._told():
             self._client.upload_file(
                 str(path),
@@ -267,7 +270,7 @@ class Bucket:
         return StoreError(
             f"sync: {self._url} refuses: {code or type(err).__name__}",
             details=str(err),
-            resolution=HINTS.get(code, "see the store's own words, correct the cause, start it again"),
+            resolution=HINTS.get(code, OTHERWISE),
         )
 
 

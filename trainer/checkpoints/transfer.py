@@ -69,7 +69,7 @@ class Listed:
     sha256: str
 
     def is_at(self, path: Path) -> bool:
-        """Tell whether this very content is in a file."""
+        """Return whether this very content is in a file."""
         return path.is_file() and path.stat().st_size == self.size_bytes and sha256_of_file(path) == self.sha256
 
 
@@ -116,7 +116,9 @@ def pull(url: str, folder: Path, *, endpoint_url: str | None = None, keys: Mappi
     place, done = open_place(url, endpoint_url, keys), Transfer("pull")
     there = place.sizes()
     if not there:
-        raise StoreError(f"sync: there is nothing in {url}", resolution="check the address, or push something first")
+        raise StoreError(
+            f"sync: there is nothing in {url}", resolution="check store.url, or push a checkpoint first: `make sync`"
+        )
     outside = [name for name in there if not _is_inside(name)]
     if outside:
         raise StoreError(f"sync: {url} holds a file named {outside[0]!r}", resolution="remove or rename it there")
@@ -152,7 +154,7 @@ def _step(checkpoint: str) -> int:
 
 
 def _is_inside(name: str) -> bool:
-    """Tell whether a name stays inside the folder it is relative to."""
+    """Return whether a name stays inside the folder it is relative to."""
     parts = name.split("/")
     return not name.startswith("/") and not any(part in {"", ".", ".."} or "\0" in part for part in parts)
 
@@ -227,7 +229,7 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
 
 
 def _read_manifest(raw: bytes) -> list[Listed]:
-    """Return what a checkpoint's manifest lists.
+    """Return the files in a checkpoint's manifest.
 
     Raises:
         _NotWholeError: If it cannot be read, or names a file outside of the checkpoint.
@@ -251,11 +253,14 @@ def _pull_file(place: Place, path: Path, name: str) -> int | None:
     try:
         place.get(name, part)
     except FileNotFoundError as err:
-        raise StoreError(f"sync: {name} was removed from the store meanwhile", resolution="start it again") from err
+        raise StoreError(
+            f"sync: {name} was removed from the store meanwhile", resolution="run `make sync PULL=1` again"
+        ) from err
     if place.matches(name, part) is False:
         part.unlink()
         raise StoreError(
-            f"sync: {name} came down damaged: it is not what was put there", resolution="push it again, then pull"
+            f"sync: {name} came down damaged: it is not what was put there",
+            resolution="push it again with `make sync`, then pull: `make sync PULL=1`",
         )
     part.replace(path)
     return path.stat().st_size
@@ -280,7 +285,7 @@ def _pull_newest(place: Place, folder: Path, names: list[str], there: Mapping[st
     raise StoreError(
         f"sync: none of {len(names)} checkpoints in the store is whole: {problems[0]}",
         details="\n".join(problems),
-        resolution="push a checkpoint again, or start the training afresh",
+        resolution="push a checkpoint again with `make sync`, or start a new run with `make train`",
     )
 
 

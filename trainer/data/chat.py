@@ -198,7 +198,7 @@ def _spans_by_difference(
         if not (text.startswith(whole) and whole.startswith(prompt)):
             raise BaseModelError(
                 f"chat template: turn {index + 1} of {len(messages)} is not rendered the same once more turns follow, "
-                "so the assistant's words cannot be told from the rest",
+                "so the assistant's words cannot be distinguished from the rest",
                 resolution="set data.chat_template_path to a template that only appends, or that has "
                 "{% generation %} markers, or set `assistant_only_loss: false`",
             )
@@ -231,7 +231,7 @@ def _marked_spans(messages: Sequence[Message], facts: BaseModelFacts, text: str)
     if marked.replace(_OPEN, "").replace(_CLOSE, "") != text:
         raise BaseModelError(
             "chat template: its {% generation %} markers change the text around them",
-            resolution="set data.chat_template_path to a template whose markers stand around plain output",
+            resolution="set data.chat_template_path to a template whose generation markers enclose plain output",
         )
     first, *pieces = marked.split(_OPEN)
     spans: list[Span] = []

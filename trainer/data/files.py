@@ -1,4 +1,4 @@
-"""Read a JSON Lines file of samples: three formats, told apart by looking, every refusal with file and line.
+"""Read a JSON Lines file of samples: three formats, detected from the content, every refusal with file and line.
 
 Formats: ``messages`` (also ``conversations`` with ``from``/``value``), ``prompt_completion`` and ``alpaca``.
 """
@@ -53,7 +53,7 @@ def read_samples(path: Path, key: str, wanted: str = "auto") -> SampleFile:
     Args:
         path: The file.
         key: Recipe key that named it, for the hints.
-        wanted: A format's name, or ``auto``: then the first sample tells it for the whole file.
+        wanted: A format's name, or ``auto``: then the first sample decides for the whole file.
 
     Raises:
         DataError: On the first line that cannot be used, or if the file is missing, empty or a folder.
@@ -194,7 +194,7 @@ def _checked(path: Path, number: int, turns: list[tuple[Any, Any]]) -> tuple[Tur
             "begin with user (system only before it), then let user and assistant take turns",
         )
     if spoken[-1] != "assistant":
-        raise _refused(path, number, "ends with a user turn that nobody answers", "end each sample with assistant")
+        raise _refused(path, number, "ends with a user turn without an answer", "end each sample with assistant")
     return tuple(result)
 
 

@@ -98,7 +98,7 @@ class DataSummary:
     warnings: tuple[str, ...]
 
     def with_warnings(self, *, eos_token: str, special_lines: str, assistant_only: bool) -> DataSummary:
-        """Return the summary with a sentence for each thing that is allowed but worth a look."""
+        """Return the summary with a sentence for everything that is allowed but worth checking."""
         found = {
             f"{self.train.cut_samples} of {self.train.samples} training samples are cut at max_length "
             f"{self.max_length} ({self.train.cut_tokens} tokens lost)": self.train.cut_samples > 0,

@@ -86,7 +86,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, facts: BaseModelFacts, fo
 
 
 def verify_adapter_folder(folder: Path, *, expected: tuple[str, ...] = EXPECTED_FILES) -> list[str]:
-    """Return what is wrong with an adapter folder, one line each; nothing when it is whole.
+    """Return the faults of an adapter folder, one line each; nothing when it is complete.
 
     The base model is not needed; ``tensor_problems`` compares the tensors with it.
     """
@@ -101,7 +101,7 @@ def missing_files(folder: Path, expected: tuple[str, ...] = EXPECTED_FILES) -> l
 
 
 def weight_problems(folder: Path) -> list[str]:
-    """Return what is wrong with the adapter's tensors by themselves: unreadable, not a number, or without effect."""
+    """Return the faults of the adapter's tensors: unreadable, not a number, or without effect."""
     try:
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         tensors = read_tensors(folder)

@@ -34,7 +34,7 @@ def list_again(folder: Path, names: Sequence[str]) -> None:
 
 
 def checksum_problems(folder: Path) -> list[str]:
-    """Return what is wrong with a folder by its ``SHA256SUMS``, one line each; nothing when it is whole.
+    """Return the faults of a folder by its ``SHA256SUMS``, one line each; nothing when it is complete.
 
     A list that is missing, a file that it does not list, and a listed file that is not there are as wrong as a file
     that was changed: each of them is what a transfer that broke off leaves behind.

@@ -56,7 +56,7 @@ def merge_adapter(recipe: Recipe, adapter_folder: Path, folder: Path, *, locatio
         raise AcceptanceError(
             f"merge: {str(err).splitlines()[0]}",
             details=str(err),
-            resolution="use the adapter unmerged; train it again",
+            resolution="use the adapter unmerged, or train it again with `make train`",
         ) from err
     merged = merged.to(MERGED_DTYPES[recipe.artifacts.merged_dtype])
     shutil.rmtree(folder, ignore_errors=True)

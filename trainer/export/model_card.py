@@ -92,7 +92,7 @@ def _introduction(recipe: Recipe, manifest: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _base_name(recipe: Recipe) -> str:
-    """Return the base model's name; of a local one no more than its own name, for paths belong to nobody else."""
+    """Return the base model's name; of a local one only its own name, because paths are private."""
     if (hub_id := _hub_id(recipe)) is not None:
         return f"[{hub_id}](https://huggingface.co/{hub_id})"
     return Path(recipe.model.base_model).name

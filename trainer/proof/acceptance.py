@@ -52,7 +52,7 @@ def run_acceptance(
         base: What the base scored before training, on the kind of base that was trained on; evaluated when left out.
         base_sha256_before: The base's fingerprint before training.
         base_sha256_after: Its fingerprint after training.
-        events: Where each check, evaluation and sample is told.
+        events: The event file for each check, evaluation and sample.
 
     Raises:
         AcceptanceError: If the adapter is refused; acceptance.json and metrics.json are written all the same.
@@ -81,7 +81,9 @@ def _finish_folder(recipe: Recipe, folder: Path) -> None:
     write_checksums(folder)
     if problems := verify_adapter_folder(folder):
         raise AcceptanceError(
-            f"acceptance: {problems[0]}", resolution="check the disk, then train again", details="\n".join(problems)
+            f"acceptance: {problems[0]}",
+            resolution="check the disk (`df -h`), then run `make train` again",
+            details="\n".join(problems),
         )
 
 

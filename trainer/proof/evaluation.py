@@ -118,7 +118,7 @@ def eval_loss(
     """Return the mean negative log-likelihood over all supervised tokens.
 
     Every supervised token weighs the same, in whatever row it stands, and no position is padding: several samples share
-    a row and are kept apart by position ids that start again at 0. That isolation is exact only without an attention
+    a row and are kept apart by position ids that restart at 0. That isolation is exact only without an attention
     mask and without a cache (an all-ones mask lets samples see each other).
 
     Args:

@@ -13,7 +13,7 @@ RESOLUTIONS = {
     "files_complete": "copy the whole adapter folder again, or train again",
     "checksums_match": "copy the adapter folder again: a file was changed after it was written",
     "base_fingerprint": "set model.base_model and model.revision to the model the adapter was trained on",
-    "base_unchanged": "report this as a defect: training must not touch the base model",
+    "base_unchanged": "do not use this adapter: download the base model again, then run `make train`",
     "eval_loss_below_base": "train longer, or raise training.learning_rate; see the loss curve in the report",
     "merged_as_good_as_adapter": "use the adapter unmerged, or set `merged_dtype: float32`",
 }
@@ -22,7 +22,7 @@ MODELS = ("base_4bit", "adapter_4bit", "base_unquantised", "adapter_unquantised"
 
 @dataclass(frozen=True)
 class AcceptanceCheck:
-    """One thing the adapter had to show.
+    """One check of the adapter.
 
     Attributes:
         name: Short name.
@@ -77,7 +77,7 @@ class AcceptanceReport:
             )
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return what ``acceptance.json`` holds."""
+        """Return the contents of ``acceptance.json``."""
         return {"accepted": self.accepted, "checks": [asdict(check) for check in self.checks]}
 
     def to_metrics(self) -> dict[str, Any]:

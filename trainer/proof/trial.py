@@ -43,7 +43,7 @@ class Trial:
         eval_set: What to evaluate on.
         facts: The base model's facts.
         location: The base model, as ``prepare_base_model`` gives it.
-        events: Where each check and evaluation is told.
+        events: The event file for each check and evaluation.
     """
 
     def __init__(

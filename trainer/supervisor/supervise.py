@@ -1,4 +1,4 @@
-"""The trainer's parent process on the machine: starts it detached, watches it, stops it, tells how it ended.
+"""The trainer's parent process on the machine: starts it detached, watches it, stops it, reports how it ended.
 
 Whoever launched the trainer may go away: the supervisor lives in a session of its own with its streams in files.
 Its word is in three files of the output folder: ``supervisor.json`` (who runs), ``heartbeat`` (that it runs) and
@@ -41,7 +41,7 @@ class Status:
         state: ``none`` was never started, ``running``, ``exited`` by itself or on request, ``lost`` when its
             processes are gone without a word (killed, or the machine went down).
         exit_code: Exit status of the trainer, once it has one; 128 + the signal's number if a signal ended it.
-        step: Last optimizer step told in the event file.
+        step: Last optimizer step in the event file.
         checkpoint: Step of the newest checkpoint with a manifest.
     """
 
@@ -72,7 +72,8 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, 
     output.mkdir(parents=True, exist_ok=True)
     if read_status(output).state == "running":
         raise TrainerError(
-            f"supervise: a trainer is running in {output} already", resolution="stop it first, or follow its events"
+            f"supervise: a trainer is running in {output} already",
+            resolution="stop it with `make down`, or follow it with `make watch`",
         )
     for name in ("supervisor.json", "exit.json"):
         (output / name).unlink(missing_ok=True)
@@ -184,7 +185,7 @@ def _take_secrets(path: Path | None) -> dict[str, str]:
     values: dict[str, Any] | None = read_json(path)
     path.unlink(missing_ok=True)
     if values is None:
-        raise TrainerError(f"supervise: there is no file {path}", resolution="launch again")
+        raise TrainerError(f"supervise: there is no file {path}", resolution="run `make launch` again")
     return {str(name): str(value) for name, value in values.items()}
 
 
@@ -220,12 +221,12 @@ def _write_exit(output: Path, code: int) -> None:
 
 
 def _shell_code(code: int) -> int:
-    """Return an exit status as a shell would tell it: 128 + the number of the signal that ended the process."""
+    """Return an exit status as a shell reports it: 128 + the number of the signal that ended the process."""
     return 128 - code if code < 0 else code
 
 
 def _is_alive(pid: int, started: float) -> bool:
-    """Tell whether that very process lives: the same number may belong to another one by now."""
+    """Return whether that very process lives: the same number may belong to another one by now."""
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE

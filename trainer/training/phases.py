@@ -145,7 +145,7 @@ def _read_inputs(run: Run) -> Inputs:
 
 
 def _fingerprints(recipe: Recipe, inputs: Inputs, base_sha256: str, environment: Environment) -> dict[str, str]:
-    """Return what a checkpoint of this run belongs to; see ``checkpoint.choose``."""
+    """Return the identity of this run's checkpoints; see ``checkpoint.choose``."""
     sections = to_mapping(recipe)
     relevant = {name: sections[name] for name in ("model", "adapter", "training")}
     relevant["model"].pop("base_model")  # where it lies; what it is comes from its weights
@@ -176,7 +176,7 @@ def _digest(value: object) -> str:
 def _evaluate_base(
     run: Run, model: Any, tokenizer: Any, eval_set: EvalSet, inputs: Inputs, fingerprints: Mapping[str, str]
 ) -> Evaluation:
-    """Return what the base model reaches by itself; a resumed run reads it from the output folder."""
+    """Return the base model's own evaluation; a resumed run reads it from the output folder."""
     path = run.output / "base_evaluation.json"
     key = _digest([fingerprints["data"], fingerprints["base_model"], to_mapping(run.recipe.evaluation)])
     known = read_json(path)

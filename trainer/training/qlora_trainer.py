@@ -275,5 +275,5 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def _takes_logits_to_keep(model: Any) -> bool:
-    """Tell whether the base model can give logits at chosen positions only."""
+    """Return whether the base model can give logits at chosen positions only."""
     return "logits_to_keep" in inspect.signature(type(model.get_base_model()).forward).parameters

@@ -33,7 +33,7 @@ class Run:
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
-        """Tell the begin and the end of a phase, and how long it took."""
+        """Report the start and the end of a phase, and its duration."""
         self.events.write("phase_started", phase=name)
         self.say(f"{name} ...")
         started_s = time.monotonic()

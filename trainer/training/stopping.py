@@ -31,7 +31,7 @@ class StopRequest:
 
     @property
     def is_requested(self) -> bool:
-        """Tell whether a signal came."""
+        """Return whether a signal came."""
         return self.signal_name is not None
 
     @contextmanager
@@ -69,5 +69,5 @@ class StopRequest:
         """
         saved = "nothing new had to be saved" if step is None else f"saved at step {step}"
         return InterruptedRunError(
-            f"train: interrupted by {self.signal_name}; {saved}", resolution="resume the run with --resume"
+            f"train: interrupted by {self.signal_name}; {saved}", resolution="continue with `make resume`"
         )

@@ -89,7 +89,7 @@ def refusal(handler: Handler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             "is disabled on the Hub (403)",
             "take another base model",
         ),
-        (refusing(418), None, "cannot be fetched: the Hub answers 418", "look at HF_ENDPOINT"),
+        (refusing(418), None, "cannot be fetched: the Hub answers 418", "check HF_ENDPOINT"),
     ],
     ids=[
         *("bad-token", "private", "private-to-this-token", "no-such-model", "no-revision", "no-config", "gated"),

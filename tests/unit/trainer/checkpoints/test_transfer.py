@@ -365,7 +365,7 @@ def test_a_bucket_that_is_not_there_is_told(bucket: Any, tmp_path: Path) -> None
     with pytest.raises(StoreError, match="s3://no-such/p refuses: NoSuchBucket") as caught:
         pull("s3://no-such/p", tmp_path)
 
-    assert caught.value.resolution == "make the bucket first, or correct the address"
+    assert caught.value.resolution == "create the bucket first (infra/store), or correct store.url"
 
 
 @pytest.mark.parametrize("operation", ["ListObjectsV2", "PutObject"])

@@ -205,7 +205,7 @@ def test_template_that_rewrites_earlier_turns_is_refused() -> None:
 
     assert caught.value.message == (
         "chat template: turn 3 of 5 is not rendered the same once more turns follow, "
-        "so the assistant's words cannot be told from the rest"
+        "so the assistant's words cannot be distinguished from the rest"
     )
     assert "data.chat_template_path" in caught.value.resolution
 

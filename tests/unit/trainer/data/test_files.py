@@ -117,7 +117,7 @@ def test_words_are_kept_as_they_are(tmp_path: Path) -> None:
         ([chat(("assistant", "a"))], "1 turn 1 is assistant, where user must be"),
         ([chat(("user", "a"), ("assistant", "b"), ("system", "c"))], "1 turn 3 is system, where user must be"),
         ([chat(("system", "a"), ("assistant", "b"))], "1 turn 2 is assistant, where user must be"),
-        ([chat(("user", "a"), ("assistant", "b"), ("user", "c"))], "1 ends with a user turn that nobody answers"),
+        ([chat(("user", "a"), ("assistant", "b"), ("user", "c"))], "1 ends with a user turn without an answer"),
         ([chat(("system", "a"), ("user", "b"))], "1 has no assistant turn: nothing would be learned"),
         ([{"messages": []}], "1 has no assistant turn: nothing would be learned"),
         ([chat(("user", " \n"), ("assistant", "b"))], "1 turn 1 is empty"),
