@@ -149,7 +149,7 @@ def _is_opentofu(program: str) -> bool:
 
 
 def _is_committed(root: Path) -> bool:
-    """Tell whether a lock is part of the project; our own provider's is made anew (infra/.gitignore)."""
+    """Return whether a lock is part of the project; our own provider's is made anew (infra/.gitignore)."""
     return "terraform.local/" not in (root / "versions.tf").read_text(encoding="utf-8")
 
 

@@ -53,7 +53,7 @@ class Module:
 
 
 def find_differences(folder: Path = FOLDER, only: str | None = None) -> list[str]:
-    """Return what is not as the contract wants it, one line each.
+    """Return the breaches of the contract, one line each.
 
     Args:
         folder: The folder that holds ``environments``, ``store`` and ``contract``.

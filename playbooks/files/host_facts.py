@@ -31,7 +31,7 @@ def main() -> int:
         try:
             importlib.import_module(name)
             versions[name] = metadata.version(name)
-        except Exception as err:  # noqa: BLE001 - a broken build raises anything; the playbook tells the user
+        except Exception as err:  # noqa: BLE001 - a broken build raises anything; the playbook reports it
             broken[name] = f"{type(err).__name__}: {err}"[:300]
     environment = read_environment(Path(prefix))
     facts = {
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def read_environment(prefix: Path) -> dict[str, Any]:
-    """Return what the role python_env wrote down about the environment."""
+    """Return the notes of the role python_env on the environment."""
     try:
         found = json.loads((prefix / "setup" / "environment.json").read_text())
     except (OSError, ValueError):
@@ -83,7 +83,7 @@ def ask_nvidia(field: str) -> list[str]:
 
 
 def gpu_facts() -> dict[str, Any]:
-    """Return what torch computes on here, for which CUDA it was built, and whether the GPU computes right."""
+    """Return the device torch computes on here, for which CUDA it was built, and whether the GPU computes right."""
     torch = sys.modules.get("torch")
     facts: dict[str, Any] = {"device": "none", "cuda": None, "gpu_problem": None, "gpu_checks": {}}
     if torch is None:
@@ -97,7 +97,7 @@ def gpu_facts() -> dict[str, Any]:
             facts["device"] = "mps" if torch.backends.mps.is_available() else "cpu"
             if facts["cuda"] and ask_nvidia("name"):
                 torch.zeros(1, device="cuda")  # it says why
-    except Exception as err:  # noqa: BLE001 - a dead GPU raises anything; the playbook tells the user
+    except Exception as err:  # noqa: BLE001 - a dead GPU raises anything; the playbook reports it
         facts["gpu_problem"] = f"{type(err).__name__}: {' '.join(str(err).split())}"[:300]
         return facts
     wrong = {name: error for name, error in facts["gpu_checks"].items() if not error <= TOLERANCE}
@@ -120,7 +120,7 @@ def compute(device: str) -> dict[str, float]:
 
 
 def forward_4bit(batch: Any, weight: Any, device: str) -> Any:
-    """Return what a 4-bit layer with this weight gives on the device, in bfloat16 as training computes."""
+    """Return the output of a 4-bit layer with this weight on the device, in bfloat16 as training computes."""
     import torch
     from bitsandbytes.nn import Linear4bit
 

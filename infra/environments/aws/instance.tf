@@ -43,7 +43,7 @@ resource "aws_key_pair" "this" {
   lifecycle {
     precondition {
       condition     = var.ssh_public_key != null
-      error_message = "ssh_public_key must be given on AWS; nobody could log in without."
+      error_message = "ssh_public_key must be set on AWS; without it you cannot log in."
     }
   }
 }

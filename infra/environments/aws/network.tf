@@ -99,7 +99,7 @@ resource "aws_security_group" "this" {
   lifecycle {
     precondition {
       condition     = length(var.ssh_ingress_cidrs) > 0
-      error_message = "ssh_ingress_cidrs must name the runner's own network on AWS; it is empty, and nobody could log in."
+      error_message = "ssh_ingress_cidrs must name the runner's own network on AWS; it is empty, so you could not log in."
     }
   }
 }

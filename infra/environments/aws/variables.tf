@@ -57,7 +57,7 @@ variable "aws_max_retries" {
 }
 
 variable "aws_price_usd_per_h" {
-  description = "What the machine costs in US dollars an hour; null tells the ceiling of its candidate."
+  description = "What the machine costs in US dollars an hour; null means the ceiling of its candidate."
   type        = number
   default     = null
 

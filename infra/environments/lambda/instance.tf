@@ -12,7 +12,7 @@ resource "douse_lambda_ssh_key" "this" {
   lifecycle {
     precondition {
       condition     = var.ssh_public_key != null
-      error_message = "ssh_public_key must be given on Lambda; nobody could log in without."
+      error_message = "ssh_public_key must be set on Lambda; without it you cannot log in."
     }
   }
 }

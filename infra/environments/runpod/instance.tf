@@ -31,7 +31,7 @@ resource "douse_runpod_pod" "this" {
 
     precondition {
       condition     = var.ssh_public_key != null
-      error_message = "ssh_public_key must be given on RunPod; nobody could log in without."
+      error_message = "ssh_public_key must be set on RunPod; without it you cannot log in."
     }
   }
 }

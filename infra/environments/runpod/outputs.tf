@@ -9,7 +9,7 @@ output "host" {
     region          = douse_runpod_pod.this.region
     spot            = douse_runpod_pod.this.spot
     price_usd_per_h = douse_runpod_pod.this.price_usd_per_h
-    host_key        = null # RunPod tells none; the first one seen is pinned
+    host_key        = null # RunPod reports none; the first one seen is pinned
     cloud           = "runpod"
   }
 }

@@ -1,5 +1,5 @@
 variable "runpod_community_enabled" {
-  description = "Whether a candidate may be of the Community Cloud: a stranger's machine, cheaper."
+  description = "Whether a candidate may be a community machine (Community Cloud), cheaper."
   type        = bool
   default     = false
   nullable    = false

@@ -26,7 +26,7 @@ HARD_END = 1000.0
 
 
 def runs(python: str) -> bool:
-    """Tell whether an interpreter is there and more than a shim."""
+    """Return whether an interpreter is there and more than a shim."""
     path = shutil.which(python)
     return path is not None and subprocess.run([path, "-c", ""], capture_output=True, timeout=30).returncode == 0
 
@@ -243,7 +243,7 @@ def test_where_the_machine_cannot_end_itself_it_says_so_and_stops_the_trainer(da
     wait_for(lambda: json.loads(daemon("status").stdout)["pid"] is None)
 
     assert story(tmp_path) == ["stop"]
-    assert "GOES ON BILLING" in (tmp_path / "lease" / "lease.log").read_text()
+    assert "KEEPS BILLING" in (tmp_path / "lease" / "lease.log").read_text()
 
 
 def test_an_end_that_fails_is_tried_again(daemon: Any, tmp_path: Path) -> None:
@@ -424,7 +424,7 @@ def test_a_pod_that_cannot_be_ended_is_tried_for_an_hour_and_told_aloud(
     assert 3000 < sum(waits) < 4000
     assert len(server.asked) == len(lease.END_WAITS_S)
     said = capsys.readouterr().out
-    assert "CANNOT BE ENDED FROM WITHIN AND GOES ON BILLING" in said
+    assert "CANNOT SHUT ITSELF DOWN AND KEEPS BILLING" in said
     assert "its-own-key" not in said
 
 

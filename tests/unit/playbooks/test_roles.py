@@ -135,7 +135,7 @@ def prefix(tmp_path: Path) -> Iterator[Path]:
 
 
 def runs(pid: str) -> bool:
-    """Tell whether a process runs; one that only waits for its parent's word has ended."""
+    """Return whether a process runs; one that only waits for its parent's word has ended."""
     try:
         return psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -163,7 +163,7 @@ run "rents_a_spot_machine_once" {
 
   assert {
     condition     = output.host.spot && output.host.price_usd_per_h == 0.41
-    error_message = "The host says that it may be taken back."
+    error_message = "The host says that it may be reclaimed."
   }
 }
 

@@ -17,7 +17,7 @@ run "hands_back_this_machine" {
 
   assert {
     condition     = output.host.price_usd_per_h == 0 && output.host.spot == false
-    error_message = "A machine that is there already costs nothing and is not taken back."
+    error_message = "A machine that is there already costs nothing and is not reclaimed."
   }
 }
 

@@ -43,7 +43,7 @@ run "hands_back_a_pod" {
 
   assert {
     condition     = output.host.host_key == null
-    error_message = "RunPod tells no host key."
+    error_message = "RunPod reports no host key."
   }
 
   assert {

@@ -45,7 +45,7 @@ POLL_S = 1.0
 END_WAITS_S = (1, 2, 5, 10, 20, 30) + (60,) * 54
 """Waits between two tries to end the machine: about an hour in all."""
 STILL_HERE_S = 180
-"""A machine that is here so long after it was told to end is told again, in another way."""
+"""A machine that is here so long after the request to terminate is asked again, in another way."""
 HTTP_TIMEOUT_S = 30
 RUNPOD_ENDPOINT = "https://api.runpod.io/v2"
 RUNPOD_GRAPHQL_ENDPOINT = "https://api.runpod.io/graphql"
@@ -258,7 +258,7 @@ def spare_me() -> None:
 
 
 def keep(folder: Folder) -> int:
-    """Keep the lease that the settings tell until it is over, then end the machine."""
+    """Keep the lease in the settings until it is over, then end the machine."""
     settings = folder.read("settings.json")
     if settings is None:
         say("there are no settings")
@@ -351,7 +351,7 @@ def end_machine(wanted: dict[str, Any], ended: dict[str, Any]) -> int:
     """End the machine. Returns 0 when that was asked of the cloud and it said yes, or when nothing has to be ended."""
     method = wanted["method"]
     if method == "none" and not wanted["end_command"]:
-        say("the trainer is stopped (" + ended["reason"] + "); this machine cannot end itself AND GOES ON BILLING")
+        say("the trainer is stopped (" + ended["reason"] + "); this machine cannot shut itself down AND KEEPS BILLING")
         return 0
     for number, wait_s in enumerate(END_WAITS_S):
         if wanted["end_command"]:
@@ -361,11 +361,11 @@ def end_machine(wanted: dict[str, Any], ended: dict[str, Any]) -> int:
         if done and wanted["end_command"]:
             return 0
         if done:
-            say("the machine was told to end")
+            say("the machine was asked to shut down")
         else:
             say(f"ENDING THE MACHINE: try {number + 1} did not work, again in {wait_s} s")
         time.sleep(STILL_HERE_S if done else wait_s)  # a machine that ends, ends this process as well
-    say("THIS MACHINE CANNOT BE ENDED FROM WITHIN AND GOES ON BILLING: end it with `make down` or the cloud's console")
+    say("THIS MACHINE CANNOT SHUT ITSELF DOWN AND KEEPS BILLING: terminate it with `make down` or the cloud's console")
     return 1
 
 
@@ -408,7 +408,7 @@ def pod_environment() -> dict[str, str]:
         raw = Path("/proc/1/environ").read_bytes()
         found = dict(item.split("=", 1) for item in raw.decode(errors="replace").split("\0") if "=" in item)
     except OSError:
-        pass  # what is missing is told by whoever needs it
+        pass  # what is missing is reported by whoever needs it
     return {**found, **os.environ}
 
 
@@ -438,7 +438,7 @@ def clock() -> float:
 
 
 def boot_id() -> str:
-    """Return what tells one boot of this machine from the next."""
+    """Return the identity of this boot of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

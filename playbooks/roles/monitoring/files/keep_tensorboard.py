@@ -80,7 +80,7 @@ def end(state: Path, pid: int) -> None:
 
 
 def answers(port: int) -> bool:
-    """Tell whether something listens on a port of the loopback."""
+    """Return whether something listens on a port of the loopback."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=2):
             return True

@@ -1,6 +1,6 @@
 """Print what is wrong with this machine's NVIDIA driver and GPUs, as one JSON object: ``probe_gpu.py SETTINGS``.
 
-Standard library only, Python 3.8 or newer: it runs before anything is downloaded. ``nvidia-smi`` tells what the driver
+Standard library only, Python 3.8 or newer: it runs before anything is downloaded. ``nvidia-smi`` shows what the driver
 shows; then the GPU has to do something through the driver's own CUDA library, because rented machines come up with
 GPUs that are shown and dead (error 802).
 """
@@ -49,7 +49,7 @@ def ask_smi(program: str) -> Tuple[List[Dict[str, str]], str]:
 
 
 def compare(gpus: List[Dict[str, str]], settings: Dict[str, Any]) -> str:
-    """Return what does not fit what is locked."""
+    """Return the mismatches with the lock."""
     if len(gpus) < settings["gpus_min"]:
         return f"the driver shows {len(gpus)} GPUs, {settings['gpus_min']} are needed"
     wants = f"torch {settings['torch']} with CUDA {settings['cuda']}"
@@ -100,7 +100,7 @@ def ask_gpus(cuda: Any, count: int) -> str:
 
 
 def ask_gpu(cuda: Any, index: int) -> str:
-    """Return what is wrong with one GPU."""
+    """Return the faults of one GPU."""
     device, context = ctypes.c_int(0), ctypes.c_void_p(0)
     memory, back = ctypes.c_uint64(0), ctypes.c_uint8(0)
     last = SLICE_BYTES - 1

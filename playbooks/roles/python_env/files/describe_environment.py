@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def freeze(uv: str) -> list[str]:
-    """Return what is installed beside us, as uv tells it."""
+    """Return the packages installed beside us, as uv lists them."""
     command = [uv, "pip", "freeze", "--python", sys.executable]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout.splitlines()
 

@@ -1,4 +1,4 @@
-"""Print what uv has to be told on this machine, as JSON: ``uv_settings.py environment|torch``.
+"""Print the settings uv needs on this machine, as JSON: ``uv_settings.py environment|torch``.
 
 Runs on the machine beside a copy of the runner's ``bootstrap.py``, which knows pip's settings.
 """
