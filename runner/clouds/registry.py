@@ -91,12 +91,12 @@ def real_variables() -> tuple[str, ...]:
 
 
 def gpuhunt_names() -> dict[str, str]:
-    """Return what gpuhunt calls the clouds whose machines it names as they do."""
+    """Return gpuhunt's names of the clouds whose machine names it shares."""
     named = {name: record.prices.gpuhunt_name for name, record in CLOUDS.items()}
     return {name: found for name, found in named.items() if not isinstance(found, NotThere)}
 
 
 def how_to_configure() -> str:
-    """Return what to set, for somebody who has set nothing."""
+    """Return the variables to set when none is set."""
     *others, last = (record.account_words for record in CLOUDS.values())
     return f"set {', '.join(others)} or {last}, as for `make train`"

@@ -31,7 +31,7 @@ def unit(name: str) -> configparser.ConfigParser:
 
 
 def is_a_sweep(words: list[str]) -> bool:
-    """Tell whether the runner understands the words as a sweep that ends something, living runs left alone."""
+    """Return whether the runner understands the words as a sweep that ends something, living runs left alone."""
     arguments = make_parser().parse_args(words)
     return (arguments.verb, arguments.apply, arguments.all) == ("sweep", True, False)
 

@@ -32,7 +32,7 @@ def committed_files() -> list[Path]:
 
 
 def started_by(tree: ast.AST) -> bool:
-    """Tell whether a module can start processes: imports subprocess or names what os has for it."""
+    """Return whether a module can start processes: imports subprocess or names what os has for it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import) and any(name.name.split(".")[0] == "subprocess" for name in node.names):
             return True
