@@ -162,7 +162,7 @@ def test_another_refusal_of_an_end_is_an_error(cloud: AwsCloud) -> None:
     instance_id = launch()
     client.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": True})
     (found,) = of_kind(cloud.resources())["instance"]
-    with pytest.raises(BadRequestError, match=f"cannot end instance {instance_id} in {HERE}"):
+    with pytest.raises(BadRequestError, match=f"cannot terminate instance {instance_id} in {HERE}"):
         cloud.end(found)
 
 

@@ -61,7 +61,7 @@ def test_a_template_of_another_model_fails(template: str, marks: str) -> None:
     line = check_template(small_facts(template), None)
 
     assert line.status == "fail"
-    assert line.value == f"a template of another model: {marks} are no tokens of small"
+    assert line.value == f"a template of another model: {marks} are not tokens of small"
     assert line.remedy.startswith("take the base model's own template")
 
 
@@ -70,7 +70,7 @@ def test_marks_that_only_open_a_turn_may_be_plain_text_and_are_told() -> None:
 
     assert (line.status, line.value) == (
         "warn",
-        "<|user|>, <|assistant|> are no tokens of small: they are read as plain text",
+        "<|user|>, <|assistant|> are not tokens of small: they are read as plain text",
     )
 
 
