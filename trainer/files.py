@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+SECRET_MODE = 0o600  # its user's alone
+
 
 def cache_folder() -> Path:
     """Return the folder that runs share on this machine: ``DOUSE_CACHE``, else ``douse`` in the user's cache."""

@@ -7,9 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from trainer.files import write_atomically
-
-SECRET_MODE = 0o600
+from trainer.files import SECRET_MODE, write_atomically
 
 
 def make_key(private: Path) -> None:

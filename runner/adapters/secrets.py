@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from runner.adapters.machine import Machine
 from runner.errors import TransferError
 from runner.world import World
-from trainer.files import write_atomically
+from trainer.files import SECRET_MODE, write_atomically
 
 MEMORY = "/dev/shm"  # noqa: S108 - the file system that Linux keeps in memory, on the machine
-SECRET_MODE = 0o600
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
 
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.adapters.secrets import SECRET_MODE
 from runner.context import Context
 from runner.errors import UsageError
 from runner.lifecycle.play import play
@@ -15,7 +14,7 @@ from runner.run.run_dir import read_json
 from runner.run.state import locked
 from runner.store import run_store as storing
 from runner.store.credentials import endpoint_url, machine_keys
-from trainer.files import write_atomically
+from trainer.files import SECRET_MODE, write_atomically
 
 Direction = Literal["push", "pull"]
 
