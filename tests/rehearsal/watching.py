@@ -27,9 +27,9 @@ class Watcher:
     The processes of boxes are processes of this machine too, so both sides of a connection are seen.
     """
 
-    def __init__(self, *places: tuple[Path, str]) -> None:
-        """Take folders with patterns of the passing files in them."""
-        self._places = places
+    def __init__(self, *places: tuple[Path, str], secrets: Sequence[str] = SECRETS) -> None:
+        """Take folders with patterns of the passing files in them, and the secrets to look for."""
+        self._places, self._secrets = places, secrets
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.found: set[str] = set()
@@ -61,14 +61,14 @@ class Watcher:
             except OSError:
                 continue  # it has ended
             self.programs |= {word.decode(errors="replace").rpartition("/")[2] for word in words.split(b"\0")[:2]}
-            self.found |= {f"argv: {words!r}" for secret in SECRETS if secret.encode() in words}
+            self.found |= {f"argv: {words!r}" for secret in self._secrets if secret.encode() in words}
 
     def _look_at_files(self) -> None:
         for folder, pattern in self._places:
             for path in passing(folder, pattern):
                 for file in files_of(path):
                     self.files.add(file.name)
-                    self.found |= {f"{file}: {name}" for name in secrets_in(file)}
+                    self.found |= {f"{file}: {name}" for name in secrets_in(file, self._secrets)}
 
 
 def passing(folder: Path, pattern: str) -> list[Path]:
@@ -93,7 +93,7 @@ def files_of(path: Path) -> Iterator[Path]:
         return  # it went while one looked
 
 
-def secrets_in(path: Path) -> list[str]:
+def secrets_in(path: Path, secrets: Sequence[str] = SECRETS) -> list[str]:
     """Return where in a file a secret is; the file itself, or a member of an archive.
 
     A wheel is not unpacked: ours holds the sources of the emulated clouds, and so the keys that these made up.
@@ -108,5 +108,5 @@ def secrets_in(path: Path) -> list[str]:
     except (OSError, zipfile.BadZipFile):
         return []  # it went, or is not whole yet
     return [
-        f"{name} holds {secret[:8]}…" for name, data in parts.items() for secret in SECRETS if secret.encode() in data
+        f"{name} holds {secret[:8]}…" for name, data in parts.items() for secret in secrets if secret.encode() in data
     ]
