@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table, to_mapping
 from runner.adapters.packages import packaged_model
+from runner.world import RealWorld
 from trainer.files import cache_folder
 
 SIDES = ("ours", "plain")
@@ -58,7 +59,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def prepare(model: Path | None) -> str:
     """Return the folder of the base model; a GGUF file is converted in a process of its own."""
-    source = packaged_model(cache_folder()) if model is None else model.resolve()
+    source = packaged_model(cache_folder(), RealWorld()) if model is None else model.resolve()
     if source.suffix != ".gguf":
         return str(source)
     argv = [sys.executable, "-c", PREPARE, str(source)]

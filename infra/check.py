@@ -23,6 +23,7 @@ from infra.shell import terraform_settings
 from runner.adapters import process
 from runner.adapters.terraform_install import find_terraform, release_of
 from runner.errors import RunnerError
+from runner.world import RealWorld
 
 FOLDER = Path(__file__).resolve().parent
 WORK = FOLDER.parent / "build" / "terraform"
@@ -47,7 +48,7 @@ class Verdict:
 def main() -> int:
     """Return 0 when all modules keep their contract, are formatted and valid, and pass their tests."""
     try:
-        terraform, env = str(find_terraform()), _settings(WORK)
+        terraform, env = str(find_terraform(RealWorld())), _settings(WORK)
     except RunnerError as err:
         print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr)
         return err.exit_code

@@ -20,7 +20,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,8 +180,20 @@ class World(Protocol):
         """The user's home folder."""
 
     @property
+    def folder(self) -> Path:
+        """The folder in which the command is given; relative paths of the command line begin there."""
+
+    @property
     def user(self) -> str:
         """The name that the user is logged in by."""
+
+    def find_program(self, name: str, *, first: Sequence[Path] = ()) -> Path | None:
+        """Return a program by its name, or ``None`` if there is none.
+
+        Args:
+            name: Its name, or its path.
+            first: Folders to look into before those on PATH.
+        """
 
     def now(self) -> datetime:
         """Return the time of day (UTC); it may be set back."""
@@ -505,9 +517,20 @@ class RealWorld:
         return Path(self._environ.get("HOME") or "~").expanduser()
 
     @property
+    def folder(self) -> Path:
+        """The folder in which the command is given."""
+        return Path.cwd()
+
+    @property
     def user(self) -> str:
         """The name that the user is logged in by."""
         return getpass.getuser()
+
+    def find_program(self, name: str, *, first: Sequence[Path] = ()) -> Path | None:
+        """Return a program by its name, or ``None`` if there is none."""
+        folders = (*map(str, first), self._environ.get("PATH", os.defpath))
+        found = shutil.which(name, path=os.pathsep.join(folders))
+        return None if found is None else Path(found)
 
     def now(self) -> datetime:
         """Return the time of day."""

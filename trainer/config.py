@@ -281,7 +281,7 @@ def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     """Return ``recipe`` with data and model paths made absolute, starting at ``folder``."""
 
     def absolute(value: str | None) -> str | None:
-        return None if value is None else str((folder / Path(value).expanduser()).resolve())
+        return None if value is None else absolute_path(value, folder)
 
     data = recipe.data.model_copy(
         update={
@@ -294,6 +294,11 @@ def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     if is_local_model(model.base_model, folder):
         model = model.model_copy(update={"base_model": absolute(model.base_model)})
     return recipe.model_copy(update={"data": data, "model": model})
+
+
+def absolute_path(path: str, folder: Path) -> str:
+    """Return a path as a run file has it (``~`` is the user's home), made absolute, starting at ``folder``."""
+    return str((folder / Path(path).expanduser()).resolve())
 
 
 def is_local_model(base_model: str, folder: Path) -> bool:

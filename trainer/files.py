@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 SECRET_MODE = 0o600  # its user's alone
 
 
-def cache_folder() -> Path:
-    """Return the folder that runs share on this machine: ``DOUSE_CACHE``, else ``douse`` in the user's cache."""
-    if os.environ.get("DOUSE_CACHE"):
-        return Path(os.environ["DOUSE_CACHE"]).expanduser().resolve()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder that runs share on this machine: ``DOUSE_CACHE``, else ``douse`` in the user's cache.
+
+    Args:
+        environ: The environment variables; this process's by default.
+    """
+    given = os.environ if environ is None else environ
+    if given.get("DOUSE_CACHE"):
+        return Path(given["DOUSE_CACHE"]).expanduser().resolve()
+    base = given.get("XDG_CACHE_HOME") or "~/.cache"
     return (Path(base).expanduser() / "douse").resolve()
 
 

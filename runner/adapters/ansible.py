@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from runner.adapters.process import Cancel, OnLine
 from runner.errors import PlaybookFailedError, RunInterruptedError
 from runner.run.run_dir import PROJECT
+from runner.world import World
 
 ALIVE_S = 5
 CONTROL = "douse-cp"
@@ -53,6 +53,7 @@ def run_playbook(
     environment: str,
     variables: Mapping[str, Any],
     log: Path,
+    world: World,
     on_progress: OnLine | None = None,
     cancel: Cancel | None = None,
     tags: Sequence[str] = (),
@@ -65,6 +66,7 @@ def run_playbook(
         environment: Folder of ``inventories/`` with what all hosts of the environment share.
         variables: The roles' inputs.
         log: File that gets Ansible's own output.
+        world: Its environment variables, without secrets, are Ansible's.
         on_progress: Called with the name of each task.
         cancel: Asked between events; when it says yes, Ansible and all it started are ended.
         tags: Run only what has one of these tags; none runs all.
@@ -76,15 +78,15 @@ def run_playbook(
     import ansible_runner
 
     result = PlaybookRun()
-    with tempfile.TemporaryDirectory(prefix="douse-") as folder:
-        stop = _stopper(cancel, folder)
+    with world.scratch("douse-") as folder:
+        stop = _stopper(cancel, str(folder))
         outcome = ansible_runner.run(
-            private_data_dir=folder,
+            private_data_dir=str(folder),
             project_dir=str(PROJECT / "playbooks"),
             playbook=playbook,
-            inventory=[str(_write_inventory(Path(folder), inventory)), str(PROJECT / "inventories" / environment)],
+            inventory=[str(_write_inventory(folder, inventory)), str(PROJECT / "inventories" / environment)],
             extravars=dict(variables),
-            envvars=_environment(Path(folder)),
+            envvars=_environment(folder, world.environ),
             settings={"idle_timeout": 1800, "suppress_ansible_output": True},
             event_handler=lambda event: result.read_event(event, on_progress),
             cancel_callback=stop,
@@ -92,8 +94,8 @@ def run_playbook(
             suppress_env_files=True,
             quiet=True,
         )
-        printed = _keep_output(Path(folder) / "artifacts", log)
-        _end_ssh_masters(folder)
+        printed = _keep_output(folder / "artifacts", log)
+        _end_ssh_masters(str(folder))
     if outcome.status == "canceled":
         raise RunInterruptedError("configure: stopped on request", resolution="continue with `make resume`")
     if outcome.status != "successful":
@@ -113,13 +115,13 @@ def _write_inventory(folder: Path, inventory: Mapping[str, Any]) -> Path:
     return path
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """Return settings for this run alone; programs of our own environment come first."""
     control = folder / CONTROL
     control.mkdir()
-    secrets = {name: "" for name in os.environ if name.endswith(SECRET_VARIABLES)}
+    secrets = {name: "" for name in inherited if name.endswith(SECRET_VARIABLES)}
     return secrets | {
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))),
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), inherited.get("PATH", os.defpath))),
         "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner switches it off where nobody says so
         "ANSIBLE_HOME": str(folder / "home"),

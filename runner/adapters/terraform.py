@@ -8,7 +8,6 @@ with the variables' values behind. Each of these has a test in ``tests/unit/runn
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -49,6 +48,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         on_progress: OnLine | None = None,
         cancel: Cancel | None = None,
         cli_config: str | None = None,
+        user_config: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         """Work in ``working_dir``, which holds the root module and will hold its state.
@@ -59,14 +59,14 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             log: File that gets all Terraform says.
             on_progress: Called with one line for each thing Terraform does.
             cancel: Asked several times a second whether to stop.
-            cli_config: Terraform's own settings, where the module needs providers that the registry does not have;
-                else the file that ``TF_CLI_CONFIG_FILE`` names, or none.
+            cli_config: Terraform's own settings, where the module needs providers that the registry does not have.
+            user_config: The file of such settings that the user names (``TF_CLI_CONFIG_FILE``), for other modules.
             env: Variables on top of this process's; the place for secrets, which must be in no file and no argv.
         """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
         self._folder, self._log = working_dir, log
         self._on_progress, self._cancel = on_progress, cancel
-        self._cli_config, self._env = cli_config, dict(env or {})
+        self._cli_config, self._user_config, self._env = cli_config, user_config, dict(env or {})
         self.words: list[str] = []
 
     def copy_module(self, root: Path) -> None:
@@ -159,7 +159,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
     def _environment(self) -> dict[str, str]:
         """Return settings that no file of the user's changes, unless the user points at one."""
         own = self._folder / "terraform.rc"
-        config = os.environ.get("TF_CLI_CONFIG_FILE", str(own)) if self._cli_config is None else str(own)
+        config = (self._user_config if self._cli_config is None else None) or str(own)
         if config == str(own):
             own.write_text(self._cli_config or "", encoding="utf-8")
         return self._env | {"TF_CLI_CONFIG_FILE": config, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}

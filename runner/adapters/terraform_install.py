@@ -7,10 +7,6 @@ import io
 import os
 import platform
 import re
-import shutil
-import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from typing import Literal
 
 from runner.adapters import process
 from runner.errors import ToolError
+from runner.world import World
 from trainer.files import cache_folder
 
 Product = Literal["Terraform", "OpenTofu"]
@@ -39,6 +36,7 @@ SHA256 = {
 """Checksums of the pinned release's archives, by platform."""
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 BY_HAND = f"install Terraform or OpenTofu {OLDEST[0]}.{OLDEST[1]} or newer by hand and put it on PATH"
+PROGRAM_MODE = 0o755
 VERSION_TIMEOUT_S = 30.0
 DOWNLOAD_TIMEOUT_S = 60.0
 """Longest silence of the server, in seconds; the archive is 28 MB."""
@@ -69,7 +67,7 @@ class Release:
     version: str
 
 
-def find_terraform() -> Path:
+def find_terraform(world: World) -> Path:
     """Return a supported Terraform or OpenTofu.
 
     It is the one ``TERRAFORM`` names, else ``terraform`` on PATH, else ``tofu`` on PATH, else the pinned release of
@@ -80,28 +78,28 @@ def find_terraform() -> Path:
         TerraformDownloadError: If none is here and the pinned release cannot be had.
         TerraformChecksumError: If the download is not the pinned release.
     """
-    named = os.environ.get("TERRAFORM")
+    named = world.environ.get("TERRAFORM")
     if named:
-        return _check_named(named)
+        return _check_named(named, world)
     for name in PROGRAMS:
-        on_path = shutil.which(name)
-        if on_path is not None and is_supported(release_of(Path(on_path))):
-            return Path(on_path)
-    cached = cached_program()
+        on_path = world.find_program(name)
+        if on_path is not None and is_supported(release_of(on_path)):
+            return on_path
+    cached = cached_program(world)
     if not os.access(cached, os.X_OK):
-        _install(cached)
+        _install(cached, world)
     return cached
 
 
-def is_near() -> bool:
+def is_near(world: World) -> bool:
     """Return whether a program is on this machine; whether it is one that will do is not asked."""
-    on_path = any(shutil.which(name) for name in PROGRAMS)
-    return bool(os.environ.get("TERRAFORM")) or on_path or os.access(cached_program(), os.X_OK)
+    on_path = any(world.find_program(name) for name in PROGRAMS)
+    return bool(world.environ.get("TERRAFORM")) or on_path or os.access(cached_program(world), os.X_OK)
 
 
-def cached_program() -> Path:
+def cached_program(world: World) -> Path:
     """Return where the pinned release is, or will be."""
-    return cache_folder() / "terraform" / PINNED_VERSION / "terraform"
+    return cache_folder(world.environ) / "terraform" / PINNED_VERSION / "terraform"
 
 
 def is_supported(release: Release | None) -> bool:
@@ -124,9 +122,9 @@ def release_of(program: Path) -> Release | None:
     return Release("Terraform" if said[1] == "Terraform" else "OpenTofu", said[2])
 
 
-def _check_named(named: str) -> Path:
-    program = shutil.which(named)
-    release = None if program is None else release_of(Path(program))
+def _check_named(named: str, world: World) -> Path:
+    program = world.find_program(named)
+    release = None if program is None else release_of(program)
     if program is None or not is_supported(release):
         found = "neither Terraform nor OpenTofu" if release is None else f"{release.product} {release.version}"
         raise TerraformVersionError(
@@ -134,19 +132,19 @@ def _check_named(named: str) -> Path:
             f"wanted {OLDEST[0]}.{OLDEST[1]} or newer, below {TOO_NEW[0]}.{TOO_NEW[1]}",
             resolution="name a supported Terraform or OpenTofu (TERRAFORM=tofu), or unset TERRAFORM",
         )
-    return Path(program).absolute()
+    return program.absolute()
 
 
-def _install(target: Path) -> None:
+def _install(target: Path, world: World) -> None:
     """Download, check and unpack the pinned release; another process sees the whole program or none."""
     machine = platform.machine().lower()
     name = f"{platform.system().lower()}_{MACHINES.get(machine, machine)}"
     if name not in SHA256:
         raise TerraformDownloadError(f"terraform: no release is pinned for {name}", resolution=BY_HAND)
-    base = os.environ.get("DOUSE_TERRAFORM_MIRROR") or RELEASES_URL
+    base = world.environ.get("DOUSE_TERRAFORM_MIRROR") or RELEASES_URL
     file_name = f"terraform_{PINNED_VERSION}_{name}.zip"
     source = f"{base.rstrip('/')}/{PINNED_VERSION}/{file_name}" if "://" in base else str(Path(base) / file_name)
-    archive = _read(source)
+    archive = _read(source, world)
     found = hashlib.sha256(archive).hexdigest()
     if found != SHA256[name]:
         raise TerraformChecksumError(
@@ -154,11 +152,7 @@ def _install(target: Path) -> None:
             resolution="repeat the command; if it stays, use another source: set TERRAFORM or DOUSE_TERRAFORM_MIRROR",
         )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part-") as scratch:
-            program = Path(zipfile.ZipFile(io.BytesIO(archive)).extract("terraform", scratch))
-            program.chmod(0o755)
-            program.replace(target)
+        world.disk.write(target, zipfile.ZipFile(io.BytesIO(archive)).read("terraform"), PROGRAM_MODE)
     except OSError as err:
         raise TerraformDownloadError(
             f"terraform: cannot install in {target.parent}: {err.strerror}",
@@ -166,18 +160,20 @@ def _install(target: Path) -> None:
         ) from err
 
 
-def _read(source: str) -> bytes:
-    """Return the archive at a URL or in a mirror folder."""
+def _read(source: str, world: World) -> bytes:
+    """Return the archive at a URL or in a mirror folder; its checksum decides whether it is the right one."""
+    import httpx2  # takes its time to import, and is not needed where Terraform is installed
+
     try:
         if "://" not in source:
             return Path(source).read_bytes()
-        with urllib.request.urlopen(source, timeout=DOWNLOAD_TIMEOUT_S) as response:  # noqa: S310 (the checksum decides)
-            return bytes(response.read())
-    except (OSError, urllib.error.URLError, ValueError) as err:
-        if isinstance(err, urllib.error.HTTPError):
-            err.close()
+        with httpx2.Client(
+            transport=world.http_transport(), timeout=DOWNLOAD_TIMEOUT_S, follow_redirects=True
+        ) as client:
+            return client.get(source).raise_for_status().content
+    except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as err:
         raise TerraformDownloadError(
             f"terraform: none on PATH is supported, and {source} cannot be read",
-            details=str(getattr(err, "reason", err)),
+            details=str(err),
             resolution=f"connect to the network, or set DOUSE_TERRAFORM_MIRROR, or {BY_HAND}",
         ) from err

@@ -128,7 +128,12 @@ def resume(session: Session) -> int:
 
     session.listen()
     ctx = session.context()
-    run_file = changed(ctx.run_file, overrides=session.arguments.set, settings=session.machine_settings())
+    run_file = changed(
+        ctx.run_file,
+        overrides=session.arguments.set,
+        settings=session.machine_settings(),
+        folder=session.world.folder,
+    )
     same = run_file_mapping(run_file) == run_file_mapping(ctx.run_file)
     outcome = lifecycle.resume(
         ctx.run, None if same else run_file, session.view, session.stop, session.world, detach=session.arguments.detach

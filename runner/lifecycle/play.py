@@ -19,6 +19,7 @@ def play(
         environment=ctx.run_file.compute.env,
         variables=variables,
         log=ctx.run.log("configure"),
+        world=ctx.world,
         on_progress=ctx.view.progress,
         cancel=ctx.stop.wants_out,
         tags=tags,

@@ -48,7 +48,7 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
             "sync_direction": direction,
             "sync_prefix": prefix,
             "sync_url": f"{storing.folder_url(ctx)}/checkpoints",
-            "sync_endpoint_url": endpoint_url(ctx.run_file) or "",
+            "sync_endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ) or "",
             "sync_credentials_file": _write_keys(ctx, folder) if url.startswith("s3:") else "",
         }
         done = play(ctx, "sync.yml", inventory, variables)
@@ -86,5 +86,6 @@ def needed_url(ctx: Context) -> str:
 
 def _write_keys(ctx: Context, folder: Path) -> str:
     path = folder / "keys.json"
-    write_atomically(path, json.dumps(machine_keys(ctx.run_file, ctx.run.run_id).values).encode(), SECRET_MODE)
+    keys = machine_keys(ctx.run_file, ctx.run.run_id, ctx.world)
+    write_atomically(path, json.dumps(keys.values).encode(), SECRET_MODE)
     return str(path)

@@ -54,6 +54,7 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
         on_progress=ctx.view.progress,
         cancel=cancel,
         cli_config=_cli_config(ctx.world) if rented else None,
+        user_config=ctx.world.environ.get("TF_CLI_CONFIG_FILE"),
         env=environment(ctx.world.environ) | _secrets(ctx) if rented else {},
     )
 
@@ -131,5 +132,5 @@ def check_providers(ctx: Context) -> None:
 
 def _cli_config(world: World) -> str:
     """Return Terraform's settings: our provider from the cache, the others from a mirror or the registry."""
-    mirror = write_mirror(world, cache_folder() / "terraform" / "providers")
+    mirror = write_mirror(world, cache_folder(world.environ) / "terraform" / "providers")
     return cli_config(mirror, given_mirror("plan", world.environ))

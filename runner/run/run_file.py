@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from runner.errors import UsageError
-from trainer.config import RENAMED_KEYS, Recipe, Section, resolve_paths, to_mapping
+from trainer.config import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
 from trainer.config_file import SourceMapping, read_mapping, validate
 
 HOST_PATTERN = re.compile(r"^(?P<user>[^@\s:]+)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]]+)(:(?P<port>\d{1,5}))?$")
@@ -152,11 +152,18 @@ def parse_run_file(values: dict[str, Any], name: str) -> RunFile:
     return validate(RunFile, SourceMapping(name, values), renamed={})
 
 
-def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict[str, Any]) -> RunFile:
-    """Return a resolved run file with some values changed; see ``load_run_file``."""
+def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict[str, Any], folder: Path) -> RunFile:
+    """Return a resolved run file with some values changed; see ``load_run_file``.
+
+    Args:
+        run_file: The run.
+        overrides: ``section.key=value`` as given with ``--set``.
+        settings: ``section.key`` to value.
+        folder: Where relative paths among the changed values begin: the folder in which the command is given.
+    """
     wanted = {**dict(_parse_override(text) for text in overrides), **settings}
     source = SourceMapping("the command line", run_file_mapping(run_file))
-    return _resolve(validate(RunFile, _overridden(source, wanted), renamed={}), Path.cwd())
+    return _resolve(validate(RunFile, _overridden(source, wanted), renamed={}), folder)
 
 
 def parse_address(text: str) -> tuple[str, str, int]:
@@ -221,6 +228,5 @@ def _resolve(run_file: RunFile, folder: Path) -> RunFile:
     sections: dict[str, Any] = {name: getattr(recipe, name) for name in Recipe.model_fields}
     identity = run_file.compute.identity_file
     if identity is not None:
-        absolute = str((folder / Path(identity).expanduser()).resolve())
-        sections["compute"] = run_file.compute.model_copy(update={"identity_file": absolute})
+        sections["compute"] = run_file.compute.model_copy(update={"identity_file": absolute_path(identity, folder)})
     return run_file.model_copy(update=sections)

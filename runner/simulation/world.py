@@ -12,7 +12,7 @@ import random
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
@@ -68,6 +68,7 @@ class VirtualWorld:
         self.chance = random.Random(seed)  # noqa: S311 - to be the same each time is what it is for
         self.signals_sent: list[tuple[int, signal.Signals]] = []
         self.servers: dict[tuple[str, int], Callable[[], Connection]] = {}
+        self.programs: dict[str, Path] = {}
         self._environ, self._transport = dict(environ or {}), transport
         self._began, self._passed_s = now, 0.0
         self._disk = MemoryDisk(self.now, lambda: self.process_id, self._let_others)
@@ -121,9 +122,19 @@ class VirtualWorld:
         return Path(self._environ.get("HOME") or "/home/user")
 
     @property
+    def folder(self) -> Path:
+        """The folder in which the command is given: the user's home."""
+        return self.home
+
+    @property
     def user(self) -> str:
         """The name that the user is logged in by."""
         return self._environ.get("USER") or "user"
+
+    def find_program(self, name: str, *, first: Sequence[Path] = ()) -> Path | None:
+        """Return one of ``programs``; no other is installed."""
+        del first
+        return self.programs.get(name)
 
     def now(self) -> datetime:
         """Return the time of day."""

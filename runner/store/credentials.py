@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlparse
 
-from runner.cloud_api.absent import not_installed
-from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws
+from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws, open_session
 from runner.clouds.aws.refusals import aws_errors
 from runner.errors import AccountError, BadRequestError
 from runner.run.run_file import RunFile
+from runner.world import World
 
 HOME_S = 3600
 """How long credentials for this machine's own use last: every role grants as much."""
@@ -37,34 +37,34 @@ class Keys:
     renew_at: datetime | None = None
 
 
-def machine_keys(run_file: RunFile, name: str) -> Keys:
+def machine_keys(run_file: RunFile, name: str, world: World) -> Keys:
     """Return credentials for the run's machine: of the role, for as long as the run may last; else the user's own.
 
     Raises:
         CloudError: If there are none to be had.
     """
     if run_file.store.role_arn is None:
-        return _user_keys()
+        return _user_keys(world)
     wanted_s = min(LONGEST_S, HOME_S + round(run_file.budget.max_hours * 3600))
     try:
-        return _role_keys(run_file, name, wanted_s)
+        return _role_keys(run_file, name, wanted_s, world)
     except BadRequestError:
-        return _role_keys(run_file, name, HOME_S)  # a role may grant less, and a role's role always does
+        return _role_keys(run_file, name, HOME_S, world)  # a role may grant less, and a role's role always does
 
 
-def own_keys(run_file: RunFile, name: str) -> Keys:
+def own_keys(run_file: RunFile, name: str, world: World) -> Keys:
     """Return credentials for this machine's own use: the role's for the folder, else boto3 looks for itself."""
     if run_file.store.role_arn is None:
         return Keys({})
-    return _role_keys(run_file, name, HOME_S)
+    return _role_keys(run_file, name, HOME_S, world)
 
 
-def endpoint_url(run_file: RunFile) -> str | None:
+def endpoint_url(run_file: RunFile, environ: Mapping[str, str]) -> str | None:
     """Return the address of the S3 to use: the run file's, else boto3's variables, else ``None`` for Amazon's."""
     if not is_s3(run_file):
         return None
     given = run_file.store.endpoint_url
-    return given or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    return given or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
 
 
 def is_s3(run_file: RunFile) -> bool:
@@ -77,42 +77,39 @@ def address_of(run_file: RunFile, name: str) -> str:
     return f"{(run_file.store.url or '').rstrip('/')}/{name}"
 
 
-def access(run_file: RunFile, keys: Keys) -> dict[str, Any]:
+def access(run_file: RunFile, keys: Keys, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return how the trainer's ``push`` and ``pull`` get at the store."""
-    return {"endpoint_url": endpoint_url(run_file), "keys": keys.values or None}
+    return {"endpoint_url": endpoint_url(run_file, environ), "keys": keys.values or None}
 
 
-def _role_keys(run_file: RunFile, name: str, duration_s: int) -> Keys:
+def _role_keys(run_file: RunFile, name: str, duration_s: int, world: World) -> Keys:
     parts = urlparse(run_file.store.url or "")
     prefix = f"{parts.path.strip('/')}/{name}".strip("/")
     role_arn = run_file.store.role_arn or ""
-    found = open_aws(os.environ).sts_credentials_for_prefix(parts.netloc, prefix, role_arn, duration_s)
-    return _limited(found, datetime.now(UTC))
+    account = open_aws(world.environ, now=world.now)
+    found = account.sts_credentials_for_prefix(parts.netloc, prefix, role_arn, duration_s)
+    return _limited(found, world)
 
 
-def _limited(found: PrefixCredentials, now: datetime) -> Keys:
+def _limited(found: PrefixCredentials, world: World) -> Keys:
     values = {
         "AWS_ACCESS_KEY_ID": found.access_key_id,
         "AWS_SECRET_ACCESS_KEY": found.secret_access_key,
         "AWS_SESSION_TOKEN": found.session_token,
     }
-    return Keys(values | _region(), found.expires_at, now + (found.expires_at - now) * RENEW_AFTER)
+    now = world.now()
+    return Keys(values | _region(world.environ), found.expires_at, now + (found.expires_at - now) * RENEW_AFTER)
 
 
-def _user_keys() -> Keys:
+def _user_keys(world: World) -> Keys:
     """Return the credentials that the user works with.
 
     Raises:
         AccountError: If there are none.
         CloudUnavailableError: If boto3 is not installed.
     """
-    try:
-        import boto3
-    except ImportError as err:
-        raise not_installed("aws", "boto3") from err
-
     with aws_errors("read your credentials"):
-        found = boto3.Session().get_credentials()
+        found = open_session(world.environ).get_credentials()
         frozen = found.get_frozen_credentials() if found is not None else None
     if frozen is None:
         raise AccountError(
@@ -121,12 +118,12 @@ def _user_keys() -> Keys:
         )
     values = {"AWS_ACCESS_KEY_ID": frozen.access_key, "AWS_SECRET_ACCESS_KEY": frozen.secret_key}
     if not frozen.token:
-        return Keys(values | _region())
-    renew_at = datetime.now(UTC) + timedelta(seconds=SESSION_RENEW_S)
-    return Keys(values | {"AWS_SESSION_TOKEN": frozen.token} | _region(), renew_at=renew_at)
+        return Keys(values | _region(world.environ))
+    renew_at = world.now() + timedelta(seconds=SESSION_RENEW_S)
+    return Keys(values | {"AWS_SESSION_TOKEN": frozen.token} | _region(world.environ), renew_at=renew_at)
 
 
-def _region() -> dict[str, str]:
+def _region(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the region to ask first; S3 itself names another one."""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     return {"AWS_DEFAULT_REGION": region} if region else {}

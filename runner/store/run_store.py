@@ -48,7 +48,7 @@ def check_store(world: World, run_file: RunFile) -> None:
         return
     name = world.token()
     with _told("plan", "or go without with SET=store.url=null"):
-        place = _place(run_file, PROBE, own_keys(run_file, PROBE))
+        place = _place(run_file, PROBE, own_keys(run_file, PROBE, world), world)
         place.write(b"Douse was here to see whether it can write.\n", name)
         try:
             listed = name in place.sizes()
@@ -77,7 +77,7 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
     order = {
         "folder": box.output,
         "url": folder_url(ctx),
-        "endpoint_url": endpoint_url(ctx.run_file),
+        "endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ),
         "environment_file": environment_file,
     }
     with ctx.world.scratch("douse-store-") as folder:
@@ -136,10 +136,10 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
     if not folders:
         return
     with _told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
-        keys = own_keys(ctx.run_file, ctx.run.run_id)
+        how = access(ctx.run_file, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world.environ)
         for name in folders:
             ctx.view.progress(f"storing {name}")
-            done = push(ctx.run.path / name, f"{folder_url(ctx)}/{name}", **access(ctx.run_file, keys))
+            done = push(ctx.run.path / name, f"{folder_url(ctx)}/{name}", **how)
             _tell(ctx, f"stored: {folder_url(ctx)}/{name}", done)
 
 
@@ -153,15 +153,16 @@ def fetch_past(ctx: Context) -> None:
     if ctx.run_file.store.url is None:
         return
     with _told("store", "or go on with what is here with SET=store.url=null"):
-        keys = own_keys(ctx.run_file, ctx.run.run_id)
-        place = _place(ctx.run_file, ctx.run.run_id, keys)
+        keys = own_keys(ctx.run_file, ctx.run.run_id, ctx.world)
+        place = _place(ctx.run_file, ctx.run.run_id, keys, ctx.world)
         here, _ = newest_complete(ctx.run.checkpoints)
         there = _newest_step(list(place.sizes()))
         if there is None or (here is not None and here.step >= there):
             return
         ctx.view.progress(f"fetching checkpoint-{there} from the store")
         try:
-            done = pull(f"{folder_url(ctx)}/checkpoints", ctx.run.checkpoints, **access(ctx.run_file, keys))
+            how = access(ctx.run_file, keys, ctx.world.environ)
+            done = pull(f"{folder_url(ctx)}/checkpoints", ctx.run.checkpoints, **how)
         except StoreError as err:
             if here is None:
                 raise
@@ -181,14 +182,14 @@ def _is_armed_by(run_file: RunFile) -> bool:
     return is_s3(run_file) and find_environment(run_file.compute.env).rents_machine
 
 
-def _place(run_file: RunFile, name: str, keys: Keys) -> Place:
+def _place(run_file: RunFile, name: str, keys: Keys, world: World) -> Place:
     """Return a folder of the store."""
-    return open_place(address_of(run_file, name), **access(run_file, keys))
+    return open_place(address_of(run_file, name), **access(run_file, keys, world.environ))
 
 
 def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     """Put credentials into the machine's memory, note when new ones are due, and return their file there."""
-    keys = machine_keys(ctx.run_file, ctx.run.run_id)
+    keys = machine_keys(ctx.run_file, ctx.run.run_id, ctx.world)
     box = ctx.box(host, machine)
     path = put_secrets(ctx.world, machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
     noted = {

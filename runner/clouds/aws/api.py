@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.cloud_api.absent import not_installed
@@ -54,15 +55,41 @@ class PrefixCredentials:
     expires_at: datetime
 
 
-def open_aws(environ: Mapping[str, str]) -> AwsCloud:
+def open_aws(environ: Mapping[str, str], *, now: Callable[[], datetime]) -> AwsCloud:
     """Return the AWS account that the environment's credentials open; nothing is asked yet.
 
     Args:
         environ: ``AWS_*`` as boto3 understands them; ``AWS_ENDPOINT_URL`` for an emulator; ``DOUSE_AWS_REGIONS``,
             comma separated, bounds where Douse looks.
+        now: The clock (UTC).
 
     Raises:
         UsageError: If ``DOUSE_AWS_REGIONS`` names no region.
+        AccountError: If ``AWS_PROFILE`` names no profile.
+        CloudUnavailableError: If boto3 is not installed.
+    """
+    named = [name.strip() for name in environ.get("DOUSE_AWS_REGIONS", "").split(",") if name.strip()]
+    wrong = [name for name in named if not REGION.match(name)]
+    if wrong:
+        raise UsageError(
+            f"aws: DOUSE_AWS_REGIONS holds {wrong[0]}, which is no region",
+            resolution="write it like DOUSE_AWS_REGIONS=us-east-1,eu-west-1",
+        )
+    session = open_session(environ)
+    with aws_errors("open the account"):
+        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or session.region_name
+    home = region or (named[0] if named else HOME_REGION)
+    endpoint = environ.get("AWS_ENDPOINT_URL") or None
+    return AwsCloud(session, home=home, regions=tuple(named), endpoint=endpoint, now=now)
+
+
+def open_session(environ: Mapping[str, str]) -> Session:
+    """Return boto3's session with the environment's credentials, else with those that boto3 finds in the user's files.
+
+    Args:
+        environ: ``AWS_*`` as boto3 understands them; boto3 itself would read this process's.
+
+    Raises:
         AccountError: If ``AWS_PROFILE`` names no profile.
         CloudUnavailableError: If boto3 is not installed.
     """
@@ -71,13 +98,6 @@ def open_aws(environ: Mapping[str, str]) -> AwsCloud:
     except ImportError as err:
         raise not_installed(CLOUD, "boto3") from err
 
-    named = [name.strip() for name in environ.get("DOUSE_AWS_REGIONS", "").split(",") if name.strip()]
-    wrong = [name for name in named if not REGION.match(name)]
-    if wrong:
-        raise UsageError(
-            f"aws: DOUSE_AWS_REGIONS holds {wrong[0]}, which is no region",
-            resolution="write it like DOUSE_AWS_REGIONS=us-east-1,eu-west-1",
-        )
     given = {
         "aws_access_key_id": environ.get("AWS_ACCESS_KEY_ID") or None,
         "aws_secret_access_key": environ.get("AWS_SECRET_ACCESS_KEY") or None,
@@ -86,17 +106,20 @@ def open_aws(environ: Mapping[str, str]) -> AwsCloud:
     keys = given if given["aws_access_key_id"] and given["aws_secret_access_key"] else {}
     profile = None if keys else environ.get("AWS_PROFILE") or None
     with aws_errors("open the account"):
-        session = boto3.Session(profile_name=profile, **keys)
-        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or session.region_name
-    home = region or (named[0] if named else HOME_REGION)
-    return AwsCloud(session, home=home, regions=tuple(named), endpoint=environ.get("AWS_ENDPOINT_URL") or None)
+        return boto3.Session(profile_name=profile, **keys)
 
 
 class AwsCloud:
     """One AWS account, in all of its regions."""
 
     def __init__(
-        self, session: Session, *, home: str, regions: tuple[str, ...] = (), endpoint: str | None = None
+        self,
+        session: Session,
+        *,
+        home: str,
+        regions: tuple[str, ...] = (),
+        endpoint: str | None = None,
+        now: Callable[[], datetime],
     ) -> None:
         """Keep what is needed to make clients.
 
@@ -105,8 +128,9 @@ class AwsCloud:
             home: Region to ask about the account.
             regions: Where to look; empty is every region that is enabled.
             endpoint: Another endpoint than AWS's own.
+            now: The clock (UTC).
         """
-        self._session, self._home, self._bounds, self._endpoint = session, home, regions, endpoint
+        self._session, self._home, self._bounds, self._endpoint, self._now = session, home, regions, endpoint, now
         self._clients: dict[tuple[str, str], Any] = {}
 
     @property
@@ -131,7 +155,7 @@ class AwsCloud:
         Raises:
             CloudError: If one region cannot be asked.
         """
-        found = self._everywhere(offers_in)
+        found = self._everywhere(partial(offers_in, now=self._now()))
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region, offer.spot))
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:

@@ -38,7 +38,7 @@ MACHINE_VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 HARD_END_UNIT = "douse-hard-end"
 
 
-def open_account(environ: Environ, *, timer: Timer) -> Cloud:  # noqa: ARG001 - boto3 keeps its own time
+def open_account(environ: Environ, *, timer: Timer) -> Cloud:
     """Return the AWS account that the environment names; one that cannot be asked where boto3 is not installed.
 
     Raises:
@@ -58,7 +58,7 @@ def open_account(environ: Environ, *, timer: Timer) -> Cloud:  # noqa: ARG001 - 
         return AbsentCloud("aws", "boto3")
     from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
 
-    return open_aws(environ)
+    return open_aws(environ, now=timer.world.now)
 
 
 def endpoint(environ: Environ) -> str:

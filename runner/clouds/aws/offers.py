@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from runner.cloud_api.models import Offer
@@ -16,7 +16,7 @@ MOST_NAMES = 100
 MIB_PER_GIB = 1024
 
 
-def offers_in(client: Any, region: str) -> list[Offer]:
+def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
     """Return the machines with NVIDIA GPUs and x86 processors that AWS sells in one region.
 
     One without a known price is left out: no promise about money can be kept with it. Whether one can be had now is
@@ -25,6 +25,7 @@ def offers_in(client: Any, region: str) -> list[Offer]:
     Args:
         client: boto3's EC2 client for the region.
         region: The region.
+        now: The time of day (UTC).
 
     Raises:
         CloudError: If AWS does not answer, or its answer cannot be read.
@@ -34,7 +35,7 @@ def offers_in(client: Any, region: str) -> list[Offer]:
     found = entries(client, "describe_instance_types", "InstanceTypes", doing, Filters=filters)
     machines = {str(required(entry, "InstanceType", doing)): entry for entry in found if _is_usable(entry)}
     sold = _sold(client, region, sorted(machines))
-    spot_prices = _spot_prices(client, region, sold)
+    spot_prices = _spot_prices(client, region, sold, now)
     listed = {row.instance_type: row.price_usd_per_h for row in price_list(CLOUD) if row.region == region}
     return [
         _offer(machines[name], region, doing, spot=spot, price_usd_per_h=prices[name])
@@ -74,7 +75,7 @@ def _sold(client: Any, region: str, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in sold]
 
 
-def _spot_prices(client: Any, region: str, names: Sequence[str]) -> dict[str, float]:
+def _spot_prices(client: Any, region: str, names: Sequence[str], now: datetime) -> dict[str, float]:
     """Return the spot price of each machine in the region's dearest zone: which zone it will be is not known yet."""
     doing = f"list spot prices in {region}"
     prices: dict[str, float] = {}
@@ -86,7 +87,7 @@ def _spot_prices(client: Any, region: str, names: Sequence[str]) -> dict[str, fl
             doing,
             InstanceTypes=some,
             ProductDescriptions=["Linux/UNIX"],
-            StartTime=datetime.now(UTC),
+            StartTime=now,
         ):
             name, text = str(required(entry, "InstanceType", doing)), str(required(entry, "SpotPrice", doing))
             try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.errors import TransferError
 from runner.run.models import Box, Host
+from runner.world import Disk
 from trainer.checkpoints.complete import MANIFEST_NAME, verify
 from trainer.errors import CheckpointError
 from trainer.export.checksums import checksum_problems
@@ -42,7 +42,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
             try:
-                _bring_checked(machine, f"{box.output}/{name}", ctx.run.path / name)
+                _bring_checked(machine, f"{box.output}/{name}", ctx.run.path / name, ctx.world.disk)
                 came.append(name)
             except TransferError as err:
                 damaged = damaged or err  # the machine may go after this: what can still come home comes first
@@ -78,10 +78,10 @@ def _finished(machine: Machine, box: Box) -> list[str]:
     return ["adapter", *(["merged"] if machine.exists(f"{box.output}/merged") else [])]
 
 
-def _bring_checked(machine: Machine, source: str, target: Path) -> None:
+def _bring_checked(machine: Machine, source: str, target: Path, disk: Disk) -> None:
     """Fetch a folder beside its place, verify it, and only then let it take its place."""
     part = target.with_name(f"{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    disk.remove_tree(part)
     machine.get(source, part)
     problems = checksum_problems(part)
     if problems:
@@ -90,8 +90,8 @@ def _bring_checked(machine: Machine, source: str, target: Path) -> None:
             details="\n".join(problems),
             resolution="run `make collect` again; the machine keeps its copy until then",
         )
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
+    disk.remove_tree(target)
+    disk.rename(part, target)
 
 
 def _bring_checkpoints(ctx: Context, machine: Machine, box: Box) -> list[str]:
@@ -103,7 +103,7 @@ def _bring_checkpoints(ctx: Context, machine: Machine, box: Box) -> list[str]:
         target = ctx.run.checkpoints / name
         if not (target / MANIFEST_NAME).exists():
             ctx.view.progress(f"collecting {name}")
-            _bring_checkpoint(machine, f"{box.checkpoints}/{name}", target)
+            _bring_checkpoint(machine, f"{box.checkpoints}/{name}", target, ctx.world.disk)
         came.append(f"checkpoints/{name}")
         best = _best_of(target)
         if len(came) == 1 and best not in (None, name) and best in _complete_names(machine, box):
@@ -111,18 +111,18 @@ def _bring_checkpoints(ctx: Context, machine: Machine, box: Box) -> list[str]:
     return came
 
 
-def _bring_checkpoint(machine: Machine, source: str, target: Path) -> None:
+def _bring_checkpoint(machine: Machine, source: str, target: Path, disk: Disk) -> None:
     part = target.with_name(f"{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    disk.remove_tree(part)
     machine.get(source, part)
-    shutil.rmtree(target, ignore_errors=True)
+    disk.remove_tree(target)
     try:
         verify(part)
     except CheckpointError as err:
         raise TransferError(
             f"collect: {target.name} came home damaged: {err.message}", resolution="run `make collect` again"
         ) from err
-    part.rename(target)
+    disk.rename(part, target)
 
 
 def _complete_names(machine: Machine, box: Box) -> list[str]:

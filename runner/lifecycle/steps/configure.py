@@ -95,11 +95,12 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
     """Return the inputs of the roles and of verify.yml."""
     uv = Path(sys.executable).parent / "uv"
     wheel = build_wheel(ctx.run.path / "wheel", log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
+    cache = str(cache_folder(ctx.world.environ)) if host.is_this_machine else f"{machine.home}/.cache/douse"
     return {
         "base_system_disk_gib": ctx.plan.disk_needed_gib,
         "base_system_prefix": box.prefix,
         "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
-        "python_env_cache": str(cache_folder()) if host.is_this_machine else f"{machine.home}/.cache/douse",
+        "python_env_cache": cache,
         "python_env_lock_cpu": str(LOCKS / "trainer-cpu.lock"),
         "python_env_lock_gpu": str(LOCKS / "trainer-cuda.lock"),
         "python_env_lock_uv": str(LOCKS / "uv.lock"),

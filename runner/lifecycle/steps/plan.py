@@ -61,7 +61,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
     check_environment(run_file)
     provide_for(run_file, world, view.line, is_dry=is_dry)
     view.progress("fetching the base model")
-    model = fetch_model(run_file, stop)
+    model = fetch_model(run_file, stop, world)
     stop.check()
     market = _market_call(run_file, is_dry, world)
     seen = _look(run_file, runs_dir, model, market, view, stop, world)
@@ -86,7 +86,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
         eval_samples=len(dataset.eval),
         data=encoded.summary.to_mapping(),
         disk_needed_gib=seen.disk.there_gib,
-        terraform=str(find_terraform()) if not is_dry or is_near() else "",
+        terraform=str(find_terraform(world)) if not is_dry or is_near(world) else "",
         machines=(_given_machine(run_file),) if choice is None else choice.machines,
         ssh_ingress_cidrs=tuple(_ingress(run_file, world, is_dry=is_dry)),
         elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),

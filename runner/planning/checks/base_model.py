@@ -14,7 +14,7 @@ from runner.planning.checks.line import Check, failed, from_error, passed, skipp
 from runner.planning.estimate.model_shape import ModelShape, UnknownShapeError, read_shape
 from runner.run.run_file import RunFile
 from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
-from trainer.config import DataSection, ModelSection, is_local_model
+from trainer.config import DataSection, ModelSection
 from trainer.errors import TrainerError
 
 TEMPLATE, LENGTH, TARGETS = "chat template", "max_length", "target modules"
@@ -43,13 +43,13 @@ class BaseModel:
 def is_on_hub(run_file: RunFile) -> bool:
     """Return whether the base model is read from the Hub."""
     base = run_file.model.base_model
-    return not base.startswith("pypi:") and not is_local_model(base, Path.cwd())
+    return not base.startswith("pypi:") and not Path(base).is_absolute()
 
 
 def local_files(run_file: RunFile) -> Path | None:
     """Return the file or folder that the run file names, or ``None`` for a package or a model of the Hub."""
-    base = run_file.model.base_model
-    return Path(base).expanduser() if is_local_model(base, Path.cwd()) else None
+    base = Path(run_file.model.base_model)  # reading the run file has made local paths absolute
+    return base if base.is_absolute() else None
 
 
 def unseen(line: Check) -> BaseModel:

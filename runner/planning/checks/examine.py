@@ -141,7 +141,7 @@ def examine(
     encoded, token_lines = check_tokens(run_file, dataset, base.facts)
     need = disk_of_run(run_file, files, base.shape)
     here = [
-        check_ansible(run_file),
+        check_ansible(run_file, world),
         *check_disks(run_file, runs_dir, need),
     ]
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
@@ -179,7 +179,7 @@ def _ask_network(run_file: RunFile, world: World, seams: Seams, token: str | Non
             ask(lambda: check_account(cloud, world, **how), KEY, BALANCE),
             ask(lambda: check_billing(cloud, world, **how), BILLING),
         ]
-    return [*asked, ask(check_terraform, TERRAFORM)]
+    return [*asked, ask(lambda: check_terraform(world), TERRAFORM)]
 
 
 def _ask_model(run_file: RunFile, known: Known, world: World, seams: Seams) -> Question[hub.Found] | None:
@@ -238,7 +238,7 @@ def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Che
     section = run_file.store
     if section.url is None:
         return skipped(STORE, "none; what the run makes stays in its folder")
-    if is_s3(run_file) and not reach(endpoint_url(run_file) or AMAZON_S3):
+    if is_s3(run_file) and not reach(endpoint_url(run_file, world.environ) or AMAZON_S3):
         return not_asked(STORE, f"{section.url} cannot be reached")
     try:
         check_store(world, run_file)

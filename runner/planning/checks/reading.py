@@ -10,13 +10,13 @@ from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
 from runner.clouds.environments import find_environment
 from runner.errors import UsageError
+from runner.planning.checks.base_model import local_files
 from runner.planning.estimate.disk import files_bytes
 from runner.planning.estimate.forecast import Task, make_task
 from runner.planning.estimate.model_shape import ModelShape, read_shape
 from runner.planning.market import is_reachable
 from runner.run.run_file import RunFile, parse_address
 from runner.world import World
-from trainer.config import is_local_model
 from trainer.files import cache_folder
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check_data(run_file: RunFile, stop: Stop, world: World) -> str:
     """
     check_environment(run_file)
     dataset = _load_dataset(run_file)
-    model = fetch_model(run_file, stop) or _hub_folder(run_file, world)
+    model = fetch_model(run_file, stop, world) or _hub_folder(run_file, world)
     return data_table(_encode(run_file, model, dataset))
 
 
@@ -60,7 +60,7 @@ def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
         UnknownShapeError: If the base model's layers are not known.
     """
     check_environment(run_file)
-    model = fetch_model(run_file, stop)
+    model = fetch_model(run_file, stop, world)
     folder = model or _hub_folder(run_file, world)
     data = _encode(run_file, folder, _load_dataset(run_file)).summary.to_mapping()
     return task_from(run_file, read_shape(folder), data, model)
@@ -103,12 +103,12 @@ def _load_dataset(run_file: RunFile) -> Dataset:
     return load_dataset(run_file.data, run_file.run.seed)
 
 
-def fetch_model(run_file: RunFile, stop: Stop) -> Path | None:
+def fetch_model(run_file: RunFile, stop: Stop, world: World) -> Path | None:
     """Return the base model's file or folder on this machine, or ``None`` for a model of the Hub."""
     base = run_file.model.base_model
     if base.startswith("pypi:"):
-        return packaged_model(cache_folder(), cancel=stop.wants_out)
-    return Path(base) if is_local_model(base, Path.cwd()) else None
+        return packaged_model(cache_folder(world.environ), world, cancel=stop.wants_out)
+    return local_files(run_file)
 
 
 def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:

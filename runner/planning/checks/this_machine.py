@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +15,7 @@ from runner.errors import DiskSpaceError, RunnerError, UsageError
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.planning.estimate.disk import GIB, DiskNeed, check_free_disk
 from runner.run.run_file import RunFile, parse_address
+from runner.world import World
 
 ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansible", "disk here", "disk there"
 
@@ -33,31 +32,31 @@ def check_environment(run_file: RunFile) -> Check:
     return passed(ENVIRONMENT, f"{environment.name} {compute.host or ''}".strip())
 
 
-def check_terraform() -> list[Check]:
+def check_terraform(world: World) -> list[Check]:
     """Find a Terraform or OpenTofu that Douse is made for; where there is none, the download is left to the plan.
 
     Returns:
         The line ``TERRAFORM``.
     """
-    if not is_near():
+    if not is_near(world):
         value = f"none on this machine; release {PINNED_VERSION} is downloaded before the run"
         return [warned(TERRAFORM, value, "connect to the network, or set DOUSE_TERRAFORM_MIRROR to a copy")]
     try:
-        return [passed(TERRAFORM, str(find_terraform()))]
+        return [passed(TERRAFORM, str(find_terraform(world)))]
     except RunnerError as err:
         return [from_error(TERRAFORM, err)]
 
 
-def check_ansible(run_file: RunFile) -> Check:
+def check_ansible(run_file: RunFile, world: World) -> Check:
     """Look for Ansible's packages and programs, and for ``ssh`` where the machine is another one."""
     remedy = "run `make setup` again: it installs what requirements/control.lock names"
     missing = [name for name in ("ansible", "ansible_runner") if importlib.util.find_spec(name) is None]
-    search = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    if shutil.which("ansible-playbook", path=search) is None:
+    ours = (Path(sys.executable).parent,)
+    if world.find_program("ansible-playbook", first=ours) is None:
         missing.append("ansible-playbook")
     if missing:
         return failed(ANSIBLE, f"{' and '.join(missing)} cannot be found", remedy)
-    if run_file.compute.env != "local" and shutil.which("ssh", path=search) is None:
+    if run_file.compute.env != "local" and world.find_program("ssh", first=ours) is None:
         return failed(ANSIBLE, "there is no ssh, by which Ansible gets to the machine", "install OpenSSH's client")
     return passed(ANSIBLE, f"ansible-core {metadata.version('ansible-core')}")
 

@@ -10,6 +10,7 @@ import pytest
 
 from infra import shell
 from runner.adapters.terraform_install import find_terraform
+from runner.world import RealWorld
 
 
 def test_the_lines_are_ones_that_a_shell_reads(
@@ -43,7 +44,7 @@ def test_plain_terraform_finds_our_provider_with_them(
 
     for words in (["init", "-input=false"], ["validate"]):
         done = subprocess.run(
-            [str(find_terraform()), *words], cwd=module, env=env, capture_output=True, text=True, timeout=120
+            [str(find_terraform(RealWorld())), *words], cwd=module, env=env, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

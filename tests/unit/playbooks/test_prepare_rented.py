@@ -16,6 +16,7 @@ import yaml
 from runner.adapters import packages
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
+from runner.world import RealWorld
 from tests.unit.playbooks.conftest import PLAYBOOKS
 from tests.unit.playbooks.test_roles import INVENTORY, lease_variables
 
@@ -55,7 +56,7 @@ def variables(box: Path) -> dict[str, Any]:
 
 
 def run(name: str, inputs: dict[str, Any], log: Path) -> PlaybookRun:
-    return run_playbook(name, inventory=INVENTORY, environment="local", variables=inputs, log=log)
+    return run_playbook(name, inventory=INVENTORY, environment="local", variables=inputs, world=RealWorld(), log=log)
 
 
 def test_the_lease_comes_right_after_the_base_and_before_anything_takes_long() -> None:

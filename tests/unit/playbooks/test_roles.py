@@ -19,6 +19,7 @@ import yaml
 from runner.adapters import ansible, packages
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
+from runner.world import RealWorld
 from tests.unit.playbooks.conftest import PLAYBOOKS, load
 
 REQUIREMENTS = PLAYBOOKS.parent / "requirements"
@@ -47,7 +48,12 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
         tasks = [{"name": "Try", "hosts": "box", "gather_facts": True, "gather_subset": ["min"], "roles": [role]}]
         (project / "playbooks" / "one.yml").write_text(yaml.safe_dump(tasks))
         return run_playbook(
-            "one.yml", inventory=INVENTORY, environment="local", variables=variables, log=tmp_path / "log"
+            "one.yml",
+            inventory=INVENTORY,
+            environment="local",
+            variables=variables,
+            world=RealWorld(),
+            log=tmp_path / "log",
         )
 
     return run

@@ -11,6 +11,7 @@ import pytest
 
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
+from runner.world import RealWorld
 from tests.unit.playbooks.test_roles import INVENTORY, own_python
 
 SECRET = "a-very-secret-key"
@@ -36,7 +37,9 @@ def sync(box: Path, direction: str, **changes: Any) -> PlaybookRun:
         "sync_credentials_file": str(folder / "credentials.json"),
         "sync_memory_folder": str(folder / "memory"),
     } | changes
-    return run_playbook("sync.yml", inventory=INVENTORY, environment="local", variables=variables, log=folder / "log")
+    return run_playbook(
+        "sync.yml", inventory=INVENTORY, environment="local", variables=variables, world=RealWorld(), log=folder / "log"
+    )
 
 
 def test_it_pushes_once_and_then_nothing_and_leaves_no_credentials(box: Path) -> None:

@@ -97,7 +97,7 @@ def user(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     write_model(tmp_path / "model")
     (tmp_path / "train.jsonl").write_text(chat())
     (tmp_path / "eval.jsonl").write_text(chat("When?", "Then."))
-    monkeypatch.setattr(run, "check_terraform", lambda: [Check("terraform", "pass", "/opt/terraform")])
+    monkeypatch.setattr(run, "check_terraform", lambda world: [Check("terraform", "pass", "/opt/terraform")])
     monkeypatch.setattr(run, "hub_secrets", lambda world: {})
     monkeypatch.setattr(plan, "record", refuse_to_start)
     for name in (*market.PROXIES, "LAMBDA_API_KEY", "LAMBDA_API_KEY_FILE", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

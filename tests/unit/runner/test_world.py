@@ -37,6 +37,28 @@ def test_the_environment_is_what_was_given(world: World) -> None:
     assert world.home == Path("/home/ada")
 
 
+def test_the_command_is_given_in_a_whole_path(world: World) -> None:
+    assert world.folder.is_absolute()
+
+
+def test_a_program_that_is_not_there_is_not_found(world: World) -> None:
+    assert world.find_program("no-such-program") is None
+
+
+def test_a_program_is_looked_for_on_the_path_that_was_given(tmp_path: Path) -> None:
+    for folder in ("first", "on-path"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tool").write_text("#!/bin/sh\n")
+        (tmp_path / folder / "tool").chmod(0o755)
+    (tmp_path / "on-path" / "data").write_text("no program")
+    world = RealWorld({"PATH": str(tmp_path / "on-path")})
+
+    assert world.find_program("tool") == tmp_path / "on-path" / "tool"
+    assert world.find_program("tool", first=[tmp_path / "first"]) == tmp_path / "first" / "tool"
+    assert world.find_program(str(tmp_path / "first" / "tool")) == tmp_path / "first" / "tool"
+    assert world.find_program("data") is None
+
+
 def test_time_of_day_is_utc_and_seconds_pass(world: World) -> None:
     began, began_s = world.now(), world.monotonic_s()
 

@@ -19,6 +19,7 @@ from runner.errors import PlaybookFailedError, RunInterruptedError
 from runner.lifecycle.steps.configure import make_inventory
 from runner.run.models import Box, Host
 from runner.run.run_dir import PROJECT
+from runner.world import RealWorld
 from tests.unit.runner.conftest import Sshd, processes_naming, wait_until
 
 INVENTORY = {
@@ -49,7 +50,9 @@ def playbooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def play(name: str, log: Path, **options: Any) -> ansible.PlaybookRun:
-    return run_playbook(name, inventory=INVENTORY, environment="local", variables={}, log=log, **options)
+    return run_playbook(
+        name, inventory=INVENTORY, environment="local", variables={}, world=RealWorld(), log=log, **options
+    )
 
 
 def variables(prefix: Path, cache: Path) -> dict[str, Any]:
@@ -79,8 +82,12 @@ def test_a_second_prepare_changes_nothing_and_verify_brings_the_facts(tmp_path: 
     inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))
     log = tmp_path / "log"
 
-    first = run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
-    second = run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
+    first = run_playbook(
+        "prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, world=RealWorld(), log=log
+    )
+    second = run_playbook(
+        "prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, world=RealWorld(), log=log
+    )
 
     assert first.changed > 0
     assert second.changed == 0
@@ -93,10 +100,11 @@ def test_a_second_prepare_changes_nothing_and_verify_brings_the_facts(tmp_path: 
             inventory=INVENTORY,
             environment="local",
             variables=inputs | {"verify_modules": ["no_such"]},
+            world=RealWorld(),
             log=log,
         )
     inputs["verify_modules"] = []
-    run_playbook("verify.yml", inventory=INVENTORY, environment="local", variables=inputs, log=log)
+    run_playbook("verify.yml", inventory=INVENTORY, environment="local", variables=inputs, world=RealWorld(), log=log)
     facts = json.loads((tmp_path / "host_facts.json").read_text())
     assert facts["python"].startswith("3.11.")
 
@@ -108,7 +116,14 @@ def test_a_machine_without_room_is_refused_before_anything_is_touched(tmp_path: 
     }
 
     with pytest.raises(PlaybookFailedError, match=r"Check that the run fits on the disk' failed: .* GiB are free"):
-        run_playbook("prepare.yml", inventory=INVENTORY, environment="local", variables=inputs, log=tmp_path / "log")
+        run_playbook(
+            "prepare.yml",
+            inventory=INVENTORY,
+            environment="local",
+            variables=inputs,
+            world=RealWorld(),
+            log=tmp_path / "log",
+        )
 
     assert not (tmp_path / "box").exists()
 
@@ -169,7 +184,12 @@ def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice
 
     def prepare() -> ansible.PlaybookRun:
         return run_playbook(
-            "prepare.yml", inventory=inventory, environment="existing", variables=inputs, log=tmp_path / "log"
+            "prepare.yml",
+            inventory=inventory,
+            environment="existing",
+            variables=inputs,
+            world=RealWorld(),
+            log=tmp_path / "log",
         )
 
     inputs["trainer_app_wheel"] = str(packages.build_wheel(tmp_path / "wheel"))

@@ -17,6 +17,7 @@ from runner.adapters.terraform import Terraform
 from runner.adapters.terraform_install import find_terraform
 from runner.errors import TerraformError
 from runner.run.models import Completed
+from runner.world import RealWorld
 
 MODULE = """
 variable "name" { type = string }
@@ -39,7 +40,7 @@ def module(tmp_path: Path) -> Path:
 
 
 def applied(module: Path, **options: Any) -> Terraform:
-    terraform = Terraform(find_terraform(), module, **options)
+    terraform = Terraform(find_terraform(RealWorld()), module, **options)
     terraform.write_variables({"name": "box"})
     terraform.prepare()
     terraform.make_plan()
@@ -49,7 +50,7 @@ def applied(module: Path, **options: Any) -> Terraform:
 
 def test_the_parents_destroy_destroys_nothing(module: Path, recwarn: pytest.WarningsRecorder) -> None:
     applied(module)
-    parent = Parent(working_dir=str(module), terraform_bin_path=str(find_terraform()))
+    parent = Parent(working_dir=str(module), terraform_bin_path=str(find_terraform(RealWorld())))
 
     code, _, _ = parent.destroy()
 
@@ -90,7 +91,7 @@ def test_the_working_copy_has_files_where_the_module_has_links(module: Path, tmp
     (root / "my.tfvars").write_text("secret")
 
     for _ in range(2):
-        Terraform(find_terraform(), copy).copy_module(root)
+        Terraform(find_terraform(RealWorld()), copy).copy_module(root)
 
     assert sorted(path.name for path in copy.iterdir()) == [".terraform.lock.hcl", "main.tf"]
     assert [path for path in copy.iterdir() if path.is_symlink()] == []
@@ -99,12 +100,12 @@ def test_the_working_copy_has_files_where_the_module_has_links(module: Path, tmp
 
 def test_an_undeclared_variable_is_refused(module: Path) -> None:
     with pytest.raises(TerraformError, match="declares no variable nmae"):
-        Terraform(find_terraform(), module).write_variables({"nmae": "box"})
+        Terraform(find_terraform(RealWorld()), module).write_variables({"nmae": "box"})
 
 
 def test_a_failure_raises_with_terraforms_own_words(module: Path) -> None:
     (module / "main.tf").write_text(MODULE + 'resource "terraform_data" "bad" { input = file("missing") }\n')
-    terraform = Terraform(find_terraform(), module)
+    terraform = Terraform(find_terraform(RealWorld()), module)
     terraform.write_variables({"name": "box"})
     terraform.prepare()
 
@@ -118,7 +119,7 @@ def test_a_module_that_cannot_be_read_is_told_by_terraforms_first_error(module: 
     (module / "main.tf").write_text("resource {\n")
 
     with pytest.raises(TerraformError, match="terraform: init failed: Error: "):
-        Terraform(find_terraform(), module).prepare()
+        Terraform(find_terraform(RealWorld()), module).prepare()
 
 
 def test_a_state_that_cannot_be_read_is_never_an_empty_one(module: Path) -> None:
@@ -162,7 +163,7 @@ def test_what_opentofu_says_is_read_like_terraforms_words(tmp_path: Path) -> Non
 
 def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: Path) -> None:
     (module / "main.tf").write_text(MODULE + SLOW)
-    terraform = Terraform(find_terraform(), module, cancel=(module / "started").exists)
+    terraform = Terraform(find_terraform(RealWorld()), module, cancel=(module / "started").exists)
     terraform.write_variables({"name": "box"})
     terraform.prepare()
     terraform.make_plan()
@@ -170,7 +171,7 @@ def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: 
     with pytest.raises(ToolCancelledError):
         terraform.apply_plan()
 
-    assert "terraform_data.host" in Terraform(find_terraform(), module).resources()
+    assert "terraform_data.host" in Terraform(find_terraform(RealWorld()), module).resources()
 
 
 def test_no_variable_file_stays_in_the_temporary_folder(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,11 +215,10 @@ def test_the_command_lines_are_exactly_these(module: Path, monkeypatch: pytest.M
     ]
 
 
-def test_a_users_own_terraform_settings_are_left_alone(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(module / "mirror.rc"))
+def test_a_users_own_terraform_settings_are_left_alone(module: Path) -> None:
     (module / "mirror.rc").write_text("")
 
-    applied(module)
+    applied(module, user_config=str(module / "mirror.rc"))
 
     assert not (module / "terraform.rc").exists()
     shutil.rmtree(module / ".terraform", ignore_errors=True)

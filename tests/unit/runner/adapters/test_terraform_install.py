@@ -11,6 +11,7 @@ import platform
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +29,7 @@ from runner.adapters.terraform_install import (
     is_supported,
     release_of,
 )
+from runner.world import RealWorld
 from trainer.files import cache_folder
 
 ARCHIVE_NAME = "terraform_1.11.4_linux_amd64.zip"
@@ -64,18 +66,27 @@ def archive_of(script: str) -> bytes:
     return buffer.getvalue()
 
 
+@dataclass
+class Machine:
+    """A folder that stands for a Linux machine without Terraform: its own PATH and cache."""
+
+    folder: Path
+    environ: dict[str, str]
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    @property
+    def world(self) -> RealWorld:
+        return RealWorld(self.environ)
+
+
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Linux machine without Terraform: its own PATH and cache."""
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    for name in ("TERRAFORM", "DOUSE_TERRAFORM_MIRROR", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/no/such/terraformrc")
-    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     (tmp_path / "mirror" / "1.11.4").mkdir(parents=True)
-    return tmp_path
+    return Machine(tmp_path, {"DOUSE_CACHE": str(tmp_path / "cache"), "PATH": str(tmp_path / "bin")})
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -89,102 +100,102 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def mirror(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
+def mirror(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Server]:
     server = _Server(("127.0.0.1", 0), functools.partial(_Handler, directory=str(machine / "mirror")))
     server.asked = []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", f"http://127.0.0.1:{server.server_port}")
+    machine.environ["DOUSE_TERRAFORM_MIRROR"] = f"http://127.0.0.1:{server.server_port}"
     yield server
     server.shutdown()
     thread.join(5)
     server.server_close()
 
 
-def publish(machine: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+def publish(machine: Machine, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     (machine / "mirror" / "1.11.4" / ARCHIVE_NAME).write_bytes(content)
     monkeypatch.setitem(SHA256, "linux_amd64", hashlib.sha256(content).hexdigest())
 
 
-def test_a_supported_terraform_on_path_is_taken(machine: Path) -> None:
+def test_a_supported_terraform_on_path_is_taken(machine: Machine) -> None:
     program = write_program(machine / "bin", "1.12.2")
 
-    assert find_terraform() == program
+    assert find_terraform(machine.world) == program
     assert not (machine / "cache").exists()
 
 
-def test_opentofu_on_path_is_taken_where_there_is_no_terraform(machine: Path) -> None:
+def test_opentofu_on_path_is_taken_where_there_is_no_terraform(machine: Machine) -> None:
     program = write_program(machine / "bin", "1.11.1", name="tofu", said=SAID_BY_OPENTOFU)
 
-    assert find_terraform() == program
+    assert find_terraform(machine.world) == program
     assert release_of(program) == Release("OpenTofu", "1.11.1")
     assert not (machine / "cache").exists()
 
 
-def test_terraform_comes_before_opentofu(machine: Path) -> None:
+def test_terraform_comes_before_opentofu(machine: Machine) -> None:
     write_program(machine / "bin", "1.11.1", name="tofu", said=SAID_BY_OPENTOFU)
     terraform = write_program(machine / "bin", "1.12.2")
 
-    assert find_terraform() == terraform
+    assert find_terraform(machine.world) == terraform
 
 
-def test_a_terraform_that_is_too_old_leaves_it_to_opentofu(machine: Path) -> None:
+def test_a_terraform_that_is_too_old_leaves_it_to_opentofu(machine: Machine) -> None:
     write_program(machine / "bin", "1.5.7")
     tofu = write_program(machine / "bin", "1.12.0", name="tofu", said=SAID_BY_OPENTOFU)
 
-    assert find_terraform() == tofu
+    assert find_terraform(machine.world) == tofu
 
 
-def test_opentofu_is_named_like_any_program(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opentofu_is_named_like_any_program(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(machine / "bin", "1.12.2")
     tofu = write_program(machine / "bin", "1.12.0", name="tofu", said=SAID_BY_OPENTOFU)
-    monkeypatch.setenv("TERRAFORM", "tofu")
+    machine.environ["TERRAFORM"] = "tofu"
 
-    assert find_terraform() == tofu
+    assert find_terraform(machine.world) == tofu
 
 
-def test_an_opentofu_that_is_too_old_is_refused_by_its_name(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opentofu_that_is_too_old_is_refused_by_its_name(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(machine / "bin", "1.10.8", name="tofu", said=SAID_BY_OPENTOFU)
-    monkeypatch.setenv("TERRAFORM", "tofu")
+    machine.environ["TERRAFORM"] = "tofu"
 
     with pytest.raises(TerraformVersionError, match=r"TERRAFORM=tofu is OpenTofu 1\.10\.8, wanted 1\.11 or newer"):
-        find_terraform()
+        find_terraform(machine.world)
 
 
-def test_a_program_that_is_neither_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_is_neither_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     other = write_program(machine / "bin", "1.12.0", name="other", said="Packer v{version}")
-    monkeypatch.setenv("TERRAFORM", str(other))
+    machine.environ["TERRAFORM"] = str(other)
 
     with pytest.raises(TerraformVersionError, match="is neither Terraform nor OpenTofu, wanted"):
-        find_terraform()
+        find_terraform(machine.world)
 
 
 @pytest.mark.parametrize("name", ["terraform", "tofu"])
-def test_a_program_on_path_is_near_and_without_one_nothing_is(machine: Path, name: str) -> None:
-    assert not is_near()
+def test_a_program_on_path_is_near_and_without_one_nothing_is(machine: Machine, name: str) -> None:
+    assert not is_near(machine.world)
 
     write_program(machine / "bin", "0.1.0", name=name)
 
-    assert is_near()
+    assert is_near(machine.world)
 
 
-def test_a_terraform_named_by_the_user_wins_over_path(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terraform_named_by_the_user_wins_over_path(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(machine / "bin", "1.12.2")
     mine = write_program(machine / "mine", "1.11.0", name="terraform-1.11")
-    monkeypatch.setenv("TERRAFORM", str(mine))
+    machine.environ["TERRAFORM"] = str(mine)
 
-    assert find_terraform() == mine
+    assert find_terraform(machine.world) == mine
 
 
 @pytest.mark.parametrize("version", ["1.10.5", "2.0.0"])
 def test_a_named_terraform_of_an_unsupported_version_is_refused(
-    machine: Path, monkeypatch: pytest.MonkeyPatch, version: str
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     mine = write_program(machine / "mine", version)
-    monkeypatch.setenv("TERRAFORM", str(mine))
+    machine.environ["TERRAFORM"] = str(mine)
 
     with pytest.raises(TerraformVersionError) as caught:
-        find_terraform()
+        find_terraform(machine.world)
 
     assert (
         caught.value.message == f"terraform: TERRAFORM={mine} is Terraform {version}, wanted 1.11 or newer, below 2.0"
@@ -192,22 +203,22 @@ def test_a_named_terraform_of_an_unsupported_version_is_refused(
     assert caught.value.resolution == "name a supported Terraform or OpenTofu (TERRAFORM=tofu), or unset TERRAFORM"
 
 
-def test_a_named_terraform_that_is_missing_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERRAFORM", "/no/such/terraform")
+def test_a_named_terraform_that_is_missing_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.environ["TERRAFORM"] = "/no/such/terraform"
 
     with pytest.raises(TerraformVersionError, match="TERRAFORM=/no/such/terraform is missing"):
-        find_terraform()
+        find_terraform(machine.world)
 
 
 @pytest.mark.parametrize("on_path", ["1.10.5", "2.0.0", "nonsense", None])
 def test_the_pinned_release_is_installed_when_path_has_no_supported_one(
-    machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch, on_path: str | None
+    machine: Machine, mirror: _Server, monkeypatch: pytest.MonkeyPatch, on_path: str | None
 ) -> None:
     if on_path is not None:
         write_program(machine / "bin", on_path)
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
 
-    program = find_terraform()
+    program = find_terraform(machine.world)
 
     assert program == machine / "cache" / "terraform" / "1.11.4" / "terraform"
     assert os.access(program, os.X_OK)
@@ -216,47 +227,47 @@ def test_the_pinned_release_is_installed_when_path_has_no_supported_one(
 
 
 def test_a_file_on_path_that_is_no_program_is_passed_over(
-    machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, mirror: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (machine / "bin").mkdir()
     (machine / "bin" / "terraform").write_bytes(b"\x7fELF for another machine")
     (machine / "bin" / "terraform").chmod(0o755)
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
 
-    assert find_terraform().is_relative_to(machine / "cache")
+    assert find_terraform(machine.world).is_relative_to(machine / "cache")
 
 
-def test_the_second_call_downloads_nothing(machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_call_downloads_nothing(machine: Machine, mirror: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
 
-    assert find_terraform() == find_terraform()
+    assert find_terraform(machine.world) == find_terraform(machine.world)
 
     assert len(mirror.asked) == 1
 
 
-def test_a_mirror_may_be_a_folder(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_may_be_a_folder(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
-    monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", str(machine / "mirror" / "1.11.4"))
+    machine.environ["DOUSE_TERRAFORM_MIRROR"] = str(machine / "mirror" / "1.11.4")
 
-    assert find_terraform().is_file()
+    assert find_terraform(machine.world).is_file()
 
 
-def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(machine: Path, mirror: _Server) -> None:
+def test_a_download_with_another_checksum_is_refused_and_leaves_nothing(machine: Machine, mirror: _Server) -> None:
     content = archive_of("#!/bin/sh\necho stolen\n")
     (machine / "mirror" / "1.11.4" / ARCHIVE_NAME).write_bytes(content)
 
     with pytest.raises(TerraformChecksumError) as caught:
-        find_terraform()
+        find_terraform(machine.world)
 
     assert f"has sha256 {hashlib.sha256(content).hexdigest()[:12]}…, wanted 1ce994251c00…" in caught.value.message
     assert not (machine / "cache").exists()
 
 
-def test_a_platform_without_a_pinned_release_is_refused(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_platform_without_a_pinned_release_is_refused(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
 
     with pytest.raises(TerraformDownloadError) as caught:
-        find_terraform()
+        find_terraform(machine.world)
 
     assert caught.value.message == "terraform: no release is pinned for linux_riscv64"
     assert caught.value.resolution == "install Terraform or OpenTofu 1.11 or newer by hand and put it on PATH"
@@ -264,15 +275,15 @@ def test_a_platform_without_a_pinned_release_is_refused(machine: Path, monkeypat
 
 @pytest.mark.parametrize("cause", ["not found", "no server", "no folder"])
 def test_a_source_that_cannot_be_read_is_told(
-    machine: Path, mirror: _Server, monkeypatch: pytest.MonkeyPatch, cause: str
+    machine: Machine, mirror: _Server, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     if cause == "no server":
-        monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", "http://127.0.0.1:1")
+        machine.environ["DOUSE_TERRAFORM_MIRROR"] = "http://127.0.0.1:1"
     if cause == "no folder":
-        monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", str(machine / "nowhere"))
+        machine.environ["DOUSE_TERRAFORM_MIRROR"] = str(machine / "nowhere")
 
     with pytest.raises(TerraformDownloadError) as caught:
-        find_terraform()
+        find_terraform(machine.world)
 
     assert caught.value.message.startswith("terraform: none on PATH is supported, and ")
     assert caught.value.resolution.startswith("connect to the network, or set DOUSE_TERRAFORM_MIRROR, or install")
@@ -280,13 +291,13 @@ def test_a_source_that_cannot_be_read_is_told(
     assert caught.value.exit_code == 1
 
 
-def test_a_cache_that_cannot_be_written_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
-    monkeypatch.setenv("DOUSE_TERRAFORM_MIRROR", str(machine / "mirror" / "1.11.4"))
+    machine.environ["DOUSE_TERRAFORM_MIRROR"] = str(machine / "mirror" / "1.11.4")
     (machine / "cache").write_text("a file where the folder should be")
 
     with pytest.raises(TerraformDownloadError) as caught:
-        find_terraform()
+        find_terraform(machine.world)
 
     assert caught.value.resolution == "free some disk space, or name another folder with DOUSE_CACHE"
 

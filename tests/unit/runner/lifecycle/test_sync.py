@@ -42,7 +42,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return PlaybookRun()
 
     monkeypatch.setattr(syncing, "play", play)
-    monkeypatch.setattr(syncing, "machine_keys", lambda run_file, name: Keys(KEYS))
+    monkeypatch.setattr(syncing, "machine_keys", lambda run_file, name, world: Keys(KEYS))
     monkeypatch.setattr(Context, "machine", lambda self, host: LocalMachine())
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example:9000")
     return seen

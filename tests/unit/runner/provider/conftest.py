@@ -64,7 +64,7 @@ class BriskEvent:
 @pytest.fixture(scope="session")
 def terraform() -> str:
     try:
-        return str(find_terraform())
+        return str(find_terraform(RealWorld()))
     except ToolError as err:
         pytest.skip(f"no Terraform: {err.message}")
 

@@ -107,17 +107,21 @@ def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:
     run_file = load(tmp_path, "run: {name: x}\ncompute: {env: existing, host: me@there}\n")
 
     assert parse_run_file(run_file_mapping(run_file), "config.json") == run_file
-    assert with_settings(run_file, overrides=[], settings={}) == run_file
+    assert with_settings(run_file, overrides=[], settings={}, folder=tmp_path) == run_file
 
 
 def test_a_run_can_be_moved_to_another_machine(tmp_path: Path) -> None:
     run_file = load(tmp_path, "run: {name: x}\ncompute: {env: existing, host: me@there}\n")
 
     moved = with_settings(
-        run_file, overrides=["training.max_steps=2"], settings={"compute.env": "local", "compute.host": None}
+        run_file,
+        overrides=["training.max_steps=2"],
+        settings={"compute.env": "local", "compute.host": None, "compute.identity_file": "keys/mine"},
+        folder=tmp_path,
     )
 
     assert (moved.compute.env, moved.compute.host, moved.training.max_steps) == ("local", None, 2)
+    assert moved.compute.identity_file == str(tmp_path / "keys" / "mine")
 
 
 def test_the_schema_describes_every_key(tmp_path: Path) -> None:

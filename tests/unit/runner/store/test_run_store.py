@@ -6,6 +6,7 @@ import json
 import stat
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,7 @@ def test_no_secret_is_kept_outside_of_the_machines_memory(bucket: Any, memory: P
     for value in ("my-secret", keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"]):
         assert not any(value in path.read_text() for path in others)
         assert not any(value in line for line in said(ctx))
-    assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(store_keys.machine_keys(ctx.run_file, RUN_ID))
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(store_keys.machine_keys(ctx.run_file, RUN_ID, ctx.world))
 
 
 def test_without_a_role_the_machine_gets_the_users_own_keys_and_he_is_told(
@@ -258,18 +259,16 @@ def test_only_a_rented_machine_that_can_reach_the_store_is_told(
     assert list(memory.iterdir()) == []
 
 
-def test_the_endpoint_is_the_run_files_else_that_of_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one.example:9000")
+def test_the_endpoint_is_the_run_files_else_that_of_the_environment(tmp_path: Path) -> None:
+    environ = {"AWS_ENDPOINT_URL": "http://one.example:9000"}
+    plain = context(tmp_path, s3()).run_file
 
-    assert store_keys.endpoint_url(context(tmp_path, s3()).run_file) == "http://one.example:9000"
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://two.example:9000")
-    assert store_keys.endpoint_url(context(tmp_path, s3()).run_file) == "http://two.example:9000"
+    assert store_keys.endpoint_url(plain, environ) == "http://one.example:9000"
+    environ["AWS_ENDPOINT_URL_S3"] = "http://two.example:9000"
+    assert store_keys.endpoint_url(plain, environ) == "http://two.example:9000"
     given = context(tmp_path, s3(endpoint_url="http://three.example:9000")).run_file
-    assert store_keys.endpoint_url(given) == "http://three.example:9000"
-    assert store_keys.endpoint_url(context(tmp_path, {"url": "file:///srv/store"}).run_file) is None
+    assert store_keys.endpoint_url(given, environ) == "http://three.example:9000"
+    assert store_keys.endpoint_url(context(tmp_path, {"url": "file:///srv/store"}).run_file, environ) is None
 
 
 class Shell(LocalMachine):
@@ -390,7 +389,7 @@ def test_keys_of_a_session_are_brought_anew_and_lasting_ones_are_not(
 
     storing.arm(ctx, HOST, LocalMachine())
     assert storing.renew_if_due(ctx, HOST, later) is False
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "my-token")
+    ctx = replace(ctx, world=RealWorld({**ctx.world.environ, "AWS_SESSION_TOKEN": "my-token"}))
     storing.arm(ctx, HOST, LocalMachine())
     assert storing.renew_if_due(ctx, HOST, later) is True
 

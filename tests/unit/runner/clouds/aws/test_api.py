@@ -17,6 +17,7 @@ from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, resource_name
 from runner.cloud_api.models import Offer, Resource
 from runner.clouds.aws.api import AwsCloud, open_aws
 from runner.errors import AccountError, BadRequestError, UsageError
+from runner.world import RealWorld
 
 RUN = "20261121-073000-tiny"
 HERE, THERE = "us-east-1", "eu-west-1"
@@ -41,7 +42,7 @@ def _no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: A
 @pytest.fixture
 def cloud() -> Iterator[AwsCloud]:
     with mock_aws():
-        yield open_aws(ENVIRON)
+        yield open_aws(ENVIRON, now=RealWorld().now)
 
 
 def ec2(region: str = HERE) -> Any:
@@ -73,24 +74,24 @@ def test_the_account_is_told_by_its_number(cloud: AwsCloud) -> None:
 
 def test_without_credentials_the_account_is_at_fault() -> None:
     with pytest.raises(AccountError) as refused:
-        open_aws({"AWS_REGION": HERE}).account()
+        open_aws({"AWS_REGION": HERE}, now=RealWorld().now).account()
     assert "AWS_PROFILE" in refused.value.resolution
 
 
 def test_a_profile_that_is_not_there_is_the_accounts_fault() -> None:
     with pytest.raises(AccountError):
-        open_aws({"AWS_PROFILE": "nobody"})
+        open_aws({"AWS_PROFILE": "nobody"}, now=RealWorld().now)
 
 
 def test_a_region_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match="everywhere"):
-        open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": "us-east-1, everywhere"})
+        open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": "us-east-1, everywhere"}, now=RealWorld().now)
 
 
 def test_an_instance_is_found_in_the_regions_looked_at_with_all_that_is_known_of_it(cloud: AwsCloud) -> None:
     instance_id = launch(THERE)
     assert cloud.resources() == []  # only HERE is looked at
-    (found,) = of_kind(open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": THERE}).resources())["instance"]
+    (found,) = of_kind(open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": THERE}, now=RealWorld().now).resources())["instance"]
     assert (found.cloud, found.kind, found.id, found.region) == ("aws", "instance", instance_id, THERE)
     assert (found.name, found.run_id) == (resource_name(RUN), RUN)
     assert found.expires_at == datetime(2026, 11, 21, 18, tzinfo=UTC)
@@ -169,7 +170,7 @@ def test_another_refusal_of_an_end_is_an_error(cloud: AwsCloud) -> None:
 @pytest.fixture(scope="module")
 def offers() -> list[Offer]:
     with mock_aws():
-        return open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": f"{HERE},{THERE}"}).offers()
+        return open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": f"{HERE},{THERE}"}, now=RealWorld().now).offers()
 
 
 def test_offers_have_awss_hardware_and_the_lists_prices(offers: list[Offer]) -> None:
@@ -201,7 +202,7 @@ def test_machines_the_trainer_cannot_use_are_not_offered(offers: list[Offer]) ->
 
 def test_a_folders_credentials_open_that_folder_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with mock_aws():
-        cloud = open_aws(ENVIRON)
+        cloud = open_aws(ENVIRON, now=RealWorld().now)
         sent: list[dict[str, Any]] = []
         client = cloud._client("sts", HERE)
         client.meta.events.register(

@@ -18,6 +18,7 @@ from runner.errors import (
     RateLimitedError,
     UnreadableAnswerError,
 )
+from runner.world import RealWorld
 
 HERE, THERE = "us-east-1", "eu-west-1"
 Answer = tuple[int, str]
@@ -126,7 +127,9 @@ def pauses_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def open_at(url: str, regions: str = f"{HERE},{THERE}") -> AwsCloud:
     keys = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
-    return open_aws({**keys, "AWS_REGION": HERE, "AWS_ENDPOINT_URL": url, "DOUSE_AWS_REGIONS": regions})
+    return open_aws(
+        {**keys, "AWS_REGION": HERE, "AWS_ENDPOINT_URL": url, "DOUSE_AWS_REGIONS": regions}, now=RealWorld().now
+    )
 
 
 def test_nothing_anywhere_is_an_empty_list_after_every_listing_in_every_region(ec2: Ec2, cloud: AwsCloud) -> None:

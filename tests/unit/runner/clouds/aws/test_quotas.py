@@ -14,6 +14,7 @@ from runner.cloud_api.models import Offer, Quota
 from runner.clouds.aws.api import open_aws
 from runner.clouds.aws.quotas import quota_code, quota_in
 from runner.errors import AccessDeniedError, RateLimitedError, UnreadableAnswerError
+from runner.world import RealWorld
 
 HERE = "us-east-1"
 CODE = "L-DB2E81BA"
@@ -88,7 +89,7 @@ def test_each_quota_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("g5.xlarge", "g6.xlarge", "p4d.24xlarge", "trn1.2xlarge")
     offers = [Offer(name, HERE, False, 1.0, "A10G", 1, 24.0) for name in names]
 
-    found = open_aws(KEYS).quotas(offers)
+    found = open_aws(KEYS, now=RealWorld().now).quotas(offers)
 
     assert sorted(asked) == [(HERE, "L-417A185B"), (HERE, CODE)]
     assert found == {offer: Quota(CODE, HERE, 4.0) for offer in offers[:2]}
@@ -98,7 +99,7 @@ def test_a_slow_answer_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) ->
     clients: list[Any] = []
     monkeypatch.setattr("runner.clouds.aws.api.quota_in", lambda client, region, code: clients.append(client))
 
-    open_aws(KEYS).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)])
+    open_aws(KEYS, now=RealWorld().now).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)])
 
     (config,) = [client.meta.config for client in clients]
     assert (config.connect_timeout, config.read_timeout) == (2, 5)
@@ -107,4 +108,4 @@ def test_a_slow_answer_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_emulator_without_quotas_tells_none() -> None:
     with mock_aws():
-        assert open_aws(KEYS).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)]) == {}
+        assert open_aws(KEYS, now=RealWorld().now).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)]) == {}

@@ -221,7 +221,8 @@ def test_of_one_kind_in_two_regions_and_with_and_without_spot_each_has_its_own_r
 
 def test_a_number_of_rows_in_the_run_file_counts(ctx: Context, box: Box) -> None:
     training = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
-    fixed = with_settings(ctx.run_file, overrides=(), settings={f"training.{key}": training[key] for key in training})
+    changed = {f"training.{key}": training[key] for key in training}
+    fixed = with_settings(ctx.run_file, overrides=(), settings=changed, folder=ctx.world.folder)
     ctx.keep_plan(replace(ctx.plan, machines=(replace(MACHINE, micro_batch=MicroBatch(4)),)))
 
     stage.stage(replace(ctx, run_file=fixed), HOST, resume=False)

@@ -183,6 +183,16 @@ def test_a_packaged_model_that_is_not_here_is_a_warning(tmp_path: Path) -> None:
     assert [check.status for check in found.checks] == ["warn", "skip", "skip"]
 
 
+def test_a_folder_where_the_command_is_given_does_not_hide_a_model_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_file = make_run(tmp_path, model={"base_model": "org/model"})
+    (tmp_path / "elsewhere" / "org" / "model").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert (local_files(run_file), is_on_hub(run_file)) == (None, True)
+
+
 def test_a_package_that_is_not_locked_fails(tmp_path: Path) -> None:
     found = without_files(make_run(tmp_path, model={"base_model": "pypi:other"}))
 

@@ -65,7 +65,7 @@ def look(run_file: RunFile, tmp_path: Path, known: Known | None = None, **seams:
 
 @pytest.fixture(autouse=True)
 def _terraform_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "check_terraform", lambda: [Check("terraform", "pass", "/opt/terraform")])
+    monkeypatch.setattr(run, "check_terraform", lambda world: [Check("terraform", "pass", "/opt/terraform")])
     monkeypatch.setattr(run, "hub_secrets", lambda world: {})
 
 

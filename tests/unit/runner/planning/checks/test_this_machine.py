@@ -12,6 +12,8 @@ from runner.planning.checks import this_machine as here
 from runner.planning.checks.line import Check
 from runner.planning.checks.this_machine import check_ansible, check_disks, check_environment, check_terraform
 from runner.planning.estimate.disk import DiskNeed
+from runner.simulation.world import VirtualWorld
+from runner.world import RealWorld
 from tests.unit.runner.planning.checks.small_run import make_run
 
 
@@ -31,37 +33,28 @@ def test_the_environment_is_told(tmp_path: Path, compute: dict[str, str], status
 
 
 def test_a_terraform_that_will_do_is_told_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERRAFORM", "/opt/terraform")
-    monkeypatch.setattr(here, "find_terraform", lambda: Path("/opt/terraform"))
+    monkeypatch.setattr(here, "find_terraform", lambda world: Path(world.environ["TERRAFORM"]))
 
-    assert check_terraform() == [Check("terraform", "pass", "/opt/terraform")]
+    assert check_terraform(RealWorld({"TERRAFORM": "/opt/terraform"})) == [Check("terraform", "pass", "/opt/terraform")]
 
 
-def test_a_terraform_that_will_not_do_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERRAFORM", "/no/such/program")
-
-    (line,) = check_terraform()
+def test_a_terraform_that_will_not_do_fails() -> None:
+    (line,) = check_terraform(RealWorld({"TERRAFORM": "/no/such/program"}))
 
     assert line.status == "fail"
     assert line.value.startswith("TERRAFORM=/no/such/program is missing, wanted 1.11 or newer")
     assert line.remedy == "name a supported Terraform or OpenTofu (TERRAFORM=tofu), or unset TERRAFORM"
 
 
-def test_no_terraform_at_all_is_a_warning_and_is_not_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TERRAFORM", raising=False)
-    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path))
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    (line,) = check_terraform()
+def test_no_terraform_at_all_is_a_warning_and_is_not_downloaded(tmp_path: Path) -> None:
+    (line,) = check_terraform(RealWorld({"DOUSE_CACHE": str(tmp_path), "PATH": str(tmp_path)}))
 
     assert line.status == "warn"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_ansible_is_told_by_its_version(tmp_path: Path) -> None:
-    line = check_ansible(make_run(tmp_path))
+    line = check_ansible(make_run(tmp_path), RealWorld())
 
     assert line.status == "pass"
     assert line.value.startswith("ansible-core 2.")
@@ -70,18 +63,19 @@ def test_ansible_is_told_by_its_version(tmp_path: Path) -> None:
 def test_a_missing_package_of_ansibles_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(here.importlib.util, "find_spec", lambda name: None if name == "ansible_runner" else object())
 
-    line = check_ansible(make_run(tmp_path))
+    line = check_ansible(make_run(tmp_path), RealWorld())
 
     assert (line.status, line.value) == ("fail", "ansible_runner cannot be found")
 
 
-def test_a_missing_ssh_fails_for_another_machine_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(here.shutil, "which", lambda name, path=None: None if name == "ssh" else name)
+def test_a_missing_ssh_fails_for_another_machine_only(tmp_path: Path) -> None:
+    world = VirtualWorld()
+    world.programs["ansible-playbook"] = Path("/usr/bin/ansible-playbook")
 
-    there = check_ansible(make_run(tmp_path, compute={"env": "lambda"}))
+    there = check_ansible(make_run(tmp_path, compute={"env": "lambda"}), world)
 
     assert (there.status, there.remedy) == ("fail", "install OpenSSH's client")
-    assert check_ansible(make_run(tmp_path)).status == "pass"
+    assert check_ansible(make_run(tmp_path), world).status == "pass"
 
 
 def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from runner.cloud_api.models import Cloud
 from runner.clouds.aws.api import open_aws
 from runner.clouds.aws.emulator.seed import IMAGES
 from runner.errors import UnreadableAnswerError
+from runner.world import RealWorld
 from tests.unit.runner.emulation.emulated import KEY_LINE, Lab
 
 DEEP_LEARNING = next(iter(IMAGES))
@@ -474,7 +475,8 @@ def our_client(lab: AwsLab) -> Cloud:
             "AWS_ENDPOINT_URL": lab.endpoint,
             "AWS_REGION": "us-east-1",
             "DOUSE_AWS_REGIONS": "us-east-1",
-        }
+        },
+        now=RealWorld().now,
     )
 
 
