@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # threads of so small a model wait for one another, above all on a busy machine
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets what it starts in the background ignore Ctrl-C, and everything below would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 let_waiting_threads_sleep()  # for a test that lets more than one compute; tests run side by side
 
 
