@@ -135,6 +135,10 @@ class NoCapacityError(CloudError):
     """The machine cannot be had now; another candidate may."""
 
 
+class AlreadyThereError(CloudError):
+    """The account has one of this name; where the name is a run's own, an answer was lost or a deletion undone."""
+
+
 class RateLimitedError(CloudError):
     """The cloud refuses for too many requests, in spite of all waiting."""
 

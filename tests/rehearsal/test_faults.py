@@ -26,7 +26,7 @@ IMPATIENT = ("compute.boot_timeout_minutes=0.25",)
         ("runpod", "launch_rate_limited"),
         ("lambda", "no_capacity"),
         ("runpod", "no_capacity"),
-        ("aws", "no_capacity"),
+        ("aws", "no_capacity,leftover_key"),  # and the next candidate finds the name of its key taken
         ("lambda", "boot_unhealthy_spell"),
         ("lambda", "listing_lags"),
         ("runpod", "listing_lags"),

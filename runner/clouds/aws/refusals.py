@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runner.errors import (
     AccessDeniedError,
     AccountError,
+    AlreadyThereError,
     BadRequestError,
     CloudError,
     CloudUnavailableError,
@@ -89,7 +90,26 @@ IN_USE = frozenset(
         "VolumeInUse",
     }
 )
+THERE = frozenset({"InvalidGroup.Duplicate", "InvalidKeyPair.Duplicate"})
+"""Names that are taken. Neither call has a token by which AWS would know a repeated request, as a launch has."""
 GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "NoSuchKey", "NoSuchResourceException", "ParameterNotFound"})
+MORE_QUOTA = "request a higher quota in the AWS console (Service Quotas, EC2), or terminate what you can (`make sweep`)"
+LATER = "wait a minute, then repeat the command"
+OTHER_NAME = "check the name, the region and the account"
+LOOK = "repeat the command; `make sweep` shows what exists"
+KINDS: tuple[tuple[frozenset[str], type[CloudError], str], ...] = (
+    (NO_CAPACITY, NoCapacityError, "name more instance types or regions in the run file, or try later"),
+    (QUOTA, AccountError, MORE_QUOTA),
+    (CREDENTIALS, AccountError, "renew the AWS credentials and check them with `aws sts get-caller-identity`"),
+    (ACCOUNT, AccountError, "sign in to the AWS console and finish what the account asks for"),
+    (DENIED, AccessDeniedError, "allow in IAM what the details name, or leave the region out by DOUSE_AWS_REGIONS"),
+    (TOO_MANY, RateLimitedError, LATER),
+    (IN_USE, CloudUnavailableError, "wait until the machine is gone, then run `make sweep APPLY=1`"),
+    (THERE, AlreadyThereError, "run `make sweep APPLY=1`, then repeat the command"),
+    (GONE, NotFoundError, OTHER_NAME),
+    (IN_TROUBLE, CloudUnavailableError, LOOK),
+)
+"""AWS's codes, the error that each is, and what to do about it."""
 NO_CREDENTIALS = (
     "NoCredentialsError",
     "PartialCredentialsError",
@@ -191,26 +211,17 @@ def unreadable(doing: str, words: str) -> UnreadableAnswerError:
 
 def _kind(code: str, status: int | None) -> tuple[type[CloudError], str]:
     """Return the error's class and what to do about it; the code goes before the status, which is 500 for capacity."""
-    if code in NO_CAPACITY:
-        return NoCapacityError, "name more instance types or regions in the run file, or try later"
-    if code in QUOTA or (code.endswith("LimitExceeded") and code not in TOO_MANY):
-        return AccountError, (
-            "request a higher quota in the AWS console (Service Quotas, EC2), or terminate what you can (`make sweep`)"
-        )
-    if code in CREDENTIALS:
-        return AccountError, "renew the AWS credentials and check them with `aws sts get-caller-identity`"
-    if code in ACCOUNT:
-        return AccountError, "sign in to the AWS console and finish what the account asks for"
-    if code in DENIED:
-        return AccessDeniedError, "allow in IAM what the details name, or leave the region out by DOUSE_AWS_REGIONS"
-    if code in TOO_MANY or status == 429:
-        return RateLimitedError, "wait a minute, then repeat the command"
-    if code in IN_USE:
-        return CloudUnavailableError, "wait until the machine is gone, then run `make sweep APPLY=1`"
-    if code in GONE or ".NotFound" in code:
-        return NotFoundError, "check the name, the region and the account"
-    if code in IN_TROUBLE or (status or 0) >= 500:
-        return CloudUnavailableError, "repeat the command; `make sweep` shows what exists"
+    for codes, kind, resolution in KINDS:
+        if code in codes:
+            return kind, resolution
+    if code.endswith("LimitExceeded"):
+        return AccountError, MORE_QUOTA
+    if status == 429:
+        return RateLimitedError, LATER
+    if ".NotFound" in code:
+        return NotFoundError, OTHER_NAME
+    if (status or 0) >= 500:
+        return CloudUnavailableError, LOOK
     return BadRequestError, "correct what the details name"
 
 

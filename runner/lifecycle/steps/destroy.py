@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from runner.adapters.machine import Machine
-from runner.cloud_api.labels import resource_name
 from runner.cloud_api.models import Resource
 from runner.clouds.environments import ENVIRONMENTS
 from runner.clouds.registry import configured, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
+from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.terraform_inputs import terraform_of
 from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
 from runner.run.models import Box, Host
 from runner.run.planned import has_plan
 from runner.safety.receipt import Findings, write_receipt
-from runner.safety.sweep import Leftovers, end_run, of_run
+from runner.safety.sweep import of_run
 from runner.world import World
 
 LIST_PROCESSES = (
@@ -65,7 +64,7 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
     if not ctx.environment.bills:
         return TeardownError(f"destroy: {said}; the trainer and its files may still be there", resolution=again)
     try:
-        _sweep(ctx, outcome_unknown=True, trouble=None)
+        end_by_mark(ctx, outcome_unknown=True)
     except RunnerError as err:
         return TeardownError(f"{err.message}; and {said}", details=err.details, resolution=err.resolution)
     return ToolError(
@@ -83,37 +82,9 @@ def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
     except RunnerError as err:
         trouble = err
         ctx.view.line(f"{err.message}; terminating the machine without Terraform")
-    swept = _sweep(ctx, outcome_unknown or trouble is not None, trouble)
+    swept = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble)
     # What Terraform still names while the account has nothing of it is a memory, not a machine.
     return Findings(terraform_resources=[] if swept.ended else resources, cloud_ended=swept.ended)
-
-
-def _sweep(ctx: Context, outcome_unknown: bool, trouble: RunnerError | None) -> Leftovers:
-    """End on the run's own cloud what Terraform did not."""
-    name, run_id = ctx.run_file.compute.env, ctx.run.run_id
-    try:
-        swept = end_run(
-            open_cloud(name, ctx.world),
-            run_id,
-            outcome_unknown=outcome_unknown,
-            wait=_pause(ctx),
-            patience_s=ctx.run_file.compute.teardown_timeout_minutes * 60,
-        )
-    except RunnerError as err:
-        raise TeardownError(
-            f"destroy: cannot check what run {run_id} still bills on {name}: {err.message}",
-            details="\n".join(filter(None, (None if trouble is None else trouble.details, err.details))) or None,
-            resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
-        ) from err
-    for found in swept.ended:
-        ctx.view.line(f"the sweep terminated {found.kind} {found.id}")
-    if swept.left:
-        raise TeardownError(
-            f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
-            details=None if trouble is None else trouble.details,
-            resolution=f"run `make down RUN={run_id}` again, or terminate {swept.left[0].id} in the cloud's console",
-        )
-    return swept
 
 
 def _rented_on(ctx: Context, journal: Journal) -> set[str]:
@@ -143,16 +114,6 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
                 ) from err
             unread[name] = err.message
     return {"cloud_resources": shown, "clouds_not_read": unread}
-
-
-def _pause(ctx: Context) -> Callable[[float], None]:
-    """Return a wait that says what it waits for."""
-
-    def pause(seconds: float) -> None:
-        ctx.view.progress("waiting until the cloud shows nothing of the run")
-        ctx.world.sleep(seconds)
-
-    return pause
 
 
 def _clear(ctx: Context, host: Host | None, *, keep_output: bool) -> Findings:

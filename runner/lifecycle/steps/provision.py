@@ -8,7 +8,8 @@ from runner.cloud_api.environment import Environment, NotThere
 from runner.cloud_api.labels import resource_name
 from runner.clouds.registry import endpoint_of, find_cloud
 from runner.context import Context
-from runner.errors import CloudError, ConnectionLostError, NoCapacityError, TerraformError
+from runner.errors import AlreadyThereError, CloudError, ConnectionLostError, NoCapacityError, TerraformError
+from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
@@ -50,6 +51,7 @@ def _login_patience_s(ctx: Context, environment: Environment) -> float:
 
 def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     """Try one candidate after the other where one apply takes one: until there is capacity, or none is left."""
+    was_cleared = False
     while True:
         try:
             return _create(ctx, machines)
@@ -57,10 +59,18 @@ def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
             cause = _cause(ctx.environment.name, err)
             if cause is None:
                 raise
-            if not isinstance(cause, NoCapacityError) or len(machines) < 2:
+            if isinstance(cause, AlreadyThereError) and not was_cleared:
+                # The name is the run's own: what has it is this run's, made by a request whose answer was lost and
+                # which was repeated, or left by the candidate before. Terraform's state does not know of it.
+                was_cleared = True
+                ctx.view.line(f"{cause.message}; terminating what this run has left there, then trying again")
+                end_by_mark(ctx, outcome_unknown=False)
+            elif isinstance(cause, NoCapacityError) and len(machines) > 1:
+                was_cleared = False
+                refused, *machines = machines
+                ctx.view.line(f"{refused.instance_type} is not available in {refused.region} now; trying the next one")
+            else:
                 raise cause from err
-            refused, *machines = machines
-            ctx.view.line(f"{refused.instance_type} is not available in {refused.region} now; trying the next one")
         _plan_anew(ctx, machines)
 
 

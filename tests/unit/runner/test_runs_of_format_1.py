@@ -19,7 +19,7 @@ from runner.cli import account_verbs
 from runner.cli import parser as cli
 from runner.context import Context
 from runner.errors import ConnectionLostError
-from runner.lifecycle import finish, terraform_inputs
+from runner.lifecycle import by_mark, finish, terraform_inputs
 from runner.lifecycle.steps import destroy
 from runner.report.plan.planned_run import read_planned_run
 from runner.run.planned import MicroBatch, forecast_for, read_plan
@@ -124,7 +124,8 @@ def test_down_ends_a_machine_whose_runner_is_gone(
     run, programs = runs / RUNPOD, []
     machine = machine_of(run)["instance_id"]
     cloud = FakeCloud([thing(resource_id=machine, run_id=RUNPOD, cloud="runpod")], name="runpod")
-    monkeypatch.setattr(destroy, "open_cloud", lambda name, environ: cloud)
+    for module in (by_mark, destroy):
+        monkeypatch.setattr(module, "open_cloud", lambda name, environ: cloud)
     monkeypatch.setattr(destroy, "configured", lambda environ: [cloud])
     monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
     monkeypatch.setattr(finish, "COLLECT_RETRY_S", ())

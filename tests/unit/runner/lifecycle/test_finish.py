@@ -93,7 +93,7 @@ def test_on_a_full_disk_the_cloud_is_asked_without_a_line_written(
         raise FULL
 
     monkeypatch.setattr("runner.run.state.write_json", full)
-    monkeypatch.setattr("runner.lifecycle.steps.destroy.open_cloud", lambda name, environ: cloud)
+    monkeypatch.setattr("runner.lifecycle.by_mark.open_cloud", lambda name, environ: cloud)
 
     outcome = finishing.finish(ctx, None)
 

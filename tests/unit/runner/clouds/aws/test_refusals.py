@@ -6,6 +6,7 @@ from runner.clouds.aws.refusals import aws_errors, error_from_code, error_from_t
 from runner.errors import (
     AccessDeniedError,
     AccountError,
+    AlreadyThereError,
     BadRequestError,
     CloudError,
     CloudUnavailableError,
@@ -18,6 +19,8 @@ from runner.errors import (
 CODES: list[tuple[str, int, type[CloudError]]] = [
     ("InsufficientInstanceCapacity", 500, NoCapacityError),
     ("Server.InsufficientInstanceCapacity", 500, NoCapacityError),
+    ("InvalidGroup.Duplicate", 400, AlreadyThereError),
+    ("InvalidKeyPair.Duplicate", 400, AlreadyThereError),
     ("InsufficientHostCapacity", 400, NoCapacityError),
     ("SpotMaxPriceTooLow", 400, NoCapacityError),
     ("Unsupported", 400, NoCapacityError),

@@ -1,8 +1,9 @@
-"""Provision: a machine must not bill more than the planned machine that it is was to cost."""
+"""Provision: which machine is tried next, and that none bills more than the planned machine that it is."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import CloudError
+from runner.errors import AlreadyThereError, CloudError, TerraformError
 from runner.lifecycle.steps import provision
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
@@ -65,3 +66,62 @@ def test_a_machine_that_bills_more_than_was_planned_for_it_is_refused(
 ) -> None:
     with pytest.raises(CloudError, match=rf"more than the limit of \${most}/h"):
         provision._check_price(planned(tmp_path, *machines), host)
+
+
+def said_by_aws(code: str) -> TerraformError:
+    words = f"Error: creating: operation error EC2: https response error StatusCode: 400, api error {code}: no"
+    return TerraformError("terraform: apply failed", details=words, resolution="see the log")
+
+
+@dataclass
+class Steps:
+    """Stands for Terraform and the cloud; keeps what was done."""
+
+    ends: list[TerraformError | None]
+    done: list[str] = field(default_factory=list)
+
+    def create(self, ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
+        self.done.append(f"create in {machines[0].region}")
+        end = self.ends.pop(0)
+        if end is not None:
+            raise end
+        return HOST
+
+    def clear(self, ctx: Context, *, outcome_unknown: bool) -> None:
+        self.done.append("clear")
+
+    def plan(self, ctx: Context, machines: Sequence[PlannedMachine]) -> None:
+        self.done.append(f"plan in {machines[0].region}")
+
+
+def go_down(folder: Path, monkeypatch: pytest.MonkeyPatch, *ends: TerraformError | None) -> Steps:
+    steps = Steps(list(ends))
+    monkeypatch.setattr(provision, "_create", steps.create)
+    monkeypatch.setattr(provision, "end_by_mark", steps.clear)
+    monkeypatch.setattr(provision, "_plan_anew", steps.plan)
+    provision._go_down_the_list(planned(folder, HERE, THERE), [HERE, THERE])
+    return steps
+
+
+def test_a_name_that_is_taken_is_cleared_by_the_runs_mark_and_the_same_machine_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = go_down(tmp_path, monkeypatch, said_by_aws("InvalidGroup.Duplicate"), None)
+
+    assert steps.done == ["create in us-east-1", "clear", "plan in us-east-1", "create in us-east-1"]
+
+
+def test_the_next_machine_may_find_a_name_taken_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, full = said_by_aws("InvalidKeyPair.Duplicate"), said_by_aws("InsufficientInstanceCapacity")
+
+    steps = go_down(tmp_path, monkeypatch, taken, full, taken, None)
+
+    assert steps.done.count("clear") == 2
+    assert steps.done[-1] == "create in eu-west-1"
+
+
+def test_a_name_that_stays_taken_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = said_by_aws("InvalidGroup.Duplicate")
+
+    with pytest.raises(AlreadyThereError, match=r"InvalidGroup\.Duplicate"):
+        go_down(tmp_path, monkeypatch, taken, taken)
