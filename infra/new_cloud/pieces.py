@@ -25,7 +25,6 @@ INVENTORY_FILES = ("hosts.yml", "group_vars/all/ansible.yml", "group_vars/all/ro
 GUIDE_PARTS = ("Quotas", "What it costs", "What Douse creates there", "Quirks", "Terminating everything by hand")
 REGISTRY, WALLS = "runner/clouds/registry.py", ".importlinter"
 PLATFORMS, EGRESS, CATALOG = "runner/prices/platforms.csv", "runner/prices/egress.csv", "runner/prices/catalog"
-SWEEPS = "examples/scheduled-sweep/"
 WORDS = {
     "docs/prices.md": ("row", "| `{cloud}` |", "a row in the table of platforms"),
     "docs/rehearsal.md": ("faults", "| {cloud} |", "its column in the table of faults, which `make docs` writes"),
@@ -33,9 +32,8 @@ WORDS = {
     "inventories/README.md": ("row", "| `{cloud}` |", "a row: driver, and how a machine terminates itself"),
     "README.md": ("link", "docs/clouds/{cloud}.md", "a link to its guide"),
     "CHANGELOG.md": ("line", "ENV={cloud}", "a line for users"),
-    f"{SWEEPS}crontab": ("account", "{variable}", "the variable that names its account, in each of these examples"),
 }
-"""Shared pages and examples that name every cloud: what is wanted there, and how it is recognised."""
+"""Shared pages that name every cloud: what is wanted there, and how it is recognised."""
 PINNED_TESTS = (
     "tests/rehearsal/test_life.py",
     "tests/unit/infra/test_check.py",
@@ -82,8 +80,7 @@ def own_places(cloud: str, package: str) -> tuple[str, ...]:
 
 def shared_places() -> tuple[str, ...]:
     """Return the files and folders of all clouds in which a new one is named."""
-    words = (SWEEPS if path.startswith(SWEEPS) else path for path in WORDS)
-    return (REGISTRY, WALLS, PLATFORMS, EGRESS, *words, *PINNED_TESTS)
+    return (REGISTRY, WALLS, PLATFORMS, EGRESS, *WORDS, *PINNED_TESTS)
 
 
 def unfinished(root: Path, cloud: str) -> list[Piece]:
@@ -100,7 +97,7 @@ def unfinished(root: Path, cloud: str) -> list[Piece]:
         *_marks(root, cloud, package),
         *_lists(root, package),
         *_tables(root, cloud),
-        *_words(root, cloud, package),
+        *_words(root, cloud),
     ]
 
 
@@ -203,23 +200,14 @@ def _tables(root: Path, cloud: str) -> Iterator[Piece]:
         yield Piece(EGRESS, "row", "what traffic out of it costs, with its day and source")
 
 
-def _words(root: Path, cloud: str, package: str) -> Iterator[Piece]:
-    """Find shared pages, examples and tests that do not name the cloud."""
-    variables = tuple(_real_variables(root / "runner" / "clouds" / package / "cloud.py")) or (f"{cloud.upper()}_",)
+def _words(root: Path, cloud: str) -> Iterator[Piece]:
+    """Find shared pages and tests that do not name the cloud."""
     for path, (name, sign, how) in WORDS.items():
-        text = (root / path).read_text(encoding="utf-8")
-        if not any(sign.format(cloud=cloud, variable=variable) in text for variable in variables):
+        if sign.format(cloud=cloud) not in (root / path).read_text(encoding="utf-8"):
             yield Piece(path, name, how)
     for path in PINNED_TESTS:
         if f'"{cloud}"' not in (root / path).read_text(encoding="utf-8"):
             yield Piece(path, "case", "its facts beside those of the other clouds")
-
-
-def _real_variables(path: Path) -> Iterator[str]:
-    for call in _calls(path, "CloudRecord"):
-        for keyword in call.keywords:
-            if keyword.arg == "real_variables":
-                yield from ast.literal_eval(keyword.value)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

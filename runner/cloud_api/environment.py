@@ -46,7 +46,8 @@ class Environment:
         shape: What a run is handed there.
         waits_for_sshd: Whether Terraform is done only when sshd answers.
         tries_candidates: Whether one apply goes down the whole list of candidates; else the runner does.
-        lease: How the machine ends itself when nobody renews its lease: a method of the role ``lease``.
+        lease: How the machine ends itself when nobody renews its lease: a method of the role ``lease``;
+            the requests of ``api`` are in the cloud's inventory.
         driver: What the playbook does about the NVIDIA driver.
     """
 

@@ -26,7 +26,6 @@ LONG = "abcdefgh_ijklmno"
 ONLY_SOME = {
     "docs/rooms.svg": "`make docs` draws it, from the imports",
     "docs/run-file.schema.json": "`make docs` writes it, from the words of the records",
-    "playbooks/roles/lease/": "only a cloud whose machines terminate themselves in a new way needs a method there",
     "benchmarks/": "what was measured, and where",
     "infra/new_cloud/": "finds the clouds; names none but acme",
 }
@@ -204,11 +203,6 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "traffic": (change("runner/prices/egress.csv", "\nlambda,", "\nlamb,"), "runner/prices/egress.csv", "row"),
     "page": (change("docs/prices.md", "| `lambda` |", "| lambda |"), "docs/prices.md", "row"),
     "readme": (change("README.md", GUIDE_PAGE, "its guide"), "README.md", "link"),
-    "sweep": (
-        change("examples/scheduled-sweep/crontab", "LAMBDA_API_KEY", "KEY"),
-        "examples/scheduled-sweep/crontab",
-        "account",
-    ),
     "test": (
         delete("tests/unit/runner/clouds/lambda_cloud/test_refusals.py"),
         "tests/unit/runner/clouds/lambda_cloud/test_refusals.py",

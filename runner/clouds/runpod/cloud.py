@@ -65,7 +65,7 @@ def provider() -> ProviderPart:
 
 
 RECORD = CloudRecord(
-    environment=Environment("runpod", module="runpod", bills=True, lease="runpod", driver="container"),
+    environment=Environment("runpod", module="runpod", bills=True, lease="api", driver="container"),
     title="RunPod",
     package=__name__.rpartition(".")[0],
     account_words="RUNPOD_API_KEY",

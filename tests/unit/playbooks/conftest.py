@@ -5,11 +5,17 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
 
 PLAYBOOKS = Path(__file__).resolve().parents[3] / "playbooks"
 LEASE = PLAYBOOKS / "roles" / "lease" / "files" / "douse_lease.py"
+RUNPOD: dict[str, Any] = yaml.safe_load(
+    (PLAYBOOKS.parent / "inventories" / "runpod" / "group_vars" / "all" / "roles.yml").read_text(encoding="utf-8")
+)
+"""The roles' settings on a cloud whose machines terminate themselves through its API."""
 
 
 def load(path: Path) -> ModuleType:

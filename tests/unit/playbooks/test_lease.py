@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.playbooks.conftest import LEASE
+from tests.unit.playbooks.conftest import LEASE, RUNPOD
 
 TTL_S = 100.0
 HARD_END = 1000.0
@@ -37,6 +37,7 @@ OLD_PYTHONS = [name for name in ("python3.8", "python3.9", "python3.10") if runs
 def settings(**changes: Any) -> dict[str, Any]:
     return {
         "method": "none",
+        "api": {},
         "ttl_s": TTL_S,
         "hard_end_s": 3600.0,
         "grace_s": 5.0,
@@ -131,6 +132,8 @@ def test_within_one_boot_the_hard_end_stays_where_it_was_set(lease: ModuleType) 
         ({"hard_end_s": -1}, "hard_end_s must be a positive"),
         ({"grace_s": float("nan")}, "grace_s must be a positive"),
         ({"surprise": 1}, "settings must be exactly"),
+        ({"method": "api"}, r"method api needs api\.key_variable"),
+        ({"method": "api", "api": {"key_variable": "KEY", "requests": []}}, r"at least one of api\.requests"),
     ],
 )
 def test_senseless_settings_are_refused(lease: ModuleType, changes: dict[str, Any], words: str) -> None:
@@ -375,7 +378,7 @@ class MachineIsGone(BaseException):
     """What a machine that ends does to the process that ended it."""
 
 
-def end(lease: ModuleType, monkeypatch: pytest.MonkeyPatch, method: str = "runpod") -> list[float]:
+def end(lease: ModuleType, monkeypatch: pytest.MonkeyPatch, method: str = "api") -> list[float]:
     """End the machine and return the waits before it was gone."""
     waits: list[float] = []
 
@@ -386,7 +389,7 @@ def end(lease: ModuleType, monkeypatch: pytest.MonkeyPatch, method: str = "runpo
 
     monkeypatch.setattr(lease.time, "sleep", sleep)
     try:
-        lease.end_machine(settings(method=method), {"reason": "not_renewed"})
+        lease.end_machine(settings(method=method, api=RUNPOD["lease_api"]), {"reason": "not_renewed"})
     except MachineIsGone:
         return waits
     return waits
@@ -431,7 +434,23 @@ def test_a_pod_that_cannot_be_ended_is_tried_for_an_hour_and_told_aloud(
 def test_without_its_key_a_pod_is_refused_at_the_start(daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNPOD_API_KEY", raising=False)
 
-    assert "RUNPOD_API_KEY" in json.loads(daemon("check", "runpod").stdout)["missing"]
+    missing = json.loads(daemon("check", "api", *RUNPOD["lease_api"]["variables"]).stdout)["missing"]
+
+    assert "RUNPOD_API_KEY" in missing
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("pod", ["", 'x"}) { id }', "../other", "x?y=1", "two words"])
+def test_a_variable_that_would_change_a_request_is_not_sent(
+    lease: Any, runpod: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pod: str
+) -> None:
+    server = runpod([])
+    monkeypatch.setenv("RUNPOD_POD_ID", pod)
+
+    end(lease, monkeypatch)
+
+    assert server.asked == []
+    assert "RUNPOD_POD_ID" in capsys.readouterr().out
 
 
 def test_without_roots_word_a_machine_that_has_to_power_off_is_refused(

@@ -20,7 +20,7 @@ from runner.adapters import ansible, packages
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
 from runner.world import RealWorld
-from tests.unit.playbooks.conftest import PLAYBOOKS, load
+from tests.unit.playbooks.conftest import PLAYBOOKS, RUNPOD, load
 
 REQUIREMENTS = PLAYBOOKS.parent / "requirements"
 ROLES = sorted(path.name for path in (PLAYBOOKS / "roles").iterdir() if path.is_dir())
@@ -83,7 +83,7 @@ def test_what_a_rented_machine_needs_is_off_on_ones_own(environment: str) -> Non
 
 @pytest.mark.parametrize(
     ("environment", "method", "mode"),
-    [("lambda", "none", "verify"), ("runpod", "runpod", "container"), ("aws", "shutdown", "install")],
+    [("lambda", "none", "verify"), ("runpod", "api", "container"), ("aws", "shutdown", "install")],
 )
 def test_a_rented_machine_has_a_lease_a_driver_and_strict_host_keys(environment: str, method: str, mode: str) -> None:
     folder = PLAYBOOKS.parent / "inventories" / environment / "group_vars" / "all"
@@ -177,8 +177,10 @@ def test_a_lease_that_could_not_end_the_machine_is_refused(
 ) -> None:
     monkeypatch.delenv("RUNPOD_POD_ID", raising=False)
 
-    with pytest.raises(PlaybookFailedError, match="could not end itself by runpod: the pod was started without RUNPOD"):
-        play("lease", **lease_variables(prefix, lease_method="runpod"))
+    with pytest.raises(
+        PlaybookFailedError, match="could not end itself by api: the machine was started without RUNPOD"
+    ):
+        play("lease", **lease_variables(prefix, lease_method="api", lease_api=RUNPOD["lease_api"]))
 
 
 def smi(folder: Path, answer: str, code: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 Standard library only, Python 3.8 or newer, because it has to run before anything is installed::
 
-    douse_lease.py check PREFIX METHOD    print as JSON what is missing to end the machine that way
+    douse_lease.py check PREFIX METHOD [NAME …]    print as JSON what is missing to end the machine that way
     douse_lease.py settle PREFIX    settings as JSON on stdin; prints "changed" or "unchanged"
     douse_lease.py ensure PREFIX    start it detached unless it runs; prints "started" or "unchanged"
     douse_lease.py run PREFIX       be the daemon, in the foreground
@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,9 +30,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, Sequence  # noqa: UP035 - as Python 3.8 has it
 
-METHODS = ("none", "shutdown", "runpod")
+METHODS = ("none", "shutdown", "api")
 SETTINGS = {
     "method": str,
+    "api": dict,
     "ttl_s": float,
     "hard_end_s": float,
     "grace_s": float,
@@ -47,9 +49,11 @@ END_WAITS_S = (1, 2, 5, 10, 20, 30) + (60,) * 54
 STILL_HERE_S = 180
 """A machine that is here so long after the request to terminate is asked again, in another way."""
 HTTP_TIMEOUT_S = 30
-RUNPOD_ENDPOINT = "https://api.runpod.io/v2"
-RUNPOD_GRAPHQL_ENDPOINT = "https://api.runpod.io/graphql"
 GONE = (404, 410)
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+"""``${NAME}`` in a request, and ``${NAME:-text}`` for a variable that may be missing."""
+NAME, ADDRESS = re.compile(r"[\w-]+"), re.compile(r"https?://[\w.:/-]+")
+"""What a variable may hold, one without a default and one with: nothing that changes the meaning of the request."""
 
 
 class Lease:
@@ -96,14 +100,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return verbs[words[0]](Folder(words[1]), *words[2:])
 
 
-def check(folder: Folder, method: str) -> int:
-    """Say what is missing to end the machine that way, and whether systemd and root can keep the daemon."""
+def check(folder: Folder, method: str, *names: str) -> int:
+    """Say what is missing to end the machine that way, and whether systemd and root can keep the daemon.
+
+    Args:
+        folder: Of the lease.
+        method: How the machine ends.
+        names: The variables that the requests to the cloud's API need.
+    """
     no_root = "" if os.geteuid() == 0 else why_no_root()
     missing = no_root if method == "shutdown" else ""
-    if method == "runpod":
-        environment = pod_environment()
-        absent = [name for name in ("RUNPOD_POD_ID", "RUNPOD_API_KEY") if not environment.get(name)]
-        missing = f"the pod was started without {', '.join(absent)}" if absent else ""
+    if method == "api":
+        environment = first_environment()
+        absent = [name for name in names if not environment.get(name)]
+        missing = f"the machine was started without {', '.join(absent)}" if absent else ""
     has_systemd = Path("/run/systemd/system").is_dir() and not no_root
     print(json.dumps({"missing": missing, "has_systemd": has_systemd}))
     return 0
@@ -146,6 +156,8 @@ def check_settings(given: dict[str, Any]) -> dict[str, Any]:
     wanted = {name: kind(given[name]) for name, kind in SETTINGS.items()}
     if wanted["method"] not in METHODS:
         raise SystemExit("lease: method is " + wanted["method"] + ", not one of " + ", ".join(METHODS))
+    if wanted["method"] == "api" and not (wanted["api"].get("key_variable") and wanted["api"].get("requests")):
+        raise SystemExit("lease: method api needs api.key_variable and at least one of api.requests")
     for name in ("ttl_s", "hard_end_s", "grace_s", "upload_timeout_s"):
         if not 0 < wanted[name] < 1e9:
             raise SystemExit("lease: " + name + " must be a positive number of seconds")
@@ -357,7 +369,7 @@ def end_machine(wanted: dict[str, Any], ended: dict[str, Any]) -> int:
         if wanted["end_command"]:
             done = call(wanted["end_command"], 300) == 0
         else:
-            done = ask_runpod(number) if method == "runpod" else shut_down(number)
+            done = ask_cloud(wanted["api"], number) if method == "api" else shut_down(number)
         if done and wanted["end_command"]:
             return 0
         if done:
@@ -382,27 +394,43 @@ def shut_down(number: int) -> bool:
         return False
 
 
-def ask_runpod(number: int) -> bool:
-    """Ask RunPod to terminate this pod, with the key that it gave to the pod; each try another way."""
-    environment = pod_environment()
-    pod, key = environment.get("RUNPOD_POD_ID"), environment.get("RUNPOD_API_KEY")
-    if not pod or not key:
-        say("RUNPOD_POD_ID or RUNPOD_API_KEY is missing")
+def ask_cloud(api: dict[str, Any], number: int) -> bool:
+    """Ask the cloud to terminate this machine, with the key that it gave to it; each try another way."""
+    environment = first_environment()
+    key = environment.get(api["key_variable"])
+    if not key:
+        say(api["key_variable"] + " is missing")
         return False
-    rest = environment.get("DOUSE_RUNPOD_ENDPOINT") or RUNPOD_ENDPOINT
-    graphql = environment.get("DOUSE_RUNPOD_GRAPHQL_ENDPOINT") or RUNPOD_GRAPHQL_ENDPOINT
-    mutation = {"query": f"mutation {{ podTerminate(input: {{podId: {json.dumps(pod)}}}) }}"}  # retired in early 2027
-    ways = (
-        ("DELETE", rest + "/pods/" + pod, None),
-        ("POST", rest + "/pods/" + pod + "/action", {"action": "terminate"}),
-        ("POST", graphql, mutation),
-    )
-    method, url, body = ways[number % len(ways)]
-    return ask(method, url, body, key)
+    request = api["requests"][number % len(api["requests"])]
+    try:
+        url = filled(request["url"], environment)
+        body = None if request.get("body") is None else filled(json.dumps(request["body"]), environment)
+    except LookupError as err:
+        say(f"{request['method']} {request['url']}: {err.args[0]}")
+        return False
+    return ask(request["method"], url, body, key)
 
 
-def pod_environment() -> dict[str, str]:
-    """Return the variables the pod was started with: a session over SSH does not inherit them."""
+def filled(text: str, environment: dict[str, str]) -> str:
+    """Return a request's text with the variables' values in it.
+
+    Raises:
+        LookupError: If one is missing, or its value would change the meaning of the request.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = environment.get(match[1]) or match[2]
+        if not found:
+            raise LookupError(match[1] + " is missing")
+        if not (NAME if match[2] is None else ADDRESS).fullmatch(found):
+            raise LookupError(match[1] + " is not a plain name or address")
+        return found
+
+    return VARIABLE.sub(value, text)
+
+
+def first_environment() -> dict[str, str]:
+    """Return the variables the machine was started with: a session over SSH does not inherit them."""
     found = {}
     try:
         raw = Path("/proc/1/environ").read_bytes()
@@ -412,9 +440,9 @@ def pod_environment() -> dict[str, str]:
     return {**found, **os.environ}
 
 
-def ask(method: str, url: str, body: dict[str, Any] | None, key: str) -> bool:
+def ask(method: str, url: str, body: str | None, key: str) -> bool:
     """Send one request. Returns whether the cloud said yes, or that there is nothing to end."""
-    data = None if body is None else json.dumps(body).encode()
+    data = None if body is None else body.encode()
     request = urllib.request.Request(url, data=data, method=method, headers={"Authorization": "Bearer " + key})
     if data is not None:
         request.add_header("Content-Type", "application/json")

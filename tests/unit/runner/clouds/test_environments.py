@@ -25,4 +25,4 @@ def test_a_misspelt_environment_gets_a_hint() -> None:
 def test_what_can_end_itself_is_told_how() -> None:
     leases = {name: environment.lease for name, environment in ENVIRONMENTS.items() if environment.bills}
 
-    assert leases == {"lambda": "none", "runpod": "runpod", "aws": "shutdown"}
+    assert leases == {"lambda": "none", "runpod": "api", "aws": "shutdown"}
