@@ -68,7 +68,7 @@ def drawing() -> str:
 
 
 def rooms() -> dict[str, set[str]]:
-    """Return what each room imports, from the source alone."""
+    """Return the imports of each room, from the source alone."""
     graph = grimp.build_graph("runner", "trainer", cache_dir=None)
     found: dict[str, set[str]] = {}
     for module in sorted(graph.modules - ONLY_NAMES):

@@ -109,7 +109,7 @@ def test_a_bad_input_ends_before_anything_is_installed(
 
 
 @pytest.mark.parametrize("verb", ["train", "plan", "data-check"])
-def test_a_broken_proxy_on_the_way_to_the_hub_is_told_at_once(folder: Path, tiny_model: Path, verb: str) -> None:
+def test_a_broken_proxy_on_the_way_to_the_hub_is_reported_at_once(folder: Path, tiny_model: Path, verb: str) -> None:
     edit(str(tiny_model), "org/name")(folder)
     proxy = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
     argv = [verb if word == "train" else word for word in train(folder)]

@@ -84,7 +84,7 @@ def shared_places() -> tuple[str, ...]:
 
 
 def unfinished(root: Path, cloud: str) -> list[Piece]:
-    """Return what a cloud still needs in this tree, in the order in which it is best written."""
+    """Return the pieces that a cloud still needs in this tree, in the order in which it is best written."""
     package = package_of(root, cloud)
     return [
         *_client(root, package),

@@ -109,7 +109,7 @@ def is_supported(release: Release | None) -> bool:
 
 
 def release_of(program: Path) -> Release | None:
-    """Return what a program says that it is, or ``None`` if it is neither product, or does not run."""
+    """Return the product and version that a program reports, or ``None`` if it is neither product, or does not run."""
     # The user's CLI configuration may be missing or name plugins; the version needs none of it.
     quiet = {"TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
     try:

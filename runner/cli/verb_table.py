@@ -141,7 +141,7 @@ VERBS = (
     ),
     Verb("runs", "all runs in a table", (_json,)),
     Verb("costs", "what was estimated of each finished run beside what it took and cost", (_json,)),
-    Verb("sweep", "everything of Douse's that exists on any configured cloud", (_sweep,)),
+    Verb("sweep", "all Douse resources on all configured clouds", (_sweep,)),
     Verb("compare", "every platform side by side for this run, cheapest first", (_config, _budget, _json)),
     Verb("prices", "rewrite the price lists from what the clouds report", (_prices,)),
     Verb("rehearse", "the same run against an emulated cloud, for nothing", (_config, _rehearse)),

@@ -183,7 +183,7 @@ class CloudRecord:
         quota: What to do about a quota; ``NotThere`` where the cloud's API reports none.
         caller_network: Returns the network that a firewall lets in, from this machine's public address.
         default_image: Image that Douse is tested with, where it is chosen here.
-        hard_end: What ends a machine without anybody from here.
+        hard_end: What terminates a machine without anybody from here.
         inputs: Returns the environment's own inputs.
         secret_inputs: Returns those that go in by Terraform's environment, never into a file.
         terraform_error: Reads the cloud's "no" from Terraform's words; ``None`` where they hold none.

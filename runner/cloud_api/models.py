@@ -48,7 +48,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Resource:
-    """Something of Douse's that exists in an account.
+    """A Douse resource in an account.
 
     Attributes:
         cloud: Name of the cloud.
@@ -126,7 +126,7 @@ class Cloud(Protocol):
         """Return the account's quota for each of these machines; those that the cloud does not report are left out."""
 
     def resources(self) -> list[Resource]:
-        """Return everything of Douse's that exists in the account, in all its regions, of all runs.
+        """Return all Douse resources in the account, in all its regions, of all runs.
 
         A machine that is terminated for good is not in it; one that is stopped or still ending is.
 

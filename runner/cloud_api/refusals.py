@@ -67,7 +67,7 @@ def meaning_of(status: int) -> Meaning:
 
 
 def error_from(
-    meaning: Meaning, cloud: str, doing: str, told: str, *, code: str | None = None, status: int | None = None
+    meaning: Meaning, cloud: str, doing: str, reported: str, *, code: str | None = None, status: int | None = None
 ) -> CloudError:
     """Return the error of a meaning, with the cloud's own words.
 
@@ -75,11 +75,11 @@ def error_from(
         meaning: What the cloud's answer means.
         cloud: Name of the cloud.
         doing: What was tried, like ``launch it``.
-        told: The cloud's own words.
+        reported: The cloud's own words.
         code: The cloud's code, if it gave one.
         status: HTTP status of the answer, if there was one.
     """
-    words = " ".join(told.split())[:500]
+    words = " ".join(reported.split())[:500]
     label = " ".join(str(part) for part in (status, code) if part is not None)
     first = words.split(". ")[0].rstrip(".")[:160] or "no reason given"
     return meaning.error(

@@ -32,31 +32,31 @@ esac
 
 def without_host_key(user_data: str | None) -> str | None:
     """Return user data in which the host key is missing, so that the machine makes one of its own."""
-    told = _read(user_data)
-    if told is None or "ssh_keys" not in told:
+    reported = _read(user_data)
+    if reported is None or "ssh_keys" not in reported:
         return user_data
-    return _written({name: value for name, value in told.items() if name != "ssh_keys"})
+    return _written({name: value for name, value in reported.items() if name != "ssh_keys"})
 
 
 def with_dead_gpu(user_data: str | None) -> str | None:
     """Return user data that also puts a GPU on the machine which ``nvidia-smi`` shows and which is dead."""
-    told = _read(user_data)
-    if told is None:
+    reported = _read(user_data)
+    if reported is None:
         return user_data
-    files = [*(told.get("write_files") or []), {"path": SMI, "content": DEAD_GPU, "permissions": "0755"}]
-    return _written({**told, "write_files": files})
+    files = [*(reported.get("write_files") or []), {"path": SMI, "content": DEAD_GPU, "permissions": "0755"}]
+    return _written({**reported, "write_files": files})
 
 
 def _read(user_data: str | None) -> dict[str, Any] | None:
     """Return the parsed user data, empty for none; ``None`` if the box itself must refuse it."""
     try:
-        told = yaml.safe_load(user_data or "")
+        reported = yaml.safe_load(user_data or "")
     except yaml.YAMLError:
         return None
-    if told is None:
+    if reported is None:
         return {}
-    return told if isinstance(told, dict) else None
+    return reported if isinstance(reported, dict) else None
 
 
-def _written(told: dict[str, Any]) -> str:
-    return HEADER + yaml.safe_dump(told, sort_keys=False)
+def _written(reported: dict[str, Any]) -> str:
+    return HEADER + yaml.safe_dump(reported, sort_keys=False)

@@ -45,7 +45,7 @@ class Service:
         paths: Names of its endpoints, and the path of each.
         statuses: What the control API asks.
         is_for_boxes: Whether boxes have to reach it.
-        tell_boxes: Told the endpoints as boxes reach them.
+        show_boxes: Called with the endpoints as boxes reach them.
         asgi: The app, or ``None`` for a WSGI one.
         wsgi: The app, or ``None`` for an ASGI one.
     """
@@ -53,7 +53,7 @@ class Service:
     paths: Mapping[str, str]
     statuses: Statuses
     is_for_boxes: bool
-    tell_boxes: Callable[[Mapping[str, str]], None] = _ignore
+    show_boxes: Callable[[Mapping[str, str]], None] = _ignore
     asgi: ASGIApp | None = None
     wsgi: Wsgi | None = None
 

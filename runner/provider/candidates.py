@@ -182,19 +182,19 @@ def _maybe(cloud: str, name: str, candidate: CandidateInput, why: str, lost: Clo
 
 def _none(cloud: str, refused: Sequence[Refused]) -> CloudError:
     """Return the error for a list of candidates none of which can be had."""
-    told = "\n".join(f"{candidate}: {reason}" for candidate, reason, _ in refused)
+    reported = "\n".join(f"{candidate}: {reason}" for candidate, reason, _ in refused)
     errors = [err for _, _, err in refused]
     last = errors[-1] if errors else None
     if last is not None and all(isinstance(err, BadRequestError) for err in errors):
         return BadRequestError(  # no machine-readable difference: what all of them get is the request's own fault
             f"{cloud}: none of {len(refused)} candidates is accepted: {(last.details or last.message).splitlines()[0]}",
-            details=told,
+            details=reported,
             resolution=last.resolution,
             code=last.code,
             status=last.status,
         )
     return NoCapacityError(
         f"{cloud}: none of {len(refused)} candidates is available",
-        details=told,
+        details=reported,
         resolution="add to `candidates` (compute.instance_types in a run file), or try later",
     )

@@ -267,10 +267,10 @@ def _check_price(cloud: str, rented: Rented, sighting: Sighting) -> None:
     Raises:
         ProblemError: If the cloud reports another price than its catalogue did, above the ceiling.
     """
-    told, ceiling = sighting.price_usd_per_h, rented.candidate.max_price_usd_per_h
-    if told is not None and told > ceiling:
+    reported, ceiling = sighting.price_usd_per_h, rented.candidate.max_price_usd_per_h
+    if reported is not None and reported > ceiling:
         raise ProblemError(
-            f"{cloud}: {rented.machine_id} costs ${told:g}/h, more than ${ceiling:g}/h",
+            f"{cloud}: {rented.machine_id} costs ${reported:g}/h, more than ${ceiling:g}/h",
             details=f"The catalogue said ${rented.price_usd_per_h:g}/h. It is kept in the state as tainted.",
             resolution=DESTROY,
         )

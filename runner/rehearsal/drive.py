@@ -35,7 +35,7 @@ POLL_S = 0.1
 WAIT_S = 0.5
 INTERRUPT_S = 600.0
 WITHOUT_RECEIPT = ("nothing", "sweep")
-"""What ends a machine without the run's own teardown, and so without its receipt."""
+"""What terminates a machine without the run's own teardown, and so without its receipt."""
 AFTERWARDS = ("down", *WITHOUT_RECEIPT, "resume", "watch")
 SIMULATED = (
     "compute.gpu_required=false",
@@ -92,7 +92,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         warm_cache()
     with Emulators(rehearsal.environment, rehearsal.folder) as emulators:
         for fault in cloud_faults:
-            emulators.tell("/faults", fault.to_mapping())
+            emulators.send("/faults", fault.to_mapping())
         driver = _Driver(rehearsal, emulators, view, stop)
         exit_code = driver.run(
             rehearsal.verb, ["--env", rehearsal.environment, *_simulated(), *rehearsal.words], runner_faults
@@ -160,7 +160,7 @@ class _Driver:
         argv = [sys.executable, "-m", self._rehearsal.program, verb, "--runs-dir", str(self._runs), *words]
         waiting, shown, interrupted = list(faults), log.stat().st_size if log.exists() else 0, False
         child = process.start(argv, log=log, cwd=PROJECT, env=self._emulators.environment())
-        self._emulators.tell("/runner", {"pid": child.pid})
+        self._emulators.send("/runner", {"pid": child.pid})
         deadline = time.monotonic() + LONGEST_S
         try:
             while child.poll() is None:

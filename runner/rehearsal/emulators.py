@@ -69,7 +69,7 @@ class Emulators:
         answer.raise_for_status()
         return answer.json()
 
-    def tell(self, path: str, body: Mapping[str, Any]) -> None:
+    def send(self, path: str, body: Mapping[str, Any]) -> None:
         """Send the control API something.
 
         Raises:

@@ -170,7 +170,7 @@ async def _start(stack: contextlib.AsyncExitStack, service: Service, bridge: str
     if bridge is not None and service.is_for_boxes:
         there = await _listen(stack, service, bridge)
         from_boxes = {name: there + path for name, path in service.paths.items()}
-    service.tell_boxes(from_boxes)
+    service.show_boxes(from_boxes)
     if service.is_for_boxes:
         endpoints = {**endpoints, **{f"{name}_from_boxes": url for name, url in from_boxes.items()}}
     return endpoints

@@ -10,11 +10,11 @@ from runner.report.sources import Json, items, text, whole
 _ENVELOPE = {"time", "event", "length_histogram", "warnings"}
 
 
-def data_summary(told: Json) -> DataSummary | None:
+def data_summary(reported: Json) -> DataSummary | None:
     """Return the summary in a ``data_summary`` event or in ``plan.json``, ``None`` where there is none."""
-    facts = {key: value for key, value in told.items() if key not in _ENVELOPE}
-    bins = tuple(bin_ for row in items(told.get("length_histogram")) if (bin_ := _bin(row)) is not None)
-    warnings = told.get("warnings")
+    facts = {key: value for key, value in reported.items() if key not in _ENVELOPE}
+    bins = tuple(bin_ for row in items(reported.get("length_histogram")) if (bin_ := _bin(row)) is not None)
+    warnings = reported.get("warnings")
     sentences = tuple(sentence for line in warnings if (sentence := text(line))) if isinstance(warnings, list) else ()
     return DataSummary(facts, bins, sentences) if facts or bins else None
 

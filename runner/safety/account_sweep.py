@@ -25,7 +25,7 @@ class Finding:
     Attributes:
         resource: What it is.
         reason: Why it is there, or why it has to go.
-        abandoned: Whether nobody needs it any more, as far as this machine can tell.
+        abandoned: Whether no run is using it, as far as this machine knows.
     """
 
     resource: Resource

@@ -158,7 +158,7 @@ def test_offers_have_prices_and_places(clouds: Clouds, cloud: str) -> None:
 
 
 @pytest.mark.parametrize("cloud", ["lambda", "runpod"])
-def test_account_is_told_and_a_wrong_key_is_the_accounts_fault(
+def test_account_is_reported_and_a_wrong_key_is_the_accounts_fault(
     clouds: Clouds, endpoints: dict[str, str], cloud: str
 ) -> None:
     good = clouds.lambda_ if cloud == "lambda" else clouds.runpod

@@ -205,14 +205,14 @@ def recorded(lab: Lab, cloud: str) -> list[Recorded]:
     return found
 
 
-def test_every_answer_of_lambda_is_as_the_vendor_tells(lab: Lab, lambda_spec: Spec) -> None:
+def test_every_answer_of_lambda_is_as_the_vendor_reports(lab: Lab, lambda_spec: Spec) -> None:
     for row in recorded(lab, "lambda"):
         code = row.answer.get("error", {}).get("code") if isinstance(row.answer, dict) else None
         if row.status in LAMBDA_STATUSES and code not in UNDOCUMENTED_CODES:
             assert answer_errors(lambda_spec, row) == [], f"{row.method} {row.path} {row.status}"
 
 
-def test_every_answer_of_runpod_is_as_the_vendor_tells(lab: Lab, runpod_spec: Spec) -> None:
+def test_every_answer_of_runpod_is_as_the_vendor_reports(lab: Lab, runpod_spec: Spec) -> None:
     for row in recorded(lab, "runpod"):
         assert answer_errors(runpod_spec, row) == [], f"{row.method} {row.path} {row.status}"
 

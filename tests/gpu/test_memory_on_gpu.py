@@ -51,7 +51,7 @@ def test_the_prediction_is_within_a_quarter_of_what_was_reserved(case: Case, tin
     assert found.total_gib == pytest.approx(facts.peak_gib - facts.process_gib, rel=0.25)
 
 
-def test_a_short_run_trains_in_bfloat16_and_tells_the_memory_of_the_gpu(
+def test_a_short_run_trains_in_bfloat16_and_reports_the_memory_of_the_gpu(
     tiny_model: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:
     changes = {"run": {"name": "tiny", "device": "cuda"}, "training": {"optim": "paged_adamw_8bit"}}

@@ -58,7 +58,7 @@ def test_what_passes_is_waited_for_and_the_run_is_done(cloud: str, fault: str, s
         ("aws", "quota_exceeded", "imit"),
     ],
 )
-def test_what_no_waiting_cures_is_told_in_three_lines(cloud: str, fault: str, words: str, stage: Stage) -> None:
+def test_what_no_waiting_cures_is_reported_in_three_lines(cloud: str, fault: str, words: str, stage: Stage) -> None:
     verdict = stage.rehearse(cloud, fault)
 
     lines = three_lines(stage.said())
@@ -71,7 +71,7 @@ def test_what_no_waiting_cures_is_told_in_three_lines(cloud: str, fault: str, wo
 @pytest.mark.parametrize(
     "fault", ["listing_500", "listing_empty_body", "listing_schema_changed", "listing_partial_page"]
 )
-def test_a_listing_that_does_not_tell_is_never_taken_for_nothing(fault: str, stage: Stage) -> None:
+def test_a_listing_that_does_not_say_is_never_taken_for_nothing(fault: str, stage: Stage) -> None:
     verdict = stage.rehearse("lambda", f"{fault}:when=ended")
 
     assert verdict.broken == [], stage.said()

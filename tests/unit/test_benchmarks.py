@@ -211,7 +211,7 @@ def test_runs_take_turns_step_by_step(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [measured.tokens_per_s for measured in found] == [1.0, 1.0]
 
 
-def test_a_run_that_fails_is_told_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_is_reported_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "sys.exit('the child went wrong')")
 
     with pytest.raises(SystemExit, match=r"run of broken failed:\s+the child went wrong"):
@@ -262,7 +262,7 @@ def test_a_cold_cache_needs_the_wheels() -> None:
         machine_to_first_step.main(["--caches", "cold"])
 
 
-def test_a_plan_without_a_network_is_told_beside_its_imports() -> None:
+def test_a_plan_without_a_network_is_reported_beside_its_imports() -> None:
     told = plan_offline.show({"imports": [0.1, 0.3, 0.2], "plan lambda": [1.0, 2.0, 0.8]}).splitlines()
 
     assert [cell.strip() for cell in told[-1].strip("|").split("|")] == ["plan lambda", "1.00", "2.00", "5.0"]
@@ -333,7 +333,7 @@ def test_a_machine_that_is_never_quiet_measures_nothing(monkeypatch: pytest.Monk
         cpu_threads.wait_for_quiet([], 0.1, time.monotonic() - 1)
 
 
-def test_what_others_take_is_told_from_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_others_take_is_estimated_from_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, machine, ours = (
         [0.0, 2.0],
         [(5.0, 0.0, 1.0, 90.0, 3.0, 0.0, 0.0, 0.0), (8.0, 0.0, 2.0, 99.0, 9.0, 0.0, 0.0, 0.0)],

@@ -88,7 +88,7 @@ def test_answers_are_json_and_quote_just_the_notes_they_cite(generator: ModuleTy
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_citations_are_those_of_the_notes_that_tell_what_is_asked(generator: ModuleType, name: str) -> None:
+def test_citations_are_those_of_the_notes_that_say_what_is_asked(generator: ModuleType, name: str) -> None:
     facts = generator.train_facts() + generator.eval_facts()
     by_note = {note: fact for fact in facts for note in fact.notes}
     by_question = {question.lower(): fact for fact in facts for question in fact.questions}
@@ -131,7 +131,7 @@ def test_no_eval_message_or_note_is_in_the_training_samples() -> None:
     assert not train_notes & eval_notes
 
 
-def test_no_eval_fact_is_told_or_asked_for_in_the_training_samples(generator: ModuleType) -> None:
+def test_no_eval_fact_is_stated_or_asked_for_in_the_training_samples(generator: ModuleType) -> None:
     text = (EXAMPLES / "quickstart" / "train.jsonl").read_text(encoding="utf-8").lower()
     facts = generator.eval_facts()
 

@@ -124,10 +124,10 @@ def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> No
     if not reach(constants.ENDPOINT):
         raise ConnectionError(f"no connection to {constants.ENDPOINT}")
     try:
-        told = get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), timeout=ASK_S)
+        reported = get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), timeout=ASK_S)
     except RemoteEntryNotFoundError:
         return  # reported for the missing file
-    if told.commit_hash is None:
+    if reported.commit_hash is None:
         raise FileMetadataError("the answer names no commit")
 
 

@@ -137,7 +137,7 @@ class Trial:
         self._weights = weight_count(base)
         if not (self._check_fingerprint(base) and self._check_coverage(base)):
             return False
-        self._record(f"base_{kind}", base_result or self._evaluate(base), told=base_result is not None)
+        self._record(f"base_{kind}", base_result or self._evaluate(base), reported=base_result is not None)
         model = self._load_adapter(base, kind)
         if model is None:
             return False
@@ -276,9 +276,9 @@ class Trial:
     def _evaluate(self, model: torch.nn.Module) -> Evaluation:
         return evaluate_model(model, self._tokenizer(), self._eval_set, self._facts, self._recipe)
 
-    def _record(self, name: str, result: Evaluation, *, told: bool = False) -> None:
+    def _record(self, name: str, result: Evaluation, *, reported: bool = False) -> None:
         self._evaluations[name] = result
-        if self._events is not None and not told:
+        if self._events is not None and not reported:
             self._events.write(
                 "evaluation", step=self._metrics.get("train", {}).get("steps"), eval_loss=result.loss, model=name
             )

@@ -169,12 +169,12 @@ class AwsCloud:
         clients = [self._client(QUOTAS, region) for region, _ in asked]
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             answers = pool.map(quota_in, clients, [region for region, _ in asked], [code for _, code in asked])
-            told = dict(zip(asked, answers, strict=True))
-        found = {offer: told.get((offer.region, code)) for offer, code in codes.items() if code}
+            reported = dict(zip(asked, answers, strict=True))
+        found = {offer: reported.get((offer.region, code)) for offer, code in codes.items() if code}
         return {offer: quota for offer, quota in found.items() if quota is not None}
 
     def resources(self) -> list[Resource]:
-        """Return everything of Douse's in the account: instances, spot requests, volumes, addresses, groups, keys.
+        """Return all Douse resources in the account: instances, spot requests, volumes, addresses, groups, keys.
 
         Raises:
             CloudError: If one listing in one region fails; that is never "nothing there".

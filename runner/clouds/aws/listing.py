@@ -24,7 +24,7 @@ OURS = [{"Name": "tag-key", "Values": [RUN_TAG]}]
 
 
 def resources_in(client: Any, region: str) -> list[Resource]:
-    """Return everything of Douse's in one region.
+    """Return all Douse resources in one region.
 
     Args:
         client: boto3's EC2 client for the region.

@@ -133,7 +133,7 @@ class LambdaCloud:
         return {}
 
     def resources(self) -> list[Resource]:
-        """Return every machine, key and file system of Douse's; machines gone for good are left out."""
+        """Return all Douse machines, keys and file systems; machines gone for good are left out."""
         machines = [_machine(found) for found in self.instances() if not found.is_gone]
         keys = [
             Resource("lambda", "key", key.id, key.name, None, run_of(key.name, {}), None, price_usd_per_h=0.0)

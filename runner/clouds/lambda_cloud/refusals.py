@@ -61,9 +61,9 @@ def lambda_refusal(answer: Answer, doing: str) -> CloudError:
     found = Refusal.read(answer.body)
     if found is None:
         return by_status("lambda", answer, doing)
-    code, told = found.error.code, " ".join(filter(None, (found.error.message, found.error.suggestion)))
+    code, reported = found.error.code, " ".join(filter(None, (found.error.message, found.error.suggestion)))
     if code.startswith(UPSTREAM):
         meaning = Meaning(CloudUnavailableError, WAIT)
     else:
         meaning = LAMBDA_CODES.get(code) or meaning_of(answer.status)
-    return error_from(meaning, "lambda", doing, told or code, code=code, status=answer.status)
+    return error_from(meaning, "lambda", doing, reported or code, code=code, status=answer.status)

@@ -148,7 +148,7 @@ class RunPodCloud:
         return {}
 
     def resources(self) -> list[Resource]:
-        """Return every pod and network volume of Douse's; pods gone for good are left out."""
+        """Return all Douse pods and network volumes; pods gone for good are left out."""
         pods = [_machine(pod) for pod in self.pods() if not pod.is_gone]
         volumes = [
             Resource("runpod", "volume", disk.id, disk.name, disk.data_center, run_of(disk.name, {}), None)

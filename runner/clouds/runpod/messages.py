@@ -130,8 +130,8 @@ class RentedPod(Answered):
     @property
     def price_usd_per_h(self) -> float | None:
         """Return the price of the whole pod in US dollars an hour, or ``None`` where it is unknown."""
-        told = self.cost if self.cost is not None else self.cost_per_hr
-        return float(told) if isinstance(told, int | float) and told > 0 else None
+        reported = self.cost if self.cost is not None else self.cost_per_hr
+        return float(reported) if isinstance(reported, int | float) and reported > 0 else None
 
 
 class SshAddress(Answered):

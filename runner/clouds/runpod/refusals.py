@@ -63,11 +63,11 @@ def runpod_refusal(answer: Answer, doing: str) -> CloudError:
     problem = Problem.read(answer.body)
     if problem is None:
         return by_status("runpod", answer, doing)
-    told = "; ".join([problem.detail, *(problem.errors or ())])
+    reported = "; ".join([problem.detail, *(problem.errors or ())])
     meaning = meaning_of(answer.status)
     if answer.status == 400:
-        meaning = _by_prose(told) or meaning
-    return error_from(meaning, "runpod", doing, told, status=answer.status)
+        meaning = _by_prose(reported) or meaning
+    return error_from(meaning, "runpod", doing, reported, status=answer.status)
 
 
 def graphql_refusal(answer: Answer, doing: str) -> CloudError:
@@ -75,9 +75,9 @@ def graphql_refusal(answer: Answer, doing: str) -> CloudError:
     if answer.status in GRAPHQL_ENDED_STATUSES:
         return error_from(GRAPHQL_ENDED, "runpod", doing, f"GraphQL answers {answer.status}", status=answer.status)
     if answer.status == 400:
-        told = answer.text
-        code = next((code for code in (*GRAPHQL_CODES, *GRAPHQL_ENDED_CODES) if code in told), None)
-        return graphql_fault(told, code, doing, status=400)
+        reported = answer.text
+        code = next((code for code in (*GRAPHQL_CODES, *GRAPHQL_ENDED_CODES) if code in reported), None)
+        return graphql_fault(reported, code, doing, status=400)
     return by_status("runpod", answer, doing)
 
 
@@ -96,9 +96,9 @@ def graphql_fault(message: str, code: str | None, doing: str, *, status: int = 2
     return error_from(meaning, "runpod", doing, message, code=code, status=status)
 
 
-def _by_prose(told: str) -> Meaning | None:
-    if NO_CAPACITY_PROSE.search(told):
+def _by_prose(reported: str) -> Meaning | None:
+    if NO_CAPACITY_PROSE.search(reported):
         return Meaning(NoCapacityError, TRY_ANOTHER)
-    if BALANCE_PROSE.search(told):
+    if BALANCE_PROSE.search(reported):
         return Meaning(AccountError, BILLING)
     return None

@@ -94,7 +94,7 @@ def _rented_on(ctx: Context, journal: Journal) -> set[str]:
 
 
 def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
-    """Return what the clouds' own listings still show of a run that ever rented, and the clouds that could not be read.
+    """Return the run's resources in the listings of the clouds, and the clouds that could not be read.
 
     Raises:
         TeardownError: If a cloud on which the run has rented cannot be read.

@@ -18,17 +18,17 @@ SHOWN = 3
 UNREACHABLE = "{name} cannot be reached"
 
 
-class Told(Protocol):
+class Asked(Protocol):
     """What is asked of a cloud here."""
 
     def account(self) -> Account:
         """Return whose account it is."""
 
     def resources(self) -> list[Resource]:
-        """Return everything of Douse's that exists in it."""
+        """Return all Douse resources in it."""
 
 
-OpenCloud = Callable[[str, World], Told]
+OpenCloud = Callable[[str, World], Asked]
 Reach = Callable[[str, World], bool]
 """Returns whether a server can be connected to right now: given its address, and the world with its proxies."""
 
@@ -83,7 +83,7 @@ def check_billing(
     open_account: OpenCloud = open_cloud,
     is_reachable: Reach = is_reachable,
 ) -> list[Check]:
-    """Ask what of Douse's exists in the account, of all runs, in all its regions.
+    """List the Douse resources in the account, of all runs, in all its regions.
 
     Returns:
         The line ``BILLING``.

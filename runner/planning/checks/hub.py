@@ -85,24 +85,24 @@ def _whoami(endpoint: str, token: str, transport: httpx2.BaseTransport | None) -
 
 def _mapping_of(answer: httpx2.Response) -> Mapping[str, Any]:
     try:
-        told = answer.json()
+        reported = answer.json()
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return reported if isinstance(reported, dict) else {}
 
 
 def _judged(answer: httpx2.Response) -> Check:
     """Return the line for what the Hub says of a token."""
     if answer.status_code in (401, 403):
         return failed(TOKEN, f"the Hub does not take the token ({answer.status_code})", NEW_TOKEN)
-    told = _mapping_of(answer)
-    if answer.status_code != 200 or not told:
+    reported = _mapping_of(answer)
+    if answer.status_code != 200 or not reported:
         return not_asked(TOKEN, f"the Hub answers {answer.status_code} to whose token it is")
-    owner, access = str(told.get("name") or "?"), _part(_part(told, "auth"), "accessToken")
+    owner, access = str(reported.get("name") or "?"), _part(_part(reported, "auth"), "accessToken")
     role = str(access.get("role") or "unknown")
     return passed(TOKEN, f"{role} token of {owner}")
 
 
-def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = told.get(name)
+def _part(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = reported.get(name)
     return value if isinstance(value, dict) else {}

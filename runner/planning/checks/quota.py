@@ -56,14 +56,14 @@ def check_quota(name: str, market: Market, offers: Sequence[Offer], ask: AskQuot
     if market.account is None:
         return [skipped(QUOTA, "needs the cloud key")]
     try:
-        told = ask(offers)
+        reported = ask(offers)
     except AccessDeniedError as err:
         return [warned(QUOTA, f"may not be asked: {err.message}", rules.allow_reading)]
     except (CloudError, NoAnswerError) as err:
         return [not_asked(QUOTA, err.message)]
     cpus = {(row.instance_type, row.region): row.cpu_count for row in all_prices(name)}
     counts = {offer: cpus.get((offer.instance_type, offer.region)) for offer in offers}
-    judged = [Judged(offer, count, told[offer]) for offer, count in counts.items() if count and offer in told]
+    judged = [Judged(offer, count, reported[offer]) for offer, count in counts.items() if count and offer in reported]
     return [_compared(name, judged, len(offers), rules.raise_it)]
 
 

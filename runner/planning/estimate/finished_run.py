@@ -162,8 +162,10 @@ def _seconds(steps: Json, events: Sequence[Json], *, is_resumed: bool) -> dict[s
         duration_s = _number(_object(steps, step).get("duration_s"))
         if duration_s is not None:
             seconds[phase] = seconds.get(phase, 0.0) + duration_s
-    told = {str(event.get("phase")): event for event in events if event.get("event") == "phase_ended"}
-    inside = {name: _number(event.get("duration_s")) or 0.0 for name, event in told.items() if name in TRAINER_PHASES}
+    reported = {str(event.get("phase")): event for event in events if event.get("event") == "phase_ended"}
+    inside = {
+        name: _number(event.get("duration_s")) or 0.0 for name, event in reported.items() if name in TRAINER_PHASES
+    }
     whole_s = _number(_object(steps, "train").get("duration_s"))
     if is_resumed or whole_s is None or "train" not in inside:
         return {phase: value for phase, value in seconds.items() if phase in ("boot", "upload", "teardown")}
@@ -198,10 +200,10 @@ def _is_resumed(started: Sequence[Json]) -> bool:
     return len(started) > 1 or any(event.get("resumed_from_step") for event in started)
 
 
-def _work(told: Json) -> Work | None:
+def _work(reported: Json) -> Work | None:
     """Return the work of the run, or ``None`` if it was planned without an estimate."""
     names = {one.name for one in fields(Work)}
-    values = {name: value for name, value in told.items() if name in names}
+    values = {name: value for name, value in reported.items() if name in names}
     if not all(isinstance(value, int) for value in values.values()):
         return None
     try:

@@ -320,5 +320,5 @@ def _gguf_config(path: Path) -> Config:
         "model_type": kind,
         "vocab_size": header.get(f"{kind}.vocab_size") or (None if tokens is None else len(tokens)),
         "tie_word_embeddings": "output.weight" not in header[TENSORS],
-        **{name: told for name, told in found.items() if told is not None},
+        **{name: reported for name, reported in found.items() if reported is not None},
     }

@@ -151,8 +151,8 @@ def _checks(acceptance: Json, events: list[Json]) -> tuple[AcceptanceRow, ...]:
     """Return the checks of ``acceptance.json``, else those reported before the trainer stopped, the last of each."""
     found = items(acceptance.get("checks"))
     if not found:
-        told = {text(event.get("name")): event for event in events if event.get("event") == "acceptance_check"}
-        found = list(told.values())
+        reported = {text(event.get("name")): event for event in events if event.get("event") == "acceptance_check"}
+        found = list(reported.values())
     return tuple(
         AcceptanceRow(
             name=text(check.get("name")) or "?",
@@ -173,8 +173,8 @@ def _data(events: list[Json], plan: Json) -> DataSummary | None:
 def _answers(metrics: Json, events: list[Json]) -> tuple[AnswerPair, ...]:
     found = items(metrics.get("samples"))
     if not found:
-        told = {_prompt(event): event for event in events if event.get("event") == "sample"}
-        found = list(told.values())
+        reported = {_prompt(event): event for event in events if event.get("event") == "sample"}
+        found = list(reported.values())
     return tuple(
         AnswerPair(
             prompt=_prompt(sample),

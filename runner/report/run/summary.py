@@ -57,16 +57,16 @@ def _either(first: T | None, second: T | None) -> T | None:
 def _losses(metrics: Json, evaluations: Sequence[EvalPoint]) -> tuple[float | None, float | None, str | None]:
     """Return base loss, adapter loss and the base they were measured on: 4-bit, else unquantised."""
     while_training = ""
-    told = {point.model: point.eval_loss for point in evaluations}  # in order of steps: the last one stays
-    if "training" in told and not any(name.startswith("adapter") for name in told):
-        kind = "adapter_4bit" if "base_4bit" in told else "adapter_unquantised"
-        told[kind] = told["training"]  # not proved yet: the last one while it trained
+    reported = {point.model: point.eval_loss for point in evaluations}  # in order of steps: the last one stays
+    if "training" in reported and not any(name.startswith("adapter") for name in reported):
+        kind = "adapter_4bit" if "base_4bit" in reported else "adapter_unquantised"
+        reported[kind] = reported["training"]  # not proved yet: the last one while it trained
         while_training = ", while training"
     measured = mapping(metrics.get("eval"))
     best: tuple[float | None, float | None, str | None] = (None, None, None)
     for base_name, adapter_name, label in PAIRS:
-        base = _either(number(mapping(measured.get(base_name)).get("loss")), told.get(base_name))
-        adapter = _either(number(mapping(measured.get(adapter_name)).get("loss")), told.get(adapter_name))
+        base = _either(number(mapping(measured.get(base_name)).get("loss")), reported.get(base_name))
+        adapter = _either(number(mapping(measured.get(adapter_name)).get("loss")), reported.get(adapter_name))
         if base is not None and adapter is not None:
             return base, adapter, label + while_training
         if best == (None, None, None) and (base is not None or adapter is not None):

@@ -120,13 +120,13 @@ def _settled(report: RunReport) -> list[tuple[str, str]]:
     if report.estimate is None:
         return []
     whole, pairs = report.estimate.total, report.estimate.notable
-    told = [
+    reported = [
         ", ".join((wording.duration(seconds), wording.dollars(usd)))
         for seconds, usd in ((whole.estimated_s, whole.estimated_usd), (whole.actual_s, whole.actual_usd))
     ]
     off = "" if whole.error is None else f" ({wording.off(whole.error)})"
     steps = [f"{one.phase} {wording.duration(one.estimated_s)} → {wording.duration(one.actual_s)}" for one in pairs]
-    return [("estimated", f"{told[0]} → {told[1]}{off}"), ("by phase", ", ".join(steps))]
+    return [("estimated", f"{reported[0]} → {reported[1]}{off}"), ("by phase", ", ".join(steps))]
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:

@@ -49,7 +49,7 @@ def test_plain_terraform_finds_our_provider_with_them(
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_mirror_that_is_not_there_is_told(
+def test_a_mirror_that_is_not_there_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOUSE_CACHE", str(tmp_path))

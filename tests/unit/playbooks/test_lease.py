@@ -417,7 +417,7 @@ def test_a_pod_tries_every_way_until_one_works(lease: Any, runpod: Any, monkeypa
 
 
 @pytest.mark.enable_socket
-def test_a_pod_that_cannot_be_ended_is_tried_for_an_hour_and_told_aloud(
+def test_a_pod_that_cannot_be_ended_is_tried_for_an_hour_and_reported_aloud(
     lease: Any, runpod: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = runpod([500] * 1000)

@@ -65,7 +65,7 @@ def test_the_lease_comes_right_after_the_base_and_before_anything_takes_long() -
     assert roles == ["base_system", "lease", "nvidia_driver", "python_env", "trainer_app", "monitoring"]
 
 
-def test_a_second_prepare_changes_nothing_and_verify_tells_the_environments_digest(box: Path) -> None:
+def test_a_second_prepare_changes_nothing_and_verify_reports_the_environments_digest(box: Path) -> None:
     inputs, log = variables(box), box.parent / "log"
     inputs["trainer_app_wheel"] = str(packages.build_wheel(box.parent / "wheel"))
 

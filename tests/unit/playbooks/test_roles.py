@@ -360,7 +360,7 @@ def test_the_gpu_check_agrees_with_the_processor_and_finds_a_wrong_result(monkey
     assert "its results are wrong by {'matrix_product': 0.5}" in wrong["gpu_problem"]
 
 
-def test_a_gpu_that_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_raises_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     facts = load(PLAYBOOKS / "files" / "host_facts.py")

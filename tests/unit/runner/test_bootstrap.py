@@ -271,7 +271,7 @@ def test_a_tool_that_outlives_a_killed_set_up_still_holds_the_lock(tmp_path: Pat
     assert log.read_text() == ""
 
 
-def test_a_missing_lock_is_told(root: Path, tools: FakeTools) -> None:
+def test_a_missing_lock_is_reported(root: Path, tools: FakeTools) -> None:
     (root / TARGET.lock).unlink()
 
     with pytest.raises(BootstrapError) as caught:
@@ -281,7 +281,7 @@ def test_a_missing_lock_is_told(root: Path, tools: FakeTools) -> None:
     assert caught.value.resolution == "restore it: git checkout requirements"
 
 
-def test_a_folder_that_cannot_be_written_is_told(root: Path, tools: FakeTools) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(root: Path, tools: FakeTools) -> None:
     (root / ".venv.lock").mkdir()
 
     with pytest.raises(BootstrapError) as caught:
@@ -332,7 +332,7 @@ def test_an_old_python_can_read_the_file(name: str) -> None:
     ast.parse((REPOSITORY / name).read_text(), feature_version=(3, 8))
 
 
-def test_an_old_python_without_a_newer_one_is_told(
+def test_an_old_python_without_a_newer_one_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))

@@ -39,7 +39,7 @@ def test_broken_or_foreign_json_is_none(tmp_path: Path, content: str) -> None:
     assert read_json(tmp_path / "a.json") is None
 
 
-def test_what_is_no_object_is_told_from_what_is_no_json() -> None:
+def test_what_is_no_object_is_distinguished_from_what_is_no_json() -> None:
     with pytest.raises(NotAnObjectError):
         parse_object("[1]")
     for text in ("", "{", b"\xff\xfe\x00", "[" * 100_000):

@@ -47,11 +47,11 @@ def build(state: CloudState) -> Service:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (graphql if scope["path"] == "/graphql" else rest)(scope, receive, send)
 
-    def tell(endpoints: Mapping[str, str]) -> None:
+    def show(endpoints: Mapping[str, str]) -> None:
         pods.box_env = dict(_addresses(endpoints))
 
     paths = {"runpod": "/v2", "runpod_graphql": "/graphql"}
-    return Service(paths, Statuses(pods.status), is_for_boxes=True, tell_boxes=tell, asgi=app)
+    return Service(paths, Statuses(pods.status), is_for_boxes=True, show_boxes=show, asgi=app)
 
 
 def environment(endpoints: Mapping[str, str]) -> Mapping[str, str]:

@@ -138,14 +138,14 @@ def test_a_failed_task_is_named_with_its_own_words(playbooks: Path, tmp_path: Pa
     assert "it is broken" in (tmp_path / "log").read_text()
 
 
-def test_a_playbook_that_cannot_be_read_is_told_in_ansibles_words(playbooks: Path, tmp_path: Path) -> None:
+def test_a_playbook_that_cannot_be_read_is_reported_in_ansibles_words(playbooks: Path, tmp_path: Path) -> None:
     (playbooks / "broken.yml").write_text(TASKS.format(command="true"))  # YAML's true is no command
 
     with pytest.raises(PlaybookFailedError, match=r"before the first task' failed: .*unexpected parameter type"):
         play("broken.yml", tmp_path / "log")
 
 
-def test_tasks_are_told_as_they_begin_and_changes_are_counted(playbooks: Path, tmp_path: Path) -> None:
+def test_tasks_are_reported_as_they_begin_and_changes_are_counted(playbooks: Path, tmp_path: Path) -> None:
     (playbooks / "good.yml").write_text(TASKS.format(command="/bin/echo"))
     told: list[str] = []
 

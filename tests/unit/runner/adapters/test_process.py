@@ -23,7 +23,7 @@ def test_both_streams_and_the_status_come_back(tmp_path: Path) -> None:
     assert sorted(log.read_text().splitlines()) == ["err", "out"]
 
 
-def test_lines_are_told_as_they_come() -> None:
+def test_lines_are_reported_as_they_come() -> None:
     lines: list[str] = []
 
     process.run(["printf", "one\\ntwo\\nrest"], timeout_s=60, on_line=lines.append)

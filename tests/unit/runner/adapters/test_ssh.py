@@ -143,7 +143,7 @@ def test_nobody_listening_is_a_lost_connection(sshd: Sshd, machine: SshMachine) 
         machine.connect()
 
 
-def test_a_connection_that_breaks_is_told_and_opened_again(machine: SshMachine, sshd: Sshd, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_is_reported_and_opened_again(machine: SshMachine, sshd: Sshd, tmp_path: Path) -> None:
     (tmp_path / "events").write_text("one\n")
     machine.read_from(str(tmp_path / "events"), 0)
     sshd.stop()

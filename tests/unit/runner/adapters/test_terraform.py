@@ -115,7 +115,7 @@ def test_a_failure_raises_with_terraforms_own_words(module: Path) -> None:
     assert 'no file exists at "missing"' in str(caught.value.details)
 
 
-def test_a_module_that_cannot_be_read_is_told_by_terraforms_first_error(module: Path) -> None:
+def test_a_module_that_cannot_be_read_is_reported_by_terraforms_first_error(module: Path) -> None:
     (module / "main.tf").write_text("resource {\n")
 
     with pytest.raises(TerraformError, match="terraform: init failed: Error: "):
@@ -130,7 +130,7 @@ def test_a_state_that_cannot_be_read_is_never_an_empty_one(module: Path) -> None
         terraform.resources()
 
 
-def test_progress_is_told_while_terraform_runs(module: Path) -> None:
+def test_progress_is_reported_while_terraform_runs(module: Path) -> None:
     told: list[str] = []
 
     applied(module, on_progress=told.append)

@@ -274,7 +274,7 @@ def test_a_platform_without_a_pinned_release_is_refused(machine: Machine, monkey
 
 
 @pytest.mark.parametrize("cause", ["not found", "no server", "no folder"])
-def test_a_source_that_cannot_be_read_is_told(
+def test_a_source_that_cannot_be_read_is_reported(
     machine: Machine, mirror: _Server, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     if cause == "no server":
@@ -291,7 +291,7 @@ def test_a_source_that_cannot_be_read_is_told(
     assert caught.value.exit_code == 1
 
 
-def test_a_cache_that_cannot_be_written_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
     machine.environ["DOUSE_TERRAFORM_MIRROR"] = str(machine / "mirror" / "1.11.4")
     (machine / "cache").write_text("a file where the folder should be")

@@ -72,7 +72,7 @@ def test_no_row_of_the_page_is_broken_by_a_bar_in_its_text(monkeypatch: pytest.M
         ({"anyOf": [{"const": "all-linear"}, {"type": "null"}]}, "`all-linear` or `null`"),
     ],
 )
-def test_a_type_is_told_in_words(facts: dict[str, Any], text: str) -> None:
+def test_a_type_is_reported_in_words(facts: dict[str, Any], text: str) -> None:
     assert config_docs.value_text(facts) == text
 
 

@@ -22,7 +22,7 @@ def test_a_misspelt_environment_gets_a_hint() -> None:
     assert caught.value.resolution == "did you mean ENV=lambda? known: aws, existing, lambda, local, runpod"
 
 
-def test_what_can_end_itself_is_told_how() -> None:
+def test_each_environment_says_how_its_machines_end_themselves() -> None:
     leases = {name: environment.lease for name, environment in ENVIRONMENTS.items() if environment.bills}
 
     assert leases == {"lambda": "none", "runpod": "api", "aws": "shutdown"}

@@ -12,7 +12,7 @@ def lab() -> Lab:
     return Lab()
 
 
-def test_health_tells_what_is_served(lab: Lab) -> None:
+def test_health_reports_what_is_served(lab: Lab) -> None:
     assert lab.control.get("/health").json() == {
         "status": "ok",
         "clouds": ["lambda", "runpod", "aws"],

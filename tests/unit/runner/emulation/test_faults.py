@@ -67,7 +67,7 @@ def test_fault_fires_as_often_as_it_was_asked_for() -> None:
     assert fired == [True, True, False]
 
 
-def test_fault_lets_the_first_requests_by_when_it_is_told_to() -> None:
+def test_fault_lets_the_first_requests_by_when_it_is_asked_to() -> None:
     faults = queue("lambda")
     faults.add("listing_500", 1, {"after": 2})
 
@@ -100,7 +100,7 @@ def test_no_capacity_can_refuse_all() -> None:
     assert all(faults.refuses(str(number), "lambda", 0.0) for number in range(20))
 
 
-def test_report_tells_what_never_fired() -> None:
+def test_report_shows_what_never_fired() -> None:
     faults = queue("lambda")
     faults.add("terminate_500")
     faults.add("listing_500", "always")

@@ -24,7 +24,7 @@ def test_bucket_without_interval_has_no_limit() -> None:
     assert all(bucket.take(0.0) for _ in range(100))
 
 
-def test_windows_tell_what_is_left_and_when_they_begin_anew() -> None:
+def test_windows_report_what_is_left_and_when_they_begin_anew() -> None:
     windows = [Window("minute", 2, 60), Window("hour", 3000, 3600), Window("day", 50000, 86400)]
     within = [[window.count(at) for window in windows] for at in (0.0, 1.0, 30.0)]
 

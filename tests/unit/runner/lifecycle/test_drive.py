@@ -174,7 +174,7 @@ def test_a_failed_training_shows_the_trainers_own_words(command_line: CommandLin
     assert_nothing_left(run)
 
 
-def test_a_second_runner_is_refused_and_told_who_holds_the_run(command_line: CommandLine) -> None:
+def test_a_second_runner_is_refused_by_naming_who_holds_the_run(command_line: CommandLine) -> None:
     runner = command_line.start("steps=2000")
 
     second = command_line.run("configure")
@@ -236,7 +236,7 @@ def test_the_steps_can_be_done_by_hand(command_line: CommandLine) -> None:
     assert_nothing_left(run)
 
 
-def test_status_and_runs_tell_how_runs_stand(command_line: CommandLine) -> None:
+def test_status_and_runs_report_how_runs_stand(command_line: CommandLine) -> None:
     command_line.train()
 
     status = json.loads(command_line.run("status", "--json").stdout)
@@ -261,7 +261,7 @@ def test_the_store_gets_a_copy_of_the_adapter(command_line: CommandLine) -> None
     ]
 
 
-def test_a_store_that_fails_at_the_end_is_told_and_the_run_stays_done(command_line: CommandLine) -> None:
+def test_a_store_that_fails_at_the_end_is_reported_and_the_run_stays_done(command_line: CommandLine) -> None:
     done = command_line.train(extra=("--set", f"store.url=file://{command_line.config}"))
 
     run = command_line.latest()

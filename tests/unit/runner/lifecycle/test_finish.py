@@ -114,7 +114,7 @@ def test_a_full_disk_in_the_middle_ends_in_destroy(ctx: Context, destroyed: list
     assert outcome.error.message == f"run: {ctx.run.path}: No space left on device"
 
 
-def test_a_defect_in_the_middle_is_told_and_ends_in_destroy(ctx: Context, destroyed: list[str]) -> None:
+def test_a_defect_in_the_middle_is_reported_and_ends_in_destroy(ctx: Context, destroyed: list[str]) -> None:
     def life() -> finishing.Outcome:
         raise ZeroDivisionError
 

@@ -48,7 +48,7 @@ def test_equal_facts_are_equal(runs: tuple[RunDir, RunDir]) -> None:
         ({"python": "3.12.1"}, ["Python 3.11.9 on the first, 3.12.1 on the second"]),
     ],
 )
-def test_what_differs_is_told(runs: tuple[RunDir, RunDir], changes: dict[str, Any], told: list[str]) -> None:
+def test_what_differs_is_reported(runs: tuple[RunDir, RunDir], changes: dict[str, Any], told: list[str]) -> None:
     write_json(runs[1].file("host_facts.json"), FACTS | changes)
 
     found = compare(*runs)

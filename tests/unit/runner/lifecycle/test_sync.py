@@ -92,7 +92,7 @@ def test_a_machine_without_an_environment_is_not_asked(played: list[dict[str, An
         syncing.sync_machine(ctx, THERE, "push")
 
 
-def test_a_run_without_a_store_is_told(tmp_path: Path) -> None:
+def test_a_run_without_a_store_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no store"):
         syncing.sync_home(context(tmp_path, None), "push")
 

@@ -198,7 +198,7 @@ def test_with_nothing_listed_there_is_no_capacity_rather_than_a_wrong_name() -> 
         (offer(trust="community"), Wanted(), "a community machine, and compute.trust is secure"),
     ],
 )
-def test_a_near_miss_is_told_with_its_reason(missing: Offer, wanted: Wanted, reason: str) -> None:
+def test_a_near_miss_is_reported_with_its_reason(missing: Offer, wanted: Wanted, reason: str) -> None:
     with pytest.raises(NoCapacityError) as refused:
         choose_machines([missing], wanted)
     assert refused.value.details is not None

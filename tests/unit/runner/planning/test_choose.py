@@ -101,7 +101,7 @@ def test_a_run_that_fits_no_gpu_is_refused() -> None:
         pick([A10], num_hidden_layers=320)
 
 
-def test_a_wanted_kind_that_is_too_small_is_told_though_others_are_not() -> None:
+def test_a_wanted_kind_that_is_too_small_is_reported_though_others_are_not() -> None:
     with pytest.raises(DoesNotFitError, match="and the largest here, A10, has 24 GiB"):
         pick([A10, H100], rented(instance_types=["gpu_1x_a10"]), num_hidden_layers=160)
 
@@ -128,7 +128,7 @@ def test_a_machine_on_which_the_run_would_break_its_budget_is_not_tried_when_the
     assert names(kept) == ["gpu_1x_a10"]
 
 
-def test_a_named_machine_over_the_budget_is_told_as_such_and_not_as_a_wrong_name() -> None:
+def test_a_named_machine_over_the_budget_is_reported_as_such_and_not_as_a_wrong_name() -> None:
     dear = replace(H100, price_usd_per_h=900.0)
 
     with pytest.raises(BudgetError, match="the cheapest machine, gpu_1x_h100_sxm5 in us-west-1, is expected to cost"):
@@ -153,7 +153,7 @@ def test_a_run_whose_rows_are_chosen_here_fits_where_it_does_with_one_row() -> N
         assert (found.micro_batch_rows, found.fits) == (1, True)
 
 
-def test_the_estimate_is_told_and_kept() -> None:
+def test_the_estimate_is_reported_and_kept() -> None:
     found = pick([A10])
     kept = found.machines[0].forecast
 
@@ -231,7 +231,7 @@ class Words(SilentView):
         self.lines.append(text)
 
 
-def test_what_bills_already_is_told_before_more_is_rented() -> None:
+def test_what_bills_already_is_reported_before_more_is_rented() -> None:
     view = Words()
 
     plan._tell_what_is_there(Market([A10], Account("lambda", "test"), (thing(),)), view)
@@ -240,7 +240,7 @@ def test_what_bills_already_is_told_before_more_is_rented() -> None:
     assert "make sweep" in view.lines[1]
 
 
-def test_prices_from_a_list_are_told() -> None:
+def test_prices_from_a_list_are_reported() -> None:
     view = Words()
 
     plan._tell_what_is_there(Market([A10], remark="lambda cannot be reached; prices are old"), view)

@@ -53,7 +53,7 @@ def test_what_can_be_taken_comes_first_and_is_sorted_by_dollars() -> None:
     assert [bool(line.why_out) for line in lines] == sorted(bool(line.why_out) for line in lines)
 
 
-def test_each_line_that_is_out_tells_why() -> None:
+def test_each_line_that_is_out_reports_why() -> None:
     lines = by_name(compare(task(layers=3200), TODAY))
 
     assert all(line.best is not None or line.why_out for line in lines.values())
@@ -134,11 +134,11 @@ def test_spot_machines_are_laid_out_only_where_they_are_enabled(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("low_s", "high_s", "words"), [(360, 3120, "6..52 min"), (360, 5399, "6..90 min"), (360, 5400, "0.1..1.5 h")]
 )
-def test_short_runs_are_told_in_minutes(low_s: float, high_s: float, words: str) -> None:
+def test_short_runs_are_reported_in_minutes(low_s: float, high_s: float, words: str) -> None:
     assert span_words(Range(low_s, low_s, high_s)) == words
 
 
-def test_the_table_fits_the_terminal_and_tells_stale_prices() -> None:
+def test_the_table_fits_the_terminal_and_reports_stale_prices() -> None:
     text = show(compare(task(), TODAY), 500)
     table = text.split("\n\n")[0].splitlines()
 
@@ -187,7 +187,7 @@ def test_the_verb_prints_a_table_or_json(tmp_path: Path, tiny_model: Path, capsy
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_cheapest_other_environment_is_told_in_a_sentence() -> None:
+def test_the_cheapest_other_environment_is_reported_in_a_sentence() -> None:
     told = elsewhere(task(), TODAY)
 
     lines = [line for line in compare(task(), TODAY) if line.platform.environment in ("runpod", "aws")]
@@ -197,7 +197,7 @@ def test_the_cheapest_other_environment_is_told_in_a_sentence() -> None:
     assert elsewhere(task(compute={"env": "lambda", "gpu_required": False}), TODAY) is None
 
 
-def test_what_is_told_of_another_environment_has_its_trust_and_the_day_of_old_prices() -> None:
+def test_what_is_reported_of_another_environment_has_its_trust_and_the_day_of_old_prices() -> None:
     wanted = {"env": "lambda", "trust": "any"}
 
     assert "on RTX 4090, community, prices of 2026-09-25 (stale, 57 days)" in str(

@@ -165,7 +165,7 @@ def test_who_asks_again_gets_the_same_answer(cloud: FakeCloud) -> None:
     assert cloud.looks == 1
 
 
-def test_nothing_is_rented_in_an_account_that_does_not_tell(cloud: FakeCloud) -> None:
+def test_nothing_is_rented_in_an_account_that_does_not_say(cloud: FakeCloud) -> None:
     cloud.listing_troubles = [UnreadableAnswerError("lambda: no list", resolution="look")]
     call = MarketCall("lambda", RealWorld(KEY), is_dry=False)
 
@@ -174,7 +174,7 @@ def test_nothing_is_rented_in_an_account_that_does_not_tell(cloud: FakeCloud) ->
             ask_it()
 
 
-def test_a_price_list_tells_of_no_account() -> None:
+def test_a_price_list_shows_no_account() -> None:
     call = MarketCall("lambda", RealWorld({}), is_dry=True)
 
     assert call.get().offers

@@ -116,7 +116,7 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("platform", platforms().values(), ids=platforms())
-def test_the_page_of_prices_tells_of_every_platform(platform: Platform) -> None:
+def test_the_page_of_prices_shows_every_platform(platform: Platform) -> None:
     (line,) = (line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{platform.name}` |"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
 

@@ -37,7 +37,7 @@ def write(folder: Path, *lines: str, header: str = ",".join(COLUMNS)) -> Path:
     return folder
 
 
-def test_a_row_is_read_with_what_the_source_does_not_tell(tmp_path: Path) -> None:
+def test_a_row_is_read_with_what_the_source_does_not_say(tmp_path: Path) -> None:
     (row,) = price_list("cloud", write(tmp_path, GOOD))
 
     assert row == ListedPrice(
@@ -127,7 +127,7 @@ def test_rows_that_could_not_be_read_back_leave_the_list_as_it_was(tmp_path: Pat
     assert [found.name for found in tmp_path.iterdir()] == ["cloud.csv"]
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (row,) = price_list("cloud", write(tmp_path, GOOD))
 
     with pytest.raises(UsageError, match="cannot be written"):

@@ -74,7 +74,7 @@ def test_the_list_serves_as_offers_without_a_network(cloud: str) -> None:
     assert choose_offers(offers, Wanted(gpu_memory_gib=40))
 
 
-def test_stale_prices_are_told_the_oldest_first(folder: Path) -> None:
+def test_stale_prices_are_reported_the_oldest_first(folder: Path) -> None:
     fresh, old = replace(row("lambda", 1, "any"), as_of=TODAY), replace(row("lambda", 2, "any"), as_of=date(2026, 1, 1))
     write_price_list("lambda", [fresh, row("lambda", 0, "any"), old], folder)
 
@@ -82,7 +82,7 @@ def test_stale_prices_are_told_the_oldest_first(folder: Path) -> None:
     assert stale_prices("lambda", date(2026, 1, 31), folder) == []
 
 
-def test_a_refresh_gives_new_prices_and_a_new_day_and_keeps_what_the_cloud_does_not_tell(folder: Path) -> None:
+def test_a_refresh_gives_new_prices_and_a_new_day_and_keeps_what_the_cloud_does_not_say(folder: Path) -> None:
     done = refresh("lambda", relisted("lambda", folder, price_usd_per_h=9.5, memory_gib=None), TODAY, folder=folder)
 
     assert done == Refreshed("lambda", folder / "lambda.csv", rows_before=KINDS, rows_after=KINDS, kept=0)
@@ -281,7 +281,7 @@ def test_a_cloud_whose_machines_gpuhunt_names_otherwise_is_refused() -> None:
 
 
 @pytest.mark.parametrize("error", [GPUHuntError("no network"), ConnectionRefusedError("no network")])
-def test_a_catalogue_that_cannot_be_fetched_is_told(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_catalogue_that_cannot_be_fetched_is_reported(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def query(**filters: Any) -> list[Item]:
         raise error
 

@@ -82,14 +82,14 @@ def test_a_look_that_cannot_go_on_says_that_one_may_exist(error: Exception) -> N
     assert str(error) in (caught.value.details or "")
 
 
-def test_several_machines_of_one_name_are_all_told() -> None:
+def test_several_machines_of_one_name_are_all_reported() -> None:
     with pytest.raises(ProblemError) as caught:
         rented(MadeUp([lambda: ["m1", "m2"]]))
 
     assert "several were found: m1, m2" in (caught.value.details or "")
 
 
-def test_terraform_told_to_stop_ends_the_look() -> None:
+def test_terraform_asked_to_stop_ends_the_look() -> None:
     world, market = VirtualWorld(), MadeUp()
     stop = world.event()
     market.finds = [lambda: stop.set() or []]  # type: ignore[func-returns-value, list-item]

@@ -45,7 +45,7 @@ def test_the_provider_block_stands_above_the_environment(inside: InProcess, clou
     assert applied.returncode == 0, applied.stderr
 
 
-def test_a_missing_key_is_told_where_it_is_needed(inside: InProcess) -> None:
+def test_a_missing_key_is_reported_where_it_is_needed(inside: InProcess) -> None:
     del inside.provider.environ["LAMBDA_API_KEY"]
 
     applied = inside.module.write('data "douse_lambda_offers" "all" {}').apply()

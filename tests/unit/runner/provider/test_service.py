@@ -89,7 +89,7 @@ def test_what_was_rented_for_a_terraform_that_is_gone_is_ended() -> None:
     thread.join(60)
 
 
-def test_terraform_told_to_stop_is_no_reason_to_end_anything() -> None:
+def test_terraform_asked_to_stop_is_no_reason_to_end_anything() -> None:
     things = Things()
     service = Service(things)
 

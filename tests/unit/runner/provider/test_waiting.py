@@ -93,7 +93,7 @@ def gone(site: MadeUp, world: VirtualWorld, stop: Event | None = None) -> None:
     wait_until_gone(Ctx(stop or world.event()), site, "m1", world, 600.0)
 
 
-def test_a_machine_that_ends_unheard_is_told_again_after_a_minute() -> None:
+def test_a_machine_that_ends_unheard_is_asked_again_after_a_minute() -> None:
     site, world = MadeUp([UP]), VirtualWorld()
 
     with pytest.raises(ProblemError, match="m1 is still there after 600 s"):
@@ -110,7 +110,7 @@ def test_trouble_is_outlasted_when_ending() -> None:
     assert site.ends == 4
 
 
-def test_a_machine_nobody_could_tell_to_end_is_an_error_that_says_so() -> None:
+def test_a_machine_nobody_could_terminate_is_an_error_that_says_so() -> None:
     site = MadeUp([UP], [LOST] * 10_000)
 
     with pytest.raises(ProblemError) as caught:

@@ -22,7 +22,7 @@ def ask(folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: st
 @pytest.mark.parametrize(
     ("cloud", "path", "why"), [("lambda", "/nowhere", "there is no sshd here"), ("aws", None, "must not")]
 )
-def test_a_machine_that_has_neither_boxes_nor_logins_is_told_why(
+def test_a_machine_that_has_neither_boxes_nor_logins_says_why(
     cloud: str, path: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drive, "supported", lambda: "no namespaces")

@@ -45,7 +45,7 @@ def test_improvement_names_its_direction(value: float | None, expected: str) -> 
         (2.3, "230 % too high"),
     ],
 )
-def test_an_estimate_is_told_by_how_far_it_was_off(error: float | None, words: str) -> None:
+def test_an_estimate_is_reported_by_how_far_it_was_off(error: float | None, words: str) -> None:
     assert wording.off(error) == words
 
 

@@ -138,7 +138,7 @@ def test_a_plan_that_is_not_as_expected_does_not_drive_a_run(run: RunDir, odd: A
     assert caught.value.resolution == "plan again with `make resume`"
 
 
-def test_a_plan_that_is_damaged_is_told_as_such(run: RunDir) -> None:
+def test_a_plan_that_is_damaged_is_reported_as_such(run: RunDir) -> None:
     run.file("plan.json").path.write_text("{")
 
     with pytest.raises(RunNotFoundError, match="is damaged"):

@@ -43,7 +43,7 @@ def test_the_latest_run_is_the_default(tmp_path: Path, run: RunDir) -> None:
     assert list_runs(tmp_path, RealWorld()) == [run, later]
 
 
-def test_a_run_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, run: RunDir) -> None:
+def test_a_run_that_is_not_there_is_reported_with_those_that_are(tmp_path: Path, run: RunDir) -> None:
     with pytest.raises(RunNotFoundError, match=f"there is no run nope in .* \\(latest: {run.run_id}\\)"):
         find_run(tmp_path, "nope", RealWorld())
     with pytest.raises(RunNotFoundError, match="there is no run in"):
@@ -94,7 +94,7 @@ def test_a_lock_file_of_a_dead_runner_holds_nobody(run: RunDir) -> None:
         assert holder(run) == os.getpid()
 
 
-def test_the_journal_tells_an_intent_without_an_answer(run: RunDir) -> None:
+def test_the_journal_reports_an_intent_without_an_answer(run: RunDir) -> None:
     journal = Journal(run)
     assert not journal.unanswered("provision")
     journal.intent("provision", run_id="r")
@@ -141,7 +141,7 @@ def test_what_was_kept_on_purpose_is_in_the_receipt(run: RunDir) -> None:
     assert read_json(run.receipt) == receipt
 
 
-def test_the_receipt_tells_what_each_cloud_showed_and_what_the_sweep_ended(run: RunDir) -> None:
+def test_the_receipt_reports_what_each_cloud_showed_and_what_the_sweep_ended(run: RunDir) -> None:
     findings = Findings(cloud_resources={"lambda": []}, clouds_not_read={"aws": "no"}, cloud_ended=[thing()])
 
     receipt = write_receipt(run, None, findings, now=NOW, rented=True)

@@ -69,7 +69,7 @@ def test_a_machine_that_takes_its_time_is_asked_once_and_looked_after() -> None:
     assert (cloud.asked_to_end, swept.left, clock.waited_s) == (["i-1"], [], 4 * PAUSE_S)
 
 
-def test_a_machine_that_does_not_go_is_told() -> None:
+def test_a_machine_that_does_not_go_is_reported() -> None:
     cloud = FakeCloud([thing()], ends_slowly=1000)
 
     swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock(), patience_s=60.0)
@@ -108,7 +108,7 @@ def test_trouble_without_end_is_an_error_and_never_nothing_left() -> None:
         end_run(FakeCloud(listing_troubles=[TROUBLE] * 100), RUN_ID, outcome_unknown=False, wait=Clock(), patience_s=60)
 
 
-def test_an_answer_that_cannot_be_read_is_told_at_once() -> None:
+def test_an_answer_that_cannot_be_read_is_reported_at_once() -> None:
     clock = Clock()
 
     with pytest.raises(UnreadableAnswerError):
@@ -170,7 +170,7 @@ def test_what_a_finished_run_left_is_abandoned(run: RunDir) -> None:
     assert judged(run).abandoned
 
 
-def test_a_cloud_that_does_not_tell_is_named_and_the_others_are_looked_at(tmp_path: Path) -> None:
+def test_a_cloud_that_does_not_say_is_named_and_the_others_are_looked_at(tmp_path: Path) -> None:
     silent = FakeCloud(name="runpod", listing_troubles=[UNREADABLE])
 
     found = sweeping.survey([silent, FakeCloud([thing()])], [], NOW)

@@ -87,7 +87,7 @@ def test_time_goes_to_the_first_who_waits() -> None:
     assert order == [1.0, 20.0, 300.0]
 
 
-def test_waiting_for_ever_is_told() -> None:
+def test_waiting_for_ever_is_reported() -> None:
     with VirtualWorld() as world, pytest.raises(DeadlockError, match="waiting for ever: main"):
         world.event().wait()
 

@@ -142,7 +142,7 @@ def test_a_run_without_a_store_asks_nobody(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "box").exists()
 
 
-def test_a_bucket_that_is_not_there_is_told_at_plan(bucket: Any, tmp_path: Path) -> None:
+def test_a_bucket_that_is_not_there_is_reported_at_plan(bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(TransferError) as caught:
         storing.check_store(RealWorld(), context(tmp_path, {"url": "s3://no-such-bucket/runs"}).run_file)
 
@@ -151,14 +151,14 @@ def test_a_bucket_that_is_not_there_is_told_at_plan(bucket: Any, tmp_path: Path)
     assert "SET=store.url=null" in caught.value.resolution
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_plan(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_at_plan(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(TransferError, match="plan: cannot write"):
         storing.check_store(RealWorld(), context(tmp_path, {"url": f"file://{tmp_path}/file"}).run_file)
 
 
-def test_a_store_that_may_not_be_listed_is_told_at_plan_and_left_clean(
+def test_a_store_that_may_not_be_listed_is_reported_at_plan_and_left_clean(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.checkpoints.places.Bucket.sizes", lambda self: {})
@@ -250,7 +250,7 @@ def test_a_user_without_keys_is_told(memory: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("env", "url"), [("local", f"s3://{BUCKET}/runs"), ("lambda", "file:///srv/store")])
-def test_only_a_rented_machine_that_can_reach_the_store_is_told(
+def test_only_a_rented_machine_that_can_reach_the_store_gets_its_keys(
     env: str, url: str, memory: Path, tmp_path: Path
 ) -> None:
     storing.arm(context(tmp_path, {"url": url}, env=env), HOST, LocalMachine())

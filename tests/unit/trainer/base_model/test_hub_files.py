@@ -127,7 +127,7 @@ def no_hub(request: httpx2.Request) -> httpx2.Response:
     ],
     ids=["down", "hangs", "broken-proxy", "cut-off", "no-address", "too-many", "in-trouble", "a-login-page"],
 )
-def test_a_hub_that_gives_no_answer_is_told_as_that(
+def test_a_hub_that_gives_no_answer_is_reported_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Handler, trouble: str
 ) -> None:
     err = refusal(handler, tmp_path, monkeypatch)
@@ -140,7 +140,7 @@ def test_a_hub_that_gives_no_answer_is_told_as_that(
 @pytest.mark.parametrize(
     "proxy", ["socks5://127.0.0.1:9", "ftp://127.0.0.1:9", "http://[::bad"], ids=["no-package", "scheme", "address"]
 )
-def test_a_proxy_that_cannot_be_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+def test_a_proxy_that_cannot_be_one_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.utils._http import default_client_factory
@@ -156,7 +156,7 @@ def test_a_proxy_that_cannot_be_one_is_told(tmp_path: Path, monkeypatch: pytest.
     assert "HTTPS_PROXY" in caught.value.resolution
 
 
-def test_a_download_that_breaks_in_the_middle_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_breaks_in_the_middle_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve = serving(write_model(tmp_path / "model"))
 
     def break_off(request: httpx2.Request) -> httpx2.Response:
@@ -193,7 +193,7 @@ def test_offline_a_file_that_is_not_in_the_cache_is_taken_as_absent(
     assert trouble == "HF_HUB_OFFLINE is set"
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache").write_text("a file")
 
     err = refusal(serving(write_model(tmp_path / "model")), tmp_path, monkeypatch)

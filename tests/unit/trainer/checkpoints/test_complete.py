@@ -104,7 +104,7 @@ def test_the_newest_complete_one_is_taken_by_number_and_not_by_name(tmp_path: Pa
     assert (found.step, problems) == (10, [])
 
 
-def test_an_incomplete_newer_one_is_passed_over_and_told(tmp_path: Path) -> None:
+def test_an_incomplete_newer_one_is_passed_over_and_reported(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4)
     make_checkpoint(tmp_path, 8, is_complete=False)
 

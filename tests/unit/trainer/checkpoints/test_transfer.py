@@ -287,7 +287,7 @@ def test_a_damaged_local_checkpoint_is_replaced(url: str, tmp_path: Path) -> Non
     assert verify(tmp_path / "back" / "checkpoint-4").step == 4
 
 
-def test_a_plain_file_that_came_down_damaged_is_told(bucket: Any, tmp_path: Path) -> None:
+def test_a_plain_file_that_came_down_damaged_is_reported(bucket: Any, tmp_path: Path) -> None:
     bucket.put_object(Bucket=BUCKET, Key="p/a", Body=b"abc", Metadata={"sha256": "0" * 64})
 
     with pytest.raises(StoreError, match="a came down damaged"):
@@ -351,17 +351,17 @@ def test_an_address_of_no_store_is_refused(tmp_path: Path, bad: str) -> None:
         push(tmp_path, bad)
 
 
-def test_an_empty_store_is_told(url: str, tmp_path: Path) -> None:
+def test_an_empty_store_is_reported(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is nothing in"):
         pull(url, tmp_path / "back")
 
 
-def test_a_folder_that_is_not_there_is_told(url: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no folder"):
         push(tmp_path / "nowhere", url)
 
 
-def test_a_bucket_that_is_not_there_is_told(bucket: Any, tmp_path: Path) -> None:
+def test_a_bucket_that_is_not_there_is_reported(bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="s3://no-such/p refuses: NoSuchBucket") as caught:
         pull("s3://no-such/p", tmp_path)
 
@@ -370,7 +370,7 @@ def test_a_bucket_that_is_not_there_is_told(bucket: Any, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("operation", ["ListObjectsV2", "PutObject"])
 @pytest.mark.parametrize(("code", "hint"), [("AccessDenied", "give these"), ("ExpiredToken", "renew the credentials")])
-def test_a_refusal_is_told_with_what_to_do(
+def test_a_refusal_is_reported_with_what_to_do(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, hint: str, operation: str
 ) -> None:
     (tmp_path / "a").write_text("a")
@@ -401,7 +401,7 @@ def test_keys_that_are_gone_are_not_used_any_more(bucket: Any, tmp_path: Path, m
         store_places.open_place(f"s3://{BUCKET}/p", None).sizes()
 
 
-def test_missing_credentials_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):

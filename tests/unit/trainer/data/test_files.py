@@ -58,7 +58,7 @@ def chat(*turns: tuple[Any, Any]) -> dict[str, Any]:
         ),
     ],
 )
-def test_format_is_told_by_looking(tmp_path: Path, sample: Any, layout: str, turns: Any) -> None:
+def test_the_format_is_found_by_looking(tmp_path: Path, sample: Any, layout: str, turns: Any) -> None:
     path = file_of(tmp_path, sample, sample)
 
     file = read_samples(path, "data.train_path")

@@ -76,7 +76,7 @@ def test_metrics_hold_base_and_adapter_on_both_bases(accepted: tuple[AdapterCase
     assert metrics["samples"][0]["base_answer"] != metrics["samples"][0]["adapter_answer"]
 
 
-def test_every_check_evaluation_and_sample_is_told(adapter_case: AdapterCase, tmp_path: Path) -> None:
+def test_every_check_evaluation_and_sample_is_reported(adapter_case: AdapterCase, tmp_path: Path) -> None:
     case = adapter_case.copy(tmp_path / "adapter")
     events = EventLog(tmp_path / "events.jsonl")
 
@@ -89,7 +89,7 @@ def test_every_check_evaluation_and_sample_is_told(adapter_case: AdapterCase, tm
     assert [event["reference"] for event in told if event["event"] == "sample"] == list(case.eval_set.references)
 
 
-def test_a_known_base_result_is_taken_and_not_told_again(adapter_case: AdapterCase, tmp_path: Path) -> None:
+def test_a_known_base_result_is_taken_and_not_reported_again(adapter_case: AdapterCase, tmp_path: Path) -> None:
     case = adapter_case.copy(tmp_path / "adapter")
     events = EventLog(tmp_path / "events.jsonl")
     known = Evaluation(99.0, {"exact_match": 0.0}, ("one", "two"))
@@ -286,7 +286,7 @@ def test_a_refusal_signs_no_file_that_was_found_damaged(adapter_case: AdapterCas
     assert checksum_problems(case.folder) == ["chat_template.jinja does not match its checksum"]
 
 
-def test_a_refused_folder_tells_why_and_is_not_signed(adapter_case: AdapterCase, tmp_path: Path) -> None:
+def test_a_refused_folder_reports_why_and_is_not_signed(adapter_case: AdapterCase, tmp_path: Path) -> None:
     case = adapter_case.copy(tmp_path / "adapter")
     other = make_tiny_model(tmp_path / "other", seed=1)
 

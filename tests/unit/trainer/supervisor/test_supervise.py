@@ -173,7 +173,7 @@ def test_a_trainer_goes_on_without_its_supervisor(launch: Callable[..., Path]) -
     assert state_of(output) == ("running", None)
 
 
-def test_without_a_supervisor_the_last_event_tells_the_end(launch: Callable[..., Path]) -> None:
+def test_without_a_supervisor_the_last_event_reports_the_end(launch: Callable[..., Path]) -> None:
     output = launch(SLEEPS)
     for role in ("supervisor", "trainer"):
         os.kill(pid_of(output, role), signal.SIGKILL)
@@ -214,7 +214,7 @@ def test_a_recycled_process_number_is_not_taken_for_the_trainer(tmp_path: Path) 
     assert supervise.stop(tmp_path, timeout_s=0.1, now=True).state == "lost"
 
 
-def test_a_trainer_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_that_cannot_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", "raise SystemExit(3)"])
 
     with pytest.raises(TrainerError, match="did not start") as caught:
@@ -234,6 +234,6 @@ def test_secrets_reach_the_trainer_alone_and_their_file_is_gone(launch: Callable
     assert "HF_TOKEN" not in os.environ
 
 
-def test_a_file_of_secrets_that_is_not_there_is_told(launch: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_file_of_secrets_that_is_not_there_is_reported(launch: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="there is no file"):
         launch(ENDS_WELL, secrets=tmp_path / "none.json")

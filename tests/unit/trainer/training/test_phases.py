@@ -89,7 +89,7 @@ def test_every_phase_is_begun_and_ended_in_order(undisturbed: Path) -> None:
     assert events_of(undisturbed, "run_ended")[0]["status"] == "accepted"
 
 
-def test_every_step_is_told_with_loss_rate_norm_speed_and_memory(undisturbed: Path) -> None:
+def test_every_step_is_reported_with_loss_rate_norm_speed_and_memory(undisturbed: Path) -> None:
     steps = events_of(undisturbed, "step")
 
     assert [step["step"] for step in steps] == list(range(1, 13))
@@ -98,7 +98,7 @@ def test_every_step_is_told_with_loss_rate_norm_speed_and_memory(undisturbed: Pa
     assert steps[-1]["loss"] < steps[0]["loss"]
 
 
-def test_evaluations_are_told_for_base_training_and_both_bases(undisturbed: Path) -> None:
+def test_evaluations_are_reported_for_base_training_and_both_bases(undisturbed: Path) -> None:
     told = [(event["model"], event["step"]) for event in events_of(undisturbed, "evaluation")]
 
     assert told[:3] == [("base_4bit", 0), ("training", 6), ("training", 12)]

@@ -66,7 +66,7 @@ def of_kind(found: list[Resource]) -> dict[str, list[Resource]]:
     return {kind: [one for one in found if one.kind == kind] for kind in {one.kind for one in found}}
 
 
-def test_the_account_is_told_by_its_number(cloud: AwsCloud) -> None:
+def test_the_account_is_reported_by_its_number(cloud: AwsCloud) -> None:
     account = cloud.account()
     assert (account.cloud, account.label, account.balance_usd) == ("aws", DEFAULT_ACCOUNT_ID, None)
     assert cloud.name == "aws"

@@ -292,7 +292,7 @@ def test_one_error_of_the_clouds_is_waited_out(ec2: Ec2, cloud: AwsCloud, pauses
     assert len(pauses_s) == 2
 
 
-def test_nobody_at_the_endpoint_is_told_as_out_of_reach(pauses_s: list[float]) -> None:
+def test_nobody_at_the_endpoint_is_reported_as_out_of_reach(pauses_s: list[float]) -> None:
     with pytest.raises(CloudUnavailableError, match="AWS cannot be reached") as caught:
         open_at("http://127.0.0.1:1").resources()
     assert "AWS_ENDPOINT_URL" in caught.value.resolution

@@ -53,7 +53,7 @@ def test_a_quota_has_awss_name_and_value(stub: Stubber) -> None:
     assert quota_in(stub.client, HERE, CODE) == Quota("Running On-Demand G and VT instances", HERE, 8.0)
 
 
-def test_a_quota_that_aws_does_not_know_is_not_told(stub: Stubber) -> None:
+def test_a_quota_that_aws_does_not_know_is_not_reported(stub: Stubber) -> None:
     stub.add_client_error("get_service_quota", "NoSuchResourceException", http_status_code=400)
 
     assert quota_in(stub.client, HERE, CODE) is None
@@ -106,6 +106,6 @@ def test_a_slow_answer_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch) ->
     assert config.retries == {"mode": "standard", "total_max_attempts": 2}
 
 
-def test_an_emulator_without_quotas_tells_none() -> None:
+def test_an_emulator_without_quotas_reports_none() -> None:
     with mock_aws():
         assert open_aws(KEYS, now=RealWorld().now).quotas([Offer("g5.xlarge", HERE, False, 1.0, "A10G", 1, 24.0)]) == {}

@@ -379,7 +379,7 @@ def test_a_key_that_is_gone_need_not_be_deleted(bench: Bench) -> None:
     bench.cloud.delete_key("k1")
 
 
-def test_offers_are_sorted_by_price_and_tell_the_gpu(bench: Bench) -> None:
+def test_offers_are_sorted_by_price_and_report_the_gpu(bench: Bench) -> None:
     h100 = A10 | {
         "name": "gpu_8x_h100_sxm5",
         "gpu_description": "H100 (80 GB SXM5)",
@@ -494,7 +494,7 @@ def test_a_kind_that_lambda_does_not_have_is_refused(bench: Bench) -> None:
         bench.cloud.end(Resource("lambda", "address", "a1", "douse-x", None, None, None))
 
 
-def test_the_account_is_told_by_the_end_of_its_key(bench: Bench) -> None:
+def test_the_account_is_reported_by_the_end_of_its_key(bench: Bench) -> None:
     bench.on("GET", KEYS, data([]))
 
     assert bench.cloud.account() == Account("lambda", f"key …{bench.key[-4:]}", None)

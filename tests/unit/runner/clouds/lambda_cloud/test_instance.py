@@ -90,7 +90,7 @@ def test_a_key_that_may_not_rent_this_one_goes_on_to_the_next(module: Module, cl
     assert module.only()["attributes"]["instance_type"] == "gpu_1x_a10"
 
 
-def test_no_candidate_left_is_an_error_that_tells_each_reason(module: Module, clouds: Clouds) -> None:
+def test_no_candidate_left_is_an_error_that_reports_each_reason(module: Module, clouds: Clouds) -> None:
     applied = module.write(instance(candidate(region="us-east-9"), candidate("gpu_1x_h100", top=1.3))).apply()
 
     words = told(applied)
@@ -246,7 +246,7 @@ def test_a_machine_that_costs_more_than_agreed_is_an_error_and_tainted(inside: I
     assert clouds.on_lambda.billing() == []
 
 
-def test_terraform_told_to_stop_ends_the_wait_and_taints_the_machine(inside: InProcess, clouds: Clouds) -> None:
+def test_terraform_asked_to_stop_ends_the_wait_and_taints_the_machine(inside: InProcess, clouds: Clouds) -> None:
     def stop(_host: str, _port: int) -> bool:
         inside.service.stop.set()
         return False
@@ -260,7 +260,7 @@ def test_terraform_told_to_stop_ends_the_wait_and_taints_the_machine(inside: InP
     assert [inside.module.only()["attributes"]["id"]] == clouds.on_lambda.billing()
 
 
-def test_terraform_told_to_stop_before_the_launch_rents_nothing(inside: InProcess, clouds: Clouds) -> None:
+def test_terraform_asked_to_stop_before_the_launch_rents_nothing(inside: InProcess, clouds: Clouds) -> None:
     inside.service.stop.set()
 
     applied = inside.module.write(instance()).apply()
@@ -269,7 +269,7 @@ def test_terraform_told_to_stop_before_the_launch_rents_nothing(inside: InProces
     assert clouds.on_lambda.count_of(LAUNCH) == 0
 
 
-def test_terraform_told_to_stop_while_the_pace_is_kept_rents_nothing(inside: InProcess, clouds: Clouds) -> None:
+def test_terraform_asked_to_stop_while_the_pace_is_kept_rents_nothing(inside: InProcess, clouds: Clouds) -> None:
     inside.provider.environ["DOUSE_LAMBDA_PACE_S"] = "1"
     clouds.on_lambda.faults.append(Fault(LAUNCH, 429, None))
     refuse = clouds.on_lambda.serve

@@ -166,7 +166,7 @@ def test_a_refused_pod_is_not_asked_for_again(bench: Bench, reply: httpx2.Respon
         httpx2.ReadTimeout("slow"),
     ],
 )
-def test_a_pod_that_nobody_can_tell_of_is_not_asked_for_again(bench: Bench, reply: Reply) -> None:
+def test_a_pod_that_nobody_can_show_is_not_asked_for_again(bench: Bench, reply: Reply) -> None:
     bench.on("POST", PODS, reply)
 
     with pytest.raises(CloudUnavailableError):
@@ -323,7 +323,7 @@ def test_graphqls_refusals_are_the_same_errors(bench: Bench, reply: Reply, error
         httpx2.ReadTimeout("slow"),
     ],
 )
-def test_a_pod_that_graphql_cannot_tell_of_is_not_asked_for_again(bench: Bench, reply: Reply) -> None:
+def test_a_pod_that_graphql_cannot_show_is_not_asked_for_again(bench: Bench, reply: Reply) -> None:
     bench.on("POST", GRAPHQL, reply)
 
     with pytest.raises(CloudUnavailableError):
@@ -409,7 +409,7 @@ def test_a_gpu_without_a_price_is_no_offer(bench: Bench) -> None:
     assert bench.cloud.offers() == []
 
 
-def test_what_is_not_told_is_not_known(bench: Bench) -> None:
+def test_what_is_not_reported_is_not_known(bench: Bench) -> None:
     row = gpu()
     del row["availability"], row["dataCenters"]
     bench.on("GET", GPUS, answer({"gpus": [row]}))
@@ -515,7 +515,7 @@ def test_a_kind_that_runpod_does_not_have_is_refused(bench: Bench) -> None:
         bench.cloud.end(Resource("runpod", "key", "k1", "douse-x", None, None, None))
 
 
-def test_the_account_has_a_balance_as_long_as_graphql_tells(bench: Bench) -> None:
+def test_the_account_has_a_balance_as_long_as_graphql_reports(bench: Bench) -> None:
     bench.on("GET", PODS, answer({"pods": []}), answer({"pods": []}))
     bench.on("POST", GRAPHQL, result("myself", {"clientBalance": 12.5}), text("", 410))
     label = f"key …{bench.key[-4:]}"

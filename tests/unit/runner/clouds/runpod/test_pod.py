@@ -130,7 +130,9 @@ def test_a_trust_that_is_none_is_refused_by_validate(module: Module) -> None:
     assert "a candidate's trust must be secure or community" in told(validated)
 
 
-def test_without_graphql_a_pod_is_rented_by_rest_and_the_missing_end_is_told(module: Module, clouds: Clouds) -> None:
+def test_without_graphql_a_pod_is_rented_by_rest_and_the_missing_end_is_reported(
+    module: Module, clouds: Clouds
+) -> None:
     clouds.on_runpod.has_graphql = False
 
     applied = module.write(pod(extra=END)).apply()
@@ -173,7 +175,7 @@ def test_a_400_goes_on_to_the_next_candidate(module: Module, clouds: Clouds) -> 
     assert clouds.on_runpod.count_of(REST) == 2
 
 
-def test_a_400_for_every_candidate_tells_the_last_ones_words(module: Module, clouds: Clouds) -> None:
+def test_a_400_for_every_candidate_reports_the_last_ones_words(module: Module, clouds: Clouds) -> None:
     clouds.on_runpod.full = {GPU}
 
     applied = module.write(pod(gpu(region="EU-RO-1"), gpu())).apply()
@@ -291,7 +293,7 @@ def test_ten_pods_are_rented_and_ended_side_by_side(module: Module, clouds: Clou
     assert clouds.on_runpod.machines == {}
 
 
-def test_a_pod_is_ended_although_terraform_was_told_to_stop_before(inside: InProcess, clouds: Clouds) -> None:
+def test_a_pod_is_ended_although_terraform_was_asked_to_stop_before(inside: InProcess, clouds: Clouds) -> None:
     inside.module.write(pod()).apply()
     inside.service.stop.set()
 

@@ -39,7 +39,7 @@ def test_runpods_400_goes_by_its_prose(detail: str, error: type[CloudError]) -> 
     assert refused.details == detail
 
 
-def test_runpod_tells_each_fault_of_a_request() -> None:
+def test_runpod_reports_each_fault_of_a_request() -> None:
     problem = {"title": "Unprocessable", "status": 422, "detail": "Request validation failed.", "errors": ["$: 'x'"]}
 
     refused = runpod_refusal(answer(422, problem), "rent it")
@@ -71,7 +71,7 @@ def test_graphqls_faults_go_by_prose_then_code(message: str, code: str | None, e
 
 
 @pytest.mark.parametrize("status", [301, 404, 405, 410])
-def test_the_end_of_graphql_is_told_as_such(status: int) -> None:
+def test_the_end_of_graphql_is_reported_as_such(status: int) -> None:
     refused = graphql_refusal(answer(status, "<html>"), "rent spot")
 
     assert type(refused) is BadRequestError

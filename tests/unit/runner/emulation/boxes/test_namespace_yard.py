@@ -97,7 +97,7 @@ def test_a_vm_boots_with_systemd_and_its_user_data_and_ends_itself(yard: Yard, l
 
 
 @pytest.mark.skipif(systemd_supported() is not None, reason=f"no systemd in boxes here: {systemd_supported()}")
-def test_a_vm_starts_again_when_it_is_told_to(yard: Yard, login: Login) -> None:
+def test_a_vm_starts_again_when_it_is_asked_to(yard: Yard, login: Login) -> None:
     gone = threading.Event()
     address = yard.boot("vm", kind="vm", user="ubuntu", public_keys=[login.public], on_exit=gone.set)
     wait_until(lambda: answers(address), "a boot")
@@ -178,7 +178,7 @@ def test_a_box_is_cut_off_and_let_back(yard: Yard, login: Login) -> None:
     wait_until(lambda: answers(address), "the way back")
 
 
-def test_a_box_that_cannot_boot_says_why_and_is_told_as_ended(yard: Yard, tmp_path: Path) -> None:
+def test_a_box_that_cannot_boot_says_why_and_is_reported_as_ended(yard: Yard, tmp_path: Path) -> None:
     gone = threading.Event()
     (tmp_path / "yard" / "boxes" / "pod").mkdir(parents=True)
     (tmp_path / "yard" / "boxes" / "pod" / "disk").write_text("in the way")

@@ -80,7 +80,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
         "bad-host", "too-long-for-the-model", "missing-run-file", "missing-folder", "unknown-package",
     ],
 )  # fmt: skip
-def test_a_bad_input_is_told_in_three_lines_before_anything_is_there(
+def test_a_bad_input_is_reported_in_three_lines_before_anything_is_there(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     break_it: Callable[[Path], None],
@@ -102,7 +102,7 @@ def test_a_bad_input_is_told_in_three_lines_before_anything_is_there(
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
 
 
-def test_a_full_disk_is_told_before_anything_is_there(
+def test_a_full_disk_is_reported_before_anything_is_there(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=2**28))
@@ -114,7 +114,7 @@ def test_a_full_disk_is_told_before_anything_is_there(
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
 
 
-def test_a_store_that_cannot_be_written_is_told_before_anything_is_there(
+def test_a_store_that_cannot_be_written_is_reported_before_anything_is_there(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, lines = ask(folder, capsys, "--set", f"store.url=file://{folder}/run.yml", verb="train")

@@ -16,7 +16,7 @@ from runner.errors import (
     RateLimitedError,
     UnreadableAnswerError,
 )
-from runner.planning.checks.account import check_account, check_balance, check_billing, told_once
+from runner.planning.checks.account import check_account, check_balance, check_billing, reported_once
 from runner.planning.checks.line import Check
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
@@ -71,7 +71,9 @@ def test_a_good_key_and_money_enough_pass() -> None:
     ],
     ids=["bad-key", "key-without-permission", "unreadable", "down", "too-many"],
 )
-def test_trouble_with_the_key_is_told_and_a_cloud_out_of_reach_is_a_warning(trouble: CloudError, status: str) -> None:
+def test_trouble_with_the_key_is_reported_and_a_cloud_out_of_reach_is_a_warning(
+    trouble: CloudError, status: str
+) -> None:
     key, balance = check_account(
         "lambda", RealWorld({}), open_account=Opened(Teller(trouble=trouble)), is_reachable=reached
     )
@@ -102,7 +104,7 @@ def test_the_balance_is_compared_with_what_the_run_costs(
     assert (line.status, bool(line.remedy)) == (status, status in ("warn", "fail"))
 
 
-def test_a_machine_of_an_older_run_that_still_bills_is_told() -> None:
+def test_a_machine_of_an_older_run_that_still_bills_is_reported() -> None:
     (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud([thing()])), is_reachable=reached)
 
     assert line.status == "warn"
@@ -110,7 +112,7 @@ def test_a_machine_of_an_older_run_that_still_bills_is_told() -> None:
     assert "make sweep" in line.remedy
 
 
-def test_many_things_are_counted_and_a_price_that_is_not_told_is_no_free_one() -> None:
+def test_many_things_are_counted_and_a_price_that_is_not_reported_is_no_free_one() -> None:
     there = [replace(thing("volume", f"v-{number}", run_id=None), price_usd_per_h=None) for number in range(5)]
 
     (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(FakeCloud(there)), is_reachable=reached)
@@ -135,7 +137,7 @@ def test_what_costs_nothing_is_no_trouble() -> None:
         (CloudUnavailableError("aws: no answer", resolution="ask again"), "warn"),
     ],
 )
-def test_an_account_that_does_not_tell_what_is_there_is_not_taken_for_empty(trouble: CloudError, status: str) -> None:
+def test_an_account_that_does_not_say_what_is_there_is_not_taken_for_empty(trouble: CloudError, status: str) -> None:
     (line,) = check_billing(
         "aws", RealWorld({}), open_account=Opened(FakeCloud(listing_troubles=[trouble])), is_reachable=reached
     )
@@ -143,8 +145,8 @@ def test_an_account_that_does_not_tell_what_is_there_is_not_taken_for_empty(trou
     assert line.status == status
 
 
-def test_a_key_that_fails_is_told_once() -> None:
+def test_a_key_that_fails_is_reported_once() -> None:
     key, billing = Check("cloud key", "fail", "no key", "set it"), Check("still billing", "fail", "no key", "set it")
 
-    assert told_once([key, billing]) == [key, Check("still billing", "skip", "needs the cloud key")]
-    assert told_once([Check("cloud key", "pass", "lambda"), billing])[1] == billing
+    assert reported_once([key, billing]) == [key, Check("still billing", "skip", "needs the cloud key")]
+    assert reported_once([Check("cloud key", "pass", "lambda"), billing])[1] == billing

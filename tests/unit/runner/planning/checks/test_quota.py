@@ -84,7 +84,7 @@ def test_a_quota_counts_in_every_region_of_the_machines_to_try() -> None:
     assert line.value.endswith(f"; there is enough for g5.xlarge in {places[-1]}, which is tried later")
 
 
-def test_machines_of_which_nothing_is_told_may_have_enough() -> None:
+def test_machines_of_which_nothing_is_reported_may_have_enough() -> None:
     line = check(telling({("g", "us-east-1"): 0.0}))
 
     assert (line.status, line.remedy) == ("warn", HINT)
@@ -106,7 +106,7 @@ def test_a_cloud_that_does_not_answer_is_a_warning(kind: type[RunnerError]) -> N
     assert (line.status, line.value) == ("warn", "could not be asked: no answer")
 
 
-def test_who_is_not_asked_tells_no_quota() -> None:
+def test_who_is_not_asked_reports_no_quota() -> None:
     ask = failing(RunnerError("must not be asked", resolution="-"))
 
     assert check(ask, market=Market(MARKET.offers, remark="aws cannot be reached")).status == "skip"

@@ -65,7 +65,7 @@ def test_a_template_of_another_model_fails(template: str, marks: str) -> None:
     assert line.remedy.startswith("take the base model's own template")
 
 
-def test_marks_that_only_open_a_turn_may_be_plain_text_and_are_told() -> None:
+def test_marks_that_only_open_a_turn_may_be_plain_text_and_are_reported() -> None:
     line = check_template(small_facts(ZEPHYR), None)
 
     assert (line.status, line.value) == (
@@ -124,7 +124,7 @@ def test_samples_with_all_labels_masked_fail(tmp_path: Path) -> None:
     assert lines[0].remedy.startswith("raise data.max_length")
 
 
-def test_a_sample_of_forty_thousand_tokens_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_sample_of_forty_thousand_tokens_is_reported_with_its_line(tmp_path: Path) -> None:
     run_file = make_run(tmp_path)
     (tmp_path / "train.jsonl").write_text(chat() + chat("Why?", "Z" * 40_000))
     dataset, _ = check_dataset(run_file)

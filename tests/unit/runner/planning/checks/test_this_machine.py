@@ -26,13 +26,13 @@ from tests.unit.runner.planning.checks.small_run import make_run
         ({"env": "locl"}, "fail", "there is no environment locl"),
     ],
 )
-def test_the_environment_is_told(tmp_path: Path, compute: dict[str, str], status: str, value: str) -> None:
+def test_the_environment_is_reported(tmp_path: Path, compute: dict[str, str], status: str, value: str) -> None:
     line = check_environment(make_run(tmp_path, compute=compute))
 
     assert (line.status, line.value) == (status, value)
 
 
-def test_a_terraform_that_will_do_is_told_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terraform_that_will_do_is_reported_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(here, "find_terraform", lambda world: Path(world.environ["TERRAFORM"]))
 
     assert check_terraform(RealWorld({"TERRAFORM": "/opt/terraform"})) == [Check("terraform", "pass", "/opt/terraform")]
@@ -53,7 +53,7 @@ def test_no_terraform_at_all_is_a_warning_and_is_not_downloaded(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ansible_is_told_by_its_version(tmp_path: Path) -> None:
+def test_ansible_is_reported_by_its_version(tmp_path: Path) -> None:
     line = check_ansible(make_run(tmp_path), RealWorld())
 
     assert line.status == "pass"

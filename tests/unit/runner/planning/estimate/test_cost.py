@@ -147,7 +147,7 @@ def test_a_budget_below_the_cheapest_machine_is_refused() -> None:
     assert caught.value.exit_code == EXIT_USAGE
 
 
-def test_plain_data_tells_phases_extras_and_the_total() -> None:
+def test_plain_data_reports_phases_extras_and_the_total() -> None:
     told = cost_of(DURATIONS, Billing(3.6)).to_mapping()
 
     assert list(told["usd_by_phase"]) == list(PHASES)

@@ -11,7 +11,7 @@ from runner.planning.estimate.model_shape import shape_of
 from tests.unit.runner.planning.checks.small_run import CONFIG, make_run, write_model
 
 
-def test_the_size_of_a_model_that_is_not_here_is_told_by_its_shape(tmp_path: Path) -> None:
+def test_the_size_of_a_model_that_is_not_here_is_known_by_its_shape(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "lambda"})
     shape = shape_of({**CONFIG, "vocab_size": 2**27, "hidden_size": 32})  # 2**32 weights in its embedding
 

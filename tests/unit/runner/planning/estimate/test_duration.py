@@ -171,7 +171,7 @@ def test_the_tables_word_is_kept_beside_the_corrected_one() -> None:
     assert own.table_seconds == estimated().seconds
 
 
-def test_plain_data_tells_all_of_it() -> None:
+def test_plain_data_reports_all_of_it() -> None:
     told = estimated().to_mapping()
 
     assert list(told["seconds_by_phase"]) == list(PHASES)

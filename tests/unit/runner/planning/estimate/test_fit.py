@@ -72,7 +72,7 @@ def test_a_run_that_fits_passes() -> None:
     need().check([])
 
 
-def test_a_run_that_fits_no_gpu_is_told_what_would() -> None:
+def test_a_run_that_fits_no_gpu_is_shown_the_nearest_that_would_do() -> None:
     with pytest.raises(DoesNotFitError) as caught:
         need(training={"per_device_train_batch_size": 64}).check([offer(16.0, "T4"), offer(24.0)])
 
@@ -83,7 +83,7 @@ def test_a_run_that_fits_no_gpu_is_told_what_would() -> None:
     assert caught.value.exit_code == 2
 
 
-def test_a_model_that_fits_no_gpu_in_any_way_is_told_so() -> None:
+def test_a_model_that_fits_no_gpu_in_any_way_is_reported() -> None:
     with pytest.raises(DoesNotFitError) as caught:
         need().check([offer(4.0, "small")])
 

@@ -65,7 +65,7 @@ def test_what_is_downloaded_is_counted() -> None:
     assert work.adapter_bytes == 4 * 41_943_040
 
 
-def test_a_forecast_tells_memory_hours_and_dollars() -> None:
+def test_a_forecast_reports_memory_hours_and_dollars() -> None:
     found = forecast(task(), "lambda", A10)
 
     assert found.fits

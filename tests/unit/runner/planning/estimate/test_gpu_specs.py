@@ -58,13 +58,13 @@ def test_a_stranger_is_none(name: str) -> None:
     assert find_gpu(name) is None
 
 
-def test_the_memory_tells_which_one_is_meant() -> None:
+def test_the_memory_says_which_one_is_meant() -> None:
     names = [spec.name for memory in (40.0, 80.0, None) if (spec := find_gpu("A100", memory))]
 
     assert names == ["A100 SXM 40 GB", "A100 SXM 80 GB", "A100 SXM 40 GB"]
 
 
-def test_a_machines_name_tells_more_than_its_gpus_where_it_tells_anything() -> None:
+def test_a_machines_name_says_more_than_its_gpus_where_it_says_anything() -> None:
     lambda_machine = gpu_of_machine("gpu_1x_h100_pcie", "H100", 80.0)
     aws_machine = gpu_of_machine("g5.xlarge", "A10G", 24.0)
 

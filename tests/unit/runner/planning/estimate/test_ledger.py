@@ -94,7 +94,7 @@ def corrected(rows: list[Row], **planned: Any) -> Correction:
     return correction(rows, **{**wanted, **planned})
 
 
-def test_a_finished_run_tells_its_seconds_by_phase(tmp_path: Path) -> None:
+def test_a_finished_run_reports_its_seconds_by_phase(tmp_path: Path) -> None:
     row = row_of(write_run(tmp_path / "r1"))
 
     assert row.seconds == {
@@ -119,7 +119,7 @@ def test_a_machine_that_costs_nothing_has_no_dollars(tmp_path: Path) -> None:
     assert (row.actual_usd, row.cost_usd) == ({}, 0.5)
 
 
-def test_a_resumed_run_tells_only_of_what_it_did_once(tmp_path: Path) -> None:
+def test_a_resumed_run_reports_only_what_it_did_once(tmp_path: Path) -> None:
     row = row_of(write_run(tmp_path / "r1", starts=2))
 
     assert row.seconds == {"boot": 200.0, "upload": 20.0, "teardown": 40.0}

@@ -77,7 +77,7 @@ def test_no_more_rows_are_chosen_than_fit() -> None:
     assert 1 < found.micro_batch_rows <= found.rows < on_h100(256).micro_batch_rows
 
 
-def test_a_gpu_that_not_even_one_row_fits_is_told_for_one_row() -> None:
+def test_a_gpu_that_not_even_one_row_fits_is_reported_for_one_row() -> None:
     found = forecast(task(), "lambda", replace(H100, gpu_memory_gib=4.0))
 
     assert (found.rows, found.micro_batch_rows, found.fits) == (0, 1, False)

@@ -134,7 +134,7 @@ def test_the_text_part_of_a_model_that_sees_images_counts() -> None:
         (LLAMA_8B | {"hidden_size": None}, "the configuration of a llama model lacks int"),
     ],
 )
-def test_a_configuration_that_does_not_tell_is_refused(config: dict[str, Any], words: str) -> None:
+def test_a_configuration_that_does_not_say_is_refused(config: dict[str, Any], words: str) -> None:
     with pytest.raises(UnknownShapeError) as caught:
         shape_of(config)
 

@@ -40,7 +40,7 @@ def test_long_words_stay_within_the_width() -> None:
     assert all(line.startswith(" " * 13) for line in lines[1:-1])
 
 
-def test_no_lines_are_told_as_such() -> None:
+def test_no_lines_are_reported_as_such() -> None:
     assert checks_text([]) == "Preflight: nothing checked"
 
 

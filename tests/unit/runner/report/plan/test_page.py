@@ -55,7 +55,7 @@ def test_whole_plan_has_every_section_and_figure(run_dir: Path) -> None:
     assert list(figures_of(page_of(run_dir))) == PLOTS
 
 
-def test_page_tells_what_is_planned(run_dir: Path) -> None:
+def test_page_reports_what_is_planned(run_dir: Path) -> None:
     words = page_of(run_dir).words
 
     for expected in (
@@ -81,7 +81,7 @@ def test_page_shows_the_preflight_with_its_remedies(run_dir: Path) -> None:
     ("statuses", "told"),
     [(["pass", "skip"], "ready"), (["warn", "warn"], "2 warnings"), (["warn", "fail"], "1 of the checks failed")],
 )
-def test_worst_of_the_preflight_is_told_at_the_top(tmp_path: Path, statuses: list[str], told: str) -> None:
+def test_worst_of_the_preflight_is_reported_at_the_top(tmp_path: Path, statuses: list[str], told: str) -> None:
     checks = [{"name": "dataset", "status": status, "value": "", "remedy": ""} for status in statuses]
 
     assert told in page_of(written(tmp_path / RUN_ID, plan() | {"checks": checks})).words
@@ -139,7 +139,7 @@ def test_time_and_dollars_are_bars_with_their_ranges(run_dir: Path) -> None:
     assert (dollars["y"], dollars["x"]) == (["boot", "train", "rounding"], [0.086, 1.29, 0.0075])
 
 
-def test_time_and_dollars_are_told_in_numbers(run_dir: Path) -> None:
+def test_time_and_dollars_are_reported_in_numbers(run_dir: Path) -> None:
     words = page_of(run_dir).words
 
     for expected in (
@@ -158,7 +158,7 @@ def test_missing_estimate_leaves_its_section_out(tmp_path: Path, missing: Any) -
     assert "Expected cost" not in page_of(folder).words
 
 
-def test_time_without_a_cost_is_told_alone(tmp_path: Path) -> None:
+def test_time_without_a_cost_is_reported_alone(tmp_path: Path) -> None:
     folder = written(tmp_path / RUN_ID, first_with(forecast=estimate() | {"cost": None}))
     page = page_of(folder)
 
@@ -255,7 +255,7 @@ def test_range_that_is_none_is_left_out(tmp_path: Path, odd: Any) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "null"])
-def test_plan_that_cannot_be_read_is_told(tmp_path: Path, content: str | None) -> None:
+def test_plan_that_cannot_be_read_is_reported(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "plan.json").write_text(content)
 

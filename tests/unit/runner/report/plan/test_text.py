@@ -38,7 +38,7 @@ def planned(**changes: Any) -> PlannedMachine:
     return replace(MACHINE, micro_batch=MicroBatch(2, 4096), **changes)
 
 
-def test_a_plan_is_told_in_its_order() -> None:
+def test_a_plan_is_reported_in_its_order() -> None:
     assert lines(machines=(planned(forecast=foreseen()),), elsewhere=ELSEWHERE) == [
         "base model   meta-llama/Llama-3.1-8B",
         "estimate     2.0 h (60 min to 4.0 h), $2.00 ($1.00 to $4.00) on A10",
@@ -52,7 +52,7 @@ def test_a_plan_is_told_in_its_order() -> None:
     ]
 
 
-def test_a_machine_of_which_nothing_is_foreseen_is_told_as_such() -> None:
+def test_a_machine_of_which_nothing_is_foreseen_is_reported_as_such() -> None:
     assert UNKNOWN in lines()
     assert UNKNOWN in lines(machines=(planned(forecast=foreseen(durations=None, cost=None)),))
 
@@ -64,7 +64,7 @@ def test_processors_have_no_row_in_the_table_of_machines() -> None:
     assert not [line for line in told if line.startswith("machines")]
 
 
-def test_memory_is_told_by_part_but_for_crumbs() -> None:
+def test_memory_is_reported_by_part_but_for_crumbs() -> None:
     parts = {"base model, 4 bit": 3.61, "adapter": 0.04, "activations": 2.0}
 
     assert lines(machines=(planned(needed_gib_by_part=parts),))[1:3] == [
@@ -73,7 +73,7 @@ def test_memory_is_told_by_part_but_for_crumbs() -> None:
     ]
 
 
-def test_others_and_spot_are_told_and_any_region_is_not() -> None:
+def test_others_and_spot_are_reported_and_any_region_is_not() -> None:
     spot = replace(MACHINE, region="any", spot=True, price_usd_per_h=0.4)
 
     assert lines(machines=(spot, MACHINE))[-1].endswith("gpu_1x_a10 spot at $0.40/h, or 1 other(s)")

@@ -112,7 +112,7 @@ def test_phases_add_up_over_resumes_and_a_cut_phase_lasts_until_the_last_event(r
     assert all(phase.complete for phase in phases.values())
 
 
-def test_interrupted_run_is_told_from_its_events_alone(run_dir: Path) -> None:
+def test_interrupted_run_is_reported_from_its_events_alone(run_dir: Path) -> None:
     report = without_adapter(run_dir, until("run_ended"))
 
     assert report.verdict == "interrupted"

@@ -214,7 +214,7 @@ def test_page_holds_every_figure(run_dir: Path) -> None:
     assert [shape["x0"] for shape in loss["layout"]["shapes"]] == [8]
 
 
-def test_page_tells_the_key_numbers_and_every_section(run_dir: Path) -> None:
+def test_page_reports_the_key_numbers_and_every_section(run_dir: Path) -> None:
     words = page_of(run_dir).words
 
     for expected in (
@@ -296,7 +296,7 @@ def test_failed_checks_are_named_at_the_top(run_dir: Path) -> None:
     assert "The adapter did not pass: eval loss below base." in page_of(run_dir).words
 
 
-def test_missing_files_are_told_on_the_page(run_dir: Path) -> None:
+def test_missing_files_are_reported_on_the_page(run_dir: Path) -> None:
     (run_dir / "receipt.json").unlink()
     (run_dir / "plan.json").write_text("{")
 

@@ -61,7 +61,7 @@ def test_narrow_terminal_gets_fewer_columns_rather_than_cut_ones(run_dir: Path) 
     assert "…" not in printed
 
 
-def test_terminal_view_is_short_and_tells_where_things_are(run_dir: Path) -> None:
+def test_terminal_view_is_short_and_reports_where_things_are(run_dir: Path) -> None:
     page = write_report(run_at(run_dir))
     out, file = console()
 

@@ -179,7 +179,7 @@ def test_nothing_but_the_key_is_left_after_the_end(lab: AwsLab, ec2: Any) -> Non
     assert lab.control.get("/leftovers").json()["leftovers"] == []
 
 
-def test_shutdown_inside_terminates_when_it_is_told_to(lab: AwsLab, ec2: Any) -> None:
+def test_shutdown_inside_terminates_when_it_is_asked_to(lab: AwsLab, ec2: Any) -> None:
     instance = lab.run(ec2)
     lab.clock.advance(2.0)
     (box,) = lab.yard.boxes.values()

@@ -156,7 +156,7 @@ def test_user_data_that_is_none_is_left_to_the_box_to_refuse() -> None:
     assert without_host_key(None) is None
 
 
-def test_price_that_differs_is_billed_and_told(lab: Lab) -> None:
+def test_price_that_differs_is_billed_and_reported(lab: Lab) -> None:
     lab.fault("price_differs", factor=3)
     instance = lab.launched()
 
@@ -166,7 +166,7 @@ def test_price_that_differs_is_billed_and_told(lab: Lab) -> None:
     assert lab.machines()[0]["price_usd_per_h"] == pytest.approx(2.25)
 
 
-def test_wrong_host_key_is_a_box_that_was_not_told_its_key(lab: Lab) -> None:
+def test_wrong_host_key_is_a_box_that_was_not_given_its_key(lab: Lab) -> None:
     lab.fault("wrong_host_key")
     lab.launched()
 

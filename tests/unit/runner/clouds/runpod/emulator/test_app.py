@@ -32,7 +32,7 @@ def test_request_without_key_is_a_problem_document(lab: Lab) -> None:
     assert answer.json()["title"] == "Unauthorized"
 
 
-def test_every_answer_tells_the_rest_of_the_quota_and_over_it_when_to_come_again() -> None:
+def test_every_answer_reports_the_rest_of_the_quota_and_over_it_when_to_come_again() -> None:
     lab = Lab(settings={"runpod.per_minute": "2"})
 
     answers = [lab.runpod.get("/pods") for _ in range(3)]
@@ -45,7 +45,7 @@ def test_every_answer_tells_the_rest_of_the_quota_and_over_it_when_to_come_again
     assert lab.runpod.get("/pods").status_code == 200
 
 
-def test_wrong_method_tells_the_right_ones(lab: Lab) -> None:
+def test_wrong_method_reports_the_right_ones(lab: Lab) -> None:
     answer = lab.runpod.put("/pods", json={})
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
@@ -241,7 +241,7 @@ def test_volume_bills_until_it_is_deleted(lab: Lab) -> None:
     assert lab.leftovers("volume") == []
 
 
-def test_catalogue_tells_availability_only_for_a_product(lab: Lab) -> None:
+def test_catalogue_reports_availability_only_for_a_product(lab: Lab) -> None:
     assert "availability" not in lab.runpod.get("/catalog/gpus").json()["gpus"][0]
     assert lab.runpod.get("/catalog/gpus?include=AVAILABILITY").status_code == 400
     rows = lab.runpod.get("/catalog/gpus?include=AVAILABILITY&product=POD").json()["gpus"]
@@ -308,7 +308,7 @@ def test_pod_is_stuck_and_bills(lab: Lab, fault: str, status: str, has_runtime: 
     assert lab.billing() == [pod["id"]]
 
 
-def test_price_that_differs_is_told_and_billed(lab: Lab) -> None:
+def test_price_that_differs_is_reported_and_billed(lab: Lab) -> None:
     lab.fault("price_differs", cloud="runpod")
 
     assert lab.pod()["cost"] == pytest.approx(1.38)
