@@ -53,6 +53,7 @@ from trainer.base_model.hub_files import OTHERWISE, cached_folder
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.samples import Dataset, EncodedDataset
 from trainer.errors import BaseModelError, StoreError
+from trainer.files import cache_folder
 
 STORE = "store"
 AMAZON_S3 = "https://s3.amazonaws.com"
@@ -139,7 +140,7 @@ def examine(
     files, base = _base_model(run_file, model, known, seams)
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
     encoded, token_lines = check_tokens(run_file, dataset, base.facts)
-    need = disk_of_run(run_file, files, base.shape)
+    need = disk_of_run(run_file, files, base.shape, cache_folder(world.environ))
     here = [
         check_ansible(run_file, world),
         *check_disks(run_file, runs_dir, need),

@@ -10,7 +10,6 @@ from runner.clouds.environments import find_environment
 from runner.errors import DiskSpaceError
 from runner.planning.estimate.model_shape import ModelShape
 from runner.run.run_file import RunFile
-from trainer.files import cache_folder
 
 GIB = 2**30
 ENVIRONMENT_GIB = 2.0
@@ -40,18 +39,19 @@ class DiskNeed:
     here_gib: float
 
 
-def disk_of_run(run_file: RunFile, files: Path | None, shape: ModelShape | None) -> DiskNeed:
+def disk_of_run(run_file: RunFile, files: Path | None, shape: ModelShape | None, cache: Path) -> DiskNeed:
     """Return the free disk that a run needs, by what is known of its base model.
 
     Args:
         run_file: The run.
         files: The base model's file or folder on this machine, if it is there; a folder need not hold weights.
         shape: The base model's shape, which gives the size of a model that is not here.
+        cache: The folder that runs share on this machine; the trainer's packages may be there already.
     """
     is_gguf = files is not None and files.suffix == ".gguf"
     model_bytes = files_bytes(files) or (0 if shape is None else shape.parameters * BYTES_PER_WEIGHT)
     is_here = run_file.compute.env == "local"
-    environment_cached = is_here and (cache_folder() / "uv").is_dir()
+    environment_cached = is_here and (cache / "uv").is_dir()
     there_gib = disk_needed_gib(
         run_file, model_bytes=model_bytes, is_gguf=is_gguf, environment_cached=environment_cached
     )

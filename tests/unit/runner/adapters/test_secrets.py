@@ -53,7 +53,6 @@ def test_a_machine_without_memory_files_keeps_them_in_the_runs_own_folder(
 def test_without_a_token_there_is_no_secret(
     token: str | None, found: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr("huggingface_hub.get_token", lambda: token)
 
-    assert hub_secrets(RealWorld()) == found
+    assert hub_secrets(RealWorld({})) == found

@@ -193,7 +193,6 @@ def test_the_command_lines_are_exactly_these(module: Path, monkeypatch: pytest.M
         assert options["timeout_s"] > 0
         return Completed(tuple(argv), 0, json.dumps({}))
 
-    monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
     monkeypatch.setattr(process, "run", record)
     (module / "terraform.tfstate").write_text("{}")
     terraform = Terraform(Path("/bin/terraform"), module)

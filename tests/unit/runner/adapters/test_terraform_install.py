@@ -307,16 +307,12 @@ def test_a_cache_that_cannot_be_written_is_reported(machine: Machine, monkeypatc
     [
         ({"DOUSE_CACHE": "/a/cache", "XDG_CACHE_HOME": "/b"}, "/a/cache"),
         ({"DOUSE_CACHE": "", "XDG_CACHE_HOME": "/b"}, "/b/douse"),
-        ({"DOUSE_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/douse"),
+        ({"DOUSE_CACHE": "", "XDG_CACHE_HOME": ""}, "~/.cache/douse"),
+        ({}, "~/.cache/douse"),
     ],
 )
-def test_the_cache_is_where_the_user_wants_it(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], folder: str
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-
-    assert cache_folder() == Path(folder)
+def test_the_cache_is_where_the_user_wants_it(variables: dict[str, str], folder: str) -> None:
+    assert cache_folder(variables) == Path(folder).expanduser()
 
 
 @pytest.mark.parametrize(

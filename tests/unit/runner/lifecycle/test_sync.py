@@ -44,7 +44,6 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setattr(syncing, "play", play)
     monkeypatch.setattr(syncing, "machine_keys", lambda run_file, name, world: Keys(KEYS))
     monkeypatch.setattr(Context, "machine", lambda self, host: LocalMachine())
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example:9000")
     return seen
 
 
@@ -52,7 +51,8 @@ def context(tmp_path: Path, url: str | None) -> Context:
     run = RunDir(tmp_path / "run", RealWorld())
     write_json(run.file("inventory/hosts.json"), {"all": {}})
     values = {"compute": {"env": "lambda", "prefix": "/srv"}, "store": {"url": url}}
-    return Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
+    world = RealWorld({"AWS_ENDPOINT_URL_S3": "http://s3.example:9000"})
+    return Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
 
 
 def test_the_machine_brings_its_checkpoints_itself(played: list[dict[str, Any]], tmp_path: Path) -> None:

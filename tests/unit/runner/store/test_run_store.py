@@ -92,12 +92,14 @@ def s3(**more: Any) -> dict[str, Any]:
     return {"url": f"s3://{BUCKET}/runs", **more}
 
 
-def context(tmp_path: Path, store: dict[str, Any], *, env: str = "lambda", **budget: Any) -> Context:
+def context(
+    tmp_path: Path, store: dict[str, Any], *, env: str = "lambda", environ: dict[str, str] | None = None, **budget: Any
+) -> Context:
     run = RunDir(tmp_path / "runs" / RUN_ID, RealWorld())
     if not run.path.exists():
         run = create_run(tmp_path / "runs", "tiny", NOW, RealWorld())
     values = {"compute": {"env": env, "prefix": str(tmp_path / "box")}, "budget": budget, "store": store}
-    return Context(run, RunFile.model_validate(values), Lines(), Stop(RealWorld()), RealWorld())  # type: ignore[arg-type]
+    return Context(run, RunFile.model_validate(values), Lines(), Stop(RealWorld()), RealWorld(environ))  # type: ignore[arg-type]
 
 
 def make_checkpoint(folder: Path, step: int, mark: str = "") -> Path:
@@ -226,14 +228,9 @@ def test_no_secret_is_kept_outside_of_the_machines_memory(bucket: Any, memory: P
     assert keys["AWS_SECRET_ACCESS_KEY"] not in repr(store_keys.machine_keys(ctx.run_file, RUN_ID, ctx.world))
 
 
-def test_without_a_role_the_machine_gets_the_users_own_keys_and_he_is_told(
-    memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_role_the_machine_gets_the_users_own_keys_and_he_is_told(memory: Path, tmp_path: Path) -> None:
     own = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "my-secret", "AWS_SESSION_TOKEN": "my-token"}
-    monkeypatch.delenv("AWS_REGION", raising=False)
-    for name, value in {**own, "AWS_DEFAULT_REGION": "us-east-1", "LAMBDA_API_KEY": "another"}.items():
-        monkeypatch.setenv(name, value)
-    ctx = context(tmp_path, s3())
+    ctx = context(tmp_path, s3(), environ={**own, "AWS_DEFAULT_REGION": "us-east-1", "LAMBDA_API_KEY": "another"})
 
     storing.arm(ctx, HOST, LocalMachine())
 
