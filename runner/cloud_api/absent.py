@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.cloud_api.models import Account, Offer, Quota, Resource, TrustWanted
+from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, TrustWanted
 from runner.errors import CloudUnavailableError
 
 
@@ -37,6 +37,10 @@ class AbsentCloud:
         raise not_installed(self._name, self._package)
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
+        """Refuse."""
+        raise not_installed(self._name, self._package)
+
+    def listing(self) -> Listing:
         """Refuse."""
         raise not_installed(self._name, self._package)
 

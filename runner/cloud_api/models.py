@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
+
+from runner.errors import CloudError
 
 Kind = Literal["instance", "volume", "key", "address", "security_group", "spot_request"]
 Status = Literal["pending", "running", "stopped", "ending", "unknown"]
@@ -76,6 +78,30 @@ class Resource:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """The Douse resources of an account, as far as they could be read.
+
+    Attributes:
+        resources: All that could be read and carries our mark: it exists, and can be ended, whatever else is unread.
+        unread: One error for each part of the account, or entry of a list, that could not be read and may hide more of
+            ours. Its class says whether it may pass: ``CloudUnavailableError`` and ``RateLimitedError`` do.
+    """
+
+    resources: list[Resource]
+    unread: list[CloudError] = field(default_factory=list)
+
+    def whole(self) -> list[Resource]:
+        """Return the resources, if there is nothing else.
+
+        Raises:
+            CloudError: The first of what could not be read.
+        """
+        if self.unread:
+            raise self.unread[0]
+        return self.resources
+
+
+@dataclass(frozen=True)
 class Account:
     """Whose account a key belongs to, as far as the cloud says.
 
@@ -125,13 +151,21 @@ class Cloud(Protocol):
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
         """Return the account's quota for each of these machines; those that the cloud does not report are left out."""
 
-    def resources(self) -> list[Resource]:
-        """Return all Douse resources in the account, in all its regions, of all runs.
+    def listing(self) -> Listing:
+        """Return the Douse resources in the account, in all its regions, of all runs, and what could not be read.
 
-        A machine that is terminated for good is not in it; one that is stopped or still ending is.
+        A machine that is terminated for good is not in it; one that is stopped or still ending is. "Nothing there" is a
+        listing without resources in which nothing is unread.
 
         Raises:
-            UnreadableAnswerError: If an answer does not match its schema; that is never "nothing there".
+            CloudError: If no part of the account could be read.
+        """
+
+    def resources(self) -> list[Resource]:
+        """Return the same, for whom a part is of no use.
+
+        Raises:
+            CloudError: If anything could not be read; that is never "nothing there".
         """
 
     def end(self, resource: Resource) -> None:

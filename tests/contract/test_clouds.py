@@ -268,7 +268,7 @@ def test_the_list_of_what_is_missing_can_be_asked_for(with_acme: Path, capsys: p
     whole, _, rest = capsys.readouterr().out.partition("\n")
     assert (statuses, whole) == ([0, 1], "nothing is missing")
     assert rest.startswith(f"{len(in_the_guide())} pieces to write:\n  runner/clouds/acme/api.py\n")
-    assert "\n    resources: all that carries our marks, to the last page; see labels\n" in rest
+    assert "\n    listing: all that carries our marks, to the last page; see listings\n" in rest
 
 
 def test_pieces_are_listed_file_by_file() -> None:

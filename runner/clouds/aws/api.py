@@ -12,12 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.cloud_api.absent import not_installed
-from runner.cloud_api.models import Account, Kind, Offer, Quota, Resource, TrustWanted
-from runner.clouds.aws.listing import CLOUD, entries, required, resources_in
+from runner.cloud_api.listings import gather
+from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resource, TrustWanted
+from runner.clouds.aws.listing import CLOUD, entries, listing_in, required
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.quotas import quota_code, quota_in
 from runner.clouds.aws.refusals import aws_errors, error_from_terraform, unreadable
-from runner.errors import BadRequestError, NotFoundError, UsageError
+from runner.errors import (
+    AccessDeniedError,
+    BadRequestError,
+    CloudError,
+    NotFoundError,
+    UnreadableAnswerError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -173,13 +181,29 @@ class AwsCloud:
         found = {offer: reported.get((offer.region, code)) for offer, code in codes.items() if code}
         return {offer: quota for offer, quota in found.items() if quota is not None}
 
-    def resources(self) -> list[Resource]:
+    def listing(self) -> Listing:
         """Return all Douse resources in the account: instances, spot requests, volumes, addresses, groups, keys.
 
+        A region that may not be looked at, or one kind in it, is unread, and the rest is there. Where the regions may
+        not be listed, home is looked at.
+
         Raises:
-            CloudError: If one listing in one region fails; that is never "nothing there".
+            CloudError: If no region could be read.
         """
-        return self._everywhere(resources_in)
+        unlisted: list[CloudError] = []
+        try:
+            regions = self._bounds or self._enabled()
+        except (AccessDeniedError, UnreadableAnswerError) as err:
+            regions, unlisted = (self._home,), [err]
+        clients = self._ec2_in(regions)
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
+            asked = [pool.submit(listing_in, client, region) for client, region in zip(clients, regions, strict=True)]
+        found = gather(one.result for one in asked)
+        return Listing(found.resources, unlisted + found.unread)
+
+    def resources(self) -> list[Resource]:
+        """Return the same; raises where anything could not be read."""
+        return self.listing().whole()
 
     def end(self, resource: Resource) -> None:
         """Ask AWS to end one resource; one that is gone already is fine.
@@ -240,9 +264,13 @@ class AwsCloud:
     def _everywhere(self, ask: Callable[[Any, str], list[T]]) -> list[T]:
         """Ask in every region at once; one that fails fails them all."""
         regions = self._bounds or self._enabled()
-        clients = [self._client("ec2", region) for region in regions]  # a session makes clients in one thread only
+        clients = self._ec2_in(regions)
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
             return [found for answer in pool.map(ask, clients, regions) for found in answer]
+
+    def _ec2_in(self, regions: Sequence[str]) -> list[Any]:
+        """Return a client for each region; a session makes clients in one thread only."""
+        return [self._client("ec2", region) for region in regions]
 
     def _enabled(self) -> tuple[str, ...]:
         doing = "list the enabled regions"

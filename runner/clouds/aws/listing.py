@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from runner.cloud_api.labels import RUN_TAG, expiry_of, run_of
-from runner.cloud_api.models import Kind, Resource, Status
+from runner.cloud_api.listings import gather
+from runner.cloud_api.models import Kind, Listing, Resource, Status
 from runner.clouds.aws.refusals import aws_errors, unreadable
 from runner.prices.price_list import listed_price
 
@@ -23,18 +25,17 @@ OPEN_REQUESTS = ("open", "active", "disabled")
 OURS = [{"Name": "tag-key", "Values": [RUN_TAG]}]
 
 
-def resources_in(client: Any, region: str) -> list[Resource]:
-    """Return all Douse resources in one region.
+def listing_in(client: Any, region: str) -> Listing:
+    """Return all Douse resources in one region, and what could not be read of it.
 
     Args:
         client: boto3's EC2 client for the region.
         region: The region.
 
     Raises:
-        CloudError: If one listing fails.
-        UnreadableAnswerError: If one answer lacks what every answer of its kind has.
+        CloudError: If no kind of thing in it could be read.
     """
-    return [resource for list_kind in _LISTINGS for resource in list_kind(client, region)]
+    return gather((partial(_listed, list_kind, client, region) for list_kind in _LISTINGS), one_server=True)
 
 
 def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -> Iterator[Mapping[str, Any]]:
@@ -94,6 +95,10 @@ def read_instance(entry: Mapping[str, Any], region: str, doing: str) -> Resource
         address=entry.get("PublicIpAddress") or None,
         price_usd_per_h=_price(entry, region, status),
     )
+
+
+def _listed(list_kind: Callable[[Any, str], Iterator[Resource]], client: Any, region: str) -> Listing:
+    return Listing(list(list_kind(client, region)))
 
 
 def _instances(client: Any, region: str) -> Iterator[Resource]:

@@ -13,7 +13,8 @@ from runner.cloud_api.answers import read
 from runner.cloud_api.credentials import Environ, seconds, secret
 from runner.cloud_api.http import Api
 from runner.cloud_api.labels import expiry_of, is_ours, run_of
-from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, TrustWanted
+from runner.cloud_api.listings import gather
+from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, Status, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
 from runner.clouds.lambda_cloud.messages import (
     Data,
@@ -23,7 +24,7 @@ from runner.clouds.lambda_cloud.messages import (
     InstanceType,
     Launched,
     LaunchRequest,
-    Listing,
+    ListedType,
     SshKey,
 )
 from runner.clouds.lambda_cloud.refusals import lambda_refusal
@@ -125,26 +126,20 @@ class LambdaCloud:
         A kind that no region has now comes once, with region ``any`` and ``available=False``: it cannot be launched
         so. The list is the cloud's advice; a launch may be refused all the same.
         """
-        found = [offer for listing in self.instance_types().values() for offer in _offers(listing)]
+        found = [offer for listed in self.instance_types().values() for offer in _offers(listed)]
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region))
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
         """Return nothing: Lambda's API does not report what an account may have."""
         return {}
 
-    def resources(self) -> list[Resource]:
+    def listing(self) -> Listing:
         """Return all Douse machines, keys and file systems; machines gone for good are left out."""
-        machines = [_machine(found) for found in self.instances() if not found.is_gone]
-        keys = [
-            Resource("lambda", "key", key.id, key.name, None, run_of(key.name, {}), None, price_usd_per_h=0.0)
-            for key in self.keys()
-        ]
-        volumes = [
-            Resource("lambda", "volume", disk.id, disk.name, disk.region.name, run_of(disk.name, {}), None)
-            for disk in self.file_systems()
-        ]
-        ours = [found for found in (*keys, *volumes) if is_ours(found.name, {})]
-        return [found for found, is_marked in machines if is_marked] + ours
+        return gather((self._our_machines, self._our_keys, self._our_volumes), one_server=True)
+
+    def resources(self) -> list[Resource]:
+        """Return the same; raises where anything could not be read."""
+        return self.listing().whole()
 
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine.
@@ -258,9 +253,9 @@ class LambdaCloud:
         """Remove a registered key; one that is gone is fine."""
         self._delete(f"/ssh-keys/{quote(key_id, safe='')}", f"delete SSH key {key_id}")
 
-    def instance_types(self) -> dict[str, Listing]:
+    def instance_types(self) -> dict[str, ListedType]:
         """Return every kind of machine by name."""
-        return self._get("/instance-types", dict[str, Listing], "list the instance types")
+        return self._get("/instance-types", dict[str, ListedType], "list the instance types")
 
     def file_systems(self) -> list[FileSystem]:
         """Return all file systems."""
@@ -269,6 +264,24 @@ class LambdaCloud:
     def delete_file_system(self, file_system_id: str) -> None:
         """Remove a file system and all it holds; one that is gone is fine."""
         self._delete(f"/filesystems/{quote(file_system_id, safe='')}", f"delete file system {file_system_id}")
+
+    def _our_machines(self) -> Listing:
+        machines = [_machine(found) for found in self.instances() if not found.is_gone]
+        return Listing([found for found, is_marked in machines if is_marked])
+
+    def _our_keys(self) -> Listing:
+        keys = [
+            Resource("lambda", "key", key.id, key.name, None, run_of(key.name, {}), None, price_usd_per_h=0.0)
+            for key in self.keys()
+        ]
+        return Listing([found for found in keys if is_ours(found.name, {})])
+
+    def _our_volumes(self) -> Listing:
+        volumes = [
+            Resource("lambda", "volume", disk.id, disk.name, disk.region.name, run_of(disk.name, {}), None)
+            for disk in self.file_systems()
+        ]
+        return Listing([found for found in volumes if is_ours(found.name, {})])
 
     def _is_ending(self, instance_id: str) -> bool:
         try:
@@ -301,11 +314,11 @@ class LambdaCloud:
             return
 
 
-def _offers(listing: Listing) -> Iterator[Offer]:
-    kind, memory_gib = listing.instance_type, _gpu_memory_gib(listing.instance_type)
+def _offers(listed: ListedType) -> Iterator[Offer]:
+    kind, memory_gib = listed.instance_type, _gpu_memory_gib(listed.instance_type)
     if kind.specs.gpus < 1 or memory_gib is None:
         return
-    regions = [(region.name, True) for region in listing.regions_with_capacity_available] or [("any", False)]
+    regions = [(region.name, True) for region in listed.regions_with_capacity_available] or [("any", False)]
     for region, available in regions:
         yield Offer(
             instance_type=kind.name,

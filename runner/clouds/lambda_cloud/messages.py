@@ -108,7 +108,7 @@ class InstanceType(Answered):
     specs: Specs
 
 
-class Listing(Answered):
+class ListedType(Answered):
     """A kind of machine, and where it can be had now; the list is advice, launches are refused all the same."""
 
     instance_type: InstanceType

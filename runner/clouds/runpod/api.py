@@ -14,7 +14,8 @@ from runner.cloud_api.answers import Answered, read
 from runner.cloud_api.credentials import Environ, secret
 from runner.cloud_api.http import Api
 from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
-from runner.cloud_api.models import Account, Offer, Quota, Resource, Status, Trust, TrustWanted
+from runner.cloud_api.listings import gather
+from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, Status, Trust, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
 from runner.clouds.runpod.graphql import ENDPOINT as GRAPHQL_ENDPOINT
 from runner.clouds.runpod.graphql import RunPodGraphql, unsure
@@ -147,15 +148,13 @@ class RunPodCloud:
         """Return nothing: RunPod's API does not report what an account may have."""
         return {}
 
-    def resources(self) -> list[Resource]:
+    def listing(self) -> Listing:
         """Return all Douse pods and network volumes; pods gone for good are left out."""
-        pods = [_machine(pod) for pod in self.pods() if not pod.is_gone]
-        volumes = [
-            Resource("runpod", "volume", disk.id, disk.name, disk.data_center, run_of(disk.name, {}), None)
-            for disk in self.network_volumes()
-            if is_ours(disk.name, {})
-        ]
-        return [found for found, is_marked in pods if is_marked] + volumes
+        return gather((self._our_pods, self._our_volumes), one_server=True)
+
+    def resources(self) -> list[Resource]:
+        """Return the same; raises where anything could not be read."""
+        return self.listing().whole()
 
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine.
@@ -272,6 +271,19 @@ class RunPodCloud:
             "bucketSize": "hour",
         }
         return self._get("/billing/pods", PodBillList, f"read the bill of pod {pod_id}", query).records
+
+    def _our_pods(self) -> Listing:
+        pods = [_machine(pod) for pod in self.pods() if not pod.is_gone]
+        return Listing([found for found, is_marked in pods if is_marked])
+
+    def _our_volumes(self) -> Listing:
+        return Listing(
+            [
+                Resource("runpod", "volume", disk.id, disk.name, disk.data_center, run_of(disk.name, {}), None)
+                for disk in self.network_volumes()
+                if is_ours(disk.name, {})
+            ]
+        )
 
     def _spot_offers(self, gpus: dict[str, Gpu], trust: Trust) -> Iterator[Offer]:
         try:

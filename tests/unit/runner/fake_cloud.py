@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from runner.cloud_api.models import Account, Kind, Offer, Quota, Resource, Status, TrustWanted
+from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resource, Status, TrustWanted
 from runner.errors import CloudError
 
 RUN_ID = "20261121-015500-tiny"
@@ -34,6 +34,8 @@ class FakeCloud:
     there: list[Resource] = field(default_factory=list)
     name: str = "lambda"
     listing_troubles: list[CloudError | None] = field(default_factory=list)
+    unread: list[CloudError] = field(default_factory=list)
+    """What each look cannot read beside what is there."""
     end_troubles: list[CloudError | None] = field(default_factory=list)
     appears_at_look: dict[int, Resource] = field(default_factory=dict)
     looks: int = 0
@@ -52,6 +54,9 @@ class FakeCloud:
         return {}
 
     def resources(self) -> list[Resource]:
+        return self.listing().whole()
+
+    def listing(self) -> Listing:
         self.looks += 1
         if self.looks in self.appears_at_look:
             self.there.append(self.appears_at_look[self.looks])
@@ -61,7 +66,8 @@ class FakeCloud:
         gone = {name for name, left in self._ending.items() if left == 0}
         self.there = [found for found in self.there if found.id not in gone]
         self._ending = {name: left - 1 for name, left in self._ending.items() if left > 0}
-        return [replace(found, status="ending") if found.id in self._ending else found for found in self.there]
+        shown = [replace(found, status="ending") if found.id in self._ending else found for found in self.there]
+        return Listing(shown, list(self.unread))
 
     def end(self, resource: Resource) -> None:
         self.asked_to_end.append(resource.id)

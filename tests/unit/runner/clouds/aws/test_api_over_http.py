@@ -285,6 +285,38 @@ def test_a_region_that_fails_fails_the_sweep_after_a_bounded_number_of_tries(
     assert len(pauses_s) == tries - 1
 
 
+def test_a_region_that_policy_denies_hides_nothing_in_another(ec2: Ec2, cloud: AwsCloud) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0")))
+    for action in SETS:
+        ec2.on(action, failure(403, "UnauthorizedOperation"), THERE)
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-0"]
+    assert [type(err) for err in found.unread] == [AccessDeniedError]
+    assert f"in {THERE}" in found.unread[0].message
+
+
+def test_a_kind_that_policy_denies_hides_no_other_kind(ec2: Ec2, cloud: AwsCloud) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0")), THERE)
+    ec2.on("DescribeVolumes", failure(403, "UnauthorizedOperation"), THERE)
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-0"]
+    assert [err.message for err in found.unread] == [f"aws: cannot list volumes in {THERE}: UnauthorizedOperation"]
+
+
+def test_regions_that_may_not_be_listed_hide_nothing_at_home(ec2: Ec2, url: str, pauses_s: list[float]) -> None:
+    ec2.on("DescribeRegions", failure(403, "UnauthorizedOperation"))
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0")))
+
+    found = open_at(url, regions="").listing()
+
+    assert [(one.id, one.region) for one in found.resources] == [("i-0", HERE)]
+    assert [err.message for err in found.unread] == ["aws: cannot list the enabled regions: UnauthorizedOperation"]
+
+
 def test_one_error_of_the_clouds_is_waited_out(ec2: Ec2, cloud: AwsCloud, pauses_s: list[float]) -> None:
     answers = iter([failure(503, "Unavailable"), failure(400, "Throttling")])
     ec2.on("DescribeInstances", lambda _: next(answers, listing("DescribeInstances", instance("i-0"))))

@@ -14,6 +14,7 @@ from runner.cloud_api.models import Account, Offer, Resource
 from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.clouds.lambda_cloud.messages import LaunchRequest
 from runner.errors import (
+    AccessDeniedError,
     AccountError,
     BadRequestError,
     CloudUnavailableError,
@@ -455,13 +456,33 @@ def test_resources_are_all_of_ours_and_nothing_else(bench: Bench) -> None:
 @pytest.mark.parametrize("reply", [text(""), data(None), answer({}), data([{"id": "x"}])])
 def test_a_list_that_cannot_be_read_is_never_nothing(bench: Bench, path: str, reply: httpx2.Response) -> None:
     for where in (LIST, KEYS, DISKS):
-        if where == path:
-            bench.on("GET", where, reply)
-            break
-        bench.on("GET", where, data([]))
+        bench.on("GET", where, reply if where == path else data([]))
 
     with pytest.raises(UnreadableAnswerError):
         bench.cloud.resources()
+
+
+def test_kinds_that_may_not_be_listed_hide_no_machine(bench: Bench) -> None:
+    bench.on("GET", LIST, data([machine()]))
+    bench.on("GET", KEYS, refused("global/forbidden", 403))
+    bench.on("GET", DISKS, text("", 500), text("", 500), text("", 500), text("", 500), text("", 500))
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i1"]
+    assert [type(err) for err in found.unread] == [AccessDeniedError, CloudUnavailableError]
+
+
+def test_a_cloud_that_does_not_answer_is_not_asked_for_what_else_there_is(bench: Bench) -> None:
+    bench.on("GET", LIST, data([machine()]))
+    bench.on("GET", KEYS, *[httpx2.ReadTimeout("slow") for _ in range(5)])
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i1"]
+    assert [err.message for err in found.unread] == [
+        "lambda: cannot list the SSH keys: no answer from cloud.lambda.ai (ReadTimeout)"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -480,15 +480,38 @@ def test_resources_are_all_of_ours_and_nothing_else(bench: Bench) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", [PODS, VOLUMES])
+LISTS = {PODS: {"pods": []}, VOLUMES: {"networkVolumes": []}}
+
+
+@pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("reply", [text(""), answer([]), answer({}), answer({"pods": None, "networkVolumes": None})])
 def test_a_list_that_cannot_be_read_is_never_nothing(bench: Bench, path: str, reply: httpx2.Response) -> None:
-    if path == VOLUMES:
-        bench.on("GET", PODS, answer({"pods": []}))
-    bench.on("GET", path, reply)
+    for where, empty in LISTS.items():
+        bench.on("GET", where, reply if where == path else answer(empty))
 
     with pytest.raises(UnreadableAnswerError):
         bench.cloud.resources()
+
+
+def test_volumes_that_may_not_be_listed_hide_no_pod(bench: Bench) -> None:
+    bench.on("GET", PODS, answer({"pods": [a_pod()]}))
+    bench.on("GET", VOLUMES, problem(403, "this key may not see volumes"))
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["p1"]
+    assert [type(err) for err in found.unread] == [AccessDeniedError]
+    assert "list the network volumes" in found.unread[0].message
+    with pytest.raises(AccessDeniedError):
+        found.whole()
+
+
+def test_an_account_of_which_nothing_can_be_read_has_no_listing(bench: Bench) -> None:
+    bench.on("GET", PODS, problem(401))
+    bench.on("GET", VOLUMES, problem(401))
+
+    with pytest.raises(AccountError):
+        bench.cloud.listing()
 
 
 @pytest.mark.parametrize("missing", ["id", "name", "status", "env", "cost", "ssh", "dataCenterId", "locked"])
