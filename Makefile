@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 CONTROL = $(PYTHON) -m runner.bootstrap control --then
+# For verbs that terminate: in the environment that stands, whatever its lock says now; nothing is installed.
+STANDING = $(PYTHON) -m runner.bootstrap control --standing --then
 REHEARSAL = $(PYTHON) -m runner.bootstrap rehearsal --then
 DEV = $(PYTHON) -m runner.bootstrap dev --then
 SCAN = $(PYTHON) -m runner.bootstrap scan --then
@@ -21,7 +23,7 @@ JSON_FLAG = $(if $(filter 1 yes true,$(call given,JSON)),--json)
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
-.PHONY: help train plan compare prices up configure launch collect down sync sweep rehearse rehearse-clean resume status watch logs runs costs \
+.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow test-slow-together test-slow-alone \
 	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms new-cloud clean
 
@@ -46,7 +48,7 @@ rehearse-clean: ## Remove what a killed rehearsal left on this machine
 
 ##@ Look: at the latest run, or at RUN=<run id>
 status: ## What the run is doing, which steps are done, and what is billing
-	@$(CONTROL) -m runner status $(RUN_FLAG)
+	@$(STANDING) -m runner status $(RUN_FLAG)
 watch: ## Follow the run live; Ctrl-C leaves it running
 	@$(CONTROL) -m runner watch $(RUN_FLAG)
 logs: ## The run's logs
@@ -66,12 +68,14 @@ costs: ## Estimate of each finished run beside its actual time and cost [JSON=1]
 resume: ## Continue an interrupted run from its newest complete checkpoint [RUN ENV HOST SET DETACH=1]
 	@$(CONTROL) -m runner resume $(RUN_FLAG) $(HOST_FLAGS) $(DETACH_FLAG)
 down: ## Stop a run and remove what it occupies; safe to repeat [RUN]
-	@$(CONTROL) -m runner down $(RUN_FLAG)
+	@$(STANDING) -m runner down $(RUN_FLAG)
+terminate: ## Terminate a run by its mark alone, with nothing but its cloud's key [RUN ENV]
+	@$(STANDING) -m runner.cli.terminate $(RUN_FLAG) $(call flag,ENV,--env)
 
 sync: ## Bring a run's checkpoints to its store, or from it with PULL=1 [RUN]
 	@$(CONTROL) -m runner sync $(if $(filter 1 yes true,$(call given,PULL)),pull,push) $(RUN_FLAG)
 sweep: ## Show everything that bills on every configured cloud; terminate what no run is using [APPLY=1 ALL=1]
-	@$(CONTROL) -m runner sweep $(SWEEP_FLAGS)
+	@$(STANDING) -m runner sweep $(SWEEP_FLAGS)
 
 prices: ## Rewrite the price lists from the clouds' own listings, or from gpuhunt's [ENV GPUHUNT=1]
 	@$(CONTROL) -m runner prices $(call flag,ENV,--env) $(if $(filter 1 yes true,$(call given,GPUHUNT)),--gpuhunt)

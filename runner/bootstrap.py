@@ -89,12 +89,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m runner.bootstrap", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("target", choices=sorted(TARGETS))
     parser.add_argument(
+        "--standing", action="store_true", help="take the environment as it stands, if it does: nothing is installed"
+    )
+    parser.add_argument(
         "--then", nargs=argparse.REMAINDER, default=None, metavar="ARG", help="become its Python, or a program in it"
     )
     options = parser.parse_args(argv)
     try:
         _switch_to_newer_python()
-        python = ensure(REPOSITORY, TARGETS[options.target])
+        python = standing(REPOSITORY, TARGETS[options.target]) if options.standing else None
+        python = python or ensure(REPOSITORY, TARGETS[options.target])
     except BootstrapError as err:
         print(f"error: setup: {err.message}\nhint:  {err.resolution}", file=sys.stderr)
         if err.log is not None:
@@ -128,6 +132,15 @@ def _go_on(programs: Path, then: list[str]) -> None:
     os.environ["VIRTUAL_ENV"] = str(programs.parent)
     program = str(programs / argv[0])
     os.execv(program, [program, *argv[1:]])  # noqa: S606
+
+
+def standing(root: Path, target: Target) -> Path | None:
+    """Return the Python of an environment as it stands, whatever its lock says now, or ``None`` where there is none.
+
+    For the verbs that terminate: a lock that has changed, or a package index out of reach, must not stop them.
+    """
+    python = root / target.venv / "bin" / "python"
+    return python if python.exists() else None
 
 
 def ensure(root: Path, target: Target) -> Path:

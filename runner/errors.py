@@ -17,6 +17,7 @@
 ├── ``TransferError``           exit 1: what came home is not what was sent
 ├── ``CloudError``              exit 1: a cloud said no, or said nothing that can be read
 │   ├── ``NoCapacityError``          the machine cannot be had now: try the next candidate
+│   ├── ``AlreadyThereError``        the account has one of this name
 │   ├── ``RateLimitedError``         too many requests, in spite of waiting
 │   ├── ``AccountError``             the account's fault (key, balance, quota): no candidate will do
 │   ├── ``AccessDeniedError``        the key may not do this one thing: try the next candidate
@@ -129,6 +130,10 @@ class CloudError(RunnerError):
         super().__init__(message, resolution=resolution, details=details)
         self.code = code
         self.status = status
+
+
+NOTHING_RENTED = "nothing was rented"
+"""How our provider reports a definite no through Terraform, whose errors are words alone."""
 
 
 class NoCapacityError(CloudError):

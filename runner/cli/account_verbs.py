@@ -2,42 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from runner.adapters.packages import provide
 from runner.adapters.process import become
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host
 from runner.cloud_api.environment import PriceRules
 from runner.clouds.environments import ENVIRONMENTS, find_environment
-from runner.clouds.registry import CLOUDS, configured, gpuhunt_names, how_to_configure, open_cloud
+from runner.clouds.registry import CLOUDS, accounts, configured, gpuhunt_names, how_to_configure, open_cloud
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError, counted
 from runner.lifecycle import drive as lifecycle
 from runner.run.run_dir import list_runs
+from runner.safety.patience import patience_of
+
+if TYPE_CHECKING:
+    from runner.safety.account_sweep import Survey
 
 
 def sweep(session: Session) -> int:
     """Show all Douse resources on every configured cloud; with ``--apply``, terminate what no run is using."""
     from runner.cli.overview import resource_line
-    from runner.safety.account_sweep import end, survey
+    from runner.safety.account_sweep import SweepError, end, survey
 
-    clouds = configured(session.world)
-    found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), remedy=how_to_configure())
+    clouds, closed = accounts(session.world)
+    found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), closed=closed)
+    if not clouds and not found.not_looked_at:
+        raise UsageError("sweep: no cloud is configured, so there is nothing to check", resolution=how_to_configure())
     for finding in found.findings:
-        mark = "abandoned" if finding.abandoned else "in use"
+        mark = "abandoned" if finding.abandoned else "in use" if finding.is_judged else "unknown"
         print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
+    for name, reason in closed.items():
+        print(f"{'not asked':12} {name}: {reason}")
     doomed = [finding for finding in found.findings if finding.abandoned or session.arguments.all]
+    ended, trouble = [], None
     if session.arguments.apply:
-        for resource in end(clouds, doomed, session.world.sleep):
-            print(f"{'terminated':12} {resource_line(resource)}")
+        try:
+            ended = end(clouds, doomed, session.world.sleep, patience_of(session.world.environ))
+        except SweepError as err:
+            ended, trouble = list(err.ended), err
+    for resource in ended:
+        print(f"{'terminated':12} {resource_line(resource)}")
     names = ", ".join(cloud.name for cloud in clouds if cloud.name not in found.unread)
-    left = len(found.findings) - (len(doomed) if session.arguments.apply else 0)
+    left = len(found.findings) - len(ended)
     print(f"{counted(left, 'Douse resource')} on {names or 'no cloud that could be read'}")
-    if found.unread:
-        raise TeardownError(
-            f"sweep: {'; '.join(f'{name} could not be read: {reason}' for name, reason in found.unread.items())}",
-            resolution="what exists there is unknown: run `make sweep` again, or check the cloud's console",
-        )
+    if trouble is not None:
+        raise trouble
+    if not found.is_complete:
+        raise _incomplete(found, closed)
     abandoned = any(finding.abandoned for finding in found.findings)
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
+
+
+def _incomplete(found: Survey, closed: Mapping[str, str]) -> TeardownError:
+    """Return the error for a look that leaves open what exists."""
+    problems = [f"{name} could not be read: {reason}" for name, reason in found.unread.items()]
+    problems += [
+        f"{name} was not asked ({closed[name]}), and {runs[-1]} has rented there and has no receipt"
+        for name, runs in found.not_looked_at.items()
+    ]
+    problems += [f"{one.resource.kind} {one.resource.id}: {one.reason}" for one in found.findings if not one.is_judged]
+    hints = [f"set {CLOUDS[name].account_words}" for name in found.not_looked_at]
+    return TeardownError(
+        f"sweep: {'; '.join(problems)}",
+        details="\n".join(problems),
+        resolution=f"{' and '.join([*hints, 'run `make sweep` again'])}, or check the cloud's console",
+    )
 
 
 def compare(session: Session) -> int:

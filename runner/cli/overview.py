@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from runner.cloud_api.models import Resource
-from runner.clouds.registry import configured
+from runner.clouds.registry import accounts
 from runner.context import Context
 from runner.errors import RunnerError
 from runner.lifecycle.drive import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
+from runner.safety.asked import without_receipt
 from runner.world import World
 from trainer.events import parse_events
 
@@ -63,15 +64,27 @@ def status_of(ctx: Context) -> dict[str, Any]:
     return summary | said
 
 
-def billing_now(world: World) -> tuple[list[Resource], dict[str, str]]:
-    """Return the Douse resources on every configured cloud, and the clouds that could not be read, with reasons."""
+def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resource], dict[str, str]]:
+    """Return the Douse resources on every configured cloud, and the clouds where something else may be, with reasons.
+
+    Args:
+        world: Time, chance and surroundings.
+        runs: The runs of this machine: a cloud that one of them has asked for a machine counts without a key as well,
+            until that run has a receipt.
+    """
     found: list[Resource] = []
-    unread: dict[str, str] = {}
-    for cloud in configured(world):
+    clouds, closed = accounts(world)
+    asked = without_receipt(runs)
+    unread = {name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in closed.items() if name in asked}
+    for cloud in clouds:
         try:
-            found += cloud.resources()
+            listing = cloud.listing()
         except RunnerError as err:
             unread[cloud.name] = err.message
+            continue
+        found += listing.resources
+        if listing.unread:
+            unread[cloud.name] = "; ".join(err.message for err in listing.unread)
     return found, unread
 
 

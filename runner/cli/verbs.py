@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+from collections.abc import Mapping
+from typing import Any
 
 from runner.adapters.packages import provide
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host, say_where
 from runner.cli.terminal import make_view
+from runner.cloud_api.labels import RUN_ID
 from runner.context import Context
-from runner.errors import EXIT_DONE, ToolError
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunLockedError, RunNotFoundError, TeardownError, ToolError
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
+from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.step import step
 from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import holder, locked
+from runner.safety.asked import DAMAGE
 from runner.store import run_store as storing
 from runner.world import Entry, World
 from trainer.files import object_or_none
@@ -110,15 +115,32 @@ def collect(session: Session) -> int:
 
 def down(session: Session) -> int:
     """Stop a run in order, whoever drives it, and destroy."""
-    run = session.run()
+    run = _run_to_end(session)
     pid = holder(run)
     if pid:
         session.view.line(f"asking the runner (pid {pid}) to stop")
         session.world.signal(pid, signal.SIGTERM)
         _wait_for_runner(run, session.world)
     session.listen()
-    ctx = session.context()
-    return session.finish(lifecycle.down(ctx))
+    try:
+        outcome = lifecycle.down(session.context())
+    except (RunLockedError, TeardownError):
+        raise
+    except Exception as err:
+        raise terminate_unread(run, session.world, session.view, err) from err
+    return session.finish(outcome)
+
+
+def _run_to_end(session: Session) -> RunDir:
+    """Return the run to take down: one whose folder is damaged, or no longer exists, is named by its id alone."""
+    run_id = session.arguments.run
+    try:
+        return session.run()
+    except RunNotFoundError as err:
+        if run_id is None or not RUN_ID.match(run_id):
+            raise
+        run = RunDir(session.runs_dir / run_id, session.world)
+        raise terminate_unread(run, session.world, session.view, err) from err
 
 
 def resume(session: Session) -> int:
@@ -172,13 +194,19 @@ def status(session: Session) -> int:
     """Say how a run stands, and what is billing on every configured cloud."""
     from runner.cli.overview import billing_now, resource_line, status_of
 
-    there = session.arguments.run is not None or bool(list_runs(session.runs_dir, session.world))
-    resources, unread = billing_now(session.world)
-    found = status_of(session.context()) if there or not (resources or unread) else {}
+    known = list_runs(session.runs_dir, session.world)
+    there = session.arguments.run is not None or bool(known)
+    resources, unread = billing_now(session.world, known)
+    found: dict[str, Any] = {}
+    trouble: Exception | None = None
+    try:
+        found = status_of(session.context()) if there or not (resources or unread) else {}
+    except DAMAGE as err:  # what bills is said all the same
+        trouble = err
     if session.arguments.json:
         billing = [dataclasses.asdict(resource) for resource in resources]
         print(json.dumps(found | {"billing": billing, "clouds_not_read": unread}, indent=2, default=str))
-        return EXIT_DONE
+        return _status(unread, trouble)
     keys = ("run", "env", "state", "trainer", "step", "max_steps", "loss", "eval_loss", "checkpoint", "message")
     for key in (*keys, *(("cost_usd",) if found.get("cost_usd") else ())):
         if found.get(key) is not None:
@@ -188,6 +216,15 @@ def status(session: Session) -> int:
         print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
     for name, reason in unread.items():
         print(f"{'unknown':12} {name} could not be read, so something may be billing: {reason}")
+    return _status(unread, trouble)
+
+
+def _status(unread: Mapping[str, str], trouble: Exception | None) -> int:
+    """Return the exit status of a look; what is unknown of money comes before what is wrong with a folder."""
+    if unread:
+        return EXIT_LEFTOVERS
+    if trouble is not None:
+        raise trouble
     return EXIT_DONE
 
 

@@ -70,6 +70,23 @@ def configured(world: World) -> list[Cloud]:
     return found
 
 
+def accounts(world: World) -> tuple[list[Cloud], dict[str, str]]:
+    """Return the accounts that the environment names, and why the other clouds cannot be asked.
+
+    For whoever terminates or sweeps: a key that cannot be read on one cloud must not keep the others from being asked.
+    """
+    from runner.cloud_api.pacing import Timer
+    from runner.errors import RunnerError
+
+    found, closed = [], {}
+    for name, record in CLOUDS.items():
+        try:
+            found.append(record.open(world.environ, timer=Timer(world)))
+        except RunnerError as err:
+            closed[name] = err.message
+    return found, closed
+
+
 def names_account(record: CloudRecord, world: World) -> bool:
     """Return whether the environment names an account on a cloud, whether or not its key can be read."""
     from runner.cloud_api.credentials import NotConfiguredError

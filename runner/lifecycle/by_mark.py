@@ -1,17 +1,24 @@
-"""What a run has on its cloud by the run's mark, whatever Terraform knows of it."""
+"""What a run has on its clouds by the run's mark, whatever Terraform or the run's folder knows of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from runner.cloud_api.labels import resource_name
-from runner.clouds.registry import open_cloud
+from runner.cloud_api.models import Resource
+from runner.clouds.registry import CLOUDS, accounts, open_cloud
 from runner.context import Context
-from runner.errors import RunnerError, TeardownError
-from runner.safety.sweep import Leftovers, end_run
+from runner.errors import RunnerError, TeardownError, ToolError
+from runner.run.models import View
+from runner.run.run_dir import RunDir
+from runner.safety.asked import clouds_asked, environment_of
+from runner.safety.patience import patience_of
+from runner.safety.terminate import Terminated, terminate_run
+from runner.world import World
 
 
-def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | None = None) -> Leftovers:
+def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | None = None) -> Terminated:
     """Terminate everything on the run's own cloud that carries the run's mark, whatever Terraform knows of it.
 
     Args:
@@ -24,12 +31,13 @@ def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | N
     """
     name, run_id = ctx.run_file.compute.env, ctx.run.run_id
     try:
-        swept = end_run(
+        patience = patience_of(ctx.world.environ)
+        seen = terminate_run(
             open_cloud(name, ctx.world),
             run_id,
             outcome_unknown=outcome_unknown,
             wait=_pause(ctx),
-            patience_s=ctx.run_file.compute.teardown_timeout_minutes * 60,
+            patience=replace(patience, longest_s=ctx.run_file.compute.teardown_timeout_minutes * 60),
         )
     except RunnerError as err:
         raise TeardownError(
@@ -37,15 +45,82 @@ def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | N
             details="\n".join(filter(None, (None if trouble is None else trouble.details, err.details))) or None,
             resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
         ) from err
-    for found in swept.ended:
+    for found in seen.ended:
         ctx.view.line(f"the sweep terminated {found.kind} {found.id}")
-    if swept.left:
+    if seen.left:
         raise TeardownError(
-            f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
+            f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in seen.left)}",
             details=None if trouble is None else trouble.details,
-            resolution=f"run `make down RUN={run_id}` again, or terminate {swept.left[0].id} in the cloud's console",
+            resolution=f"run `make down RUN={run_id}` again, or terminate {seen.left[0].id} in the cloud's console",
         )
-    return swept
+    if seen.unread:
+        raise TeardownError(
+            f"destroy: {name} could not be read to the end: {seen.unread[0].message}",
+            details="\n".join(err.message for err in seen.unread),
+            resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
+        )
+    return seen
+
+
+def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) -> RunnerError:
+    """Terminate what carries the mark of a run whose folder cannot be read; return the error to show.
+
+    Args:
+        run: The run; nothing of its folder is needed.
+        world: Time, chance and surroundings.
+        view: Who looks on.
+        cause: What reading the folder said.
+
+    Returns:
+        The cause itself where no cloud was ever asked for a machine, a ``TeardownError`` where something may be left,
+        else a ``ToolError``: the listings show nothing, and there is no receipt.
+    """
+    names = _may_have_rented_on(run)
+    if not names:
+        return cause if isinstance(cause, RunnerError) else _unexpected(run, cause)
+    opened, closed = accounts(world)
+    problems = [f"{name} was not asked: {closed[name]}" for name in sorted(names & set(closed))]
+    ended: list[Resource] = []
+    for cloud in (cloud for cloud in opened if cloud.name in names):
+        try:
+            seen = terminate_run(
+                cloud, run.run_id, outcome_unknown=True, wait=world.sleep, patience=patience_of(world.environ)
+            )
+        except RunnerError as err:
+            problems.append(f"{cloud.name} could not be read: {err.message}")
+            continue
+        ended += seen.ended
+        problems += [f"{cloud.name} still has {found.kind} {found.id}" for found in seen.left]
+        problems += [f"{cloud.name} could not be read to the end: {err.message}" for err in seen.unread]
+    for found in ended:
+        view.line(f"terminated {found.kind} {found.id} on {found.cloud}")
+    why = f"the folder of run {run.run_id} cannot be read ({cause})"
+    if problems:
+        keys = " and ".join(CLOUDS[name].account_words for name in sorted(names))
+        return TeardownError(
+            f"down: {why}, and {'; '.join(problems)}",
+            details="\n".join(problems),
+            resolution=f"set {keys}, then run `make down RUN={run.run_id}` again, or look in the consoles",
+        )
+    return ToolError(
+        f"down: {why}; its cloud's own listing shows nothing of it on {' and '.join(sorted(names))}",
+        resolution=f"there is no receipt; what came home is in {run.path}",
+    )
+
+
+def _may_have_rented_on(run: RunDir) -> set[str]:
+    """Return the clouds that a run may have asked for a machine: all of them, where nothing says which."""
+    asked, environment = clouds_asked(run), environment_of(run)
+    if not asked and environment is None:
+        return set(CLOUDS)
+    return ((asked or set()) | {environment or ""}) & set(CLOUDS)
+
+
+def _unexpected(run: RunDir, cause: Exception) -> RunnerError:
+    return ToolError(
+        f"down: {type(cause).__name__}: {cause}",
+        resolution=f"see {run.path}, then run `make down RUN={run.run_id}` again",
+    )
 
 
 def _pause(ctx: Context) -> Callable[[float], None]:

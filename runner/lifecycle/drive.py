@@ -7,6 +7,7 @@ from pathlib import Path
 
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
+from runner.cloud_api.credentials import NotConfiguredError
 from runner.context import Context, open_context
 from runner.errors import (
     ConnectionLostError,
@@ -17,6 +18,7 @@ from runner.errors import (
     UsageError,
 )
 from runner.lifecycle import lease
+from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.step import step
@@ -147,8 +149,8 @@ def resume(
 def down(ctx: Context) -> Outcome:
     """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
     with locked(ctx.run):
-        state = ctx.state
-        if state.is_done("destroy") and ctx.run.receipt.exists():
+        if ctx.state.is_done("destroy") and ctx.run.receipt.exists():
+            _look_again(ctx)
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
         status = _status_or_none(ctx)
@@ -158,6 +160,18 @@ def down(ctx: Context) -> Outcome:
         )
         finished = finish(ctx, error)
         return Outcome(ctx.run, None if finished.error is error else finished.error)
+
+
+def _look_again(ctx: Context) -> None:
+    """Look for a run that has a receipt: that says what was seen then, and by whoever had the key then."""
+    if not ctx.environment.bills:
+        return
+    try:
+        end_by_mark(ctx, outcome_unknown=False)
+    except TeardownError as err:
+        if not isinstance(err.__cause__, NotConfiguredError):
+            raise
+        ctx.view.line(f"{err.__cause__.message}, so its account was not looked at again; the receipt is of before")
 
 
 def trainer_status(ctx: Context) -> TrainerStatus:

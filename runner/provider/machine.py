@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, get_args
 
 from runner.cloud_api.models import Offer, Trust
-from runner.errors import NotFoundError
+from runner.errors import (
+    NOTHING_RENTED,
+    AccessDeniedError,
+    AccountError,
+    BadRequestError,
+    NoCapacityError,
+    NotFoundError,
+    RateLimitedError,
+)
 from runner.provider.candidates import CandidateInput, Rented, rent
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, ProblemError, TerraformResource
@@ -133,7 +143,8 @@ class RentedMachine(TerraformResource[RentalProvider]):
         """Rent a candidate and wait for sshd; from the cloud's yes on the machine is in the state."""
         candidates = [CandidateInput.read(values) for values in planned["candidates"]]
         with self.provider.interruptible(ctx.stop):
-            rented = rent(ctx, _Counter(self, ctx, planned), planned["name"], candidates, self.provider.world)
+            with _a_no_is_said():
+                rented = rent(ctx, _Counter(self, ctx, planned), planned["name"], candidates, self.provider.world)
             state = {**planned, **_first_state(rented)}
             ctx.save(state)
 
@@ -214,6 +225,16 @@ class RentedMachine(TerraformResource[RentalProvider]):
             host, port = sighting.ssh
             known |= {"address": host, "ssh": {"host": host, "port": port, "user": self.user(before)}}
         return known
+
+
+@contextmanager
+def _a_no_is_said() -> Iterator[None]:
+    """Let a refusal that leaves nothing open say so: the runner reads Terraform's words, and looks no longer for it."""
+    try:
+        yield
+    except (AccessDeniedError, AccountError, BadRequestError, NoCapacityError, RateLimitedError) as err:
+        err.details = "\n".join(filter(None, (err.details, NOTHING_RENTED)))
+        raise
 
 
 class _Counter:

@@ -17,10 +17,13 @@ from runner.clouds.registry import real_variables
 from runner.errors import ToolError, UsageError
 from runner.rehearsal.services import emulated_clouds
 from runner.run.run_dir import PROJECT, read_json
+from runner.safety.patience import VARIABLE
 
 START_S = 180.0
 END_S = 90.0
 ASK_S = 30.0
+PATIENCE = 0.1
+"""Emulated clouds list what they have made within seconds."""
 
 
 class Emulators:
@@ -61,7 +64,8 @@ class Emulators:
         """Return the whole environment for a runner that is to know nothing but the emulated cloud."""
         clouds = emulated_clouds()
         no_account = {name: value for cloud in clouds.values() for name, value in cloud.no_account.items()}
-        return scrubbed(os.environ) | no_account | dict(clouds[self.cloud].environment(self.endpoints))
+        ours = {VARIABLE: str(PATIENCE)}
+        return scrubbed(os.environ) | no_account | ours | dict(clouds[self.cloud].environment(self.endpoints))
 
     def ask(self, path: str) -> Any:
         """Return the control API's answer."""

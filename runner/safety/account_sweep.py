@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from runner.cloud_api.models import Cloud, Resource
-from runner.errors import CloudError, TeardownError, UsageError
+from runner.errors import CloudError, TeardownError
 from runner.run.run_dir import RunDir, read_json
 from runner.run.state import RunState, holder
+from runner.safety.asked import DAMAGE, without_receipt
 from runner.safety.lease_word import last_word
-from runner.safety.sweep import Wait, end_all
+from runner.safety.patience import Patience
+from runner.safety.terminate import Wait, terminate_all
 
 LONGEST_START = timedelta(hours=1)
 """A run's folder without a lease yet is taken for abandoned after this long without a runner."""
+
+
+class SweepError(TeardownError):
+    """Something could not be terminated.
+
+    Attributes:
+        ended: What was terminated all the same.
+    """
+
+    def __init__(self, message: str, *, ended: Sequence[Resource], resolution: str, details: str) -> None:
+        """Keep the three parts, and what was terminated."""
+        super().__init__(message, resolution=resolution, details=details)
+        self.ended = tuple(ended)
 
 
 @dataclass(frozen=True)
@@ -26,11 +42,13 @@ class Finding:
         resource: What it is.
         reason: Why it is there, or why it has to go.
         abandoned: Whether no run is using it, as far as this machine knows.
+        is_judged: Whether that could be told from the run's folder.
     """
 
     resource: Resource
     reason: str
     abandoned: bool
+    is_judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -39,103 +57,131 @@ class Survey:
 
     Attributes:
         findings: All that exists.
-        unread: Clouds that could not be read, with their reasons.
+        unread: Clouds that could not be read, or not to their end, with their reasons.
+        not_looked_at: Clouds without an account here, with the runs that have asked them for a machine and have no
+            receipt.
     """
 
     findings: list[Finding]
     unread: Mapping[str, str]
+    not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was looked at and could be judged."""
+        return not (self.unread or self.not_looked_at) and all(finding.is_judged for finding in self.findings)
 
 
 def survey(
-    clouds: list[Cloud], runs: Sequence[RunDir], now: datetime, *, remedy: str = "set the key of a cloud"
+    clouds: Sequence[Cloud], runs: Sequence[RunDir], now: datetime, *, closed: Mapping[str, str] | None = None
 ) -> Survey:
-    """Look at every account, and judge what is there.
+    """Look at every account, and judge what is there, each resource by itself.
 
     Args:
         clouds: The accounts.
         runs: The runs whose folders are on this machine.
         now: The moment to judge by.
-        remedy: What somebody has to do who has no account set.
-
-    Raises:
-        UsageError: If no cloud is configured: then nothing can be known.
+        closed: Clouds whose account cannot be opened here, with reasons.
     """
-    if not clouds:
-        raise UsageError(
-            "sweep: no cloud is configured, so there is nothing to check",
-            resolution=remedy,
-        )
     findings: list[Finding] = []
     unread: dict[str, str] = {}
     known = {run.run_id: run for run in runs}
     for cloud in clouds:
         try:
-            findings += [judge(found, known, now) for found in cloud.resources()]
+            listing = cloud.listing()
         except CloudError as err:
             unread[cloud.name] = err.message
-    return Survey(findings, unread)
+            continue
+        findings += [judge(found, known, now) for found in listing.resources]
+        if listing.unread:
+            unread[cloud.name] = "; ".join(err.message for err in listing.unread)
+    asked = without_receipt(runs)
+    return Survey(findings, unread, {name: asked[name] for name in closed or {} if name in asked})
 
 
 def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
+    """Say whose a resource is, and whether it is abandoned; one whose run's folder is damaged is shown, and stays."""
+    try:
+        return _judge(resource, runs, now)
+    except DAMAGE as err:
+        reason = f"the folder of run {resource.run_id} cannot be read ({err})"
+        return Finding(resource, reason, abandoned=False, is_judged=False)
+
+
+def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
     """Say whose a resource is, and whether it is abandoned.
 
-    It is when its run is over by its own mark, when the run's folder is here and says that it is down, or when nobody
-    drives that run and its lease has run out. What belongs to a run that is not known here may be another machine's:
-    it is shown, and stays until its end has passed.
+    It is when its run is over by its own mark, when the run's folder is here and says that it is down, or when that
+    run's lease has run out, whether or not a runner still holds its lock. What belongs to a run that is not known here
+    may be another machine's: it is shown, and stays until its end has passed.
     """
     if resource.expires_at is not None and resource.expires_at < now:
         return Finding(resource, f"its run should have been over by {resource.expires_at:%Y-%m-%d %H:%M} UTC", True)
     run = runs.get(resource.run_id or "")
     if run is None:
         return Finding(resource, f"run {resource.run_id or 'unknown'} is not in this runs folder", False)
-    if holder(run) is not None:
+    word = last_word(run)
+    until = word[1] + _lease(run) if word is not None and word[0] == "renew" else None
+    if holder(run) is not None and (until is None or until >= now):
         return Finding(resource, f"run {run.run_id} is being driven", False)
     if RunState(run).is_done("destroy"):
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
-    word = last_word(run)
     if word is None:
         began = run.world.disk.changed_at(run.config.path)
         over = now - began > LONGEST_START
         return Finding(resource, f"run {run.run_id} has no runner and never had a lease", over)
-    if word[0] == "hold":
+    if until is None:
         return Finding(resource, f"run {run.run_id} trains without a runner, as requested (DETACH=1)", False)
-    until = word[1] + _lease(run)
+    # A runner that is stopped (Ctrl-Z) or hangs still holds the run's lock: the age of its last word counts.
+    runner = "no runner" if holder(run) is None else "a runner that does nothing"
     if until < now:
-        return Finding(resource, f"run {run.run_id} has no runner, and its lease ran out at {until:%H:%M} UTC", True)
-    return Finding(resource, f"run {run.run_id} has no runner; its lease runs out at {until:%H:%M} UTC", False)
+        return Finding(resource, f"run {run.run_id} has {runner}, and its lease ran out at {until:%H:%M} UTC", True)
+    return Finding(resource, f"run {run.run_id} has {runner}; its lease runs out at {until:%H:%M} UTC", False)
 
 
-def end(clouds: list[Cloud], doomed: list[Finding], wait: Wait) -> list[Resource]:
-    """End what has to go, cloud by cloud; return what was ended.
+def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience: Patience) -> list[Resource]:
+    """Terminate what has to go on every cloud, whatever happens on another; return what was terminated.
 
     Args:
         clouds: The accounts.
         doomed: What has to go.
         wait: Pause in seconds between two looks.
+        patience: How long to wait for what.
 
     Raises:
         TeardownError: If something is still there after all patience, or a cloud cannot be read.
     """
     ended: list[Resource] = []
+    left: list[Resource] = []
+    problems: list[str] = []
     for cloud in clouds:
-        ids = {(found.resource.kind, found.resource.id) for found in doomed if found.resource.cloud == cloud.name}
+        ids: set[tuple[str, str]] = {
+            (found.resource.kind, found.resource.id) for found in doomed if found.resource.cloud == cloud.name
+        }
         if not ids:
             continue
         try:
-            swept = end_all(cloud, lambda found, ids=ids: (found.kind, found.id) in ids, wait=wait)  # type: ignore[misc]
+            seen = terminate_all(cloud, partial(_is_one_of, ids), wait=wait, patience=patience)
         except CloudError as err:
-            raise TeardownError(
-                f"sweep: cannot check what is left on {cloud.name}: {err.message}",
-                details=err.details,
-                resolution="run `make sweep APPLY=1` again, or look in the cloud's console",
-            ) from err
-        ended += swept.ended
-        if swept.left:
-            raise TeardownError(
-                f"sweep: {cloud.name} still has {', '.join(f'{found.kind} {found.id}' for found in swept.left)}",
-                resolution=f"run `make sweep APPLY=1` again, or terminate {swept.left[0].id} in the cloud's console",
-            )
+            problems.append(f"cannot check what is left on {cloud.name}: {err.message}")
+            continue
+        ended += seen.ended
+        left += seen.left
+        if seen.left:
+            problems.append(f"{cloud.name} still has {', '.join(f'{found.kind} {found.id}' for found in seen.left)}")
+    if problems:
+        again = f", or terminate {left[0].id} in the cloud's console" if left else ", or look in the cloud's console"
+        raise SweepError(
+            f"sweep: {'; '.join(problems)}",
+            ended=ended,
+            details="\n".join(problems),
+            resolution=f"run `make sweep APPLY=1` again{again}",
+        )
     return ended
+
+
+def _is_one_of(ids: set[tuple[str, str]], found: Resource) -> bool:
+    return (found.kind, found.id) in ids
 
 
 def _lease(run: RunDir) -> timedelta:

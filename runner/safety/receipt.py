@@ -27,6 +27,8 @@ class Findings:
         cloud_resources: By each configured cloud, what its own listing still shows of this run.
         clouds_not_read: Clouds that could not be read, on which the run never rented, and why.
         cloud_ended: What the sweep had to end, because Terraform did not.
+        looked_for_s: Seconds from the first look at the run's cloud to the last.
+        patience: What the waits between looks were multiplied by (``DOUSE_PATIENCE``); 1 for real clouds.
     """
 
     processes: list[str] = field(default_factory=list)
@@ -36,6 +38,8 @@ class Findings:
     cloud_resources: Mapping[str, list[Resource]] = field(default_factory=dict)
     clouds_not_read: Mapping[str, str] = field(default_factory=dict)
     cloud_ended: list[Resource] = field(default_factory=list)
+    looked_for_s: float = 0.0
+    patience: float = 1.0
 
     def problems(self) -> list[str]:
         """Return the leftovers, one line each; those that cost money first."""
@@ -96,6 +100,8 @@ def write_receipt(
             "clouds": {cloud: len(there) for cloud, there in findings.cloud_resources.items()},
         },
         "clouds_not_read": dict(findings.clouds_not_read),
+        "looked_for_s": findings.looked_for_s,
+        "patience": findings.patience,
         "kept_on_purpose": [name for name in findings.kept if name in findings.prefix_left],
         "ended_by_the_sweep": [f"{found.kind} {found.id} on {found.cloud}" for found in findings.cloud_ended],
         "cost_usd": spend.total_usd,

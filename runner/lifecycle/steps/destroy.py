@@ -8,7 +8,7 @@ from typing import Any
 from runner.adapters.machine import Machine
 from runner.cloud_api.models import Resource
 from runner.clouds.environments import ENVIRONMENTS
-from runner.clouds.registry import configured, open_cloud
+from runner.clouds.registry import accounts, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
 from runner.lifecycle.by_mark import end_by_mark
@@ -17,8 +17,10 @@ from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
 from runner.run.models import Box, Host
 from runner.run.planned import has_plan
+from runner.safety.asked import clouds_asked
+from runner.safety.patience import patience_of
 from runner.safety.receipt import Findings, write_receipt
-from runner.safety.sweep import of_run
+from runner.safety.terminate import of_run
 from runner.world import World
 
 LIST_PROCESSES = (
@@ -47,7 +49,7 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     journal.intent("destroy", run_id=ctx.run.run_id)
     host, bills = ctx.host(), ctx.environment.bills
     findings = _give_back(ctx, outcome_unknown) if bills else _clear(ctx, host, keep_output=keep_output)
-    findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx, journal)))
+    findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx)))
     journal.answer("destroy", left=findings.problems())
     return write_receipt(ctx.run, host, findings, now=ctx.world.now(), rented=bills, estimated_usd=planned_usd(ctx.run))
 
@@ -81,15 +83,23 @@ def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
         resources = _destroy_resources(ctx)
     except RunnerError as err:
         trouble = err
-        ctx.view.line(f"{err.message}; terminating the machine without Terraform")
-    swept = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble)
+    except Exception as err:  # noqa: BLE001 - Terraform is the polite first try: nothing that it does may end this here
+        trouble = ToolError(f"destroy: {type(err).__name__}: {err}", resolution="see `make logs`")
+    if trouble is not None:
+        ctx.view.line(f"{trouble.message}; terminating the machine without Terraform")
+    seen = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble)
     # What Terraform still names while the account has nothing of it is a memory, not a machine.
-    return Findings(terraform_resources=[] if swept.ended else resources, cloud_ended=swept.ended)
+    return Findings(
+        terraform_resources=[] if seen.ended else resources,
+        cloud_ended=seen.ended,
+        looked_for_s=seen.looked_for_s,
+        patience=patience_of(ctx.world.environ).factor,
+    )
 
 
-def _rented_on(ctx: Context, journal: Journal) -> set[str]:
-    """Return the clouds on which any try of the run has asked for a machine."""
-    names = {str(entry.get("environment")) for entry in journal.entries() if entry["action"] == "provision"}
+def _rented_on(ctx: Context) -> set[str]:
+    """Return the clouds on which a try of the run has asked for a machine, as far as its journal can be read."""
+    names = clouds_asked(ctx.run) or set()
     return {name for name in (*names, ctx.run_file.compute.env) if name in ENVIRONMENTS and ENVIRONMENTS[name].bills}
 
 
@@ -101,10 +111,10 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
     """
     shown: dict[str, list[Resource]] = {}
     unread: dict[str, str] = {}
-    clouds = {cloud.name: cloud for cloud in configured(ctx.world)} if rented_on else {}
+    clouds = {cloud.name: cloud for cloud in accounts(ctx.world)[0]} if rented_on else {}
     for name in sorted(rented_on | set(clouds)):
         try:
-            shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world), ctx.run.run_id)
+            shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world), ctx.run.run_id).whole()
         except RunnerError as err:
             if name in rented_on:
                 raise TeardownError(

@@ -8,7 +8,18 @@ from runner.cloud_api.environment import Environment, NotThere
 from runner.cloud_api.labels import resource_name
 from runner.clouds.registry import endpoint_of, find_cloud
 from runner.context import Context
-from runner.errors import AlreadyThereError, CloudError, ConnectionLostError, NoCapacityError, TerraformError
+from runner.errors import (
+    NOTHING_RENTED,
+    AccessDeniedError,
+    AccountError,
+    AlreadyThereError,
+    BadRequestError,
+    CloudError,
+    ConnectionLostError,
+    NoCapacityError,
+    RateLimitedError,
+    TerraformError,
+)
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.host_contract import parse_host
@@ -18,6 +29,8 @@ from runner.run.planned import PlannedMachine
 from runner.run.run_dir import write_json
 
 PRICE_TOLERANCE = 1.005
+NO = (AccessDeniedError, AccountError, AlreadyThereError, BadRequestError, NoCapacityError, RateLimitedError)
+"""What a cloud says when it has rented nothing."""
 LOGIN_RETRY_S = 3.0
 LOGIN_PATIENCE_S = 120.0
 """How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
@@ -80,6 +93,11 @@ def _cause(cloud: str, err: TerraformError) -> CloudError | None:
     return None if isinstance(read, NotThere) else read(err.details or err.message)
 
 
+def _is_definite(cloud: str, err: TerraformError) -> bool:
+    """Return whether the cloud itself said no; after any other failure a machine may be on its way into the listing."""
+    return NOTHING_RENTED in (err.details or err.message) or isinstance(_cause(cloud, err), NO)
+
+
 def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
     """Take back what the refused candidate left (a key, a firewall), then plan for the next, maybe elsewhere."""
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
@@ -101,8 +119,9 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     try:
         terraform.apply_plan()
-    except TerraformError as err:  # it ended by itself: what was made is in its state, or was looked for in vain
-        journal.answer("provision", failed=err.message)
+    except TerraformError as err:
+        if _is_definite(ctx.environment.name, err):
+            journal.answer("provision", failed=err.message)
         raise
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())

@@ -117,6 +117,13 @@ def test_down_leaves_a_run_alone_that_is_down(run_id: str, runs: Path, capsys: p
     assert (runs / run_id / "receipt.json").read_bytes() == before
 
 
+def test_down_looks_again_at_a_run_that_has_a_receipt(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud([thing(resource_id="i-late", run_id=LAMBDA)])
+    monkeypatch.setattr(by_mark, "open_cloud", lambda name, world: cloud)
+
+    assert (ask(runs, "down", "--run", LAMBDA), cloud.there) == (0, [])
+
+
 def test_down_ends_a_machine_whose_runner_is_gone(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +133,7 @@ def test_down_ends_a_machine_whose_runner_is_gone(
     cloud = FakeCloud([thing(resource_id=machine, run_id=RUNPOD, cloud="runpod")], name="runpod")
     for module in (by_mark, destroy):
         monkeypatch.setattr(module, "open_cloud", lambda name, environ: cloud)
-    monkeypatch.setattr(destroy, "configured", lambda environ: [cloud])
+    monkeypatch.setattr(destroy, "accounts", lambda world: ([cloud], {}))
     monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
     monkeypatch.setattr(finish, "COLLECT_RETRY_S", ())
     monkeypatch.setattr(terraform_inputs, "Terraform", lambda program, *rest, **named: _terraform(program, programs))
@@ -175,7 +182,7 @@ def test_the_sweep_knows_whose_machine_it_is(
         thing(resource_id="of-the-run-that-is-down", run_id=LAMBDA, cloud="runpod"),
         thing(resource_id="of-the-killed-runner", run_id=RUNPOD, cloud="runpod"),
     ]
-    monkeypatch.setattr(account_verbs, "configured", lambda environ: [FakeCloud(there, name="runpod")])
+    monkeypatch.setattr(account_verbs, "accounts", lambda world: ([FakeCloud(there, name="runpod")], {}))
 
     assert ask(runs, "sweep") == 3
 

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 import pytest
 
 from runner.cloud_api.models import Offer
-from runner.errors import AccountError, CloudUnavailableError, RateLimitedError, RunInterruptedError
+from runner.errors import (
+    NOTHING_RENTED,
+    AccessDeniedError,
+    AccountError,
+    BadRequestError,
+    CloudError,
+    CloudUnavailableError,
+    NoCapacityError,
+    RateLimitedError,
+    RunInterruptedError,
+    UnreadableAnswerError,
+)
+from runner.provider import machine
 from runner.provider.candidates import LOOK_FOR_S, CandidateInput, rent
 from runner.provider.resource import Ctx, ProblemError
 from runner.simulation.world import VirtualWorld
@@ -108,3 +120,19 @@ def test_the_price_of_the_candidates_own_region_counts() -> None:
 
     assert "costs $3/h, more than $2/h" in str(getattr(caught.value, "details", ""))
     assert market.launches == 0
+
+
+@pytest.mark.parametrize("kind", [NoCapacityError, AccountError, AccessDeniedError, BadRequestError, RateLimitedError])
+def test_a_definite_no_says_that_nothing_was_rented(kind: type[CloudError]) -> None:
+    with pytest.raises(kind) as caught, machine._a_no_is_said():
+        raise kind("lambda: no", resolution="-", details="all are taken")
+
+    assert caught.value.details == f"all are taken\n{NOTHING_RENTED}"
+
+
+@pytest.mark.parametrize("kind", [CloudUnavailableError, UnreadableAnswerError])
+def test_a_lost_answer_does_not(kind: type[CloudError]) -> None:
+    with pytest.raises(kind) as caught, machine._a_no_is_said():
+        raise kind("lambda: 500", resolution="-")
+
+    assert caught.value.details is None

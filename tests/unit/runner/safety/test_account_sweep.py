@@ -1,127 +1,26 @@
-"""The sweep: what is there is ended and looked after until it is gone; what cannot be read is never nothing."""
+"""The sweep of whole accounts: each resource and each cloud is judged by itself; what was not looked at is named."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runner.errors import (
-    CloudUnavailableError,
-    NotFoundError,
-    TeardownError,
-    UnreadableAnswerError,
-    UsageError,
-)
+from runner.errors import TeardownError, UnreadableAnswerError
+from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.state import RunState, locked
 from runner.safety import account_sweep as sweeping
-from runner.safety.sweep import LISTING_LAG_S, PAUSE_S, end_run, of_run
+from runner.safety.asked import without_receipt
+from runner.safety.patience import Patience
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
+from tests.unit.runner.safety.test_terminate import Clock
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-TROUBLE = CloudUnavailableError("lambda: 500", resolution="wait")
 UNREADABLE = UnreadableAnswerError("lambda: no list", resolution="look")
-
-
-class Clock:
-    """Counts the pauses instead of making them."""
-
-    def __init__(self) -> None:
-        self.waited_s = 0.0
-
-    def __call__(self, seconds: float) -> None:
-        self.waited_s += seconds
-
-
-def test_only_what_is_of_the_run_is_shown() -> None:
-    mine, other = thing(), thing(resource_id="i-2", run_id="20261121-015501-other")
-
-    assert of_run(FakeCloud([mine, other]), RUN_ID) == [mine]
-
-
-def test_everything_of_the_run_is_ended_machines_first() -> None:
-    cloud = FakeCloud([thing("key", "k"), thing("volume", "v"), thing(), thing(resource_id="i-2", run_id=None)])
-
-    swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock())
-
-    assert cloud.asked_to_end == ["i-1", "v", "k"]
-    assert ([found.id for found in swept.ended], swept.left) == (["i-1", "v", "k"], [])
-    assert [found.id for found in cloud.there] == ["i-2"]
-
-
-def test_a_second_sweep_finds_nothing_and_asks_for_nothing() -> None:
-    cloud = FakeCloud([thing()])
-    end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock())
-
-    swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock())
-
-    assert (swept.ended, swept.left, cloud.asked_to_end) == ([], [], ["i-1"])
-
-
-def test_a_machine_that_takes_its_time_is_asked_once_and_looked_after() -> None:
-    cloud, clock = FakeCloud([thing()], ends_slowly=3), Clock()
-
-    swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=clock)
-
-    assert (cloud.asked_to_end, swept.left, clock.waited_s) == (["i-1"], [], 4 * PAUSE_S)
-
-
-def test_a_machine_that_does_not_go_is_reported() -> None:
-    cloud = FakeCloud([thing()], ends_slowly=1000)
-
-    swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock(), patience_s=60.0)
-
-    assert [found.id for found in swept.left] == ["i-1"]
-
-
-def test_an_unanswered_create_is_looked_for_longer_than_the_listing_lags() -> None:
-    cloud, clock = FakeCloud(appears_at_look={5: thing()}), Clock()
-
-    swept = end_run(cloud, RUN_ID, outcome_unknown=True, wait=clock)
-
-    assert [found.id for found in swept.ended] == ["i-1"]
-    assert clock.waited_s >= LISTING_LAG_S
-
-
-def test_an_answered_create_costs_no_wait() -> None:
-    clock = Clock()
-
-    end_run(FakeCloud(), RUN_ID, outcome_unknown=False, wait=clock)
-
-    assert clock.waited_s == 0.0
-
-
-@pytest.mark.parametrize("times", [1, 3])
-def test_a_cloud_in_trouble_is_asked_again(times: int) -> None:
-    cloud = FakeCloud([thing()], listing_troubles=[TROUBLE] * times, end_troubles=[TROUBLE])
-
-    swept = end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock())
-
-    assert (swept.left, cloud.asked_to_end) == ([], ["i-1", "i-1"])
-
-
-def test_trouble_without_end_is_an_error_and_never_nothing_left() -> None:
-    with pytest.raises(CloudUnavailableError):
-        end_run(FakeCloud(listing_troubles=[TROUBLE] * 100), RUN_ID, outcome_unknown=False, wait=Clock(), patience_s=60)
-
-
-def test_an_answer_that_cannot_be_read_is_reported_at_once() -> None:
-    clock = Clock()
-
-    with pytest.raises(UnreadableAnswerError):
-        end_run(FakeCloud(listing_troubles=[UNREADABLE]), RUN_ID, outcome_unknown=False, wait=clock)
-
-    assert clock.waited_s == 0.0
-
-
-def test_a_thing_that_went_by_itself_is_fine() -> None:
-    cloud = FakeCloud([thing()], end_troubles=[NotFoundError("gone", resolution="-")])
-    cloud._ending["i-1"] = 1
-
-    assert end_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock()).left == []
 
 
 @pytest.fixture
@@ -178,16 +77,74 @@ def test_a_cloud_that_does_not_say_is_named_and_the_others_are_looked_at(tmp_pat
     assert (dict(found.unread), len(found.findings)) == ({"runpod": "lambda: no list"}, 1)
 
 
-def test_without_a_configured_cloud_nothing_is_known(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no cloud is configured"):
-        sweeping.survey([], [], NOW)
+def test_an_entry_that_cannot_be_read_hides_nothing_else() -> None:
+    found = sweeping.survey([FakeCloud([thing()], unread=[UNREADABLE])], [], NOW)
+
+    assert ([finding.resource.id for finding in found.findings], found.is_complete) == (["i-1"], False)
+
+
+@pytest.mark.parametrize("name", ["state.json", "lease.json", "config.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"steps": 1}', '{"word": "renew"}', "\x00", "7"])
+def test_a_damaged_folder_is_shown_and_does_not_stop_the_sweep(run: RunDir, name: str, content: str) -> None:
+    said(run, "renew", 1.0)
+    run.file(name).write_bytes(content.encode())
+    other = thing(resource_id="i-2", run_id="20261121-015501-other", expires_at=NOW - timedelta(hours=1))
+
+    found = sweeping.survey([FakeCloud([thing(), other])], [run], NOW)
+
+    assert [finding.resource.id for finding in found.findings] == ["i-1", "i-2"]
+    assert found.findings[1].abandoned
+
+
+def test_a_lock_does_not_outrank_a_lease_that_ran_out(run: RunDir) -> None:
+    said(run, "renew", 16.0)
+
+    with locked(run):
+        finding = judged(run)
+
+    assert (finding.abandoned, "a runner that does nothing" in finding.reason) == (True, True)
+
+
+@pytest.mark.parametrize(("word", "minutes_ago"), [("renew", 14.0), ("hold", 600.0), (None, 0.0)])
+def test_a_runner_that_works_is_left_alone(run: RunDir, word: str | None, minutes_ago: float) -> None:
+    if word is not None:
+        said(run, word, minutes_ago)
+
+    with locked(run):
+        assert judged(run).reason == f"run {RUN_ID} is being driven"
+
+
+def asked(run: RunDir, cloud: str) -> None:
+    Journal(run).intent("provision", environment=cloud, name=f"douse-{run.run_id}")
+
+
+def test_a_cloud_without_a_key_here_on_which_a_run_has_rented_is_named(run: RunDir) -> None:
+    asked(run, "runpod")
+
+    found = sweeping.survey([FakeCloud()], [run], NOW, closed={"runpod": "no key", "aws": "no credentials"})
+
+    assert (found.not_looked_at, found.is_complete) == ({"runpod": [RUN_ID]}, False)
+
+
+def test_a_run_with_a_receipt_needs_no_key(run: RunDir) -> None:
+    asked(run, "runpod")
+    write_json(run.receipt, {})
+
+    assert sweeping.survey([FakeCloud()], [run], NOW, closed={"runpod": "no key"}).is_complete
+
+
+def test_a_journal_that_cannot_be_read_counts_for_the_configured_cloud(run: RunDir) -> None:
+    write_json(run.config, {"compute": {"env": "runpod"}})
+    run.file("journal.jsonl").write_bytes(b'{"action": "provision", "kind": "intent"}\n')
+
+    assert without_receipt([run]) == {"runpod": [RUN_ID]}
 
 
 def test_the_sweep_ends_what_has_to_go_and_nothing_else() -> None:
     doomed, other = thing(), thing(resource_id="i-2")
     cloud = FakeCloud([doomed, other])
 
-    ended = sweeping.end([cloud], [sweeping.Finding(doomed, "", True)], Clock())
+    ended = sweeping.end([cloud], [sweeping.Finding(doomed, "", True)], Clock(), Patience())
 
     assert ([found.id for found in ended], cloud.there) == (["i-1"], [other])
 
@@ -195,7 +152,23 @@ def test_the_sweep_ends_what_has_to_go_and_nothing_else() -> None:
 def test_a_sweep_that_cannot_look_is_exit_three() -> None:
     with pytest.raises(TeardownError, match="cannot check what is left on lambda") as caught:
         sweeping.end(
-            [FakeCloud([thing()], listing_troubles=[UNREADABLE])], [sweeping.Finding(thing(), "", True)], Clock()
+            [FakeCloud([thing()], listing_troubles=[UNREADABLE])],
+            [sweeping.Finding(thing(), "", True)],
+            Clock(),
+            Patience(),
         )
 
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("stuck", [{"listing_troubles": [UNREADABLE]}, {"ends_slowly": 1000}])
+def test_a_cloud_that_cannot_be_swept_does_not_keep_the_next_from_it(stuck: dict[str, Any]) -> None:
+    doomed, other = thing(), thing(resource_id="i-2", cloud="runpod")
+    clouds = [FakeCloud([doomed], **stuck), FakeCloud([other], name="runpod")]
+    findings = [sweeping.Finding(doomed, "", True), sweeping.Finding(other, "", True)]
+
+    with pytest.raises(sweeping.SweepError, match="lambda") as caught:
+        sweeping.end(clouds, findings, Clock(), Patience())
+
+    assert ([found.id for found in caught.value.ended], caught.value.exit_code) == (["i-2"], 3)
+    assert clouds[1].there == []

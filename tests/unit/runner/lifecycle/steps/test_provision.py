@@ -14,6 +14,7 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import AlreadyThereError, CloudError, TerraformError
 from runner.lifecycle.steps import provision
+from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run
@@ -125,3 +126,39 @@ def test_a_name_that_stays_taken_ends_the_run(tmp_path: Path, monkeypatch: pytes
 
     with pytest.raises(AlreadyThereError, match=r"InvalidGroup\.Duplicate"):
         go_down(tmp_path, monkeypatch, taken, taken)
+
+
+class Refusing:
+    """Stands for Terraform, whose apply fails."""
+
+    def __init__(self, details: str) -> None:
+        self._details = details
+
+    def apply_plan(self) -> None:
+        raise TerraformError("terraform: apply failed", details=self._details, resolution="see the log")
+
+
+@pytest.mark.parametrize(
+    ("details", "is_known"),
+    [
+        ("lambda: none of 3 candidates is available: lambda: full\nnothing was rented", True),
+        ("creating EC2 Instance: api error InsufficientInstanceCapacity: no", True),
+        ("creating EC2 Instance: api error UnauthorizedOperation: no", True),
+        ("lambda: nobody knows whether gpu_1x_a10 was rented: a machine may exist and bill", False),
+        ("creating EC2 Instance: api error InternalError: try again", False),
+        ("creating EC2 Instance: request send failed, dial tcp 203.0.113.7:443: i/o timeout", False),
+        ("Plugin did not respond", False),
+        ("waiting for EC2 Instance (i-1) create: timeout", False),
+        ("", False),
+    ],
+)
+def test_only_a_definite_no_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, details: str, is_known: bool
+) -> None:
+    ctx = planned(tmp_path, HERE)
+    monkeypatch.setattr(provision, "terraform_of", lambda *given, **named: Refusing(details))
+
+    with pytest.raises(TerraformError):
+        provision._create(ctx, [HERE])
+
+    assert Journal(ctx.run).unanswered("provision") is not is_known

@@ -1,0 +1,121 @@
+"""``make down`` on a damaged run: the machine goes whatever is wrong with the folder, and the exit status is honest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner.cli import parser as cli
+from runner.clouds import registry
+from runner.context import Context
+from runner.errors import EXIT_FAILED, EXIT_LEFTOVERS, AccountError
+from runner.lifecycle import by_mark, finish
+from runner.lifecycle.steps import destroy
+from runner.run.run_dir import PROJECT
+from tests.unit.runner.fake_cloud import FakeCloud, thing
+from tests.unit.runner.test_runs_of_format_1 import Gone, Later
+
+RUN_ID = "20261128-160000-tiny"
+"""A run on RunPod whose runner was killed while it trained; its machine bills."""
+KEPT = PROJECT / "tests" / "data" / "runs-of-format-1" / RUN_ID
+NAMES = sorted(path.relative_to(KEPT).as_posix() for path in KEPT.rglob("*") if path.is_file())
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "missing": lambda content: None,
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "a list": lambda content: b"[]",
+    "a number": lambda content: b"7",
+    "deep": lambda content: b"[" * 100_000,
+    "no text": lambda content: b"\xff\x00\xfe",
+    "newer": lambda content: content.replace(b"{", b'{"of_a_newer_version": 1, ', 1),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(KEPT, tmp_path / "runs" / RUN_ID))
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    """RunPod with the run's machine, which does not answer; no other cloud is configured, and Terraform is missing."""
+    machine = json.loads((KEPT / "host.json").read_text())["instance_id"]
+    found = FakeCloud([thing(resource_id=machine, run_id=RUN_ID, cloud="runpod")], name="runpod")
+    closed = {name: f"{name}: there is no key" for name in registry.CLOUDS if name != "runpod"}
+
+    def open_cloud(name: str, world: object) -> FakeCloud:
+        if name != "runpod":
+            raise AccountError(f"{name}: there is no key", resolution="set it")
+        return found
+
+    for module in (by_mark, destroy):
+        monkeypatch.setattr(module, "open_cloud", open_cloud)
+        monkeypatch.setattr(module, "accounts", lambda world: ([found], closed))
+    monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
+    monkeypatch.setattr(finish, "COLLECT_RETRY_S", ())
+    return found
+
+
+def down(run: Path) -> int:
+    return cli.main(["down", "--run", RUN_ID, "--runs-dir", str(run.parent)], Later({}))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_machine_goes_whatever_is_wrong_with_a_file(
+    run: Path, cloud: FakeCloud, name: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = DAMAGES[damage]((run / name).read_bytes())
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_bytes(content)
+
+    status = down(run)
+
+    said = capsys.readouterr()
+    assert cloud.there == [], said.err
+    assert status != EXIT_LEFTOVERS or "was not asked" in said.err, said.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_machine_that_stays_is_status_three_whatever_is_wrong_with_a_file(
+    run: Path, cloud: FakeCloud, name: str
+) -> None:
+    cloud.ends_slowly = 10_000
+    (run / name).write_bytes(b"")
+
+    assert down(run) == EXIT_LEFTOVERS
+
+
+def test_a_folder_that_is_gone_does_not_keep_the_machine(
+    run: Path, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(run)
+
+    assert down(run) == EXIT_LEFTOVERS
+    assert cloud.there == []
+    assert "lambda was not asked: lambda: there is no key" in capsys.readouterr().err
+
+
+def test_without_an_account_nothing_is_promised(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.json").write_bytes(b"")
+
+    assert down(run) == EXIT_LEFTOVERS
+    assert "RUNPOD_API_KEY" in capsys.readouterr().err
+
+
+def test_what_was_seen_to_be_gone_is_said_and_there_is_no_receipt(
+    run: Path, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.json").write_bytes(b'{"compute": {"env": "runpod"}, "of_a_newer_version": {}}')
+
+    assert down(run) == EXIT_FAILED
+    said = capsys.readouterr()
+    assert "own listing shows nothing of it on runpod" in said.err
+    assert not (run / "receipt.json").exists()
