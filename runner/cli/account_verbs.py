@@ -59,7 +59,7 @@ def _incomplete(found: Survey, closed: Mapping[str, str]) -> TeardownError:
     """Return the error for a look that leaves open what exists."""
     problems = [f"{name} could not be read: {reason}" for name, reason in found.unread.items()]
     problems += [
-        f"{name} was not asked ({closed[name]}), and {runs[-1]} has rented there and has no receipt"
+        f"{runs[-1]} has rented on {name} and has no receipt, and {closed.get(name, 'this is another account')}"
         for name, runs in found.not_looked_at.items()
     ]
     problems += [f"{one.resource.kind} {one.resource.id}: {one.reason}" for one in found.findings if not one.is_judged]

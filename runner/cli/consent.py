@@ -32,6 +32,14 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
         )
 
 
+def may_close(run_id: str, trouble: str) -> bool:
+    """Ask a person whether to close a run of which a machine may be left; only a typed yes at a terminal is one."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    print(f"{trouble}\nSomething may go on billing. Close {run_id} all the same? [yes/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() == "yes"
+
+
 def question(ctx: Context) -> str:
     """Return the question: the machine, its price, and the most that the run file lets it cost."""
     machines, first = ctx.plan.machines, ctx.plan.first

@@ -63,6 +63,12 @@ def _run(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--run", help="run id (the latest)")
 
 
+def _close(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--close", action="store_true", help="take it upon yourself that nothing is left, where no account can show it"
+    )
+
+
 def _detach(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--detach", action="store_true", help="leave once training runs")
 
@@ -126,7 +132,7 @@ VERBS = (
     Verb("configure", "prepare the machine of a run; a second time changes nothing", (_run,)),
     Verb("launch", "stage and start training, then leave", (_run,)),
     Verb("collect", "bring home what there is by now", (_run,)),
-    Verb("down", "stop training with a checkpoint, bring it home, destroy", (_run,)),
+    Verb("down", "stop training with a checkpoint, bring it home, destroy", (_run, _close)),
     Verb("resume", "continue a run from where it is", (_run, _machine, _detach)),
     Verb("status", "show the state of a run and what is billing", (_run, _json)),
     Verb("watch", "follow the run; take it over if its runner is gone", (_run,)),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.adapters.packages import provide
-from runner.cli.consent import ask_to_rent
+from runner.cli.consent import ask_to_rent, may_close
 from runner.cli.session import Session, needed_host, say_where
 from runner.cli.terminal import make_view
 from runner.cloud_api.labels import RUN_ID
@@ -18,11 +18,12 @@ from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunLockedError, RunNotFound
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
 from runner.lifecycle.by_mark import terminate_unread
+from runner.lifecycle.finish import Outcome
 from runner.lifecycle.step import step
 from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import holder, locked
-from runner.safety.asked import DAMAGE
+from runner.safety.asked import DAMAGE, close
 from runner.store import run_store as storing
 from runner.world import Entry, World
 from trainer.files import object_or_none
@@ -124,10 +125,17 @@ def down(session: Session) -> int:
     session.listen()
     try:
         outcome = lifecycle.down(session.context())
-    except (RunLockedError, TeardownError):
+    except TeardownError as err:
+        outcome = Outcome(run, err)
+    except RunLockedError:
         raise
     except Exception as err:
         raise terminate_unread(run, session.world, session.view, err) from err
+    worst = outcome.error
+    if session.arguments.close and isinstance(worst, TeardownError) and may_close(run.run_id, worst.message):
+        close(run)
+        session.view.line(f"run {run.run_id} is closed; nothing was terminated, and there is no receipt")
+        return EXIT_DONE
     return session.finish(outcome)
 
 

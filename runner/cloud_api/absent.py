@@ -32,6 +32,10 @@ class AbsentCloud:
         """Refuse."""
         raise not_installed(self._name, self._package)
 
+    def fingerprint(self, salt: str) -> str:
+        """Refuse."""
+        raise not_installed(self._name, self._package)
+
     def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         """Refuse."""
         raise not_installed(self._name, self._package)

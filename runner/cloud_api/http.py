@@ -7,6 +7,7 @@ was asked for may have happened.
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,10 @@ class Api:
     def close(self) -> None:
         """Let the connections go."""
         self._client.close()
+
+    def fingerprint(self, salt: str) -> str:
+        """Return what distinguishes this key at this address from others, and from which it cannot be found again."""
+        return hmac.digest(salt.encode(), self._key + b"\0" + self._endpoint.encode(), "sha256").hex()
 
     def ask(
         self,

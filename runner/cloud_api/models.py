@@ -141,6 +141,17 @@ class Cloud(Protocol):
     def account(self) -> Account:
         """Check the credentials and return whose they are."""
 
+    def fingerprint(self, salt: str) -> str:
+        """Return what distinguishes this account from every other: two keys of one account may differ in it.
+
+        Args:
+            salt: Keeps a key from being found by trying; the same as when the fingerprint was made that this one is
+                compared with.
+
+        Raises:
+            CloudError: If the cloud has to be asked, and does not answer.
+        """
+
     def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         """Return every machine with a GPU that is listed, with prices, cheapest first.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from runner.cloud_api.labels import resource_name
-from runner.cloud_api.models import Resource
+from runner.cloud_api.models import Cloud, Resource
 from runner.clouds.registry import CLOUDS, accounts, open_cloud
 from runner.context import Context
 from runner.errors import RunnerError, TeardownError, ToolError
@@ -14,7 +14,8 @@ from runner.run.models import View
 from runner.run.run_dir import RunDir
 from runner.safety.asked import clouds_asked, environment_of
 from runner.safety.patience import patience_of
-from runner.safety.terminate import Terminated, terminate_run
+from runner.safety.proof import is_the_account
+from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
 
 
@@ -62,6 +63,25 @@ def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | N
     return seen
 
 
+def is_account_proved(ctx: Context) -> bool:
+    """Return whether the account here is the one that the run was rented with: by its key, or by what it shows."""
+    try:
+        cloud = open_cloud(ctx.run_file.compute.env, ctx.world)
+        return is_the_account(ctx.run, cloud) or bool(of_run(cloud, ctx.run.run_id).resources)
+    except RunnerError:
+        return False  # who terminates says why the account cannot be read
+
+
+def other_account(ctx: Context) -> TeardownError:
+    """Return the error for an account that shows nothing of a run and was not proved to be the run's own."""
+    name, run_id = ctx.run_file.compute.env, ctx.run.run_id
+    return TeardownError(
+        f"destroy: this {name} account shows nothing of run {run_id}, which was rented with another key",
+        resolution=f"set {CLOUDS[name].account_words} of that account, then run `make down RUN={run_id}` again; "
+        f"if nobody has it any more, `make down RUN={run_id} CLOSE=1` closes the run",
+    )
+
+
 def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) -> RunnerError:
     """Terminate what carries the mark of a run whose folder cannot be read; return the error to show.
 
@@ -90,6 +110,8 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
             problems.append(f"{cloud.name} could not be read: {err.message}")
             continue
         ended += seen.ended
+        if not (seen.ended or _is_the_account(run, cloud)):
+            problems.append(f"this {cloud.name} account shows nothing of it, and may be another than the run's")
         problems += [f"{cloud.name} still has {found.kind} {found.id}" for found in seen.left]
         problems += [f"{cloud.name} could not be read to the end: {err.message}" for err in seen.unread]
     for found in ended:
@@ -106,6 +128,13 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
         f"down: {why}; its cloud's own listing shows nothing of it on {' and '.join(sorted(names))}",
         resolution=f"there is no receipt; what came home is in {run.path}",
     )
+
+
+def _is_the_account(run: RunDir, cloud: Cloud) -> bool:
+    try:
+        return is_the_account(run, cloud)
+    except RunnerError:
+        return False
 
 
 def _may_have_rented_on(run: RunDir) -> set[str]:

@@ -15,6 +15,7 @@ from runner.run.state import RunState, holder
 from runner.safety.asked import DAMAGE, without_receipt
 from runner.safety.lease_word import last_word
 from runner.safety.patience import Patience
+from runner.safety.proof import is_the_account
 from runner.safety.terminate import Wait, terminate_all
 
 LONGEST_START = timedelta(hours=1)
@@ -58,8 +59,8 @@ class Survey:
     Attributes:
         findings: All that exists.
         unread: Clouds that could not be read, or not to their end, with their reasons.
-        not_looked_at: Clouds without an account here, with the runs that have asked them for a machine and have no
-            receipt.
+        not_looked_at: Clouds without an account here, or with another one, with the runs that have asked them for a
+            machine and have no receipt.
     """
 
     findings: list[Finding]
@@ -96,7 +97,21 @@ def survey(
         if listing.unread:
             unread[cloud.name] = "; ".join(err.message for err in listing.unread)
     asked = without_receipt(runs)
-    return Survey(findings, unread, {name: asked[name] for name in closed or {} if name in asked})
+    missing: dict[str, list[str]] = {name: asked[name] for name in closed or {} if name in asked}
+    seen = {finding.resource.run_id for finding in findings}
+    for cloud in clouds:
+        hidden = [name for name in asked.get(cloud.name, ()) if name not in seen and not _is_its(cloud, known[name])]
+        if hidden and cloud.name not in unread:
+            missing[cloud.name] = hidden
+    return Survey(findings, unread, missing)
+
+
+def _is_its(cloud: Cloud, run: RunDir) -> bool:
+    """Return whether this is the account that a run was rented with."""
+    try:
+        return is_the_account(run, cloud)
+    except CloudError:
+        return False
 
 
 def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:

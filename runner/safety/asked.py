@@ -7,8 +7,9 @@ from typing import Any
 
 from runner.errors import RunnerError
 from runner.run.journal import Journal
-from runner.run.run_dir import RunDir, read_json
+from runner.run.run_dir import RunDir, read_json, write_json
 
+CLOSED_NAME = "closed.json"
 DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What reading a file of a run may raise whose content is not what was written."""
 
@@ -31,14 +32,24 @@ def environment_of(run: RunDir) -> str | None:
         return None
 
 
+def is_closed(run: RunDir) -> bool:
+    """Return whether a person has taken it upon himself that nothing of a run is left."""
+    return run.file(CLOSED_NAME).exists()
+
+
+def close(run: RunDir) -> None:
+    """Write down that a person has taken it upon himself that nothing of a run is left."""
+    write_json(run.file(CLOSED_NAME), {"closed_at": run.world.now().isoformat(timespec="seconds")})
+
+
 def without_receipt(runs: Sequence[RunDir]) -> dict[str, list[str]]:
     """Return the runs that have asked a cloud for a machine and have no receipt, by cloud.
 
-    A run whose journal cannot be read counts for the cloud of its configuration.
+    A run whose journal cannot be read counts for the cloud of its configuration; one that a person has closed does not.
     """
     found: dict[str, list[str]] = {}
     for run in runs:
-        if run.receipt.exists():
+        if run.receipt.exists() or is_closed(run):
             continue
         asked = clouds_asked(run)
         for cloud in {environment_of(run) or ""} if asked is None else asked:

@@ -18,7 +18,7 @@ class Patience:
     Attributes:
         factor: What the table is multiplied by; 1 for real clouds.
         looks_s: When to look for something that was asked for and never answered, counted from the first look: a cloud
-            may list a machine long after it has made it. 20 s were seen on RunPod, so the last look is six times that.
+            may list a machine long after it has made it. 20 s were seen, so the last look is six times that.
         pause_s: Between two looks at something that is still there.
         longest_s: From "terminate" to gone; then what is left is reported.
     """

@@ -309,7 +309,7 @@ READ: list[tuple[Vendor, type[BaseModel], str]] = [
     (LAMBDA, lambda_models.Region, "Region"),
     (LAMBDA, lambda_models.Specs, "InstanceTypeSpecs"),
     (LAMBDA, lambda_models.InstanceType, "InstanceType"),
-    (LAMBDA, lambda_models.Listing, "InstanceTypesItem"),
+    (LAMBDA, lambda_models.ListedType, "InstanceTypesItem"),
     (LAMBDA, lambda_models.Tag, "TagEntry"),
     (LAMBDA, lambda_models.Instance, "Instance"),
     (LAMBDA, lambda_models.SshKey, "SSHKey"),

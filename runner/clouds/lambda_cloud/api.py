@@ -115,6 +115,10 @@ class LambdaCloud:
         """Let the connections go."""
         self._api.close()
 
+    def fingerprint(self, salt: str) -> str:
+        """Return the key's; the API has no word for the account."""
+        return self._api.fingerprint(salt)
+
     def account(self) -> Account:
         """Check the key; Lambda reports neither the account's name nor its balance."""
         self.keys()

@@ -119,6 +119,10 @@ class RunPodCloud:
         self._api.close()
         self._graphql_api.close()
 
+    def fingerprint(self, salt: str) -> str:
+        """Return the key's; the API has no word for the account."""
+        return self._api.fingerprint(salt)
+
     def account(self) -> Account:
         """Check the key, and return the balance as long as there is GraphQL."""
         self.pods()

@@ -11,7 +11,7 @@ from runner.clouds.environments import ENVIRONMENTS
 from runner.clouds.registry import accounts, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
-from runner.lifecycle.by_mark import end_by_mark
+from runner.lifecycle.by_mark import end_by_mark, is_account_proved, other_account
 from runner.lifecycle.terraform_inputs import terraform_of
 from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
@@ -77,6 +77,7 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
 
 def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
     """Give a rented machine back; its disk, its processes and its files go with it."""
+    is_proved = is_account_proved(ctx)  # before anything is gone that would prove it
     trouble: RunnerError | None = None
     resources: list[str] = []
     try:
@@ -88,6 +89,8 @@ def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
     if trouble is not None:
         ctx.view.line(f"{trouble.message}; terminating the machine without Terraform")
     seen = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble)
+    if not (is_proved or seen.ended):
+        raise other_account(ctx)
     # What Terraform still names while the account has nothing of it is a memory, not a machine.
     return Findings(
         terraform_resources=[] if seen.ended else resources,

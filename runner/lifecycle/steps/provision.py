@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from runner.cloud_api.environment import Environment, NotThere
 from runner.cloud_api.labels import resource_name
-from runner.clouds.registry import endpoint_of, find_cloud
+from runner.clouds.registry import endpoint_of, find_cloud, open_cloud
 from runner.context import Context
 from runner.errors import (
     NOTHING_RENTED,
@@ -27,6 +27,7 @@ from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import write_json
+from runner.safety.proof import account_facts
 
 PRICE_TOLERANCE = 1.005
 NO = (AccessDeniedError, AccountError, AlreadyThereError, BadRequestError, NoCapacityError, RateLimitedError)
@@ -114,6 +115,7 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         environment=ctx.environment.name,
         name=resource_name(ctx.run.run_id),
         endpoint=endpoint_of(ctx.environment.name, ctx.world.environ) if ctx.environment.bills else None,
+        **_account(ctx),
         candidates=[one.to_variable() for one in machines],
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
@@ -128,6 +130,11 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
     _check_price(ctx, host)
     return host
+
+
+def _account(ctx: Context) -> dict[str, str]:
+    """Return what the intent says of the account that is asked: teardown has to ask the same one."""
+    return account_facts(open_cloud(ctx.environment.name, ctx.world), ctx.world) if ctx.environment.bills else {}
 
 
 def _check_price(ctx: Context, host: Host) -> None:

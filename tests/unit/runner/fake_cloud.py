@@ -33,6 +33,7 @@ class FakeCloud:
 
     there: list[Resource] = field(default_factory=list)
     name: str = "lambda"
+    key: str = "mine"
     listing_troubles: list[CloudError | None] = field(default_factory=list)
     unread: list[CloudError] = field(default_factory=list)
     """What each look cannot read beside what is there."""
@@ -46,6 +47,9 @@ class FakeCloud:
 
     def account(self) -> Account:
         return Account(self.name, "test")
+
+    def fingerprint(self, salt: str) -> str:
+        return f"{self.key} {salt}"
 
     def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
         return []

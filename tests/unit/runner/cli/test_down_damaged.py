@@ -119,3 +119,67 @@ def test_what_was_seen_to_be_gone_is_said_and_there_is_no_receipt(
     said = capsys.readouterr()
     assert "own listing shows nothing of it on runpod" in said.err
     assert not (run / "receipt.json").exists()
+
+
+def rented_with(run: Path, cloud: FakeCloud) -> None:
+    """Let the run's journal say which account was asked, as it does since then."""
+    journal = run / "journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if line["action"] == "provision" and line["kind"] == "intent":
+            line |= {"account": cloud.fingerprint("s"), "salt": "s"}
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_another_accounts_key_is_no_proof(run: Path, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]) -> None:
+    rented_with(run, cloud)
+    cloud.key, cloud.there = "another", []
+
+    assert down(run) == EXIT_LEFTOVERS
+    assert "this runpod account shows nothing of run" in capsys.readouterr().err
+    assert not (run / "receipt.json").exists()
+
+
+def test_a_new_key_of_the_same_account_is_proved_by_what_it_shows(run: Path, cloud: FakeCloud) -> None:
+    rented_with(run, cloud)
+    cloud.key = "rotated"
+
+    assert (down(run), cloud.there) == (EXIT_FAILED, []) or (run / "receipt.json").exists()
+    assert cloud.there == []
+
+
+def test_with_its_own_account_an_empty_listing_is_a_proof(run: Path, cloud: FakeCloud) -> None:
+    rented_with(run, cloud)
+    cloud.there = []
+
+    down(run)
+
+    assert json.loads((run / "receipt.json").read_text())["checks"]["clouds"] == {"runpod": 0}
+
+
+@pytest.mark.parametrize(("typed", "status"), [("yes\n", 0), ("y\n", EXIT_LEFTOVERS), ("\n", EXIT_LEFTOVERS)])
+def test_only_a_typed_yes_closes_what_nobody_can_show(
+    run: Path, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, typed: str, status: int
+) -> None:
+    rented_with(run, cloud)
+    cloud.key, cloud.there = "another", []
+    monkeypatch.setattr("runner.cli.consent.sys", Terminal(typed))
+
+    words = ["down", "--run", RUN_ID, "--close", "--runs-dir", str(run.parent)]
+    assert cli.main(words, Later({})) == status
+    assert (run / "closed.json").exists() is (status == 0)
+    assert not (run / "receipt.json").exists()
+
+
+class Terminal:
+    """Stands for ``sys`` with somebody at a terminal."""
+
+    def __init__(self, typed: str) -> None:
+        self.stdin = self.stdout = self
+        self._typed = typed
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return self._typed

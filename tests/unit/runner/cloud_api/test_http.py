@@ -350,3 +350,17 @@ def test_a_launch_whose_answer_is_cut_off_is_unknown_over_the_wire_too(reply: by
 
     api.close()
     peer.close()
+
+
+def _account(key: str, endpoint: str = "https://cloud.example/v1") -> Api:
+    return Api("lambda", endpoint, key, refusal=lambda_refusal, pace=Pace(RealWorld(), 0.0), timer=FakeTime().timer)
+
+
+def test_a_fingerprint_distinguishes_keys_and_addresses_and_holds_neither() -> None:
+    one = _account("a-long-secret").fingerprint("salt")
+
+    assert one == _account("a-long-secret").fingerprint("salt")
+    assert one != _account("another-secret").fingerprint("salt")
+    assert one != _account("a-long-secret", "https://other.example/v1").fingerprint("salt")
+    assert one != _account("a-long-secret").fingerprint("pepper")
+    assert "secret" not in one

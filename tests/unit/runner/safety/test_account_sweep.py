@@ -13,8 +13,9 @@ from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.state import RunState, locked
 from runner.safety import account_sweep as sweeping
-from runner.safety.asked import without_receipt
+from runner.safety.asked import close, without_receipt
 from runner.safety.patience import Patience
+from runner.safety.proof import account_facts
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
 from tests.unit.runner.safety.test_terminate import Clock
@@ -124,6 +125,20 @@ def test_a_cloud_without_a_key_here_on_which_a_run_has_rented_is_named(run: RunD
     found = sweeping.survey([FakeCloud()], [run], NOW, closed={"runpod": "no key", "aws": "no credentials"})
 
     assert (found.not_looked_at, found.is_complete) == ({"runpod": [RUN_ID]}, False)
+
+
+def test_another_account_than_a_run_was_rented_with_shows_nothing(run: RunDir) -> None:
+    cloud = FakeCloud(name="runpod")
+    Journal(run).intent("provision", environment="runpod", **account_facts(cloud, RealWorld()))
+
+    assert sweeping.survey([cloud], [run], NOW).is_complete
+    cloud.key = "another"
+    assert sweeping.survey([cloud], [run], NOW).not_looked_at == {"runpod": [RUN_ID]}
+    cloud.there = [thing(cloud="runpod")]
+    assert sweeping.survey([cloud], [run], NOW).is_complete, "what it shows proves it, whatever the key"
+    cloud.there = []
+    close(run)
+    assert sweeping.survey([cloud], [run], NOW).is_complete
 
 
 def test_a_run_with_a_receipt_needs_no_key(run: RunDir) -> None:

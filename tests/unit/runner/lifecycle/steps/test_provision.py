@@ -19,7 +19,9 @@ from runner.run.models import Host
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
+from runner.safety.proof import is_the_account
 from runner.world import RealWorld
+from tests.unit.runner.fake_cloud import FakeCloud
 from tests.unit.runner.made_plan import made_plan
 
 HERE = PlannedMachine("g5.xlarge", "us-east-1", False, 1.0, 1.0)
@@ -155,10 +157,14 @@ class Refusing:
 def test_only_a_definite_no_is_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, details: str, is_known: bool
 ) -> None:
-    ctx = planned(tmp_path, HERE)
+    ctx, cloud = planned(tmp_path, HERE), FakeCloud(name="aws")
+    monkeypatch.setattr(provision, "open_cloud", lambda name, world: cloud)
     monkeypatch.setattr(provision, "terraform_of", lambda *given, **named: Refusing(details))
 
     with pytest.raises(TerraformError):
         provision._create(ctx, [HERE])
 
     assert Journal(ctx.run).unanswered("provision") is not is_known
+    assert is_the_account(ctx.run, cloud)
+    cloud.key = "another"
+    assert not is_the_account(ctx.run, cloud)
