@@ -27,6 +27,18 @@ def is_ours(name: str, tags: Mapping[str, str]) -> bool:
     return RUN_TAG in tags or name.startswith(PREFIX)
 
 
+def is_ours_if_read(name: str | None, tags: Mapping[str, str] | None) -> bool | None:
+    """Return whether an entry of a list is Douse's, or ``None`` where that cannot be said.
+
+    Args:
+        name: Its name, or ``None`` where it cannot be read.
+        tags: Its tags, or ``None`` where they cannot be read.
+    """
+    if is_ours(name or "", tags or {}):
+        return True
+    return None if name is None or tags is None else False
+
+
 def run_of(name: str, tags: Mapping[str, str]) -> str | None:
     """Return the id of the run a resource belongs to, from its tags, else from its name."""
     found = tags.get(RUN_TAG) or (name.removeprefix(PREFIX) if name.startswith(PREFIX) else "")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from runner.cloud_api.models import Listing, Resource
-from runner.errors import CloudError, CloudUnavailableError
+from runner.errors import CloudError, CloudUnavailableError, UnreadableAnswerError
+
+Entry = TypeVar("Entry")
+Wanted = Callable[[str | None, Mapping[str, str] | None], bool | None]
+"""Returns whether an entry is looked for, by its name and its tags, each ``None`` where it cannot be read; it returns
+``None`` where that cannot be said."""
 
 
 def gather(parts: Iterable[Callable[[], Listing]], *, one_server: bool = False) -> Listing:
@@ -36,6 +43,74 @@ def gather(parts: Iterable[Callable[[], Listing]], *, one_server: bool = False) 
     if unread and not is_read:
         raise unread[0]
     return Listing(resources, unread)
+
+
+def judged(entries: Iterable[Entry], judge: Callable[[Entry], Resource | None]) -> Listing:
+    """Return what of a list is ours; an entry, or a later page, that cannot be read hides nothing of the rest.
+
+    Args:
+        entries: The list, page after page.
+        judge: Returns the resource that an entry is, ``None`` for one that is none of ours or gone; it raises
+            ``UnreadableAnswerError`` where that cannot be said.
+
+    Raises:
+        CloudError: If the list breaks off before its first entry.
+    """
+    resources: list[Resource] = []
+    unread: list[CloudError] = []
+    is_begun = False
+    try:
+        for entry in entries:
+            is_begun = True
+            try:
+                found = judge(entry)
+            except UnreadableAnswerError as err:
+                unread.append(err)
+                continue
+            resources += [] if found is None else [found]
+    except CloudError as err:
+        if not is_begun:
+            raise
+        unread.append(err)
+    return Listing(resources, unread)
+
+
+def wanted_id(entry_id: object, is_wanted: bool | None, *, cloud: str, doing: str) -> str | None:
+    """Return the id of an entry that is wanted, or ``None`` for one that is not.
+
+    Args:
+        entry_id: What the entry has as its id.
+        is_wanted: Whether it is wanted, or ``None`` where that cannot be said.
+        cloud: Name of the cloud.
+        doing: What is asked for, like ``list the pods``.
+
+    Raises:
+        UnreadableAnswerError: If that cannot be said, or the entry has no id that could be terminated.
+    """
+    if not isinstance(entry_id, str) or not entry_id:
+        raise _unknown(cloud, doing, "an entry has no id that can be read")
+    if is_wanted is None:
+        raise _unknown(cloud, doing, f"whether {entry_id} is Douse's cannot be read from its name and labels")
+    return entry_id if is_wanted else None
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a value that is a text, or ``None``."""
+    return value if isinstance(value, str) else None
+
+
+def price_or_none(value: object) -> float | None:
+    """Return a value that can be a price in US dollars, or ``None``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None
+
+
+def _unknown(cloud: str, doing: str, reason: str) -> UnreadableAnswerError:
+    return UnreadableAnswerError(
+        f"{cloud}: cannot {doing} to the last: {reason}",
+        resolution=f"look in {cloud}'s console (docs/clouds/), and update Douse (`git pull`)",
+    )
 
 
 def _is_silence(err: CloudError) -> bool:

@@ -135,7 +135,7 @@ def clouds(endpoints: dict[str, str]) -> Iterator[Clouds]:
         for resource in found.resources(cloud):
             found.end(cloud, resource)
     _wait(lambda: not found.billing())
-    _wait(lambda: not found.lambda_.instances())
+    _wait(lambda: not found.lambda_.machines_named(NAME))
     found.lambda_.close()
     found.runpod.close()
     found.control.close()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from runner.cloud_api.labels import RUN_TAG, expiry_of, run_of
-from runner.cloud_api.listings import gather
+from runner.cloud_api.listings import gather, judged
 from runner.cloud_api.models import Kind, Listing, Resource, Status
 from runner.clouds.aws.refusals import aws_errors, unreadable
 from runner.prices.price_list import listed_price
@@ -35,7 +35,7 @@ def listing_in(client: Any, region: str) -> Listing:
     Raises:
         CloudError: If no kind of thing in it could be read.
     """
-    return gather((partial(_listed, list_kind, client, region) for list_kind in _LISTINGS), one_server=True)
+    return gather((partial(list_kind, client, region) for list_kind in _LISTINGS), one_server=True)
 
 
 def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -> Iterator[Mapping[str, Any]]:
@@ -52,9 +52,10 @@ def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -
         CloudError: If a page cannot be had, or is not what the API's description says.
     """
     with aws_errors(doing):
+        has_pages = client.can_paginate(operation)
         pages = (
             client.get_paginator(operation).paginate(**request)
-            if client.can_paginate(operation)
+            if has_pages
             else [getattr(client, operation)(**request)]
         )
         for page in pages:
@@ -62,6 +63,8 @@ def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -
             if not isinstance(found, list):
                 raise unreadable(doing, f"{operation} answered without {key}")
             yield from found
+            if not has_pages and page.get("NextToken"):
+                raise unreadable(doing, f"{operation} has pages that boto3 does not follow")
 
 
 def required(entry: Mapping[str, Any], key: str, doing: str) -> Any:
@@ -75,15 +78,14 @@ def required(entry: Mapping[str, Any], key: str, doing: str) -> Any:
     return entry[key]
 
 
-def read_instance(entry: Mapping[str, Any], region: str, doing: str) -> Resource | None:
+def _machine(entry: Mapping[str, Any], region: str, doing: str) -> Resource | None:
     """Return an instance as a resource, or ``None`` where it is terminated for good.
 
     Raises:
-        UnreadableAnswerError: If it lacks its id or its state.
+        UnreadableAnswerError: If it lacks its id.
     """
-    state = str(required(required(entry, "State", doing), "Name", doing))
     instance_id = str(required(entry, "InstanceId", doing))
-    status = STATUSES.get(state, "unknown")
+    status = STATUSES.get(str(entry.get("State", {}).get("Name", "")), "unknown")
     if status is None:
         return None
     return _resource(
@@ -97,54 +99,65 @@ def read_instance(entry: Mapping[str, Any], region: str, doing: str) -> Resource
     )
 
 
-def _listed(list_kind: Callable[[Any, str], Iterator[Resource]], client: Any, region: str) -> Listing:
-    return Listing(list(list_kind(client, region)))
-
-
-def _instances(client: Any, region: str) -> Iterator[Resource]:
+def _instances(client: Any, region: str) -> Listing:
     doing = f"list instances in {region}"
-    for reservation in entries(client, "describe_instances", "Reservations", doing, Filters=OURS):
-        for entry in required(reservation, "Instances", doing):
-            resource = read_instance(entry, region, doing)
-            if resource is not None:
-                yield resource
+    reservations = entries(client, "describe_instances", "Reservations", doing, Filters=OURS)
+    # A reservation without instances stands for them: without an id it is unread.
+    machines = (entry for reservation in reservations for entry in reservation.get("Instances") or (reservation,))
+    return judged(machines, lambda entry: _machine(entry, region, doing))
 
 
-def _spot_requests(client: Any, region: str) -> Iterator[Resource]:
+def _spot_requests(client: Any, region: str) -> Listing:
     doing = f"list spot requests in {region}"
-    for entry in entries(client, "describe_spot_instance_requests", "SpotInstanceRequests", doing, Filters=OURS):
-        if required(entry, "State", doing) in OPEN_REQUESTS:
-            yield _resource("spot_request", required(entry, "SpotInstanceRequestId", doing), entry, region, free=True)
+
+    def judge(entry: Mapping[str, Any]) -> Resource | None:
+        request_id = required(entry, "SpotInstanceRequestId", doing)
+        is_over = entry.get("State", OPEN_REQUESTS[0]) not in OPEN_REQUESTS
+        return None if is_over else _resource("spot_request", request_id, entry, region, free=True)
+
+    operation, key = "describe_spot_instance_requests", "SpotInstanceRequests"
+    return judged(entries(client, operation, key, doing, Filters=OURS), judge)
 
 
-def _volumes(client: Any, region: str) -> Iterator[Resource]:
+def _volumes(client: Any, region: str) -> Listing:
     doing = f"list volumes in {region}"
-    for entry in entries(client, "describe_volumes", "Volumes", doing, Filters=OURS):
-        if required(entry, "State", doing) != "deleted":
-            yield _resource("volume", required(entry, "VolumeId", doing), entry, region)
+
+    def judge(entry: Mapping[str, Any]) -> Resource | None:
+        volume_id = required(entry, "VolumeId", doing)
+        return None if entry.get("State") == "deleted" else _resource("volume", volume_id, entry, region)
+
+    return judged(entries(client, "describe_volumes", "Volumes", doing, Filters=OURS), judge)
 
 
-def _addresses(client: Any, region: str) -> Iterator[Resource]:
+def _addresses(client: Any, region: str) -> Listing:
     doing = f"list elastic addresses in {region}"
-    for entry in entries(client, "describe_addresses", "Addresses", doing, Filters=OURS):
-        yield _resource("address", required(entry, "AllocationId", doing), entry, region)
+    return judged(
+        entries(client, "describe_addresses", "Addresses", doing, Filters=OURS),
+        lambda entry: _resource("address", required(entry, "AllocationId", doing), entry, region),
+    )
 
 
-def _security_groups(client: Any, region: str) -> Iterator[Resource]:
+def _security_groups(client: Any, region: str) -> Listing:
     doing = f"list security groups in {region}"
-    for entry in entries(client, "describe_security_groups", "SecurityGroups", doing, Filters=OURS):
-        name = required(entry, "GroupName", doing)
-        yield _resource("security_group", required(entry, "GroupId", doing), entry, region, name=name, free=True)
+
+    def judge(entry: Mapping[str, Any]) -> Resource:
+        group_id = required(entry, "GroupId", doing)
+        return _resource("security_group", group_id, entry, region, name=entry.get("GroupName"), free=True)
+
+    return judged(entries(client, "describe_security_groups", "SecurityGroups", doing, Filters=OURS), judge)
 
 
-def _keys(client: Any, region: str) -> Iterator[Resource]:
+def _keys(client: Any, region: str) -> Listing:
     doing = f"list key pairs in {region}"
-    for entry in entries(client, "describe_key_pairs", "KeyPairs", doing, Filters=OURS):
-        name = required(entry, "KeyName", doing)
-        yield _resource("key", required(entry, "KeyPairId", doing), entry, region, name=name, free=True)
+
+    def judge(entry: Mapping[str, Any]) -> Resource:
+        key_id, name = required(entry, "KeyPairId", doing), required(entry, "KeyName", doing)  # by which it is deleted
+        return _resource("key", key_id, entry, region, name=name, free=True)
+
+    return judged(entries(client, "describe_key_pairs", "KeyPairs", doing, Filters=OURS), judge)
 
 
-_LISTINGS: tuple[Callable[[Any, str], Iterator[Resource]], ...] = (
+_LISTINGS: tuple[Callable[[Any, str], Listing], ...] = (
     _instances,
     _spot_requests,
     _volumes,

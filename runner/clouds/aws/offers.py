@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from runner.cloud_api.answers import read_some
 from runner.cloud_api.models import Offer
 from runner.clouds.aws.listing import CLOUD, entries, required
-from runner.clouds.aws.refusals import unreadable
 from runner.prices.price_list import price_list
 
 FAMILIES = ["g*", "p*"]
@@ -19,7 +21,8 @@ MIB_PER_GIB = 1024
 def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
     """Return the machines with NVIDIA GPUs and x86 processors that AWS sells in one region.
 
-    One without a known price is left out: no promise about money can be kept with it. Whether one can be had now is
+    One without a known price, or whose description cannot be read, is left out: no promise about money can be kept with
+    it. Whether one can be had now is
     something AWS reports only when asked for it.
 
     Args:
@@ -33,12 +36,13 @@ def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
     doing = f"list instance types in {region}"
     filters = [{"Name": "instance-type", "Values": FAMILIES}]
     found = entries(client, "describe_instance_types", "InstanceTypes", doing, Filters=filters)
-    machines = {str(required(entry, "InstanceType", doing)): entry for entry in found if _is_usable(entry)}
+    kinds = read_some(filter(_is_usable, found), lambda entry: _kind(entry, region, doing))
+    machines = {kind.instance_type: kind for kind in kinds}
     sold = _sold(client, region, sorted(machines))
     spot_prices = _spot_prices(client, region, sold, now)
     listed = {row.instance_type: row.price_usd_per_h for row in price_list(CLOUD) if row.region == region}
     return [
-        _offer(machines[name], region, doing, spot=spot, price_usd_per_h=prices[name])
+        replace(machines[name], spot=spot, price_usd_per_h=prices[name])
         for spot, prices in ((False, listed), (True, spot_prices))
         for name in sold
         if name in prices
@@ -89,24 +93,31 @@ def _spot_prices(client: Any, region: str, names: Sequence[str], now: datetime) 
             ProductDescriptions=["Linux/UNIX"],
             StartTime=now,
         ):
-            name, text = str(required(entry, "InstanceType", doing)), str(required(entry, "SpotPrice", doing))
-            try:
-                prices[name] = max(prices.get(name, 0.0), float(text))
-            except ValueError as err:
-                raise unreadable(doing, f"the spot price of {name} is {text}") from err
-    return prices
+            name = str(required(entry, "InstanceType", doing))
+            prices[name] = max(prices.get(name, 0.0), _usd(entry.get("SpotPrice")))
+    return {name: price for name, price in prices.items() if math.isfinite(price)}
 
 
-def _offer(entry: Mapping[str, Any], region: str, doing: str, *, spot: bool, price_usd_per_h: float) -> Offer:
+def _usd(text: object) -> float:
+    """Return a price; one that cannot be read is above all others, for then the dearest zone is not known."""
+    try:
+        price = float(str(text))
+    except ValueError:
+        return math.inf
+    return price if price > 0 else math.inf
+
+
+def _kind(entry: Mapping[str, Any], region: str, doing: str) -> Offer:
+    """Return a machine as an offer that has no price yet."""
     gpu = entry["GpuInfo"]["Gpus"][0]
-    name = str(entry["InstanceType"])
+    name = str(required(entry, "InstanceType", doing))
     memory_gib = required(required(gpu, "MemoryInfo", doing), "SizeInMiB", doing) / MIB_PER_GIB
     as_sold = {row.instance_type: row.gpu_memory_gib for row in price_list(CLOUD)}
     return Offer(
         instance_type=name,
         region=region,
-        spot=spot,
-        price_usd_per_h=price_usd_per_h,
+        spot=False,
+        price_usd_per_h=math.inf,
         gpu_name=str(required(gpu, "Name", doing)),
         gpu_count=int(gpu["Count"]),
         gpu_memory_gib=as_sold.get(name, round(memory_gib, 1)),  # as other clouds state it: 24, not 22.4

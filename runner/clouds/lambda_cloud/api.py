@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
 
-from runner.cloud_api.answers import read
+from runner.cloud_api.answers import read, read_entry, read_some, refuse_part
 from runner.cloud_api.credentials import Environ, seconds, secret
 from runner.cloud_api.http import Api
-from runner.cloud_api.labels import expiry_of, is_ours, run_of
-from runner.cloud_api.listings import gather
-from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, Status, TrustWanted
+from runner.cloud_api.listings import gather, judged
+from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
+from runner.clouds.lambda_cloud.listing import (
+    LIST_KEYS,
+    LIST_MACHINES,
+    LIST_VOLUMES,
+    key_in,
+    machine_in,
+    volume_in,
+)
 from runner.clouds.lambda_cloud.messages import (
     Data,
     Ended,
-    FileSystem,
     Instance,
     InstanceType,
     Launched,
@@ -41,12 +48,6 @@ LAUNCH_PACES = 12
 """A launch may follow another after so many times the general pace."""
 BACKOFF_PACES = 10
 MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*GB")
-STATUS: dict[str, Status] = {
-    "booting": "pending",
-    "active": "running",
-    "unhealthy": "running",  # it is billed all the same
-    "terminating": "ending",
-}
 
 Content = TypeVar("Content")
 
@@ -121,7 +122,7 @@ class LambdaCloud:
 
     def account(self) -> Account:
         """Check the key; Lambda reports neither the account's name nor its balance."""
-        self.keys()
+        list(self._entries("/ssh-keys", LIST_KEYS))
         return Account("lambda", self._label)
 
     def offers(self, trust: TrustWanted = "secure") -> list[Offer]:
@@ -130,7 +131,7 @@ class LambdaCloud:
         A kind that no region has now comes once, with region ``any`` and ``available=False``: it cannot be launched
         so. The list is the cloud's advice; a launch may be refused all the same.
         """
-        found = [offer for listed in self.instance_types().values() for offer in _offers(listed)]
+        found = [offer for listed in self.instance_types() for offer in _offers(listed)]
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region))
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
@@ -201,9 +202,17 @@ class LambdaCloud:
         """
         return self._get(f"/instances/{quote(instance_id, safe='')}", Instance, f"look at machine {instance_id}")
 
-    def instances(self) -> list[Instance]:
-        """Return all machines of the account, Douse's or not, in whatever state."""
-        return self._get("/instances", list[Instance], "list the machines")
+    def machines_named(self, name: str) -> list[str]:
+        """Return the ids of the machines of this name that are not on their way out.
+
+        Raises:
+            UnreadableAnswerError: If none was found, and a machine's name cannot be read.
+        """
+        found = judged(
+            self._entries("/instances", LIST_MACHINES),
+            partial(machine_in, is_wanted=lambda read, _: None if read is None else read == name),
+        )
+        return [machine.id for machine in found.resources or found.whole() if machine.status != "ending"]
 
     def terminate(self, instance_id: str) -> None:
         """Ask for the end of a machine; one that is ending or gone is fine. Does not wait."""
@@ -226,8 +235,9 @@ class LambdaCloud:
             )
 
     def keys(self) -> list[SshKey]:
-        """Return all registered public keys."""
-        return self._get("/ssh-keys", list[SshKey], "list the SSH keys")
+        """Return the registered public keys that can be read."""
+        entries = self._entries("/ssh-keys", LIST_KEYS)
+        return read_some(entries, partial(read_entry, SshKey, cloud="lambda", doing=LIST_KEYS))
 
     def add_key(self, name: str, public_key: str) -> SshKey:
         """Register a public key under a name; the same key under the same name is fine.
@@ -257,41 +267,37 @@ class LambdaCloud:
         """Remove a registered key; one that is gone is fine."""
         self._delete(f"/ssh-keys/{quote(key_id, safe='')}", f"delete SSH key {key_id}")
 
-    def instance_types(self) -> dict[str, ListedType]:
-        """Return every kind of machine by name."""
-        return self._get("/instance-types", dict[str, ListedType], "list the instance types")
-
-    def file_systems(self) -> list[FileSystem]:
-        """Return all file systems."""
-        return self._get("/file-systems", list[FileSystem], "list the file systems")
+    def instance_types(self) -> list[ListedType]:
+        """Return every kind of machine."""
+        doing = "list the instance types"
+        kinds = self._get("/instance-types", dict[str, Any], doing)
+        return read_some(kinds.values(), partial(read_entry, ListedType, cloud="lambda", doing=doing))
 
     def delete_file_system(self, file_system_id: str) -> None:
         """Remove a file system and all it holds; one that is gone is fine."""
         self._delete(f"/filesystems/{quote(file_system_id, safe='')}", f"delete file system {file_system_id}")
 
     def _our_machines(self) -> Listing:
-        machines = [_machine(found) for found in self.instances() if not found.is_gone]
-        return Listing([found for found, is_marked in machines if is_marked])
+        return judged(self._entries("/instances", LIST_MACHINES), machine_in)
 
     def _our_keys(self) -> Listing:
-        keys = [
-            Resource("lambda", "key", key.id, key.name, None, run_of(key.name, {}), None, price_usd_per_h=0.0)
-            for key in self.keys()
-        ]
-        return Listing([found for found in keys if is_ours(found.name, {})])
+        return judged(self._entries("/ssh-keys", LIST_KEYS), key_in)
 
     def _our_volumes(self) -> Listing:
-        volumes = [
-            Resource("lambda", "volume", disk.id, disk.name, disk.region.name, run_of(disk.name, {}), None)
-            for disk in self.file_systems()
-        ]
-        return Listing([found for found in volumes if is_ours(found.name, {})])
+        return judged(self._entries("/file-systems", LIST_VOLUMES), volume_in)
 
     def _is_ending(self, instance_id: str) -> bool:
         try:
             return self.instance(instance_id).is_ending
         except NotFoundError:
             return True
+
+    def _entries(self, path: str, doing: str) -> Iterator[Any]:
+        """Yield the entries of a list, which Lambda gives whole; one that says that there is more ends in an error."""
+        answer = self._api.ask("GET", path, doing=doing, repeatable=True)
+        listed = read(Data[list[Any]], answer, cloud="lambda", doing=doing, may_be_part=True)
+        yield from listed.data
+        refuse_part(listed, answer, cloud="lambda", doing=doing)
 
     def _get(self, path: str, content: type[Content], doing: str) -> Content:
         answer = self._api.ask("GET", path, doing=doing, repeatable=True)
@@ -342,24 +348,6 @@ def _gpu_memory_gib(kind: InstanceType) -> float | None:
     """Return the memory in the description, as in ``H100 (80 GB SXM5)``; its GB are the GiB of the data sheets."""
     found = MEMORY.search(kind.gpu_description) or MEMORY.search(kind.description)
     return float(found.group(1)) if found else None
-
-
-def _machine(found: Instance) -> tuple[Resource, bool]:
-    """Return a machine as a resource, and whether it is Douse's."""
-    name, marks = found.name or "", found.marks
-    resource = Resource(
-        cloud="lambda",
-        kind="instance",
-        id=found.id,
-        name=name,
-        region=found.region.name,
-        run_id=run_of(name, marks),
-        expires_at=expiry_of(marks),
-        status=STATUS.get(found.status, "unknown"),
-        address=found.ip,
-        price_usd_per_h=found.price_usd_per_h,
-    )
-    return resource, is_ours(name, marks)
 
 
 def _unsure(doing: str, err: UnreadableAnswerError) -> CloudUnavailableError:

@@ -74,8 +74,7 @@ class LambdaInstance(RentedMachine):
 
     def find(self, name: str) -> list[str]:
         """Return the machines of this name."""
-        machines = self.provider.client(open_lambda).instances()
-        return [found.id for found in machines if found.name == name and not found.is_ending]
+        return self.provider.client(open_lambda).machines_named(name)
 
     def look(self, machine_id: str) -> Sighting:
         """Return how it stands."""

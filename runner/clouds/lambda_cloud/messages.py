@@ -142,11 +142,6 @@ class Instance(Answered):
         return {tag.key: tag.value for tag in self.tags or ()}
 
     @property
-    def is_gone(self) -> bool:
-        """Return whether the machine is gone for good."""
-        return self.status in GONE
-
-    @property
     def is_ending(self) -> bool:
         """Return whether the machine is on its way out, or out."""
         return self.status in ENDING
@@ -155,6 +150,33 @@ class Instance(Answered):
     def price_usd_per_h(self) -> float:
         """Return the price in US dollars an hour."""
         return self.instance_type.price_cents_per_hour / 100
+
+
+class ListedInstance(Answered):
+    """A machine of a list: all may be odd here, for a stranger's machine must not hide ours."""
+
+    id: Any = None
+    name: Any = None
+    tags: Any = None
+    status: Any = None
+    ip: Any = None
+    region: Any = None
+    instance_type: Any = None
+
+
+class ListedKey(Answered):
+    """A key of a list; all may be odd here, as in ``ListedInstance``."""
+
+    id: Any = None
+    name: Any = None
+
+
+class ListedFileSystem(Answered):
+    """A file system of a list, which outlives machines; all may be odd here, as in ``ListedInstance``."""
+
+    id: Any = None
+    name: Any = None
+    region: Any = None
 
 
 class SshKey(Answered):
@@ -167,16 +189,6 @@ class SshKey(Answered):
     def holds(self, public_key: str) -> bool:
         """Return whether this is the same key; the comment does not count."""
         return self.public_key.split()[:2] == public_key.split()[:2]
-
-
-class FileSystem(Answered):
-    """A file system that outlives machines; it lives in one region and cannot be removed while in use."""
-
-    id: Text
-    name: str
-    is_in_use: bool
-    region: Region
-    bytes_used: int | None = None
 
 
 class Launched(Answered):

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx2
 
-from runner.cloud_api.answers import Answered, read
+from runner.cloud_api.answers import Answered, read, read_entry, read_some, refuse_part, unreadable
 from runner.cloud_api.credentials import Environ, secret
 from runner.cloud_api.http import Api
-from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours, run_of
-from runner.cloud_api.listings import gather
-from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, Status, Trust, TrustWanted
+from runner.cloud_api.listings import gather, judged
+from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, Trust, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
 from runner.clouds.runpod.graphql import ENDPOINT as GRAPHQL_ENDPOINT
 from runner.clouds.runpod.graphql import RunPodGraphql, unsure
+from runner.clouds.runpod.listing import LIST_PODS, LIST_VOLUMES, pod_in, volume_in
 from runner.clouds.runpod.messages import (
     CLOUD_TYPES,
     NO_STOCK,
@@ -26,8 +27,8 @@ from runner.clouds.runpod.messages import (
     CreatePod,
     Gpu,
     GpuList,
-    NetworkVolume,
     NetworkVolumeList,
+    Page,
     Pod,
     PodBill,
     PodBillList,
@@ -44,14 +45,6 @@ from runner.errors import (
 )
 
 ENDPOINT = "https://api.runpod.io/v2"
-TAG_VARIABLES = {"DOUSE_RUN": RUN_TAG, "DOUSE_EXPIRES": EXPIRES_TAG}
-"""A pod has no tags; its variables are given back, so they carry our marks."""
-STATUS: dict[str, Status] = {
-    "PROVISIONING": "pending",
-    "STARTING": "pending",
-    "RUNNING": "running",
-    "EXITED": "stopped",
-}
 NO_GRAPHQL = (AccessDeniedError, BadRequestError, CloudUnavailableError, NotFoundError, UnreadableAnswerError)
 """Without GraphQL there is no spot and no balance; all the rest works."""
 
@@ -125,7 +118,7 @@ class RunPodCloud:
 
     def account(self) -> Account:
         """Check the key, and return the balance as long as there is GraphQL."""
-        self.pods()
+        self._get("/pods", PodList, LIST_PODS)
         try:
             return Account("runpod", self._label, self._graphql.balance_usd())
         except NO_GRAPHQL:
@@ -233,9 +226,17 @@ class RunPodCloud:
         """
         return self._get(f"/pods/{quote(pod_id, safe='')}", Pod, f"look at pod {pod_id}")
 
-    def pods(self) -> list[Pod]:
-        """Return all pods of the account, Douse's or not, in whatever state."""
-        return self._get("/pods", PodList, "list the pods").pods
+    def pods_named(self, name: str) -> list[str]:
+        """Return the ids of the pods of this name that are not gone for good.
+
+        Raises:
+            UnreadableAnswerError: If none was found, and a pod's name cannot be read.
+        """
+        found = judged(
+            self._entries("/pods", PodList, LIST_PODS),
+            partial(pod_in, is_wanted=lambda read, _: None if read is None else read == name),
+        )
+        return [pod.id for pod in found.resources or found.whole()]
 
     def delete_pod(self, pod_id: str) -> None:
         """Ask for the end of a pod and of its own disks; one that is gone is fine. Does not wait."""
@@ -244,7 +245,9 @@ class RunPodCloud:
     def gpus(self, cloud_type: CloudType = "SECURE", gpu_count: int = 1) -> list[Gpu]:
         """Return the catalogue with what can be had for pods of so many GPUs."""
         query = {"include": "AVAILABILITY", "product": "POD", "count": gpu_count, "cloud": cloud_type}
-        return self._get("/catalog/gpus", GpuList, "list the GPUs", query).gpus
+        doing = "list the GPUs"
+        entries = self._entries("/catalog/gpus", GpuList, doing, query)
+        return read_some(entries, partial(read_entry, Gpu, cloud="runpod", doing=doing))
 
     def minimum_bids(self, cloud_type: CloudType = "SECURE", gpu_count: int = 1) -> dict[str, float]:
         """Return the least bid in US dollars an hour for one GPU, by the GPU's id, of those that can be had.
@@ -258,10 +261,6 @@ class RunPodCloud:
             if bid.lowest_price is not None and bid.lowest_price.minimum_bid_price and bid.lowest_price.stock_status
         }
 
-    def network_volumes(self) -> list[NetworkVolume]:
-        """Return all network volumes."""
-        return self._get("/network-volumes", NetworkVolumeList, "list the network volumes").network_volumes
-
     def delete_network_volume(self, volume_id: str) -> None:
         """Remove a network volume and all it holds; one that is gone is fine."""
         self._delete(f"/network-volumes/{quote(volume_id, safe='')}", f"delete network volume {volume_id}")
@@ -274,20 +273,15 @@ class RunPodCloud:
             "endTime": until.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "bucketSize": "hour",
         }
-        return self._get("/billing/pods", PodBillList, f"read the bill of pod {pod_id}", query).records
+        doing = f"read the bill of pod {pod_id}"
+        records = self._entries("/billing/pods", PodBillList, doing, query)
+        return [read_entry(PodBill, record, cloud="runpod", doing=doing) for record in records]
 
     def _our_pods(self) -> Listing:
-        pods = [_machine(pod) for pod in self.pods() if not pod.is_gone]
-        return Listing([found for found, is_marked in pods if is_marked])
+        return judged(self._entries("/pods", PodList, LIST_PODS), pod_in)
 
     def _our_volumes(self) -> Listing:
-        return Listing(
-            [
-                Resource("runpod", "volume", disk.id, disk.name, disk.data_center, run_of(disk.name, {}), None)
-                for disk in self.network_volumes()
-                if is_ours(disk.name, {})
-            ]
-        )
+        return judged(self._entries("/network-volumes", NetworkVolumeList, LIST_VOLUMES), volume_in)
 
     def _spot_offers(self, gpus: dict[str, Gpu], trust: Trust) -> Iterator[Offer]:
         try:
@@ -299,9 +293,37 @@ class RunPodCloud:
                 offer = _offer(gpus[gpu_id], "any", trust, price_usd_per_h=price_usd_per_h, available=True)
                 yield replace(offer, spot=True)
 
-    def _get(self, path: str, content: type[Content], doing: str, query: dict[str, Any] | None = None) -> Content:
-        answer = self._api.ask("GET", path, doing=doing, repeatable=True, params=query)
+    def _get(self, path: str, content: type[Content], doing: str) -> Content:
+        answer = self._api.ask("GET", path, doing=doing, repeatable=True)
         return read(content, answer, cloud="runpod", doing=doing)
+
+    def _entries(
+        self, path: str, list_of: type[Page], doing: str, query: Mapping[str, Any] | None = None
+    ) -> Iterator[Any]:
+        """Yield the entries of a list, page after page, until a page says that it is the last.
+
+        Raises:
+            UnreadableAnswerError: If a page cannot be read, says neither that it is the last nor where the next one
+                begins, or leads back to one before it.
+        """
+        asked = dict(query or {})
+        seen: set[str] = set()
+        while True:
+            answer = self._api.ask("GET", path, doing=doing, repeatable=True, params=asked)
+            page = read(list_of, answer, cloud="runpod", doing=doing, may_be_part=True)
+            yield from page.entries
+            refuse_part(page, answer, cloud="runpod", doing=doing)
+            try:
+                following = page.following
+            except ValueError as err:
+                reason = "pagination says neither where the next page is nor that there is none"
+                raise unreadable("runpod", doing, reason, answer) from err
+            if following is None:
+                return
+            if following in seen:
+                raise unreadable("runpod", doing, "its pages lead in a circle", answer)
+            seen.add(following)
+            asked["cursor"] = following
 
     def _delete(self, path: str, doing: str) -> None:
         try:
@@ -329,22 +351,3 @@ def _offer(gpu: Gpu, region: str, trust: Trust, *, price_usd_per_h: float, avail
         available=available,
         trust=trust,
     )
-
-
-def _machine(pod: Pod) -> tuple[Resource, bool]:
-    """Return a pod as a resource, and whether it is Douse's."""
-    marks = {tag: pod.env[name] for name, tag in TAG_VARIABLES.items() if name in pod.env}
-    address = pod.ssh_address
-    resource = Resource(
-        cloud="runpod",
-        kind="instance",
-        id=pod.id,
-        name=pod.name,
-        region=pod.data_center_id,
-        run_id=run_of(pod.name, marks),
-        expires_at=expiry_of(marks),
-        status=STATUS.get(pod.status, "unknown"),
-        address=address.host if address else None,
-        price_usd_per_h=pod.cost,
-    )
-    return resource, is_ours(pod.name, marks)

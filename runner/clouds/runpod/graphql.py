@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
-from runner.cloud_api.answers import Answer, Answered, Envelope, read, unreadable
+from runner.cloud_api.answers import (
+    Answer,
+    Answered,
+    Envelope,
+    mismatch,
+    read,
+    read_entry,
+    read_some,
+    refuse_part,
+    unreadable,
+)
 from runner.cloud_api.http import Api
 from runner.clouds.runpod.messages import CloudType, CreatePod, RentedPod, Text
 from runner.clouds.runpod.refusals import graphql_fault
@@ -66,7 +77,7 @@ class Bid(Answered):
 class Bids(Envelope):
     """Answer to a question for bids."""
 
-    gpu_types: list[Bid] = Field(alias="gpuTypes")
+    gpu_types: list[Any] = Field(alias="gpuTypes")
 
 
 class Myself(Answered):
@@ -100,7 +111,9 @@ class RunPodGraphql:
     def minimum_bids(self, *, gpu_count: int, cloud: CloudType) -> list[Bid]:
         """Return the least bid for each GPU (``gpuTypes``; announced end: early 2027)."""
         details = {"input": {"gpuCount": gpu_count, "secureCloud": cloud == "SECURE"}}
-        return self._query(MINIMUM_BIDS, details, Bids, "read the spot prices").gpu_types
+        doing = "read the spot prices"
+        entries = self._query(MINIMUM_BIDS, details, Bids, doing).gpu_types
+        return read_some(entries, partial(read_entry, Bid, cloud="runpod", doing=doing))
 
     def balance_usd(self) -> float:
         """Return the prepaid money that is left (``myself``; announced end: early 2027)."""
@@ -134,11 +147,11 @@ class RunPodGraphql:
         if result.errors:
             raise graphql_fault(result.errors[0].message, result.errors[0].code, doing)
         try:
-            return content.model_validate(result.data)
+            found = content.model_validate(result.data)
         except ValidationError as err:
-            problem = err.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in problem["loc"]) or "data"
-            raise unreadable("runpod", doing, f"{where}: {problem['msg'].lower()}", answer) from err
+            raise unreadable("runpod", doing, mismatch(err, "data"), answer) from err
+        refuse_part(found, answer, cloud="runpod", doing=doing)
+        return found
 
     def _post(self, query: str, variables: dict[str, Any], doing: str, *, repeatable: bool) -> Answer:
         body = {"query": query, "variables": variables}

@@ -176,16 +176,62 @@ class Pod(Answered):
         """Return where sshd answers, or ``None`` until the port is mapped and the pod runs."""
         return self.ssh.direct if self.status == RUNNING else None
 
+
+class ListedPod(Answered):
+    """A pod of a list: all may be odd here, for a stranger's pod must not hide ours."""
+
+    id: Any = None
+    name: Any = None
+    status: Any = None
+    env: Any = Field(default=None, repr=False)
+    data_center_id: Any = Field(default=None, alias="dataCenterId")
+    cost: Any = None
+    ssh: Any = None
+
+
+class Pagination(Answered):
+    """Whether a list goes on, in answers since autumn 2026."""
+
+    has_next_page: bool = Field(alias="hasNextPage")
+    next_cursor: str | None = Field(default=None, alias="nextCursor")
+
     @property
-    def is_gone(self) -> bool:
-        """Return whether the pod is gone for good."""
-        return self.status == GONE
+    def following(self) -> str | None:
+        """Return where the next page begins, or ``None`` after the last.
+
+        Raises:
+            ValueError: If it says that there is one and not where, or where and that there is none.
+        """
+        if self.has_next_page != bool(self.next_cursor):
+            raise ValueError("hasNextPage and nextCursor contradict each other")
+        return self.next_cursor or None
 
 
-class PodList(Envelope):
+class Page(Envelope):
+    """A page of a list; one without ``pagination``, as in the vendor's file of August 2026, is all of it.
+
+    What it says of the next page is read after its entries: those are there whatever that may be.
+    """
+
+    entries: list[Any]
+    pagination: Any = None
+
+    @property
+    def following(self) -> str | None:
+        """Return where the next page begins, or ``None`` after the last.
+
+        Raises:
+            ValueError: If it says neither.
+        """
+        if "pagination" not in self.model_fields_set:
+            return None
+        return Pagination.model_validate(self.pagination).following
+
+
+class PodList(Page):
     """Answer to a listing of pods."""
 
-    pods: list[Pod]
+    entries: list[Any] = Field(alias="pods")
 
 
 class GpuPrice(Answered):
@@ -229,25 +275,24 @@ class Gpu(Answered):
         return self.price.community if self.community else 0.0
 
 
-class GpuList(Envelope):
+class GpuList(Page):
     """Answer to a listing of the catalogue."""
 
-    gpus: list[Gpu]
+    entries: list[Any] = Field(alias="gpus")
 
 
-class NetworkVolume(Answered):
-    """A disk that outlives pods and costs money by the month."""
+class ListedVolume(Answered):
+    """A disk that outlives pods and costs money by the month; all may be odd here, as in ``ListedPod``."""
 
-    id: Text
-    name: str
-    size: int
-    data_center: str = Field(alias="dataCenter")
+    id: Any = None
+    name: Any = None
+    data_center: Any = Field(default=None, alias="dataCenter")
 
 
-class NetworkVolumeList(Envelope):
+class NetworkVolumeList(Page):
     """Answer to a listing of network volumes."""
 
-    network_volumes: list[NetworkVolume] = Field(alias="networkVolumes")
+    entries: list[Any] = Field(alias="networkVolumes")
 
 
 class PodBill(Answered):
@@ -261,10 +306,10 @@ class PodBill(Answered):
     disk_usd: float = Field(alias="diskAmount")
 
 
-class PodBillList(Envelope):
+class PodBillList(Page):
     """Answer to a question for bills."""
 
-    records: list[PodBill]
+    entries: list[Any] = Field(alias="records")
 
 
 class Problem(Answered):

@@ -9,7 +9,8 @@ from typing import ClassVar
 from pydantic import ValidationError
 
 from runner.cloud_api.models import Offer, Trust
-from runner.clouds.runpod.api import TAG_VARIABLES, open_runpod
+from runner.clouds.runpod.api import open_runpod
+from runner.clouds.runpod.listing import TAG_VARIABLES
 from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
 from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.errors import BadRequestError, NoCapacityError
@@ -123,7 +124,7 @@ class RunPodPod(RentedMachine):
 
     def find(self, name: str) -> list[str]:
         """Return the pods of this name."""
-        return [pod.id for pod in self.provider.client(open_runpod).pods() if pod.name == name and not pod.is_gone]
+        return self.provider.client(open_runpod).pods_named(name)
 
     def look(self, machine_id: str) -> Sighting:
         """Return how it stands."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from runner.cloud_api.answers import Answer, read
@@ -79,3 +81,58 @@ def test_the_error_does_not_quote_the_answer() -> None:
 
     assert "hidden-thing" not in f"{caught.value.message}{caught.value.details}{caught.value.__cause__}"
     assert caught.value.details == f"HTTP 200, application/json, {len(body)} bytes"
+
+
+@pytest.mark.parametrize(
+    ("extra", "sign"),
+    [
+        ({"pagination": {"hasNextPage": True}}, "hasNextPage"),
+        ({"meta": {"paging": {"cursors": {"after": "x"}, "next": "https://x"}}}, "next"),
+        ({"links": [{"rel": "self"}, {"rel": "next", "href": "https://x"}]}, "rel: next"),
+        ({"meta": {"page": 1, "pages": 2}}, "page"),
+        ({"result": {"is_truncated": True}}, "is_truncated"),
+        ({"info": {"remaining": 3}}, "remaining"),
+        ({"pagination": {"hasNextPage": False, "nextCursor": "x"}}, "nextCursor"),
+    ],
+)
+def test_a_sign_of_more_is_seen_at_every_depth(extra: dict[str, object], sign: str) -> None:
+    with pytest.raises(UnreadableAnswerError, match=f"it is only a part, there is {sign}"):
+        _read(json.dumps({"data": [], **extra}))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"pagination": {"hasNextPage": False, "nextCursor": None, "page": 1, "pageSize": 50}},
+        {"meta": {"has_more": False, "pages": 1}},
+        {"links": [{"rel": "self", "href": "https://x?page=1"}]},
+        {"request": {"id": "r-1"}},
+    ],
+)
+def test_an_answer_that_says_that_it_ends_is_whole(extra: dict[str, object]) -> None:
+    assert _read(json.dumps({"data": [], **extra})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_part"),
+    [
+        ("link", '<https://x/pods?page=2>; rel="next"', True),
+        ("link", "<https://x/pods?page=1>; rel=prev", False),
+        ("x-next-page", "2", True),
+        ("x-next-page", "", False),
+        ("x-nextjs-cache", "HIT", False),
+    ],
+)
+def test_a_sign_of_more_may_be_in_a_header(name: str, value: str, is_part: bool) -> None:
+    answer = Answer(200, {name: value}, b'{"pods": []}')
+    if not is_part:
+        assert read(PodList, answer, cloud="runpod", doing="list the pods").entries == []
+        return
+    with pytest.raises(UnreadableAnswerError, match="a header"):
+        read(PodList, answer, cloud="runpod", doing="list the pods")
+
+
+def test_what_is_named_by_a_user_is_no_sign_of_more() -> None:
+    answer = Answer(200, {}, b'{"pods": [{"env": {"NEXT_PAGE": "yes"}}]}')
+
+    assert len(read(PodList, answer, cloud="runpod", doing="list the pods").entries) == 1

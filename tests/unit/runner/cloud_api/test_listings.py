@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from runner.cloud_api.listings import gather
-from runner.cloud_api.models import Listing
+from runner.cloud_api.listings import gather, judged
+from runner.cloud_api.models import Listing, Resource
 from runner.errors import AccessDeniedError, CloudError, CloudUnavailableError, UnreadableAnswerError
 from tests.unit.runner.fake_cloud import thing
 
@@ -68,3 +68,29 @@ def test_whole_is_all_or_an_error() -> None:
     assert Listing([ONE]).whole() == [ONE]
     with pytest.raises(UnreadableAnswerError):
         Listing([ONE], [ODD, DENIED]).whole()
+
+
+def test_an_entry_that_cannot_be_read_hides_no_other() -> None:
+    def judge(entry: str) -> Resource | None:
+        if entry == "odd":
+            raise ODD
+        return ONE if entry == "ours" else None
+
+    assert judged(["theirs", "odd", "ours"], judge) == Listing([ONE], [ODD])
+
+
+def test_a_list_that_breaks_off_keeps_what_came_before() -> None:
+    def entries() -> Iterator[Resource]:
+        yield ONE
+        raise BROKEN
+
+    assert judged(entries(), lambda entry: entry) == Listing([ONE], [BROKEN])
+
+
+def test_a_list_that_breaks_off_before_its_first_entry_is_no_listing() -> None:
+    def entries() -> Iterator[Resource]:
+        yield from ()
+        raise BROKEN
+
+    with pytest.raises(CloudUnavailableError):
+        judged(entries(), lambda entry: entry)

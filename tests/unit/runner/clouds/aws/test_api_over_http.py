@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from runner.clouds.aws.api import AwsCloud, open_aws
+from runner.clouds.aws.listing import entries
 from runner.errors import (
     AccessDeniedError,
     AccountError,
@@ -150,6 +151,21 @@ def test_pages_are_read_to_the_last(ec2: Ec2, cloud: AwsCloud) -> None:
     assert [found.id for found in cloud.resources()] == ["i-0", "i-1", "i-2", "i-3"]
 
 
+def test_pages_that_boto3_does_not_follow_are_refused_after_what_is_there() -> None:
+    class Client:
+        def can_paginate(self, operation: str) -> bool:
+            return False
+
+        def describe_addresses(self) -> dict[str, object]:
+            return {"Addresses": [{"AllocationId": "eipalloc-1"}], "NextToken": "2"}
+
+    found = entries(Client(), "describe_addresses", "Addresses", "list elastic addresses")
+
+    assert next(found)["AllocationId"] == "eipalloc-1"
+    with pytest.raises(UnreadableAnswerError):
+        next(found)
+
+
 def test_a_token_that_comes_back_is_no_end_of_a_listing(ec2: Ec2, cloud: AwsCloud) -> None:
     ec2.on("DescribeInstances", listing("DescribeInstances", token="again"))
     with pytest.raises(UnreadableAnswerError):
@@ -219,18 +235,39 @@ def test_an_entry_without_its_id_is_unreadable(ec2: Ec2, cloud: AwsCloud, action
 
 @pytest.mark.parametrize(
     "item",
-    [
-        instance("i-0", state=""),
-        instance("", state="<instanceState><name>running</name></instanceState>"),
-        instance("i-0", state="<instanceState><code>16</code></instanceState>"),
-        "<reservationId>r-1</reservationId>",
-    ],
-    ids=["no state", "no id", "no name of the state", "no instances"],
+    [instance("", state="<instanceState><name>running</name></instanceState>"), "<reservationId>r-1</reservationId>"],
+    ids=["no id", "no instances"],
 )
-def test_an_instance_without_its_id_or_state_is_unreadable(ec2: Ec2, cloud: AwsCloud, item: str) -> None:
-    ec2.on("DescribeInstances", listing("DescribeInstances", item))
+def test_an_instance_without_its_id_is_unread_and_hides_no_other(ec2: Ec2, cloud: AwsCloud, item: str) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0"), item, instance("i-1")))
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-0", "i-1"]
+    assert [type(err) for err in found.unread] == [UnreadableAnswerError]
     with pytest.raises(UnreadableAnswerError):
         cloud.resources()
+
+
+@pytest.mark.parametrize("state", ["", "<instanceState><code>16</code></instanceState>"], ids=["none", "no name"])
+def test_an_instance_whose_state_cannot_be_read_is_there(ec2: Ec2, cloud: AwsCloud, state: str) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0", state=state)))
+    (found,) = cloud.resources()
+    assert (found.id, found.status, found.price_usd_per_h) == ("i-0", "unknown", None)
+
+
+def test_a_last_page_that_fails_hides_nothing_of_the_first(ec2: Ec2, cloud: AwsCloud) -> None:
+    def pages(form: dict[str, str]) -> Answer:
+        if "NextToken" in form:
+            return failure(403, "UnauthorizedOperation")
+        return listing("DescribeInstances", instance("i-0"), token="1")
+
+    ec2.on("DescribeInstances", pages)
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-0"]
+    assert [type(err) for err in found.unread] == [AccessDeniedError]
 
 
 @pytest.mark.parametrize(
@@ -343,12 +380,28 @@ def test_spot_prices_are_those_of_the_dearest_zone(ec2: Ec2, url: str, pauses_s:
     assert (on_demand.gpu_name, on_demand.gpu_memory_gib, on_demand.memory_gib) == ("A10G", 24, 16)
 
 
-def test_a_spot_price_that_is_no_number_is_unreadable(ec2: Ec2, url: str, pauses_s: list[float]) -> None:
+@pytest.mark.parametrize("odd", ["cheap", "nan", "0"])
+def test_a_machine_with_one_odd_spot_price_is_not_offered_as_spot(
+    ec2: Ec2, url: str, pauses_s: list[float], odd: str
+) -> None:
     script_one_machine(ec2)
-    price = "<item><instanceType>g5.xlarge</instanceType><spotPrice>cheap</spotPrice></item>"
-    ec2.on("DescribeSpotPriceHistory", (200, f"<R {XMLNS}><spotPriceHistorySet>{price}</spotPriceHistorySet></R>"))
-    with pytest.raises(UnreadableAnswerError, match="list spot prices"):
-        open_at(url, regions=HERE).offers()
+    prices = "".join(
+        f"<item><instanceType>g5.xlarge</instanceType><spotPrice>{price}</spotPrice></item>" for price in ("0.3", odd)
+    )
+    ec2.on("DescribeSpotPriceHistory", (200, f"<R {XMLNS}><spotPriceHistorySet>{prices}</spotPriceHistorySet></R>"))
+    assert [(offer.instance_type, offer.spot) for offer in open_at(url, regions=HERE).offers()] == [
+        ("g5.xlarge", False)
+    ]
+
+
+def test_one_odd_kind_of_machine_costs_that_kind_not_the_catalogue(ec2: Ec2, url: str, pauses_s: list[float]) -> None:
+    script_one_machine(ec2)
+    (status, text) = ec2.answer(HERE, {"Action": "DescribeInstanceTypes"})
+    odd = text.replace("g5.xlarge", "g6.xlarge").replace("<sizeInMiB>22888</sizeInMiB>", "")
+    inner = odd.partition("<instanceTypeSet>")[2].partition("</instanceTypeSet>")[0]
+    ec2.on("DescribeInstanceTypes", (status, text.replace("<instanceTypeSet>", f"<instanceTypeSet>{inner}")))
+    ec2.on("DescribeSpotPriceHistory", (200, f"<R {XMLNS}><spotPriceHistorySet/></R>"))
+    assert [offer.instance_type for offer in open_at(url, regions=HERE).offers()] == ["g5.xlarge"]
 
 
 def script_one_machine(ec2: Ec2) -> None:

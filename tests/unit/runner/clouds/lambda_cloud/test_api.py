@@ -201,7 +201,7 @@ def test_ten_parallel_launches_queue_up(bench: Bench) -> None:
 def test_too_many_requests_without_a_word_wait_ten_times_the_pace(bench: Bench) -> None:
     bench.on("GET", LIST, text("", 429), data([]))
 
-    bench.cloud.instances()
+    bench.cloud.machines_named("douse-x")
 
     assert bench.time.sleeps_s == [10.0]
 
@@ -224,23 +224,21 @@ def test_a_machine_that_is_not_there_is_not_found(bench: Bench, reply: httpx2.Re
 
 
 @pytest.mark.parametrize(
-    ("status", "is_gone", "is_ending"),
+    ("status", "is_ending"),
     [
-        ("booting", False, False),
-        ("active", False, False),
-        ("unhealthy", False, False),
-        ("terminating", False, True),
-        ("terminated", True, True),
-        ("preempted", True, True),
-        ("brand-new", False, False),
+        ("booting", False),
+        ("active", False),
+        ("unhealthy", False),
+        ("terminating", True),
+        ("terminated", True),
+        ("preempted", True),
+        ("brand-new", False),
     ],
 )
-def test_a_state_says_whether_a_machine_is_gone(bench: Bench, status: str, is_gone: bool, is_ending: bool) -> None:
+def test_a_state_says_whether_a_machine_is_ending(bench: Bench, status: str, is_ending: bool) -> None:
     bench.on("GET", ONE, data(machine(status=status)))
 
-    found = bench.cloud.instance("i1")
-
-    assert (found.is_gone, found.is_ending) == (is_gone, is_ending)
+    assert bench.cloud.instance("i1").is_ending == is_ending
 
 
 def test_an_id_cannot_lead_to_another_address(bench: Bench) -> None:
@@ -460,6 +458,90 @@ def test_a_list_that_cannot_be_read_is_never_nothing(bench: Bench, path: str, re
 
     with pytest.raises(UnreadableAnswerError):
         bench.cloud.resources()
+
+
+def listed(bench: Bench, machines: Any = (), keys: Any = (), disks: Any = ()) -> None:
+    for path, rows in ((LIST, machines), (KEYS, keys), (DISKS, disks)):
+        bench.on("GET", path, data(list(rows)))
+
+
+@pytest.mark.parametrize(
+    ("odd", "status", "price"),
+    [
+        ({"instance_type": A10 | {"price_cents_per_hour": -5}}, "running", None),
+        ({"instance_type": 7, "region": "us-west-1", "ssh_key_names": "k"}, "running", None),
+        ({"status": 7, "ip": 7}, "unknown", 0.75),
+        ({"name": 7}, "running", 0.75),
+        ({"tags": {"douse-run": "x"}}, "running", 0.75),
+        ({"name": "renamed", "tags": [7, {"key": "douse-run", "value": RUN_ID}]}, "running", 0.75),
+    ],
+)
+def test_an_odd_machine_of_ours_can_be_ended(bench: Bench, odd: Any, status: str, price: float | None) -> None:
+    listed(bench, [machine(**odd)])
+
+    (found,) = bench.cloud.resources()
+
+    assert (found.id, found.run_id, found.status, found.price_usd_per_h) == ("i1", RUN_ID, status, price)
+
+
+@pytest.mark.parametrize("odd", [{"instance_type": 7}, {"status": 7}, {"region": 7}, {"file_system_names": 7}])
+def test_an_odd_neighbour_is_no_concern_of_ours(bench: Bench, odd: Any) -> None:
+    theirs = machine(id="i2", name="mine", tags=None) | odd
+    key, disk = {"id": "k2", "name": "mine", "public_key": 7}, {"id": "f2", "name": "mine", "region": 7}
+    listed(bench, [theirs, machine()], [key], [disk])
+
+    assert [found.id for found in bench.cloud.resources()] == ["i1"]
+
+
+def test_a_machine_may_have_no_name_and_no_tags(bench: Bench) -> None:
+    listed(bench, [machine(id="i2", name=None, tags=None), machine()])
+
+    assert [found.id for found in bench.cloud.resources()] == ["i1"]
+
+
+@pytest.mark.parametrize("odd", [{"id": 7}, {"name": 7}, {"tags": 7}, {"tags": [7]}, {"name": None, "region": 7}])
+def test_a_machine_that_may_be_ours_is_unread_and_hides_no_other(bench: Bench, odd: Any) -> None:
+    strange = machine(id="i2", name="mine", tags=None) | odd
+    listed(bench, [strange, machine()], [{"id": "k2"}], ["disk"])
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i1"]
+    assert [type(err) for err in found.unread] == [UnreadableAnswerError] * 3
+
+
+def test_a_list_that_says_that_there_is_more_is_unread_and_hides_nothing(bench: Bench) -> None:
+    bench.on("GET", LIST, answer({"data": [machine()], "meta": {"page": {"next_token": "abc"}}}))
+    bench.on("GET", KEYS, answer({"data": []}, headers={"Link": '<https://x/ssh-keys?page=2>; rel="next"'}))
+    bench.on("GET", DISKS, data([]))
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i1"]
+    assert ["it is only a part" in err.message for err in found.unread] == [True, True]
+
+
+def test_a_machine_is_found_by_its_name_beside_what_cannot_be_read(bench: Bench) -> None:
+    odd, ending = machine(id="i2", name=7), machine(id="i3", name="box", status="terminating")
+    bench.on("GET", LIST, data([odd, ending, machine(name="box", tags=None)]), data([odd]))
+
+    assert bench.cloud.machines_named("box") == ["i1"]
+    with pytest.raises(UnreadableAnswerError):
+        bench.cloud.machines_named("box")
+
+
+def test_an_odd_key_of_somebody_else_is_not_in_the_way_of_ours(bench: Bench) -> None:
+    bench.on("POST", KEYS, refused("global/duplicate"))
+    bench.on("GET", KEYS, data([{"id": "k2", "name": "odd", "public_key": None}, key()]))
+
+    assert bench.cloud.add_key("douse-k", PUBLIC_KEY).id == "k1"
+
+
+def test_one_odd_kind_of_machine_costs_that_kind_not_the_catalogue(bench: Bench) -> None:
+    good = {"instance_type": A10, "regions_with_capacity_available": []}
+    bench.on("GET", TYPES, data({"odd": {"instance_type": None}, "gpu_1x_a10": good}))
+
+    assert [offer.instance_type for offer in bench.cloud.offers()] == ["gpu_1x_a10"]
 
 
 def test_kinds_that_may_not_be_listed_hide_no_machine(bench: Bench) -> None:

@@ -198,7 +198,7 @@ def test_an_hour_of_waiting_is_left_to_the_caller(bench: Bench) -> None:
     bench.on("GET", PODS, answer({}, 429, {"Retry-After": "3000"}))
 
     with pytest.raises(RateLimitedError):
-        bench.cloud.pods()
+        bench.cloud.pods_named("douse-x")
 
 
 @pytest.mark.parametrize("status", ["PROVISIONING", "STARTING", "EXITED", "ERROR", "TERMINATED"])
@@ -514,14 +514,152 @@ def test_an_account_of_which_nothing_can_be_read_has_no_listing(bench: Bench) ->
         bench.cloud.listing()
 
 
-@pytest.mark.parametrize("missing", ["id", "name", "status", "env", "cost", "ssh", "dataCenterId", "locked"])
-def test_one_pod_that_cannot_be_read_makes_the_list_unreadable(bench: Bench, missing: str) -> None:
-    broken = a_pod()
-    del broken[missing]
-    bench.on("GET", PODS, answer({"pods": [a_pod(), broken]}))
+def page(*pods: Any, following: Any = None, field: str = "pods") -> httpx2.Response:
+    return answer({field: list(pods), "pagination": {"hasNextPage": following is not None, "nextCursor": following}})
 
-    with pytest.raises(UnreadableAnswerError, match=rf"pods\.1\.{missing}: field required"):
-        bench.cloud.pods()
+
+def test_the_pages_of_a_list_are_read_to_the_last(bench: Bench) -> None:
+    bench.on("GET", PODS, page(a_pod(), following="2"), page(following="3"), page(a_pod(id="p3")))
+    disk = {"id": "v1", "name": "douse-disk", "size": 50, "dataCenter": "US-KS-2"}
+    bench.on("GET", VOLUMES, page(disk, following="x", field="networkVolumes"))
+    bench.on("GET", VOLUMES, page(disk | {"id": "v2"}, field="networkVolumes"))
+
+    assert [found.id for found in bench.cloud.resources()] == ["p1", "p3", "v1", "v2"]
+    assert [dict(request.url.params) for request in bench.fake.asked] == [
+        {},
+        {"cursor": "2"},
+        {"cursor": "3"},
+        {},
+        {"cursor": "x"},
+    ]
+
+
+def test_the_pages_of_the_catalogue_are_read_to_the_last(bench: Bench) -> None:
+    bench.on("GET", GPUS, page(gpu(), following="2", field="gpus"), page(gpu(id="X"), field="gpus"))
+
+    assert [found.id for found in bench.cloud.gpus()] == [RTX, "X"]
+    assert dict(bench.fake.asked[1].url.params) == dict(bench.fake.asked[0].url.params) | {"cursor": "2"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"pagination": None},
+        {"pagination": {}},
+        {"pagination": {"hasNextPage": True}},
+        {"pagination": {"hasNextPage": True, "nextCursor": ""}},
+        {"pagination": {"hasNextPage": True, "nextCursor": None}},
+        {"pagination": {"hasNextPage": False, "nextCursor": "abc"}},
+        {"pagination": {"hasNextPage": "no", "nextCursor": None}},
+        {"pagination": {"nextCursor": None}},
+        {"meta": {"paging": {"next": "abc"}}},
+        {"nextCursor": "abc"},
+    ],
+)
+def test_a_list_without_an_explicit_end_is_unread_and_hides_nothing(bench: Bench, more: Any) -> None:
+    bench.on("GET", PODS, answer({"pods": [a_pod()]} | more))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["p1"]
+    assert [type(err) for err in found.unread] == [UnreadableAnswerError]
+
+
+def test_pages_that_lead_in_a_circle_end(bench: Bench) -> None:
+    bench.on("GET", PODS, page(a_pod(), following="2"), page(following="3"), page(following="2"))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["p1"]
+    assert ["circle" in err.message for err in found.unread] == [True]
+
+
+@pytest.mark.parametrize(
+    ("odd", "status", "price"),
+    [
+        ({"cost": None}, "running", None),
+        ({"cost": -1}, "running", None),
+        ({"status": 7}, "unknown", 0.44),
+        ({"status": None, "cost": "0.44", "ssh": [], "dataCenterId": 7, "locked": "x"}, "unknown", None),
+        ({"ssh": {"direct": None}}, "running", 0.44),
+        ({"name": None}, "running", 0.44),
+        ({"env": None}, "running", 0.44),
+    ],
+)
+def test_an_odd_pod_of_ours_can_be_ended(bench: Bench, odd: Any, status: str, price: float | None) -> None:
+    bench.on("GET", PODS, answer({"pods": [a_pod(**odd)]}))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    (found,) = bench.cloud.resources()
+
+    assert (found.id, found.run_id, found.status, found.price_usd_per_h) == ("p1", RUN_ID, status, price)
+
+
+def test_an_odd_pod_of_ours_that_is_gone_is_left_out(bench: Bench) -> None:
+    bench.on("GET", PODS, answer({"pods": [a_pod(status="TERMINATED", cost=None, env=None)]}))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    assert bench.cloud.resources() == []
+
+
+@pytest.mark.parametrize(
+    "odd", [{"cost": None}, {"status": None}, {"ssh": None}, {"dataCenterId": 7}, {"gpu": 7}, {"createdAt": None}]
+)
+def test_an_odd_neighbour_is_no_concern_of_ours(bench: Bench, odd: Any) -> None:
+    theirs = a_pod(id="p2", name="mine", env={"HF_TOKEN": "x"}) | odd
+    bench.on("GET", PODS, answer({"pods": [theirs, a_pod()]}))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    assert [found.id for found in bench.cloud.resources()] == ["p1"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"id": None}, {"id": ""}, {"name": None}, {"env": None}, {"env": ["DOUSE_RUN"]}, None, "pod", []]
+)
+def test_a_pod_that_may_be_ours_is_unread_and_hides_no_other(bench: Bench, odd: Any) -> None:
+    strange = a_pod(id="p2", name="mine", env={}) | odd if isinstance(odd, dict) else odd
+    bench.on("GET", PODS, answer({"pods": [strange, a_pod()]}))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": [{"id": "v1"}]}))
+
+    found = bench.cloud.listing()
+
+    assert [one.id for one in found.resources] == ["p1"]
+    assert [type(err) for err in found.unread] == [UnreadableAnswerError, UnreadableAnswerError]
+    assert "v1" in found.unread[1].message
+    with pytest.raises(UnreadableAnswerError):
+        found.whole()
+
+
+def test_a_pod_is_found_by_its_name_beside_what_cannot_be_read(bench: Bench) -> None:
+    odd, gone = a_pod(id="p2", name=None), a_pod(id="p3", name="box", status="TERMINATED")
+    bench.on("GET", PODS, answer({"pods": [odd, gone, a_pod(name="box", env={})]}), answer({"pods": [odd]}))
+
+    assert bench.cloud.pods_named("box") == ["p1"]
+    with pytest.raises(UnreadableAnswerError):
+        bench.cloud.pods_named("box")
+
+
+def test_one_odd_gpu_costs_that_gpu_not_the_catalogue(bench: Bench) -> None:
+    bench.on("GET", GPUS, answer({"gpus": [gpu(id="X", price=None), gpu(dataCenters=[])]}))
+    bench.on("POST", GRAPHQL, result("gpuTypes", [{"id": RTX, "lowestPrice": "none"}, {"id": "Y"}]))
+
+    assert [offer.instance_type for offer in bench.cloud.offers()] == [RTX]
+
+
+def test_a_catalogue_of_which_nothing_can_be_read_is_no_empty_one(bench: Bench) -> None:
+    bench.on("GET", GPUS, answer({"gpus": [gpu(price=None)]}))
+
+    with pytest.raises(UnreadableAnswerError, match=r"price: input should be an object"):
+        bench.cloud.offers()
+
+
+def test_bids_of_which_there_are_more_are_not_taken_for_all(bench: Bench) -> None:
+    bench.on("POST", GRAPHQL, answer({"data": {"gpuTypes": [], "pageInfo": {"hasNextPage": True}}}))
+
+    with pytest.raises(UnreadableAnswerError, match="hasNextPage"):
+        bench.cloud.minimum_bids()
 
 
 @pytest.mark.parametrize(("kind", "path"), [("instance", "/v2/pods/x1"), ("volume", "/v2/network-volumes/x1")])
