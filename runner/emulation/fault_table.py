@@ -122,6 +122,7 @@ _LISTING = (
     Fault("listing_empty_body", "a list of machines that is 200 with nothing in it, not even a list"),
     Fault("listing_500", "a list of machines answers 500"),
     Fault("listing_partial_page", "a list of machines breaks off in the middle"),
+    Fault("listing_pages", "a list of machines comes in pages of one"),
     Fault("listing_lags", "a new machine is absent from the list for a while", arguments={"seconds": 5.0}),
 )
 

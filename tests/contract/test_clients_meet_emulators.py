@@ -188,6 +188,18 @@ def test_machine_is_rented_listed_and_ended(clouds: Clouds, cloud: str) -> None:
     _wait(lambda: not [r for r in clouds.resources(cloud) if r.kind == "instance"])
 
 
+def test_all_of_three_pods_are_found_and_ended_in_pages_of_one(clouds: Clouds) -> None:
+    pods = {clouds.rent("runpod") for _ in range(3)}
+    clouds.fault("listing_pages", "runpod", count="always")
+
+    found = clouds.runpod.resources()
+    assert {resource.id for resource in found} == pods
+    for resource in found:
+        clouds.runpod.end(resource)
+
+    _wait(lambda: not clouds.billing())
+
+
 def test_spot_pod_is_rented_at_its_bid(clouds: Clouds) -> None:
     bids = clouds.runpod.minimum_bids()
 

@@ -1,4 +1,8 @@
-"""An emulated AWS: EC2, STS, SSM, IAM and S3 by moto, with keys that count, boxes, meters and faults."""
+"""An emulated AWS: EC2, STS, SSM, IAM and S3 by moto, with keys that count, boxes, meters and faults.
+
+The APIs are moto's (5.2): EC2 of 2016-11-15. That instances come in pages even where none were asked for is as EC2's
+guide to pagination warned in November 2026.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +41,7 @@ class AwsCloud:
         self._answered: dict[tuple[str, str], Answer] = {}
         self._keys = {ACCESS_KEY_ID}
         self._polls_to_limit = 0
+        self._page_size = state.settings["aws"]["page_size"]
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, and record both."""
@@ -198,7 +203,7 @@ class AwsCloud:
         is_list = not asked
         if is_list and self._take("listing_500", call.region) is not None:
             return _refused(*INTERNAL)
-        body = call.body
+        body = self._paged(call) if is_list else call.body
         if call.fields.get("NextToken") == EMPTY_PAGE:
             body = body.replace(b"NextToken=" + EMPTY_PAGE.encode(), b"").replace(b"&&", b"&").strip(b"&")
         elif is_list and self._take("listing_partial_page", call.region) is not None:
@@ -212,6 +217,11 @@ class AwsCloud:
         if is_list and self._take("listing_schema_changed", call.region) is not None:
             return replace(answer, raw=answer.bytes().replace(b"reservationSet", b"reservationList"))
         return answer
+
+    def _paged(self, call: AwsCall) -> bytes:
+        """Return the body of a request for all instances, with the size of a page."""
+        size = 1 if self._take("listing_pages", call.region) is not None else int(self._page_size)
+        return call.body if "MaxResults" in call.fields else call.body + f"&MaxResults={size}".encode()
 
     def _modify(self, call: AwsCall, environ: Environ) -> Answer:
         """Change what moto would take for security groups, and then have none."""

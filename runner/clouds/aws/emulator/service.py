@@ -15,6 +15,7 @@ ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
 FAULTS = CloudFaults(
     possible=COMMON_FAULTS
     | {
+        "listing_pages",
         "quota_exceeded",
         "wrong_host_key",
         "leftover_key",
@@ -68,6 +69,7 @@ EMULATED = EmulatedCloud(
     settings={
         "active_s": Setting(1.0),  # from launch to `running`
         "end_s": Setting(1.0),  # from the request to end an instance to its end
+        "page_size": Setting(2),  # reservations on a page of instances; few, so that rehearsals have pages
     },
     no_account={  # its tools look for an account in files of the user's and, on a machine of its own, at an address
         "AWS_EC2_METADATA_DISABLED": "true",

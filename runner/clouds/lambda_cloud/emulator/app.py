@@ -1,4 +1,4 @@
-"""An emulated Lambda Cloud: API v1 (1.10.0) as the vendor's OpenAPI file and field reports describe it."""
+"""An emulated Lambda Cloud: API v1 as the vendor's OpenAPI file (1.10.0, read 2026-08-22) and field reports have it."""
 
 from __future__ import annotations
 

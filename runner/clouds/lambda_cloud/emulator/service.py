@@ -16,6 +16,7 @@ FAULTS = CloudFaults(
     impossible={
         "ssh_port_unmapped": ONLY_POD_PORTS,
         "runtime_null": ONLY_POD_PORTS,
+        "listing_pages": "its lists have no pages (API 1.10.0)",
         "leftover_address": "it has no addresses to reserve",
         "stopped_disk_bills": NO_STOP,
         "box_stopped_outside": NO_STOP,

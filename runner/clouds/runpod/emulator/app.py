@@ -1,4 +1,7 @@
-"""An emulated RunPod: REST API v2 as the vendor's OpenAPI file and field reports describe it."""
+"""An emulated RunPod: REST API v2 as the vendor's OpenAPI file (2.9.0 of 2026-08-18) and field reports describe it.
+
+The pages of its list of pods are as public clients read them in November 2026; the file of August lacks them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from runner.emulation.calls import Answer, Body, Call, Handler, Route, parse, pr
 from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
 from runner.emulation.emulator import Emulator, RefusedError, listing_fault
 from runner.emulation.pace import Window, window_headers
+
+MOST_ON_A_PAGE = 1000
 
 
 class RunPod(Emulator):
@@ -102,8 +107,25 @@ class RunPod(Emulator):
     def _list(self, call: Call) -> Answer:
         if call.query.get("includeClusterPods", "false") not in ("true", "false"):
             raise RefusedError(problem(400, "includeClusterPods must be a boolean"))
-        pods = [self._pods.shown(pod) for pod in self._pods.listed()]
-        return listing_fault(self, Answer(200, {"pods": pods}), "pods")
+        try:
+            pods = self._pods.listed(after=call.query.get("cursor", ""))
+        except ValueError as err:
+            raise RefusedError(problem(400, "cursor is not one of a page before")) from err
+        shown = pods[: self._page_size(call)]
+        following = shown[-1].machine.id if len(shown) < len(pods) else None
+        page = {
+            "pods": [self._pods.shown(pod) for pod in shown],
+            "pagination": {"hasNextPage": following is not None, "nextCursor": following},
+        }
+        return listing_fault(self, Answer(200, page), "pods")
+
+    def _page_size(self, call: Call) -> int:
+        limit = call.query.get("limit", str(MOST_ON_A_PAGE))
+        if not limit.isdecimal() or not 1 <= int(limit) <= MOST_ON_A_PAGE:
+            raise RefusedError(problem(400, f"limit must be from 1 to {MOST_ON_A_PAGE}"))
+        if self.take("listing_pages", call.path) is not None:
+            return 1
+        return min(int(limit), int(self._settings["page_size"]))
 
     def _create(self, call: Call) -> Answer:
         order = self._order(body(CreatePod, call))

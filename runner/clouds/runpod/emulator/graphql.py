@@ -1,4 +1,7 @@
-"""The part of RunPod's GraphQL API that REST v2 lacks: spot pods, timers, bids; to be retired in early 2027."""
+"""The part of RunPod's GraphQL API that REST v2 lacks: spot pods, timers, bids; to be retired in early 2027.
+
+As the vendor's pages (sdks/graphql, 2026-08-18) and the clients dstack and runpod-python 1.12.0 describe it.
+"""
 
 from __future__ import annotations
 

@@ -165,10 +165,15 @@ class Pods:
         pod = self._pods.get(pod_id)
         return None if pod is None or pod.machine.is_ended else pod
 
-    def listed(self) -> list[Pod]:
-        """Return the pods that a list shows now."""
-        now = self._state.clock()
-        return [pod for pod in self._pods.values() if not pod.machine.is_ended and pod.machine.is_listed(now)]
+    def listed(self, after: str = "") -> list[Pod]:
+        """Return the pods that a list shows now, those after a pod if one is named.
+
+        Raises:
+            ValueError: If there never was such a pod.
+        """
+        now, names = self._state.clock(), list(self._pods)
+        rest = [self._pods[name] for name in names[names.index(after) + 1 if after else 0 :]]
+        return [pod for pod in rest if not pod.machine.is_ended and pod.machine.is_listed(now)]
 
     def status(self, machine: EmulatedMachine) -> str:
         """Return how a pod stands, in the cloud's words."""

@@ -16,6 +16,7 @@ FAULTS = CloudFaults(
     possible=COMMON_FAULTS
     | {
         "balance_empty",
+        "listing_pages",
         "ssh_port_unmapped",
         "runtime_null",
         "price_differs",
@@ -77,6 +78,7 @@ EMULATED = EmulatedCloud(
         "start_s": Setting(0.4),  # from STARTING to RUNNING
         "ports_s": Setting(0.4),  # from RUNNING to mapped ports
         "per_minute": Setting(60),  # quota of requests
+        "page_size": Setting(2),  # pods on a page; few, so that every rehearsal of a few pods has pages
     },
     no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
     why_no_logins=None,

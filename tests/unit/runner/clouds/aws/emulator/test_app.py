@@ -449,6 +449,18 @@ def test_first_page_is_empty_and_the_second_has_everything(lab: AwsLab, ec2: Any
     assert pages[1]["Reservations"][0]["Instances"][0]["InstanceId"] == instance
 
 
+@pytest.mark.parametrize(("fault", "sizes"), [(None, [2, 1]), ("listing_pages", [1, 1, 1])])
+def test_instances_come_in_pages(lab: AwsLab, ec2: Any, fault: str | None, sizes: list[int]) -> None:
+    for _ in range(3):
+        lab.run(ec2)
+    if fault is not None:
+        lab.fault(fault, cloud="aws", count="always")
+
+    pages = list(ec2.get_paginator("describe_instances").paginate())
+
+    assert [len(page["Reservations"]) for page in pages] == sizes
+
+
 def test_leftovers_stay_behind_with_the_marks_of_the_run(lab: AwsLab, ec2: Any) -> None:
     for fault in ("leftover_volume", "leftover_address", "leftover_key"):
         lab.fault(fault, cloud="aws")
@@ -511,3 +523,18 @@ def test_our_client_reads_past_an_empty_first_page(lab: AwsLab, ec2: Any) -> Non
 
     assert [resource.id for resource in found if resource.kind == "instance"] == [instance]
     assert lab.fired() == ["listing_partial_page"]
+
+
+def test_our_client_finds_and_ends_all_of_three_machines_in_pages_of_one(lab: AwsLab, ec2: Any) -> None:
+    cloud = our_client(lab)
+    machines = {lab.run(ec2) for _ in range(3)}
+    lab.fault("listing_pages", cloud="aws", count="always")
+    lab.clock.advance(2.0)
+
+    found = [resource for resource in cloud.resources() if resource.kind == "instance"]
+    assert {one.id for one in found} == machines
+    for one in found:
+        cloud.end(one)
+    lab.clock.advance(2.0)
+
+    assert lab.billing() == []

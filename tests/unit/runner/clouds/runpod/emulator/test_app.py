@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from runner.emulation.cloud_state import REHEARSAL_KEY
 from tests.unit.runner.emulation.emulated import KEY_LINE, POD, Lab
+
+NO_MORE = {"hasNextPage": False, "nextCursor": None}
 
 
 @pytest.fixture
@@ -172,7 +175,7 @@ def test_deleted_pod_is_gone_from_the_list_and_bills_no_more(lab: Lab) -> None:
 
     assert (answer.status_code, answer.content) == (204, b"")
     assert lab.runpod.get(f"/pods/{pod['id']}").status_code == 404
-    assert lab.runpod.get("/pods").json() == {"pods": []}
+    assert lab.runpod.get("/pods").json() == {"pods": [], "pagination": NO_MORE}
     assert lab.machines()[0]["billed_usd"] == pytest.approx(0.69)
     assert lab.billing() == []
     assert lab.yard.boxes == {}
@@ -377,8 +380,8 @@ def test_pod_stopped_in_the_console_is_exited(lab: Lab) -> None:
     [
         ("listing_500", 500, None),
         ("listing_empty_body", 200, ""),
-        ("listing_partial_page", 200, '{"pods'),
-        ("listing_schema_changed", 200, '{"pods_v2": []}'),
+        ("listing_partial_page", 200, '{"pods": [], "pagination": {"hasNex'),
+        ("listing_schema_changed", 200, json.dumps({"pods_v2": [], "pagination": NO_MORE})),
     ],
 )
 def test_list_is_not_what_it_should_be(lab: Lab, fault: str, status: int, text: str | None) -> None:
@@ -388,7 +391,40 @@ def test_list_is_not_what_it_should_be(lab: Lab, fault: str, status: int, text: 
 
     assert answer.status_code == status
     assert text is None or answer.text == text
-    assert lab.runpod.get("/pods").json() == {"pods": []}
+    assert lab.runpod.get("/pods").json() == {"pods": [], "pagination": NO_MORE}
+
+
+def test_pods_come_in_pages(lab: Lab) -> None:
+    pods = [lab.pod()["id"] for _ in range(3)]
+
+    first = lab.runpod.get("/pods").json()
+    rest = lab.runpod.get("/pods", params={"cursor": first["pagination"]["nextCursor"]}).json()
+
+    assert first["pagination"] == {"hasNextPage": True, "nextCursor": pods[1]}
+    assert [pod["id"] for pod in first["pods"] + rest["pods"]] == pods
+    assert rest["pagination"] == NO_MORE
+
+
+def test_a_page_begins_after_a_pod_that_has_gone_meanwhile(lab: Lab) -> None:
+    pods = [lab.pod()["id"] for _ in range(3)]
+    lab.runpod.delete(f"/pods/{pods[1]}")
+
+    rest = lab.runpod.get("/pods", params={"cursor": pods[1]}).json()
+
+    assert [pod["id"] for pod in rest["pods"]] == [pods[2]]
+
+
+def test_pages_may_be_of_one(lab: Lab) -> None:
+    lab.fault("listing_pages", cloud="runpod")
+    lab.pod()
+    lab.pod()
+
+    assert [len(lab.runpod.get("/pods", params=query).json()["pods"]) for query in ({}, {}, {"limit": 1})] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("query", [{"cursor": "nobody"}, {"limit": 0}, {"limit": 1001}, {"limit": "all"}])
+def test_a_page_that_cannot_be_is_refused(lab: Lab, query: dict[str, str]) -> None:
+    assert lab.runpod.get("/pods", params=query).status_code == 400
 
 
 def test_bill_of_a_pod_is_the_meters(lab: Lab) -> None:
