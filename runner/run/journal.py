@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import zlib
+from datetime import datetime
 from typing import Any
 
 from runner.run.run_dir import RunDir
 from trainer.files import object_or_none
 
 JOURNAL_NAME = "journal.jsonl"
+KINDS = ("intent", "answer")
+CHECKSUM = "crc32"
+"""Key of a line's checksum: the CRC-32 of the line as it is without it. Lines of older versions have none."""
 
 
 class Journal:
@@ -27,18 +32,51 @@ class Journal:
         self._append("answer", action, facts)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return all whole lines, oldest first."""
-        if not self._file.exists():
-            return []
-        lines = self._file.read_bytes().split(b"\n")[:-1]
-        return [entry for entry in map(object_or_none, lines) if entry is not None]
+        """Return all lines that are as they were written, oldest first."""
+        return [entry for entry in self._lines() if entry is not None]
 
     def unanswered(self, action: str) -> bool:
-        """Return whether the last word on ``action`` is an intent: it may or may not have happened."""
-        kinds = [entry["kind"] for entry in self.entries() if entry["action"] == action]
+        """Return whether the last word on ``action`` is, or may be, an intent: it may or may not have happened.
+
+        A damaged line may have been an intent of anything: after it, only an answer that is whole says otherwise.
+        """
+        kinds = [
+            "intent" if entry is None else entry["kind"]
+            for entry in self._lines()
+            if entry is None or entry["action"] == action
+        ]
         return bool(kinds) and kinds[-1] == "intent"
+
+    def _lines(self) -> list[dict[str, Any] | None]:
+        """Return every line, ``None`` for a damaged one; the last counts also where its end is missing."""
+        return [_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line]
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
         line = {"time": self._world.now().isoformat(timespec="milliseconds"), "kind": kind, "action": action, **facts}
-        ends_whole = not self._file.exists() or self._file.read_bytes()[-1:] in (b"", b"\n")
-        self._file.append((b"" if ends_whole else b"\n") + json.dumps(line).encode() + b"\n", synced=True)
+        whole = json.dumps(line | {CHECKSUM: _checksum(line)}).encode()
+        ends_whole = self._file.read_or_nothing()[-1:] in (b"", b"\n")
+        self._file.append((b"" if ends_whole else b"\n") + whole + b"\n", synced=True)
+
+
+def _read_line(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says, or ``None`` where it is not as it was written, or not one of ours."""
+    entry = object_or_none(line)
+    if entry is None:
+        return None
+    checksum = entry.pop(CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(entry):
+        return None
+    is_ours = entry.get("kind") in KINDS and isinstance(entry.get("action"), str) and _is_moment(entry.get("time"))
+    return entry if is_ours else None
+
+
+def _checksum(entry: dict[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(entry).encode()):08x}"
+
+
+def _is_moment(value: object) -> bool:
+    """Return whether a value is a time with its offset from UTC, as every line has one."""
+    try:
+        return datetime.fromisoformat(str(value)).tzinfo is not None
+    except ValueError:
+        return False

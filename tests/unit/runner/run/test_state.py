@@ -1,8 +1,7 @@
-"""State, lock, journal, receipt, run folder: what survives a crash."""
+"""State, lock, receipt, run folder: what survives a crash."""
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from runner.errors import RunLockedError, RunNotFoundError, TeardownError
-from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, find_run, list_runs, read_json, write_json
 from runner.run.state import RunState, holder, locked
 from runner.safety.receipt import Findings, write_receipt
@@ -92,28 +90,6 @@ def test_a_lock_file_of_a_dead_runner_holds_nobody(run: RunDir) -> None:
     assert holder(run) is None
     with locked(run):
         assert holder(run) == os.getpid()
-
-
-def test_the_journal_reports_an_intent_without_an_answer(run: RunDir) -> None:
-    journal = Journal(run)
-    assert not journal.unanswered("provision")
-    journal.intent("provision", run_id="r")
-    assert journal.unanswered("provision")
-    journal.answer("provision", instance_id="i")
-
-    assert not journal.unanswered("provision")
-    assert [entry["kind"] for entry in journal.entries()] == ["intent", "answer"]
-
-
-def test_a_half_line_in_the_journal_harms_no_other(run: RunDir) -> None:
-    path = run.path / "journal.jsonl"
-    path.write_text('{"kind": "int')
-
-    Journal(run).intent("provision")
-
-    lines = path.read_text().splitlines()
-    assert json.loads(lines[1])["action"] == "provision"
-    assert [entry["action"] for entry in Journal(run).entries()] == ["provision"]
 
 
 @pytest.mark.parametrize(
