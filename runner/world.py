@@ -137,8 +137,8 @@ class Disk(Protocol):
     def changed_at(self, path: Path) -> datetime:
         """Return when a file was last changed (UTC)."""
 
-    def make_folder(self, path: Path, *, exist_ok: bool = True) -> None:
-        """Make a folder with all above it."""
+    def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
+        """Make a folder with all above it; ``mode``: its permission bits at most, where it is made."""
 
     def rename(self, path: Path, target: Path) -> None:
         """Give a file or a folder another name; a file in its place is replaced."""
@@ -378,9 +378,9 @@ class RealDisk:
         """Return when a file was last changed."""
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
-    def make_folder(self, path: Path, *, exist_ok: bool = True) -> None:
+    def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
         """Make a folder with all above it."""
-        path.mkdir(parents=True, exist_ok=exist_ok)
+        path.mkdir(mode, parents=True, exist_ok=exist_ok)
 
     def rename(self, path: Path, target: Path) -> None:
         """Give a file or a folder another name."""

@@ -109,7 +109,7 @@ def create_run(runs_dir: Path, name: str, now: datetime, world: World) -> RunDir
     for number in range(1, 100):
         path = runs_dir.resolve() / (stem if number == 1 else f"{stem}-{number}")
         try:
-            world.disk.make_folder(path, exist_ok=False)
+            world.disk.make_folder(path, exist_ok=False, mode=0o700)
         except FileExistsError:
             continue
         return RunDir(path, world)

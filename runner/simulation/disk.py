@@ -78,8 +78,9 @@ class MemoryDisk:
         self.read(path)
         return self._changed[path]
 
-    def make_folder(self, path: Path, *, exist_ok: bool = True) -> None:
+    def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
         """Make a folder with all above it."""
+        del mode
         if path in self._files or (path in self._folders and not exist_ok):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         self._folders |= {path, *path.parents}

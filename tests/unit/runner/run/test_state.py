@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
     first, second = create_run(tmp_path, "tiny", NOW, RealWorld()), create_run(tmp_path, "tiny", NOW, RealWorld())
 
     assert (first.run_id, second.run_id) == ("20261121-015500-tiny", "20261121-015500-tiny-2")
+
+
+def test_the_folder_of_a_run_is_its_users_alone(run: RunDir) -> None:
+    assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
 
 
 def test_the_latest_run_is_the_default(tmp_path: Path, run: RunDir) -> None:
