@@ -25,6 +25,7 @@ from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
 from trainer.errors import TrainerError
 from trainer.events import read_events
 from trainer.files import read_json, write_json
+from trainer.surroundings import for_training
 
 HEARTBEAT_INTERVAL_S = 2.0
 START_TIMEOUT_S = 20.0
@@ -58,6 +59,9 @@ class Status:
 def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, secrets: Path | None = None) -> Status:
     """Start the trainer detached from this process and return once it runs.
 
+    Of this process's environment it gets what training needs (``trainer/surroundings.py``): on the user's own machine
+    that is the user's whole shell, with the keys of clouds.
+
     Args:
         config: The recipe.
         output: The run's output folder.
@@ -68,7 +72,7 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, 
     Raises:
         TrainerError: If one is running in this output folder already, or the supervisor does not come up.
     """
-    environment = os.environ | _take_secrets(secrets)
+    environment = for_training(os.environ) | _take_secrets(secrets)
     output.mkdir(parents=True, exist_ok=True)
     if read_status(output).state == "running":
         raise TrainerError(

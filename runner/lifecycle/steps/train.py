@@ -52,7 +52,7 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
         argv += [*(["--resume"] if resume else []), "--max-hours", str(_max_hours(ctx))]
         secrets = hub_secrets(ctx.world)
-        if secrets and not host.is_this_machine:  # on this machine the trainer inherits them
+        if secrets and not host.is_this_machine:  # on this machine the supervisor hands the user's own on
             argv += ["--secrets", put_secrets(ctx.world, machine, ctx.run.run_id, box.input, secrets)]
         done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES)
         if done.exit_code != 0:

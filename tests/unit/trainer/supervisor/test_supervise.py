@@ -237,3 +237,18 @@ def test_secrets_reach_the_trainer_alone_and_their_file_is_gone(launch: Callable
 def test_a_file_of_secrets_that_is_not_there_is_reported(launch: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="there is no file"):
         launch(ENDS_WELL, secrets=tmp_path / "none.json")
+
+
+def test_the_trainer_is_not_given_the_whole_shell(launch: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LAMBDA_API_KEY", "AWS_SECRET_ACCESS_KEY", "NVIDIA_API_KEY", "SOMETHING_ELSE"):
+        monkeypatch.setenv(name, "not-for-the-trainer")
+    for name in ("HF_TOKEN", "CUDA_VISIBLE_DEVICES", "https_proxy"):
+        monkeypatch.setenv(name, "for-the-trainer")
+
+    output = launch("import json, os; print(json.dumps(dict(os.environ)))")
+
+    wait_for((output / "exit.json").exists)
+    found = json.loads((output / "trainer.log").read_text().splitlines()[-1])
+    assert "not-for-the-trainer" not in found.values()
+    assert [found[name] for name in ("HF_TOKEN", "CUDA_VISIBLE_DEVICES", "https_proxy")] == ["for-the-trainer"] * 3
+    assert (found["PATH"], found["HOME"]) == (os.environ["PATH"], os.environ["HOME"])
