@@ -145,7 +145,7 @@ def _settings(work: Path) -> dict[str, str]:
 
 
 def _is_opentofu(program: str) -> bool:
-    release = release_of(Path(program))
+    release = release_of(Path(program), os.environ)
     return release is not None and release.product == "OpenTofu"
 
 

@@ -43,6 +43,8 @@ def run(
     timeout_s: float,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    umask: int = -1,
     log: Path | None = None,
     on_line: OnLine | None = None,
     cancel: Cancel | None = None,
@@ -54,7 +56,9 @@ def run(
         argv: Program and arguments; no shell reads them.
         timeout_s: Longest time it may take, in seconds.
         cwd: Folder to run in.
-        env: Variables on top of this process's.
+        env: Variables on top of ``environ``.
+        environ: All other variables; this process's by default.
+        umask: Permission bits that the files it makes never have; this process's by default.
         log: File that gets a copy of both streams.
         on_line: Called with each line of its standard output as it comes.
         cancel: Asked several times a second; when it says yes, the group gets SIGINT, time to end, then SIGKILL.
@@ -69,7 +73,8 @@ def run(
         child = subprocess.Popen(
             list(argv),
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={**(os.environ if environ is None else environ), **(env or {})},
+            umask=umask,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from python_terraform import IsFlagged
 from python_terraform import Terraform as ArgvBuilder
 
-from runner.adapters import process
+from runner.adapters import process, surroundings
 from runner.adapters.process import Cancel, OnLine
 from runner.errors import TerraformError
 from runner.run.models import Completed
+from trainer.files import SECRET_MODE, write_atomically
 
 DECLARED = re.compile(r'^variable\s+"([^"]+)"', re.MULTILINE)
 STREAMED = ("plan", "apply", "destroy", "refresh")
@@ -30,6 +31,8 @@ STOP_S = 120.0
 STATE_FILE = "terraform.tfstate"
 PLAN_FILE = "tfplan"
 VARIABLES_FILE = "run.auto.tfvars.json"
+NOBODY_ELSE = 0o077
+"""The umask: plan and state hold the private host key of a machine, and Terraform makes files that all can read."""
 
 
 class Terraform(ArgvBuilder):  # type: ignore[misc]
@@ -43,30 +46,34 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         self,
         program: Path,
         working_dir: Path,
+        environ: Mapping[str, str],
         *,
         log: Path | None = None,
         on_progress: OnLine | None = None,
         cancel: Cancel | None = None,
         cli_config: str | None = None,
-        user_config: str | None = None,
         env: Mapping[str, str] | None = None,
+        inputs: Collection[str] = (),
     ) -> None:
         """Work in ``working_dir``, which holds the root module and will hold its state.
 
         Args:
             program: The Terraform program.
             working_dir: The root module's working copy.
+            environ: The user's environment; Terraform is given what ``surroundings.for_terraform`` leaves of it.
             log: File that gets all Terraform says.
             on_progress: Called with one line for each thing Terraform does.
             cancel: Asked several times a second whether to stop.
-            cli_config: Terraform's own settings, where the module needs providers that the registry does not have.
-            user_config: The file of such settings that the user names (``TF_CLI_CONFIG_FILE``), for other modules.
-            env: Variables on top of this process's; the place for secrets, which must be in no file and no argv.
+            cli_config: Terraform's own settings, where the module needs providers that the registry does not have;
+                other modules have those of the file that the user names by ``TF_CLI_CONFIG_FILE``.
+            env: Variables on top of it; the place for secrets, which must be in no file and no argv.
+            inputs: Inputs of the module that the user's environment may set (``TF_VAR_<name>``).
         """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
         self._folder, self._log = working_dir, log
         self._on_progress, self._cancel = on_progress, cancel
-        self._cli_config, self._user_config, self._env = cli_config, user_config, dict(env or {})
+        self._cli_config, self._user_config = cli_config, environ.get("TF_CLI_CONFIG_FILE")
+        self._env = surroundings.for_terraform(environ, inputs) | dict(env or {})
         self.words: list[str] = []
 
     def copy_module(self, root: Path) -> None:
@@ -93,9 +100,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
                 f"terraform: the module in {self._folder} declares no variable {', '.join(unknown)}",
                 resolution="declare the whole contract in outputs.tf: infra/README.md shows it",
             )
-        path = self._folder / VARIABLES_FILE
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-        path.chmod(0o600)
+        write_atomically(self._folder / VARIABLES_FILE, (json.dumps(values, indent=2) + "\n").encode(), SECRET_MODE)
 
     def prepare(self) -> None:
         """Run ``terraform init``."""
@@ -146,7 +151,8 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             argv,
             timeout_s=SLOW_S if verb in STREAMED else QUICK_S,
             cwd=self._folder,
-            env=self._environment(),
+            environ=self._environment(),
+            umask=NOBODY_ELSE,
             log=self._log,
             on_line=self._read_line if verb in STREAMED else None,
             cancel=self._cancel,
@@ -157,12 +163,21 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         return done.exit_code, done.stdout, done.stderr
 
     def _environment(self) -> dict[str, str]:
-        """Return settings that no file of the user's changes, unless the user points at one."""
+        """Return the whole environment: no setting of the user's is in it, unless the user points at a file of them.
+
+        The workspace is set, not left out: a file in the working copy may choose another one, in which there is
+        nothing to destroy.
+        """
         own = self._folder / "terraform.rc"
         config = (self._user_config if self._cli_config is None else None) or str(own)
         if config == str(own):
             own.write_text(self._cli_config or "", encoding="utf-8")
-        return self._env | {"TF_CLI_CONFIG_FILE": config, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        return self._env | {
+            "TF_CLI_CONFIG_FILE": config,
+            "TF_WORKSPACE": "default",
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+        }
 
     def _read_line(self, line: str) -> None:
         """Take one line of Terraform's JSON stream apart."""

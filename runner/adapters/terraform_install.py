@@ -8,11 +8,12 @@ import os
 import platform
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runner.adapters import process
+from runner.adapters import process, surroundings
 from runner.errors import ToolError
 from runner.world import World
 from trainer.files import cache_folder
@@ -83,7 +84,7 @@ def find_terraform(world: World) -> Path:
         return _check_named(named, world)
     for name in PROGRAMS:
         on_path = world.find_program(name)
-        if on_path is not None and is_supported(release_of(on_path)):
+        if on_path is not None and is_supported(release_of(on_path, world.environ)):
             return on_path
     cached = cached_program(world)
     if not os.access(cached, os.X_OK):
@@ -108,12 +109,22 @@ def is_supported(release: Release | None) -> bool:
     return match is not None and OLDEST <= (int(match[1]), int(match[2])) < TOO_NEW
 
 
-def release_of(program: Path) -> Release | None:
-    """Return the product and version that a program reports, or ``None`` if it is neither product, or does not run."""
+def release_of(program: Path, environ: Mapping[str, str]) -> Release | None:
+    """Return the product and version that a program reports, or ``None`` if it is neither product, or does not run.
+
+    Args:
+        program: The program.
+        environ: The user's environment.
+    """
     # The user's CLI configuration may be missing or name plugins; the version needs none of it.
     quiet = {"TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
     try:
-        done = process.run([str(program), "version"], timeout_s=VERSION_TIMEOUT_S, env=quiet)
+        done = process.run(
+            [str(program), "version"],
+            timeout_s=VERSION_TIMEOUT_S,
+            env=quiet,
+            environ=surroundings.for_terraform(environ),
+        )
     except (ToolError, OSError):  # OSError: not a program of this machine's format
         return None
     said = FIRST_LINE.match(done.stdout)
@@ -124,7 +135,7 @@ def release_of(program: Path) -> Release | None:
 
 def _check_named(named: str, world: World) -> Path:
     program = world.find_program(named)
-    release = None if program is None else release_of(program)
+    release = None if program is None else release_of(program, world.environ)
     if program is None or not is_supported(release):
         found = "neither Terraform nor OpenTofu" if release is None else f"{release.product} {release.version}"
         raise TerraformVersionError(

@@ -188,6 +188,8 @@ class CloudRecord:
         secret_inputs: Returns those that go in by Terraform's environment, never into a file.
         terraform_error: Reads the cloud's "no" from Terraform's words; ``None`` where they hold none.
         provider: Returns what the cloud adds to our Terraform provider.
+        open_inputs: Inputs of its root module that the user's environment may set (``TF_VAR_<name>``), as that of an
+            emulated cloud does; others do not reach Terraform.
         run_file_words: What a key of the run file is on this cloud, in a few words, by ``section.key``.
         extra: Packages that its client needs besides what every run needs, by their name in ``bootstrap.EXTRAS``.
     """
@@ -210,6 +212,7 @@ class CloudRecord:
     secret_inputs: Callable[[MachineOrder], dict[str, str]] | NotThere
     terraform_error: Callable[[str], CloudError | None] | NotThere
     provider: Callable[[], ProviderPart] | NotThere
+    open_inputs: tuple[str, ...] = ()
     run_file_words: Mapping[str, str] = field(default_factory=dict)
     extra: str | NotThere = NotThere("its client needs nothing that the control side does not have")
 

@@ -50,12 +50,13 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
     return Terraform(
         Path(ctx.plan.terraform),
         ctx.run.terraform,
+        ctx.world.environ,
         log=ctx.run.log(step),
         on_progress=ctx.view.progress,
         cancel=cancel,
         cli_config=_cli_config(ctx.world) if rented else None,
-        user_config=ctx.world.environ.get("TF_CLI_CONFIG_FILE"),
         env=environment(ctx.world.environ) | _secrets(ctx) if rented else {},
+        inputs=find_cloud(ctx.plan.environment).open_inputs if rented else (),
     )
 
 
@@ -126,7 +127,7 @@ def check_providers(ctx: Context) -> None:
     """
     mirror = given_mirror("plan", ctx.world.environ)
     if mirror is not None and find_environment(ctx.plan.environment).rents_machine:
-        release = release_of(Path(ctx.plan.terraform))
+        release = release_of(Path(ctx.plan.terraform), ctx.world.environ)
         check_mirror(mirror, "Terraform" if release is None else release.product, ctx.run.terraform)
 
 

@@ -155,6 +155,7 @@ RECORD = CloudRecord(
     secret_inputs=NotThere("aws_instance writes its user data into the state in any case"),
     terraform_error=terraform_error,
     provider=NotThere("hashicorp/aws, its vendor's own, rents the machine"),
+    open_inputs=("aws_max_retries",),
     run_file_words={
         "compute.image": "name of the public SSM parameter that holds the machine image",
         "compute.ssh_ingress_cidrs": "its security group",

@@ -91,4 +91,5 @@ RECORD = CloudRecord(
     secret_inputs=secret_inputs,
     terraform_error=NotThere(OUR_PROVIDER),
     provider=provider,
+    open_inputs=("lambda_user",),
 )

@@ -96,3 +96,19 @@ def test_a_deaf_child_is_killed_with_all_it_started(tmp_path: Path) -> None:
 def test_a_child_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     with pytest.raises(ToolMissingError, match="process: cannot run no-such-program: No such file or directory"):
         process.start(["no-such-program"], log=tmp_path / "log")
+
+
+def test_a_program_has_the_environment_that_it_is_given_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OF_THIS_PROCESS", "1")
+
+    added = process.run(["/usr/bin/env"], timeout_s=60, env={"ADDED": "2"})
+    whole = process.run(["/usr/bin/env"], timeout_s=60, env={"ADDED": "2"}, environ={"GIVEN": "3", "ADDED": "1"})
+
+    assert {"OF_THIS_PROCESS=1", "ADDED=2"} <= set(added.stdout.splitlines())
+    assert sorted(whole.stdout.splitlines()) == ["ADDED=2", "GIVEN=3"]
+
+
+def test_what_a_program_makes_can_be_its_users_alone(tmp_path: Path) -> None:
+    process.run(["touch", "secret"], timeout_s=60, cwd=tmp_path, umask=0o077)
+
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -39,8 +42,14 @@ def module(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def terraform_in(folder: Path, program: Path | None = None, **options: Any) -> Terraform:
+    """Return Terraform for a user whose shell says nothing of Terraform, unless there is an ``environ``."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    return Terraform(program or find_terraform(RealWorld()), folder, options.pop("environ", plain), **options)
+
+
 def applied(module: Path, **options: Any) -> Terraform:
-    terraform = Terraform(find_terraform(RealWorld()), module, **options)
+    terraform = terraform_in(module, **options)
     terraform.write_variables({"name": "box"})
     terraform.prepare()
     terraform.make_plan()
@@ -70,9 +79,9 @@ def test_our_destroy_destroys_and_can_be_repeated(module: Path) -> None:
 
 
 def test_destroy_without_a_state_has_nothing_to_do(tmp_path: Path) -> None:
-    Terraform(Path("/no/terraform"), tmp_path).destroy()
+    terraform_in(tmp_path, Path("/no/terraform")).destroy()
 
-    assert Terraform(Path("/no/terraform"), tmp_path).resources() == []
+    assert terraform_in(tmp_path, Path("/no/terraform")).resources() == []
 
 
 def test_a_second_plan_changes_nothing(module: Path) -> None:
@@ -91,7 +100,7 @@ def test_the_working_copy_has_files_where_the_module_has_links(module: Path, tmp
     (root / "my.tfvars").write_text("secret")
 
     for _ in range(2):
-        Terraform(find_terraform(RealWorld()), copy).copy_module(root)
+        terraform_in(copy).copy_module(root)
 
     assert sorted(path.name for path in copy.iterdir()) == [".terraform.lock.hcl", "main.tf"]
     assert [path for path in copy.iterdir() if path.is_symlink()] == []
@@ -100,12 +109,12 @@ def test_the_working_copy_has_files_where_the_module_has_links(module: Path, tmp
 
 def test_an_undeclared_variable_is_refused(module: Path) -> None:
     with pytest.raises(TerraformError, match="declares no variable nmae"):
-        Terraform(find_terraform(RealWorld()), module).write_variables({"nmae": "box"})
+        terraform_in(module).write_variables({"nmae": "box"})
 
 
 def test_a_failure_raises_with_terraforms_own_words(module: Path) -> None:
     (module / "main.tf").write_text(MODULE + 'resource "terraform_data" "bad" { input = file("missing") }\n')
-    terraform = Terraform(find_terraform(RealWorld()), module)
+    terraform = terraform_in(module)
     terraform.write_variables({"name": "box"})
     terraform.prepare()
 
@@ -119,7 +128,7 @@ def test_a_module_that_cannot_be_read_is_reported_by_terraforms_first_error(modu
     (module / "main.tf").write_text("resource {\n")
 
     with pytest.raises(TerraformError, match="terraform: init failed: Error: "):
-        Terraform(find_terraform(RealWorld()), module).prepare()
+        terraform_in(module).prepare()
 
 
 def test_a_state_that_cannot_be_read_is_never_an_empty_one(module: Path) -> None:
@@ -156,14 +165,14 @@ def test_what_opentofu_says_is_read_like_terraforms_words(tmp_path: Path) -> Non
     told: list[str] = []
 
     with pytest.raises(TerraformError, match="terraform: apply failed: no machine: none is free"):
-        Terraform(tmp_path / "tofu", tmp_path, on_progress=told.append).apply_plan()
+        terraform_in(tmp_path, tmp_path / "tofu", on_progress=told.append).apply_plan()
 
     assert told == ["terraform_data.host: Creating..."]
 
 
 def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: Path) -> None:
     (module / "main.tf").write_text(MODULE + SLOW)
-    terraform = Terraform(find_terraform(RealWorld()), module, cancel=(module / "started").exists)
+    terraform = terraform_in(module, cancel=(module / "started").exists)
     terraform.write_variables({"name": "box"})
     terraform.prepare()
     terraform.make_plan()
@@ -171,7 +180,7 @@ def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: 
     with pytest.raises(ToolCancelledError):
         terraform.apply_plan()
 
-    assert "terraform_data.host" in Terraform(find_terraform(RealWorld()), module).resources()
+    assert "terraform_data.host" in terraform_in(module).resources()
 
 
 def test_no_variable_file_stays_in_the_temporary_folder(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,13 +198,13 @@ def test_the_command_lines_are_exactly_these(module: Path, monkeypatch: pytest.M
 
     def record(argv: list[str], **options: Any) -> Completed:
         asked.append(tuple(argv))
-        assert options["env"]["TF_CLI_CONFIG_FILE"] == str(module / "terraform.rc")
+        assert options["environ"]["TF_CLI_CONFIG_FILE"] == str(module / "terraform.rc")
         assert options["timeout_s"] > 0
         return Completed(tuple(argv), 0, json.dumps({}))
 
     monkeypatch.setattr(process, "run", record)
     (module / "terraform.tfstate").write_text("{}")
-    terraform = Terraform(Path("/bin/terraform"), module)
+    terraform = terraform_in(module, Path("/bin/terraform"))
     terraform.prepare()
     terraform.make_plan()
     terraform.apply_plan()
@@ -217,7 +226,61 @@ def test_the_command_lines_are_exactly_these(module: Path, monkeypatch: pytest.M
 def test_a_users_own_terraform_settings_are_left_alone(module: Path) -> None:
     (module / "mirror.rc").write_text("")
 
-    applied(module, user_config=str(module / "mirror.rc"))
+    applied(module, environ={**os.environ, "TF_CLI_CONFIG_FILE": str(module / "mirror.rc")})
 
     assert not (module / "terraform.rc").exists()
     shutil.rmtree(module / ".terraform", ignore_errors=True)
+
+
+HOSTILE = {
+    "TF_WORKSPACE": "other",
+    "TF_DATA_DIR": "elsewhere",
+    "TF_CLI_ARGS": "-no-such-option",
+    "TF_CLI_ARGS_destroy": "-target=terraform_data.nothing",
+    "TF_VAR_name": "theirs",
+    "TF_INPUT": "nonsense",
+    "TF_LOG": "TRACE",
+    "LC_ALL": "C",
+}
+"""Each of them makes Terraform do something else."""
+
+
+def test_a_destroy_destroys_whatever_the_users_shell_says_of_terraform(module: Path) -> None:
+    environ = {**os.environ, **HOSTILE, "TF_LOG_PATH": str(module / "trace.log")}
+
+    terraform = applied(module, environ=environ)
+    assert terraform.resources() == ["terraform_data.host"]
+    assert terraform.outputs() == {"name": "box"}
+    terraform.destroy()
+
+    assert terraform.resources() == []
+    assert json.loads((module / "terraform.tfstate").read_text())["resources"] == []
+    left = ("terraform.tfstate.d", "elsewhere", "trace.log")
+    assert [name for name in left if (module / name).exists()] == []
+
+
+def test_a_destroy_looks_into_no_workspace_that_somebody_chose_in_the_working_copy(module: Path) -> None:
+    terraform = applied(module)
+    program = str(find_terraform(RealWorld()))
+    subprocess.run([program, "workspace", "new", "other"], cwd=module, check=True, capture_output=True, timeout=120)
+
+    assert terraform.resources() == ["terraform_data.host"]
+    terraform.destroy()
+
+    assert json.loads((module / "terraform.tfstate").read_text())["resources"] == []
+
+
+def test_an_input_is_open_to_the_users_environment_where_it_is_named(module: Path) -> None:
+    (module / "more.tf").write_text('variable "retries" { default = "none" }\noutput "n" { value = var.retries }\n')
+    environ = {**os.environ, "TF_VAR_retries": "2"}
+
+    assert applied(module, environ=environ, inputs=["retries"]).outputs()["n"] == "2"
+    assert applied(module, environ=environ).outputs()["n"] == "none"
+
+
+def test_plan_state_and_variables_are_their_users_alone(module: Path) -> None:
+    applied(module)
+    applied(module).destroy()  # a backup is made, too
+
+    names = ("tfplan", "terraform.tfstate", "terraform.tfstate.backup", "run.auto.tfvars.json")
+    assert {name: stat.S_IMODE((module / name).stat().st_mode) for name in names} == dict.fromkeys(names, 0o600)

@@ -124,11 +124,19 @@ def test_a_supported_terraform_on_path_is_taken(machine: Machine) -> None:
     assert not (machine / "cache").exists()
 
 
+def test_settings_of_the_users_do_not_hide_a_terraform(machine: Machine) -> None:
+    program = write_program(machine / "bin", "1.12.2")
+    program.write_text(program.read_text().replace("[ ", '[ -z "$TF_CLI_ARGS_version$TF_LOG" ] && [ ', 1))
+    machine.environ |= {"TF_CLI_ARGS_version": "-json", "TF_LOG": "TRACE"}
+
+    assert find_terraform(machine.world) == program
+
+
 def test_opentofu_on_path_is_taken_where_there_is_no_terraform(machine: Machine) -> None:
     program = write_program(machine / "bin", "1.11.1", name="tofu", said=SAID_BY_OPENTOFU)
 
     assert find_terraform(machine.world) == program
-    assert release_of(program) == Release("OpenTofu", "1.11.1")
+    assert release_of(program, machine.environ) == Release("OpenTofu", "1.11.1")
     assert not (machine / "cache").exists()
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runner.adapters.terraform import DECLARED
 from runner.cloud_api.environment import CloudRecord, Environment, MachineOrder, NotThere
 from runner.clouds.registry import CLOUDS, gpuhunt_names, how_to_configure, real_variables
 from runner.prices.price_list import listed_clouds
+from runner.rehearsal.services import emulated_clouds
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import RunFile
 
@@ -74,6 +76,17 @@ def test_nothing_that_opens_an_account_gets_into_a_rehearsal(record: CloudRecord
         secret = [variable for name, variable in record.provider().block.items() if name.endswith("_key")]
         assert secret
         assert all(name.startswith(record.real_variables) for name in secret)
+
+
+@RECORDS
+def test_what_a_rehearsal_sets_of_the_module_is_open_and_declared(record: CloudRecord) -> None:
+    module = PROJECT / "infra" / "environments" / record.environment.module
+    declared = {name for path in module.glob("*.tf") for name in DECLARED.findall(path.read_text(encoding="utf-8"))}
+    here = {"logins": "ssh://ada@127.0.0.1:2222"} | dict.fromkeys(("aws", "lambda", "runpod", "runpod_graphql"), "x")
+    set_there = emulated_clouds()[record.name].environment(here | {"control": "x"})
+
+    assert set(record.open_inputs) <= declared
+    assert {name for name in set_there if name.startswith("TF_")} == {f"TF_VAR_{name}" for name in record.open_inputs}
 
 
 @RECORDS

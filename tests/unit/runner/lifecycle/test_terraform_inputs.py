@@ -11,7 +11,7 @@ from runner.adapters.keys import make_key
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.lifecycle.terraform_inputs import variables
+from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
@@ -34,3 +34,21 @@ def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, 
     assert found["candidates"] == [
         {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
     ]
+
+
+def test_an_open_input_reaches_terraform_and_no_other_setting_does(tmp_path: Path) -> None:
+    environ = {"TF_VAR_lambda_user": "ada", "TF_VAR_run_id": "theirs", "TF_WORKSPACE": "other", "PATH": "/bin"}
+    world = RealWorld(environ | {"DOUSE_CACHE": str(tmp_path / "cache")})
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), world)
+    make_key(run.host_key)
+    run.terraform.mkdir()
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda"}})
+    ctx = Context(run, run_file, SilentView(), Stop(world), world)
+    ctx.keep_plan(made_plan(environment="lambda", machines=(PlannedMachine("X", "any", False, 0.5, 1.0),)))
+
+    found = terraform_of(ctx, "provision")._environment()
+
+    inputs = {name for name in found if name.startswith("TF_VAR_")}
+    assert inputs == {"TF_VAR_lambda_user", "TF_VAR_lambda_user_data"}  # the second is the host key, a secret of ours
+    assert found["TF_VAR_lambda_user"] == "ada"
+    assert (found["TF_WORKSPACE"], found["PATH"]) == ("default", "/bin")
