@@ -116,8 +116,6 @@ class RunFile(Recipe):
         env = self.compute.env
         if env != "existing" and self.compute.host is not None:
             raise ValueError(f"compute.host is {self.compute.host}, but compute.env is {env}: set `env: existing`")
-        if self.budget.max_usd is not None and env in ("local", "existing"):
-            raise ValueError(f"budget.max_usd is {self.budget.max_usd}, but compute.env is {env}, which costs nothing")
         if self.compute.prefix is not None and not self.compute.prefix.startswith(("/", "~/")):
             raise ValueError(f"compute.prefix is {self.compute.prefix}, not a whole path: begin it with / or ~/")
         if self.compute.env == "existing" and self.compute.host is None:

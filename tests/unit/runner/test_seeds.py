@@ -269,3 +269,10 @@ def test_none_of_these_mistakes_passes_with_fit_budget_and_prices_told(user: Use
     assert "pass budget " in table
     assert "pass prices as lambda reports them now" in table
     assert "fail" not in table
+
+
+@pytest.mark.parametrize("verb", ["plan", "data-check", "compare"])
+def test_a_limit_in_dollars_refuses_nothing_where_nothing_costs(user: User, verb: str) -> None:
+    status, _, lines = user.run(verb, budget={"max_usd": 100.0})
+
+    assert (status, lines) == (0, [])
