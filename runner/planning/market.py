@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from runner.cloud_api.credentials import NotConfiguredError
 from runner.cloud_api.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
-from runner.clouds.registry import endpoint_of, open_cloud
-from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError
+from runner.clouds.registry import endpoint_of, find_cloud, open_cloud
+from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError, UsageError
 from runner.prices.platforms import price_lists_of
 from runner.prices.price_list import ANYWHERE, price_list
 from runner.prices.refresh import listed_offers
@@ -135,9 +135,25 @@ class MarketCall:
         try:
             if self._is_dry:
                 return ask_or_look_up(self._name, self._world, self._trust, self._regions)
-            return ask(open_cloud(self._name, self._world), self._trust)
+            return ask(self.open(), self._trust)
         except RunnerError as err:
             return err
+
+    def open(self) -> Cloud:
+        """Return the account to rent from; nothing is asked yet.
+
+        Raises:
+            UsageError: If the environment names none.
+            AccountError: If its key cannot be read.
+        """
+        try:
+            return open_cloud(self._name, self._world)
+        except NotConfiguredError as err:
+            wanted = find_cloud(self._name).account_words
+            verb = "is" if wanted.isupper() else "are"  # a variable's name, or a few words
+            raise UsageError(
+                f"plan: {wanted} {verb} not set, and compute.env is {self._name}", resolution=err.resolution
+            ) from err
 
     @property
     def name(self) -> str:

@@ -54,16 +54,18 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
         is_dry: Whether nothing will be rented by this plan, so that a price list is as good as a cloud's word.
 
     Raises:
-        UsageError: If the environment, the host or the disk will not do.
+        UsageError: If the environment, the host or the disk will not do, or there is no account to rent from.
         TrainerError: If the data or the base model will not do.
         TransferError: If the store cannot be written.
     """
     check_environment(run_file)
+    market = _market_call(run_file, is_dry, world)
+    if market is not None and not is_dry:
+        market.open()  # who cannot rent hears of it before anything is installed or fetched
     provide_for(run_file, world, view.line, is_dry=is_dry)
     view.progress("fetching the base model")
     model = fetch_model(run_file, stop, world)
     stop.check()
-    market = _market_call(run_file, is_dry, world)
     seen = _look(run_file, runs_dir, model, market, view, stop, world)
     checks = list(seen.checks)
     try:

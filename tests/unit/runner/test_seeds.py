@@ -276,3 +276,17 @@ def test_a_limit_in_dollars_refuses_nothing_where_nothing_costs(user: User, verb
     status, _, lines = user.run(verb, budget={"max_usd": 100.0})
 
     assert (status, lines) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("env", "words"), [("lambda", "LAMBDA_API_KEY is not set"), ("aws", "credentials of AWS are not set")]
+)
+def test_a_cloud_without_its_key_is_refused_before_anything_else(user: User, env: str, words: str) -> None:
+    nobody = RealWorld({"HOME": str(user.folder)})
+
+    status, said, lines = user.run("train", nobody, compute={"env": env})
+
+    assert status == 2
+    assert lines[0] == f"error: plan: {words}, and compute.env is {env}"
+    assert lines[1].startswith("hint:  set ")
+    assert said == "==> plan"
