@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from runner.cli.verb_table import VERBS, actions
 
 if TYPE_CHECKING:
+    from runner.cli.printed import Printed
     from runner.world import World
     from trainer.errors import ExpectedError
 
@@ -21,12 +22,20 @@ EXIT_INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one verb in a world, this process's own unless one is given, and return the exit status."""
-    arguments = make_parser().parse_args(argv)
+    from runner.cli.printed import Printed
+
+    printed = Printed()
+    with printed.guarded():
+        return _run_verb(make_parser().parse_args(argv), world, printed)
+
+
+def _run_verb(arguments: argparse.Namespace, world: World | None, printed: Printed) -> int:
     from runner.cli.session import Session
     from runner.world import RealWorld
     from trainer.errors import ExpectedError
 
     session = Session(arguments, world or RealWorld())
+    printed.log = lambda: session.log
     try:
         return actions()[arguments.verb](session)
     except ExpectedError as err:
@@ -34,8 +43,6 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return exit_status(err)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return EXIT_DEFECT
     except Exception as err:  # noqa: BLE001 - the last place that can report anything
         print_defect(err, session.log)
         return EXIT_DEFECT

@@ -107,6 +107,7 @@ class BarView(LineView):
 
     def line(self, text: str) -> None:
         """Show a line above the bar."""
+        self._stop_unseen_bars()
         if self._bars is None:
             super().line(text)
         else:
@@ -126,6 +127,11 @@ class BarView(LineView):
             self.line(f"    {text}")
             return
         self._bars.update(self._task, description=text, completed=event.get("step") or 0, total=event.get("max_steps"))
+
+    def _stop_unseen_bars(self) -> None:
+        """Go on in plain lines, which the log keeps, once the terminal was closed."""
+        if self._bars is not None and not self._bars.console.file.isatty():
+            self._stop_bars()
 
     def _stop_bars(self) -> None:
         if self._bars is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -18,6 +19,11 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[3]
 WAIT_S = 240.0
+AT_TERMINAL = (
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Becomes a program whose terminal is its standard input: it hears when the window is closed."""
 
 
 def wait_until(what: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
@@ -64,9 +70,27 @@ class CommandLine:
             text=True,
             start_new_session=True,
         )
+        self._wait_for_training(process)
+        return process
+
+    def start_at_terminal(self, *tags: str) -> tuple[subprocess.Popen[str], int]:
+        """Start ``train`` as ``start`` does, at a terminal of its own; return it with the side of the window."""
+        window, side = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", AT_TERMINAL, *self.argv("train", *self.train_words(*tags))],
+            cwd=PROJECT,
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            text=True,
+        )
+        os.close(side)
+        self._wait_for_training(process)
+        return process, window
+
+    def _wait_for_training(self, process: subprocess.Popen[str]) -> None:
         wait_until(lambda: '"checkpoint_saved"' in self.events_text() or process.poll() is not None)
         assert process.poll() is None, process.communicate()
-        return process
 
     @property
     def gate(self) -> Path:

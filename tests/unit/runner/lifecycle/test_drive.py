@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.unit.runner.conftest import WAIT_S, CommandLine, processes_naming, wait_until
+from tests.unit.runner.conftest import PROJECT, WAIT_S, CommandLine, processes_naming, wait_until
 
 
 def state_of(run: Path) -> dict[str, object]:
@@ -89,6 +90,45 @@ def test_a_closed_terminal_ends_the_runner_and_not_the_training(command_line: Co
     assert trainers_of(run) != []
     command_line.gate.touch()
     assert command_line.run("watch").returncode == 0
+
+
+def test_a_terminal_whose_window_is_closed_is_no_failure_of_the_run(command_line: CommandLine) -> None:
+    runner, window = command_line.start_at_terminal("steps=40", command_line.gated)
+
+    os.close(window)  # the kernel sends SIGHUP, and each print fails from now on
+
+    assert runner.wait(WAIT_S) == 130
+    run = command_line.latest()
+    assert trainers_of(run) != []
+    assert not (run / "receipt.json").exists()
+    assert f"{run.name} continues without a runner" in (run / "logs" / "train.log").read_text()
+    command_line.gate.touch()
+    assert command_line.run("watch").returncode == 0
+    assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 40 steps"
+
+
+def test_a_pipe_that_nobody_reads_any_more_changes_nothing(command_line: CommandLine) -> None:
+    with command_line.start("steps=40", command_line.gated) as runner:
+        assert runner.stdout is not None
+        runner.stdout.close()
+        command_line.gate.touch()
+        assert runner.wait(WAIT_S) == 0
+
+    run = command_line.latest()
+    assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 40 steps"
+    assert_nothing_left(run)
+    assert f"receipt      {run}/receipt.json" in "".join(log.read_text() for log in (run / "logs").glob("*.log"))
+
+
+def test_a_run_needs_no_standard_output_at_all(command_line: CommandLine) -> None:
+    words = command_line.argv("train", *command_line.train_words())
+
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&- <&-', "sh", *words], cwd=PROJECT, capture_output=True, text=True, timeout=WAIT_S
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_nothing_left(command_line.latest())
 
 
 def test_a_killed_trainer_is_an_error_that_names_resume_and_resume_finishes_the_run(command_line: CommandLine) -> None:
