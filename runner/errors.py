@@ -11,6 +11,7 @@
 │   └── ``PlaybookFailedError``      a task of a playbook failed
 ├── ``HostContractError``       exit 1: an environment's output is not the ``host`` object
 ├── ``HostKeyError``            exit 1: another machine answers at the address
+├── ``HostWordsError``          exit 1: a machine says what nothing here may be made of
 ├── ``ConnectionLostError``     exit 1: the machine cannot be reached
 ├── ``TrainingFailedError``     exit 1: the trainer ended with an error
 ├── ``TrainerLostError``        exit 1: the trainer was killed
@@ -91,6 +92,10 @@ class HostContractError(RunnerError):
 
 class HostKeyError(RunnerError):
     """The machine at the address shows another host key than the pinned one."""
+
+
+class HostWordsError(RunnerError):
+    """A machine gave a path, a name or data that must not reach a template, a shell, a path or a screen of ours."""
 
 
 class ConnectionLostError(RunnerError):

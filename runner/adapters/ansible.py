@@ -85,7 +85,7 @@ def run_playbook(
             project_dir=str(PROJECT / "playbooks"),
             playbook=playbook,
             inventory=[str(_write_inventory(folder, inventory)), str(PROJECT / "inventories" / environment)],
-            extravars=dict(variables),
+            extravars=_as_data(variables),
             envvars=_environment(folder, world.environ),
             settings={"idle_timeout": 1800, "suppress_ansible_output": True},
             event_handler=lambda event: result.read_event(event, on_progress),
@@ -111,8 +111,23 @@ def run_playbook(
 
 def _write_inventory(folder: Path, inventory: Mapping[str, Any]) -> Path:
     path = folder / "hosts.json"
-    path.write_text(json.dumps(inventory), encoding="utf-8")
+    path.write_text(json.dumps(_as_data(inventory)), encoding="utf-8")
     return path
+
+
+def _as_data(value: Any) -> Any:
+    """Return values with each text marked for Ansible as one that it never renders.
+
+    Ansible takes what stands in an inventory and in extra variables for templates of the user's own, and renders them
+    on this machine. Ours are data, and the machine chose some of them: its home folder, its interpreter.
+    """
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value}
+    if isinstance(value, Mapping):
+        return {key: _as_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_data(item) for item in value]
+    return value
 
 
 def _environment(folder: Path, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import paramiko
 from runner.adapters.machine import CHUNK_BYTES
 from runner.adapters.process import POLL_S, Cancel, ToolCancelledError, ToolTimeoutError
 from runner.errors import ConnectionLostError, HostKeyError, TransferError
+from runner.run.host_words import checked_path
 from runner.run.models import Completed, Host
 from runner.run.run_dir import write_file
 from runner.world import World
@@ -46,9 +47,14 @@ class SshMachine:
 
     @property
     def home(self) -> str:
-        """Return the user's home folder there."""
+        """Return the user's home folder there.
+
+        Raises:
+            HostWordsError: If it is no plain path: it goes into templates, commands and paths.
+            ConnectionLostError: If the machine cannot be reached.
+        """
         if self._home is None:
-            self._home = self._do(lambda sftp: sftp.normalize("."))
+            self._home = checked_path(self._do(lambda sftp: sftp.normalize(".")), "home folder")
         return self._home
 
     def connect(self) -> None:

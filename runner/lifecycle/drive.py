@@ -202,10 +202,10 @@ def _status_to_watch(ctx: Context) -> TrainerStatus:
 
 
 def _status_or_none(ctx: Context) -> TrainerStatus:
-    """Ask a machine how training stands; a rented one that does not answer is taken for lost, and taken down."""
+    """Ask a machine how training stands; a rented one that does not answer, or not sense, is lost, and taken down."""
     try:
         return trainer_status(ctx)
-    except (ConnectionLostError, HostKeyError) as err:
+    except RunnerError as err:
         if not ctx.environment.rents_machine:
             raise
         ctx.view.line(f"{err.message}; terminating it unchecked")

@@ -10,12 +10,13 @@ from typing import Any
 from runner.adapters.machine import LocalMachine, Machine
 from runner.adapters.packages import build_wheel, python_with_pip
 from runner.context import Context
-from runner.errors import PlaybookFailedError
+from runner.errors import HostWordsError, PlaybookFailedError
 from runner.lifecycle.play import play
 from runner.lifecycle.terraform_inputs import seconds_to_hard_end
+from runner.run.host_words import checked_path, plain_data
 from runner.run.models import Box, Host
-from runner.run.run_dir import PROJECT, read_json, write_json
-from trainer.files import cache_folder
+from runner.run.run_dir import PROJECT, write_json
+from trainer.files import cache_folder, parse_object
 
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
 FIND_PYTHON = """for python in python3 python3.11 python3.12 python3.13 python3.14; do
@@ -26,6 +27,7 @@ FIND_ANY_PYTHON = f"{FIND_PYTHON}; command -v python3"
 ANSIBLE_PYTHON = "3.8"
 RENTED_PACKAGES = ("python3-venv", "python3-pip")
 TENSORBOARD_PORT = 6006
+LARGEST_FACTS_BYTES = 1 << 20
 LOCKS = PROJECT / "requirements"
 
 
@@ -35,6 +37,7 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     Raises:
         PlaybookFailedError: If a task failed.
         ToolError: If the trainer's wheel cannot be built.
+        HostWordsError: If the machine gives a path or facts that nothing may be made of.
     """
     machine = ctx.machine(host)
     try:
@@ -47,7 +50,26 @@ def configure(ctx: Context, host: Host) -> dict[str, Any]:
     write_json(ctx.run.file("inventory/hosts.json"), inventory)
     play(ctx, "prepare.yml", inventory, variables)
     play(ctx, "verify.yml", inventory, variables)
-    facts: dict[str, Any] = read_json(ctx.run.file("host_facts.json")) or {}
+    return _facts(ctx)
+
+
+def _facts(ctx: Context) -> dict[str, Any]:
+    """Return the facts that Ansible brought home, written anew without what steers a terminal."""
+    entry = ctx.run.file("host_facts.json")
+    if not entry.is_file():
+        return {}
+    try:
+        if entry.size_bytes() > LARGEST_FACTS_BYTES:
+            raise ValueError(f"{entry.size_bytes()} bytes")
+        facts: dict[str, Any] = plain_data(parse_object(entry.read_bytes()))
+    except (HostWordsError, ValueError) as err:
+        entry.unlink()
+        raise HostWordsError(
+            "configure: the machine's facts cannot be read",
+            details=str(err),
+            resolution="see Ansible's own output with `make logs`, then use another machine",
+        ) from err
+    write_json(entry, facts)
     return facts
 
 
@@ -60,17 +82,20 @@ def find_python(machine: Machine, *, any_will_do: bool) -> str:
 
     Raises:
         PlaybookFailedError: If there is none that is new enough.
+        HostWordsError: If its path is no plain one: it goes into Ansible's inventory.
     """
     if isinstance(machine, LocalMachine):
         return python_with_pip()
     done = machine.run(["sh", "-c", FIND_ANY_PYTHON if any_will_do else FIND_PYTHON], timeout_s=60)
-    if not done.stdout.strip():
+    lines = done.stdout.split("\n")
+    found = [line for line in map(str.strip, lines) if line]  # a login script may print lines of its own before
+    if not found:
         raise PlaybookFailedError(
             f"configure: {machine.name} has no Python 3.11 or newer with venv",
             details=done.last_words or None,
             resolution="install one there (Debian, Ubuntu: sudo apt-get install python3-venv python3-pip)",
         )
-    return done.stdout.strip()
+    return checked_path(found[-1], "path of Python")
 
 
 def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str, Any]:

@@ -217,3 +217,27 @@ def test_ansible_is_told_no_secret_of_the_runner(
     assert "ANSIBLE_NOCOLOR=1" in kept.read_text()
     assert '"cwd":' in kept.read_text()
     assert "a-secret-of-the-runner" not in kept.read_text()
+
+
+def test_no_value_of_inventory_or_variables_is_a_template(playbooks: Path, tmp_path: Path) -> None:
+    """A rented machine's home folder was once rendered on this machine, and ran a program of its choice here."""
+    ran, kept = tmp_path / "ran", tmp_path / "kept"
+    evil = f"{{{{ lookup('pipe', 'touch {ran}') }}}}"
+    (playbooks / "own.yml").write_text(
+        "- name: Try\n  hosts: box\n  gather_facts: false\n  tasks:\n    - name: Keep\n      ansible.builtin.copy:\n"
+        '        content: "{{ of_host }}|{{ given }}|{{ inner.list[0] }}|{{ count + 1 }}"\n'
+        f"        dest: {kept}\n"
+    )
+    inventory: dict[str, Any] = {"all": {"hosts": {"box": INVENTORY["all"]["hosts"]["box"] | {"of_host": evil}}}}
+
+    run_playbook(
+        "own.yml",
+        inventory=inventory,
+        environment="local",
+        variables={"given": evil, "inner": {"list": [evil]}, "count": 3},
+        world=RealWorld(),
+        log=tmp_path / "log",
+    )
+
+    assert kept.read_text() == f"{evil}|{evil}|{evil}|4"
+    assert not ran.exists()

@@ -7,11 +7,12 @@ import json
 import threading
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from runner.adapters.process import ToolCancelledError, ToolTimeoutError
 from runner.adapters.ssh import SshMachine
-from runner.errors import ConnectionLostError, HostKeyError, TransferError
+from runner.errors import ConnectionLostError, HostKeyError, HostWordsError, TransferError
 from runner.run.models import Host
 from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine, Sshd, wait_until
@@ -97,6 +98,13 @@ def test_a_file_is_read_from_an_offset_and_a_missing_one_is_empty(machine: SshMa
 def test_fetching_what_is_not_there_is_no_lost_connection(machine: SshMachine, tmp_path: Path) -> None:
     with pytest.raises(TransferError):
         machine.get(str(tmp_path / "nothing"), tmp_path / "back")
+
+
+def test_a_home_folder_that_is_a_template_is_refused(machine: SshMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paramiko.SFTPClient, "normalize", lambda self, path: "/home/user/{{ lookup('pipe', 'id') }}")
+
+    with pytest.raises(HostWordsError, match="the home folder"):
+        _ = machine.home
 
 
 def test_the_host_key_is_pinned_on_first_sight(machine: SshMachine, sshd: Sshd, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import RunnerError, TeardownError, TransferError
+from runner.errors import HostWordsError, RunnerError, TeardownError, TrainingFailedError, TransferError
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import finish as finishing
 from runner.lifecycle.steps import destroy
+from runner.run.models import TrainerStatus
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.simulation.world import VirtualWorld
@@ -81,6 +83,20 @@ def test_a_machine_that_stays_is_worse_news_than_a_defect(ctx: Context, monkeypa
 
     with pytest.raises(TeardownError):
         finishing.finish(ctx, None)
+
+
+@pytest.mark.parametrize("error", [HostWordsError, TrainingFailedError, ToolTimeoutError])
+def test_a_rented_machine_that_talks_nonsense_is_taken_down_all_the_same(
+    error: type[RunnerError], ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nonsense(ctx: Context) -> TrainerStatus:
+        raise error("nonsense", resolution="-")
+
+    monkeypatch.setattr(lifecycle, "trainer_status", nonsense)
+
+    lifecycle.down(ctx)
+
+    assert destroyed == ["destroyed"]
 
 
 @pytest.mark.parametrize(
