@@ -60,15 +60,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def print_error(err: ExpectedError, log: Path) -> None:
-    """Print the three lines, and keep the rest in the log."""
+    """Print the three lines, and keep the rest in the log; both hold words of programs and of machines."""
+    from runner.run.host_words import one_line, printable
+
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"\n{''.join(traceback.format_exception(err))}{err.details or ''}\n")
+            file.write(printable(f"\n{''.join(traceback.format_exception(err))}{err.details or ''}\n"))
     except OSError as problem:
         print(f"(the log cannot be written: {problem})", file=sys.stderr)
     sys.stdout.flush()
-    print(f"error: {_one_line(err.message)}\nhint:  {_one_line(err.resolution)}\nlog:   {log}", file=sys.stderr)
+    print(f"error: {one_line(err.message)}\nhint:  {one_line(err.resolution)}\nlog:   {log}", file=sys.stderr)
 
 
 def print_defect(err: BaseException, log: Path) -> None:
@@ -88,7 +90,3 @@ def exit_status(err: ExpectedError) -> int:
     from trainer.errors import EXIT_INTERRUPTED as TRAINER_INTERRUPTED
 
     return EXIT_INTERRUPTED if err.exit_code == TRAINER_INTERRUPTED else err.exit_code
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

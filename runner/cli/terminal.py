@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import RunnerError
+from runner.run.host_words import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -63,7 +64,7 @@ class LineView:
 
     def line(self, text: str) -> None:
         """Show a line."""
-        print(text, flush=True)
+        print(printable(text), flush=True)
 
     def progress(self, text: str) -> None:
         """Show nothing: a log file is no place for what passes."""
@@ -111,12 +112,12 @@ class BarView(LineView):
         if self._bars is None:
             super().line(text)
         else:
-            self._bars.console.print(text, markup=False, highlight=False)
+            self._bars.console.print(printable(text), markup=False, highlight=False)
 
     def progress(self, text: str) -> None:
         """Show what goes on right now."""
         if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, description=text[:100])
+            self._bars.update(self._task, description=one_line(text)[:100])
 
     def event(self, event: dict[str, Any]) -> None:
         """Move the bar for a step of training; show other events as lines."""
@@ -195,7 +196,7 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
     if event.get("event") == "step":
         return _describe_step(event, pace)
     words = describe.get(str(event.get("event")))
-    return None if words is None else words(event)
+    return None if words is None else one_line(words(event))
 
 
 def _describe_start(event: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return ``printable`` text in a single line."""
-    return " ".join(printable(text).split())
+    return " ".join(line.strip() for line in printable(text).split("\n") if line.strip())
 
 
 def plain_data(value: Any, depth: int = 0) -> Any:

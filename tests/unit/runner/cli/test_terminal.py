@@ -31,6 +31,7 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
         ({"event": "acceptance_check", "name": "a", "passed": False, "value": 1}, "FAIL a: 1"),
         ({"event": "acceptance_check", "name": "a", "passed": False, "required": False, "value": 1}, "warn a: 1"),
         ({"event": "run_ended", "status": "failed", "message": "no"}, "failed: no"),
+        ({"event": "run_ended", "status": "failed", "message": "a\x1b[2J\r\n    ok   b"}, "failed: a ok   b"),
         ({"event": "sample", "prompt": "p"}, None),
         ({"event": "of a later version"}, None),
     ],
@@ -57,6 +58,17 @@ def test_lines_are_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == (
         "==> train\n    step 3/12  loss 1.2346  210 tokens/s  1.2 GiB\n    train done after 1.2 s\n"
     )
+
+
+@pytest.mark.parametrize("kind", [LineView, BarView])
+def test_nothing_that_is_shown_steers_the_terminal(kind: type[LineView], capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b]52;c;aGk=\x07a\x9b2Jb\u202e"
+    view = kind(time.monotonic)
+    view.line(evil)
+    view.progress(evil)
+    view.event({"event": "phase_started", "phase": evil})
+
+    assert capsys.readouterr().out == "a2Jb\n    a2Jb …\n"
 
 
 def test_a_terminal_gets_a_bar_and_square_brackets_stay(capsys: pytest.CaptureFixture[str]) -> None:

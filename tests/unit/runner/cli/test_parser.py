@@ -1,0 +1,23 @@
+"""The command line's last words: what a program or a machine said stands in them, and steers no terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.cli.parser import print_error
+from runner.errors import TrainingFailedError
+
+
+def test_an_error_in_a_machines_words_is_three_lines_on_the_screen_and_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "logs" / "train.log"
+    error = TrainingFailedError("no\x1b[2J\nerror: all is well", resolution="do\x07 it", details="a\r\x1b]0;t\x07b")
+
+    print_error(error, log)
+
+    assert capsys.readouterr().err == f"error: no error: all is well\nhint:  do it\nlog:   {log}\n"
+    assert log.read_text().endswith("a\nb\n")
+    assert "\x1b" not in log.read_text()
