@@ -11,9 +11,9 @@ from typing import Protocol
 from runner.adapters import process
 from runner.adapters.process import Cancel
 from runner.errors import TransferError
+from runner.run.events import LOOK_BYTES
 from runner.run.models import Completed
 
-CHUNK_BYTES = 1 << 20
 LINK_FROM_BYTES = 16 << 20
 """Files of this size (base models) are hard-linked rather than copied."""
 
@@ -46,7 +46,7 @@ class Machine(Protocol):
         """Fetch a file or a folder; what is there under ``target`` already is overwritten."""
 
     def read_from(self, path: str, offset: int) -> bytes:
-        """Return at most a mebibyte of a file from a byte offset; nothing when it is not there."""
+        """Return at most ``LOOK_BYTES`` of a file from a byte offset; nothing when it is not there."""
 
     def names(self, path: str) -> list[str]:
         """Return the names in a folder, sorted; none when it is not there."""
@@ -94,11 +94,11 @@ class LocalMachine:
         _copy(Path(source), target, link=False)
 
     def read_from(self, path: str, offset: int) -> bytes:
-        """Return at most a mebibyte of a file from a byte offset."""
+        """Return at most ``LOOK_BYTES`` of a file from a byte offset."""
         try:
             with Path(path).open("rb") as file:
                 file.seek(offset)
-                return file.read(CHUNK_BYTES)
+                return file.read(LOOK_BYTES)
         except FileNotFoundError:
             return b""
 

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 import paramiko
 
-from runner.adapters.machine import CHUNK_BYTES
 from runner.adapters.process import POLL_S, Cancel, ToolCancelledError, ToolTimeoutError
 from runner.errors import ConnectionLostError, HostKeyError, TransferError
+from runner.run.events import LOOK_BYTES
 from runner.run.host_words import checked_path
 from runner.run.models import Completed, Host
 from runner.run.run_dir import write_file
@@ -158,13 +158,13 @@ class SshMachine:
         part.replace(target)
 
     def read_from(self, path: str, offset: int) -> bytes:
-        """Return at most a mebibyte of a file from a byte offset."""
+        """Return at most ``LOOK_BYTES`` of a file from a byte offset."""
 
         def read(sftp: paramiko.SFTPClient) -> bytes:
             try:
                 with sftp.open(path, "rb") as file:
                     file.seek(offset)
-                    return file.read(CHUNK_BYTES)
+                    return file.read(LOOK_BYTES)
             except FileNotFoundError:
                 return b""
 

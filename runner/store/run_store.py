@@ -18,6 +18,7 @@ from runner.adapters.secrets import put_secrets
 from runner.clouds.environments import find_environment
 from runner.context import Context
 from runner.errors import CloudError, RunnerError, TransferError
+from runner.run.events import MOST_BYTES, take
 from runner.run.models import Host
 from runner.run.run_dir import read_json, write_json
 from runner.run.run_file import RunFile
@@ -226,7 +227,7 @@ def _fetch_events(ctx: Context, place: Place) -> None:
     """Take the story as the machine wrote it to the store, if it goes on where ours ends."""
     if "events.jsonl" not in place.sizes():
         return
-    theirs = place.read("events.jsonl")
+    theirs = take(place.read("events.jsonl")[:MOST_BYTES]).content
     ours = ctx.run.events.read_bytes() if ctx.run.events.exists() else b""
     if theirs.startswith(ours) and len(theirs) > len(ours):
         ctx.run.events.append(theirs[len(ours) :])

@@ -7,6 +7,7 @@ from pathlib import Path
 from runner.adapters.machine import Machine
 from runner.context import Context
 from runner.errors import TransferError
+from runner.lifecycle.event_copy import EventCopy
 from runner.run.models import Box, Host
 from runner.world import Disk
 from trainer.checkpoints.complete import MANIFEST_NAME, verify
@@ -56,11 +57,10 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
 
 
 def _finish_events(ctx: Context, machine: Machine, box: Box) -> None:
-    while True:
-        chunk = machine.read_from(box.events, ctx.run.events.size_bytes())
-        if not chunk:
-            return
-        ctx.run.events.append(chunk)
+    copy = EventCopy(ctx, machine)
+    while not ctx.stop.urgent and copy.look(box) is not None:
+        pass
+    copy.say_skipped()
 
 
 def _bring(ctx: Context, machine: Machine, box: Box, name: str, target: str) -> bool:

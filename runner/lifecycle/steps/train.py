@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any, get_args
 
 from runner.adapters.machine import Machine
 from runner.adapters.process import Cancel, ToolCancelledError
@@ -14,12 +14,14 @@ from runner.errors import (
     TrainerLostError,
     TrainingFailedError,
 )
+from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
-from runner.run.models import Box, Host, TrainerStatus
+from runner.run.events import read_event
+from runner.run.host_words import one_line
+from runner.run.models import Box, Host, TrainerState, TrainerStatus
 from runner.run.spend import hours_left
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
-from trainer.events import parse_events
-from trainer.files import object_or_none
+from trainer.files import parse_object
 
 START_S = 120.0
 POLL_S = 0.5
@@ -34,6 +36,7 @@ SIGNALLED = 128
 """A process that a signal ended is reported as this plus the signal's number."""
 STOP_S = 180.0
 """How long the trainer may take to save and stop."""
+LONGEST_WORDS = 2000
 
 
 def launch(ctx: Context, host: Host, *, resume: bool) -> None:
@@ -54,7 +57,7 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         secrets = hub_secrets(ctx.world)
         if secrets and not host.is_this_machine:  # on this machine the supervisor hands the user's own on
             argv += ["--secrets", put_secrets(ctx.world, machine, ctx.run.run_id, box.input, secrets)]
-        done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES)
+        done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES, cancel=lambda: ctx.stop.urgent)
         if done.exit_code != 0:
             raise TrainingFailedError(
                 f"train: the trainer did not start on {machine.name}",
@@ -70,9 +73,9 @@ def _max_hours(ctx: Context) -> float:
     return hours_left(ctx.run, max_hours=budget.max_hours, max_usd=budget.max_usd)
 
 
-def read_status(machine: Machine, box: Box) -> TrainerStatus:
+def read_status(machine: Machine, box: Box, *, cancel: Cancel | None = None) -> TrainerStatus:
     """Ask the supervisor how training stands; a machine without an environment has no trainer."""
-    return _ask(machine, box, ["status"], timeout_s=60.0, cancel=None)
+    return _ask(machine, box, ["status"], timeout_s=60.0, cancel=cancel)
 
 
 def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
@@ -131,24 +134,35 @@ def follow(ctx: Context, host: Host) -> None:
 
 def last_words(ctx: Context) -> tuple[str | None, str | None]:
     """Return message and resolution of the last try's ``run_ended`` event; nothing when it was cut short."""
-    for event in reversed(parse_events(ctx.run.events.read_or_nothing())):
+    for line in reversed(ctx.run.events.read_or_nothing().split(b"\n")):
+        event = read_event(line) or {}
         if event.get("event") == "run_ended":
-            return event.get("message"), event.get("resolution")
+            return _words(event.get("message")), _words(event.get("resolution"))
         if event.get("event") == "run_started":
             break
     return None, None
 
 
+def _words(text: str | None) -> str | None:
+    return None if text is None else one_line(text)[:LONGEST_WORDS]
+
+
 class _Follower:
-    """Reads the event file by byte offset, so that a broken connection loses and repeats nothing."""
+    """Shows the events as they come, until the trainer has ended or the user wants out."""
 
     def __init__(self, ctx: Context, machine: Machine) -> None:
         self._ctx, self._machine = ctx, machine
         self._box: Box | None = None
-        self._rest = b""
+        self._copy = EventCopy(ctx, machine)
         self._asked = self._ctx.world.monotonic_s()
 
     def until_end(self) -> TrainerStatus:
+        try:
+            return self._until_end()
+        finally:
+            self._copy.say_skipped()
+
+    def _until_end(self) -> TrainerStatus:
         failures, lost_since = 0, 0.0
         while True:
             self._ctx.stop.check()
@@ -182,32 +196,25 @@ class _Follower:
             self._box = self._ctx.box(host, self._machine)
         box = self._box or Box("")
         has_ended = self._machine.read_from(f"{box.output}/exit.json", 0) != b""  # before the events: none is missed
-        while self._read_events(box):
-            pass
+        self._show_new(box)
         due = self._ctx.world.monotonic_s() - self._asked > STATUS_EVERY_S
         if not has_ended and not due:
             return None
         self._asked = self._ctx.world.monotonic_s()
-        status = read_status(self._machine, box)
+        status = read_status(self._machine, box, cancel=self._ctx.stop.wants_out)
         return None if status.state == "running" else self._final(box, status)
 
     def _final(self, box: Box, status: TrainerStatus) -> TrainerStatus:
-        while self._read_events(box):
-            pass
+        while self._show_new(box):
+            self._ctx.stop.check()
         return status
 
-    def _read_events(self, box: Box) -> bool:
-        path = self._ctx.run.events
-        chunk = self._machine.read_from(box.events, path.size_bytes())
-        if not chunk:
-            return False
-        path.append(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            event = object_or_none(line)  # a half line is what a killed trainer left
-            if event is not None:
-                self._ctx.view.event(event)
-        return True
+    def _show_new(self, box: Box) -> bool:
+        """Show what one look brings; return whether there was something."""
+        events = self._copy.look(box)
+        for event in events or ():
+            self._ctx.view.event(event)
+        return events is not None
 
 
 def _ask(machine: Machine, box: Box, words: list[str], *, timeout_s: float, cancel: Cancel | None) -> TrainerStatus:
@@ -215,12 +222,25 @@ def _ask(machine: Machine, box: Box, words: list[str], *, timeout_s: float, canc
         return TrainerStatus("none")
     argv = [box.python, "-m", "trainer", "supervise", *words, "--output", box.output]
     done = machine.run(argv, timeout_s=timeout_s, env=OWN_MODULES, cancel=cancel)
+    lines = done.stdout.strip().split("\n")
     try:
-        answer = json.loads(done.stdout.strip().splitlines()[-1])
-        return TrainerStatus(answer["state"], answer["exit_code"], answer["step"], answer["checkpoint"])
-    except (ValueError, KeyError, IndexError) as err:
+        return _status(parse_object(lines[-1]))
+    except ValueError as err:
         raise TrainingFailedError(
             f"train: the supervisor on {machine.name} gave no answer (exit status {done.exit_code})",
             details=done.last_words,
             resolution="see what it says there; `make configure` installs it again",
         ) from err
+
+
+def _status(answer: dict[str, Any]) -> TrainerStatus:
+    """Return a supervisor's answer.
+
+    Raises:
+        ValueError: If its values are not those of a supervisor.
+    """
+    state: Any = answer.get("state")
+    numbers = [answer.get(name) for name in ("exit_code", "step", "checkpoint")]
+    if state not in get_args(TrainerState) or not all(type(number) in (int, type(None)) for number in numbers):
+        raise ValueError("its values are not those of a supervisor")
+    return TrainerStatus(state, *numbers)

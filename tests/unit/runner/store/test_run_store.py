@@ -457,6 +457,8 @@ def test_a_store_that_is_gone_is_an_error_of_the_runner_that_says_where_it_all_i
 
 # what a resume takes from there
 
+STEP_4, STEP_5, STEP_8 = (f'{{"event": "step", "step": {step}}}\n' for step in (4, 5, 8))
+
 
 def put_there(store: dict[str, Any], tmp_path: Path, *steps: int, mark: str = "", events: str = "") -> None:
     """Let a machine bring its output folder to the store before it ends."""
@@ -474,13 +476,13 @@ def test_a_resume_takes_the_newest_checkpoint_of_the_machine_that_ended_itself(
 ) -> None:
     ctx = context(tmp_path, store)
     make_checkpoint(ctx.run.checkpoints, 4)
-    ctx.run.events.path.write_text('{"step": 4}\n')
-    put_there(store, tmp_path, 8, 12, events='{"step": 4}\n{"step": 12}\n')
+    ctx.run.events.path.write_text(STEP_4)
+    put_there(store, tmp_path, 8, 12, events=f"{STEP_4}[1]\n{STEP_8}half a l")
 
     storing.fetch_past(ctx)
 
     assert newest_complete(ctx.run.checkpoints)[0].step == 12  # type: ignore[union-attr]
-    assert ctx.run.events.read_text() == '{"step": 4}\n{"step": 12}\n'
+    assert ctx.run.events.read_text() == f"{STEP_4}   \n{STEP_8}", "what is no event does not come home"
 
 
 @pytest.mark.parametrize("step", [8, 12])
@@ -535,9 +537,9 @@ def test_an_empty_store_is_no_error(store: dict[str, Any], tmp_path: Path) -> No
 
 def test_a_story_that_is_not_ours_is_not_taken(bucket: Any, tmp_path: Path) -> None:
     ctx = context(tmp_path, s3())
-    ctx.run.events.path.write_text('{"step": 5}\n')
-    put_there(s3(), tmp_path, 8, events='{"step": 4}\n{"step": 8}\n')
+    ctx.run.events.path.write_text(STEP_5)
+    put_there(s3(), tmp_path, 8, events=STEP_4 + STEP_8)
 
     storing.fetch_past(ctx)
 
-    assert ctx.run.events.read_text() == '{"step": 5}\n'
+    assert ctx.run.events.read_text() == STEP_5

@@ -18,6 +18,7 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
 from runner.lifecycle.steps import collect, destroy, stage, train
+from runner.run.events import LOOK_BYTES, MOST_BYTES
 from runner.run.models import Box, Completed, Host, TrainerStatus
 from runner.run.planned import MicroBatch, PlannedMachine
 from runner.run.run_dir import create_run, write_json
@@ -178,6 +179,104 @@ def test_a_supervisor_that_talks_nonsense_is_an_error(ctx: Context, box: Box, mo
 
     with pytest.raises(TrainingFailedError, match="gave no answer"):
         train.read_status(machine, box)
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "", "[]", "[" * 100_000, '{"state": "odd"}', '{"state": ["running"]}', '{"state": "exited", "exit_code": "0"}',
+        '{"state": "exited", "exit_code": 0, "step": 1e400}', '{"state": "exited", "checkpoint": true}',
+    ],
+)  # fmt: skip
+def test_a_status_with_values_that_no_supervisor_gives_is_an_error(
+    ctx: Context, box: Box, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Recorder()
+    machine.answers = [printed]
+
+    with pytest.raises(TrainingFailedError, match="gave no answer"):
+        train.read_status(machine, box)
+
+
+class Endless(Recorder):
+    """A machine whose events never end; the user loses patience at some look."""
+
+    def __init__(self, ctx: Context, chunk: bytes, *, patience_looks: int) -> None:
+        super().__init__(*[RUNNING | {"state": "exited", "exit_code": 0}] * 9)
+        self.ctx, self.chunk, self.looks, self.patience_looks = ctx, chunk, 0, patience_looks
+
+    def read_from(self, path: str, offset: int) -> bytes:
+        if not path.endswith("events.jsonl"):
+            return super().read_from(path, offset)
+        self.looks += 1
+        self.ctx.stop.count = 2 if self.looks >= self.patience_looks else 0
+        return self.chunk
+
+
+GOOD = b'{"event": "step", "step": 1, "max_steps": 2, "loss": 1.0}\n'
+
+
+@pytest.mark.parametrize("chunk", [GOOD, b"\n", b"x" * LOOK_BYTES])
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_machine_that_writes_events_for_ever_cannot_keep_the_user_in(
+    ctx: Context, box: Box, chunk: bytes, has_ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Endless(ctx, chunk, patience_looks=3)
+    use(monkeypatch, machine)
+    if has_ended:
+        Path(box.output, "exit.json").write_text("{}")
+
+    with pytest.raises(RunInterruptedError):
+        train.follow(ctx, HOST)
+
+    assert machine.looks == 3
+
+
+def test_collecting_from_such_a_machine_ends_as_well(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Endless(ctx, GOOD, patience_looks=3))
+
+    assert collect.collect(ctx, HOST, with_checkpoints=False) == []
+
+
+def test_no_more_than_so_much_of_the_events_comes_home(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Endless(ctx, b"x" * LOOK_BYTES, patience_looks=10_000)
+    use(monkeypatch, machine)
+    with ctx.run.events.path.open("wb") as file:
+        file.truncate(MOST_BYTES - 2 * LOOK_BYTES)
+
+    collect.collect(ctx, HOST, with_checkpoints=False)
+
+    assert ctx.run.events.size_bytes() == MOST_BYTES
+    assert machine.looks == 2
+
+
+class Listening(SilentView):
+    """Keeps what was said and shown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.events: list[dict[str, Any]] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def event(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+
+
+def test_what_is_no_event_is_skipped_and_counted_and_the_run_goes_on(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = Listening()
+    use(monkeypatch, Recorder(RUNNING | {"state": "exited", "exit_code": 0}))
+    Path(box.output, "exit.json").write_text("{}")
+    Path(box.events).write_bytes(b'{"event": "step", "step": "x"}\n' + GOOD + b"[]\n")
+
+    train.follow(replace(ctx, view=view), HOST)
+
+    assert [event["step"] for event in view.events] == [1]
+    assert view.lines == ["events: 2 lines of the machine are no events; skipped"]
+    assert ctx.run.events.size_bytes() == Path(box.events).stat().st_size
 
 
 def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
