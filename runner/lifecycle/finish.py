@@ -15,6 +15,7 @@ from runner.errors import (
     TransferError,
 )
 from runner.lifecycle import lease
+from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
 from runner.run.models import Host
@@ -91,10 +92,15 @@ def _give_up_machine(ctx: Context, error: RunnerError | None, *, keep_output: bo
     """Destroy, and return the error that counts: that something may still exist is the worst news."""
     try:
         step(ctx, "destroy", lambda: destroy.destroy(ctx, keep_output=keep_output))
-    except RunnerError as err:
+    except TeardownError as err:
         return err
     except OSError as err:  # not a line can be written any more, and the machine must go all the same
         return destroy.without_a_disk(ctx, err)
+    except Exception as err:
+        if not ctx.environment.bills and not isinstance(err, RunnerError):
+            raise
+        # Whatever kept destroy from its end (a file that is not what was written, a defect of ours), the machine goes.
+        return terminate_unread(ctx.run, ctx.world, ctx.view, err)
     return error
 
 

@@ -35,6 +35,11 @@ class Journal:
         """Return all lines that are as they were written, oldest first."""
         return [entry for entry in self._lines() if entry is not None]
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a line is not as it was written: it may have been anything."""
+        return any(entry is None for entry in self._lines())
+
     def unanswered(self, action: str) -> bool:
         """Return whether the last word on ``action`` is, or may be, an intent: it may or may not have happened.
 

@@ -17,8 +17,9 @@ DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError,
 def clouds_asked(run: RunDir) -> set[str] | None:
     """Return the clouds on which any try of a run asked for a machine; ``None`` where that cannot be known."""
     try:
-        asked = [entry for entry in Journal(run).entries() if entry.get("action") == "provision"]
-        return {str(entry["environment"]) for entry in asked if entry.get("kind") == "intent"}
+        journal = Journal(run)
+        asked = [entry for entry in journal.entries() if entry["action"] == "provision" and entry["kind"] == "intent"]
+        return None if journal.is_damaged else {str(entry["environment"]) for entry in asked}
     except DAMAGE:
         return None
 

@@ -33,7 +33,10 @@ def is_the_account(run: RunDir, cloud: Cloud) -> bool:
         CloudError: If the cloud has to be asked whose account it is, and does not answer.
     """
     try:
-        asked = [entry for entry in Journal(run).entries() if _asks(entry, cloud.name)]
+        journal = Journal(run)
+        if journal.is_damaged:
+            return False
+        asked = [entry for entry in journal.entries() if _asks(entry, cloud.name)]
         known = [(str(entry["account"]), str(entry["salt"])) for entry in asked if "account" in entry]
         if not asked:
             return "provision" not in RunState(run).steps
