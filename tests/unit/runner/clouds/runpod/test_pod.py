@@ -199,10 +199,23 @@ def test_an_account_that_cannot_pay_stops_at_once(module: Module, clouds: Clouds
     assert clouds.on_runpod.count_of(REST) == 1
 
 
-def test_a_pool_that_the_key_may_not_use_is_passed_over(module: Module, clouds: Clouds) -> None:
-    clouds.on_runpod.faults.append(Fault(REST, 403, {"title": "No", "status": 403, "detail": "pool"}))
+@pytest.mark.parametrize(
+    ("request_", "extra", "status", "body"),
+    [
+        (REST, "", 403, {"title": "No", "status": 403, "detail": "pool"}),
+        (GRAPHQL, END, 403, {"message": "pool"}),
+        (GRAPHQL, END, 200, {"errors": [{"message": "not yours", "extensions": {"code": "FORBIDDEN"}}], "data": None}),
+    ],
+)
+def test_a_pool_that_the_key_may_not_use_is_passed_over(
+    module: Module, clouds: Clouds, request_: str, extra: str, status: int, body: dict[str, Any]
+) -> None:
+    if request_ == GRAPHQL:  # the first one lists the bids
+        clouds.on_runpod.faults.append(Fault(GRAPHQL, 200, {"data": {"gpuTypes": []}}))
+    clouds.on_runpod.faults.append(Fault(request_, status, body))
 
-    assert module.write(pod(gpu(), gpu(region="any"))).apply().returncode == 0
+    assert module.write(pod(gpu(), gpu(region="any"), extra=extra)).apply().returncode == 0
+    assert len(clouds.on_runpod.billing()) == 1
 
 
 @pytest.mark.parametrize(("request_", "extra"), [(REST, ""), (GRAPHQL, END)])
