@@ -18,6 +18,7 @@ import httpx2
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.pacing import Pace, Timer, retry_after_s, spent_window_s
+from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import AccountError, CloudError, CloudUnavailableError, RateLimitedError, UsageError
 
 CONNECT_S, READ_S, TOTAL_S = 10.0, 60.0, 90.0
@@ -136,13 +137,14 @@ class Api:
                     raise self._lost(doing, err) from err
                 self._timer.sleep(pause_s)
                 continue
-            if 200 <= answer.status < 300:
+            is_success = 200 <= answer.status < 300
+            if is_success and not is_web_page(answer):
                 return answer
             if answer.status == 429:
                 busy_s += self._put_off(answer, doing, busy_s, backoff_s)
                 backoff_s *= 2
                 continue
-            refused = self._refusal(answer, doing)
+            refused = web_page(self._cloud, answer, doing) if is_success else self._refusal(answer, doing)
             pause_s = repeats.pause_s(self._timer.clock() - began_s)
             if pause_s is None or not (repeatable and isinstance(refused, CloudUnavailableError)):
                 raise refused

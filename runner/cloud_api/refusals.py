@@ -33,6 +33,9 @@ BILLING = "put the account right in the cloud's console: billing, address, balan
 QUOTA = "terminate what you do not need (`make sweep`), or request a higher quota in the cloud's console"
 SCOPE = "use an API key that may do this, or choose another machine"
 
+LONGEST_DOCTYPE = 15
+"""Characters of a page that say that it is one."""
+
 STATUSES: Mapping[int, Meaning] = {
     400: Meaning(BadRequestError, ASK_DIFFERENTLY),
     401: Meaning(AccountError, KEY),
@@ -50,10 +53,32 @@ STATUSES: Mapping[int, Meaning] = {
 """What a status means where there is no code, or an unknown one; the rest goes by its hundred."""
 
 
+def is_web_page(answer: Answer) -> bool:
+    """Return whether somebody between us and the cloud answered, with a page for people."""
+    begin = answer.body.lstrip(b"\xef\xbb\xbf \t\r\n")[:LONGEST_DOCTYPE].lower()
+    is_html = "html" in answer.headers.get("content-type", "").lower() or begin.startswith(
+        (b"<!doctype html", b"<html")
+    )
+    return is_html and begin.startswith(b"<")
+
+
+def web_page(cloud: str, answer: Answer, doing: str) -> CloudUnavailableError:
+    """Return the error for such a page: trouble that may pass, and what was asked for may have happened."""
+    return CloudUnavailableError(
+        f"{cloud}: cannot {doing}: the answer is a web page, not the API: "
+        f"a proxy, a captive portal or a challenge page (HTTP {answer.status})",
+        details=answer.text,
+        resolution="sign in to this network with a browser, or check HTTPS_PROXY; then repeat the command",
+        status=answer.status,
+    )
+
+
 def by_status(cloud: str, answer: Answer, doing: str) -> CloudError:
     """Return the error for a body that is not the cloud's own; somebody else's 404 says nothing about a thing."""
     if answer.status == 404:
         return unreadable(cloud, doing, "a 404 that is not the cloud's own; is the endpoint right?", answer)
+    if is_web_page(answer):
+        return web_page(cloud, answer, doing)
     return error_from(meaning_of(answer.status), cloud, doing, answer.text, status=answer.status)
 
 

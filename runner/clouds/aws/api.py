@@ -17,7 +17,7 @@ from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resour
 from runner.clouds.aws.listing import CLOUD, entries, listing_in, required
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.quotas import quota_code, quota_in
-from runner.clouds.aws.refusals import aws_errors, error_from_terraform, unreadable
+from runner.clouds.aws.refusals import aws_errors, error_from_terraform, refuse_web_page, unreadable
 from runner.errors import (
     AccessDeniedError,
     BadRequestError,
@@ -301,9 +301,9 @@ class AwsCloud:
                 user_agent_extra="douse",
             )
             with aws_errors(f"ask {service} in {region}"):
-                self._clients[service, region] = self._session.client(
-                    service, region_name=region, endpoint_url=self._endpoint, config=config
-                )
+                client = self._session.client(service, region_name=region, endpoint_url=self._endpoint, config=config)
+            client.meta.events.register("before-parse", refuse_web_page)
+            self._clients[service, region] = client
         return self._clients[service, region]
 
 

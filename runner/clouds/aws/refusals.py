@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from runner.cloud_api.answers import Answer
+from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import (
     AccessDeniedError,
     AccountError,
@@ -159,6 +161,20 @@ def aws_errors(doing: str) -> Iterator[None]:
         raise unreadable(doing, str(err)) from err
     except BotoCoreError as err:
         raise _error_from_boto(err, doing) from err
+
+
+def refuse_web_page(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Refuse a page for people before boto3 takes it for an answer, as its handler of the event ``before-parse``.
+
+    A page with a status of 500 or more is left to boto3, which tries again.
+
+    Raises:
+        CloudUnavailableError: If it is such a page.
+    """
+    headers = {name.lower(): value for name, value in response_dict["headers"].items()}
+    answer = Answer(response_dict["status_code"], headers, bytes(response_dict["body"] or b""))
+    if answer.status < 500 and is_web_page(answer):
+        raise web_page("aws", answer, f"carry out {operation_model.name}")
 
 
 def error_from_code(code: str, words: str, doing: str, status: int | None = None) -> CloudError:

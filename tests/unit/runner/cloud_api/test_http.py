@@ -364,3 +364,30 @@ def test_a_fingerprint_distinguishes_keys_and_addresses_and_holds_neither() -> N
     assert one != _account("a-long-secret", "https://other.example/v1").fingerprint("salt")
     assert one != _account("a-long-secret").fingerprint("pepper")
     assert "secret" not in one
+
+
+PAGE = "<!DOCTYPE html><html><title>Sign in to this network</title></html>"
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 511])
+def test_a_web_page_in_place_of_the_api_is_waited_out(bench: Bench, status: int) -> None:
+    bench.cloud.on("GET", "/v1/things", text(PAGE, status), text(PAGE, status), answer({"data": []}))
+
+    assert bench.get().body == b'{"data":[]}'
+    assert bench.time.sleeps_s == list(LOST_SLEEPS_S[:2])
+
+
+def test_a_web_page_that_stays_is_named_as_such(bench: Bench) -> None:
+    bench.cloud.on("GET", "/v1/things", *[text(PAGE) for _ in range(5)])
+
+    with pytest.raises(CloudUnavailableError, match="cannot list things: the answer is a web page, not the API"):
+        bench.get()
+
+
+def test_a_launch_that_a_web_page_answers_may_have_happened_and_is_not_repeated(bench: Bench) -> None:
+    bench.cloud.on("POST", LAUNCH, text(PAGE))
+
+    with pytest.raises(CloudUnavailableError, match="web page"):
+        bench.launch()
+
+    assert len(bench.cloud.asked) == 1

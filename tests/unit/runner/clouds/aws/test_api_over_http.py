@@ -204,19 +204,31 @@ def test_an_account_without_regions_cannot_be(ec2: Ec2, url: str, pauses_s: list
     [
         "",
         "not XML",
-        "<html><body>Bad gateway</body></html>",
         f"<DescribeInstancesResponse {XMLNS}/>",
         f"<DescribeInstancesResponse {XMLNS}><machines/></DescribeInstancesResponse>",
         listing("DescribeInstances", instance("i-0"))[1][:-60],
         "{}",
     ],
-    ids=["empty", "no XML", "HTML", "no set", "another set", "cut off", "JSON"],
+    ids=["empty", "no XML", "no set", "another set", "cut off", "JSON"],
 )
 @pytest.mark.parametrize("region", [HERE, THERE])
 def test_an_answer_that_is_no_listing_is_never_nothing_there(ec2: Ec2, cloud: AwsCloud, text: str, region: str) -> None:
     ec2.on("DescribeInstances", (200, text), region)
     with pytest.raises(UnreadableAnswerError, match=f"list instances in {region}"):
         cloud.resources()
+
+
+@pytest.mark.parametrize("status", [200, 403])
+@pytest.mark.parametrize("text", ["<html><body>Sign in</body></html>", "<!DOCTYPE html><html><br>"])
+def test_a_web_page_is_named_as_such_and_hides_no_other_kind(ec2: Ec2, cloud: AwsCloud, status: int, text: str) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0")))
+    ec2.on("DescribeVolumes", (status, text))
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-0"]
+    assert [type(err) for err in found.unread] == [CloudUnavailableError]
+    assert "cannot carry out DescribeVolumes: the answer is a web page" in found.unread[0].message
 
 
 @pytest.mark.parametrize("action", [name for name in SETS if name != "DescribeInstances"])

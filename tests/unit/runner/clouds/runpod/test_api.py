@@ -251,6 +251,13 @@ def test_a_pod_of_a_cluster_cannot_be_deleted(bench: Bench) -> None:
         bench.cloud.delete_pod("p1")
 
 
+def test_a_page_that_answers_a_deletion_is_no_success(bench: Bench) -> None:
+    bench.on("DELETE", ONE, *[text("<html>Sign in</html>") for _ in range(5)])
+
+    with pytest.raises(CloudUnavailableError, match="web page"):
+        bench.cloud.delete_pod("p1")
+
+
 def test_deleting_at_a_wrong_address_is_not_success(bench: Bench) -> None:
     bench.on("DELETE", ONE, text("404 page not found", 404))
 
