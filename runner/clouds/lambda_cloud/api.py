@@ -212,7 +212,10 @@ class LambdaCloud:
             self._entries("/instances", LIST_MACHINES),
             partial(machine_in, is_wanted=lambda read, _: None if read is None else read == name),
         )
-        return [machine.id for machine in found.resources or found.whole() if machine.status != "ending"]
+        there = [machine.id for machine in found.resources if machine.status != "ending"]
+        if not there:
+            found.whole()
+        return there
 
     def terminate(self, instance_id: str) -> None:
         """Ask for the end of a machine; one that is ending or gone is fine. Does not wait."""

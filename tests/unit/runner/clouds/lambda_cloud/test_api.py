@@ -523,9 +523,10 @@ def test_a_list_that_says_that_there_is_more_is_unread_and_hides_nothing(bench: 
 
 def test_a_machine_is_found_by_its_name_beside_what_cannot_be_read(bench: Bench) -> None:
     odd, ending = machine(id="i2", name=7), machine(id="i3", name="box", status="terminating")
-    bench.on("GET", LIST, data([odd, ending, machine(name="box", tags=None)]), data([odd]))
+    bench.on("GET", LIST, data([odd, ending, machine(name="box", tags=None)]), data([ending]), data([odd, ending]))
 
     assert bench.cloud.machines_named("box") == ["i1"]
+    assert bench.cloud.machines_named("box") == []
     with pytest.raises(UnreadableAnswerError):
         bench.cloud.machines_named("box")
 
