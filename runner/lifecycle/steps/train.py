@@ -16,6 +16,7 @@ from runner.errors import (
 )
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
+from runner.lifecycle.time_limit import hours_to_follow
 from runner.run.events import read_event
 from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerState, TrainerStatus
@@ -79,7 +80,12 @@ def read_status(machine: Machine, box: Box, *, cancel: Cancel | None = None) -> 
 
 
 def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
-    """Stop the trainer: orderly with a checkpoint, or at once when the user has no patience. Repeatable."""
+    """Stop the trainer: orderly with a checkpoint, or at once when the user has no patience. Repeatable.
+
+    A rented machine goes at once with its trainer when the user has no patience: nothing is asked of it any more.
+    """
+    if ctx.stop.urgent and ctx.environment.rents_machine:
+        return TrainerStatus("none")
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
@@ -89,6 +95,8 @@ def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
                 return _ask(machine, box, ["stop", "--timeout-s", str(STOP_S)], timeout_s=STOP_S + 60, cancel=urgent)
             except ToolCancelledError:
                 ctx.view.line("stopping immediately")
+                if ctx.environment.rents_machine:
+                    return TrainerStatus("none")
         return _ask(machine, box, ["stop", "--now"], timeout_s=60.0, cancel=None)
     finally:
         machine.close()
@@ -100,7 +108,7 @@ def follow(ctx: Context, host: Host) -> None:
     Raises:
         TrainingFailedError: If it ended with an error.
         TrainerLostError: If it was killed.
-        RunInterruptedError: If it was stopped, or the user wants it to be.
+        RunInterruptedError: If it was stopped, the user wants it to be, or the run's time is over.
         ConnectionLostError: If the machine stays out of reach.
     """
     machine = ctx.machine(host)
@@ -148,13 +156,14 @@ def _words(text: str | None) -> str | None:
 
 
 class _Follower:
-    """Shows the events as they come, until the trainer has ended or the user wants out."""
+    """Shows the events as they come, until the trainer has ended, the user wants out, or the run's time is over."""
 
     def __init__(self, ctx: Context, machine: Machine) -> None:
         self._ctx, self._machine = ctx, machine
         self._box: Box | None = None
         self._copy = EventCopy(ctx, machine)
         self._asked = self._ctx.world.monotonic_s()
+        self._deadline_s = self._asked + hours_to_follow(ctx) * 3600
 
     def until_end(self) -> TrainerStatus:
         try:
@@ -165,7 +174,7 @@ class _Follower:
     def _until_end(self) -> TrainerStatus:
         failures, lost_since = 0, 0.0
         while True:
-            self._ctx.stop.check()
+            self._go_on()
             try:
                 ended = self._look()
                 if failures:
@@ -189,6 +198,16 @@ class _Follower:
                 return ended
             self._ctx.stop.wait(POLL_S)
 
+    def _go_on(self) -> None:
+        """Raise once the user wants out or the run's time is over; the machine has no say in either."""
+        self._ctx.stop.check()
+        if self._ctx.world.monotonic_s() > self._deadline_s:
+            raise RunInterruptedError(
+                f"train: the time of the run is over (budget.max_hours {self._ctx.run_file.budget.max_hours:g}, "
+                "or what budget.max_usd pays for), and its trainer goes on",
+                resolution=f"raise the limit and continue with `make resume RUN={self._ctx.run.run_id}`",
+            )
+
     def _look(self) -> TrainerStatus | None:
         """Read what is new; return how training ended, once it has."""
         host = self._ctx.host()
@@ -206,7 +225,7 @@ class _Follower:
 
     def _final(self, box: Box, status: TrainerStatus) -> TrainerStatus:
         while self._show_new(box):
-            self._ctx.stop.check()
+            self._go_on()
         return status
 
     def _show_new(self, box: Box) -> bool:

@@ -198,6 +198,16 @@ def test_a_status_with_values_that_no_supervisor_gives_is_an_error(
         train.read_status(machine, box)
 
 
+def test_of_a_rented_machine_nothing_is_asked_once_the_user_has_no_patience(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rented = replace(ctx, run_file=RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda"}}))
+    monkeypatch.setattr(Context, "machine", lambda self, host: pytest.fail("it was asked"))
+    ctx.stop.count = 2
+
+    assert train.stop_trainer(rented, HOST) == TrainerStatus("none")
+
+
 class Endless(Recorder):
     """A machine whose events never end; the user loses patience at some look."""
 
@@ -277,6 +287,16 @@ def test_what_is_no_event_is_skipped_and_counted_and_the_run_goes_on(
     assert [event["step"] for event in view.events] == [1]
     assert view.lines == ["events: 2 lines of the machine are no events; skipped"]
     assert ctx.run.events.size_bytes() == Path(box.events).stat().st_size
+
+
+def test_after_the_time_of_the_run_its_trainer_is_followed_no_longer(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "hours_to_follow", lambda ctx: -1.0)
+    use(monkeypatch, Recorder(RUNNING))
+
+    with pytest.raises(RunInterruptedError, match=r"the time of the run is over \(budget\.max_hours 24,"):
+        train.follow(ctx, HOST)
 
 
 def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
