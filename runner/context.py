@@ -92,7 +92,9 @@ class Context:
             return LocalMachine()
         from runner.adapters.ssh import SshMachine
 
-        return SshMachine(self.world, host, self.run.known_hosts, self.identity_file)
+        return SshMachine(
+            self.world, host, self.run.known_hosts, self.identity_file, is_urgent=lambda: self.stop.urgent
+        )
 
     @property
     def environment(self) -> Environment:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from runner.world import Event, World
+
+Result = TypeVar("Result")
+
+POLL_S = 0.2
 
 
 @contextmanager
@@ -25,3 +30,32 @@ def beside(world: World, work: Callable[[Event], None], *, name: str, patience_s
     finally:
         over.set()
         task.join(patience_s)
+
+
+def awaited(world: World, work: Callable[[], Result], *, name: str, waits: Callable[[], None]) -> Result:
+    """Return the result of work that may never end: it goes on by itself, and is left alone once nobody waits.
+
+    Args:
+        world: Where it goes on.
+        work: What to do.
+        name: What to call it.
+        waits: Called several times a second; raises when the work is to be waited for no longer.
+
+    Raises:
+        BaseException: Whatever ``work`` or ``waits`` raised.
+    """
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            results.append(work())
+        except BaseException as err:  # noqa: BLE001 - it is raised again where the work is waited for
+            failures.append(err)
+
+    task = world.start(attempt, name=name)
+    while not task.join(POLL_S):
+        waits()
+    if failures:
+        raise failures[0]
+    return results[0]

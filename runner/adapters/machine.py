@@ -39,8 +39,8 @@ class Machine(Protocol):
     ) -> Completed:
         """Run a program there to its end."""
 
-    def put(self, source: Path, target: str) -> None:
-        """Bring a file or a folder there; a file appears as a whole."""
+    def put(self, source: Path, target: str, *, cancel: Cancel | None = None) -> None:
+        """Bring a file or a folder there; a file appears as a whole. ``cancel`` is asked all the while."""
 
     def get(self, source: str, target: Path) -> None:
         """Fetch a file or a folder; what is there under ``target`` already is overwritten."""
@@ -85,8 +85,9 @@ class LocalMachine:
         """Run a program to its end."""
         return process.run(argv, timeout_s=timeout_s, env=env, cancel=cancel)
 
-    def put(self, source: Path, target: str) -> None:
+    def put(self, source: Path, target: str, *, cancel: Cancel | None = None) -> None:
         """Bring a file or a folder to its place; a big file as a hard link where the disk allows it."""
+        del cancel  # a copy on one disk ends by itself
         _copy(source, Path(target), link=True)
 
     def get(self, source: str, target: Path) -> None:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import posixpath
 import shlex
-import socket
 import stat
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import paramiko
 
-from runner.adapters.process import POLL_S, Cancel, ToolCancelledError, ToolTimeoutError
-from runner.errors import ConnectionLostError, HostKeyError, TransferError
+from runner.adapters.background import awaited
+from runner.adapters.process import Cancel, ToolCancelledError
+from runner.adapters.ssh_login import CONNECT_S, PinFirst, open_socket, wrong_key
+from runner.adapters.ssh_program import until_end
+from runner.errors import ConnectionLostError, TransferError
 from runner.run.events import LOOK_BYTES
 from runner.run.host_words import checked_path
 from runner.run.models import Completed, Host
-from runner.run.run_dir import write_file
 from runner.world import World
 
-CONNECT_S = 15.0
 ANSWER_S = 20.0
-SILENCE_MS = 15_000
-"""How long sent bytes may stay unacknowledged before the kernel gives the connection up (``TCP_USER_TIMEOUT``)."""
 LOST = (paramiko.SSHException, EOFError, OSError)
+GARBLED = (paramiko.SFTPError, struct.error, ValueError, LookupError, ArithmeticError, AssertionError)
+"""What paramiko raises for an answer that breaks the protocol; whoever sends such a one is as good as gone."""
+PATIENCE_S = 60.0
+"""How long a request may take in all, the login included; a server may answer for ever and never to the point."""
 
 Result = TypeVar("Result")
 
@@ -33,9 +37,26 @@ Result = TypeVar("Result")
 class SshMachine:
     """A machine one can log in to."""
 
-    def __init__(self, world: World, host: Host, known_hosts: Path, identity_file: str | None = None) -> None:
-        """Connect with the first use; ``known_hosts`` is made with the first host key seen."""
+    def __init__(
+        self,
+        world: World,
+        host: Host,
+        known_hosts: Path,
+        identity_file: str | None = None,
+        *,
+        is_urgent: Cancel = lambda: False,
+    ) -> None:
+        """Connect with the first use.
+
+        Args:
+            world: Its time and connections.
+            host: The machine.
+            known_hosts: Made with the first host key seen.
+            identity_file: Private key to log in with; the user's own keys by default.
+            is_urgent: Returns whether the user has lost patience; what goes on at that moment is given up.
+        """
         self._world, self._host, self._known_hosts, self._identity = world, host, known_hosts, identity_file
+        self._is_urgent, self._closed_times = is_urgent, 0
         self._client: paramiko.SSHClient | None = None
         self._sftp: paramiko.SFTPClient | None = None
         self._home: str | None = None
@@ -68,15 +89,20 @@ class SshMachine:
         if transport is not None and transport.is_active():
             return
         self.close()
-        self._client = self._log_in()
+        before = self._closed_times
+        client = self._log_in()
+        if self._closed_times != before:
+            client.close()
+            raise paramiko.SSHException("the login was given up")
+        self._client = client
 
     def _log_in(self) -> paramiko.SSHClient:
         host, client = self._host, paramiko.SSHClient()
         if self._known_hosts.exists():
             client.load_host_keys(str(self._known_hosts))
-        client.set_missing_host_key_policy(_PinFirst(self._known_hosts, host.host_key))
+        client.set_missing_host_key_policy(PinFirst(self._known_hosts, host.host_key))
         try:
-            sock = _open_socket(self._world, host.address, host.port)
+            sock = open_socket(self._world, host.address, host.port)
             client.connect(
                 host.address,
                 port=host.port,
@@ -91,7 +117,7 @@ class SshMachine:
                 channel_timeout=ANSWER_S,
             )
         except paramiko.BadHostKeyException as err:
-            raise _wrong_key(self.name, err.key.get_fingerprint(), self._known_hosts) from err
+            raise wrong_key(self.name, err.key.get_fingerprint(), self._known_hosts) from err
         except paramiko.AuthenticationException as err:
             raise ConnectionLostError(
                 f"ssh: {self.name} refuses the login",
@@ -121,19 +147,22 @@ class SshMachine:
             ToolCancelledError: If ``cancel`` said yes.
         """
         words = [*(["env", *(f"{key}={value}" for key, value in env.items())] if env else []), *argv]
-        with self._lasting():
-            channel = self._transport().open_session(timeout=ANSWER_S)
-            with channel:
-                channel.exec_command(shlex.join(words))
-                channel.shutdown_write()
-                return _until_end(self._world, channel, tuple(argv), timeout_s, cancel)
+        given_up = self._given_up(cancel)
+        with self._lasting(), self._awaited(lambda: self._begin(shlex.join(words)), given_up, PATIENCE_S) as channel:
+            return until_end(self._world, channel, tuple(argv), timeout_s, given_up)
 
-    def put(self, source: Path, target: str) -> None:
-        """Bring a file or a folder there."""
+    def _begin(self, command: str) -> paramiko.Channel:
+        channel = self._transport().open_session(timeout=ANSWER_S)
+        channel.exec_command(command)
+        channel.shutdown_write()
+        return channel
+
+    def put(self, source: Path, target: str, *, cancel: Cancel | None = None) -> None:
+        """Bring a file or a folder there; without ``cancel`` each file has a minute."""
         if source.is_dir():
             self._make_folder(target)
             for entry in sorted(source.iterdir()):
-                self.put(entry, posixpath.join(target, entry.name))
+                self.put(entry, posixpath.join(target, entry.name), cancel=cancel)
             return
         self._make_folder(posixpath.dirname(target))
         part = posixpath.join(posixpath.dirname(target), f".{posixpath.basename(target)}.part")
@@ -143,7 +172,7 @@ class SshMachine:
             sftp.chmod(part, stat.S_IMODE(source.stat().st_mode))
             sftp.posix_rename(part, target)
 
-        self._do(send)
+        self._do(send, cancel)
 
     def get(self, source: str, target: Path) -> None:
         """Fetch a file or a folder."""
@@ -164,7 +193,7 @@ class SshMachine:
             try:
                 with sftp.open(path, "rb") as file:
                     file.seek(offset)
-                    return file.read(LOOK_BYTES)
+                    return file.read(LOOK_BYTES)[:LOOK_BYTES]
             except FileNotFoundError:
                 return b""
 
@@ -173,13 +202,13 @@ class SshMachine:
     def names(self, path: str) -> list[str]:
         """Return the names in a folder."""
 
-        def listing(sftp: paramiko.SFTPClient) -> list[str]:
+        def look(sftp: paramiko.SFTPClient) -> list[str]:
             try:
                 return sorted(sftp.listdir(path))
             except FileNotFoundError:
                 return []
 
-        return self._do(listing)
+        return self._do(look)
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file or folder."""
@@ -207,6 +236,7 @@ class SshMachine:
         if self._client is not None:
             self._client.close()
         self._client = self._sftp = None
+        self._closed_times += 1
 
     def _mode(self, path: str) -> int | None:
         def look(sftp: paramiko.SFTPClient) -> int | None:
@@ -242,26 +272,54 @@ class SshMachine:
             raise paramiko.SSHException("the connection was closed")
         return transport
 
-    def _do(self, action: Callable[[paramiko.SFTPClient], Result]) -> Result:
+    def _do(self, action: Callable[[paramiko.SFTPClient], Result], cancel: Cancel | None = None) -> Result:
+        """Return the result of a request; one with ``cancel`` may take as long as that allows, any other a minute."""
+        limit_s = PATIENCE_S if cancel is None else math.inf
         with self._lasting():
-            self.connect()
-            if self._sftp is None and self._client is not None:
-                self._sftp = self._client.open_sftp()
-                channel = self._sftp.get_channel()
-                if channel is not None:
-                    channel.settimeout(ANSWER_S)
-            if self._sftp is None:
-                raise paramiko.SSHException("the connection was closed")
-            return action(self._sftp)
+            return self._awaited(lambda: action(self._files()), self._given_up(cancel), limit_s)
+
+    def _files(self) -> paramiko.SFTPClient:
+        self.connect()
+        if self._sftp is None and self._client is not None:
+            self._sftp = self._client.open_sftp()
+            channel = self._sftp.get_channel()
+            if channel is not None:
+                channel.settimeout(ANSWER_S)
+        if self._sftp is None:
+            raise paramiko.SSHException("the connection was closed")
+        return self._sftp
+
+    def _given_up(self, cancel: Cancel | None) -> Cancel:
+        """Return whether what begins now is given up: ``cancel`` says so, or the user has lost patience since."""
+        was_urgent = self._is_urgent()
+        return lambda: (cancel is not None and cancel()) or (self._is_urgent() and not was_urgent)
+
+    def _awaited(self, work: Callable[[], Result], given_up: Cancel, limit_s: float) -> Result:
+        """Return the result of a request that the server may never answer."""
+        deadline = self._world.monotonic_s() + limit_s
+
+        def waits() -> None:
+            if given_up():
+                raise ToolCancelledError(
+                    f"ssh: {self.name} was asked no further: stopped on request, or its time is over",
+                    resolution="continue with `make resume`",
+                )
+            if self._world.monotonic_s() > deadline:
+                raise TimeoutError(f"no answer within {limit_s:.0f} s")
+
+        return awaited(self._world, work, name="ssh", waits=waits)
 
     @contextlib.contextmanager
     def _lasting(self) -> Iterator[None]:
         """Turn whatever a broken connection raises into one error, and forget the connection."""
         try:
             yield
-        except (PermissionError, IsADirectoryError, FileNotFoundError) as err:
+        except (FileExistsError, PermissionError, IsADirectoryError, FileNotFoundError) as err:
             raise TransferError(f"ssh: {self.name}: {err}", resolution="check the folder and its owner there") from err
-        except LOST as err:
+        except (ToolCancelledError, TransferError):
+            self.close()  # answers to what was given up may still come
+            raise
+        except (*LOST, *GARBLED) as err:
             self.close()
             raise self._lost(err) from err
 
@@ -278,78 +336,3 @@ def _is_there(sftp: paramiko.SFTPClient, path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-class _PinFirst(paramiko.MissingHostKeyPolicy):
-    """Pins the first host key of a run; once one is pinned, no other is taken."""
-
-    def __init__(self, known_hosts: Path, promised: str | None) -> None:
-        self._known_hosts, self._promised = known_hosts, promised
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        shown = f"{key.get_name()} {key.get_base64()}"
-        wrong = self._promised is not None and shown != " ".join(self._promised.split()[:2])
-        if wrong:
-            raise HostKeyError(
-                f"ssh: {hostname} shows another host key ({key.get_fingerprint().hex(':')}) than the machine was given",
-                resolution="another machine answers at its address, and nothing was sent; `make resume` rents another",
-            )
-        if self._known_hosts.exists():
-            raise _wrong_key(hostname, key.get_fingerprint(), self._known_hosts)
-        client.get_host_keys().add(hostname, key.get_name(), key)
-        write_file(self._known_hosts, f"{hostname} {shown}\n".encode())
-
-
-def _wrong_key(name: str, fingerprint: bytes, known_hosts: Path) -> HostKeyError:
-    return HostKeyError(
-        f"ssh: {name} shows another host key ({fingerprint.hex(':')}) than the one pinned in {known_hosts}",
-        resolution="find out which machine answers there; if you reinstalled it on purpose, delete that file",
-    )
-
-
-def _open_socket(world: World, address: str, port: int) -> socket.socket:
-    sock = world.connect(address, port, CONNECT_S)
-    if not isinstance(sock, socket.socket):
-        raise TypeError("SSH needs a real connection")  # a virtual world has a stand-in of SSH, not of its sockets
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_USER_TIMEOUT", SILENCE_MS), ("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 5)):
-        option = getattr(socket, name, None)  # not all of them are on every system
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    return sock
-
-
-def _until_end(
-    world: World, channel: paramiko.Channel, argv: tuple[str, ...], timeout_s: float, cancel: Cancel | None
-) -> Completed:
-    deadline, out, err = world.monotonic_s() + timeout_s, bytearray(), bytearray()
-    channel.settimeout(POLL_S)
-    while (chunk := _receive(channel, out, err)) != b"" or not channel.exit_status_ready():
-        if chunk == b"" and channel.closed:
-            break
-        if cancel is not None and cancel():
-            raise ToolCancelledError(f"ssh: {argv[0]} was stopped on request", resolution="continue with `make resume`")
-        if world.monotonic_s() > deadline:
-            raise ToolTimeoutError(
-                f"ssh: {argv[0]} did not finish within {timeout_s:.0f} s",
-                resolution="see what it does there: `make ssh`",
-            )
-        if chunk == b"":
-            channel.status_event.wait(POLL_S)
-    _receive(channel, out, err)
-    code = channel.recv_exit_status()
-    if code == -1:  # the channel ended without a status: the connection, not the program
-        raise paramiko.SSHException("the connection broke while a program ran")
-    return Completed(argv, code, out.decode(errors="replace"), err.decode(errors="replace"))
-
-
-def _receive(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bytes | None:
-    """Read what is there of both streams; ``None`` when there is nothing yet, empty at the end of standard output."""
-    while channel.recv_stderr_ready():
-        err += channel.recv_stderr(65536)
-    try:
-        chunk = channel.recv(65536)
-    except TimeoutError:
-        return None
-    out += chunk
-    return chunk

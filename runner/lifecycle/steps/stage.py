@@ -6,7 +6,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner.adapters.machine import Machine
+from runner.adapters.process import Cancel
 from runner.context import Context
+from runner.lifecycle.time_limit import hours_to_stage
 from runner.planning.estimate.micro_batch import is_chosen_here, row_settings
 from runner.run.models import Box, Host
 from runner.run.run_dir import write_json
@@ -30,8 +32,14 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         TransferError: If the disk there is full.
         CloudError: If there are no credentials for the store.
         ConnectionLostError: If the machine cannot be reached.
+        ToolCancelledError: If the run has to stop, or its time is over.
     """
     machine = ctx.machine(host)
+    deadline_s = ctx.world.monotonic_s() + hours_to_stage(ctx) * 3600
+
+    def is_over() -> bool:
+        return ctx.stop.wants_out() or ctx.world.monotonic_s() > deadline_s
+
     try:
         box = ctx.box(host, machine)
         storing.arm(ctx, host, machine)
@@ -39,13 +47,13 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         for source, target in files.items():
             ctx.stop.check()
             ctx.view.progress(f"staging {Path(source).name}")
-            machine.put(Path(source), target)
+            machine.put(Path(source), target, cancel=is_over)
         with ctx.world.scratch("douse-stage-") as folder:
             path = folder / "recipe.json"
             write_json(path, recipe)
-            machine.put(path, box.recipe)
+            machine.put(path, box.recipe, cancel=is_over)
         write_json(ctx.run.file("data_manifest.json"), _manifest(files, box))
-        return _stage_past(ctx, machine, box, resume=resume)
+        return _stage_past(ctx, machine, box, is_over, resume=resume)
     finally:
         machine.close()
 
@@ -98,7 +106,7 @@ def _manifest(files: dict[str, str], box: Box) -> dict[str, Any]:
     return {"format": 1, "files": entries}
 
 
-def _stage_past(ctx: Context, machine: Machine, box: Box, *, resume: bool) -> bool:
+def _stage_past(ctx: Context, machine: Machine, box: Box, is_over: Cancel, *, resume: bool) -> bool:
     """Bring what an earlier try has made: its checkpoints, and its events so that the story goes on."""
     if not resume:
         return False
@@ -106,7 +114,7 @@ def _stage_past(ctx: Context, machine: Machine, box: Box, *, resume: bool) -> bo
         target = f"{box.checkpoints}/{path.name}"
         if not machine.exists(f"{target}/manifest.json"):
             ctx.view.progress(f"staging {path.name}")
-            _put_checkpoint(machine, path, target)
+            _put_checkpoint(machine, path, target, is_over)
     has_checkpoint = any(
         machine.exists(f"{box.checkpoints}/{name}/manifest.json") for name in machine.names(box.checkpoints)
     )
@@ -114,16 +122,16 @@ def _stage_past(ctx: Context, machine: Machine, box: Box, *, resume: bool) -> bo
         machine.remove_tree(box.output)
         _set_aside(ctx)
     elif not machine.exists(box.events) and ctx.run.events.exists():
-        machine.put(ctx.run.events.path, box.events)
+        machine.put(ctx.run.events.path, box.events, cancel=is_over)
     return has_checkpoint
 
 
-def _put_checkpoint(machine: Machine, path: Path, target: str) -> None:
+def _put_checkpoint(machine: Machine, path: Path, target: str, is_over: Cancel) -> None:
     """Bring a checkpoint there, its manifest last: it is complete or it does not exist."""
     for entry in sorted(path.iterdir()):
         if entry.name != "manifest.json":
-            machine.put(entry, f"{target}/{entry.name}")
-    machine.put(path / "manifest.json", f"{target}/manifest.json")
+            machine.put(entry, f"{target}/{entry.name}", cancel=is_over)
+    machine.put(path / "manifest.json", f"{target}/manifest.json", cancel=is_over)
 
 
 def _set_aside(ctx: Context) -> None:

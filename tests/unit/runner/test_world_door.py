@@ -25,7 +25,7 @@ DOORS = (
     "runner/provider/plugin.py",  # a program of Terraform's: its handshake, its sockets, its end
     "runner/provider/service.py",  # answers Terraform in grpc's own threads
     "runner/adapters/machine.py",  # this machine as one to train on: simulated lives have a stand-in of it
-    "runner/adapters/ssh.py",  # a machine behind SSH: likewise
+    "runner/adapters/ssh_login.py",  # the way in to a machine behind SSH: likewise
 )
 """Who may look outside by himself, and why."""
 MODULES = frozenset(

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from runner.adapters.background import beside
+from runner.adapters.background import awaited, beside
 from runner.world import RealWorld
 
 
@@ -34,3 +34,24 @@ def test_a_block_that_fails_ends_the_work_as_well() -> None:
     with pytest.raises(ZeroDivisionError), beside(RealWorld(), work, name="test", patience_s=60):
         raise ZeroDivisionError
     assert ended.is_set()
+
+
+def test_work_that_is_waited_for_gives_its_result_or_its_error() -> None:
+    def fail() -> int:
+        raise ZeroDivisionError
+
+    assert awaited(RealWorld(), lambda: 3, name="test", waits=lambda: None) == 3
+    with pytest.raises(ZeroDivisionError):
+        awaited(RealWorld(), fail, name="test", waits=lambda: None)
+
+
+def test_work_that_never_ends_is_left_alone_once_nobody_waits() -> None:
+    over, asked = threading.Event(), iter(range(3))
+
+    def waits() -> None:
+        if next(asked) == 2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        awaited(RealWorld(), lambda: over.wait(240), name="test", waits=waits)
+    over.set()

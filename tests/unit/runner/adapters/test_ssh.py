@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import threading
@@ -10,11 +11,13 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from runner.adapters import ssh
 from runner.adapters.process import ToolCancelledError, ToolTimeoutError
 from runner.adapters.ssh import SshMachine
 from runner.errors import ConnectionLostError, HostKeyError, HostWordsError, TransferError
 from runner.run.models import Host
 from runner.world import RealWorld
+from tests.unit.runner.adapters.hostile_host import hostile_host
 from tests.unit.runner.conftest import CommandLine, Sshd, wait_until
 
 pytestmark = pytest.mark.enable_socket
@@ -160,6 +163,104 @@ def test_a_connection_that_breaks_is_reported_and_opened_again(machine: SshMachi
     sshd.start()
 
     assert machine.read_from(str(tmp_path / "events"), 0) == b"one\n"
+
+
+# a host that lies
+
+
+def flood(channel: paramiko.Channel) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            channel.sendall(b"x" * 30_000)
+            channel.sendall_stderr(b"y" * 30_000)
+
+
+def test_of_what_a_program_writes_a_mebibyte_is_kept_and_the_rest_is_counted(machine: SshMachine) -> None:
+    words = "yes | head -c 3000000; yes | head -c 2000000 >&2"
+    done = machine.run(["sh", "-c", words], timeout_s=240)
+
+    assert done.stdout == "y\n" * (1 << 19) + "\n(1951424 more bytes were cut)\n"
+    assert done.stderr == "y\n" * (1 << 19) + "\n(951424 more bytes were cut)\n"
+
+
+def test_a_program_that_writes_for_ever_ends_in_time_and_when_asked(tmp_path: Path) -> None:
+    with hostile_host(tmp_path, answer=flood) as machine:
+        with pytest.raises(ToolTimeoutError):
+            machine.run(["true"], timeout_s=0.5)
+        with pytest.raises(ToolCancelledError):
+            machine.run(["true"], timeout_s=240, cancel=lambda: True)
+
+
+def test_what_goes_on_when_the_user_loses_patience_is_given_up_and_what_begins_then_is_not(tmp_path: Path) -> None:
+    urgent: list[bool] = []
+
+    def lose_patience(channel: paramiko.Channel) -> None:
+        if urgent:
+            channel.send_exit_status(0)
+            channel.close()
+        urgent.append(True)
+
+    with hostile_host(tmp_path, answer=lose_patience, is_urgent=lambda: bool(urgent)) as machine:
+        with pytest.raises(ToolCancelledError):
+            machine.run(["true"], timeout_s=240)
+        assert machine.run(["true"], timeout_s=240).exit_code == 0
+
+
+class Silent(paramiko.SubsystemHandler):
+    """An SFTP server that never says a word."""
+
+    def start_subsystem(self, name: str, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
+        channel.recv(1 << 16)
+        channel.recv(1 << 16)
+
+
+class Beside(paramiko.SubsystemHandler):
+    """An SFTP server that answers without end, and never what it was asked."""
+
+    def start_subsystem(self, name: str, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
+        channel.sendall(b"\x00\x00\x00\x05\x02\x00\x00\x00\x03")
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                channel.sendall(b"\x00\x00\x00\x09\x65\x00\xff\xff\xff\x00\x00\x00\x00" * 1000)
+
+
+@pytest.mark.parametrize("server", [Silent, Beside])
+def test_an_sftp_server_that_never_comes_to_the_point_is_a_lost_connection(
+    tmp_path: Path, server: type[paramiko.SubsystemHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "PATIENCE_S", 3.0)
+
+    with hostile_host(tmp_path, sftp=server) as machine, pytest.raises(ConnectionLostError, match="no answer within"):
+        machine.read_from("/events", 0)
+
+
+class Garbage(paramiko.SubsystemHandler):
+    """An SFTP server that breaks the protocol."""
+
+    answer = b"\x00\x00\x00\x09\x68\x00\x00\x00\x01\xff\xff\xff\xff"
+
+    def start_subsystem(self, name: str, transport: paramiko.Transport, channel: paramiko.Channel) -> None:
+        channel.recv(1 << 16)
+        channel.sendall(b"\x00\x00\x00\x05\x02\x00\x00\x00\x03")
+        channel.recv(1 << 16)
+        channel.sendall(self.answer)
+        channel.recv(1 << 16)
+
+
+class TooLong(Garbage):
+    answer = b"\xff\xff\xff\xff"
+
+
+class NotText(Garbage):
+    answer = b"\x00\x00\x00\x0f\x65\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x02\xff\xff"
+
+
+@pytest.mark.parametrize("server", [TooLong, NotText])
+def test_an_answer_that_breaks_the_protocol_is_a_lost_connection(
+    tmp_path: Path, server: type[paramiko.SubsystemHandler]
+) -> None:
+    with hostile_host(tmp_path, sftp=server) as machine, pytest.raises(ConnectionLostError):
+        machine.names("/out")
 
 
 def existing(command_line: CommandLine, server: Sshd) -> list[str]:
