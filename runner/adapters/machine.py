@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,21 @@ from runner.run.models import Completed
 
 LINK_FROM_BYTES = 16 << 20
 """Files of this size (base models) are hard-linked rather than copied."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What may come home from a machine in one go, whatever it has there.
+
+    Attributes:
+        size_bytes: All files together.
+        files: How many files and folders.
+        depth: How many folders within one another.
+    """
+
+    size_bytes: int
+    files: int = 10_000
+    depth: int = 8
 
 
 class Machine(Protocol):
@@ -42,8 +58,8 @@ class Machine(Protocol):
     def put(self, source: Path, target: str, *, cancel: Cancel | None = None) -> None:
         """Bring a file or a folder there; a file appears as a whole. ``cancel`` is asked all the while."""
 
-    def get(self, source: str, target: Path) -> None:
-        """Fetch a file or a folder; what is there under ``target`` already is overwritten."""
+    def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
+        """Fetch a file or a folder within an allowance; what is there under ``target`` already is overwritten."""
 
     def read_from(self, path: str, offset: int) -> bytes:
         """Return at most ``LOOK_BYTES`` of a file from a byte offset; nothing when it is not there."""
@@ -90,8 +106,9 @@ class LocalMachine:
         del cancel  # a copy on one disk ends by itself
         _copy(source, Path(target), link=True)
 
-    def get(self, source: str, target: Path) -> None:
-        """Copy a file or a folder."""
+    def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
+        """Copy a file or a folder; what this machine's own trainer made needs no limit."""
+        del allowance, cancel
         _copy(Path(source), target, link=False)
 
     def read_from(self, path: str, offset: int) -> bytes:

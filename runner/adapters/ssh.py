@@ -15,7 +15,9 @@ from typing import TypeVar
 import paramiko
 
 from runner.adapters.background import awaited
+from runner.adapters.machine import Allowance
 from runner.adapters.process import Cancel, ToolCancelledError
+from runner.adapters.receive import Receiver, listing, moved_in_when_whole
 from runner.adapters.ssh_login import CONNECT_S, PinFirst, open_socket, wrong_key
 from runner.adapters.ssh_program import until_end
 from runner.errors import ConnectionLostError, TransferError
@@ -30,6 +32,7 @@ GARBLED = (paramiko.SFTPError, struct.error, ValueError, LookupError, Arithmetic
 """What paramiko raises for an answer that breaks the protocol; whoever sends such a one is as good as gone."""
 PATIENCE_S = 60.0
 """How long a request may take in all, the login included; a server may answer for ever and never to the point."""
+MOST_NAMES = 10_000
 
 Result = TypeVar("Result")
 
@@ -174,17 +177,16 @@ class SshMachine:
 
         self._do(send, cancel)
 
-    def get(self, source: str, target: Path) -> None:
-        """Fetch a file or a folder."""
-        if self._is_folder(source):
-            target.mkdir(parents=True, exist_ok=True)
-            for name in self.names(source):
-                self.get(posixpath.join(source, name), target / name)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        self._do(lambda sftp: sftp.get(source, str(part)))
-        part.replace(target)
+    def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
+        """Fetch a file or a folder; it takes its place when it is here as a whole.
+
+        Raises:
+            TransferError: If it is more than is allowed, or holds a link, a device or a name that leads elsewhere.
+            ConnectionLostError: If the connection broke.
+            ToolCancelledError: If ``cancel`` said yes.
+        """
+        with moved_in_when_whole(self._world.disk, target) as place:
+            self._do(lambda sftp: Receiver(sftp, allowance).receive(source, place), cancel)
 
     def read_from(self, path: str, offset: int) -> bytes:
         """Return at most ``LOOK_BYTES`` of a file from a byte offset."""
@@ -204,7 +206,7 @@ class SshMachine:
 
         def look(sftp: paramiko.SFTPClient) -> list[str]:
             try:
-                return sorted(sftp.listdir(path))
+                return [entry.filename for entry in listing(sftp, path, MOST_NAMES)]
             except FileNotFoundError:
                 return []
 

@@ -84,7 +84,7 @@ def verify(folder: Path) -> Checkpoint:
         listed = {str(entry["name"]): (int(entry["size_bytes"]), str(entry["sha256"])) for entry in files}
     except FileNotFoundError as err:
         raise _broken(folder, "has no manifest: its writing was cut off") from err
-    except (ValueError, KeyError, TypeError, OSError) as err:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as err:
         raise _broken(folder, f"has an unreadable manifest ({err})") from err
     if manifest.get("format") != FORMAT:
         raise _broken(folder, f"has format {manifest.get('format')}, this version reads {FORMAT}")

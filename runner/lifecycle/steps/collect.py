@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from runner.adapters.machine import Machine
+from runner.adapters.machine import Allowance, Machine
+from runner.adapters.process import Cancel
 from runner.context import Context
-from runner.errors import TransferError
+from runner.errors import RunnerError, TransferError
 from runner.lifecycle.event_copy import EventCopy
+from runner.lifecycle.time_limit import hours_to_collect
 from runner.run.models import Box, Host
 from runner.world import Disk
 from trainer.checkpoints.complete import MANIFEST_NAME, verify
@@ -15,8 +18,17 @@ from trainer.errors import CheckpointError
 from trainer.export.checksums import checksum_problems
 from trainer.files import read_json
 
-PLAIN = {"metrics.json": "metrics.json", "trainer.log": "logs/trainer.log", "tensorboard": "tensorboard"}
-"""What comes home as it is: name in the output folder, name in the run folder."""
+MIB = 1 << 20
+PLAIN = {
+    "metrics.json": ("metrics.json", 64 * MIB),
+    "trainer.log": ("logs/trainer.log", 256 * MIB),
+    "tensorboard": ("tensorboard", 1024 * MIB),
+}
+"""What comes home as it is: name in the output folder, name in the run folder, bytes that it may have."""
+UNPLANNED_GIB = 200.0
+"""Disk of a machine whose plan cannot be read."""
+MOST_CHECKPOINTS = 100
+CHECKPOINT = re.compile(r"checkpoint-[0-9]{1,12}")
 
 
 def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
@@ -35,20 +47,21 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         ConnectionLostError: If the machine cannot be reached.
     """
     machine = ctx.machine(host)
+    fetch = _Fetch(ctx, machine)
     try:
         box = ctx.box(host, machine)
-        _finish_events(ctx, machine, box)
-        came = [name for name in PLAIN if _bring(ctx, machine, box, name, PLAIN[name])]
+        _finish_events(ctx, machine, box, fetch.is_over)
+        came = [name for name in PLAIN if _bring(ctx, fetch, box, name)]
         damaged: TransferError | None = None
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
             try:
-                _bring_checked(machine, f"{box.output}/{name}", ctx.run.path / name, ctx.world.disk)
+                _bring_checked(fetch, f"{box.output}/{name}", ctx.run.path / name, ctx.world.disk)
                 came.append(name)
             except TransferError as err:
                 damaged = damaged or err  # the machine may go after this: what can still come home comes first
         if with_checkpoints:
-            came += _bring_checkpoints(ctx, machine, box)
+            came += _bring_checkpoints(ctx, fetch, box)
     finally:
         machine.close()
     if damaged is not None:
@@ -56,18 +69,48 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
     return came
 
 
-def _finish_events(ctx: Context, machine: Machine, box: Box) -> None:
+class _Fetch:
+    """Fetches from a machine until the user has no patience left or the time for it is over."""
+
+    def __init__(self, ctx: Context, machine: Machine) -> None:
+        self.machine = machine
+        self._ctx, self._deadline_s = ctx, ctx.world.monotonic_s() + hours_to_collect(ctx) * 3600
+        self._folder_bytes = round((2 * _planned_disk_gib(ctx) + 1) * 1024 * MIB)
+
+    def is_over(self) -> bool:
+        """Return whether nothing is fetched any more."""
+        return self._ctx.stop.urgent or self._ctx.world.monotonic_s() > self._deadline_s
+
+    def get(self, source: str, target: Path, size_bytes: int | None = None) -> None:
+        """Fetch a file or folder; it may have twice what the plan gave the machine's disk, unless a size is given."""
+        allowance = Allowance(self._folder_bytes if size_bytes is None else size_bytes)
+        self.machine.get(source, target, allowance, cancel=self.is_over)
+
+
+def _planned_disk_gib(ctx: Context) -> float:
+    try:
+        return ctx.plan.disk_needed_gib
+    except RunnerError:  # it is missing or damaged, and the results are to come home all the same
+        return UNPLANNED_GIB
+
+
+def _finish_events(ctx: Context, machine: Machine, box: Box, is_over: Cancel) -> None:
     copy = EventCopy(ctx, machine)
-    while not ctx.stop.urgent and copy.look(box) is not None:
+    while not is_over() and copy.look(box) is not None:
         pass
     copy.say_skipped()
 
 
-def _bring(ctx: Context, machine: Machine, box: Box, name: str, target: str) -> bool:
-    source = f"{box.output}/{name}"
-    if not machine.exists(source):
+def _bring(ctx: Context, fetch: _Fetch, box: Box, name: str) -> bool:
+    """Bring what comes home as it is; one that is refused keeps nothing else from coming."""
+    source, (target, size_bytes) = f"{box.output}/{name}", PLAIN[name]
+    if not fetch.machine.exists(source):
         return False
-    machine.get(source, ctx.run.path / target)
+    try:
+        fetch.get(source, ctx.run.path / target, size_bytes)
+    except TransferError as err:
+        ctx.view.line(err.message)
+        return False
     return True
 
 
@@ -78,11 +121,11 @@ def _finished(machine: Machine, box: Box) -> list[str]:
     return ["adapter", *(["merged"] if machine.exists(f"{box.output}/merged") else [])]
 
 
-def _bring_checked(machine: Machine, source: str, target: Path, disk: Disk) -> None:
+def _bring_checked(fetch: _Fetch, source: str, target: Path, disk: Disk) -> None:
     """Fetch a folder beside its place, verify it, and only then let it take its place."""
     part = target.with_name(f"{target.name}.part")
     disk.remove_tree(part)
-    machine.get(source, part)
+    fetch.get(source, part)
     problems = checksum_problems(part)
     if problems:
         raise TransferError(
@@ -94,27 +137,28 @@ def _bring_checked(machine: Machine, source: str, target: Path, disk: Disk) -> N
     disk.rename(part, target)
 
 
-def _bring_checkpoints(ctx: Context, machine: Machine, box: Box) -> list[str]:
+def _bring_checkpoints(ctx: Context, fetch: _Fetch, box: Box) -> list[str]:
     """Bring the newest complete checkpoint, and the best one if it is another."""
-    wanted = _complete_names(machine, box)[:1]
+    complete = _complete_names(fetch.machine, box)
+    wanted = complete[:1]
     came: list[str] = []
     while wanted:
         name = wanted.pop(0)
         target = ctx.run.checkpoints / name
         if not (target / MANIFEST_NAME).exists():
             ctx.view.progress(f"collecting {name}")
-            _bring_checkpoint(machine, f"{box.checkpoints}/{name}", target, ctx.world.disk)
+            _bring_checkpoint(fetch, f"{box.checkpoints}/{name}", target, ctx.world.disk)
         came.append(f"checkpoints/{name}")
         best = _best_of(target)
-        if len(came) == 1 and best not in (None, name) and best in _complete_names(machine, box):
+        if len(came) == 1 and best not in (None, name) and best in complete:
             wanted.append(str(best))
     return came
 
 
-def _bring_checkpoint(machine: Machine, source: str, target: Path, disk: Disk) -> None:
+def _bring_checkpoint(fetch: _Fetch, source: str, target: Path, disk: Disk) -> None:
     part = target.with_name(f"{target.name}.part")
     disk.remove_tree(part)
-    machine.get(source, part)
+    fetch.get(source, part)
     disk.remove_tree(target)
     try:
         verify(part)
@@ -126,10 +170,11 @@ def _bring_checkpoint(machine: Machine, source: str, target: Path, disk: Disk) -
 
 
 def _complete_names(machine: Machine, box: Box) -> list[str]:
-    """Return the checkpoints on the machine that have a manifest, newest first."""
-    numbered = [name for name in machine.names(box.checkpoints) if name.removeprefix("checkpoint-").isdigit()]
+    """Return the checkpoints on the machine that have a manifest, newest first; only so many are looked into."""
+    numbered = [name for name in machine.names(box.checkpoints) if CHECKPOINT.fullmatch(name)]
     newest_first = sorted(numbered, key=lambda name: int(name.removeprefix("checkpoint-")), reverse=True)
-    return [name for name in newest_first if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]
+    looked_into = newest_first[:MOST_CHECKPOINTS]
+    return [name for name in looked_into if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]
 
 
 def _best_of(checkpoint: Path) -> str | None:

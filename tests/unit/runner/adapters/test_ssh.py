@@ -12,6 +12,7 @@ import paramiko
 import pytest
 
 from runner.adapters import ssh
+from runner.adapters.machine import Allowance
 from runner.adapters.process import ToolCancelledError, ToolTimeoutError
 from runner.adapters.ssh import SshMachine
 from runner.errors import ConnectionLostError, HostKeyError, HostWordsError, TransferError
@@ -21,6 +22,7 @@ from tests.unit.runner.adapters.hostile_host import hostile_host
 from tests.unit.runner.conftest import CommandLine, Sshd, wait_until
 
 pytestmark = pytest.mark.enable_socket
+PLENTY = Allowance(1 << 30)
 
 
 def host_of(server: Sshd, host_key: str | None = None) -> Host:
@@ -61,7 +63,7 @@ def test_folders_travel_both_ways(machine: SshMachine, tmp_path: Path) -> None:
     (source / "run.sh").chmod(0o755)
 
     machine.put(source, there)
-    machine.get(there, tmp_path / "back")
+    machine.get(there, tmp_path / "back", PLENTY)
 
     assert (tmp_path / "back" / "sub" / "big").read_bytes() == b"x" * 3_000_000
     assert machine.names(there) == ["run.sh", "sub"]
@@ -100,7 +102,7 @@ def test_a_file_is_read_from_an_offset_and_a_missing_one_is_empty(machine: SshMa
 
 def test_fetching_what_is_not_there_is_no_lost_connection(machine: SshMachine, tmp_path: Path) -> None:
     with pytest.raises(TransferError):
-        machine.get(str(tmp_path / "nothing"), tmp_path / "back")
+        machine.get(str(tmp_path / "nothing"), tmp_path / "back", PLENTY)
 
 
 def test_a_home_folder_that_is_a_template_is_refused(machine: SshMachine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +257,7 @@ class NotText(Garbage):
     answer = b"\x00\x00\x00\x0f\x65\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x02\xff\xff"
 
 
-@pytest.mark.parametrize("server", [TooLong, NotText])
+@pytest.mark.parametrize("server", [Garbage, TooLong, NotText])
 def test_an_answer_that_breaks_the_protocol_is_a_lost_connection(
     tmp_path: Path, server: type[paramiko.SubsystemHandler]
 ) -> None:

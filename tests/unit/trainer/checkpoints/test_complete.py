@@ -66,7 +66,13 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
         verify(path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"step": "x", "files": []}', '{"step": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", '{"step": "x", "files": []}', '{"step": 1}', '{"step": 1e999, "files": []}',
+        '{"step": 1, "files": [], "fingerprints": []}',
+    ],
+)  # fmt: skip
 def test_an_unreadable_manifest_is_found(tmp_path: Path, content: str) -> None:
     path = make_checkpoint(tmp_path, 4)
     (path / MANIFEST_NAME).write_text(content)

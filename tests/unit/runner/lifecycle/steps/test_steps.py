@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from runner.adapters.machine import LocalMachine
+from runner.adapters.machine import Allowance, LocalMachine
+from runner.adapters.process import Cancel, ToolCancelledError
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
@@ -444,6 +445,94 @@ def test_an_adapter_without_a_verdict_stays_behind(ctx: Context, box: Box) -> No
     put_adapter(box, judged=False, weights="good")
 
     assert collect.collect(ctx, HOST, with_checkpoints=True) == []
+
+
+class Limited(LocalMachine):
+    """This machine, which notes what it is asked for and refuses some of it, as one behind SSH does."""
+
+    def __init__(self, *refuses: str) -> None:
+        self.refuses = refuses
+        self.asked: dict[str, Allowance] = {}
+
+    def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
+        name = Path(source).name
+        self.asked[name] = allowance
+        assert cancel is not None
+        if cancel():
+            raise ToolCancelledError("over", resolution="-")
+        if name in self.refuses:
+            raise TransferError(f"{name} is refused", resolution="-")
+        super().get(source, target, allowance, cancel=cancel)
+
+
+def test_what_comes_home_has_a_limit_and_a_file_that_is_refused_keeps_nothing_else_back(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view, machine = Listening(), Limited("trainer.log")
+    use(monkeypatch, machine)
+    ctx.keep_plan(replace(ctx.plan, disk_needed_gib=3.0))
+    put_adapter(box, weights="good")
+    for name in ("metrics.json", "trainer.log"):
+        Path(box.output, name).write_text("{}")
+
+    assert collect.collect(replace(ctx, view=view), HOST, with_checkpoints=False) == ["metrics.json", "adapter"]
+    assert view.lines == ["trainer.log is refused"]
+    assert {name: one.size_bytes for name, one in machine.asked.items()} == {
+        "metrics.json": 64 << 20, "trainer.log": 256 << 20, "adapter": 7 << 30,
+    }  # fmt: skip
+    assert {(one.files, one.depth) for one in machine.asked.values()} == {(10_000, 8)}
+
+
+@pytest.mark.parametrize("plan", [None, b"", b"{}", b"[]"])
+def test_results_come_home_without_a_plan_that_can_be_read(ctx: Context, box: Box, plan: bytes | None) -> None:
+    put_adapter(box, weights="good")
+    entry = ctx.run.file("plan.json")
+    entry.unlink() if plan is None else entry.write_bytes(plan)
+
+    assert collect.collect(ctx, HOST, with_checkpoints=False) == ["adapter"]
+
+
+@pytest.mark.parametrize("hours", [-1.0, 1.0])
+def test_collecting_ends_when_its_time_is_over_or_the_user_has_no_patience(
+    ctx: Context, box: Box, hours: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Limited())
+    monkeypatch.setattr(collect, "hours_to_collect", lambda ctx: hours)
+    ctx.stop.count = 2 if hours > 0 else 0
+    put_adapter(box, weights="good")
+
+    with pytest.raises(ToolCancelledError):
+        collect.collect(ctx, HOST, with_checkpoints=False)
+
+
+def test_of_checkpoints_with_odd_names_none_is_looked_for(ctx: Context, box: Box) -> None:
+    put_checkpoint(box, 4)
+    for name in ("checkpoint-²", "checkpoint-", "checkpoint-" + "9" * 200, "4"):
+        Path(box.checkpoints, name).mkdir()
+
+    assert collect.collect(ctx, HOST, with_checkpoints=True) == ["checkpoints/checkpoint-4"]
+
+
+@pytest.mark.parametrize("hours", [-1.0, 1.0])
+def test_staging_is_asked_all_the_while_whether_it_is_to_go_on(
+    ctx: Context, box: Box, hours: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    class Slow(LocalMachine):
+        def put(self, source: Path, target: str, *, cancel: Cancel | None = None) -> None:
+            assert cancel is not None
+            ctx.stop.count = 1 if hours > 0 else 0
+            seen.append(cancel())
+            raise ToolCancelledError("over", resolution="-")
+
+    use(monkeypatch, Slow())
+    monkeypatch.setattr(stage, "hours_to_stage", lambda ctx: hours)
+
+    with pytest.raises(ToolCancelledError):
+        stage.stage(ctx, HOST, resume=False)
+
+    assert seen == [True]
 
 
 def test_collecting_twice_is_the_same_as_once(ctx: Context, box: Box) -> None:
