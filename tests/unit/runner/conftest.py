@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import pty
@@ -163,7 +164,8 @@ class Sshd:
         """End the server and every connection it holds."""
         for pid in processes_naming("sshd"):
             if self.process is not None and _is_child(pid, self.process.pid):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # a connection that has just ended by itself
+                    os.kill(pid, signal.SIGKILL)
         if self.process is not None:
             self.process.kill()
             self.process.wait(WAIT_S)
