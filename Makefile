@@ -65,8 +65,8 @@ costs: ## Estimate of each finished run beside its actual time and cost [JSON=1]
 	@$(CONTROL) -m runner costs $(JSON_FLAG)
 
 ##@ Steer
-resume: ## Continue an interrupted run from its newest complete checkpoint [RUN ENV HOST SET DETACH=1]
-	@$(CONTROL) -m runner resume $(RUN_FLAG) $(HOST_FLAGS) $(DETACH_FLAG)
+resume: ## Continue an interrupted run from its newest complete checkpoint [RUN ENV HOST SET YES=1 DETACH=1]
+	@$(CONTROL) -m runner resume $(RUN_FLAG) $(HOST_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
 down: ## Stop a run and remove what it occupies; safe to repeat [RUN CLOSE=1]
 	@$(STANDING) -m runner down $(RUN_FLAG) $(if $(filter 1 yes true,$(call given,CLOSE)),--close)
 terminate: ## Terminate a run by its mark alone, with nothing but its cloud's key [RUN ENV]

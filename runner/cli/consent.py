@@ -3,46 +3,82 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TextIO
 
 from runner.context import Context
-from runner.errors import RunInterruptedError
+from runner.errors import RunInterruptedError, UsageError
+from runner.run.planned import Plan
 
 LOOK_EVERY_S = 0.2
 YES = ("y", "yes")
 
 
-def ask_to_rent(ctx: Context, *, yes: bool) -> None:
-    """Ask a person whether to rent what the plan names; a machine of one's own, or nobody at a terminal, is not asked.
+@dataclass(frozen=True)
+class Consent:
+    """The person who gave the command. Nothing is asked about a machine of one's own.
 
-    Args:
-        ctx: The planned run.
+    Attributes:
         yes: Whether the answer was given beforehand.
-
-    Raises:
-        RunInterruptedError: If the answer is no, or Ctrl-C; nothing was rented.
     """
-    if yes or not ctx.environment.bills or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return
-    print(f"{question(ctx)} [y/N] ", end="", flush=True)
-    if _line(ctx, sys.stdin).strip().lower() not in YES:
-        raise RunInterruptedError(
-            "plan: nothing was rented: the answer was not yes",
-            resolution=f"start this run with `make resume RUN={ctx.run.run_id}`, or answer beforehand with YES=1",
-        )
+
+    yes: bool
+
+    def is_needed(self, ctx: Context) -> bool:
+        """Return whether the run rents a machine and nobody has said yes."""
+        return not self.yes and ctx.environment.bills
+
+    def expect(self, ctx: Context) -> None:
+        """Refuse to rent unasked, before anything is done.
+
+        Raises:
+            UsageError: If there would be a question, and there is no terminal to ask it at.
+        """
+        if self.is_needed(ctx) and _terminal() is None:
+            raise UsageError(
+                f"plan: {ctx.environment.name} rents a machine for money, and there is no terminal to ask at",
+                resolution=f"say yes beforehand with YES=1 (`--yes`), as in `make resume RUN={ctx.run.run_id} YES=1`",
+            )
+
+    def ask(self, ctx: Context, plan: Plan) -> None:
+        """Ask whether to rent what a plan names.
+
+        Raises:
+            UsageError: As ``expect``.
+            RunInterruptedError: If the answer is no, or Ctrl-C, or the terminal was closed; nothing was rented.
+        """
+        self.expect(ctx)
+        terminal = _terminal()
+        if terminal is None or not self.is_needed(ctx):
+            return
+        print(f"{question(ctx, plan)} [y/N] ", end="", flush=True, file=terminal)
+        if _line(ctx, sys.stdin).strip().lower() not in YES:
+            raise RunInterruptedError(
+                "plan: nothing was rented: the answer was not yes",
+                resolution=f"start this run with `make resume RUN={ctx.run.run_id}`, or answer beforehand with YES=1",
+            )
 
 
 def may_close(run_id: str, trouble: str) -> bool:
     """Ask a person whether to close a run of which a machine may be left; only a typed yes at a terminal is one."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    terminal = _terminal()
+    if terminal is None:
         return False
-    print(f"{trouble}\nSomething may go on billing. Close {run_id} all the same? [yes/N] ", end="", flush=True)
+    words = f"{trouble}\nSomething may go on billing. Close {run_id} all the same? [yes/N] "
+    print(words, end="", flush=True, file=terminal)
     return sys.stdin.readline().strip().lower() == "yes"
 
 
-def question(ctx: Context) -> str:
+def ask_to_rent(ctx: Context, *, yes: bool) -> None:
+    """Ask whether to rent what the plan of a run names, unless nobody has to be asked; see ``Consent.ask``."""
+    consent = Consent(yes)
+    if consent.is_needed(ctx):
+        consent.ask(ctx, ctx.plan)
+
+
+def question(ctx: Context, plan: Plan) -> str:
     """Return the question: the machine, its price, and the most that the run file lets it cost."""
-    machines, first = ctx.plan.machines, ctx.plan.first
+    machines, first = plan.machines, plan.first
     budget = ctx.run_file.budget
     most = budget.max_hours * max(first.price_usd_per_h, *(one.max_price_usd_per_h for one in machines))
     if budget.max_usd is not None:
@@ -52,8 +88,22 @@ def question(ctx: Context) -> str:
     return f"rent {first.instance_type}{whose} at ${first.price_usd_per_h:.2f}/h, for at most ${most:.2f}?"
 
 
+def _terminal() -> TextIO | None:
+    """Return the stream to ask on, standard error where the output goes elsewhere; ``None`` where nobody can answer."""
+    if not _is_terminal(sys.stdin):
+        return None
+    return next((stream for stream in (sys.stdout, sys.stderr) if _is_terminal(stream)), None)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
 def _line(ctx: Context, stream: TextIO) -> str:
-    """Return the next line, hearing signals while nobody types; nothing where the input ends."""
+    """Return the next line, hearing signals while nobody types; nothing where the input ends or was closed."""
     while not ctx.world.is_readable(stream, LOOK_EVERY_S):
         ctx.stop.check()
-    return stream.readline()
+    try:
+        return stream.readline()
+    except OSError:
+        return ""

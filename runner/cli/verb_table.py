@@ -133,7 +133,7 @@ VERBS = (
     Verb("launch", "stage and start training, then leave", (_run,)),
     Verb("collect", "bring home what there is by now", (_run,)),
     Verb("down", "stop training with a checkpoint, bring it home, destroy", (_run, _close)),
-    Verb("resume", "continue a run from where it is", (_run, _machine, _detach)),
+    Verb("resume", "continue a run from where it is", (_run, _machine, _detach, _yes)),
     Verb("status", "show the state of a run and what is billing", (_run, _json)),
     Verb("watch", "follow the run; take it over if its runner is gone", (_run,)),
     Verb("ssh", "log in to the machine of a run", (_run,)),

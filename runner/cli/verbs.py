@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.adapters.packages import provide
-from runner.cli.consent import ask_to_rent, may_close
+from runner.cli.consent import Consent, ask_to_rent, may_close
 from runner.cli.session import Session, needed_host, say_where
 from runner.cli.terminal import make_view
 from runner.cloud_api.labels import RUN_ID
@@ -166,7 +166,13 @@ def resume(session: Session) -> int:
     )
     same = run_file_mapping(run_file) == run_file_mapping(ctx.run_file)
     outcome = lifecycle.resume(
-        ctx.run, None if same else run_file, session.view, session.stop, session.world, detach=session.arguments.detach
+        ctx.run,
+        None if same else run_file,
+        session.view,
+        session.stop,
+        session.world,
+        consent=Consent(session.arguments.yes),
+        detach=session.arguments.detach,
     )
     return session.finish(outcome)
 

@@ -22,17 +22,17 @@ from runner.lifecycle import lease
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.lost_machine import machine_gone
+from runner.lifecycle.replan import Consent, check_again, record_again
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
 from runner.report.plan.text import plan_lines
 from runner.run.models import Host, TrainerStatus, View
+from runner.run.planned import Plan
 from runner.run.run_dir import RunDir, begin_run, create_run, mark_plan
 from runner.run.run_file import RunFile
 from runner.run.state import locked
 from runner.store import run_store as storing
 from runner.world import World
-
-UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
 
 
 def new_run(
@@ -64,16 +64,16 @@ def new_run(
     return ctx
 
 
-def drive(ctx: Context, *, resume: bool = False, detach: bool = False) -> Outcome:
+def drive(ctx: Context, *, planned: Plan | None = None, detach: bool = False) -> Outcome:
     """Take a planned run through all its steps; whatever happens, it ends in destroy.
 
     Args:
         ctx: The run.
-        resume: Go on from the newest checkpoint, if there is one.
+        planned: What a new check of a resumed run found: it goes on from its newest checkpoint, if there is one.
         detach: Leave once training runs.
     """
     with _begun(ctx):
-        return _guarded(ctx, lambda: _whole_life(ctx, resume=resume, detach=detach))
+        return _guarded(ctx, lambda: _whole_life(ctx, planned, detach=detach))
 
 
 def up(ctx: Context) -> Outcome:
@@ -117,7 +117,14 @@ def watch(ctx: Context) -> Outcome:
 
 
 def resume(
-    run: RunDir, run_file: RunFile | None, view: View, stop: Stop, world: World, *, detach: bool = False
+    run: RunDir,
+    run_file: RunFile | None,
+    view: View,
+    stop: Stop,
+    world: World,
+    *,
+    consent: Consent,
+    detach: bool = False,
 ) -> Outcome:
     """Continue a run from where it is: attach to a living trainer, else go on from the newest checkpoint.
 
@@ -127,6 +134,7 @@ def resume(
         view: Who looks on.
         stop: Who may stop it.
         world: Time, chance and surroundings.
+        consent: Who is asked before another machine is rented.
         detach: Leave once training runs.
     """
     ctx = open_context(run, view, stop, world)
@@ -136,16 +144,19 @@ def resume(
         return Outcome(run)
     moved = run_file is not None and run_file.compute != ctx.run_file.compute
     bills = ctx.environment.bills
-    if not state.is_done("destroy") and (ctx.host() is not None or bills):
-        if not moved and _needs_no_training(_status_or_none(ctx)):
-            with locked(run):
-                return _guarded(ctx, lambda: _from_training(ctx))
-        if (moved or bills) and state.steps.get("provision"):
-            taken_down = down(ctx)
-            if isinstance(taken_down.error, TeardownError):
-                return taken_down
-    ctx = Context(run, run_file or ctx.run_file, view, stop, world)
-    return drive(ctx, resume=True, detach=detach)
+    may_have_machine = not state.is_done("destroy") and (ctx.host() is not None or bills)
+    if may_have_machine and not moved and _needs_no_training(_status_or_none(ctx)):
+        with locked(run):
+            return _guarded(ctx, lambda: _from_training(ctx))
+    again = Context(run, run_file or ctx.run_file, view, stop, world)
+    consent.expect(again)
+    if may_have_machine and (moved or bills) and state.steps.get("provision"):
+        taken_down = down(ctx)
+        if isinstance(taken_down.error, TeardownError):
+            return taken_down
+    found = check_again(again)
+    consent.ask(again, found)
+    return drive(again, planned=found, detach=detach)
 
 
 def down(ctx: Context) -> Outcome:
@@ -225,9 +236,9 @@ def _begun(ctx: Context) -> Iterator[None]:
         yield
 
 
-def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
-    if resume:
-        _plan_again(ctx)
+def _whole_life(ctx: Context, planned: Plan | None, *, detach: bool) -> Outcome:
+    if planned is not None:
+        record_again(ctx, planned)
         storing.fetch_past(ctx)
     ctx.stop.check()
     host = step(ctx, "provision", lambda: provision.provision(ctx))
@@ -235,7 +246,7 @@ def _whole_life(ctx: Context, *, resume: bool, detach: bool) -> Outcome:
         ctx.stop.check()
         step(ctx, "configure", lambda: configure.configure(ctx, host))
         ctx.stop.check()
-        has_checkpoint = step(ctx, "stage", lambda: stage.stage(ctx, host, resume=resume))
+        has_checkpoint = step(ctx, "stage", lambda: stage.stage(ctx, host, resume=planned is not None))
         ctx.stop.check()
         if not detach:
             step(ctx, "train", lambda: _launch_and_follow(ctx, host, has_checkpoint))
@@ -305,19 +316,6 @@ def _left_alone(ctx: Context) -> RunnerError:
         f"run: the terminal was closed; {ctx.run.run_id} continues without a runner",
         resolution=f"come back with `make watch RUN={ctx.run.run_id}`",
     )
-
-
-def _plan_again(ctx: Context) -> None:
-    """Check the run anew and make Terraform's plan anew: files or machines may have changed since."""
-    ctx.state.forget(*UNDONE_BY_DESTROY)
-    ctx.run.receipt.unlink()
-    if ctx.environment.rents_machine:
-        ctx.run.host.unlink()  # that machine is gone, and the next is another one
-
-    def check_and_record() -> None:
-        plan.record(ctx, plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop, ctx.world))
-
-    step(ctx, "plan", check_and_record)
 
 
 def _host(ctx: Context) -> Host:

@@ -36,6 +36,8 @@ WAIT_S = 0.5
 INTERRUPT_S = 600.0
 WITHOUT_RECEIPT = ("nothing", "sweep")
 """What terminates a machine without the run's own teardown, and so without its receipt."""
+RENTING = ("train", "rebuild", "resume")
+"""What asks before it rents: a rehearsal has no terminal, and nothing in it costs money."""
 AFTERWARDS = ("down", *WITHOUT_RECEIPT, "resume", "watch")
 SIMULATED = (
     "compute.gpu_required=false",
@@ -158,6 +160,7 @@ class _Driver:
         """Run one verb to its end; return its exit status, negative for a signal."""
         log = self._rehearsal.folder / f"{verb}.log"
         argv = [sys.executable, "-m", self._rehearsal.program, verb, "--runs-dir", str(self._runs), *words]
+        argv += ["--yes"] if verb in RENTING else []
         waiting, shown, interrupted = list(faults), log.stat().st_size if log.exists() else 0, False
         child = process.start(argv, log=log, cwd=PROJECT, env=self._emulators.environment())
         self._emulators.send("/runner", {"pid": child.pid})

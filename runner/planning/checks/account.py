@@ -106,7 +106,7 @@ def check_billing(
     return [warned(BILLING, value, hint)]
 
 
-def told_once(checks: Sequence[Check]) -> list[Check]:
+def reported_once(checks: Sequence[Check]) -> list[Check]:
     """Return the lines of an account without a second failure that is only the key's."""
     key_failed = any(check.name == KEY and check.status == "fail" for check in checks)
     return [

@@ -21,7 +21,7 @@ from runner.planning.checks.account import (
     Reach,
     check_account,
     check_billing,
-    told_once,
+    reported_once,
 )
 from runner.planning.checks.asking import PATIENCE_S, NoAnswerError, Question, lines_of
 from runner.planning.checks.base_model import (
@@ -146,7 +146,7 @@ def examine(
         *check_disks(run_file, runs_dir, need),
     ]
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
-    checks = (environment, data_line, *base.checks, *template, *token_lines, *told_once(asked), *here)
+    checks = (environment, data_line, *base.checks, *template, *token_lines, *reported_once(asked), *here)
     return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
 
 

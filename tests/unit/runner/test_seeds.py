@@ -290,3 +290,23 @@ def test_a_cloud_without_its_key_is_refused_before_anything_else(user: User, env
     assert lines[0] == f"error: plan: {words}, and compute.env is {env}"
     assert lines[1].startswith("hint:  set ")
     assert said == "==> plan"
+
+
+@pytest.mark.parametrize("verb", ["train", "up", "rebuild", "resume"])
+def test_no_verb_rents_where_nobody_can_be_asked(
+    user: User, seller: Seller, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "record", plan.write_down)
+    monkeypatch.setattr("runner.lifecycle.drive.provision.provision", refuse_to_start)
+    run_file, runs = user.folder / "run.yml", user.folder / "runs"
+    assert user.run("plan", compute={"env": "lambda"})[0] == 0
+    (planned,) = runs.glob("*/planned.json")
+    words = ["--run", planned.parent.name] if verb == "resume" else ["--config", str(run_file)]
+
+    status = cli.main([verb, *words, "--runs-dir", str(runs)])
+
+    error, hint, _ = user.capsys.readouterr().err.splitlines()
+    assert status == 2
+    assert error == "error: plan: lambda rents a machine for money, and there is no terminal to ask at"
+    assert "YES=1" in hint
+    assert all((run / "planned.json").is_file() for run in runs.iterdir() if run.is_dir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import threading
@@ -19,7 +20,7 @@ from runner.cli import consent
 from runner.cli.consent import ask_to_rent, question
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import RunInterruptedError
+from runner.errors import RunInterruptedError, UsageError
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
@@ -40,15 +41,20 @@ def planned(
     return ctx
 
 
+def asked(ctx: Context) -> str:
+    return question(ctx, ctx.plan)
+
+
 @pytest.fixture
 def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A terminal on both sides of the runner; what is written to it is typed."""
     keys, terminal = pty.openpty()
     with os.fdopen(terminal, "r") as stdin, os.fdopen(os.dup(terminal), "w") as stdout:
         # pytest takes sys.stdout back when the test begins
-        monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=stdin, stdout=stdout))
+        monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=stdin, stdout=stdout, stderr=None))
         yield keys
-    os.close(keys)
+    with contextlib.suppress(OSError):  # a test may have closed the window
+        os.close(keys)
 
 
 @pytest.mark.parametrize("answer", [b"y\n", b"YES\n", b" yes \n"])
@@ -83,25 +89,66 @@ def test_who_said_yes_before_or_rents_nothing_is_not_asked(env: str, yes: bool, 
     ask_to_rent(planned(tmp_path, env), yes=yes)
 
 
-def test_nobody_is_asked_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with (tmp_path / "empty").open("w+") as nothing:
-        monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=nothing, stdout=nothing))
+def without_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=None, stdout=None, stderr=None))
+
+
+def test_without_a_terminal_and_a_yes_nothing_is_rented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_terminal(monkeypatch)
+    ctx = planned(tmp_path)
+
+    with pytest.raises(UsageError, match="lambda rents a machine for money, and there is no terminal") as caught:
+        ask_to_rent(ctx, yes=False)
+
+    assert caught.value.exit_code == 2
+    assert f"YES=1 (`--yes`), as in `make resume RUN={ctx.run.run_id} YES=1`" in caught.value.resolution
+
+
+@pytest.mark.parametrize(("env", "yes"), [("lambda", True), ("local", False)])
+def test_without_a_terminal_a_yes_or_ones_own_machine_is_enough(
+    env: str, yes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_terminal(monkeypatch)
+
+    ask_to_rent(planned(tmp_path, env), yes=yes)
+
+
+def test_somebody_who_looks_through_a_pipe_is_asked_on_standard_error(
+    keyboard: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = consent.sys.stdout
+    with (tmp_path / "out").open("w") as pipe:
+        monkeypatch.setattr(consent, "sys", SimpleNamespace(stdin=consent.sys.stdin, stdout=pipe, stderr=terminal))
+        os.write(keyboard, b"y\n")
 
         ask_to_rent(planned(tmp_path), yes=False)
 
+    assert (tmp_path / "out").read_text() == ""
+    said = b""
+    while b"rent gpu_1x_a10 at $0.75/h" not in said:
+        said += os.read(keyboard, 1000)
+
+
+def test_a_terminal_that_is_closed_at_the_question_is_no_yes(keyboard: int, tmp_path: Path) -> None:
+    ctx = planned(tmp_path)
+    threading.Timer(0.3, lambda: os.close(keyboard)).start()
+
+    with pytest.raises(RunInterruptedError, match="nothing was rented"):
+        ask_to_rent(ctx, yes=False)
+
 
 def test_the_question_names_the_machine_its_price_and_the_most_it_may_cost(tmp_path: Path) -> None:
-    assert question(planned(tmp_path / "a")) == "rent gpu_1x_a10 at $0.75/h, for at most $15.00?"
-    assert question(planned(tmp_path / "b", max_usd=4)) == "rent gpu_1x_a10 at $0.75/h, for at most $4.00?"
+    assert asked(planned(tmp_path / "a")) == "rent gpu_1x_a10 at $0.75/h, for at most $15.00?"
+    assert asked(planned(tmp_path / "b", max_usd=4)) == "rent gpu_1x_a10 at $0.75/h, for at most $4.00?"
 
 
 def test_the_question_says_when_the_machine_is_a_strangers(tmp_path: Path) -> None:
     ctx = planned(tmp_path, machines=(replace(FIRST, trust="community"),))
 
-    assert question(ctx) == "rent gpu_1x_a10 (community machine) at $0.75/h, for at most $7.50?"
+    assert asked(ctx) == "rent gpu_1x_a10 (community machine) at $0.75/h, for at most $7.50?"
 
 
 def test_the_question_says_when_a_strangers_machine_may_come_later(tmp_path: Path) -> None:
     ctx = planned(tmp_path, machines=(FIRST, replace(SECOND, trust="community")))
 
-    assert question(ctx) == "rent gpu_1x_a10 (or a community machine) at $0.75/h, for at most $15.00?"
+    assert asked(ctx) == "rent gpu_1x_a10 (or a community machine) at $0.75/h, for at most $15.00?"
