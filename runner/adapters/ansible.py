@@ -1,26 +1,29 @@
-"""Ansible, by ansible-runner: a fresh folder for each run, live progress, and nothing left when it is cut short."""
+"""Ansible, by ansible-runner: a fresh folder for each play, live progress, and nothing left when it is cut short."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.adapters.process import Cancel, OnLine
+from runner.adapters import ansible_process, process
+from runner.adapters.ansible_process import CONTROL, ENDED, ORDER, end_all_of, end_masters_of
+from runner.adapters.process import Cancel, OnLine, ToolCancelledError
+from runner.adapters.surroundings import for_ansible
 from runner.errors import PlaybookFailedError, RunInterruptedError
-from runner.run.run_dir import PROJECT
+from runner.run.run_dir import PROJECT, write_json
 from runner.world import World
+from trainer.files import object_or_none
 
 ALIVE_S = 5
-CONTROL = "douse-cp"
-"""Folder of the connection masters' sockets; short, because a socket's path may have 100 characters."""
-SECRET_VARIABLES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-"""How variables end that no playbook needs: ansible-runner writes its whole environment into a file."""
+CHECKOUT = Path(__file__).resolve().parents[2]
+"""Where the code of Ansible's process is."""
+LONGEST_S = 12 * 3600.0
+"""How long a play may take; one that says nothing ends long before (``ansible_process.IDLE_S``)."""
 SSH_ARGS = f"-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval={ALIVE_S} -o ServerAliveCountMax=3"
 """A master without keepalive hangs for minutes on a dead connection."""
+GATHER = "gather_facts"
 
 
 class PlaybookRun:
@@ -30,15 +33,18 @@ class PlaybookRun:
         """Begin with nothing done."""
         self.tasks = 0
         self.changed = 0
+        self.status: str | None = None
         self.failure: str | None = None
         self.failed_task: str | None = None
 
     def read_event(self, event: Mapping[str, Any], on_progress: OnLine | None) -> None:
-        """Take one of ansible-runner's events."""
+        """Take one of the events that Ansible's process prints; gathering facts is no task that anybody wrote."""
         data, kind = event.get("event_data", {}), event.get("event")
         if kind == "playbook_on_task_start" and on_progress is not None:
             on_progress(str(data.get("task", "")))
-        elif kind == "runner_on_ok":
+        elif kind == ENDED:
+            self.status = str(event.get("status"))
+        elif kind == "runner_on_ok" and data.get("task_action") != GATHER:
             self.tasks += 1
             self.changed += bool(data.get("res", {}).get("changed"))
         elif kind == "runner_on_unreachable" or (kind == "runner_on_failed" and not data.get("ignore_errors")):
@@ -66,53 +72,47 @@ def run_playbook(
         environment: Folder of ``inventories/`` with what all hosts of the environment share.
         variables: The roles' inputs.
         log: File that gets Ansible's own output.
-        world: Its environment variables, without secrets, are Ansible's.
+        world: What ``surroundings.for_ansible`` leaves of its environment variables is Ansible's.
         on_progress: Called with the name of each task.
-        cancel: Asked between events; when it says yes, Ansible and all it started are ended.
+        cancel: Asked several times a second; when it says yes, Ansible and all it started are ended.
         tags: Run only what has one of these tags; none runs all.
 
     Raises:
-        PlaybookFailedError: If a task failed or the machine was unreachable.
+        PlaybookFailedError: If a task failed, the machine was unreachable, or no task ran at all.
         RunInterruptedError: If ``cancel`` said yes.
+        ToolTimeoutError: If it did not end.
     """
-    import ansible_runner
-
     result = PlaybookRun()
     with world.scratch("douse-") as folder:
-        stop = _stopper(cancel, str(folder))
-        outcome = ansible_runner.run(
-            private_data_dir=str(folder),
-            project_dir=str(PROJECT / "playbooks"),
-            playbook=playbook,
-            inventory=[str(_write_inventory(folder, inventory)), str(PROJECT / "inventories" / environment)],
-            extravars=_as_data(variables),
-            envvars=_environment(folder, world.environ),
-            settings={"idle_timeout": 1800, "suppress_ansible_output": True},
-            event_handler=lambda event: result.read_event(event, on_progress),
-            cancel_callback=stop,
-            tags=",".join(tags) or None,
-            suppress_env_files=True,
-            quiet=True,
-        )
-        printed = _keep_output(folder / "artifacts", log)
-        _end_ssh_masters(str(folder))
-    if outcome.status == "canceled":
-        raise RunInterruptedError("configure: stopped on request", resolution="continue with `make resume`")
-    if outcome.status != "successful":
+        own, shared = folder / "hosts.json", PROJECT / "inventories" / environment
+        write_json(own, _as_data(inventory))
+        order = {
+            "project_dir": str(PROJECT / "playbooks"),
+            "playbook": playbook,
+            "inventory": [str(own), str(shared)],
+            "extravars": _as_data(variables),
+            "tags": ",".join(tags) or None,
+        }
+        write_json(folder / ORDER, {"runner": world.process_id, "play": order})
+        try:
+            said = _play(folder, result, world, on_progress, cancel)
+        finally:
+            printed = _keep_output(folder / "artifacts", log)
+    if result.status != "successful":
         task = result.failed_task or "before the first task"
-        words = result.failure or _errors(printed) or f"ansible exited with status {outcome.status} (rc {outcome.rc})"
+        words = result.failure or _errors(printed) or said or f"ansible exited with status {result.status}"
         raise PlaybookFailedError(
             f"configure: {playbook}: task '{task}' failed: {words.splitlines()[0][:300]}",
             details=words,
             resolution="see Ansible's own output with `make logs`, fix the cause, then run `make resume`",
         )
+    if result.tasks == 0:
+        raise PlaybookFailedError(
+            f"configure: {playbook}: Ansible reports success, and no task ran on the machine",
+            details=printed or None,
+            resolution="see Ansible's own output with `make logs`, fix the cause, then run `make resume`",
+        )
     return result
-
-
-def _write_inventory(folder: Path, inventory: Mapping[str, Any]) -> Path:
-    path = folder / "hosts.json"
-    path.write_text(json.dumps(_as_data(inventory)), encoding="utf-8")
-    return path
 
 
 def _as_data(value: Any) -> Any:
@@ -131,12 +131,10 @@ def _as_data(value: Any) -> Any:
 
 
 def _environment(folder: Path, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return settings for this run alone; programs of our own environment come first."""
+    """Return the whole environment of this play: what it needs of the user's, and settings for it alone."""
     control = folder / CONTROL
     control.mkdir()
-    secrets = {name: "" for name in inherited if name.endswith(SECRET_VARIABLES)}
-    return secrets | {
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), inherited.get("PATH", os.defpath))),
+    return for_ansible(inherited) | {
         "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner switches it off where nobody says so
         "ANSIBLE_HOME": str(folder / "home"),
@@ -147,40 +145,29 @@ def _environment(folder: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _stopper(cancel: Cancel | None, folder: str) -> Callable[[], bool]:
-    """Return ansible-runner's cancel question. Ansible's workers have sessions of their own: end them as well."""
+def _play(folder: Path, result: PlaybookRun, world: World, on_progress: OnLine | None, cancel: Cancel | None) -> str:
+    """Carry out the order in the folder; return what the process said besides its events.
 
-    def asked() -> bool:
-        if cancel is None or not cancel():
-            return False
-        _end_descendants(folder)
-        return True
-
-    return asked
-
-
-def _end_descendants(folder: str) -> None:
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if any(value == folder or value.startswith(folder + os.sep) for value in child.environ().values()):
-                child.kill()
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-
-
-def _end_ssh_masters(folder: str) -> None:
-    """End the connection masters of this run; they outlive Ansible by design."""
-    import psutil
-
-    for entry in psutil.process_iter(["cmdline"]):
-        words = entry.info["cmdline"] or []
-        if any(f"{folder}{os.sep}{CONTROL}" in word for word in words):
-            try:
-                entry.kill()
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
+    Raises:
+        RunInterruptedError: If ``cancel`` said yes.
+        ToolTimeoutError: If it did not end.
+    """
+    try:
+        return process.run(
+            [sys.executable, "-m", ansible_process.__name__, str(folder)],
+            timeout_s=LONGEST_S,
+            cwd=CHECKOUT,
+            environ=_environment(folder, world.environ),
+            on_line=lambda line: result.read_event(object_or_none(line) or {}, on_progress),
+            cancel=cancel,
+        ).stderr
+    except ToolCancelledError as err:
+        raise RunInterruptedError("configure: stopped on request", resolution="continue with `make resume`") from err
+    finally:
+        if result.status == "successful":
+            end_masters_of(folder)
+        else:  # it was cut short, and what Ansible has started need not have noticed
+            end_all_of(folder)
 
 
 def _keep_output(artifacts: Path, log: Path) -> str:

@@ -84,7 +84,12 @@ def run(
         raise _missing(argv[0], err) from err
     with child:
         watch = _Watch(child, tuple(argv), log, on_line, GRACE_S if grace_s is None else grace_s)
-        return watch.until_end(timeout_s, cancel)
+        try:
+            return watch.until_end(timeout_s, cancel)
+        except BaseException:
+            if child.poll() is None:  # whoever takes its lines has failed, and nobody reads them from here on
+                watch.end_group()
+            raise
 
 
 def start(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Child:
@@ -236,19 +241,19 @@ class _Watch:
     def _end_if_due(self, deadline: float, timeout_s: float, cancel: Cancel | None) -> None:
         name = Path(self._argv[0]).name
         if cancel is not None and cancel():
-            self._end_group()
+            self.end_group()
             raise ToolCancelledError(
                 f"process: {name} was stopped on request", resolution="continue with `make resume`"
             )
         if time.monotonic() > deadline:
-            self._end_group()
+            self.end_group()
             raise ToolTimeoutError(
                 f"process: {name} did not finish within {timeout_s:.0f} s",
                 details="\n".join((self._string("err") or self._string("out")).splitlines()[-12:]) or None,
                 resolution="see what it waited for: `make logs`",
             )
 
-    def _end_group(self) -> None:
+    def end_group(self) -> None:
         """SIGINT to the group, time to end, then SIGKILL to whatever is left of it."""
         for number in (signal.SIGINT, signal.SIGKILL):
             try:

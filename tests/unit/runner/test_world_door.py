@@ -17,6 +17,7 @@ DOORS = (
     "runner/cli/parser.py",  # makes the world of the command line where none is handed in
     "runner/clouds/__main__.py",  # makes the world of the provider's process
     "runner/bootstrap.py",  # runs before there is a package (docs/decisions/0002)
+    "runner/adapters/ansible_process.py",  # makes the world of Ansible's process
     "runner/adapters/process.py",  # starts the programs, and waits for them
     "runner/simulation/",  # the other side of the door
     "runner/emulation/",  # other people's clouds and machines, as processes of their own

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 
 from runner.adapters import ansible, packages
 from runner.adapters.ansible import run_playbook
+from runner.adapters.surroundings import UTF8
 from runner.errors import PlaybookFailedError, RunInterruptedError
 from runner.lifecycle.steps.configure import make_inventory
 from runner.run.models import Box, Host
@@ -38,6 +42,18 @@ TASKS = """
       ansible.builtin.command: {command}
       changed_when: true
 """
+
+
+RUNNER = """
+import sys
+from pathlib import Path
+from runner.adapters import ansible
+from tests.unit.runner.adapters.test_ansible import play
+folder = Path(sys.argv[1])
+ansible.PROJECT = folder
+play("long.yml", folder / "log")
+"""
+"""A small runner, to be killed."""
 
 
 @pytest.fixture
@@ -162,6 +178,99 @@ def test_nothing_goes_on_when_ansible_is_cut_short(playbooks: Path, tmp_path: Pa
         play("long.yml", tmp_path / "log", cancel=mark.exists)
 
     wait_until(lambda: processes_naming(str(mark)) == [])
+
+
+def test_nothing_goes_on_when_the_runner_is_killed(playbooks: Path, tmp_path: Path) -> None:
+    mark, scratch = tmp_path / "running", Path(tempfile.mkdtemp(prefix="dt-", dir=tmp_path))
+    (playbooks / "long.yml").write_text(TASKS.format(command=f"sh -c 'touch {mark}; sleep 600; true {mark}'"))
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(tmp_path)], cwd=PROJECT, env={**os.environ, "TMPDIR": str(scratch)}
+    )
+    wait_until(lambda: mark.exists() or runner.poll() is not None)
+    assert processes_naming(str(mark)) != []
+    assert processes_naming(str(scratch)) != []
+
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.wait(60)
+
+    wait_until(lambda: processes_naming(str(mark)) + processes_naming(str(scratch)) == [])
+    wait_until(lambda: list(scratch.glob("douse-*")) == [])
+
+
+def test_nothing_goes_on_when_whoever_looks_on_fails(playbooks: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "running"
+    (playbooks / "long.yml").write_text(TASKS.format(command=f"sh -c 'touch {mark}; sleep 600; true {mark}'"))
+
+    def fail(task: str) -> None:
+        raise BrokenPipeError(task)
+
+    with pytest.raises(BrokenPipeError, match="Do it"):
+        play("long.yml", tmp_path / "log", on_progress=fail)
+
+    wait_until(lambda: processes_naming(str(mark)) == [])
+
+
+def test_an_ansible_that_cannot_start_is_reported_in_its_own_words(
+    playbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    with pytest.raises(PlaybookFailedError, match="before the first task' failed: no such module"):
+        play("any.yml", tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [TASKS.format(command="/bin/true").replace("hosts: box", "hosts: nobody"), "- hosts: box\n  gather_facts: true\n"],
+    ids=["no-host", "no-task"],
+)
+def test_a_play_that_did_nothing_is_a_failure(playbooks: Path, tmp_path: Path, tasks: str) -> None:
+    (playbooks / "nothing.yml").write_text(tasks)
+
+    with pytest.raises(PlaybookFailedError, match=r"nothing\.yml: Ansible reports success, and no task ran"):
+        play("nothing.yml", tmp_path / "log")
+
+
+HOSTILE = {
+    "ANSIBLE_INVENTORY_ENABLED": "ini",  # Ansible reads no inventory of ours, and succeeds on no host
+    "ANSIBLE_CALLBACK_PLUGINS": "/nowhere",
+    "ANSIBLE_STDOUT_CALLBACK": "minimal",
+    "ANSIBLE_STRATEGY": "no_such_strategy",
+    "ANSIBLE_RUN_TAGS": "no-such-tag",
+    "ANSIBLE_HOST_KEY_CHECKING": "False",
+    "AWX_LIB_DIRECTORY": "/nowhere",
+    "RUNNER_OMIT_EVENTS": "True",
+    "PYTHONPATH": "/nowhere",
+    "LC_ALL": "C",
+    "LANG": "de_DE.ISO-8859-1",
+}
+"""Each of them makes Ansible or ansible-runner do something else."""
+
+
+def test_nothing_that_the_users_shell_says_of_ansible_changes_a_play(
+    playbooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".ansible.cfg").write_text("[defaults]\nstrategy = no_such_strategy\n")
+    kept = tmp_path / "kept"
+    (playbooks / "good.yml").write_text(TASKS.format(command=json.dumps(f"sh -c 'env > {kept}'")))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+
+    done = play("good.yml", tmp_path / "log")
+
+    assert (done.tasks, done.changed) == (1, 1)
+    found = dict(line.split("=", 1) for line in kept.read_text().splitlines() if "=" in line)
+    assert found["LC_ALL"] == UTF8
+    assert found["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+    assert {name for name in found if name.startswith("ANSIBLE_")} == {
+        "ANSIBLE_CACHE_PLUGIN", "ANSIBLE_CACHE_PLUGIN_CONNECTION", "ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_CONFIG",
+        "ANSIBLE_HOME", "ANSIBLE_HOST_KEY_CHECKING", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_NOCOLOR",
+        "ANSIBLE_RETRY_FILES_ENABLED", "ANSIBLE_SSH_ARGS", "ANSIBLE_SSH_CONTROL_PATH_DIR", "ANSIBLE_STDOUT_CALLBACK",
+    }  # fmt: skip
 
 
 def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:

@@ -59,6 +59,18 @@ def test_a_cancelled_program_gets_sigint_and_time_to_clean_up(tmp_path: Path) ->
     assert caught.value.exit_code == 130
 
 
+def test_a_program_does_not_outlive_whoever_takes_its_lines(tmp_path: Path) -> None:
+    mark = str(tmp_path / "mark")
+
+    def fail(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    with pytest.raises(BrokenPipeError, match="ready"):
+        process.run(["sh", "-c", f"echo ready; sleep 300; : {mark}"], timeout_s=600, on_line=fail)
+
+    wait_until(lambda: processes_naming(mark) == [])
+
+
 def test_a_program_has_a_process_group_of_its_own() -> None:
     done = process.run([sys.executable, "-c", "import os; print(os.getpgrp(), os.getpid())"], timeout_s=60)
 
