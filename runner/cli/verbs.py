@@ -20,16 +20,19 @@ from runner.lifecycle import lease
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.step import step
+from runner.run.events import read_event
+from runner.run.host_words import one_line, printable
 from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, list_runs
 from runner.run.state import holder, locked
 from runner.safety.asked import DAMAGE, close
 from runner.store import run_store as storing
 from runner.world import Entry, World
-from trainer.files import object_or_none
 
 BILLED = ("instance", "volume", "address")
 """Kinds that cost money whether or not the cloud reports their price."""
+MOST_LOG_BYTES = 16 << 20
+"""So much of a log is read from a machine; one that writes without end is cut."""
 STOP_WAIT_S = 900.0
 """How long ``down`` waits for a living runner to stop, save, collect and destroy."""
 
@@ -224,7 +227,7 @@ def status(session: Session) -> int:
     keys = ("run", "env", "state", "trainer", "step", "max_steps", "loss", "eval_loss", "checkpoint", "message")
     for key in (*keys, *(("cost_usd",) if found.get("cost_usd") else ())):
         if found.get(key) is not None:
-            print(f"{key:12} {found[key]}")
+            print(f"{key:12} {one_line(str(found[key]))}")
     for resource in resources:
         costs = resource.kind in BILLED or resource.price_usd_per_h
         print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
@@ -280,8 +283,8 @@ def logs(session: Session) -> int:
     ctx = session.context()
     logs = [entry for entry in ctx.run.logs.entries() if entry.name.endswith(".log") and entry.name != "trainer.log"]
     for log in sorted(filter(Entry.size_bytes, logs), key=Entry.changed_at):
-        print(f"==> {log}\n{log.read_text(errors='replace').rstrip()}")
-    print(f"==> trainer.log\n{_trainer_log(ctx).rstrip()}")
+        print(f"==> {log}\n{printable(log.read_text(errors='replace')).rstrip()}")
+    print(f"==> trainer.log\n{printable(_trainer_log(ctx)).rstrip()}")
     return EXIT_DONE
 
 
@@ -333,7 +336,7 @@ def _look_on(ctx: Context) -> None:
         data = ctx.run.events.read_or_nothing()
         whole = data.rfind(b"\n") + 1
         for line in data[shown:whole].splitlines():
-            event = object_or_none(line)  # a half line is what a killed trainer left
+            event = read_event(line)  # a half line is what a killed trainer left
             if event is not None:
                 ctx.view.event(event)
         shown = whole
@@ -357,7 +360,7 @@ def _trainer_log(ctx: Context) -> str:
     machine = ctx.machine(host)
     try:
         name, parts, offset = f"{ctx.box(host, machine).output}/trainer.log", [], 0
-        while chunk := machine.read_from(name, offset):
+        while offset < MOST_LOG_BYTES and (chunk := machine.read_from(name, offset)):
             parts.append(chunk)
             offset += len(chunk)
         return b"".join(parts).decode(errors="replace") or "(none yet)"
