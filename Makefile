@@ -13,15 +13,28 @@ DEV = $(PYTHON) -m runner.bootstrap dev --then
 SCAN = $(PYTHON) -m runner.bootstrap scan --then
 
 # A shell may export ENV or HOST for purposes of its own, so variables count only on make's command line.
-given = $(and $(filter command line,$(origin $1)),$($1))
-flag = $(if $(call given,$1),$2 '$(call given,$1)')
+is_given = $(filter command line,$(origin $1))
+given = $(and $(is_given),$($1))
+quoted = '$(subst ','\'',$1)'
+flag = $(if $(call given,$1),$2 $(call quoted,$(call given,$1)))
 RUN_FLAG = $(call flag,RUN,--run)
-HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(foreach pair,$(call given,SET),--set '$(pair)')
-PLAN_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data) $(HOST_FLAGS)
+SET_FLAGS = $(foreach pair,$(call given,SET),--set $(call quoted,$(pair)))
+HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(SET_FLAGS)
+DATA_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data)
+PLAN_FLAGS = $(DATA_FLAGS) $(HOST_FLAGS)
 SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
 JSON_FLAG = $(if $(filter 1 yes true,$(call given,JSON)),--json)
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
+
+# The brackets in the help lines say what each target takes. Anything else is refused, for make would ignore it.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(call is_given,$(name)),$(call quoted,$(name)=$(value $(name)))))
+GOALS := $(foreach goal,$(MAKECMDGOALS),$(call quoted,$(goal)))
+ifneq ($(strip $(GIVEN)),)
+ifneq ($(shell $(PYTHON) -m runner.cli.make_variables $(GIVEN) -- $(GOALS)),ok)
+$(error nothing was started)
+endif
+endif
 
 .PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow test-slow-together test-slow-alone \
@@ -31,36 +44,36 @@ help:
 	@awk -f .ci/help.awk $(MAKEFILE_LIST)
 
 ##@ Train: variables go after the target, as in `make train CONFIG=my.yml DATA=my-data`
-train: ## Train an adapter from start to end, here or where ENV says [CONFIG ENV DATA HOST SET YES=1 DETACH=1]
+train: ## Train an adapter from start to end, here or where ENV says [CONFIG DATA ENV HOST SET YES=1 DETACH=1]
 	@$(CONTROL) -m runner train $(PLAN_FLAGS) $(YES_FLAG) $(DETACH_FLAG)
-plan: ## Check everything that can be known before installing or paying for anything [as for train; JSON=1]
+plan: ## Check all that can be known before installing or paying for anything [CONFIG DATA ENV HOST SET JSON=1]
 	@$(CONTROL) -m runner plan $(PLAN_FLAGS) $(JSON_FLAG)
-compare: ## Compare every platform for this run, cheapest first [as for train; BUDGET=500 JSON=1]
+compare: ## Compare every platform for this run, cheapest first [CONFIG DATA ENV HOST SET BUDGET=500 JSON=1]
 	@$(CONTROL) -m runner compare $(PLAN_FLAGS) $(call flag,BUDGET,--budget) $(JSON_FLAG)
-data-check: ## Check the training data and show what the model would learn from [CONFIG DATA SET]
+data-check: ## Check the training data and show what the model would learn from [CONFIG DATA ENV HOST SET]
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
 ##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
-rehearse: ## Rehearse a run on the cloud ENV [VERB=rebuild, FAULTS=name,..., AFTERWARDS=verb, as for train]
-	@$(REHEARSAL) -m runner rehearse $(PLAN_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb)
+rehearse: ## Rehearse a run on the cloud ENV [CONFIG DATA ENV SET VERB=rebuild FAULTS=a,b AFTERWARDS=verb JSON=1]
+	@$(REHEARSAL) -m runner rehearse $(DATA_FLAGS) $(call flag,ENV,--env) $(SET_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb) $(JSON_FLAG)
 rehearse-clean: ## Remove what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
 
 ##@ Look: at the latest run, or at RUN=<run id>
-status: ## What the run is doing, which steps are done, and what is billing
-	@$(STANDING) -m runner status $(RUN_FLAG)
-watch: ## Follow the run live; Ctrl-C leaves it running
+status: ## What the run is doing, which steps are done, and what is billing [RUN JSON=1]
+	@$(STANDING) -m runner status $(RUN_FLAG) $(JSON_FLAG)
+watch: ## Follow the run live; Ctrl-C leaves it running [RUN]
 	@$(CONTROL) -m runner watch $(RUN_FLAG)
-logs: ## The run's logs
+logs: ## The run's logs [RUN]
 	@$(CONTROL) -m runner logs $(RUN_FLAG)
-ssh: ## Log in to the run's machine
+ssh: ## Log in to the run's machine [RUN]
 	@$(CONTROL) -m runner ssh $(RUN_FLAG)
-tensorboard: ## Show the TensorBoard of the run's machine here, through a tunnel
+tensorboard: ## Show the TensorBoard of the run's machine here, through a tunnel [RUN]
 	@$(CONTROL) -m runner tensorboard $(RUN_FLAG)
-report: ## Write the run's report again and print its path
+report: ## Write the run's report again and print its path [RUN]
 	@$(CONTROL) -m runner report $(RUN_FLAG)
-runs: ## Compare all runs in a table
-	@$(CONTROL) -m runner runs
+runs: ## Compare all runs in a table [JSON=1]
+	@$(CONTROL) -m runner runs $(JSON_FLAG)
 costs: ## Estimate of each finished run beside its actual time and cost [JSON=1]
 	@$(CONTROL) -m runner costs $(JSON_FLAG)
 
@@ -72,7 +85,7 @@ down: ## Stop a run and remove what it occupies; safe to repeat [RUN CLOSE=1]
 terminate: ## Terminate a run by its mark alone, with nothing but its cloud's key [RUN ENV]
 	@$(STANDING) -m runner.cli.terminate $(RUN_FLAG) $(call flag,ENV,--env)
 
-sync: ## Bring a run's checkpoints to its store, or from it with PULL=1 [RUN]
+sync: ## Bring a run's checkpoints to its store, or from it with PULL=1 [RUN PULL=1]
 	@$(CONTROL) -m runner sync $(if $(filter 1 yes true,$(call given,PULL)),pull,push) $(RUN_FLAG)
 sweep: ## Show everything that bills on every configured cloud; terminate what no run is using [APPLY=1 ALL=1]
 	@$(STANDING) -m runner sweep $(SWEEP_FLAGS)
@@ -81,7 +94,7 @@ prices: ## Rewrite the price lists from the clouds' own listings, or from gpuhun
 	@$(CONTROL) -m runner prices $(call flag,ENV,--env) $(if $(filter 1 yes true,$(call given,GPUHUNT)),--gpuhunt)
 
 ##@ Step by step: the steps of `make train`, one at a time; each can be repeated
-up: ## Provision the machine [as for train]
+up: ## Provision the machine [CONFIG DATA ENV HOST SET YES=1]
 	@$(CONTROL) -m runner up $(PLAN_FLAGS) $(YES_FLAG)
 configure: ## Prepare the machine [RUN]
 	@$(CONTROL) -m runner configure $(RUN_FLAG)
@@ -89,7 +102,7 @@ launch: ## Bring the data there and start the training [RUN]
 	@$(CONTROL) -m runner launch $(RUN_FLAG)
 collect: ## Bring the adapter home [RUN]
 	@$(CONTROL) -m runner collect $(RUN_FLAG)
-rebuild: ## Build the environment twice on two fresh machines and show that both are the same [as for train]
+rebuild: ## Build the environment on two fresh machines and compare both [CONFIG DATA ENV HOST SET YES=1]
 	@$(CONTROL) -m runner rebuild $(PLAN_FLAGS) $(YES_FLAG)
 
 ##@ Develop
@@ -117,9 +130,9 @@ test: ## The fast tests, offline [ARGS=pytest's own arguments]
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: test-slow-together test-slow-alone ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
-test-slow-together:
+test-slow-together: # [ARGS]
 	@$(DEV) -m pytest -m "slow and not alone" -n logical --dist loadfile $(ARGS)
-test-slow-alone:
+test-slow-alone: # [ARGS]
 	@$(DEV) -m pytest -m "slow and alone" $(ARGS)
 test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]
 	@$(PYTHON) -m pytest tests/gpu $(ARGS)

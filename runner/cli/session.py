@@ -34,7 +34,7 @@ class Session:
         self.runs_dir: Path = arguments.runs_dir.resolve()
         self.log = self.runs_dir / "last-error.log"
         self.stop = Stop(world)
-        self.view: View = make_view(world.monotonic_s)
+        self.view: View = make_view(world.monotonic_s, quiet=getattr(arguments, "json", False))
 
     def listen(self) -> None:
         """Take over the signals; only verbs that may be stopped in order do."""

@@ -11,7 +11,6 @@ from typing import Any
 from runner.adapters.packages import provide
 from runner.cli.consent import Consent, ask_to_rent, may_close
 from runner.cli.session import Session, needed_host, say_where
-from runner.cli.terminal import make_view
 from runner.cloud_api.labels import RUN_ID
 from runner.context import Context
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunLockedError, RunNotFoundError, TeardownError, ToolError
@@ -49,8 +48,6 @@ def train(session: Session) -> int:
 def plan(session: Session) -> int:
     """Check a run file; the run folder with the plan stays for a look."""
     session.listen()
-    if session.arguments.json:
-        session.view = make_view(session.world.monotonic_s, quiet=True)
     ctx = lifecycle.new_run(
         session.run_file(), session.runs_dir, session.view, session.stop, session.world, is_dry=True
     )

@@ -327,7 +327,9 @@ def test_then_goes_on_as_a_program_of_the_environment(
     assert os.environ == {"PATH": f"{folder}:/usr/bin", "VIRTUAL_ENV": str(root / ".venv")}
 
 
-@pytest.mark.parametrize("name", ["runner/__init__.py", "runner/bootstrap.py"])
+@pytest.mark.parametrize(
+    "name", ["runner/__init__.py", "runner/bootstrap.py", "runner/cli/__init__.py", "runner/cli/make_variables.py"]
+)
 def test_an_old_python_can_read_the_file(name: str) -> None:
     ast.parse((REPOSITORY / name).read_text(), feature_version=(3, 8))
 

@@ -6,6 +6,7 @@ and leave no run behind; what can be meant is a warning that ``plan`` tells, wit
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -310,3 +311,15 @@ def test_no_verb_rents_where_nobody_can_be_asked(
     assert error == "error: plan: lambda rents a machine for money, and there is no terminal to ask at"
     assert "YES=1" in hint
     assert all((run / "planned.json").is_file() for run in runs.iterdir() if run.is_dir())
+
+
+@pytest.mark.parametrize("verb", ["plan", "compare"])
+def test_what_is_printed_for_programs_is_json_and_nothing_else(
+    user: User, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert user.run("data-check")[0] == 0  # the run file is there now
+
+    words = ["--config", str(user.folder / "run.yml"), "--runs-dir", str(user.folder / "runs")]
+    assert cli.main([verb, *words, "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)
