@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import re
@@ -153,11 +154,17 @@ def test_variables_of_the_shell_do_not_count() -> None:
     assert said == "python3 -m runner.bootstrap control --then -m runner train"
 
 
+def understood(recipe: str) -> argparse.Namespace:
+    """Return what the runner makes of a recipe's command line."""
+    words = shlex.split(recipe)
+    return make_parser().parse_args(words[words.index("runner") + 1 :])
+
+
 @pytest.mark.parametrize("target", ["train", "plan", "up", "data-check"])
 def test_the_runner_understands_what_starts_a_run(target: str) -> None:
     said = make("-n", target, "CONFIG=a.yml", "DATA=d", "ENV=existing", "HOST=me@box", "SET=run.seed=1 run.name=x")
 
-    arguments = make_parser().parse_args(shlex.split(said)[7:])
+    arguments = understood(said)
 
     assert (arguments.verb, str(arguments.config), str(arguments.data)) == (target, "a.yml", "d")
     assert (arguments.env, arguments.host, arguments.set) == ("existing", "me@box", ["run.seed=1", "run.name=x"])
@@ -167,14 +174,14 @@ def test_the_runner_understands_what_starts_a_run(target: str) -> None:
     "target", ["status", "watch", "logs", "report", "resume", "down", "configure", "launch", "collect"]
 )
 def test_the_runner_understands_which_run(target: str) -> None:
-    with_run = make_parser().parse_args(shlex.split(make("-n", target, "RUN=r1"))[7:])
-    without = make_parser().parse_args(shlex.split(make("-n", target))[7:])
+    with_run = understood(make("-n", target, "RUN=r1"))
+    without = understood(make("-n", target))
 
     assert (with_run.verb, with_run.run, without.run) == (target, "r1", None)
 
 
 def test_the_runner_understands_the_targets_without_variables() -> None:
-    assert make_parser().parse_args(shlex.split(make("-n", "runs"))[7:]).verb == "runs"
+    assert understood(make("-n", "runs")).verb == "runs"
 
 
 def test_ci_runs_the_checks_and_all_tests() -> None:

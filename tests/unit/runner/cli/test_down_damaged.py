@@ -175,11 +175,17 @@ class Terminal:
     """Stands for ``sys`` with somebody at a terminal."""
 
     def __init__(self, typed: str) -> None:
-        self.stdin = self.stdout = self
+        self.stdin = self.stdout = self.stderr = self
         self._typed = typed
 
     def isatty(self) -> bool:
         return True
+
+    def write(self, text: str) -> None:
+        """Show nothing."""
+
+    def flush(self) -> None:
+        """Show nothing."""
 
     def readline(self) -> str:
         return self._typed
