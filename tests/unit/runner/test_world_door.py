@@ -15,6 +15,7 @@ RUNNER = PROJECT / "runner"
 DOORS = (
     "runner/world.py",  # the door itself
     "runner/cli/parser.py",  # makes the world of the command line where none is handed in
+    "runner/cli/terminate.py",  # makes the world of `make terminate`, which needs nothing else of the command line
     "runner/clouds/__main__.py",  # makes the world of the provider's process
     "runner/bootstrap.py",  # runs before there is a package (docs/decisions/0002)
     "runner/adapters/ansible_process.py",  # makes the world of Ansible's process
