@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from trainer.errors import ExpectedError
 
 EXIT_DEFECT = 1
+EXIT_UNPROVED = 3
 EXIT_INTERRUPTED = 130
+ABOUT_MONEY = ("down", "sweep", "status")
+"""Verbs whose exit status says whether something bills: one that was cut short has proved nothing."""
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
@@ -42,10 +45,10 @@ def _run_verb(arguments: argparse.Namespace, world: World | None, printed: Print
         print_error(err, session.log)
         return exit_status(err)
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else EXIT_INTERRUPTED
     except Exception as err:  # noqa: BLE001 - the last place that can report anything
         print_defect(err, session.log)
-        return EXIT_DEFECT
+        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else EXIT_DEFECT
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -12,10 +12,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from runner.cli.printed import Printed
 from runner.cloud_api.labels import RUN_ID, resource_name
 from runner.cloud_api.models import Cloud
 from runner.clouds.registry import CLOUDS, find_cloud, open_cloud
-from runner.errors import EXIT_DONE, EXIT_INTERRUPTED, RunnerError, TeardownError, UsageError
+from runner.errors import EXIT_DONE, RunnerError, TeardownError, UsageError
 from runner.safety.patience import patience_of
 from runner.safety.terminate import Terminated, terminate_run
 from runner.world import RealWorld, World
@@ -27,17 +28,24 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     parser.add_argument("--run", help="run id")
     parser.add_argument("--env", help=f"cloud: {', '.join(CLOUDS)}")
     arguments = parser.parse_args(argv)
+    with Printed().guarded():  # a terminal that was closed keeps no machine
+        return _said(arguments.run, arguments.env, world or RealWorld())
+
+
+def _said(run_id: str | None, env: str | None, world: World) -> int:
+    """Terminate, and turn whatever is raised into words and an exit status."""
     try:
-        return terminate(arguments.run, arguments.env, world or RealWorld())
+        return terminate(run_id, env, world)
     except RunnerError as err:
         print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr)
         return err.exit_code
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        print(f"error: terminate: interrupted; {run_id} may go on billing\nhint:  run it again", file=sys.stderr)
+        return TeardownError.exit_code
     except Exception as err:  # noqa: BLE001 - whatever it is, a machine may be left
         print(
             f"error: terminate: {type(err).__name__}: {err}\n"
-            f"hint:  look for {arguments.run} in the console of {arguments.env} and terminate it there",
+            f"hint:  look for {run_id} in the console of {env} and terminate it there",
             file=sys.stderr,
         )
         return TeardownError.exit_code

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli.parser import print_error
+from runner.cli.parser import main, print_error
 from runner.errors import TrainingFailedError
 
 
@@ -21,3 +21,20 @@ def test_an_error_in_a_machines_words_is_three_lines_on_the_screen_and_in_the_lo
     assert capsys.readouterr().err == f"error: no error: all is well\nhint:  do it\nlog:   {log}\n"
     assert log.read_text().endswith("a\nb\n")
     assert "\x1b" not in log.read_text()
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), ZeroDivisionError("oh")])
+@pytest.mark.parametrize(
+    ("verb", "is_about_money"), [("down", True), ("sweep", True), ("status", True), ("runs", False)]
+)
+def test_what_was_cut_short_has_proved_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, verb: str, is_about_money: bool
+) -> None:
+    def fail(session: object) -> int:
+        raise raised
+
+    monkeypatch.setattr("runner.cli.parser.actions", lambda: {verb: fail})
+
+    status = main([verb, "--runs-dir", str(tmp_path)])
+
+    assert (status == 3) is is_about_money

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,9 +87,12 @@ def test_what_cannot_be_meant_is_status_two(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("err", [AccountError("lambda: there is no API key", resolution="-"), ZeroDivisionError("oh")])
+@pytest.mark.parametrize(
+    "err",
+    [AccountError("lambda: there is no API key", resolution="-"), ZeroDivisionError("oh"), KeyboardInterrupt("interr")],
+)
 def test_whatever_goes_wrong_is_status_three(
-    err: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    err: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(name: str, world: object) -> FakeCloud:
         raise err
@@ -97,6 +101,16 @@ def test_whatever_goes_wrong_is_status_three(
 
     assert terminate.main(["--run", RUN_ID, "--env", "lambda"], Quick({})) == 3
     assert str(getattr(err, "message", err)) in capsys.readouterr().err
+
+
+def test_a_pipe_that_nobody_reads_keeps_no_machine(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    cloud = FakeCloud([thing()])
+
+    with os.fdopen(writer, "w", buffering=1) as dead:
+        monkeypatch.setattr(sys, "stdout", dead)
+        assert (ask(cloud), cloud.there) == (0, [])
 
 
 def test_it_loads_nothing_of_runs_plans_or_terraform() -> None:
