@@ -28,6 +28,8 @@ from trainer.files import read_json, write_json
 from trainer.surroundings import for_training
 
 HEARTBEAT_INTERVAL_S = 2.0
+LIMIT_GRACE_S = 300.0
+"""How long the trainer may take for its last checkpoint at the limit of hours, before it is killed."""
 START_TIMEOUT_S = 20.0
 POLL_S = 0.05
 
@@ -117,16 +119,22 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None) ->
     signal.signal(signal.SIGINT, pass_on)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _write_who_runs(output, trainer.pid)
+    asked_to_stop = False
     while True:
         (output / "heartbeat").touch()
         try:
             code = trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
             break
         except subprocess.TimeoutExpired:
-            if deadline_s is not None and time.monotonic() > deadline_s:
-                deadline_s = None
-                print(f"supervise: the limit of {max_hours} hours is reached; stopping with a checkpoint", flush=True)
-                trainer.send_signal(signal.SIGTERM)
+            if deadline_s is None or time.monotonic() <= deadline_s:
+                continue
+        if asked_to_stop:  # a trainer that hangs hears no signal that it could hear
+            print(f"supervise: the trainer did not stop within {LIMIT_GRACE_S:.0f} s; killing it", flush=True)
+            trainer.kill()
+            continue
+        asked_to_stop, deadline_s = True, time.monotonic() + LIMIT_GRACE_S
+        print(f"supervise: the limit of {max_hours} hours is reached; stopping with a checkpoint", flush=True)
+        trainer.send_signal(signal.SIGTERM)
     _write_exit(output, code)
     return _shell_code(code)
 

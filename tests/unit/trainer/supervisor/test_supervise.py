@@ -185,19 +185,34 @@ def test_without_a_supervisor_the_last_event_reports_the_end(launch: Callable[..
     assert state_of(output) == ("exited", 0)
 
 
-def test_the_time_limit_stops_the_run_orderly(launch: Callable[..., Path], tmp_path: Path) -> None:
-    log = tmp_path / "output" / "trainer.log"
-    clock_passes_the_limit_once_the_trainer_is_up = (
+def past_the_limit_once_up(log: Path) -> str:
+    """Return code by which the clock passes the limit of hours once the trainer is up."""
+    return (
         "import time; real = time.monotonic\n"
         f"time.monotonic = lambda: real() + (7200.0 if 'up' in Path({str(log)!r}).read_text() else 0.0)"
     )
 
-    output = launch(STOPS_ON_SIGTERM, max_hours=1.0, before=clock_passes_the_limit_once_the_trainer_is_up)
+
+def test_the_time_limit_stops_the_run_orderly(launch: Callable[..., Path], tmp_path: Path) -> None:
+    before = past_the_limit_once_up(tmp_path / "output" / "trainer.log")
+
+    output = launch(STOPS_ON_SIGTERM, max_hours=1.0, before=before)
 
     wait_for(lambda: state_of(output)[0] == "exited")
 
     assert state_of(output) == ("exited", 75)
     assert "limit" in (output / "trainer.log").read_text()
+
+
+def test_a_trainer_that_hangs_at_the_time_limit_is_killed(launch: Callable[..., Path], tmp_path: Path) -> None:
+    before = past_the_limit_once_up(tmp_path / "output" / "trainer.log")
+
+    output = launch(WILL_NOT_STOP, max_hours=1.0, before=f"{before}; supervise.LIMIT_GRACE_S = 0.1")
+
+    wait_for(lambda: state_of(output)[0] == "exited")
+
+    assert state_of(output) == ("exited", 128 + signal.SIGKILL)
+    assert "did not stop within" in (output / "trainer.log").read_text()
 
 
 def test_a_recycled_process_number_is_not_taken_for_the_trainer(tmp_path: Path) -> None:
