@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def sweep(session: Session) -> int:
     """Show all Douse resources on every configured cloud; with ``--apply``, terminate what no run is using."""
     from runner.cli.overview import resource_line
-    from runner.safety.account_sweep import SweepError, end, survey
+    from runner.safety.account_sweep import SweepError, end, is_surely_ours, survey
 
     clouds, closed = accounts(session.world)
     found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), closed=closed)
@@ -35,7 +35,9 @@ def sweep(session: Session) -> int:
         print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
     for name, reason in closed.items():
         print(f"{'not asked':12} {name}: {reason}")
-    doomed = [finding for finding in found.findings if finding.abandoned or session.arguments.all]
+    doomed = [
+        one for one in found.findings if one.abandoned or (session.arguments.all and is_surely_ours(one.resource))
+    ]
     ended, trouble = [], None
     if session.arguments.apply:
         try:

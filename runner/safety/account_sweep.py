@@ -195,6 +195,15 @@ def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience
     return ended
 
 
+def is_surely_ours(resource: Resource) -> bool:
+    """Return whether a resource carries a whole run id.
+
+    A volume of which the name alone begins like ours (``douse-models``) may hold somebody's data, and nothing brings it
+    back; everything else can be made again.
+    """
+    return resource.kind != "volume" or resource.run_id is not None
+
+
 def _is_one_of(ids: set[tuple[str, str]], found: Resource) -> bool:
     return (found.kind, found.id) in ids
 

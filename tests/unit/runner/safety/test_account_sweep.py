@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.cloud_api.models import Kind
 from runner.errors import TeardownError, UnreadableAnswerError
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, write_json
@@ -187,3 +188,11 @@ def test_a_cloud_that_cannot_be_swept_does_not_keep_the_next_from_it(stuck: dict
 
     assert ([found.id for found in caught.value.ended], caught.value.exit_code) == (["i-2"], 3)
     assert clouds[1].there == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "run_id", "is_ours"),
+    [("volume", None, False), ("volume", RUN_ID, True), ("instance", None, True), ("key", None, True)],
+)
+def test_a_volume_goes_only_with_a_whole_run_id(kind: Kind, run_id: str | None, is_ours: bool) -> None:
+    assert sweeping.is_surely_ours(thing(kind, run_id=run_id)) is is_ours
