@@ -131,7 +131,7 @@ test-rehearsal: ## Whole life cycles against emulated clouds with real machines;
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: test-slow-together test-slow-alone ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 test-slow-together: # [ARGS]
-	@$(DEV) -m pytest -m "slow and not alone" -n logical --dist loadfile $(ARGS)
+	@$(DEV) -m pytest -m "slow and not alone" -n logical --dist loadgroup $(ARGS)
 test-slow-alone: # [ARGS]
 	@$(DEV) -m pytest -m "slow and alone" $(ARGS)
 test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]

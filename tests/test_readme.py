@@ -220,8 +220,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 def in_clone(test):  # type: ignore[no-untyped-def]
-    """Mark a test that needs the clone: slow, with time for set-up and training."""
-    return pytest.mark.slow(pytest.mark.timeout(3000)(test))
+    """Mark a test that needs the clone: slow, with time for set-up and training, and where the one clone is."""
+    return pytest.mark.xdist_group("clone")(pytest.mark.slow(pytest.mark.timeout(3000)(test)))
 
 
 @in_clone
