@@ -81,13 +81,13 @@ def samples(text: str) -> Callable[[Path], None]:
     ("break_it", "words", "fragments"),
     [
         (edit("max_length", "max_lenght"), [], ["run.yml:8", "data.max_lenght", "did you mean `max_length`?"]),
-        (edit("64", "long"), [], ["run.yml:8", "data.max_length is 'long'", "integer"]),
+        (edit("max_length: 64", "max_length: long"), [], ["run.yml:8", "data.max_length is 'long'", "integer"]),
         (edit("train.jsonl", "gone.jsonl"), [], ["gone.jsonl"]),
         (samples(""), [], ["train.jsonl", "holds no sample"]),
         (samples(GOOD + OTHER.replace("W", "w") + "{half\n"), [], ["train.jsonl:3", "JSON"]),
         (samples(GOOD + LONG), [], ["train.jsonl", "nothing to learn within max_length 64: line 2"]),
         (lambda folder: None, ["--env", "locall"], ["no environment locall"]),
-        (edit("64", "4096"), [], ["max_length: 4,096 tokens", "512"]),
+        (edit("max_length: 64", "max_length: 4096"), [], ["max_length: 4,096 tokens", "512"]),
     ],
     ids=[
         *("unknown-key", "wrong-type", "missing-file", "empty-file", "broken-json", "all-masked", "unknown-env"),
