@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-SPIN_COUNT = "1000"
-"""How often a waiting thread looks again before it sleeps: some 25 µs, where libgomp's own 300,000 last longer than the
+SPIN_COUNT = "3000"
+"""How often a waiting thread looks again before it sleeps: some 80 µs, where libgomp's own 300,000 last longer than the
 slice of time that a scheduler gives to another process. ``docs/benchmarks.md`` has the other numbers tried."""
 
 
