@@ -47,9 +47,13 @@ def open_cloud(name: str, world: World) -> Cloud:
         UsageError: If there is no such cloud.
         AccountError: If the environment names no account; the resolution says what to set.
     """
+    return _open(find_cloud(name), world)
+
+
+def _open(record: CloudRecord, world: World) -> Cloud:
     from runner.cloud_api.pacing import Timer
 
-    return find_cloud(name).open(world.environ, timer=Timer(world))
+    return record.open(world.environ, timer=Timer(world))
 
 
 def configured(world: World) -> list[Cloud]:
@@ -59,12 +63,11 @@ def configured(world: World) -> list[Cloud]:
         AccountError: If an account is named, but its key cannot be read: that is never the same as no account.
     """
     from runner.cloud_api.credentials import NotConfiguredError
-    from runner.cloud_api.pacing import Timer
 
     found = []
     for record in CLOUDS.values():
         try:
-            found.append(record.open(world.environ, timer=Timer(world)))
+            found.append(_open(record, world))
         except NotConfiguredError:
             continue
     return found
@@ -75,13 +78,12 @@ def accounts(world: World) -> tuple[list[Cloud], dict[str, str]]:
 
     For whoever terminates or sweeps: a key that cannot be read on one cloud must not keep the others from being asked.
     """
-    from runner.cloud_api.pacing import Timer
     from runner.errors import RunnerError
 
     found, closed = [], {}
     for name, record in CLOUDS.items():
         try:
-            found.append(record.open(world.environ, timer=Timer(world)))
+            found.append(_open(record, world))
         except RunnerError as err:
             closed[name] = err.message
     return found, closed
@@ -90,11 +92,10 @@ def accounts(world: World) -> tuple[list[Cloud], dict[str, str]]:
 def names_account(record: CloudRecord, world: World) -> bool:
     """Return whether the environment names an account on a cloud, whether or not its key can be read."""
     from runner.cloud_api.credentials import NotConfiguredError
-    from runner.cloud_api.pacing import Timer
     from runner.errors import RunnerError
 
     try:
-        record.open(world.environ, timer=Timer(world))
+        _open(record, world)
     except NotConfiguredError:
         return False
     except RunnerError:
