@@ -177,6 +177,10 @@ class CloudUnavailableError(CloudError):
     """The cloud is in trouble or out of reach; what was asked for may have happened all the same."""
 
 
+REFUSALS = (AccessDeniedError, AccountError, AlreadyThereError, BadRequestError, NoCapacityError, RateLimitedError)
+"""What a cloud says when it has rented nothing; after any other error it may have."""
+
+
 class TeardownError(RunnerError):
     """Something of the run may still exist; the message says what, the resolution how to end it."""
 

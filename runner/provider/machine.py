@@ -8,15 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, get_args
 
 from runner.cloud_api.models import Offer, Trust
-from runner.errors import (
-    NOTHING_RENTED,
-    AccessDeniedError,
-    AccountError,
-    BadRequestError,
-    NoCapacityError,
-    NotFoundError,
-    RateLimitedError,
-)
+from runner.errors import NOTHING_RENTED, REFUSALS, NotFoundError
 from runner.provider.candidates import CandidateInput, Rented, rent
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, ProblemError, TerraformResource
@@ -232,7 +224,7 @@ def _a_no_is_said() -> Iterator[None]:
     """Let a refusal that leaves nothing open say so: the runner reads Terraform's words, and looks no longer for it."""
     try:
         yield
-    except (AccessDeniedError, AccountError, BadRequestError, NoCapacityError, RateLimitedError) as err:
+    except REFUSALS as err:
         err.details = "\n".join(filter(None, (err.details, NOTHING_RENTED)))
         raise
 

@@ -10,14 +10,11 @@ from runner.clouds.registry import endpoint_of, find_cloud, open_cloud
 from runner.context import Context
 from runner.errors import (
     NOTHING_RENTED,
-    AccessDeniedError,
-    AccountError,
+    REFUSALS,
     AlreadyThereError,
-    BadRequestError,
     CloudError,
     ConnectionLostError,
     NoCapacityError,
-    RateLimitedError,
     TerraformError,
 )
 from runner.lifecycle.by_mark import end_by_mark
@@ -30,8 +27,6 @@ from runner.run.run_dir import write_json
 from runner.safety.proof import account_facts
 
 PRICE_TOLERANCE = 1.005
-NO = (AccessDeniedError, AccountError, AlreadyThereError, BadRequestError, NoCapacityError, RateLimitedError)
-"""What a cloud says when it has rented nothing."""
 LOGIN_RETRY_S = 3.0
 LOGIN_PATIENCE_S = 120.0
 """How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
@@ -96,7 +91,7 @@ def _cause(cloud: str, err: TerraformError) -> CloudError | None:
 
 def _is_definite(cloud: str, err: TerraformError) -> bool:
     """Return whether the cloud itself said no; after any other failure a machine may be on its way into the listing."""
-    return NOTHING_RENTED in (err.details or err.message) or isinstance(_cause(cloud, err), NO)
+    return NOTHING_RENTED in (err.details or err.message) or isinstance(_cause(cloud, err), REFUSALS)
 
 
 def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
