@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from runner.cloud_api.labels import is_ours_if_read
 from runner.cloud_api.models import Listing, Resource
 from runner.errors import CloudError, CloudUnavailableError, UnreadableAnswerError
 
@@ -92,6 +93,17 @@ def wanted_id(entry_id: object, is_wanted: bool | None, *, cloud: str, doing: st
     if is_wanted is None:
         raise _unknown(cloud, doing, f"whether {entry_id} is Douse's cannot be read from its name and labels")
     return entry_id if is_wanted else None
+
+
+def ours_by_name(entry_id: object, entry_name: object, *, cloud: str, doing: str) -> tuple[str, str] | None:
+    """Return id and name of an entry that has no tags, or ``None`` for one that is not ours; see ``wanted_id``.
+
+    Raises:
+        UnreadableAnswerError: If neither can be said.
+    """
+    name = text_or_none(entry_name)
+    found = wanted_id(entry_id, is_ours_if_read(name, {}), cloud=cloud, doing=doing)
+    return None if found is None or name is None else (found, name)
 
 
 def text_or_none(value: object) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runner.cloud_api.answers import read_entry
 from runner.cloud_api.labels import RUN_TAG, expiry_of, is_ours_if_read, run_of
-from runner.cloud_api.listings import Wanted, price_or_none, text_or_none, wanted_id
+from runner.cloud_api.listings import Wanted, ours_by_name, price_or_none, text_or_none, wanted_id
 from runner.cloud_api.models import Resource, Status
 from runner.clouds.lambda_cloud.messages import GONE, Instance, ListedFileSystem, ListedInstance, ListedKey
 from runner.errors import UnreadableAnswerError
@@ -58,10 +58,10 @@ def key_in(entry: object) -> Resource | None:
         UnreadableAnswerError: If neither can be said.
     """
     key = read_entry(ListedKey, entry, cloud=CLOUD, doing=LIST_KEYS)
-    name = text_or_none(key.name)
-    key_id = wanted_id(key.id, is_ours_if_read(name, {}), cloud=CLOUD, doing=LIST_KEYS)
-    if key_id is None or name is None:
+    ours = ours_by_name(key.id, key.name, cloud=CLOUD, doing=LIST_KEYS)
+    if ours is None:
         return None
+    key_id, name = ours
     return Resource(CLOUD, "key", key_id, name, None, run_of(name, {}), None, price_usd_per_h=0.0)
 
 
@@ -72,10 +72,10 @@ def volume_in(entry: object) -> Resource | None:
         UnreadableAnswerError: If neither can be said.
     """
     disk = read_entry(ListedFileSystem, entry, cloud=CLOUD, doing=LIST_VOLUMES)
-    name = text_or_none(disk.name)
-    disk_id = wanted_id(disk.id, is_ours_if_read(name, {}), cloud=CLOUD, doing=LIST_VOLUMES)
-    if disk_id is None or name is None:
+    ours = ours_by_name(disk.id, disk.name, cloud=CLOUD, doing=LIST_VOLUMES)
+    if ours is None:
         return None
+    disk_id, name = ours
     return Resource(CLOUD, "volume", disk_id, name, _region(disk.region), run_of(name, {}), None)
 
 
