@@ -13,6 +13,7 @@ from runner.lifecycle.drive import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
+from runner.safety.account_sweep import list_all
 from runner.safety.asked import without_receipt
 from runner.world import World
 from trainer.events import parse_events
@@ -72,20 +73,11 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
         runs: The runs of this machine: a cloud that one of them has asked for a machine counts without a key as well,
             until that run has a receipt.
     """
-    found: list[Resource] = []
     clouds, closed = accounts(world)
     asked = without_receipt(runs)
-    unread = {name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in closed.items() if name in asked}
-    for cloud in clouds:
-        try:
-            listing = cloud.listing()
-        except RunnerError as err:
-            unread[cloud.name] = err.message
-            continue
-        found += listing.resources
-        if listing.unread:
-            unread[cloud.name] = "; ".join(err.message for err in listing.unread)
-    return found, unread
+    shut = {name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in closed.items() if name in asked}
+    found, unread = list_all(clouds)
+    return found, shut | unread
 
 
 def resource_line(found: Resource) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from runner.cli.printed import Printed
 from runner.cloud_api.labels import RUN_ID, resource_name
-from runner.cloud_api.models import Cloud
 from runner.clouds.registry import CLOUDS, find_cloud, open_cloud
 from runner.errors import EXIT_DONE, RunnerError, TeardownError, UsageError
 from runner.safety.patience import patience_of
@@ -75,7 +74,8 @@ def terminate(run_id: str | None, env: str | None, world: World) -> int:
         cloud = open_cloud(env, world)
         label = cloud.account().label
         print(f"account      {label} on {env}")
-        seen = _terminated(cloud, run_id, world)
+        patience = patience_of(world.environ)
+        seen = terminate_run(cloud, run_id, outcome_unknown=True, wait=world.sleep, patience=patience)
     except RunnerError as err:
         raise TeardownError(
             f"terminate: cannot check what is left of {run_id} on {env}: {err.message}",
@@ -87,10 +87,6 @@ def terminate(run_id: str | None, env: str | None, world: World) -> int:
     _insist(seen, run_id, f"{env}'s account {label}", record.account_words)
     print(f"nothing of {run_id} is left on {env}, by its own listing")
     return EXIT_DONE
-
-
-def _terminated(cloud: Cloud, run_id: str, world: World) -> Terminated:
-    return terminate_run(cloud, run_id, outcome_unknown=True, wait=world.sleep, patience=patience_of(world.environ))
 
 
 def _insist(seen: Terminated, run_id: str, account: str, key: str) -> None:

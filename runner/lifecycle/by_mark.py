@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from runner.cloud_api.labels import resource_name
-from runner.cloud_api.models import Cloud, Resource
+from runner.cloud_api.models import Resource
 from runner.clouds.registry import CLOUDS, accounts, open_cloud
 from runner.context import Context
 from runner.errors import RunnerError, TeardownError, ToolError
@@ -14,7 +14,7 @@ from runner.run.models import View
 from runner.run.run_dir import RunDir
 from runner.safety.asked import clouds_asked, environment_of
 from runner.safety.patience import patience_of
-from runner.safety.proof import is_the_account
+from runner.safety.proof import is_surely_the_account, is_the_account
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
 
@@ -110,7 +110,7 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
             problems.append(f"{cloud.name} could not be read: {err.message}")
             continue
         ended += seen.ended
-        if not (seen.ended or _is_the_account(run, cloud)):
+        if not (seen.ended or is_surely_the_account(run, cloud)):
             problems.append(f"this {cloud.name} account shows nothing of it, and may be another than the run's")
         problems += [f"{cloud.name} still has {found.kind} {found.id}" for found in seen.left]
         problems += [f"{cloud.name} could not be read to the end: {err.message}" for err in seen.unread]
@@ -128,13 +128,6 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
         f"down: {why}; its cloud's own listing shows nothing of it on {' and '.join(sorted(names))}",
         resolution=f"there is no receipt; what came home is in {run.path}",
     )
-
-
-def _is_the_account(run: RunDir, cloud: Cloud) -> bool:
-    try:
-        return is_the_account(run, cloud)
-    except RunnerError:
-        return False
 
 
 def _may_have_rented_on(run: RunDir) -> set[str]:

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from runner.cloud_api.models import Cloud, Resource
-from runner.errors import CloudError, TeardownError
+from runner.errors import CloudError, RunnerError, TeardownError
 from runner.run.run_dir import RunDir, read_json
 from runner.run.state import RunState, holder
 from runner.safety.asked import DAMAGE, without_receipt
 from runner.safety.lease_word import last_word
 from runner.safety.patience import Patience
-from runner.safety.proof import is_the_account
+from runner.safety.proof import is_surely_the_account
 from runner.safety.terminate import Wait, terminate_all
 
 LONGEST_START = timedelta(hours=1)
@@ -73,6 +73,22 @@ class Survey:
         return not (self.unread or self.not_looked_at) and all(finding.is_judged for finding in self.findings)
 
 
+def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str]]:
+    """Return all Douse resources of these accounts, and by cloud the reasons why not all could be read."""
+    resources: list[Resource] = []
+    unread: dict[str, str] = {}
+    for cloud in clouds:
+        try:
+            listing = cloud.listing()
+        except RunnerError as err:
+            unread[cloud.name] = err.message
+            continue
+        resources += listing.resources
+        if listing.unread:
+            unread[cloud.name] = "; ".join(err.message for err in listing.unread)
+    return resources, unread
+
+
 def survey(
     clouds: Sequence[Cloud], runs: Sequence[RunDir], now: datetime, *, closed: Mapping[str, str] | None = None
 ) -> Survey:
@@ -84,34 +100,21 @@ def survey(
         now: The moment to judge by.
         closed: Clouds whose account cannot be opened here, with reasons.
     """
-    findings: list[Finding] = []
-    unread: dict[str, str] = {}
     known = {run.run_id: run for run in runs}
-    for cloud in clouds:
-        try:
-            listing = cloud.listing()
-        except CloudError as err:
-            unread[cloud.name] = err.message
-            continue
-        findings += [judge(found, known, now) for found in listing.resources]
-        if listing.unread:
-            unread[cloud.name] = "; ".join(err.message for err in listing.unread)
+    resources, unread = list_all(clouds)
+    findings = [judge(found, known, now) for found in resources]
     asked = without_receipt(runs)
     missing: dict[str, list[str]] = {name: asked[name] for name in closed or {} if name in asked}
     seen = {finding.resource.run_id for finding in findings}
     for cloud in clouds:
-        hidden = [name for name in asked.get(cloud.name, ()) if name not in seen and not _is_its(cloud, known[name])]
+        hidden = [
+            name
+            for name in asked.get(cloud.name, ())
+            if name not in seen and not is_surely_the_account(known[name], cloud)
+        ]
         if hidden and cloud.name not in unread:
             missing[cloud.name] = hidden
     return Survey(findings, unread, missing)
-
-
-def _is_its(cloud: Cloud, run: RunDir) -> bool:
-    """Return whether this is the account that a run was rented with."""
-    try:
-        return is_the_account(run, cloud)
-    except CloudError:
-        return False
 
 
 def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
@@ -137,7 +140,8 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Fin
         return Finding(resource, f"run {resource.run_id or 'unknown'} is not in this runs folder", False)
     word = last_word(run)
     until = word[1] + _lease(run) if word is not None and word[0] == "renew" else None
-    if holder(run) is not None and (until is None or until >= now):
+    has_runner = holder(run) is not None
+    if has_runner and (until is None or until >= now):
         return Finding(resource, f"run {run.run_id} is being driven", False)
     if RunState(run).is_done("destroy"):
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
@@ -148,7 +152,7 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Fin
     if until is None:
         return Finding(resource, f"run {run.run_id} trains without a runner, as requested (DETACH=1)", False)
     # A runner that is stopped (Ctrl-Z) or hangs still holds the run's lock: the age of its last word counts.
-    runner = "no runner" if holder(run) is None else "a runner that does nothing"
+    runner = "a runner that does nothing" if has_runner else "no runner"
     if until < now:
         return Finding(resource, f"run {run.run_id} has {runner}, and its lease ran out at {until:%H:%M} UTC", True)
     return Finding(resource, f"run {run.run_id} has {runner}; its lease runs out at {until:%H:%M} UTC", False)

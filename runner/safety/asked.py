@@ -14,14 +14,22 @@ DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError,
 """What reading a file of a run may raise whose content is not what was written."""
 
 
-def clouds_asked(run: RunDir) -> set[str] | None:
-    """Return the clouds on which any try of a run asked for a machine; ``None`` where that cannot be known."""
+def requests_of(run: RunDir) -> list[dict[str, Any]] | None:
+    """Return the intents by which a run asked for machines, oldest first; ``None`` where they cannot all be read."""
     try:
         journal = Journal(run)
-        asked = [entry for entry in journal.entries() if entry["action"] == "provision" and entry["kind"] == "intent"]
-        return None if journal.is_damaged else {str(entry["environment"]) for entry in asked}
+        asked = [entry for entry in journal.entries() if (entry["action"], entry["kind"]) == ("provision", "intent")]
+        return None if journal.is_damaged else asked
     except DAMAGE:
         return None
+
+
+def clouds_asked(run: RunDir) -> set[str] | None:
+    """Return the clouds on which any try of a run asked for a machine; ``None`` where that cannot be known."""
+    asked = requests_of(run)
+    if asked is None or not all("environment" in entry for entry in asked):
+        return None
+    return {str(entry["environment"]) for entry in asked}
 
 
 def environment_of(run: RunDir) -> str | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from runner.cloud_api.models import Cloud
-from runner.run.journal import Journal
+from runner.errors import RunnerError
 from runner.run.run_dir import RunDir
 from runner.run.state import RunState
-from runner.safety.asked import DAMAGE
+from runner.safety.asked import DAMAGE, requests_of
 from runner.world import World
 
 
@@ -32,11 +30,11 @@ def is_the_account(run: RunDir, cloud: Cloud) -> bool:
     Raises:
         CloudError: If the cloud has to be asked whose account it is, and does not answer.
     """
+    requests = requests_of(run)
+    if requests is None:
+        return False
     try:
-        journal = Journal(run)
-        if journal.is_damaged:
-            return False
-        asked = [entry for entry in journal.entries() if _asks(entry, cloud.name)]
+        asked = [entry for entry in requests if entry.get("environment") == cloud.name]
         known = [(str(entry["account"]), str(entry["salt"])) for entry in asked if "account" in entry]
         if not asked:
             return "provision" not in RunState(run).steps
@@ -45,5 +43,9 @@ def is_the_account(run: RunDir, cloud: Cloud) -> bool:
     return all(cloud.fingerprint(salt) == account for account, salt in known)
 
 
-def _asks(entry: dict[str, Any], cloud: str) -> bool:
-    return (entry.get("action"), entry.get("kind"), entry.get("environment")) == ("provision", "intent", cloud)
+def is_surely_the_account(run: RunDir, cloud: Cloud) -> bool:
+    """Return ``is_the_account``; an account that does not say whose it is proves nothing."""
+    try:
+        return is_the_account(run, cloud)
+    except RunnerError:
+        return False
