@@ -92,14 +92,10 @@ def terminate(run_id: str | None, env: str | None, world: World) -> int:
 def _insist(seen: Terminated, run_id: str, account: str, key: str) -> None:
     """Refuse to say that nothing is left where that was not seen."""
     console = f"look for {resource_name(run_id)} in the cloud's console"
-    if seen.left:
-        names = ", ".join(f"{found.kind} {found.id}" for found in seen.left)
-        raise TeardownError(f"terminate: {account} still has {names}", resolution=f"run it again, or {console}")
-    if seen.unread:
+    problems = seen.problems(account)
+    if problems:
         raise TeardownError(
-            f"terminate: {account} could not be read to the end: {seen.unread[0].message}",
-            details="\n".join(err.message for err in seen.unread),
-            resolution=f"run it again, or {console}",
+            f"terminate: {problems[0]}", details="\n".join(problems), resolution=f"run it again, or {console}"
         )
     if not seen.ended:
         raise TeardownError(

@@ -48,19 +48,15 @@ def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | N
         ) from err
     for found in seen.ended:
         ctx.view.line(f"the sweep terminated {found.kind} {found.id}")
-    if seen.left:
-        raise TeardownError(
-            f"destroy: {name} still has {', '.join(f'{found.kind} {found.id}' for found in seen.left)}",
-            details=None if trouble is None else trouble.details,
-            resolution=f"run `make down RUN={run_id}` again, or terminate {seen.left[0].id} in the cloud's console",
-        )
-    if seen.unread:
-        raise TeardownError(
-            f"destroy: {name} could not be read to the end: {seen.unread[0].message}",
-            details="\n".join(err.message for err in seen.unread),
-            resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
-        )
-    return seen
+    if seen.is_proved:
+        return seen
+    problems = seen.problems(name)
+    by_hand = f"terminate {seen.left[0].id}" if seen.left else f"look for {resource_name(run_id)}"
+    raise TeardownError(
+        f"destroy: {problems[0]}",
+        details="\n".join(filter(None, (None if trouble is None else trouble.details, *problems))),
+        resolution=f"run `make down RUN={run_id}` again, or {by_hand} in the cloud's console",
+    )
 
 
 def is_account_proved(ctx: Context) -> bool:
@@ -112,8 +108,7 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
         ended += seen.ended
         if not (seen.ended or is_surely_the_account(run, cloud)):
             problems.append(f"this {cloud.name} account shows nothing of it, and may be another than the run's")
-        problems += [f"{cloud.name} still has {found.kind} {found.id}" for found in seen.left]
-        problems += [f"{cloud.name} could not be read to the end: {err.message}" for err in seen.unread]
+        problems += seen.problems(cloud.name)
     for found in ended:
         view.line(f"terminated {found.kind} {found.id} on {found.cloud}")
     why = f"the folder of run {run.run_id} cannot be read ({cause})"

@@ -186,8 +186,7 @@ def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience
             continue
         ended += seen.ended
         left += seen.left
-        if seen.left:
-            problems.append(f"{cloud.name} still has {', '.join(f'{found.kind} {found.id}' for found in seen.left)}")
+        problems += seen.problems(cloud.name)
     if problems:
         again = f", or terminate {left[0].id} in the cloud's console" if left else ", or look in the cloud's console"
         raise SweepError(

@@ -44,6 +44,16 @@ class Terminated:
         """Whether the account's own listing shows that nothing is left."""
         return not self.left and not self.unread
 
+    def problems(self, account: str) -> list[str]:
+        """Return why it is not proved, what is still there first; nothing where it is.
+
+        Args:
+            account: The name of the account in these sentences.
+        """
+        left = ", ".join(f"{found.kind} {found.id}" for found in self.left)
+        unread = [f"{account} could not be read to the end: {err.message}" for err in self.unread]
+        return [f"{account} still has {left}", *unread] if left else unread
+
 
 def of_run(cloud: Cloud, run_id: str) -> Listing:
     """Return everything of one run that exists in an account, and what could not be read.

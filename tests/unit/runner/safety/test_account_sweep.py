@@ -177,6 +177,16 @@ def test_a_sweep_that_cannot_look_is_exit_three() -> None:
     assert caught.value.exit_code == 3
 
 
+def test_a_sweep_that_cannot_read_all_again_has_proved_nothing() -> None:
+    doomed = thing()
+    cloud = FakeCloud([doomed], unread=[UNREADABLE])
+
+    with pytest.raises(sweeping.SweepError, match="lambda could not be read to the end") as caught:
+        sweeping.end([cloud], [sweeping.Finding(doomed, "", True)], Clock(), Patience())
+
+    assert (cloud.asked_to_end, caught.value.exit_code) == (["i-1"], 3)
+
+
 @pytest.mark.parametrize("stuck", [{"listing_troubles": [UNREADABLE]}, {"ends_slowly": 1000}])
 def test_a_cloud_that_cannot_be_swept_does_not_keep_the_next_from_it(stuck: dict[str, Any]) -> None:
     doomed, other = thing(), thing(resource_id="i-2", cloud="runpod")
