@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from runner.cloud_api.labels import is_ours_if_read
-from runner.cloud_api.models import Listing, Resource
+from runner.cloud_api.labels import is_ours_if_read, run_of
+from runner.cloud_api.models import Kind, Listing, Resource
 from runner.errors import CloudError, CloudUnavailableError, UnreadableAnswerError
 
 Entry = TypeVar("Entry")
@@ -95,15 +95,40 @@ def wanted_id(entry_id: object, is_wanted: bool | None, *, cloud: str, doing: st
     return entry_id if is_wanted else None
 
 
-def ours_by_name(entry_id: object, entry_name: object, *, cloud: str, doing: str) -> tuple[str, str] | None:
-    """Return id and name of an entry that has no tags, or ``None`` for one that is not ours; see ``wanted_id``.
+def untagged(
+    kind: Kind,
+    entry_id: object,
+    entry_name: object,
+    region: str | None,
+    *,
+    cloud: str,
+    doing: str,
+    price_usd_per_h: float | None = None,
+) -> Resource | None:
+    """Return the resource that an entry without tags is, by its name, or ``None`` for one that is not ours.
+
+    Args:
+        kind: What it is.
+        entry_id: What the entry has as its id.
+        entry_name: What the entry has as its name.
+        region: Where it is, or ``None`` for what has no place.
+        cloud: Name of the cloud.
+        doing: What is asked for, like ``list the SSH keys``.
+        price_usd_per_h: What it costs in US dollars an hour, 0 for what is free, ``None`` where it is unknown.
 
     Raises:
-        UnreadableAnswerError: If neither can be said.
+        UnreadableAnswerError: If neither can be said; see ``wanted_id``.
     """
     name = text_or_none(entry_name)
     found = wanted_id(entry_id, is_ours_if_read(name, {}), cloud=cloud, doing=doing)
-    return None if found is None or name is None else (found, name)
+    if found is None or name is None:
+        return None
+    return Resource(cloud, kind, found, name, region, run_of(name, {}), None, price_usd_per_h=price_usd_per_h)
+
+
+def is_named(wanted: str) -> Wanted:
+    """Return what looks for the entries of one name."""
+    return lambda name, _: None if name is None else name == wanted
 
 
 def text_or_none(value: object) -> str | None:

@@ -13,7 +13,7 @@ import httpx2
 from runner.cloud_api.answers import read, read_entry, read_some, refuse_part
 from runner.cloud_api.credentials import Environ, seconds, secret
 from runner.cloud_api.http import Api
-from runner.cloud_api.listings import gather, judged
+from runner.cloud_api.listings import gather, is_named, judged
 from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
 from runner.clouds.lambda_cloud.listing import (
@@ -210,7 +210,7 @@ class LambdaCloud:
         """
         found = judged(
             self._entries("/instances", LIST_MACHINES),
-            partial(machine_in, is_wanted=lambda read, _: None if read is None else read == name),
+            partial(machine_in, is_wanted=is_named(name)),
         )
         there = [machine.id for machine in found.resources if machine.status != "ending"]
         if not there:

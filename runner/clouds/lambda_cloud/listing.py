@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runner.cloud_api.answers import read_entry
 from runner.cloud_api.labels import RUN_TAG, expiry_of, is_ours_if_read, run_of
-from runner.cloud_api.listings import Wanted, ours_by_name, price_or_none, text_or_none, wanted_id
+from runner.cloud_api.listings import Wanted, price_or_none, text_or_none, untagged, wanted_id
 from runner.cloud_api.models import Resource, Status
 from runner.clouds.lambda_cloud.messages import GONE, Instance, ListedFileSystem, ListedInstance, ListedKey
 from runner.errors import UnreadableAnswerError
@@ -58,11 +58,7 @@ def key_in(entry: object) -> Resource | None:
         UnreadableAnswerError: If neither can be said.
     """
     key = read_entry(ListedKey, entry, cloud=CLOUD, doing=LIST_KEYS)
-    ours = ours_by_name(key.id, key.name, cloud=CLOUD, doing=LIST_KEYS)
-    if ours is None:
-        return None
-    key_id, name = ours
-    return Resource(CLOUD, "key", key_id, name, None, run_of(name, {}), None, price_usd_per_h=0.0)
+    return untagged("key", key.id, key.name, None, cloud=CLOUD, doing=LIST_KEYS, price_usd_per_h=0.0)
 
 
 def volume_in(entry: object) -> Resource | None:
@@ -72,11 +68,7 @@ def volume_in(entry: object) -> Resource | None:
         UnreadableAnswerError: If neither can be said.
     """
     disk = read_entry(ListedFileSystem, entry, cloud=CLOUD, doing=LIST_VOLUMES)
-    ours = ours_by_name(disk.id, disk.name, cloud=CLOUD, doing=LIST_VOLUMES)
-    if ours is None:
-        return None
-    disk_id, name = ours
-    return Resource(CLOUD, "volume", disk_id, name, _region(disk.region), run_of(name, {}), None)
+    return untagged("volume", disk.id, disk.name, _region(disk.region), cloud=CLOUD, doing=LIST_VOLUMES)
 
 
 def _is_as_promised(entry: object) -> bool:

@@ -14,7 +14,7 @@ import httpx2
 from runner.cloud_api.answers import Answered, read, read_entry, read_some, refuse_part, unreadable
 from runner.cloud_api.credentials import Environ, secret
 from runner.cloud_api.http import Api
-from runner.cloud_api.listings import gather, judged
+from runner.cloud_api.listings import gather, is_named, judged
 from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, Trust, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
 from runner.clouds.runpod.graphql import ENDPOINT as GRAPHQL_ENDPOINT
@@ -234,7 +234,7 @@ class RunPodCloud:
         """
         found = judged(
             self._entries("/pods", PodList, LIST_PODS),
-            partial(pod_in, is_wanted=lambda read, _: None if read is None else read == name),
+            partial(pod_in, is_wanted=is_named(name)),
         )
         return [pod.id for pod in found.resources or found.whole()]
 

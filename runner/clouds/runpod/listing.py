@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from runner.cloud_api.answers import read_entry
 from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours_if_read, run_of
-from runner.cloud_api.listings import Wanted, ours_by_name, price_or_none, text_or_none, wanted_id
+from runner.cloud_api.listings import Wanted, price_or_none, text_or_none, untagged, wanted_id
 from runner.cloud_api.models import Resource, Status
 from runner.clouds.runpod.messages import GONE, RUNNING, ListedPod, ListedVolume
 
@@ -56,11 +56,8 @@ def volume_in(entry: object) -> Resource | None:
         UnreadableAnswerError: If neither can be said.
     """
     volume = read_entry(ListedVolume, entry, cloud=CLOUD, doing=LIST_VOLUMES)
-    ours = ours_by_name(volume.id, volume.name, cloud=CLOUD, doing=LIST_VOLUMES)
-    if ours is None:
-        return None
-    volume_id, name = ours
-    return Resource(CLOUD, "volume", volume_id, name, text_or_none(volume.data_center), run_of(name, {}), None)
+    region = text_or_none(volume.data_center)
+    return untagged("volume", volume.id, volume.name, region, cloud=CLOUD, doing=LIST_VOLUMES)
 
 
 def _marks(env: object) -> Mapping[str, str] | None:
