@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.adapters.machine import Allowance, Machine
@@ -12,7 +13,6 @@ from runner.errors import RunnerError, TransferError
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.time_limit import hours_to_collect
 from runner.run.models import Box, Host
-from runner.world import Disk
 from trainer.checkpoints.complete import MANIFEST_NAME, verify
 from trainer.errors import CheckpointError
 from trainer.export.checksums import checksum_problems
@@ -56,7 +56,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
             try:
-                _bring_checked(fetch, f"{box.output}/{name}", ctx.run.path / name, ctx.world.disk)
+                fetch.get_verified(f"{box.output}/{name}", ctx.run.path / name, _check_sums)
                 came.append(name)
             except TransferError as err:
                 damaged = damaged or err  # the machine may go after this: what can still come home comes first
@@ -85,6 +85,21 @@ class _Fetch:
         """Fetch a file or folder; it may have twice what the plan gave the machine's disk, unless a size is given."""
         allowance = Allowance(self._folder_bytes if size_bytes is None else size_bytes)
         self.machine.get(source, target, allowance, cancel=self.is_over)
+
+    def get_verified(self, source: str, target: Path, check: Callable[[Path], None]) -> None:
+        """Fetch a folder beside its place, verify it, and only then let it take its place.
+
+        Args:
+            source: The folder on the machine.
+            target: Its place here.
+            check: Called with what came; raises ``TransferError`` where that is not what the machine has.
+        """
+        disk, part = self._ctx.world.disk, target.with_name(f"{target.name}.part")
+        disk.remove_tree(part)
+        self.get(source, part)
+        check(part)
+        disk.remove_tree(target)
+        disk.rename(part, target)
 
 
 def _planned_disk_gib(ctx: Context) -> float:
@@ -121,20 +136,14 @@ def _finished(machine: Machine, box: Box) -> list[str]:
     return ["adapter", *(["merged"] if machine.exists(f"{box.output}/merged") else [])]
 
 
-def _bring_checked(fetch: _Fetch, source: str, target: Path, disk: Disk) -> None:
-    """Fetch a folder beside its place, verify it, and only then let it take its place."""
-    part = target.with_name(f"{target.name}.part")
-    disk.remove_tree(part)
-    fetch.get(source, part)
+def _check_sums(part: Path) -> None:
     problems = checksum_problems(part)
     if problems:
         raise TransferError(
-            f"collect: {target.name} came home damaged: {problems[0]}",
+            f"collect: {part.stem} came home damaged: {problems[0]}",
             details="\n".join(problems),
             resolution="run `make collect` again; the machine keeps its copy until then",
         )
-    disk.remove_tree(target)
-    disk.rename(part, target)
 
 
 def _bring_checkpoints(ctx: Context, fetch: _Fetch, box: Box) -> list[str]:
@@ -147,7 +156,7 @@ def _bring_checkpoints(ctx: Context, fetch: _Fetch, box: Box) -> list[str]:
         target = ctx.run.checkpoints / name
         if not (target / MANIFEST_NAME).exists():
             ctx.view.progress(f"collecting {name}")
-            _bring_checkpoint(fetch, f"{box.checkpoints}/{name}", target, ctx.world.disk)
+            fetch.get_verified(f"{box.checkpoints}/{name}", target, _check_manifest)
         came.append(f"checkpoints/{name}")
         best = _best_of(target)
         if len(came) == 1 and best not in (None, name) and best in complete:
@@ -155,18 +164,13 @@ def _bring_checkpoints(ctx: Context, fetch: _Fetch, box: Box) -> list[str]:
     return came
 
 
-def _bring_checkpoint(fetch: _Fetch, source: str, target: Path, disk: Disk) -> None:
-    part = target.with_name(f"{target.name}.part")
-    disk.remove_tree(part)
-    fetch.get(source, part)
-    disk.remove_tree(target)
+def _check_manifest(part: Path) -> None:
     try:
         verify(part)
     except CheckpointError as err:
         raise TransferError(
-            f"collect: {target.name} came home damaged: {err.message}", resolution="run `make collect` again"
+            f"collect: {part.stem} came home damaged: {err.message}", resolution="run `make collect` again"
         ) from err
-    disk.rename(part, target)
 
 
 def _complete_names(machine: Machine, box: Box) -> list[str]:
