@@ -34,11 +34,7 @@ class Consent:
         Raises:
             UsageError: If there would be a question, and there is no terminal to ask it at.
         """
-        if self.is_needed(ctx) and _terminal() is None:
-            raise UsageError(
-                f"plan: {ctx.environment.name} rents a machine for money, and there is no terminal to ask at",
-                resolution=f"say yes beforehand with YES=1 (`--yes`), as in `make resume RUN={ctx.run.run_id} YES=1`",
-            )
+        self._place(ctx)
 
     def ask(self, ctx: Context, plan: Plan) -> None:
         """Ask whether to rent what a plan names.
@@ -47,9 +43,8 @@ class Consent:
             UsageError: As ``expect``.
             RunInterruptedError: If the answer is no, or Ctrl-C, or the terminal was closed; nothing was rented.
         """
-        self.expect(ctx)
-        terminal = _terminal()
-        if terminal is None or not self.is_needed(ctx):
+        terminal = self._place(ctx)
+        if terminal is None:
             return
         print(f"{question(ctx, plan)} [y/N] ", end="", flush=True, file=terminal)
         if _line(ctx, sys.stdin).strip().lower() not in YES:
@@ -57,6 +52,18 @@ class Consent:
                 "plan: nothing was rented: the answer was not yes",
                 resolution=f"start this run with `make resume RUN={ctx.run.run_id}`, or answer beforehand with YES=1",
             )
+
+    def _place(self, ctx: Context) -> TextIO | None:
+        """Return where to ask, or ``None`` where nothing has to be asked; raises as ``expect``."""
+        if not self.is_needed(ctx):
+            return None
+        terminal = _terminal()
+        if terminal is None:
+            raise UsageError(
+                f"plan: {ctx.environment.name} rents a machine for money, and there is no terminal to ask at",
+                resolution=f"say yes beforehand with YES=1 (`--yes`), as in `make resume RUN={ctx.run.run_id} YES=1`",
+            )
+        return terminal
 
 
 def may_close(run_id: str, trouble: str) -> bool:
