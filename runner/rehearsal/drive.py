@@ -181,10 +181,7 @@ class _Driver:
         finally:
             child.kill()
         if interrupted:
-            raise RunInterruptedError(
-                "rehearse: stopped on request",
-                resolution="run `make rehearse` again; `make rehearse-clean` removes leftovers",
-            )
+            raise _stopped()
         return child.poll() or 0
 
     def after_the_kill(self, exit_code: int, afterwards: Sequence[str]) -> int:
@@ -227,10 +224,7 @@ class _Driver:
     def _wait(self, deadline: float, wanted: Callable[[], bool]) -> None:
         while time.monotonic() < deadline and wanted():
             if self._stop.requested:
-                raise RunInterruptedError(
-                    "rehearse: stopped on request",
-                    resolution="run `make rehearse` again; `make rehearse-clean` removes leftovers",
-                )
+                raise _stopped()
             time.sleep(WAIT_S)
 
     def _show(self, log: Path, shown: int) -> int:
@@ -297,3 +291,10 @@ def _kill_tree(pid: int) -> None:
 def describe(verdict: Verdict, as_json: bool) -> str:
     """Return the verdict for people, or as JSON."""
     return json.dumps(verdict.to_mapping(), indent=2) if as_json else "\n".join(verdict.lines())
+
+
+def _stopped() -> RunInterruptedError:
+    return RunInterruptedError(
+        "rehearse: stopped on request",
+        resolution="run `make rehearse` again; `make rehearse-clean` removes leftovers",
+    )

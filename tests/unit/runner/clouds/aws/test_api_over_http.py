@@ -172,13 +172,14 @@ def test_a_token_that_comes_back_is_no_end_of_a_listing(ec2: Ec2, cloud: AwsClou
         cloud.resources()
 
 
-def test_a_last_page_that_fails_fails_the_listing(ec2: Ec2, cloud: AwsCloud) -> None:
-    def pages(form: dict[str, str]) -> Answer:
-        if "NextToken" in form:
-            return failure(403, "UnauthorizedOperation")
-        return listing("DescribeInstances", instance("i-0"), token="1")
+def without_a_last_page(form: dict[str, str]) -> Answer:
+    if "NextToken" in form:
+        return failure(403, "UnauthorizedOperation")
+    return listing("DescribeInstances", instance("i-0"), token="1")
 
-    ec2.on("DescribeInstances", pages)
+
+def test_a_last_page_that_fails_fails_the_listing(ec2: Ec2, cloud: AwsCloud) -> None:
+    ec2.on("DescribeInstances", without_a_last_page)
     with pytest.raises(AccessDeniedError):
         cloud.resources()
 
@@ -269,12 +270,7 @@ def test_an_instance_whose_state_cannot_be_read_is_there(ec2: Ec2, cloud: AwsClo
 
 
 def test_a_last_page_that_fails_hides_nothing_of_the_first(ec2: Ec2, cloud: AwsCloud) -> None:
-    def pages(form: dict[str, str]) -> Answer:
-        if "NextToken" in form:
-            return failure(403, "UnauthorizedOperation")
-        return listing("DescribeInstances", instance("i-0"), token="1")
-
-    ec2.on("DescribeInstances", pages)
+    ec2.on("DescribeInstances", without_a_last_page)
 
     found = cloud.listing()
 
