@@ -32,31 +32,31 @@ esac
 
 def without_host_key(user_data: str | None) -> str | None:
     """Return user data in which the host key is missing, so that the machine makes one of its own."""
-    reported = _read(user_data)
-    if reported is None or "ssh_keys" not in reported:
+    settings = _read(user_data)
+    if settings is None or "ssh_keys" not in settings:
         return user_data
-    return _written({name: value for name, value in reported.items() if name != "ssh_keys"})
+    return _written({name: value for name, value in settings.items() if name != "ssh_keys"})
 
 
 def with_dead_gpu(user_data: str | None) -> str | None:
     """Return user data that also puts a GPU on the machine which ``nvidia-smi`` shows and which is dead."""
-    reported = _read(user_data)
-    if reported is None:
+    settings = _read(user_data)
+    if settings is None:
         return user_data
-    files = [*(reported.get("write_files") or []), {"path": SMI, "content": DEAD_GPU, "permissions": "0755"}]
-    return _written({**reported, "write_files": files})
+    files = [*(settings.get("write_files") or []), {"path": SMI, "content": DEAD_GPU, "permissions": "0755"}]
+    return _written({**settings, "write_files": files})
 
 
 def _read(user_data: str | None) -> dict[str, Any] | None:
     """Return the parsed user data, empty for none; ``None`` if the box itself must refuse it."""
     try:
-        reported = yaml.safe_load(user_data or "")
+        settings = yaml.safe_load(user_data or "")
     except yaml.YAMLError:
         return None
-    if reported is None:
+    if settings is None:
         return {}
-    return reported if isinstance(reported, dict) else None
+    return settings if isinstance(settings, dict) else None
 
 
-def _written(reported: dict[str, Any]) -> str:
-    return HEADER + yaml.safe_dump(reported, sort_keys=False)
+def _written(settings: dict[str, Any]) -> str:
+    return HEADER + yaml.safe_dump(settings, sort_keys=False)

@@ -33,4 +33,4 @@ def span(value: Any) -> Span | None:
 
 def spans(value: Any) -> dict[str, Span]:
     """Return the ranges of an object, by name."""
-    return {name: found for name, reported in mapping(value).items() if (found := span(reported)) is not None}
+    return {name: found for name, one in mapping(value).items() if (found := span(one)) is not None}

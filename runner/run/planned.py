@@ -269,8 +269,8 @@ def read_plan(run: RunDir) -> Plan:
 
     values = read_json(run.file(PLAN_NAME))
     try:
-        reported = json.dumps(lenient_plan(values if isinstance(values, dict) else {}))
-        return TypeAdapter(Plan).validate_json(reported, strict=True)
+        text = json.dumps(lenient_plan(values if isinstance(values, dict) else {}))
+        return TypeAdapter(Plan).validate_json(text, strict=True)
     except ValidationError as err:
         raise RunNotFoundError(
             f"run: {run.file(PLAN_NAME)} is missing or of another version of Douse",
@@ -285,7 +285,7 @@ def lenient_plan(values: Json) -> Json:
 
 
 @dataclass(frozen=True)
-class _Reported:
+class _Lenient:
     """A machine of a plan of which nothing is taken for granted."""
 
     identity: MachineIdentity
@@ -295,8 +295,8 @@ class _Reported:
 
 def lenient_machines(plan: Json) -> list[dict[str, Any]]:
     """Return the objects under ``machines`` of a ``lenient_plan``."""
-    reported = plan.get("machines")
-    return [one for one in reported if isinstance(one, dict)] if isinstance(reported, list) else []
+    listed = plan.get("machines")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def forecast_for(plan: Json, host: Json) -> Json:
@@ -310,11 +310,11 @@ def forecast_for(plan: Json, host: Json) -> Json:
         The object under ``forecast``; empty where there is none.
     """
     machines = lenient_machines(plan)
-    reported = [_Reported(_identity(one), _price(one), one) for one in machines if _is_known(one)]
+    known = [_Lenient(_identity(one), _price(one), one) for one in machines if _is_known(one)]
     real = MachineIdentity(
         str(host.get("instance_type")), str(host.get("region")), bool(host.get("spot")), host.get("trust")
     )
-    found = find_planned(reported, real, price_usd_per_h=_price(host))
+    found = find_planned(known, real, price_usd_per_h=_price(host))
     forecast = found[0].values.get("forecast") if found else machines[0].get("forecast") if machines else None
     return forecast if isinstance(forecast, dict) else {}
 

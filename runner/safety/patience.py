@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runner.errors import UsageError
 
 VARIABLE = "DOUSE_PATIENCE"
-"""What every wait of the table is multiplied by; rehearsals set it, and the receipt shows it."""
+"""What the waits for something unanswered are multiplied by; rehearsals set it, and the receipt shows it."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Patience:
     """The waits, in seconds.
 
     Attributes:
-        factor: What the table is multiplied by; 1 for real clouds.
+        factor: What ``looks_s`` is multiplied by; 1 for real clouds.
         looks_s: When to look for something that was asked for and never answered, counted from the first look: a cloud
             may list a machine long after it has made it. 20 s were seen, so the last look is six times that.
         pause_s: Between two looks at something that is still there.

@@ -22,8 +22,7 @@ def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
     """Return the machines with NVIDIA GPUs and x86 processors that AWS sells in one region.
 
     One without a known price, or whose description cannot be read, is left out: no promise about money can be kept with
-    it. Whether one can be had now is
-    something AWS reports only when asked for it.
+    it. Whether one can be had now is something AWS reports only when asked for it.
 
     Args:
         client: boto3's EC2 client for the region.

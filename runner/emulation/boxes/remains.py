@@ -106,7 +106,7 @@ def _end_processes(tag: str, folder: Path | None) -> list[str]:
         if time.monotonic() > deadline:
             raise BoxError(
                 f"boxes: process {found[0].pid} does not exit",
-                resolution=f"see it with `ps -fp {found[0].pid}",
+                resolution=f"see it with `ps -fp {found[0].pid}`",
             )
         for process in found:
             ended.add(f"process {process.pid}")

@@ -81,8 +81,8 @@ def find_gpu(name: str, memory_gib: float | None = None) -> GpuSpec | None:
         name: A name in anybody's spelling: ``NVIDIA A100-SXM4-80GB``, ``gpu_1x_h100_pcie``, ``RTX_4090``.
         memory_gib: Memory of one GPU in GiB, where the name leaves several; without it the smallest is meant.
     """
-    reported = MEMORY.search(_plain(name))
-    memory_gib = float(reported[1]) if reported else memory_gib
+    in_name = MEMORY.search(_plain(name))
+    memory_gib = float(in_name[1]) if in_name else memory_gib
     found = _by_words().get(_words(name), ())
     if not found:
         return None

@@ -320,5 +320,5 @@ def _gguf_config(path: Path) -> Config:
         "model_type": kind,
         "vocab_size": header.get(f"{kind}.vocab_size") or (None if tokens is None else len(tokens)),
         "tie_word_embeddings": "output.weight" not in header[TENSORS],
-        **{name: reported for name, reported in found.items() if reported is not None},
+        **{name: value for name, value in found.items() if value is not None},
     }

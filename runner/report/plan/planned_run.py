@@ -109,7 +109,7 @@ def read_planned_run(run: RunDir) -> PlannedRun:
 
 
 def _lines(value: Any) -> tuple[str, ...]:
-    return tuple(line for reported in value if (line := text(reported))) if isinstance(value, list) else ()
+    return tuple(line for one in value if (line := text(one))) if isinstance(value, list) else ()
 
 
 def _phases(durations: Json, cost: Json) -> tuple[PhaseRow, ...]:
@@ -122,7 +122,7 @@ def _phases(durations: Json, cost: Json) -> tuple[PhaseRow, ...]:
 
 def _parts(first: Json) -> dict[str, float]:
     parts = mapping(first.get("needed_gib_by_part"))
-    return {name: gib for name, reported in parts.items() if (gib := amount(reported))}
+    return {name: gib for name, value in parts.items() if (gib := amount(value))}
 
 
 def _checks(plan: Json) -> tuple[CheckLine, ...]:
