@@ -23,7 +23,7 @@ OWN_CLIENT = "runner.cloud_api.http"
 TEST_FILES = ("test_api.py", "test_refusals.py", "emulator/test_app.py")
 INVENTORY_FILES = ("hosts.yml", "group_vars/all/ansible.yml", "group_vars/all/roles.yml")
 GUIDE_PARTS = ("Quotas", "What it costs", "What Douse creates there", "Quirks", "Terminating everything by hand")
-REGISTRY, WALLS = "runner/clouds/registry.py", ".importlinter"
+REGISTRY = "runner/clouds/registry.py"
 PLATFORMS, EGRESS, CATALOG = "runner/prices/platforms.csv", "runner/prices/egress.csv", "runner/prices/catalog"
 WORDS = {
     "docs/prices.md": ("row", "| `{cloud}` |", "a row in the table of platforms"),
@@ -80,7 +80,7 @@ def own_places(cloud: str, package: str) -> tuple[str, ...]:
 
 def shared_places() -> tuple[str, ...]:
     """Return the files and folders of all clouds in which a new one is named."""
-    return (REGISTRY, WALLS, PLATFORMS, EGRESS, *WORDS, *PINNED_TESTS)
+    return (REGISTRY, PLATFORMS, EGRESS, *WORDS, *PINNED_TESTS)
 
 
 def unfinished(root: Path, cloud: str) -> list[Piece]:
@@ -173,20 +173,10 @@ def _marks(root: Path, cloud: str, package: str) -> Iterator[Piece]:
                     yield Piece(path.relative_to(root).as_posix(), name, how.removesuffix("-->").strip())
 
 
-def lists_of_packages(root: Path, text: str) -> list[str]:
-    """Return the lists of all clouds' packages in the settings of import-linter, as they stand there."""
-    packages = {path.parent.name for path in (root / "runner" / "clouds").glob("*/cloud.py")}
-    found = (match.group() for match in re.finditer(r"(?:^    runner\.clouds\.\w+\n)+", text, re.MULTILINE))
-    return [lines for lines in found if packages & set(re.findall(r"\.(\w+)\n", lines))]
-
-
 def _lists(root: Path, package: str) -> Iterator[Piece]:
     """Find lists of clouds that do not have this one."""
     if f"from runner.clouds.{package}.cloud import RECORD" not in (root / REGISTRY).read_text(encoding="utf-8"):
         yield Piece(REGISTRY, "CLOUDS", "its record in the one list of clouds")
-    for lines in lists_of_packages(root, (root / WALLS).read_text(encoding="utf-8")):
-        if f"    runner.clouds.{package}\n" not in lines:
-            yield Piece(WALLS, "modules", f"its package beside those of the other clouds: {' '.join(lines.split())}")
 
 
 def _tables(root: Path, cloud: str) -> Iterator[Piece]:

@@ -6,7 +6,7 @@ import keyword
 import re
 from pathlib import Path
 
-from infra.new_cloud.pieces import REGISTRY, WALLS, lists_of_packages, own_places, package_of
+from infra.new_cloud.pieces import REGISTRY, own_places, package_of
 from runner.errors import UsageError
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -26,9 +26,8 @@ def write_skeleton(root: Path, cloud: str) -> list[Path]:
         UsageError: If the name cannot be one, or something of this name is there; then nothing is written.
     """
     package = check_name(root, cloud)
-    registry, walls = root / REGISTRY, root / WALLS
+    registry = root / REGISTRY
     listed = _listed(registry.read_text(encoding="utf-8"), cloud, package)
-    walled = _walled(root, walls.read_text(encoding="utf-8"), package)
     written = []
     for template in sorted(TEMPLATES.rglob(f"*{SUFFIX}")):
         name = template.relative_to(TEMPLATES).as_posix().removesuffix(SUFFIX)
@@ -41,8 +40,7 @@ def write_skeleton(root: Path, cloud: str) -> list[Path]:
         path.symlink_to(f"../../contract/{name}")
         written.append(path)
     registry.write_text(listed, encoding="utf-8")
-    walls.write_text(walled, encoding="utf-8")
-    return [*written, registry, walls]
+    return [*written, registry]
 
 
 def check_name(root: Path, cloud: str) -> str:
@@ -92,11 +90,3 @@ def _listed(text: str, cloud: str, package: str) -> str:
     line = f"from runner.clouds.{package}.cloud import RECORD as {cloud.upper()}"
     text = text.replace("\n".join(imports), "\n".join(sorted([*imports, line])))
     return text.replace(found.group(0), f"for record in ({found.group(1)}, {cloud.upper()})")
-
-
-def _walled(root: Path, text: str, package: str) -> str:
-    """Return the settings of import-linter with the cloud's package in each list of them."""
-    for lines in set(lists_of_packages(root, text)):
-        added = sorted([*lines.splitlines(keepends=True), f"    runner.clouds.{package}\n"])
-        text = text.replace(lines, "".join(added))
-    return text
