@@ -32,12 +32,14 @@ class Terminated:
         left: What is still there.
         unread: What could not be read: something of the run may hide behind it.
         looked_for_s: Seconds from the first look to the last.
+        refused: What the cloud said last when it was asked to terminate what is left, or ``None``.
     """
 
     ended: list[Resource]
     left: list[Resource]
     unread: list[CloudError]
     looked_for_s: float = 0.0
+    refused: CloudError | None = None
 
     @property
     def is_proved(self) -> bool:
@@ -52,7 +54,8 @@ class Terminated:
         """
         left = ", ".join(f"{found.kind} {found.id}" for found in self.left)
         unread = [f"{account} could not be read to the end: {err.message}" for err in self.unread]
-        return [f"{account} still has {left}", *unread] if left else unread
+        why = "" if self.refused is None else f" ({self.refused.message})"
+        return [f"{account} still has {left}{why}", *unread] if left else unread
 
 
 def of_run(cloud: Cloud, run_id: str) -> Listing:
@@ -102,7 +105,7 @@ def terminate_all(
     seen: dict[tuple[str, str], Resource] = {}
     waited_s = 0.0
     while True:
-        trouble: CloudError | None = None
+        trouble, refused = None, None
         there: list[Resource] = []
         unread: list[CloudError] = []
         try:
@@ -110,7 +113,8 @@ def terminate_all(
             there = sorted(filter(wanted, listing.resources), key=lambda found: ORDER.index(found.kind))
             unread = listing.unread
             seen |= {(found.kind, found.id): found for found in there}
-            trouble = _end_each(cloud, there) or next((err for err in unread if isinstance(err, PASSING)), None)
+            refused = _end_each(cloud, there)
+            trouble = refused or next((err for err in unread if isinstance(err, PASSING)), None)
         except PASSING as err:
             trouble = err
         pause_s = table.pause_s
@@ -120,11 +124,11 @@ def terminate_all(
                 return Terminated(list(seen.values()), [], unread, waited_s)
             pause_s = due_s
         if waited_s >= table.longest_s:
-            if trouble is not None:
+            if trouble is not None and not there:
                 raise trouble
             ids = {(found.kind, found.id) for found in there}
             ended = [found for key, found in seen.items() if key not in ids]
-            return Terminated(ended, there, unread, waited_s)
+            return Terminated(ended, there, unread, waited_s, refused)
         wait(pause_s)
         waited_s += pause_s
 

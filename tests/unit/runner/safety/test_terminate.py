@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.errors import CloudUnavailableError, NotFoundError, UnreadableAnswerError, UsageError
+from runner.errors import AccessDeniedError, CloudUnavailableError, NotFoundError, UnreadableAnswerError, UsageError
 from runner.safety.patience import Patience, patience_of
 from runner.safety.terminate import of_run, terminate_run
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
@@ -150,3 +150,12 @@ def test_a_thing_that_went_by_itself_is_fine() -> None:
     cloud._ending["i-1"] = 1
 
     assert terminate_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock()).left == []
+
+
+def test_what_cannot_be_terminated_is_named_with_the_clouds_reason() -> None:
+    refusal = AccessDeniedError("lambda: may not", resolution="-")
+    cloud = FakeCloud([thing()], end_troubles=[refusal] * 1000)
+
+    seen = terminate_run(cloud, RUN_ID, outcome_unknown=False, wait=lambda seconds: None)
+
+    assert seen.problems("lambda") == ["lambda still has instance i-1 (lambda: may not)"]
