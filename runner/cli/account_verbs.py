@@ -26,7 +26,8 @@ def sweep(session: Session) -> int:
     from runner.cli.overview import resource_line
     from runner.safety.account_sweep import SweepError, end, is_surely_ours, survey
 
-    clouds, closed = accounts(session.world)
+    known = accounts(session.world)
+    clouds, closed = known.opened, known.closed
     found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), closed=closed)
     if not clouds and not found.not_looked_at:
         raise UsageError("sweep: no cloud is configured, so there is nothing to check", resolution=how_to_configure())
@@ -50,6 +51,8 @@ def sweep(session: Session) -> int:
     left = len(found.findings) - len(ended)
     print(f"{counted(left, 'Douse resource')} on {names or 'no cloud that could be read'}")
     if trouble is not None:
+        for problem in _open_questions(found, closed):
+            print(f"{'unknown':12} {problem}")
         raise trouble
     if not found.is_complete:
         raise _incomplete(found, closed)
@@ -57,14 +60,20 @@ def sweep(session: Session) -> int:
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
 
 
-def _incomplete(found: Survey, closed: Mapping[str, str]) -> TeardownError:
-    """Return the error for a look that leaves open what exists."""
+def _open_questions(found: Survey, closed: Mapping[str, str]) -> list[str]:
+    """Return why a look leaves open what exists."""
     problems = [f"{name} could not be read: {reason}" for name, reason in found.unread.items()]
     problems += [
         f"{runs[-1]} has rented on {name} and has no receipt, and {closed.get(name, 'this is another account')}"
         for name, runs in found.not_looked_at.items()
     ]
-    problems += [f"{one.resource.kind} {one.resource.id}: {one.reason}" for one in found.findings if not one.is_judged]
+    unjudged = [f"{one.resource.kind} {one.resource.id}: {one.reason}" for one in found.findings if not one.is_judged]
+    return [*problems, *unjudged]
+
+
+def _incomplete(found: Survey, closed: Mapping[str, str]) -> TeardownError:
+    """Return the error for a look that leaves open what exists."""
+    problems = _open_questions(found, closed)
     hints = [f"set {CLOUDS[name].account_words}" for name in found.not_looked_at]
     return TeardownError(
         f"sweep: {'; '.join(problems)}",

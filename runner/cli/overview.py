@@ -73,11 +73,13 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
         runs: The runs of this machine: a cloud that one of them has asked for a machine counts without a key as well,
             until that run has a receipt.
     """
-    clouds, closed = accounts(world)
+    known = accounts(world)
     asked = without_receipt(runs)
-    shut = {name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in closed.items() if name in asked}
-    found, unread = list_all(clouds)
-    return found, shut | unread
+    rented = {
+        name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in known.closed.items() if name in asked
+    }
+    found, unread = list_all(known.opened)
+    return found, known.unreadable | rented | unread
 
 
 def resource_line(found: Resource) -> str:

@@ -7,6 +7,7 @@ is imported when one is opened.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.cloud_api.environment import CloudRecord, NotThere
@@ -73,20 +74,44 @@ def configured(world: World) -> list[Cloud]:
     return found
 
 
-def accounts(world: World) -> tuple[list[Cloud], dict[str, str]]:
+@dataclass(frozen=True)
+class Accounts:
+    """What the environment names of accounts.
+
+    Attributes:
+        opened: The accounts that can be asked.
+        unnamed: The clouds of which the environment names no account, with what says so.
+        unreadable: The clouds of which it names one that cannot be opened, with the reason: the key is in a file that
+            is not there, say. What the account holds is unknown, which is never the same as no account.
+    """
+
+    opened: list[Cloud]
+    unnamed: dict[str, str]
+    unreadable: dict[str, str]
+
+    @property
+    def closed(self) -> dict[str, str]:
+        """All clouds that cannot be asked, with reasons."""
+        return self.unnamed | self.unreadable
+
+
+def accounts(world: World) -> Accounts:
     """Return the accounts that the environment names, and why the other clouds cannot be asked.
 
     For whoever terminates or sweeps: a key that cannot be read on one cloud must not keep the others from being asked.
     """
+    from runner.cloud_api.credentials import NotConfiguredError
     from runner.errors import RunnerError
 
-    found, closed = [], {}
+    found = Accounts([], {}, {})
     for name, record in CLOUDS.items():
         try:
-            found.append(_open(record, world))
+            found.opened.append(_open(record, world))
+        except NotConfiguredError as err:
+            found.unnamed[name] = err.message
         except RunnerError as err:
-            closed[name] = err.message
-    return found, closed
+            found.unreadable[name] = err.message
+    return found
 
 
 def names_account(record: CloudRecord, world: World) -> bool:

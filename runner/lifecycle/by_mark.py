@@ -9,7 +9,7 @@ from runner.cloud_api.labels import resource_name
 from runner.cloud_api.models import Resource
 from runner.clouds.registry import CLOUDS, accounts, open_cloud
 from runner.context import Context
-from runner.errors import RunnerError, TeardownError, ToolError
+from runner.errors import AccountError, RunnerError, TeardownError, ToolError
 from runner.run.models import View
 from runner.run.run_dir import RunDir
 from runner.safety.asked import clouds_asked, environment_of
@@ -68,11 +68,41 @@ def is_account_proved(ctx: Context) -> bool:
         return False  # who terminates says why the account cannot be read
 
 
-def other_account(ctx: Context) -> TeardownError:
+def refuse_other_account(ctx: Context, doing: str) -> None:
+    """Refuse to go on with a run's machine under an account that could not prove its end.
+
+    One that does not answer may be the right one: the end of the run asks it again.
+
+    Args:
+        ctx: The run, whose machine is up.
+        doing: The verb, for the error.
+
+    Raises:
+        TeardownError: If the account is another one, or there is no key: the machine bills, and stays.
+    """
+    if not ctx.environment.bills:
+        return
+    name, run_id = ctx.run_file.compute.env, ctx.run.run_id
+    try:
+        cloud = open_cloud(name, ctx.world)
+        is_known = is_the_account(ctx.run, cloud) or bool(of_run(cloud, run_id).resources)
+    except AccountError as err:
+        raise TeardownError(
+            f"{doing}: the machine of run {run_id} bills, and could not be terminated in the end: {err.message}",
+            details=err.details,
+            resolution=f"{err.resolution}, then repeat the command",
+        ) from err
+    except RunnerError:
+        return
+    if not is_known:
+        raise other_account(ctx, doing)
+
+
+def other_account(ctx: Context, doing: str = "destroy") -> TeardownError:
     """Return the error for an account that shows nothing of a run and was not proved to be the run's own."""
     name, run_id = ctx.run_file.compute.env, ctx.run.run_id
     return TeardownError(
-        f"destroy: this {name} account shows nothing of run {run_id}, which was rented with another key",
+        f"{doing}: this {name} account shows nothing of run {run_id}, which was rented with another key",
         resolution=f"set {CLOUDS[name].account_words} of that account, then run `make down RUN={run_id}` again; "
         f"if nobody has it any more, `make down RUN={run_id} CLOSE=1` closes the run",
     )
@@ -94,10 +124,10 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
     names = _may_have_rented_on(run)
     if not names:
         return cause if isinstance(cause, RunnerError) else _unexpected(run, cause)
-    opened, closed = accounts(world)
-    problems = [f"{name} was not asked: {closed[name]}" for name in sorted(names & set(closed))]
+    known = accounts(world)
+    problems = [f"{name} was not asked: {why}" for name, why in sorted(known.closed.items()) if name in names]
     ended: list[Resource] = []
-    for cloud in (cloud for cloud in opened if cloud.name in names):
+    for cloud in (cloud for cloud in known.opened if cloud.name in names):
         try:
             seen = terminate_run(
                 cloud, run.run_id, outcome_unknown=True, wait=world.sleep, patience=patience_of(world.environ)

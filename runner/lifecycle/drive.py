@@ -19,7 +19,7 @@ from runner.errors import (
     UsageError,
 )
 from runner.lifecycle import lease
-from runner.lifecycle.by_mark import end_by_mark
+from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.replan import Consent, check_again, record_again
@@ -113,6 +113,7 @@ def watch(ctx: Context) -> Outcome:
                 resolution=f"continue with `make resume RUN={ctx.run.run_id}`, "
                 f"or remove it with `make down RUN={ctx.run.run_id}`",
             )
+        refuse_other_account(ctx, "watch")
         return _guarded(ctx, lambda: _from_training(ctx))
 
 
@@ -147,6 +148,7 @@ def resume(
     may_have_machine = not state.is_done("destroy") and (ctx.host() is not None or bills)
     if may_have_machine and not moved and _needs_no_training(_status_or_none(ctx)):
         with locked(run):
+            refuse_other_account(ctx, "resume")
             return _guarded(ctx, lambda: _from_training(ctx))
     again = Context(run, run_file or ctx.run_file, view, stop, world)
     consent.expect(again)

@@ -8,7 +8,7 @@ from typing import Any
 from runner.adapters.machine import Machine
 from runner.cloud_api.models import Resource
 from runner.clouds.environments import ENVIRONMENTS
-from runner.clouds.registry import accounts, open_cloud
+from runner.clouds.registry import Accounts, accounts, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
 from runner.lifecycle.by_mark import end_by_mark, is_account_proved, other_account
@@ -113,8 +113,9 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
         TeardownError: If a cloud on which the run has rented cannot be read.
     """
     shown: dict[str, list[Resource]] = {}
-    unread: dict[str, str] = {}
-    clouds = {cloud.name: cloud for cloud in accounts(ctx.world)[0]} if rented_on else {}
+    known = accounts(ctx.world) if rented_on else Accounts([], {}, {})
+    clouds = {cloud.name: cloud for cloud in known.opened}
+    unread = {name: reason for name, reason in known.unreadable.items() if name not in rented_on}
     for name in sorted(rented_on | set(clouds)):
         try:
             shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world), ctx.run.run_id).whole()

@@ -1,8 +1,9 @@
-"""``make prices``: the lists are written from what the clouds tell, and what fails leaves its list alone."""
+"""``make prices``: the lists are written from what the clouds say, and what fails leaves its list alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from runner.cli import account_verbs
 from runner.cli import parser as cli
 from runner.cloud_api.environment import PriceRules
 from runner.cloud_api.models import Offer
-from runner.clouds.registry import CLOUDS
-from runner.errors import CloudUnavailableError
+from runner.clouds.registry import CLOUDS, Accounts
+from runner.errors import EXIT_LEFTOVERS, AccessDeniedError, CloudError, CloudUnavailableError
 from runner.prices import refresh as price
-from tests.unit.runner.fake_cloud import FakeCloud
+from runner.simulation.world import VirtualWorld
+from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
 
@@ -98,3 +100,22 @@ def test_without_an_account_there_is_nobody_to_ask(
 
     assert ask(tmp_path) == 2
     assert "there is no account to ask" in capsys.readouterr().err
+
+
+def test_a_sweep_that_leaves_something_says_as_well_what_it_could_not_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = thing(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    refusals: list[CloudError | None] = [AccessDeniedError("lambda: may not", resolution="-")] * 1000
+    clouds = [
+        FakeCloud([stuck], end_troubles=refusals),
+        FakeCloud(name="runpod", listing_troubles=[CloudUnavailableError("runpod: silent", resolution="-")]),
+    ]
+    monkeypatch.setattr(account_verbs, "accounts", lambda world: Accounts(list(clouds), {}, {}))
+
+    status = cli.main(["sweep", "--apply", "--runs-dir", str(tmp_path / "runs")], VirtualWorld())
+
+    said = capsys.readouterr()
+    assert status == EXIT_LEFTOVERS
+    assert "runpod could not be read: runpod: silent" in said.out
+    assert "lambda still has instance i-1" in said.err

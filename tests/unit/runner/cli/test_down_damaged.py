@@ -13,8 +13,9 @@ from runner.cli import parser as cli
 from runner.clouds import registry
 from runner.context import Context
 from runner.errors import EXIT_FAILED, EXIT_LEFTOVERS, AccountError
-from runner.lifecycle import by_mark, finish
+from runner.lifecycle import by_mark, drive, finish
 from runner.lifecycle.steps import destroy
+from runner.run.models import TrainerStatus
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 from tests.unit.runner.test_runs_of_format_1 import Gone, Later
@@ -54,7 +55,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
 
     for module in (by_mark, destroy):
         monkeypatch.setattr(module, "open_cloud", open_cloud)
-        monkeypatch.setattr(module, "accounts", lambda world: ([found], closed))
+        monkeypatch.setattr(module, "accounts", lambda world: registry.Accounts([found], closed, {}))
     monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
     monkeypatch.setattr(finish, "COLLECT_RETRY_S", ())
     return found
@@ -157,6 +158,31 @@ def test_with_its_own_account_an_empty_listing_is_a_proof(run: Path, cloud: Fake
     assert json.loads((run / "receipt.json").read_text())["checks"]["clouds"] == {"runpod": 0}
 
 
+@pytest.mark.parametrize("verb", ["watch", "resume"])
+def test_nobody_goes_on_with_a_machine_under_another_account(
+    run: Path, cloud: FakeCloud, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rented_with(run, cloud)
+    cloud.key, cloud.there = "another", []
+    monkeypatch.setattr(drive, "trainer_status", lambda ctx: TrainerStatus("running"))
+
+    assert cli.main([verb, "--run", RUN_ID, "--runs-dir", str(run.parent)], Later({})) == EXIT_LEFTOVERS
+    assert f"{verb}: this runpod account shows nothing of run {RUN_ID}" in capsys.readouterr().err
+    assert cloud.asked_to_end == []
+
+
+def test_nobody_goes_on_with_a_machine_without_a_key(
+    run: Path, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(by_mark, "open_cloud", registry.open_cloud)
+    monkeypatch.setattr(drive, "trainer_status", lambda ctx: TrainerStatus("running"))
+
+    assert cli.main(["watch", "--run", RUN_ID, "--runs-dir", str(run.parent)], Later({})) == EXIT_LEFTOVERS
+    said = capsys.readouterr().err
+    assert f"watch: the machine of run {RUN_ID} bills, and could not be terminated in the end" in said
+    assert "RUNPOD_API_KEY" in said
+
+
 @pytest.mark.parametrize(("typed", "status"), [("yes\n", 0), ("y\n", EXIT_LEFTOVERS), ("\n", EXIT_LEFTOVERS)])
 def test_only_a_typed_yes_closes_what_nobody_can_show(
     run: Path, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, typed: str, status: int
@@ -189,3 +215,15 @@ class Terminal:
 
     def readline(self) -> str:
         return self._typed
+
+
+def test_a_receipt_names_a_cloud_whose_key_cannot_be_read(
+    run: Path, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rented_with(run, cloud)
+    known = registry.Accounts([cloud], {"lambda": "lambda: there is no key"}, {"aws": "aws: the key cannot be read"})
+    monkeypatch.setattr(destroy, "accounts", lambda world: known)
+
+    down(run)
+
+    assert json.loads((run / "receipt.json").read_text())["clouds_not_read"] == {"aws": "aws: the key cannot be read"}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli import parser as cli
 from runner.cloud_api.pacing import Timer
 from runner.clouds.aws import cloud as aws
 from runner.clouds.lambda_cloud.api import LambdaCloud, open_lambda
-from runner.clouds.registry import CLOUDS, configured, open_cloud
+from runner.clouds.registry import CLOUDS, accounts, configured, open_cloud
 from runner.clouds.runpod.api import RunPodCloud, open_runpod
-from runner.errors import AccountError, UsageError
+from runner.errors import EXIT_LEFTOVERS, AccountError, UsageError
 from runner.world import RealWorld
 
 KEYS = {"LAMBDA_API_KEY": "lambda-secret-1", "RUNPOD_API_KEY": "runpod-secret-1"}
@@ -61,6 +62,16 @@ def test_a_key_file_that_cannot_be_read_is_not_the_same_as_no_account(tmp_path: 
 
     with pytest.raises(AccountError):
         configured(RealWorld({"LAMBDA_API_KEY_FILE": str(path), "HOME": str(tmp_path)}))
+
+    known = accounts(RealWorld({"LAMBDA_API_KEY_FILE": str(path), "HOME": str(tmp_path)}))
+    assert (list(known.unnamed), list(known.unreadable)) == (["runpod", "aws"], ["lambda"])
+
+
+def test_status_is_three_where_a_key_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = RealWorld({"LAMBDA_API_KEY_FILE": str(tmp_path / "gone"), "HOME": str(tmp_path)})
+
+    assert cli.main(["status", "--runs-dir", str(tmp_path / "runs")], world) == EXIT_LEFTOVERS
+    assert "lambda could not be read, so something may be billing" in capsys.readouterr().out
 
 
 def test_the_endpoints_come_from_the_environment() -> None:

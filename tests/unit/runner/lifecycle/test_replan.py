@@ -12,6 +12,7 @@ from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import DiskSpaceError, RunInterruptedError, UsageError
+from runner.lifecycle import by_mark
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.steps import plan
@@ -20,6 +21,7 @@ from runner.run.planned import Plan
 from runner.run.run_dir import RunDir, create_run, mark_plan, write_json
 from runner.run.state import RunState
 from runner.world import RealWorld
+from tests.unit.runner.fake_cloud import FakeCloud, thing
 from tests.unit.runner.made_plan import made_plan
 
 NOW = datetime(2026, 11, 21, 1, 55, tzinfo=UTC)
@@ -138,6 +140,7 @@ def test_nobody_is_asked_to_come_back_to_a_trainer_that_runs(
     payer = Payer("nobody")
     monkeypatch.setattr(lifecycle, "_status_or_none", lambda ctx: TrainerStatus("running"))
     monkeypatch.setattr(lifecycle, "_from_training", lambda ctx: Outcome(ctx.run, running=True))
+    monkeypatch.setattr(by_mark, "open_cloud", lambda name, world: FakeCloud([thing(run_id=run.run_id)]))
 
     assert resume(run, payer).running
 
