@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,19 @@ import psutil
 import pytest
 import torch
 
-from benchmarks import cpu_threads, machine_to_first_step, packing, plan_offline, runner_overhead, trainer_speed
+from benchmarks import (
+    cpu_threads,
+    estimate_beside_meter,
+    machine_to_first_step,
+    packing,
+    plan_offline,
+    runner_overhead,
+    trainer_speed,
+)
 from benchmarks.measuring import Meter, measure
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table
+from runner.run.run_dir import create_run, write_json
+from runner.world import RealWorld
 
 
 def made_up(step_tokens: int, *step_seconds: float, **changes: Any) -> Measurement:
@@ -175,10 +186,30 @@ def test_starts_are_timed() -> None:
     assert "python -c pass" in runner_overhead.show_starts({"python -c pass": found}, 1)
 
 
+def test_an_estimate_stands_beside_what_the_meter_billed(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
+    host = {"instance_type": "gpu_1x_a10", "region": "us-west-1", "spot": False, "price_usd_per_h": 0.75}
+    forecast = {
+        "durations": {"total_s": {"low": 90.0, "expected": 110.0, "high": 130.0}},
+        "cost": {"usd_by_phase": {"boot": {"expected": 0.01}, "train": {"expected": 0.02}}},
+    }
+    write_json(run.host, host)
+    write_json(run.file("plan.json"), {"format": 2, "machines": [host | {"forecast": forecast}]})
+
+    found = estimate_beside_meter.beside(run, {"started_at": 10.0, "ended_at": 110.0, "billed_usd": 0.025}, 1)
+
+    assert found == estimate_beside_meter.Beside(1, 110.0, 100.0, 0.03, 0.025)
+    assert estimate_beside_meter.show([found]).splitlines()[-1] == (
+        "| 1 | 110.0 s | 100.0 s | +10.0% | $0.0300 | $0.0250 |"
+    )
+
+
 # the scripts
 
 
-@pytest.mark.parametrize("name", ["trainer_speed", "packing", "runner_overhead", "measuring", "cpu_threads"])
+@pytest.mark.parametrize(
+    "name", ["trainer_speed", "packing", "runner_overhead", "measuring", "cpu_threads", "estimate_beside_meter"]
+)
 def test_each_script_explains_itself(name: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240)
