@@ -25,6 +25,8 @@ PLAIN = {
     "tensorboard": ("tensorboard", 1024 * MIB),
 }
 """What comes home as it is: name in the output folder, name in the run folder, bytes that it may have."""
+BESIDE_ADAPTER_BYTES = 256 * MIB
+"""Tokenizer, card and figures, which lie beside an adapter's weights and may be larger than these."""
 UNPLANNED_GIB = 200.0
 """Disk of a machine whose plan cannot be read."""
 MOST_CHECKPOINTS = 100
@@ -56,7 +58,8 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
             try:
-                fetch.get_verified(f"{box.output}/{name}", ctx.run.path / name, _check_sums)
+                size_bytes = _adapter_bytes(ctx) if name == "adapter" else None
+                fetch.get_verified(f"{box.output}/{name}", ctx.run.path / name, _check_sums, size_bytes)
                 came.append(name)
             except TransferError as err:
                 damaged = damaged or err  # the machine may go after this: what can still come home comes first
@@ -86,17 +89,20 @@ class _Fetch:
         allowance = Allowance(self._folder_bytes if size_bytes is None else size_bytes)
         self.machine.get(source, target, allowance, cancel=self.is_over)
 
-    def get_verified(self, source: str, target: Path, check: Callable[[Path], None]) -> None:
+    def get_verified(
+        self, source: str, target: Path, check: Callable[[Path], None], size_bytes: int | None = None
+    ) -> None:
         """Fetch a folder beside its place, verify it, and only then let it take its place.
 
         Args:
             source: The folder on the machine.
             target: Its place here.
             check: Called with what came; raises ``TransferError`` where that is not what the machine has.
+            size_bytes: Bytes that it may have; as ``get`` where nothing is given.
         """
         disk, part = self._ctx.world.disk, target.with_name(f"{target.name}.part")
         disk.remove_tree(part)
-        self.get(source, part)
+        self.get(source, part, size_bytes)
         check(part)
         disk.remove_tree(target)
         disk.rename(part, target)
@@ -107,6 +113,16 @@ def _planned_disk_gib(ctx: Context) -> float:
         return ctx.plan.disk_needed_gib
     except RunnerError:  # it is missing or damaged, and the results are to come home all the same
         return UNPLANNED_GIB
+
+
+def _adapter_bytes(ctx: Context) -> int | None:
+    """Return what an adapter's folder may have, twice the plan's weights, or ``None`` where none were planned."""
+    try:
+        forecast = ctx.plan.first.forecast
+    except RunnerError:
+        return None
+    planned_bytes = 0 if forecast is None else forecast.work.get("adapter_bytes", 0)
+    return 2 * planned_bytes + BESIDE_ADAPTER_BYTES if planned_bytes else None
 
 
 def _finish_events(ctx: Context, machine: Machine, box: Box, is_over: Cancel) -> None:

@@ -21,7 +21,7 @@ from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedE
 from runner.lifecycle.steps import collect, destroy, stage, train
 from runner.run.events import LOOK_BYTES, MOST_BYTES
 from runner.run.models import Box, Completed, Host, TrainerStatus
-from runner.run.planned import MicroBatch, PlannedMachine
+from runner.run.planned import Foreseen, MicroBatch, PlannedMachine
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile, with_settings
 from runner.world import RealWorld
@@ -410,6 +410,36 @@ def test_a_file_that_no_line_of_the_list_names_is_damage(ctx: Context, box: Box)
 
     with pytest.raises(TransferError, match="adapter came home damaged: extra has no checksum"):
         collect.collect(ctx, HOST, with_checkpoints=False)
+
+
+class Measured(LocalMachine):
+    """This machine; what each folder may have is written down."""
+
+    def __init__(self) -> None:
+        self.allowed: dict[str, int] = {}
+
+    def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
+        self.allowed[Path(source).name] = allowance.size_bytes
+        super().get(source, target, allowance, cancel=cancel)
+
+
+@pytest.mark.parametrize(
+    ("work", "most_bytes"),
+    [({"adapter_bytes": 10 << 20}, (20 + 256) << 20), ({}, round((2 * 40.25 + 1) * (1 << 30)))],
+    ids=["planned", "unplanned"],
+)
+def test_an_adapter_may_have_twice_what_was_planned_and_its_tokenizer(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch, work: dict[str, int], most_bytes: int
+) -> None:
+    foreseen = Foreseen("A10", "A10", 24.0, 10.2, True, 14, work, None, None)
+    ctx.keep_plan(made_plan(environment="local", machines=(replace(MACHINE, forecast=foreseen),)))
+    put_adapter(box, weights="good")
+    machine = Measured()
+    use(monkeypatch, machine)
+
+    collect.collect(ctx, HOST, with_checkpoints=False)
+
+    assert machine.allowed["adapter"] == most_bytes
 
 
 def test_a_damaged_adapter_does_not_keep_the_checkpoint_from_coming_home(ctx: Context, box: Box) -> None:
