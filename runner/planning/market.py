@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from runner.cloud_api.credentials import NotConfiguredError
-from runner.cloud_api.models import Account, Cloud, Offer, Quota, Resource, TrustWanted
+from runner.cloud_api.models import Account, Cloud, Listing, Offer, Quota, TrustWanted
 from runner.clouds.registry import endpoint_of, find_cloud, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError, UsageError
 from runner.prices.platforms import price_lists_of
@@ -29,13 +29,13 @@ class Market:
     Attributes:
         offers: What there is.
         account: Whose account it is, or ``None`` where the cloud was not asked.
-        resources: What of ours the account holds.
+        listing: What of ours the account holds, and what of it could not be read: that hides nothing else.
         remark: Why the offers are those of the price list, or ``None`` where the cloud itself listed them.
     """
 
     offers: list[Offer]
     account: Account | None = None
-    resources: tuple[Resource, ...] = ()
+    listing: Listing = field(default_factory=lambda: Listing([]))
     remark: str | None = None
 
 
@@ -50,8 +50,8 @@ def ask(cloud: Cloud, trust: TrustWanted = "secure") -> Market:
         CloudError: If it refuses, or does not answer.
     """
     account = cloud.account()
-    resources = tuple(cloud.resources())
-    return Market(list(cloud.offers(trust)), account, resources)
+    listing = cloud.listing()
+    return Market(list(cloud.offers(trust)), account, listing)
 
 
 def ask_or_look_up(
@@ -177,10 +177,10 @@ class MarketCall:
         """Return the account's quotas for these machines; raises as the cloud does."""
         return open_cloud(self._name, self._world).quotas(offers)
 
-    def resources(self) -> list[Resource]:
-        """Return the Douse resources that exist; raises as ``account``."""
+    def listing(self) -> Listing:
+        """Return the Douse resources that exist, as far as they could be read; raises as ``account``."""
         self.account()
-        return list(self.get().resources)
+        return self.get().listing
 
 
 def is_reachable(url: str, world: World) -> bool:

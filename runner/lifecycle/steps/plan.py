@@ -149,9 +149,9 @@ def _choose(
     stop: Stop,
     world: World,
 ) -> Chosen:
-    """Return the machines to try, after telling what is there already."""
+    """Return the machines to try, after showing what is there already."""
     market = call.get()
-    _tell_what_is_there(market, view)
+    _show_what_is_there(market, view)
     emulated = is_emulated(endpoint_of(run_file.compute.env, world.environ))
     ledger = [] if task is None else read_ledger(list_runs(runs_dir, world), is_emulated=emulated)
 
@@ -223,14 +223,14 @@ def record(ctx: Context, plan: Plan) -> None:
     terraform.make_plan()
 
 
-def _tell_what_is_there(market: Market, view: View) -> None:
+def _show_what_is_there(market: Market, view: View) -> None:
     """Show whose account it is and its Douse resources, or why the cloud could not be read."""
     if market.remark is not None:
         view.line(f"offline      {market.remark}")
-    for found in market.resources:
+    for found in market.listing.resources:
         price = f", ${found.price_usd_per_h:.2f}/h" if found.price_usd_per_h else ""
         view.line(f"existing     {found.kind} {found.id} of run {found.run_id or 'unknown'}{price}")
-    if market.resources:
+    if market.listing.resources:
         view.line("(`make sweep` shows whether a run is using it)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from runner.cloud_api.models import Account, Resource
+from runner.cloud_api.models import Account, Listing, Resource
 from runner.clouds.registry import endpoint_of, open_cloud
 from runner.errors import RunnerError, counted
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped, warned
@@ -24,8 +24,8 @@ class Asked(Protocol):
     def account(self) -> Account:
         """Return whose account it is."""
 
-    def resources(self) -> list[Resource]:
-        """Return all Douse resources in it."""
+    def listing(self) -> Listing:
+        """Return all Douse resources in it, as far as they can be read."""
 
 
 OpenCloud = Callable[[str, World], Asked]
@@ -92,16 +92,20 @@ def check_billing(
         cloud = open_account(name, world)
         if not is_reachable(endpoint_of(name, world.environ), world):
             return [not_asked(BILLING, UNREACHABLE.format(name=name))]
-        there = cloud.resources()
+        found = cloud.listing()
     except RunnerError as err:
         return [from_error(BILLING, err)]
     # A price of 0 is free; ``None`` is an unknown price.
-    billing = [found for found in there if found.price_usd_per_h != 0]
-    if not billing:
-        free = f" ({counted(len(there), 'resource that costs', 'resources that cost')} nothing)" if there else ""
+    billing = [one for one in found.resources if one.price_usd_per_h != 0]
+    words = [_words(one) for one in billing[:SHOWN]]
+    if len(billing) > SHOWN:
+        words[-1] += f" and {len(billing) - SHOWN} more"
+    words += [f"{name} could not be read to the end: {err.message}" for err in found.unread[:1]]
+    if not words:
+        there = len(found.resources)
+        free = f" ({counted(there, 'resource that costs', 'resources that cost')} nothing)" if there else ""
         return [passed(BILLING, f"nothing of an older run{free}")]
-    more = f" and {len(billing) - SHOWN} more" if len(billing) > SHOWN else ""
-    value = "; ".join(_words(found) for found in billing[:SHOWN]) + more
+    value = "; ".join(words)
     hint = "`make sweep` shows which run uses it, `make sweep APPLY=1` terminates what no run is using"
     return [warned(BILLING, value, hint)]
 

@@ -35,7 +35,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
     machines = (plan._given_machine(run_file),)
     if market is not None:
         found = market.get()
-        plan._tell_what_is_there(found, view)
+        plan._show_what_is_there(found, view)
         machines = choose(run_file, found.offers, None, disk_needed_gib=0.1).machines
     return Plan(
         environment=run_file.compute.env,

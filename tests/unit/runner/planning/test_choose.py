@@ -9,7 +9,7 @@ import pytest
 
 from runner.cli.terminal import SilentView
 from runner.cloud_api import address
-from runner.cloud_api.models import Account, Offer
+from runner.cloud_api.models import Account, Listing, Offer
 from runner.errors import NoCapacityError
 from runner.lifecycle.steps import plan
 from runner.planning.choose import Choice, choose
@@ -234,7 +234,7 @@ class Words(SilentView):
 def test_what_bills_already_is_reported_before_more_is_rented() -> None:
     view = Words()
 
-    plan._tell_what_is_there(Market([A10], Account("lambda", "test"), (thing(),)), view)
+    plan._show_what_is_there(Market([A10], Account("lambda", "test"), Listing([thing()])), view)
 
     assert view.lines[0] == "existing     instance i-1 of run 20261121-015500-tiny, $1.00/h"
     assert "make sweep" in view.lines[1]
@@ -243,7 +243,7 @@ def test_what_bills_already_is_reported_before_more_is_rented() -> None:
 def test_prices_from_a_list_are_reported() -> None:
     view = Words()
 
-    plan._tell_what_is_there(Market([A10], remark="lambda cannot be reached; prices are old"), view)
+    plan._show_what_is_there(Market([A10], remark="lambda cannot be reached; prices are old"), view)
 
     assert view.lines == ["offline      lambda cannot be reached; prices are old"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.cloud_api.models import Offer, TrustWanted
+from runner.cloud_api.models import Listing, Offer, TrustWanted
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.errors import AccountError, CloudUnavailableError, NoCapacityError, UnreadableAnswerError
 from runner.planning import market
@@ -43,7 +43,7 @@ def test_a_cloud_that_answers_is_believed(cloud: FakeCloud) -> None:
     found = ask_or_look_up("lambda", RealWorld(KEY))
 
     assert found == ask(cloud)
-    assert (found.offers, found.remark, len(found.resources)) == ([OFFER], None, 1)
+    assert (found.offers, found.remark, len(found.listing.resources)) == ([OFFER], None, 1)
     assert found.account is not None
 
 
@@ -161,7 +161,7 @@ def test_who_asks_again_gets_the_same_answer(cloud: FakeCloud) -> None:
     call = MarketCall("lambda", RealWorld(KEY), is_dry=False)
 
     assert call.get() is call.get()
-    assert (call.account().cloud, call.resources()) == ("lambda", [thing()])
+    assert (call.account().cloud, call.listing()) == ("lambda", Listing([thing()]))
     assert cloud.looks == 1
 
 
@@ -169,7 +169,7 @@ def test_nothing_is_rented_in_an_account_that_does_not_say(cloud: FakeCloud) -> 
     cloud.listing_troubles = [UnreadableAnswerError("lambda: no list", resolution="look")]
     call = MarketCall("lambda", RealWorld(KEY), is_dry=False)
 
-    for ask_it in (call.get, call.account, call.resources):
+    for ask_it in (call.get, call.account, call.listing):
         with pytest.raises(UnreadableAnswerError):
             ask_it()
 
@@ -179,4 +179,4 @@ def test_a_price_list_shows_no_account() -> None:
 
     assert call.get().offers
     with pytest.raises(CloudUnavailableError, match="there is no API key"):
-        call.resources()
+        call.listing()

@@ -18,6 +18,7 @@ from runner.errors import (
 )
 from runner.planning.checks.account import check_account, check_balance, check_billing, reported_once
 from runner.planning.checks.line import Check
+from runner.planning.market import ask
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
@@ -119,6 +120,20 @@ def test_many_things_are_counted_and_a_price_that_is_not_reported_is_no_free_one
 
     assert line.value.startswith("volume v-0 of run unknown (price unknown); ")
     assert line.value.endswith(" and 2 more")
+
+
+def test_a_neighbour_that_cannot_be_read_hides_nothing_and_stops_no_plan() -> None:
+    odd = UnreadableAnswerError("lambda: an instance without a price", resolution="look there")
+    cloud = FakeCloud([thing()], unread=[odd])
+
+    (line,) = check_billing("lambda", RealWorld({}), open_account=Opened(cloud), is_reachable=reached)
+
+    assert line.status == "warn"
+    assert line.value == (
+        "instance i-1 of run 20261121-015500-tiny ($1.00 an hour); "
+        "lambda could not be read to the end: lambda: an instance without a price"
+    )
+    assert ask(cloud).listing.resources == [thing()]
 
 
 def test_what_costs_nothing_is_no_trouble() -> None:
