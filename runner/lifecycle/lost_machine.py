@@ -13,10 +13,12 @@ def machine_gone(ctx: Context) -> str | None:
     if host is None or not ctx.environment.rents_machine:
         return None
     try:
-        listed = open_cloud(host.cloud, ctx.world).resources()
+        listing = open_cloud(host.cloud, ctx.world).listing()
     except CloudError:
         return None  # nobody knows; the machine may be there
-    mine = [found for found in listed if found.kind == "instance" and found.id == host.instance_id]
+    mine = [found for found in listing.resources if found.kind == "instance" and found.id == host.instance_id]
+    if not mine and listing.unread:
+        return None
     if not mine:
         return f"machine {host.instance_id} no longer exists on {host.cloud} (reclaimed, or terminated by someone else)"
     if mine[0].status in ("stopped", "ending"):

@@ -198,3 +198,16 @@ def test_a_machine_of_a_cloud_that_does_not_answer_may_still_be_there(
     monkeypatch.setattr("runner.lifecycle.lost_machine.open_cloud", lambda name, environ: cloud)
 
     assert machine_gone(ctx) is None
+
+
+@pytest.mark.parametrize(("status", "is_gone"), [(None, False), ("running", False), ("ending", True)])
+def test_behind_a_neighbour_that_cannot_be_read_a_machine_may_still_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: Status | None, is_gone: bool
+) -> None:
+    ctx = made(tmp_path)
+    write_json(ctx.run.host, HOST.to_mapping())
+    there = [] if status is None else [thing(resource_id="i-1", status=status)]
+    cloud = FakeCloud(there, unread=[CloudUnavailableError("lambda: an odd entry", resolution="look there")])
+    monkeypatch.setattr("runner.lifecycle.lost_machine.open_cloud", lambda name, environ: cloud)
+
+    assert (machine_gone(ctx) is not None) is is_gone
