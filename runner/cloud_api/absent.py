@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, TrustWanted
 from runner.errors import CloudUnavailableError
@@ -53,5 +54,9 @@ class AbsentCloud:
         raise not_installed(self._name, self._package)
 
     def end(self, resource: Resource) -> None:
+        """Refuse."""
+        raise not_installed(self._name, self._package)
+
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
         """Refuse."""
         raise not_installed(self._name, self._package)

@@ -184,6 +184,10 @@ class CloudRecord:
         caller_network: Returns the network that a firewall lets in, from this machine's public address.
         default_image: Image that Douse is tested with, where it is chosen here.
         hard_end: What terminates a machine without anybody from here.
+        hard_end_goes: Why that will not last, with the day as the vendor says it; ``NotThere`` where it is to stay, and
+            where there is none.
+        lease_at_cloud: Where the cloud itself shows when a machine's lease runs out, for every sweep to read
+            (``Cloud.move_lease``).
         inputs: Returns the environment's own inputs.
         secret_inputs: Returns those that go in by Terraform's environment, never into a file.
         terraform_error: Reads the cloud's "no" from Terraform's words; ``None`` where they hold none.
@@ -208,6 +212,8 @@ class CloudRecord:
     caller_network: Callable[[Environ], str] | NotThere
     default_image: str | NotThere
     hard_end: str | NotThere
+    hard_end_goes: str | NotThere
+    lease_at_cloud: str | NotThere
     inputs: Callable[[MachineOrder], dict[str, Any]]
     secret_inputs: Callable[[MachineOrder], dict[str, str]] | NotThere
     terraform_error: Callable[[str], CloudError | None] | NotThere

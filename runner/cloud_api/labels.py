@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 RUN_TAG = "douse-run"
 EXPIRES_TAG = "douse-expires"
 PREFIX = "douse-"
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9][a-z0-9-]{0,43}$")
 LONGEST_NAME = 64
+LEASE_MARK = "--"
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def resource_name(run_id: str) -> str:
@@ -20,6 +24,18 @@ def resource_name(run_id: str) -> str:
     whole of it wherever the cloud has such a thing.
     """
     return f"{PREFIX}{run_id}"[:LONGEST_NAME]
+
+
+def leased_name(run_id: str, ends_at: datetime) -> str | None:
+    """Return the name of a run's machine that says when its lease runs out, or ``None`` where it has no room for that.
+
+    Args:
+        run_id: The run. An id of an older version may be so long that no deadline fits behind it, and is never cut.
+        ends_at: The deadline; the name holds the first whole minute that is not before it, counted from 1970.
+    """
+    minute = -((EPOCH - ends_at) // MINUTE)
+    name = f"{PREFIX}{run_id}{LEASE_MARK}{_base_36(minute)}"
+    return name if len(name) <= LONGEST_NAME else None
 
 
 def is_ours(name: str, tags: Mapping[str, str]) -> bool:
@@ -56,3 +72,8 @@ def expiry_of(tags: Mapping[str, str]) -> datetime | None:
         return datetime.strptime(tags.get(EXPIRES_TAG, ""), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _base_36(number: int) -> str:
+    rest, digit = divmod(number, len(DIGITS))
+    return (_base_36(rest) if rest else "") + DIGITS[digit]

@@ -181,3 +181,15 @@ class Cloud(Protocol):
 
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine. Does not wait for it to be gone."""
+
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
+        """Write into the cloud itself when a machine's lease runs out; do nothing where the cloud keeps no such thing.
+
+        Args:
+            machine: The machine, with the run that it belongs to.
+            ends_at: When nobody needs it any more (UTC), unless this is called again.
+
+        Raises:
+            NotFoundError: If the machine is gone.
+            CloudError: If the cloud refuses, or does not answer.
+        """

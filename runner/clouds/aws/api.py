@@ -228,6 +228,9 @@ class AwsCloud:
         except NotFoundError:
             return
 
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
+        """Do nothing: the machine keeps its lease itself, and powers off when it runs out."""
+
     def sts_credentials_for_prefix(
         self, bucket: str, prefix: str, role_arn: str, duration_s: int = 3600
     ) -> PrefixCredentials:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import httpx2
 from runner.cloud_api.answers import read, read_entry, read_some, refuse_part
 from runner.cloud_api.credentials import Environ, seconds, secret
 from runner.cloud_api.http import Api
+from runner.cloud_api.labels import leased_name
 from runner.cloud_api.listings import gather, is_named, judged
 from runner.cloud_api.models import Account, Listing, Offer, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import Timer, shared_pace
@@ -163,6 +165,16 @@ class LambdaCloud:
                 f"lambda: cannot terminate {resource.kind} {resource.id}: unknown kind of resource",
                 resolution="delete it in the console: docs/clouds/lambda.md",
             )
+
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
+        """Write the end of a machine's lease into its name, the one thing about a living machine that can be changed.
+
+        A machine whose run cannot be read, or leaves no room for a deadline, keeps its name.
+        """
+        name = machine.run_id and leased_name(machine.run_id, ends_at)
+        if name:
+            path = f"/instances/{quote(machine.id, safe='')}"
+            self._post(path, {"name": name}, Instance, f"rename machine {machine.id}", repeatable=True)
 
     def launch(self, request: LaunchRequest) -> str:
         """Rent a machine and return its id; never sent twice, unless the cloud refused it for too many requests.

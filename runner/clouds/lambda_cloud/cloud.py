@@ -87,6 +87,8 @@ RECORD = CloudRecord(
     hard_end=NotThere(
         "a machine cannot terminate itself: the lease stops the trainer, and a sweep terminates the rest"
     ),
+    hard_end_goes=NotThere("there is none that could go"),
+    lease_at_cloud="the end of the machine's name",
     inputs=inputs,
     secret_inputs=secret_inputs,
     terraform_error=NotThere(OUR_PROVIDER),

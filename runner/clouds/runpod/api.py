@@ -169,6 +169,9 @@ class RunPodCloud:
                 resolution="delete it in the console: docs/clouds/runpod.md",
             )
 
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
+        """Do nothing: terminateAfter cannot be moved in a living pod, and holds the hard end."""
+
     def create_pod(self, pod: CreatePod) -> RentedPod:
         """Rent a pod on demand; never sent twice, unless RunPod refused it for too many requests.
 

@@ -41,6 +41,9 @@ class FakeCloud:
     appears_at_look: dict[int, Resource] = field(default_factory=dict)
     looks: int = 0
     asked_to_end: list[str] = field(default_factory=list)
+    leases: dict[str, datetime] = field(default_factory=dict)
+    """By machine, when its lease runs out as the cloud knows it."""
+    lease_troubles: list[CloudError | None] = field(default_factory=list)
     ends_slowly: int = 0
     """So many looks a thing is shown as ending before it is gone."""
     _ending: dict[str, int] = field(default_factory=dict)
@@ -79,3 +82,9 @@ class FakeCloud:
         if trouble is not None:
             raise trouble
         self._ending[resource.id] = self.ends_slowly
+
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
+        trouble = self.lease_troubles.pop(0) if self.lease_troubles else None
+        if trouble is not None:
+            raise trouble
+        self.leases[machine.id] = ends_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,7 @@ A10 = {
     "price_cents_per_hour": 75,
     "specs": {"vcpus": 30, "memory_gib": 200, "storage_gib": 1400, "gpus": 1},
 }
+OURS = Resource("lambda", "instance", "i1", f"douse-{RUN_ID}", "us-west-1", RUN_ID, None, "running")
 LIST, ONE, LAUNCH = "/api/v1/instances", "/api/v1/instances/i1", "/api/v1/instance-operations/launch"
 END, KEYS, DISKS = "/api/v1/instance-operations/terminate", "/api/v1/ssh-keys", "/api/v1/file-systems"
 TYPES = "/api/v1/instance-types"
@@ -596,6 +598,29 @@ def test_a_file_system_in_use_cannot_be_ended(bench: Bench) -> None:
 def test_a_kind_that_lambda_does_not_have_is_refused(bench: Bench) -> None:
     with pytest.raises(BadRequestError):
         bench.cloud.end(Resource("lambda", "address", "a1", "douse-x", None, None, None))
+
+
+def test_a_lease_is_moved_by_a_new_name_and_nothing_else(bench: Bench) -> None:
+    bench.on("POST", ONE, data(machine()))
+
+    bench.cloud.move_lease(OURS, datetime(2026, 11, 21, 12, tzinfo=UTC))
+
+    assert bench.fake.calls == [("POST", ONE)]
+    assert bench.fake.body() == {"name": f"douse-{RUN_ID}--htb80"}
+
+
+@pytest.mark.parametrize("run_id", [None, f"20261121-073000-{'a' * 44}"])
+def test_a_machine_without_room_for_a_deadline_keeps_its_name(bench: Bench, run_id: str | None) -> None:
+    bench.cloud.move_lease(replace(OURS, run_id=run_id), datetime(2026, 11, 21, 12, tzinfo=UTC))
+
+    assert bench.fake.calls == []
+
+
+def test_the_lease_of_a_machine_that_is_gone_cannot_be_moved(bench: Bench) -> None:
+    bench.on("POST", ONE, refused("global/object-does-not-exist", 404))
+
+    with pytest.raises(NotFoundError):
+        bench.cloud.move_lease(OURS, datetime(2026, 11, 21, 12, tzinfo=UTC))
 
 
 def test_the_account_is_reported_by_the_end_of_its_key(bench: Bench) -> None:

@@ -678,6 +678,14 @@ def test_each_kind_of_thing_can_be_ended(bench: Bench, kind: Any, path: str) -> 
     assert bench.fake.calls == [("DELETE", path)]
 
 
+def test_a_living_pod_has_no_lease_to_move(bench: Bench) -> None:
+    pod = Resource("runpod", "instance", "p1", f"douse-{RUN_ID}", None, RUN_ID, None, "running")
+
+    bench.cloud.move_lease(pod, datetime(2026, 11, 21, 12, tzinfo=UTC))
+
+    assert bench.fake.calls == []
+
+
 def test_a_kind_that_runpod_does_not_have_is_refused(bench: Bench) -> None:
     with pytest.raises(BadRequestError):
         bench.cloud.end(Resource("runpod", "key", "k1", "douse-x", None, None, None))
