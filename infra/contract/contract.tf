@@ -61,7 +61,7 @@ variable "labels" {
 }
 
 variable "run_id" {
-  description = "Id of the run, YYYYMMDD-HHMMSS-name; the prefix of every name."
+  description = "Id of the run, YYYYMMDD-HHMMSS-name-xxxx; the prefix of every name."
   type        = string
   nullable    = false
 

@@ -20,8 +20,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def resource_name(run_id: str) -> str:
     """Return the name of whatever is created for a run, at most 64 characters: no cloud of ours takes less.
 
-    A run id may have 60 characters; what does not fit is cut off its end. The tag or variable ``douse-run`` holds the
-    whole of it wherever the cloud has such a thing.
+    An id of an older version may have 60 characters; what does not fit is cut off its end. The tag or variable
+    ``douse-run`` holds the whole of it wherever the cloud has such a thing.
     """
     return f"{PREFIX}{run_id}"[:LONGEST_NAME]
 
@@ -62,8 +62,18 @@ def run_of(name: str, tags: Mapping[str, str]) -> str | None:
 
 
 def belongs_to(run_id: str, found: str | None, name: str) -> bool:
-    """Return whether a resource is of this run, by its mark or by its name."""
-    return found == run_id or name == resource_name(run_id)
+    """Return whether a resource is of this run.
+
+    Args:
+        run_id: The run.
+        found: The run that the resource's mark or name names, or ``None`` where none can be read from them.
+        name: Its name. Where it was cut for an id of an older version, the id that it names is no whole one; else
+            what is found counts, for the name of a longer id may have been cut to that of a shorter one.
+    """
+    if found == run_id:
+        return True
+    is_cut = len(PREFIX + run_id) > LONGEST_NAME
+    return name == resource_name(run_id) and (found is None or (is_cut and name == PREFIX + found))
 
 
 def expiry_of(tags: Mapping[str, str]) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,12 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 """The checkout: where ``infra/``, ``playbooks/`` and ``requirements/`` are."""
 PLAN_MARK = "planned.json"
 """In a run folder: it was planned and has not begun."""
+LONGEST_RUN_ID = 48
+"""With the end of a lease behind it, a machine's name has at most the 64 characters that every cloud takes."""
+SUFFIX_LENGTH = 4
+SUFFIX = re.compile(r"^[a-z0-9]{4}$")
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class RunDir:
 
     @property
     def run_id(self) -> str:
-        """Name of the run: ``YYYYMMDD-HHMMSS-<name>``."""
+        """Name of the run: ``YYYYMMDD-HHMMSS-<name>-<four random characters>``, older ones without the last part."""
         return self.path.name
 
     def file(self, name: str) -> Entry:
@@ -111,19 +118,29 @@ class RunDir:
 
 
 def create_run(runs_dir: Path, name: str, now: datetime, world: World) -> RunDir:
-    """Make a new run folder, named by time and name; two runs of one second get different names."""
+    """Make a new run folder, named by time, name and chance.
+
+    Two runs of one name and one second get different ids, on two computers too: by its id a run's machine is found
+    and terminated.
+    """
     world.disk.make_folder(runs_dir)
-    stem = f"{now:%Y%m%d-%H%M%S}-{name}"
-    for number in range(1, 100):
-        path = runs_dir.resolve() / (stem if number == 1 else f"{stem}-{number}")
+    for _ in range(TRIES):
+        path = runs_dir.resolve() / new_run_id(name, now, world)
         try:
             world.disk.make_folder(path, exist_ok=False, mode=0o700)
         except FileExistsError:
             continue
         return RunDir(path, world)
     raise RunNotFoundError(
-        f"run: {runs_dir} holds a hundred runs named {stem}", resolution="wait a second, then repeat the command"
+        f"run: {path} and {TRIES - 1} other names are taken", resolution="wait a second, then repeat the command"
     )
+
+
+def new_run_id(name: str, now: datetime, world: World) -> str:
+    """Return an id that no other run has; of a long name the end is left out, never of what tells runs apart."""
+    stem = f"{now:%Y%m%d-%H%M%S}-{name}"[: LONGEST_RUN_ID - SUFFIX_LENGTH - 1].rstrip("-")
+    chance = bytes.fromhex(world.token(SUFFIX_LENGTH))
+    return f"{stem}-{''.join(LETTERS[byte % len(LETTERS)] for byte in chance)}"
 
 
 def mark_plan(run: RunDir, now: datetime) -> None:
@@ -144,19 +161,34 @@ def list_runs(runs_dir: Path, world: World) -> list[RunDir]:
 def find_run(runs_dir: Path, run_id: str | None, world: World) -> RunDir:
     """Return the run or the plan of this id, or the latest run.
 
+    Args:
+        runs_dir: The folder of the runs.
+        run_id: A whole id, or the four characters at the end of one.
+        world: The disk.
+
     Raises:
-        RunNotFoundError: If there is none.
+        RunNotFoundError: If there is none, or these characters are at the end of several.
     """
     found = _folders(runs_dir, world)
     if run_id is None:
         return _latest(runs_dir, found)
-    for run in found:
-        if run.run_id == run_id:
-            return run
+    named = [run for run in found if run.run_id == run_id or _is_short_for(run_id, run)]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise RunNotFoundError(
+            f"run: {run_id} is the end of {' and '.join(run.run_id for run in named)}",
+            resolution="name one of them in whole",
+        )
     known = ", ".join(run.run_id for run in found[-3:]) or "none"
     raise RunNotFoundError(
         f"run: there is no run {run_id} in {runs_dir} (latest: {known})", resolution="list the runs with `make runs`"
     )
+
+
+def _is_short_for(given: str, run: RunDir) -> bool:
+    """Return whether what was given is the end of this id; the beginning of an id may be another run's whole id."""
+    return SUFFIX.match(given) is not None and run.run_id.endswith(f"-{given}")
 
 
 def _latest(runs_dir: Path, found: Sequence[RunDir]) -> RunDir:

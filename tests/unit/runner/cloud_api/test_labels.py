@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.cloud_api.labels import leased_name
+from runner.cloud_api.labels import PREFIX, RUN_TAG, belongs_to, leased_name, resource_name, run_of
 
 RUN_ID = "20261121-073000-tiny-k3v9"
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -26,3 +26,34 @@ def test_a_run_id_is_never_cut_for_a_deadline() -> None:
     assert fits is not None
     assert len(fits) == 64
     assert leased_name("2" * 52, AT) is None
+
+
+OLD = f"20261121-073000-{'a' * 40}"
+"""As long as an older version's ids were, but for a second run of one second (``-2``), and a tenth (``-10``)."""
+
+
+@pytest.mark.parametrize("run_id", [RUN_ID, OLD, f"{OLD}-2", f"{OLD}-10"])
+@pytest.mark.parametrize("tags", [{}, {RUN_TAG: "the run"}], ids=["by name", "by tag"])
+def test_a_resource_is_found_by_the_name_that_it_was_given(run_id: str, tags: dict[str, str]) -> None:
+    name, marks = resource_name(run_id), dict.fromkeys(tags, run_id)
+    assert belongs_to(run_id, run_of(name, marks), name)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "other"),
+    [
+        ("20261121-073000-tiny", "20261121-073000-tiny-2"),
+        ("20261121-073000-tiny", "20261121-073000-tiny-k3v9"),
+        ("20261121-073000-tiny-aaaa", "20261121-073000-tiny-aaab"),
+        (OLD, f"{OLD}-2"),
+        (f"{OLD}-10", f"{OLD}-11"),
+    ],
+)
+def test_an_id_that_begins_like_another_is_another_run(run_id: str, other: str) -> None:
+    for ours, theirs in ((run_id, other), (other, run_id)):
+        assert not belongs_to(ours, run_of(resource_name(theirs), {RUN_TAG: theirs}), resource_name(theirs))
+
+
+def test_what_has_our_name_and_no_id_that_can_be_read_is_of_the_run_of_that_name() -> None:
+    assert belongs_to("odd", None, f"{PREFIX}odd")
+    assert not belongs_to("odd", None, f"{PREFIX}odd-2")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,18 @@ from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import finish as finishing
 from runner.lifecycle.steps import destroy
 from runner.run.models import TrainerStatus
-from runner.run.run_dir import create_run, write_json
+from runner.run.run_dir import write_json
 from runner.run.run_file import RunFile
 from runner.simulation.world import VirtualWorld
-from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
+from tests.unit.runner.fake_run import run_named
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
+    run = run_named(tmp_path)
     values = {"data": {"train_path": "x"}, "compute": {"env": "lambda"}}
     write_json(run.config, values)
     world = VirtualWorld()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,15 +11,38 @@ from typing import Any
 
 import pytest
 
+from runner.cloud_api.labels import RUN_ID
 from runner.errors import RunLockedError, RunNotFoundError, TeardownError
 from runner.run.journal import Journal
-from runner.run.run_dir import RunDir, begin_run, create_run, find_run, list_runs, mark_plan, read_json, write_json
+from runner.run.run_dir import (
+    LONGEST_RUN_ID,
+    RunDir,
+    begin_run,
+    create_run,
+    find_run,
+    list_runs,
+    mark_plan,
+    new_run_id,
+    read_json,
+    write_json,
+)
 from runner.run.state import RunState, holder, locked
 from runner.safety.receipt import Findings, write_receipt
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import thing
 
 NOW = datetime(2026, 11, 21, 1, 55, 0, tzinfo=UTC)
+
+
+class Dealt(RealWorld):
+    """The real world, where chance gives what a test says."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        super().__init__()
+        self._tokens = tokens
+
+    def token(self, size_bytes: int = 8) -> str:
+        return self._tokens.pop(0)
 
 
 @pytest.fixture
@@ -28,10 +52,55 @@ def run(tmp_path: Path) -> RunDir:
     return created
 
 
-def test_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
-    first, second = create_run(tmp_path, "tiny", NOW, RealWorld()), create_run(tmp_path, "tiny", NOW, RealWorld())
+def test_runs_of_one_second_get_ids_of_their_own_on_two_computers_too(tmp_path: Path) -> None:
+    made = {create_run(tmp_path / str(number), "tiny", NOW, RealWorld()).run_id for number in range(9)}
 
-    assert (first.run_id, second.run_id) == ("20261121-015500-tiny", "20261121-015500-tiny-2")
+    assert len(made) == 9
+    assert all(re.fullmatch(r"20261121-015500-tiny-[a-z0-9]{4}", run_id) for run_id in made)
+
+
+def test_an_id_that_is_taken_is_not_given_again(tmp_path: Path) -> None:
+    dealt = Dealt(["00000000", "00000000", "01010101"])
+
+    made = [create_run(tmp_path, "tiny", NOW, dealt).run_id for _ in range(2)]
+
+    assert made == ["20261121-015500-tiny-aaaa", "20261121-015500-tiny-bbbb"]
+
+
+def test_when_chance_gives_taken_ids_alone_nothing_is_made(tmp_path: Path) -> None:
+    dealt = Dealt(["00000000"] * 101)
+    create_run(tmp_path, "tiny", NOW, dealt)
+
+    with pytest.raises(RunNotFoundError, match="tiny-aaaa and 99 other names are taken"):
+        create_run(tmp_path, "tiny", NOW, dealt)
+
+
+@pytest.mark.parametrize("name", ["a", "a-", "a" * 40, f"{'a' * 26}-{'b' * 13}"])
+def test_an_id_fits_every_name_and_ends_in_its_own_characters(name: str) -> None:
+    run_id = new_run_id(name, NOW, Dealt(["00000000"]))
+
+    assert len(run_id) <= LONGEST_RUN_ID
+    assert RUN_ID.match(run_id)
+    assert run_id.startswith("20261121-015500-a")
+    assert re.search("[a-z0-9]-aaaa$", run_id)
+
+
+def test_a_run_is_found_by_the_end_of_its_id(tmp_path: Path) -> None:
+    for name in ("20261121-015500-tiny-k3v9", "20261121-015500-tiny", "20261121-015501-tiny-tiny"):
+        write_json(tmp_path / name / "config.json", {})
+
+    assert find_run(tmp_path, "k3v9", RealWorld()).run_id == "20261121-015500-tiny-k3v9"
+    assert find_run(tmp_path, "20261121-015500-tiny", RealWorld()).run_id == "20261121-015500-tiny"
+    with pytest.raises(RunNotFoundError, match="is the end of 20261121-015500-tiny and 20261121-015501-tiny-tiny"):
+        find_run(tmp_path, "tiny", RealWorld())
+
+
+def test_the_beginning_of_an_id_is_never_taken_for_it(tmp_path: Path) -> None:
+    """It may be the whole id of a run of an older version, whose folder is gone and whose machine is to be ended."""
+    write_json(tmp_path / "20261121-015500-tiny-k3v9" / "config.json", {})
+
+    with pytest.raises(RunNotFoundError):
+        find_run(tmp_path, "20261121-015500-tiny", RealWorld())
 
 
 def test_the_folder_of_a_run_is_its_users_alone(run: RunDir) -> None:

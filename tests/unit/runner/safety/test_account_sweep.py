@@ -11,7 +11,7 @@ import pytest
 from runner.cloud_api.models import Kind
 from runner.errors import TeardownError, UnreadableAnswerError
 from runner.run.journal import Journal
-from runner.run.run_dir import RunDir, create_run, write_json
+from runner.run.run_dir import RunDir, write_json
 from runner.run.state import RunState, locked
 from runner.safety import account_sweep as sweeping
 from runner.safety.asked import close, without_receipt
@@ -19,6 +19,7 @@ from runner.safety.patience import Patience
 from runner.safety.proof import account_facts
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
+from tests.unit.runner.fake_run import run_named
 from tests.unit.runner.safety.test_terminate import Clock
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -27,7 +28,7 @@ UNREADABLE = UnreadableAnswerError("lambda: no list", resolution="look")
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    created = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
+    created = run_named(tmp_path / "runs")
     write_json(created.config, {"budget": {"lease_minutes": 15.0}})
     return created
 

@@ -22,11 +22,12 @@ from runner.clouds.aws.api import AwsCloud, PrefixCredentials
 from runner.context import Context
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, TransferError
 from runner.run.models import Completed, Host
-from runner.run.run_dir import RunDir, create_run
+from runner.run.run_dir import RunDir
 from runner.run.run_file import RunFile
 from runner.store import credentials as store_keys
 from runner.store import run_store as storing
 from runner.world import RealWorld
+from tests.unit.runner.fake_run import run_named
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.transfer import pull, push
 
@@ -97,7 +98,7 @@ def context(
 ) -> Context:
     run = RunDir(tmp_path / "runs" / RUN_ID, RealWorld())
     if not run.path.exists():
-        run = create_run(tmp_path / "runs", "tiny", NOW, RealWorld())
+        run = run_named(tmp_path / "runs", RUN_ID)
     values = {"compute": {"env": env, "prefix": str(tmp_path / "box")}, "budget": budget, "store": store}
     return Context(run, RunFile.model_validate(values), Lines(), Stop(RealWorld()), RealWorld(environ))  # type: ignore[arg-type]
 
