@@ -49,6 +49,11 @@ variable "expires_at" {
   }
 }
 
+locals {
+  # As every cloud's labels take it: lower case, without colons.
+  expires_mark = lower(replace(var.expires_at, "/[-:]/", ""))
+}
+
 variable "labels" {
   description = "Labels for everything that is created, besides douse-run and douse-expires."
   type        = map(string)

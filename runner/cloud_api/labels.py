@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 
 RUN_TAG = "douse-run"
 EXPIRES_TAG = "douse-expires"
+EXPIRY_FORMS = ("%Y%m%dt%H%M%Sz", "%Y-%m-%dT%H:%M:%SZ")
+"""The form that is written, which every cloud's labels take, and that of older versions."""
 PREFIX = "douse-"
 RUN_ID = re.compile(r"^\d{8}-\d{6}-[a-z0-9][a-z0-9-]{0,43}$")
 LONGEST_NAME = 64
 LEASE_MARK = "--"
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 MINUTE = timedelta(minutes=1)
+LEASED = re.compile(rf"(?P<plain>{PREFIX}.+){LEASE_MARK}(?P<minute>[0-9a-z]{{5,6}})")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,6 +39,20 @@ def leased_name(run_id: str, ends_at: datetime) -> str | None:
     minute = -((EPOCH - ends_at) // MINUTE)
     name = f"{PREFIX}{run_id}{LEASE_MARK}{_base_36(minute)}"
     return name if len(name) <= LONGEST_NAME else None
+
+
+def without_lease(name: str, tags: Mapping[str, str]) -> tuple[str, datetime | None]:
+    """Return a machine's name without the end of its lease, and that end; ``None`` where the name holds none.
+
+    Args:
+        name: The name as the cloud shows it.
+        tags: Its tags. Where they name the run, a name that goes on otherwise than that run's holds no lease: an id of
+            an older version may look like one.
+    """
+    found = LEASED.fullmatch(name)
+    if found is None or found["plain"] != f"{PREFIX}{tags.get(RUN_TAG, found['plain'].removeprefix(PREFIX))}":
+        return name, None
+    return found["plain"], EPOCH + int(found["minute"], len(DIGITS)) * MINUTE
 
 
 def is_ours(name: str, tags: Mapping[str, str]) -> bool:
@@ -77,11 +94,18 @@ def belongs_to(run_id: str, found: str | None, name: str) -> bool:
 
 
 def expiry_of(tags: Mapping[str, str]) -> datetime | None:
-    """Return when a resource's run has to be over, in UTC."""
-    try:
-        return datetime.strptime(tags.get(EXPIRES_TAG, ""), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None
+    """Return when a resource's run has to be over, in UTC; ``None`` where its mark holds no date that can be read."""
+    for form in EXPIRY_FORMS:
+        try:
+            return datetime.strptime(tags.get(EXPIRES_TAG, ""), form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def odd_expiry_of(tags: Mapping[str, str]) -> str | None:
+    """Return what stands in a mark where a date should, or ``None`` where one does, and where there is no such mark."""
+    return None if expiry_of(tags) is not None else tags.get(EXPIRES_TAG)
 
 
 def _base_36(number: int) -> str:

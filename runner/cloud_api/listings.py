@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from runner.cloud_api.labels import is_ours_if_read, run_of
+from runner.cloud_api.labels import is_ours_if_read, run_of, without_lease
 from runner.cloud_api.models import Kind, Listing, Resource
 from runner.errors import CloudError, CloudUnavailableError, UnreadableAnswerError
 
@@ -127,8 +127,8 @@ def untagged(
 
 
 def is_named(wanted: str) -> Wanted:
-    """Return what looks for the entries of one name."""
-    return lambda name, _: None if name is None else name == wanted
+    """Return what looks for the entries of one name, whatever end of a lease is written behind it."""
+    return lambda name, tags: None if name is None else without_lease(name, tags or {})[0] == wanted
 
 
 def text_or_none(value: object) -> str | None:

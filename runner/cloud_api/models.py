@@ -63,6 +63,9 @@ class Resource:
         status: How a machine stands; ``None`` for what is no machine.
         address: Address of a machine that has one.
         price_usd_per_h: What it costs in US dollars an hour, 0 for what is free, ``None`` where it is unknown.
+        lease_until: When a machine's lease runs out (UTC), or ``None`` where the cloud does not say.
+        odd_expiry: What its mark holds in place of the date of ``expires_at``, where no date can be read from it. That
+            never means that it does not expire.
     """
 
     cloud: str
@@ -75,6 +78,8 @@ class Resource:
     status: Status | None = None
     address: str | None = None
     price_usd_per_h: float | None = None
+    lease_until: datetime | None = None
+    odd_expiry: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -118,33 +118,54 @@ def survey(
 
 
 def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
-    """Say whose a resource is, and whether it is abandoned; one whose run's folder is damaged is shown, and stays."""
+    """Say whose a resource is, and whether it is abandoned.
+
+    One whose run's folder is damaged is shown, and stays; so does one of which nobody knows when it has to be over,
+    for its mark cannot be read. Neither is judged.
+    """
     try:
-        return _judge(resource, runs, now)
+        found = _judge(resource, runs, now)
     except DAMAGE as err:
         reason = f"the folder of run {resource.run_id} cannot be read ({err})"
         return Finding(resource, reason, abandoned=False, is_judged=False)
+    if found.abandoned or resource.odd_expiry is None or resource.lease_until is not None:
+        return found
+    reason = f"{found.reason}; when it has to be over cannot be read from {resource.odd_expiry[:40]!r}"
+    return replace(found, reason=reason, is_judged=False)
 
 
 def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
     """Say whose a resource is, and whether it is abandoned.
 
-    It is when its run is over by its own mark, when the run's folder is here and says that it is down, or when that
-    run's lease has run out, whether or not a runner still holds its lock. What belongs to a run that is not known here
-    may be another machine's: it is shown, and stays until its end has passed.
+    It is when its run is over by its own mark, when the lease that the cloud shows has run out and no runner here
+    renews it, when the run's folder is here and says that it is down, or when that run's lease has run out, whether or
+    not a runner still holds its lock. What belongs to a run that is not known here may be another machine's: it is
+    shown, and stays until its end has passed.
     """
     if resource.expires_at is not None and resource.expires_at < now:
         return Finding(resource, f"its run should have been over by {resource.expires_at:%Y-%m-%d %H:%M} UTC", True)
     run = runs.get(resource.run_id or "")
+    lease = resource.lease_until
+    if lease is not None and lease < now and not _is_renewed_here(run, now):
+        return Finding(resource, f"its lease ran out at {lease:%Y-%m-%d %H:%M} UTC, as the cloud shows", True)
+    goes_on = f"; its lease runs out at {lease:%H:%M} UTC, as the cloud shows" if lease is not None else ""
     if run is None:
-        return Finding(resource, f"run {resource.run_id or 'unknown'} is not in this runs folder", False)
-    word = last_word(run)
-    until = word[1] + _lease(run) if word is not None and word[0] == "renew" else None
+        return Finding(resource, f"run {resource.run_id or 'unknown'} is not in this runs folder{goes_on}", False)
+    until = _end_of_lease(run)
     has_runner = holder(run) is not None
     if has_runner and (until is None or until >= now):
         return Finding(resource, f"run {run.run_id} is being driven", False)
     if RunState(run).is_done("destroy"):
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
+    if goes_on:
+        return Finding(resource, f"run {run.run_id} has no runner here{goes_on}", False)
+    return _judge_by_folder(resource, run, now)
+
+
+def _judge_by_folder(resource: Resource, run: RunDir, now: datetime) -> Finding:
+    """Say whether a resource of a run that nobody drives here is abandoned, by what the run's folder holds alone."""
+    word = last_word(run)
+    until = _end_of_lease(run)
     if word is None:
         began = run.world.disk.changed_at(run.config.path)
         over = now - began > LONGEST_START
@@ -152,7 +173,7 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Fin
     if until is None:
         return Finding(resource, f"run {run.run_id} trains without a runner, as requested (DETACH=1)", False)
     # A runner that is stopped (Ctrl-Z) or hangs still holds the run's lock: the age of its last word counts.
-    runner = "a runner that does nothing" if has_runner else "no runner"
+    runner = "a runner that does nothing" if holder(run) is not None else "no runner"
     if until < now:
         return Finding(resource, f"run {run.run_id} has {runner}, and its lease ran out at {until:%H:%M} UTC", True)
     return Finding(resource, f"run {run.run_id} has {runner}; its lease runs out at {until:%H:%M} UTC", False)
@@ -209,6 +230,20 @@ def is_surely_ours(resource: Resource) -> bool:
 
 def _is_one_of(ids: set[tuple[str, str]], found: Resource) -> bool:
     return (found.kind, found.id) in ids
+
+
+def _is_renewed_here(run: RunDir | None, now: datetime) -> bool:
+    """Return whether a runner here drives the run and renews its lease."""
+    if run is None or holder(run) is None:
+        return False
+    until = _end_of_lease(run)
+    return until is not None and until >= now
+
+
+def _end_of_lease(run: RunDir) -> datetime | None:
+    """Return when a run's lease runs out by the last word from here, or ``None`` where that renewed none."""
+    word = last_word(run)
+    return word[1] + _lease(run) if word is not None and word[0] == "renew" else None
 
 
 def _lease(run: RunDir) -> timedelta:

@@ -3,7 +3,7 @@
 locals {
   wanted = var.candidates[0]
   name   = substr("douse-${var.run_id}", 0, 64)
-  tags   = merge(var.labels, { "douse-run" = var.run_id, "douse-expires" = var.expires_at })
+  tags   = merge(var.labels, { "douse-run" = var.run_id, "douse-expires" = local.expires_mark })
 
   image_disk_gib = [
     for device in data.aws_ami.image.block_device_mappings : tonumber(device.ebs.volume_size)

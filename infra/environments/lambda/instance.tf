@@ -2,7 +2,7 @@
 
 locals {
   name = substr("douse-${var.run_id}", 0, 64)
-  tags = merge(var.labels, { "douse-run" = var.run_id, "douse-expires" = var.expires_at })
+  tags = merge(var.labels, { "douse-run" = var.run_id, "douse-expires" = local.expires_mark })
 }
 
 resource "douse_lambda_ssh_key" "this" {
@@ -23,6 +23,7 @@ resource "douse_lambda_instance" "this" {
   ssh_key_name     = douse_lambda_ssh_key.this.name
   user_data_wo     = var.lambda_user_data
   tags             = local.tags
+  first_lease_s    = var.lambda_first_lease_s
   ssh_user         = var.lambda_user
   create_timeout_s = var.create_timeout_s
   delete_timeout_s = var.delete_timeout_s

@@ -3,7 +3,7 @@ resource "terraform_data" "host" {
   input = {
     run_id        = var.run_id
     expires_at    = var.expires_at
-    labels        = merge(var.labels, { "douse-run" = var.run_id, "douse-expires" = var.expires_at })
+    labels        = merge(var.labels, { "douse-run" = var.run_id, "douse-expires" = local.expires_mark })
     address       = coalesce(var.local_address, "localhost")
     port          = var.local_port
     user          = var.local_user

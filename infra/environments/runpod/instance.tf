@@ -18,7 +18,7 @@ resource "douse_runpod_pod" "this" {
   # RunPod has no tags; variables are what the API gives back.
   env = {
     DOUSE_RUN     = var.run_id
-    DOUSE_EXPIRES = var.expires_at
+    DOUSE_EXPIRES = local.expires_mark
     DOUSE_LABELS  = jsonencode(var.labels)
   }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from runner.cloud_api.labels import RUN_TAG, expiry_of, run_of
+from runner.cloud_api.labels import RUN_TAG, expiry_of, odd_expiry_of, run_of
 from runner.cloud_api.listings import gather, judged
 from runner.cloud_api.models import Kind, Listing, Resource, Status
 from runner.clouds.aws.refusals import aws_errors, unreadable
@@ -189,6 +189,7 @@ def _resource(
         region=region,
         run_id=run_of(called, tags),
         expires_at=expiry_of(tags),
+        odd_expiry=odd_expiry_of(tags),
         status=status,
         address=address,
         price_usd_per_h=0.0 if free else price_usd_per_h,

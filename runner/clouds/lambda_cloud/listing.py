@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.cloud_api.answers import read_entry
-from runner.cloud_api.labels import RUN_TAG, expiry_of, is_ours_if_read, run_of
+from runner.cloud_api.labels import RUN_TAG, expiry_of, is_ours_if_read, odd_expiry_of, run_of, without_lease
 from runner.cloud_api.listings import Wanted, price_or_none, text_or_none, untagged, wanted_id
 from runner.cloud_api.models import Resource, Status
 from runner.clouds.lambda_cloud.messages import GONE, Instance, ListedFileSystem, ListedInstance, ListedKey
@@ -37,17 +37,20 @@ def machine_in(entry: object, is_wanted: Wanted = is_ours_if_read) -> Resource |
         return None
     cents = found.instance_type.get("price_cents_per_hour") if isinstance(found.instance_type, dict) else None
     price = price_or_none(cents)
+    plain, lease_until = without_lease(name or "", marks or {})
     return Resource(
         cloud=CLOUD,
         kind="instance",
         id=machine_id,
-        name=name or "",
+        name=plain,
         region=_region(found.region),
-        run_id=run_of(name or "", marks or {}),
+        run_id=run_of(plain, marks or {}),
         expires_at=expiry_of(marks or {}),
+        odd_expiry=odd_expiry_of(marks or {}),
         status=STATUS.get(status or "", "unknown"),
         address=text_or_none(found.ip),
         price_usd_per_h=None if price is None else price / 100,
+        lease_until=lease_until,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.cloud_api.answers import read_entry
-from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours_if_read, run_of
+from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours_if_read, odd_expiry_of, run_of
 from runner.cloud_api.listings import Wanted, price_or_none, text_or_none, untagged, wanted_id
 from runner.cloud_api.models import Resource, Status
 from runner.clouds.runpod.messages import GONE, RUNNING, ListedPod, ListedVolume
@@ -43,6 +43,7 @@ def pod_in(entry: object, is_wanted: Wanted = is_ours_if_read) -> Resource | Non
         region=text_or_none(pod.data_center_id),
         run_id=run_of(name or "", marks or {}),
         expires_at=expiry_of(marks or {}),
+        odd_expiry=odd_expiry_of(marks or {}),
         status=STATUS.get(status or "", "unknown"),
         address=_host(pod.ssh) if status == RUNNING else None,  # an ended one keeps showing a stale address
         price_usd_per_h=price_or_none(pod.cost),

@@ -79,7 +79,7 @@ run "everything_created_is_named_and_marked" {
   }
 
   assert {
-    condition     = jsonencode(local.tags) == jsonencode({ "douse-expires" = "2026-11-22T01:55:00Z", "douse-run" = "20261121-015500-tiny", "team" = "red" })
+    condition     = jsonencode(local.tags) == jsonencode({ "douse-expires" = "20261122t015500z", "douse-run" = "20261121-015500-tiny", "team" = "red" })
     error_message = "The provider's default tags say whose it is and when it has to be over."
   }
 

@@ -70,7 +70,7 @@ run "everything_created_is_named_and_marked" {
 
   assert {
     condition = jsonencode(douse_lambda_instance.this.tags) == jsonencode({
-      "douse-expires" = "2026-11-22T01:55:00Z", "douse-run" = "20261121-015500-tiny", "team" = "red"
+      "douse-expires" = "20261122t015500z", "douse-run" = "20261121-015500-tiny", "team" = "red"
     })
     error_message = "The tags say whose it is and when it has to be over."
   }
@@ -84,7 +84,7 @@ run "a_later_deadline_replaces_nothing" {
   }
 
   assert {
-    condition     = douse_lambda_instance.this.tags["douse-expires"] == "2026-11-22T01:55:00Z"
+    condition     = douse_lambda_instance.this.tags["douse-expires"] == "20261122t015500z"
     error_message = "Lambda cannot change tags, and a machine that trains stays."
   }
 }

@@ -66,7 +66,7 @@ run "the_pod_is_named_and_marked" {
 
   assert {
     condition = jsonencode(douse_runpod_pod.this.env) == jsonencode({
-      "DOUSE_EXPIRES" = "2026-11-22T01:55:00Z", "DOUSE_LABELS" = "{\"team\":\"red\"}", "DOUSE_RUN" = "20261121-015500-tiny"
+      "DOUSE_EXPIRES" = "20261122t015500z", "DOUSE_LABELS" = "{\"team\":\"red\"}", "DOUSE_RUN" = "20261121-015500-tiny"
     })
     error_message = "Its variables say whose it is and when it has to be over."
   }
@@ -85,7 +85,7 @@ run "a_later_deadline_replaces_nothing" {
   }
 
   assert {
-    condition     = douse_runpod_pod.this.terminate_at == "2026-11-22T01:55:00Z" && douse_runpod_pod.this.env["DOUSE_EXPIRES"] == "2026-11-22T01:55:00Z"
+    condition     = douse_runpod_pod.this.terminate_at == "2026-11-22T01:55:00Z" && douse_runpod_pod.this.env["DOUSE_EXPIRES"] == "20261122t015500z"
     error_message = "RunPod cannot change a running pod's, and a pod that trains stays."
   }
 }

@@ -6,7 +6,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runner.cloud_api.labels import PREFIX, RUN_TAG, belongs_to, leased_name, resource_name, run_of
+from runner.cloud_api.labels import (
+    EXPIRES_TAG,
+    PREFIX,
+    RUN_TAG,
+    belongs_to,
+    expiry_of,
+    leased_name,
+    odd_expiry_of,
+    resource_name,
+    run_of,
+    without_lease,
+)
 
 RUN_ID = "20261121-073000-tiny-k3v9"
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -57,3 +68,38 @@ def test_an_id_that_begins_like_another_is_another_run(run_id: str, other: str) 
 def test_what_has_our_name_and_no_id_that_can_be_read_is_of_the_run_of_that_name() -> None:
     assert belongs_to("odd", None, f"{PREFIX}odd")
     assert not belongs_to("odd", None, f"{PREFIX}odd-2")
+
+
+@pytest.mark.parametrize("tags", [{}, {RUN_TAG: RUN_ID}], ids=["by name", "by tag"])
+def test_run_and_deadline_are_read_from_one_name(tags: dict[str, str]) -> None:
+    name = leased_name(RUN_ID, AT)
+    assert name is not None
+    plain, lease_until = without_lease(name, tags)
+    assert (run_of(plain, tags), lease_until) == (RUN_ID, AT)
+    assert belongs_to(RUN_ID, run_of(plain, tags), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        (f"douse-{RUN_ID}", {}),
+        ("mine--htb80", {}),
+        ("douse-20261121-073000-a--hello", {RUN_TAG: "20261121-073000-a--hello"}),
+        (f"douse-{RUN_ID}--htb80", {RUN_TAG: "20261121-073000-other-k3v9"}),
+        (f"douse-{RUN_ID}--HTB80", {}),
+        (f"douse-{RUN_ID}--htb80\n", {}),
+    ],
+)
+def test_a_name_that_holds_no_lease_stays_whole(name: str, tags: dict[str, str]) -> None:
+    assert without_lease(name, tags) == (name, None)
+
+
+@pytest.mark.parametrize("text", ["20261121t120000z", "2026-11-21T12:00:00Z"], ids=["now", "older versions"])
+def test_both_forms_of_an_end_are_read(text: str) -> None:
+    assert (expiry_of({EXPIRES_TAG: text}), odd_expiry_of({EXPIRES_TAG: text})) == (AT, None)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2026-11-21", "20261121t120000", "99999999t999999z"])
+def test_an_end_that_cannot_be_read_is_not_none_at_all(text: str) -> None:
+    assert (expiry_of({EXPIRES_TAG: text}), odd_expiry_of({EXPIRES_TAG: text})) == (None, text)
+    assert (expiry_of({}), odd_expiry_of({})) == (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,71 @@ def test_a_runner_that_works_is_left_alone(run: RunDir, word: str | None, minute
 
     with locked(run):
         assert judged(run).reason == f"run {RUN_ID} is being driven"
+
+
+def leased(run: RunDir, minutes: float, **facts: object) -> sweeping.Finding:
+    """Return the verdict on a machine whose lease, as the cloud shows it, runs out in so many minutes."""
+    machine = replace(thing(**facts), lease_until=NOW + timedelta(minutes=minutes))  # type: ignore[arg-type]
+    return sweeping.judge(machine, {run.run_id: run}, NOW)
+
+
+@pytest.mark.parametrize("run_id", [RUN_ID, "20261121-015501-other", None])
+@pytest.mark.parametrize(("minutes", "abandoned"), [(-1, True), (1, False)])
+def test_a_sweep_anywhere_knows_the_lease_at_the_cloud(
+    run: RunDir, run_id: str | None, minutes: float, abandoned: bool
+) -> None:
+    finding = leased(run, minutes, run_id=run_id)
+
+    assert (finding.abandoned, "as the cloud shows" in finding.reason) == (abandoned, True)
+
+
+@pytest.mark.parametrize("word", ["renew", "hold", None])
+def test_a_lease_that_ran_out_at_the_cloud_is_over_whatever_the_folder_says(run: RunDir, word: str | None) -> None:
+    if word is not None:
+        said(run, word, 1.0)
+
+    assert leased(run, -1).abandoned
+    run.file("state.json").write_bytes(b"{")
+    assert leased(run, -1).abandoned
+
+
+def test_a_runner_here_that_renews_the_lease_outranks_the_cloud(run: RunDir) -> None:
+    """Its requests to the cloud may have failed; the machine itself has its word."""
+    with locked(run):
+        assert leased(run, -1).abandoned
+        said(run, "renew", 1.0)
+        assert not leased(run, -1).abandoned
+        said(run, "renew", 16.0)
+        assert leased(run, -1).abandoned
+
+
+def test_a_lease_that_another_computer_moves_keeps_a_machine_that_is_lost_here(run: RunDir) -> None:
+    said(run, "renew", 16.0)
+
+    assert judged(run).abandoned
+    assert not leased(run, 1).abandoned
+
+
+def test_what_a_run_that_is_down_left_goes_whatever_its_lease(run: RunDir) -> None:
+    RunState(run).end("destroy", "done", 1.0)
+
+    assert leased(run, 1).abandoned
+
+
+def test_an_end_that_cannot_be_read_does_not_mean_never(run: RunDir) -> None:
+    odd = replace(thing(run_id="20261121-015501-other"), odd_expiry="soon")
+    found = sweeping.survey([FakeCloud([odd])], [run], NOW)
+
+    assert (found.is_complete, found.findings[0].abandoned) == (False, False)
+    assert found.findings[0].reason.endswith("; when it has to be over cannot be read from 'soon'")
+
+
+def test_other_means_judge_what_has_an_end_that_cannot_be_read(run: RunDir) -> None:
+    said(run, "renew", 16.0)
+
+    assert sweeping.judge(replace(thing(), odd_expiry="soon"), {run.run_id: run}, NOW).abandoned
+    alive = replace(thing(), odd_expiry="soon", lease_until=NOW + timedelta(minutes=1))
+    assert sweeping.judge(alive, {run.run_id: run}, NOW).is_judged
 
 
 def asked(run: RunDir, cloud: str) -> None:

@@ -100,6 +100,15 @@ def test_an_instance_is_found_in_the_regions_looked_at_with_all_that_is_known_of
     assert found.price_usd_per_h == 1.123
 
 
+@pytest.mark.parametrize(("text", "odd"), [("20261121t180000z", None), ("soon", "soon")])
+def test_an_end_is_read_or_shown_as_it_stands(cloud: AwsCloud, text: str, odd: str | None) -> None:
+    ec2().create_tags(Resources=[launch()], Tags=[{"Key": EXPIRES_TAG, "Value": text}])
+
+    (found,) = of_kind(cloud.resources())["instance"]
+
+    assert (found.expires_at is None, found.odd_expiry) == (odd is not None, odd)
+
+
 def test_what_is_not_ours_is_left_alone(cloud: AwsCloud) -> None:
     launch(ours=False)
     ec2().create_volume(AvailabilityZone=f"{HERE}a", Size=8)

@@ -616,6 +616,33 @@ def test_a_machine_without_room_for_a_deadline_keeps_its_name(bench: Bench, run_
     assert bench.fake.calls == []
 
 
+def test_a_listing_shows_the_plain_name_and_the_lease(bench: Bench) -> None:
+    listed(bench, machines=[machine(name=f"douse-{RUN_ID}--htb80")])
+
+    (found,) = bench.cloud.resources()
+
+    assert (found.name, found.run_id) == (f"douse-{RUN_ID}", RUN_ID)
+    assert found.lease_until == datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def test_a_machine_is_found_by_its_plain_name_whatever_its_lease(bench: Bench) -> None:
+    there = [machine(name=f"douse-{RUN_ID}--htb80"), machine(id="i2", name=f"douse-{RUN_ID}-2--htb80", tags=[])]
+    bench.on("GET", LIST, data(there))
+
+    assert bench.cloud.machines_named(f"douse-{RUN_ID}") == ["i1"]
+
+
+@pytest.mark.parametrize(("text", "odd"), [("20261121t120000z", None), ("soon", "soon")])
+def test_an_end_is_read_or_shown_as_it_stands(bench: Bench, text: str, odd: str | None) -> None:
+    listed(
+        bench, machines=[machine(tags=[{"key": "douse-run", "value": RUN_ID}, {"key": "douse-expires", "value": text}])]
+    )
+
+    (found,) = bench.cloud.resources()
+
+    assert (found.expires_at is None, found.odd_expiry) == (odd is not None, odd)
+
+
 def test_the_lease_of_a_machine_that_is_gone_cannot_be_moved(bench: Bench) -> None:
     bench.on("POST", ONE, refused("global/object-does-not-exist", 404))
 

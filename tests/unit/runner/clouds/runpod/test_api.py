@@ -678,6 +678,16 @@ def test_each_kind_of_thing_can_be_ended(bench: Bench, kind: Any, path: str) -> 
     assert bench.fake.calls == [("DELETE", path)]
 
 
+@pytest.mark.parametrize(("text", "odd"), [("20261121t120000z", None), ("soon", "soon")])
+def test_an_end_is_read_or_shown_as_it_stands(bench: Bench, text: str, odd: str | None) -> None:
+    bench.on("GET", PODS, answer({"pods": [a_pod(env={"DOUSE_RUN": RUN_ID, "DOUSE_EXPIRES": text})]}))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    (found,) = bench.cloud.resources()
+
+    assert (found.expires_at is None, found.odd_expiry) == (odd is not None, odd)
+
+
 def test_a_living_pod_has_no_lease_to_move(bench: Bench) -> None:
     pod = Resource("runpod", "instance", "p1", f"douse-{RUN_ID}", None, RUN_ID, None, "running")
 
