@@ -34,10 +34,14 @@ def hard_end(ctx: Context) -> datetime:
     return ctx.world.now() + timedelta(hours=ctx.run_file.budget.max_hours + SPARE_HOURS)
 
 
+def hard_end_of_machine(ctx: Context) -> datetime:
+    """Return the end that the run's machine was rented with."""
+    return datetime.fromisoformat(read_json(ctx.run.terraform / VARIABLES_FILE)["expires_at"])
+
+
 def seconds_to_hard_end(ctx: Context) -> float:
     """Return how long the run's machine may go on from now: to the end it was rented with, or to that of the money."""
-    ends = datetime.fromisoformat(read_json(ctx.run.terraform / VARIABLES_FILE)["expires_at"])
-    left_s = (ends - ctx.world.now()).total_seconds()
+    left_s = (hard_end_of_machine(ctx) - ctx.world.now()).total_seconds()
     spend, max_usd = spend_of(ctx.run), ctx.run_file.budget.max_usd
     if max_usd is None or spend.price_usd_per_h == 0.0:
         return left_s

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,18 @@ def _wait(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_lease_moved_in_a_machines_name_is_read_again_and_the_machine_still_found(clouds: Clouds) -> None:
+    machine_id = clouds.rent("lambda")
+    (machine,) = [found for found in clouds.resources("lambda") if found.id == machine_id]
+    ends_at = datetime(2026, 11, 28, 14, 31, tzinfo=UTC)
+
+    clouds.lambda_.move_lease(machine, ends_at)
+
+    (moved,) = [found for found in clouds.resources("lambda") if found.id == machine_id]
+    assert (moved.name, moved.run_id, moved.lease_until) == (machine.name, machine.run_id, ends_at)
+    assert clouds.lambda_.machines_named(NAME) == [machine_id]
 
 
 @pytest.mark.parametrize("cloud", ["lambda", "runpod"])

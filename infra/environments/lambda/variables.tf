@@ -1,3 +1,14 @@
+variable "lambda_first_lease_s" {
+  description = "Seconds from the launch after which a sweep may terminate the machine, unless its name says later by then; null sets no such end."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.lambda_first_lease_s == null || try(var.lambda_first_lease_s > 0, false)
+    error_message = "lambda_first_lease_s must be above 0, or null; got ${coalesce(var.lambda_first_lease_s, 0)}."
+  }
+}
+
 variable "lambda_host_key" {
   description = "The machine's public host key, if lambda_user_data brings one; null pins the first one seen."
   type        = string

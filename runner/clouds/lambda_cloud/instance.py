@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import ClassVar
 
 from pydantic import ValidationError
 
+from runner.cloud_api.labels import leased_name, resource_name, run_of, without_lease
 from runner.cloud_api.models import Offer
 from runner.clouds.lambda_cloud.api import open_lambda
 from runner.clouds.lambda_cloud.messages import TAG_KEY, Instance, LaunchRequest
@@ -37,6 +39,11 @@ class LambdaInstance(RentedMachine):
         "user_data_wo": Attr(STRING, "Cloud-config for the first boot; kept nowhere.", optional=True, write_only=True),
         "user_data_version": Attr(NUMBER, "Change it to have the user data used again.", optional=True, replace=True),
         "tags": Attr(map_of(STRING), "Tags; Lambda cannot change them later.", optional=True, replace=True),
+        "first_lease_s": Attr(
+            NUMBER,
+            "Seconds from the launch to the end of the lease that a run's machine has in its name; none without it.",
+            optional=True,
+        ),
         "ssh_user": Attr(STRING, "User to log in as.", default="ubuntu"),
         **OUTPUTS,
     }
@@ -64,13 +71,21 @@ class LambdaInstance(RentedMachine):
                 region_name=candidate.region,
                 instance_type_name=candidate.instance_type,
                 ssh_key_name=planned["ssh_key_name"],
-                name=planned["name"],
+                name=self._first_name(planned),
                 user_data=ctx.config.get("user_data_wo"),
                 tags=planned["tags"] or {},
             )
         except ValidationError as err:
             raise refused_by_us(self.cloud, err) from None  # its own words show the values
         return self.provider.client(open_lambda).launch(request)
+
+    def _first_name(self, planned: Values) -> str:
+        """Return the name to launch with: it says when a sweep may terminate the machine, if nobody moves that on."""
+        name, tags, lease_s = planned["name"], planned["tags"] or {}, planned["first_lease_s"]
+        run_id = run_of(name, tags)
+        if lease_s is None or run_id is None or name != resource_name(run_id):
+            return str(name)
+        return leased_name(run_id, self.provider.world.now() + timedelta(seconds=lease_s)) or str(name)
 
     def find(self, name: str) -> list[str]:
         """Return the machines of this name."""
@@ -81,7 +96,7 @@ class LambdaInstance(RentedMachine):
         found = self.provider.client(open_lambda).instance(machine_id)
         return Sighting(
             machine_id=found.id,
-            name=found.name or "",
+            name=without_lease(found.name or "", found.marks)[0],
             status=found.status,
             phase=PHASES.get(found.status, "pending"),
             instance_type=found.instance_type.name,

@@ -18,6 +18,14 @@ run "refuses_a_host_key_with_a_comment" {
   expect_failures = [var.lambda_host_key]
 }
 
+run "refuses_a_lease_that_is_over_at_once" {
+  command = plan
+  variables {
+    lambda_first_lease_s = 0
+  }
+  expect_failures = [var.lambda_first_lease_s]
+}
+
 run "refuses_an_empty_user" {
   command = plan
   variables {

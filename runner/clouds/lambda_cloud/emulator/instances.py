@@ -72,7 +72,8 @@ class LambdaInstances:
         self._orders[machine_id] = order
         self._hold_filesystems(machine_id, order)
         if "leftover_volume" in traits:
-            name = re.sub(r"[^0-9a-zA-Z-]", "-", machine.name)[:60]
+            plain = machine.name.partition("--")[0]  # a machine's name may go on with its lease; a volume has none
+            name = re.sub(r"[^0-9a-zA-Z-]", "-", plain)[:60]
             self._storage.add_filesystem(name if name[:1].isalpha() else f"fs-{name}"[:60], order.region_name)
         return machine
 

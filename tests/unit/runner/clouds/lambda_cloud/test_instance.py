@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from runner.cloud_api.labels import leased_name, without_lease
 from tests.unit.runner.provider.conftest import InProcess, Module, candidate, instance, told
 from tests.unit.runner.provider.fake_clouds import Clouds, Fault
 
@@ -30,6 +33,7 @@ def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Cloud
         ],
         "create_timeout_s": 1500,
         "delete_timeout_s": 600,
+        "first_lease_s": None,
         "id": f"{1:032x}",
         "instance_type": "gpu_1x_a10",
         "name": "douse-box",
@@ -49,6 +53,32 @@ def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Cloud
     assert module.destroy().returncode == 0
     assert clouds.on_lambda.machines == {}
     assert module.resources() == []
+
+
+def test_a_runs_machine_has_a_lease_in_its_name_and_a_changed_one_is_no_change(module: Module, clouds: Clouds) -> None:
+    run_id, began = "20261121-073000-tiny-k3v9", datetime.now(UTC)
+    module.write(
+        instance(name=f'"douse-{run_id}"', extra=f'tags = {{ "douse-run" = "{run_id}" }}\n  first_lease_s = 3300')
+    )
+
+    applied = module.apply()
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    (machine,) = clouds.on_lambda.machines.values()
+    plain, lease_until = without_lease(machine["name"], {})
+    assert plain == f"douse-{run_id}"
+    assert lease_until is not None
+    assert timedelta(seconds=3300) <= lease_until - began < timedelta(hours=2)
+    assert module.only()["attributes"]["name"] == f"douse-{run_id}"
+    machine["name"] = leased_name(run_id, began + timedelta(days=1))
+    assert module.plan() == 0
+
+
+def test_a_machine_of_no_run_gets_no_lease(module: Module, clouds: Clouds) -> None:
+    applied = module.write(instance(extra="first_lease_s = 3300")).apply()
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert [machine["name"] for machine in clouds.on_lambda.machines.values()] == ["douse-box"]
 
 
 def test_another_kind_of_candidate_list_leaves_the_machine_alone(module: Module, clouds: Clouds) -> None:

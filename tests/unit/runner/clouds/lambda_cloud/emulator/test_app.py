@@ -219,3 +219,25 @@ def test_shutdown_inside_ends_no_bill_on_lambda(lab: Lab) -> None:
 
     assert status_of(lab, instance) == "unhealthy"
     assert lab.billing() == [instance]
+
+
+def test_a_living_instance_is_renamed_and_lists_show_it(lab: Lab) -> None:
+    instance = lab.launched()
+
+    renamed = lab.lambda_.post(f"/instances/{instance}", json={"name": "n" * 64}).json()["data"]
+
+    assert (renamed["id"], renamed["name"]) == (instance, "n" * 64)
+    assert [row["name"] for row in lab.lambda_.get("/instances").json()["data"]] == ["n" * 64]
+
+
+@pytest.mark.parametrize("body", [{}, {"name": "n" * 65}, {"name": "n", "tags": []}])
+def test_nothing_but_a_name_of_64_characters_is_taken(lab: Lab, body: dict[str, Any]) -> None:
+    assert code(lab.lambda_.post(f"/instances/{lab.launched()}", json=body)) == "global/invalid-parameters"
+
+
+def test_what_there_is_not_is_not_renamed_and_renaming_is_paced() -> None:
+    lab = Lab(settings={"lambda.pace_s": "1"})
+
+    answers = [lab.lambda_.post("/instances/i-0", json={"name": "n"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 429]

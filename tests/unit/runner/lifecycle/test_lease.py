@@ -1,0 +1,140 @@
+"""The lease that a runner keeps: at the cloud too, where that shows it, and never at the run's expense."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.adapters.terraform import VARIABLES_FILE
+from runner.cli.terminal import SilentView
+from runner.cloud_api.models import Resource
+from runner.context import Context
+from runner.errors import CloudUnavailableError, NotFoundError
+from runner.lifecycle import lease
+from runner.run.models import Host
+from runner.run.run_dir import create_run, write_json
+from runner.run.run_file import RunFile
+from runner.simulation.world import VirtualWorld
+from tests.unit.runner.fake_cloud import FakeCloud
+
+HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 2.0, None, "lambda")
+HARD_END = datetime(2026, 11, 30, tzinfo=UTC)
+NO_ANSWER = CloudUnavailableError("lambda: no answer", resolution="try again")
+
+
+class LeaseCloud(FakeCloud):
+    """A cloud that notes when it was asked to move which lease, and to when."""
+
+    def __init__(self, world: VirtualWorld, *troubles: Exception | None) -> None:
+        super().__init__(lease_troubles=list(troubles))  # type: ignore[arg-type]
+        self.world = world
+        self.asked: list[tuple[float, str, str | None, float]] = []
+
+    def move_lease(self, machine: Resource, ends_at: datetime) -> None:
+        left_s = (ends_at - self.world.now()).total_seconds()
+        self.asked.append((self.world.monotonic_s(), machine.id, machine.run_id, left_s))
+        super().move_lease(machine, ends_at)
+
+
+class Shown(SilentView):
+    """Whoever looks on, with the lines that were shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def made(tmp_path: Path, env: str = "lambda") -> Context:
+    world = VirtualWorld()
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), world)
+    write_json(run.terraform / VARIABLES_FILE, {"expires_at": f"{HARD_END:%Y-%m-%dT%H:%M:%SZ}"})
+    values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"lease_minutes": 15.0}}
+    return Context(run, RunFile.model_validate(values), Shown(), Stop(world), world)
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Words that the machine got."""
+    said: list[str] = []
+    monkeypatch.setattr(lease, "_say", lambda ctx, host, machine, word: said.append(word))
+    monkeypatch.setattr(lease.storing, "kept_open", lambda ctx, host: nullcontext())
+    return said
+
+
+def at(monkeypatch: pytest.MonkeyPatch, ctx: Context, *troubles: Exception | None) -> LeaseCloud:
+    assert isinstance(ctx.world, VirtualWorld)
+    cloud = LeaseCloud(ctx.world, *troubles)
+    monkeypatch.setattr(lease, "open_cloud", lambda name, world: cloud)
+    return cloud
+
+
+def test_the_cloud_shows_a_lease_that_outlasts_the_machines_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path)
+    cloud = at(monkeypatch, ctx)
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(901.0)
+
+    assert [(when, left_s) for when, _, _, left_s in cloud.asked] == [(when, 1200.0) for when in (0, 300, 600, 900)]
+    assert {(machine, run_id) for _, machine, run_id, _ in cloud.asked} == {("i-1", ctx.run.run_id)}
+    assert len(words) > len(cloud.asked)
+
+
+@pytest.mark.parametrize("trouble", [NO_ANSWER, NotFoundError("lambda: gone", resolution="look")])
+def test_a_failure_at_the_cloud_ends_nothing_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], trouble: Exception
+) -> None:
+    ctx = made(tmp_path)
+    cloud = at(monkeypatch, ctx, trouble, trouble, None)
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(100.0)
+
+    assert [when for when, *_ in cloud.asked] == [0.0, 20.0, 40.0]
+    assert set(words) == {"renew"}
+
+
+@pytest.mark.parametrize("env", ["runpod", "aws"])
+def test_a_cloud_that_shows_no_lease_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], env: str
+) -> None:
+    ctx = made(tmp_path, env)
+    cloud = at(monkeypatch, ctx)
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(1000.0)
+    lease.say_hold(ctx, HOST)
+
+    assert (cloud.asked, words[-1]) == ([], "hold")
+
+
+def test_a_machine_that_is_left_alone_has_a_lease_to_its_hard_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path)
+    cloud = at(monkeypatch, ctx)
+
+    lease.say_hold(ctx, HOST)
+
+    assert (cloud.leases, words) == ({"i-1": HARD_END}, ["hold"])
+
+
+def test_a_lease_that_could_not_be_moved_to_the_hard_end_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path)
+    at(monkeypatch, ctx, NO_ANSWER)
+
+    lease.say_hold(ctx, HOST)
+
+    assert isinstance(ctx.view, Shown)
+    assert ctx.view.lines == ["lambda: no answer; a sweep may terminate i-1 before its hard end: `make watch` keeps it"]
