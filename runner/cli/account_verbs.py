@@ -25,6 +25,7 @@ def sweep(session: Session) -> int:
     """Show all Douse resources on every configured cloud; with ``--apply``, terminate what no run is using."""
     from runner.cli.overview import resource_line
     from runner.safety.account_sweep import SweepError, end, is_surely_ours, survey
+    from runner.safety.sweeps_seen import note_sweep
 
     known = accounts(session.world)
     clouds, closed = known.opened, known.closed
@@ -47,7 +48,10 @@ def sweep(session: Session) -> int:
             ended, trouble = list(err.ended), err
     for resource in ended:
         print(f"{'terminated':12} {resource_line(resource)}")
-    names = ", ".join(cloud.name for cloud in clouds if cloud.name not in found.unread)
+    read = [cloud.name for cloud in clouds if cloud.name not in found.unread]
+    if session.arguments.apply and trouble is None:
+        note_sweep(session.runs_dir, read, session.world)
+    names = ", ".join(read)
     left = len(found.findings) - len(ended)
     print(f"{counted(left, 'Douse resource')} on {names or 'no cloud that could be read'}")
     if trouble is not None:

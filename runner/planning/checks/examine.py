@@ -33,6 +33,7 @@ from runner.planning.checks.base_model import (
     unseen,
     without_files,
 )
+from runner.planning.checks.ends import check_end
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.samples import check_dataset, check_template, check_tokens
 from runner.planning.checks.this_machine import (
@@ -141,7 +142,9 @@ def examine(
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
     encoded, token_lines = check_tokens(run_file, dataset, base.facts)
     need = disk_of_run(run_file, files, base.shape, cache_folder(world.environ))
+    cloud = run_file.compute.env
     here = [
+        *([check_end(cloud, runs_dir, world)] if cloud in CLOUDS else []),
         check_ansible(run_file, world),
         *check_disks(run_file, runs_dir, need),
     ]

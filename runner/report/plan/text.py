@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import CLOUDS
+from runner.planning.checks.ends import ENDS
 from runner.report.columns import MARGIN, wrapped
 from runner.report.comparison import elsewhere_words
 from runner.report.plan.choice import choice_lines
@@ -28,6 +31,7 @@ def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
         f"base model   {plan.base_model}{size}",
         *_memory(plan.first),
         *(part for line in estimate for part in wrapped(line)),
+        *_if_lost(plan),
         *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {price}"),
     ]
 
@@ -44,6 +48,17 @@ def _data_table(data: Mapping[str, Any]) -> list[str]:
 
 def _elsewhere(plan: Plan) -> list[str]:
     return [] if plan.elsewhere is None else [f"elsewhere    {elsewhere_words(plan.elsewhere)}"]
+
+
+def _if_lost(plan: Plan) -> list[str]:
+    """Return what a lost machine costs, where nothing but a sweep terminates it and none is seen."""
+    is_swept = all(check["status"] == "pass" for check in plan.checks if check["name"] == ENDS)
+    record = CLOUDS.get(plan.environment)
+    if is_swept or record is None or not isinstance(record.hard_end, NotThere):
+        return []
+    a_day_usd = 24 * max(machine.max_price_usd_per_h for machine in plan.machines)
+    words = f"up to ${a_day_usd:.2f} a day until somebody terminates it: {record.title} does not, and no sweep is seen"
+    return wrapped(f"if lost      {words}")
 
 
 def _memory(machine: PlannedMachine) -> list[str]:

@@ -16,7 +16,9 @@ from runner.cloud_api.models import Offer
 from runner.clouds.registry import CLOUDS, Accounts
 from runner.errors import EXIT_LEFTOVERS, AccessDeniedError, CloudError, CloudUnavailableError
 from runner.prices import refresh as price
+from runner.safety.sweeps_seen import last_sweep
 from runner.simulation.world import VirtualWorld
+from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 OFFER = Offer("gpu_1x_a10", "us-west-1", False, 0.75, "A10", 1, 24.0, available=True)
@@ -119,3 +121,19 @@ def test_a_sweep_that_leaves_something_says_as_well_what_it_could_not_look_at(
     assert status == EXIT_LEFTOVERS
     assert "runpod could not be read: runpod: silent" in said.out
     assert "lambda still has instance i-1" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "unread", "is_noted"),
+    [(["--apply"], [], True), ([], [], False), (["--apply"], [CloudUnavailableError("-", resolution="-")], False)],
+)
+def test_a_sweep_that_terminates_and_sees_all_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], unread: list[Any], is_noted: bool
+) -> None:
+    """A plan reads it: nothing else terminates a lost machine on a cloud that ends none by itself."""
+    clouds = [FakeCloud(unread=unread)]
+    monkeypatch.setattr(account_verbs, "accounts", lambda world: Accounts(list(clouds), {}, {}))
+
+    cli.main(["sweep", "--runs-dir", str(tmp_path / "runs"), *words])
+
+    assert (last_sweep(tmp_path / "runs", "lambda", RealWorld()) is not None) is is_noted

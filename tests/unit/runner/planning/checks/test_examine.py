@@ -335,6 +335,6 @@ def test_every_line_that_is_not_well_has_a_remedy(tmp_path: Path) -> None:
     checks = examine(run_file, tmp_path, RealWorld({})).checks
 
     bad = [check for check in checks if check.status in ("warn", "fail")]
-    assert {check.name for check in bad} == {"dataset", "base model", "cloud key"}
+    assert {check.name for check in bad} == {"dataset", "base model", "cloud key", "ends by itself"}
     assert all(check.remedy for check in bad)
     assert [field.name for field in dataclasses.fields(Check)] == ["name", "status", "value", "remedy", "error"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from runner.report.plan.choice import UNKNOWN
 from runner.report.plan.text import plan_lines
 from runner.run.planned import Elsewhere, Foreseen, MicroBatch, Plan, PlannedMachine
@@ -102,3 +104,17 @@ def test_no_line_of_ours_is_wider_than_a_hundred_columns() -> None:
     told = lines(machines=(long, long), elsewhere=replace(ELSEWHERE, gpu=name, environment="so-far-away"))
 
     assert max(map(len, told)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("environment", "status", "is_shown"),
+    [("lambda", "warn", True), ("lambda", "pass", False), ("runpod", "warn", False)],
+)
+def test_what_a_lost_machine_costs_is_shown_where_nothing_terminates_it(
+    environment: str, status: str, is_shown: bool
+) -> None:
+    line = {"name": "ends by itself", "status": status, "value": "-", "remedy": ""}
+
+    shown = [text for text in lines(environment=environment, checks=(line,)) if text.startswith("if lost")]
+
+    assert [text.startswith("if lost      up to $36.00 a day until") for text in shown] == [True] * is_shown
