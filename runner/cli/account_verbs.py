@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from runner.adapters.packages import provide
@@ -32,11 +33,7 @@ def sweep(session: Session) -> int:
     found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), closed=closed)
     if not clouds and not found.not_looked_at:
         raise UsageError("sweep: no cloud is configured, so there is nothing to check", resolution=how_to_configure())
-    for finding in found.findings:
-        mark = "abandoned" if finding.abandoned else "in use" if finding.is_judged else "unknown"
-        print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
-    for name, reason in closed.items():
-        print(f"{'not asked':12} {name}: {reason}")
+    _show(found, closed)
     doomed = [
         one for one in found.findings if one.abandoned or (session.arguments.all and is_surely_ours(one.resource))
     ]
@@ -62,6 +59,25 @@ def sweep(session: Session) -> int:
         raise _incomplete(found, closed)
     abandoned = any(finding.abandoned for finding in found.findings)
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
+
+
+def _show(found: Survey, closed: Mapping[str, str]) -> None:
+    """Print what exists and what becomes of it, what was not looked at, and which clock is wrong."""
+    from runner.cli.overview import resource_line
+
+    for finding in found.findings:
+        mark = "abandoned" if finding.abandoned else "in use" if finding.is_judged else "unknown"
+        print(f"{mark:12} {resource_line(finding.resource)}: {finding.reason}")
+    for name, reason in closed.items():
+        print(f"{'not asked':12} {name}: {reason}")
+    for name, off in found.clocks.items():
+        print(f"{'clock':12} {_clock_words(name, off)}")
+
+
+def _clock_words(cloud: str, off: timedelta) -> str:
+    """Return what is wrong with this computer's clock, or with the cloud's, which is ahead of it by ``off``."""
+    minutes, way = round(abs(off) / timedelta(minutes=1)), "slow" if off > timedelta() else "fast"
+    return f"this computer's is {minutes} min {way} by that of {cloud}, which counts for what is there: set it right"
 
 
 def _open_questions(found: Survey, closed: Mapping[str, str]) -> list[str]:

@@ -78,7 +78,7 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
     rented = {
         name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in known.closed.items() if name in asked
     }
-    found, unread = list_all(known.opened)
+    found, unread, _ = list_all(known.opened)
     return found, known.unreadable | rented | unread
 
 

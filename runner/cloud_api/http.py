@@ -11,13 +11,14 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
 from runner.cloud_api.answers import Answer
-from runner.cloud_api.pacing import Pace, Timer, retry_after_s, spent_window_s
+from runner.cloud_api.pacing import Pace, Timer, clock_off, retry_after_s, spent_window_s
 from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import AccountError, CloudError, CloudUnavailableError, RateLimitedError, UsageError
 
@@ -74,6 +75,8 @@ class Api:
         self._refusal, self._pace, self._backoff_s = refusal, pace, backoff_s
         self._timer = timer
         self._key = api_key.encode()
+        self.clock_off: timedelta | None = None
+        """How far the cloud's clock was ahead of this computer's at the last answer, once one said what it shows."""
         here = _check(cloud, endpoint, api_key)
         self._client = httpx2.Client(
             headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "douse"},
@@ -166,6 +169,8 @@ class Api:
         answer = Answer(
             response.status_code, {name.lower(): text for name, text in response.headers.items()}, bytes(body)
         )
+        off = clock_off(answer.headers, self._timer.world.now())
+        self.clock_off = self.clock_off if off is None else off
         closed_s = spent_window_s(answer.headers)
         if 0 < closed_s <= BUSY_PATIENCE_S:
             self._pace.hold(self._timer, closed_s)

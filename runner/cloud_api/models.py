@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from runner.errors import CloudError
@@ -90,10 +90,12 @@ class Listing:
         resources: All that could be read and carries our mark: it exists, and can be ended, whatever else is unread.
         unread: One error for each part of the account, or entry of a list, that could not be read and may hide more of
             ours. Its class says whether it may pass: ``CloudUnavailableError`` and ``RateLimitedError`` do.
+        clock_off: How far the cloud's clock is ahead of this computer's, as far as its answers say.
     """
 
     resources: list[Resource]
     unread: list[CloudError] = field(default_factory=list)
+    clock_off: timedelta = timedelta()
 
     def whole(self) -> list[Resource]:
         """Return the resources, if there is nothing else.

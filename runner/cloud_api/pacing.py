@@ -7,13 +7,15 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from runner.errors import RateLimitedError
 from runner.world import World
 
 PATIENCE_S = 600.0
 """How long a request may wait for its turn."""
+LEAST_OFF = timedelta(minutes=1)
+"""A smaller difference may be the way of the answer, and a ``Date`` has whole seconds."""
 WINDOW = re.compile(r'"[^"]*"((?:\s*;\s*[a-z]+=-?\d+)+)')
 
 
@@ -91,6 +93,23 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return float(value)
     until, since = _date(value), _date(headers.get("date", "")) or now
     return max(0.0, (until - since).total_seconds()) if until is not None else None
+
+
+def clock_off(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Return how far the cloud's clock is ahead of this computer's, by the ``Date`` of its answer.
+
+    Args:
+        headers: The answer's, their names in lower case.
+        now: The time of day as this computer has it.
+
+    Returns:
+        Nothing less than a minute counts as off; ``None`` where the answer has no date.
+    """
+    there = _date(headers.get("date", ""))
+    if there is None:
+        return None
+    off = there - now
+    return off if abs(off) >= LEAST_OFF else timedelta()
 
 
 def spent_window_s(headers: Mapping[str, str]) -> float:

@@ -61,11 +61,13 @@ class Survey:
         unread: Clouds that could not be read, or not to their end, with their reasons.
         not_looked_at: Clouds without an account here, or with another one, with the runs that have asked them for a
             machine and have no receipt.
+        clocks: How far a cloud's clock is ahead of this computer's, by its name, where the two do not agree.
     """
 
     findings: list[Finding]
     unread: Mapping[str, str]
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    clocks: Mapping[str, timedelta] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
@@ -73,10 +75,14 @@ class Survey:
         return not (self.unread or self.not_looked_at) and all(finding.is_judged for finding in self.findings)
 
 
-def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str]]:
-    """Return all Douse resources of these accounts, and by cloud the reasons why not all could be read."""
+def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str], dict[str, timedelta]]:
+    """Return all Douse resources of these accounts; by cloud, why not all could be read, and how far its clock is off.
+
+    A clock that agrees with this computer's is left out.
+    """
     resources: list[Resource] = []
     unread: dict[str, str] = {}
+    clocks: dict[str, timedelta] = {}
     for cloud in clouds:
         try:
             listing = cloud.listing()
@@ -86,7 +92,9 @@ def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str]]:
         resources += listing.resources
         if listing.unread:
             unread[cloud.name] = "; ".join(err.message for err in listing.unread)
-    return resources, unread
+        if listing.clock_off:
+            clocks[cloud.name] = listing.clock_off
+    return resources, unread, clocks
 
 
 def survey(
@@ -101,8 +109,8 @@ def survey(
         closed: Clouds whose account cannot be opened here, with reasons.
     """
     known = {run.run_id: run for run in runs}
-    resources, unread = list_all(clouds)
-    findings = [judge(found, known, now) for found in resources]
+    resources, unread, clocks = list_all(clouds)
+    findings = [judge(found, known, now, clocks.get(found.cloud, timedelta())) for found in resources]
     asked = without_receipt(runs)
     missing: dict[str, list[str]] = {name: asked[name] for name in closed or {} if name in asked}
     seen = {finding.resource.run_id for finding in findings}
@@ -114,17 +122,19 @@ def survey(
         ]
         if hidden and cloud.name not in unread:
             missing[cloud.name] = hidden
-    return Survey(findings, unread, missing)
+    return Survey(findings, unread, missing, clocks)
 
 
-def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
+def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, clock_off: timedelta = timedelta()) -> Finding:
     """Say whose a resource is, and whether it is abandoned.
+
+    What stands at the cloud is judged by the cloud's clock, what a runner here has written by this computer's.
 
     One whose run's folder is damaged is shown, and stays; so does one of which nobody knows when it has to be over,
     for its mark cannot be read. Neither is judged.
     """
     try:
-        found = _judge(resource, runs, now)
+        found = _judge(resource, runs, now, now + clock_off)
     except DAMAGE as err:
         reason = f"the folder of run {resource.run_id} cannot be read ({err})"
         return Finding(resource, reason, abandoned=False, is_judged=False)
@@ -134,7 +144,7 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Find
     return replace(found, reason=reason, is_judged=False)
 
 
-def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Finding:
+def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, now_there: datetime) -> Finding:
     """Say whose a resource is, and whether it is abandoned.
 
     It is when its run is over by its own mark, when the lease that the cloud shows has run out and no runner here
@@ -142,11 +152,11 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime) -> Fin
     not a runner still holds its lock. What belongs to a run that is not known here may be another machine's: it is
     shown, and stays until its end has passed.
     """
-    if resource.expires_at is not None and resource.expires_at < now:
+    if resource.expires_at is not None and resource.expires_at < now_there:
         return Finding(resource, f"its run should have been over by {resource.expires_at:%Y-%m-%d %H:%M} UTC", True)
     run = runs.get(resource.run_id or "")
     lease = resource.lease_until
-    if lease is not None and lease < now and not _is_renewed_here(run, now):
+    if lease is not None and lease < now_there and not _is_renewed_here(run, now):
         return Finding(resource, f"its lease ran out at {lease:%Y-%m-%d %H:%M} UTC, as the cloud shows", True)
     goes_on = f"; its lease runs out at {lease:%H:%M} UTC, as the cloud shows" if lease is not None else ""
     if run is None:

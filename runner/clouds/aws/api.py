@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.cloud_api.absent import not_installed
 from runner.cloud_api.listings import gather
 from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resource, TrustWanted
+from runner.cloud_api.pacing import clock_off
 from runner.clouds.aws.listing import CLOUD, entries, listing_in, required
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.quotas import quota_code, quota_in
@@ -140,6 +141,7 @@ class AwsCloud:
         """
         self._session, self._home, self._bounds, self._endpoint, self._now = session, home, regions, endpoint, now
         self._clients: dict[tuple[str, str], Any] = {}
+        self._clock_off = timedelta()
 
     @property
     def name(self) -> str:
@@ -208,7 +210,7 @@ class AwsCloud:
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
             asked = [pool.submit(listing_in, client, region) for client, region in zip(clients, regions, strict=True)]
         found = gather(one.result for one in asked)
-        return Listing(found.resources, unlisted + found.unread)
+        return Listing(found.resources, unlisted + found.unread, self._clock_off)
 
     def resources(self) -> list[Resource]:
         """Return the same; raises where anything could not be read."""
@@ -306,8 +308,15 @@ class AwsCloud:
             with aws_errors(f"ask {service} in {region}"):
                 client = self._session.client(service, region_name=region, endpoint_url=self._endpoint, config=config)
             client.meta.events.register("before-parse", refuse_web_page)
+            client.meta.events.register("before-parse", self._note_clock)
             self._clients[service, region] = client
         return self._clients[service, region]
+
+    def _note_clock(self, response_dict: Mapping[str, Any], **_: object) -> None:
+        """Keep how far AWS's clock is ahead of this computer's; botocore calls it with each answer."""
+        headers = {name.lower(): str(value) for name, value in response_dict["headers"].items()}
+        off = clock_off(headers, self._now())
+        self._clock_off = self._clock_off if off is None else off
 
 
 _ENDINGS: Mapping[Kind, Callable[[Any, Resource], Any]] = {

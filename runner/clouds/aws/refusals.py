@@ -132,6 +132,10 @@ CREDENTIAL_WORDS = re.compile(
     r"|failed to retrieve credentials|The security token included in the request is (?:invalid|expired)",
     re.IGNORECASE,
 )
+CLOCK_WORDS = re.compile(
+    r"Signature (?:expired|not yet current)|Request has expired|request time and the current time", re.IGNORECASE
+)
+SET_CLOCK = "set this computer's clock right (`timedatectl`), then repeat the command: AWS allows 5 minutes"
 NETWORK_WORDS = re.compile(
     r"request send failed|dial tcp|connection refused|no such host|exceeded maximum number of attempts"
 )
@@ -186,7 +190,16 @@ def error_from_code(code: str, words: str, doing: str, status: int | None = None
         doing: What was tried.
         status: HTTP status of the answer, if there was one.
     """
-    kind, resolution = _kind(code.removeprefix("Server.").removeprefix("Client."), status)
+    plain = code.removeprefix("Server.").removeprefix("Client.")
+    if CLOCK_WORDS.search(words):
+        return AccountError(
+            f"aws: cannot {doing}: this computer's clock is wrong ({code})",
+            resolution=SET_CLOCK,
+            details=_shortened(words),
+            code=code or None,
+            status=status,
+        )
+    kind, resolution = _kind(plain, status)
     return kind(
         f"aws: cannot {doing}: {code or f'HTTP {status}'}",
         resolution=resolution,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -118,6 +119,11 @@ class LambdaCloud:
         """Let the connections go."""
         self._api.close()
 
+    @property
+    def clock_off(self) -> timedelta:
+        """How far the cloud's clock is ahead of this computer's, as far as its answers have said."""
+        return self._api.clock_off or timedelta()
+
     def fingerprint(self, salt: str) -> str:
         """Return the key's; the API has no word for the account."""
         return self._api.fingerprint(salt)
@@ -142,7 +148,8 @@ class LambdaCloud:
 
     def listing(self) -> Listing:
         """Return all Douse machines, keys and file systems; machines gone for good are left out."""
-        return gather((self._our_machines, self._our_keys, self._our_volumes), one_server=True)
+        found = gather((self._our_machines, self._our_keys, self._our_volumes), one_server=True)
+        return replace(found, clock_off=self.clock_off)
 
     def resources(self) -> list[Resource]:
         """Return the same; raises where anything could not be read."""
@@ -169,12 +176,16 @@ class LambdaCloud:
     def move_lease(self, machine: Resource, ends_at: datetime) -> None:
         """Write the end of a machine's lease into its name, the one thing about a living machine that can be changed.
 
-        A machine whose run cannot be read, or leaves no room for a deadline, keeps its name.
+        A machine whose run cannot be read, or leaves no room for a deadline, keeps its name. The deadline is written by
+        the cloud's clock, by which every sweep judges it.
         """
-        name = machine.run_id and leased_name(machine.run_id, ends_at)
-        if name:
-            path = f"/instances/{quote(machine.id, safe='')}"
-            self._post(path, {"name": name}, Instance, f"rename machine {machine.id}", repeatable=True)
+        if machine.run_id is None or leased_name(machine.run_id, ends_at) is None:
+            return
+        if self._api.clock_off is None:
+            self.instance(machine.id)
+        name = leased_name(machine.run_id, ends_at + self.clock_off)
+        path = f"/instances/{quote(machine.id, safe='')}"
+        self._post(path, {"name": name}, Instance, f"rename machine {machine.id}", repeatable=True)
 
     def launch(self, request: LaunchRequest) -> str:
         """Rent a machine and return its id; never sent twice, unless the cloud refused it for too many requests.

@@ -85,7 +85,8 @@ class LambdaInstance(RentedMachine):
         run_id = run_of(name, tags)
         if lease_s is None or run_id is None or name != resource_name(run_id):
             return str(name)
-        return leased_name(run_id, self.provider.world.now() + timedelta(seconds=lease_s)) or str(name)
+        now = self.provider.world.now() + self.provider.client(open_lambda).clock_off
+        return leased_name(run_id, now + timedelta(seconds=lease_s)) or str(name)
 
     def find(self, name: str) -> list[str]:
         """Return the machines of this name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -147,7 +147,8 @@ class RunPodCloud:
 
     def listing(self) -> Listing:
         """Return all Douse pods and network volumes; pods gone for good are left out."""
-        return gather((self._our_pods, self._our_volumes), one_server=True)
+        found = gather((self._our_pods, self._our_volumes), one_server=True)
+        return replace(found, clock_off=self._api.clock_off or timedelta())
 
     def resources(self) -> list[Resource]:
         """Return the same; raises where anything could not be read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resource, Status, TrustWanted
 from runner.errors import CloudError
@@ -44,6 +44,8 @@ class FakeCloud:
     leases: dict[str, datetime] = field(default_factory=dict)
     """By machine, when its lease runs out as the cloud knows it."""
     lease_troubles: list[CloudError | None] = field(default_factory=list)
+    clock_off: timedelta = timedelta()
+    """How far the cloud's clock is ahead of this computer's."""
     ends_slowly: int = 0
     """So many looks a thing is shown as ending before it is gone."""
     _ending: dict[str, int] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class FakeCloud:
         self.there = [found for found in self.there if found.id not in gone]
         self._ending = {name: left - 1 for name, left in self._ending.items() if left > 0}
         shown = [replace(found, status="ending") if found.id in self._ending else found for found in self.there]
-        return Listing(shown, list(self.unread))
+        return Listing(shown, list(self.unread), self.clock_off)
 
     def end(self, resource: Resource) -> None:
         self.asked_to_end.append(resource.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +137,15 @@ def test_a_sweep_that_terminates_and_sees_all_is_written_down(
     cli.main(["sweep", "--runs-dir", str(tmp_path / "runs"), *words])
 
     assert (last_sweep(tmp_path / "runs", "lambda", RealWorld()) is not None) is is_noted
+
+
+@pytest.mark.parametrize(("hours", "way"), [(2, "slow"), (-2, "fast")])
+def test_a_sweep_says_that_a_clock_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hours: int, way: str
+) -> None:
+    clouds = [FakeCloud(clock_off=timedelta(hours=hours))]
+    monkeypatch.setattr(account_verbs, "accounts", lambda world: Accounts(list(clouds), {}, {}))
+
+    assert cli.main(["sweep", "--runs-dir", str(tmp_path / "runs")]) == 0
+
+    assert f"this computer's is 120 min {way} by that of lambda" in capsys.readouterr().out

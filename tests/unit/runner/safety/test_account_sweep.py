@@ -183,6 +183,28 @@ def test_other_means_judge_what_has_an_end_that_cannot_be_read(run: RunDir) -> N
     assert sweeping.judge(alive, {run.run_id: run}, NOW).is_judged
 
 
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_what_stands_at_the_cloud_is_judged_by_its_clock(run: RunDir, hours: int) -> None:
+    off = timedelta(hours=hours)
+    over = replace(thing(run_id="20261121-015501-other"), expires_at=NOW + off - timedelta(minutes=1))
+    alive = replace(over, id="i-2", expires_at=NOW + off + timedelta(minutes=1))
+    out = replace(over, id="i-3", expires_at=None, lease_until=NOW + off - timedelta(minutes=1))
+    cloud = FakeCloud([over, alive, out], clock_off=off)
+
+    found = sweeping.survey([cloud], [run], NOW)
+
+    assert [finding.abandoned for finding in found.findings] == [True, False, True]
+    assert found.clocks == {"lambda": off}
+
+
+def test_a_word_from_here_is_judged_by_the_clock_that_it_was_written_by(run: RunDir) -> None:
+    said(run, "renew", 14.0)
+
+    found = sweeping.survey([FakeCloud([thing()], clock_off=timedelta(hours=2))], [run], NOW)
+
+    assert not found.findings[0].abandoned
+
+
 def asked(run: RunDir, cloud: str) -> None:
     Journal(run).intent("provision", environment=cloud, name=f"douse-{run.run_id}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -429,3 +430,11 @@ def script_one_machine(ec2: Ec2) -> None:
         "DescribeInstanceTypeOfferings",
         (200, f"<R {XMLNS}><instanceTypeOfferingSet>{sold}</instanceTypeOfferingSet></R>"),
     )
+
+
+def test_a_listing_says_how_far_awss_clock_is_off(cloud: AwsCloud, ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "_now", lambda: RealWorld().now() - timedelta(hours=2))
+    assert abs(cloud.listing().clock_off - timedelta(hours=2)) < timedelta(minutes=30)
+
+    monkeypatch.setattr(cloud, "_now", RealWorld().now)
+    assert cloud.listing().clock_off == timedelta()

@@ -207,3 +207,24 @@ def test_awss_codes_are_found_in_terraforms_text(text: str, kind: type[CloudErro
 )
 def test_text_without_a_code_of_awss_is_not_awss_fault(text: str) -> None:
     assert error_from_terraform(text) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("RequestExpired", "Request has expired."),
+        ("SignatureDoesNotMatch", "Signature expired: 20261121T100000Z is now earlier than 20261121T115500Z"),
+        (
+            "InvalidSignatureException",
+            "Signature not yet current: 20261121T140000Z is still later",
+        ),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+    ],
+)
+def test_a_wrong_clock_is_named_as_one(code: str, words: str) -> None:
+    err = error_from_code(code, words, "list machines")
+
+    assert isinstance(err, AccountError)
+    assert err.message == f"aws: cannot list machines: this computer's clock is wrong ({code})"
+    assert "set this computer's clock right" in err.resolution
+    assert "clock" not in error_from_code("SignatureDoesNotMatch", "The signature does not match.", "x").message

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import email.utils
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
+from runner.cloud_api.labels import without_lease
 from runner.cloud_api.models import Account, Offer, Resource
 from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.clouds.lambda_cloud.messages import LaunchRequest
@@ -600,13 +602,37 @@ def test_a_kind_that_lambda_does_not_have_is_refused(bench: Bench) -> None:
         bench.cloud.end(Resource("lambda", "address", "a1", "douse-x", None, None, None))
 
 
-def test_a_lease_is_moved_by_a_new_name_and_nothing_else(bench: Bench) -> None:
-    bench.on("POST", ONE, data(machine()))
+@pytest.mark.parametrize("off_min", [0, 120, -120])
+def test_a_lease_is_moved_by_a_new_name_in_the_clouds_time(bench: Bench, off_min: int) -> None:
+    there = bench.time.now() + timedelta(minutes=off_min)
+    dated = {"date": email.utils.format_datetime(there, usegmt=True)}
+    bench.on("GET", ONE, answer({"data": machine()}, headers=dated))
+    bench.on("POST", ONE, data(machine()), data(machine()))
 
-    bench.cloud.move_lease(OURS, datetime(2026, 11, 21, 12, tzinfo=UTC))
+    for _ in range(2):
+        bench.cloud.move_lease(OURS, datetime(2026, 11, 21, 12, tzinfo=UTC))
 
-    assert bench.fake.calls == [("POST", ONE)]
-    assert bench.fake.body() == {"name": f"douse-{RUN_ID}--htb80"}
+    assert bench.fake.calls == [("GET", ONE), ("POST", ONE), ("POST", ONE)]
+    body = bench.fake.body()
+    assert list(body) == ["name"]
+    plain, deadline = without_lease(body["name"], {})
+    assert deadline is not None
+    wanted = datetime(2026, 11, 21, 12, tzinfo=UTC) + timedelta(minutes=off_min)
+    assert plain == f"douse-{RUN_ID}"
+    assert timedelta() <= deadline - wanted + timedelta(minutes=1) <= timedelta(minutes=2)
+
+
+def test_a_listing_says_how_far_the_clouds_clock_is_off(bench: Bench) -> None:
+    there = bench.time.now() + timedelta(hours=2)
+    listed(bench, machines=[machine()])
+    dated = {"date": email.utils.format_datetime(there, usegmt=True)}
+    bench.on("GET", ONE, answer({"data": machine()}, headers=dated))
+    assert bench.cloud.listing().clock_off == timedelta()
+
+    listed(bench, machines=[machine()])
+    bench.cloud.instance("i1")
+
+    assert abs(bench.cloud.listing().clock_off - timedelta(hours=2)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("run_id", [None, f"20261121-073000-{'a' * 44}"])
@@ -644,7 +670,7 @@ def test_an_end_is_read_or_shown_as_it_stands(bench: Bench, text: str, odd: str 
 
 
 def test_the_lease_of_a_machine_that_is_gone_cannot_be_moved(bench: Bench) -> None:
-    bench.on("POST", ONE, refused("global/object-does-not-exist", 404))
+    bench.on("GET", ONE, refused("global/object-does-not-exist", 404))
 
     with pytest.raises(NotFoundError):
         bench.cloud.move_lease(OURS, datetime(2026, 11, 21, 12, tzinfo=UTC))
