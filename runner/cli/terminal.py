@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from runner.run.models import View
 
-SpentUsd = Callable[[], float]
+SpentUsd = Callable[[], float | None]
 Clock = Callable[[], float]
 """Seconds since some moment."""
 METER_EVERY_S = 1.0

@@ -43,9 +43,9 @@ def seconds_to_hard_end(ctx: Context) -> float:
     """Return how long the run's machine may go on from now: to the end it was rented with, or to that of the money."""
     left_s = (hard_end_of_machine(ctx) - ctx.world.now()).total_seconds()
     spend, max_usd = spend_of(ctx.run), ctx.run_file.budget.max_usd
-    if max_usd is None or spend.price_usd_per_h == 0.0:
+    if max_usd is None or not spend.limit_usd_per_h:
         return left_s
-    return min(left_s, (max_usd - spend.total_usd) / spend.price_usd_per_h * 3600)
+    return min(left_s, (max_usd - spend.known_usd) / spend.limit_usd_per_h * 3600)
 
 
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Terraform:

@@ -40,5 +40,5 @@ def hours_to_collect(ctx: Context) -> float:
 
 
 def _gone_h(ctx: Context) -> float:
-    """Return for how long the run's machine has billed; nothing for one that was given."""
+    """Return for how long the run's machines have billed, over all its tries; nothing for one that was given."""
     return spend_of(ctx.run).billed_s / 3600

@@ -111,8 +111,8 @@ class Completed:
 class View(Protocol):
     """Who looks at a run while it goes on: a terminal with bars, plain lines, or nobody."""
 
-    def step_started(self, step: str, spent_usd: Callable[[], float] | None = None) -> None:
-        """Begin a step of the life cycle; ``spent_usd`` returns what the machine has cost so far."""
+    def step_started(self, step: str, spent_usd: Callable[[], float | None] | None = None) -> None:
+        """Begin a step of the life cycle; ``spent_usd`` returns what the run's machines have cost so far, if known."""
 
     def step_ended(self, step: str, status: str, duration_s: float) -> None:
         """End it: ``done``, ``failed`` or ``interrupted``."""

@@ -1,13 +1,16 @@
-"""The spend clock: what a run's machine has cost so far, by phase, from what stands on disk."""
+"""The spend clock: what the machines of a run have cost so far, over all its tries, from what stands on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from runner.run.journal import Journal
-from runner.run.run_dir import RunDir, read_json
+from runner.run.rentals import Rental, moment_or_none, rentals_in
+from runner.run.run_dir import RunDir
 from runner.run.state import RunState
+from trainer.files import object_or_none
 
 PHASES = {
     "provision": "boot",
@@ -18,6 +21,8 @@ PHASES = {
     "destroy": "teardown",
 }
 """What a person pays for while each step goes on."""
+EARLIER = "earlier machines"
+"""The phase of what earlier machines of the run have cost: ``state.json`` has the steps of the last try alone."""
 
 WAY_HOME_H = 0.1
 """Kept back of a limit in dollars: the last checkpoint, the way home and the teardown cost as well."""
@@ -26,63 +31,135 @@ SHORTEST_H = 0.01
 
 @dataclass(frozen=True)
 class Spend:
-    """What the machine of a run has cost, from the moment it was asked for to the moment it was gone.
+    """What the machines of a run have cost, all its tries together; ``None`` is what nobody knows.
+
+    The meter of a machine is not seen from here, only the moments that bound it: it began between the request and the
+    first look that showed the machine, and ended between the last look that showed it and the first that did not.
 
     Attributes:
-        total_usd: US dollars in all.
-        by_phase_usd: US dollars by phase: boot, build, train, upload, teardown, and idle for the time between.
-        price_usd_per_h: Price of the machine.
-        billed_s: Seconds it was billed for.
+        now: The moment it was counted at.
+        machines: Every machine that was rented, and every request that nobody has answered, oldest first.
+        total_usd: US dollars in all, at most.
+        low_usd: US dollars in all, at least.
+        by_phase_usd: ``total_usd`` by phase: boot, build, train, upload, teardown, and idle for the time between.
+        price_usd_per_h: Price of the last machine; 0 where none was rented.
+        billed_s: Seconds that all machines were billed for, at most.
+        unknown: Why something is not known, a sentence each.
     """
 
-    total_usd: float
+    now: datetime
+    machines: tuple[Rental, ...]
+    total_usd: float | None
+    low_usd: float
     by_phase_usd: dict[str, float]
-    price_usd_per_h: float
+    price_usd_per_h: float | None
     billed_s: float
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def known_usd(self) -> float:
+        """US dollars at most, without what has neither a price nor a ceiling: what a limit in dollars is held to."""
+        return sum(one.high_usd(self.now) or 0.0 for one in self.machines)
+
+    @property
+    def limit_usd_per_h(self) -> float:
+        """What the last machine may cost an hour: its price, else the ceiling of the request; 0 where none bills."""
+        last = self.machines[-1] if self.machines else None
+        return 0.0 if last is None else last.price_usd_per_h or last.most_usd_per_h or 0.0
+
+    @property
+    def earlier_h(self) -> float:
+        """Hours that the run's earlier machines were billed for: all that are gone."""
+        return sum(one.hours(self.now) for one in self.machines if one.gone_at is not None)
+
+    @property
+    def this_h(self) -> float:
+        """Hours since the machine that may be up was asked for; 0 where none is."""
+        return sum(one.hours(self.now) for one in self.machines[-1:] if one.gone_at is None)
 
 
 def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
-    """Return the cost of the machine of a run's last attempt until ``now``; nothing where none was rented.
+    """Return the cost of a run's machines until ``now``; nothing where none was rented."""
+    journal, at = Journal(run), now or run.world.now()
+    machines = tuple(one for one in _rentals(run, journal) if not one.is_given)
+    highs = [one.high_usd(at) for one in machines]
+    unknown = _unknown(machines, is_damaged=journal.is_damaged)
+    is_known = None not in highs and not journal.is_damaged
+    total = sum(one or 0.0 for one in highs)
+    last = machines[-1] if machines else None
+    return Spend(
+        now=at,
+        machines=machines,
+        total_usd=round(total, 4) if is_known else None,
+        low_usd=round(sum(one.low_usd() for one in machines), 4),
+        by_phase_usd=_by_phase(run, machines, at) if is_known else {},
+        price_usd_per_h=0.0 if last is None else last.price_usd_per_h,
+        billed_s=round(sum(one.hours(at) for one in machines) * 3600, 1),
+        unknown=unknown,
+    )
 
-    A machine costs from the intent in the journal on: the cloud's own clock begins with its answer, which is later,
-    so this errs on the dear side by seconds. Where the answer is missing, so is the price, and nothing is known.
+
+def hours_left(run: RunDir, *, max_hours: float, max_usd: float | None) -> float:
+    """Return how long training may go on: what the run's earlier machines leave of ``max_hours``, or of the money.
+
+    Args:
+        run: The run, its machine up.
+        max_hours: Limit in hours, for the run over all its tries.
+        max_usd: Limit in US dollars, for the run over all its tries, or ``None``.
     """
-    lines = Journal(run).entries()
-    begun = _last_time(lines, "provision", "intent")
-    host = read_json(run.host) or {}
-    price = float(host.get("price_usd_per_h") or 0.0)
-    if begun is None or price == 0.0:
-        return Spend(0.0, {}, price, 0.0)
-    gone = _last_time(lines, "destroy", "answer")
-    end = gone if gone is not None and gone > begun else (now or run.world.now())
+    spend = spend_of(run)
+    left_h = max_hours - spend.earlier_h
+    if max_usd is not None and spend.limit_usd_per_h:
+        left_h = min(left_h, (max_usd - spend.known_usd) / spend.limit_usd_per_h - WAY_HOME_H)
+    return max(SHORTEST_H, left_h)
+
+
+def dollars_left(run: RunDir, max_usd: float) -> float:
+    """Return what is left of a limit in US dollars after all that the run's machines may have cost, 0 at least."""
+    return max(0.0, max_usd - spend_of(run).known_usd)
+
+
+def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
+    """Return the rentals, with what other files of the run know of the last one; a damaged one knows nothing."""
+    found = rentals_in(journal.entries())
+    if not found:
+        return []
+    *earlier, last = found
+    host = object_or_none(run.host.read_or_nothing()) or {}
+    host_id = host.get("instance_id")
+    if host and last.price_usd_per_h is None and last.machine_id in (None, host_id):
+        last = replace(last, machine_id=host_id, price_usd_per_h=host.get("price_usd_per_h"), is_answered=True)
+    heard_at = moment_or_none((object_or_none(run.file("lease.json").read_or_nothing()) or {}).get("said_at"))
+    if heard_at and last.there_at and last.there_at < heard_at < (last.gone_at or run.world.now()):
+        last = replace(last, seen_at=max(heard_at, last.seen_at or heard_at))  # a word reaches a machine that is there
+    return [*earlier, last]
+
+
+def _unknown(machines: Sequence[Rental], *, is_damaged: bool) -> tuple[str, ...]:
+    reasons = ["a line of the journal is damaged, and may have been a request for a machine"] if is_damaged else []
+    for one in machines:
+        if one.is_request:
+            reasons.append(f"{one.cloud} was asked for a machine at {one.asked_at:%Y-%m-%d %H:%M:%S}, and showed none")
+        elif one.price_usd_per_h is None:
+            reasons.append(f"{one.cloud} gives no price of machine {one.machine_id}, and Terraform handed none back")
+    return tuple(reasons)
+
+
+def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[str, float]:
+    """Return US dollars by phase of the last machine, and in one sum what all others have cost."""
+    if not machines:
+        return {}
+    *earlier, last = machines
+    begun, end = last.asked_at, last.gone_at or now
     seconds = dict.fromkeys((*dict.fromkeys(PHASES.values()), "idle"), 0.0)
     for name, step in RunState(run).steps.items():
         if name in PHASES:
             seconds[PHASES[name]] += _overlap_s(step, begun, end)
-    billed_s = (end - begun).total_seconds()
-    seconds["idle"] = max(0.0, billed_s - sum(seconds.values()))
+    seconds["idle"] = max(0.0, (end - begun).total_seconds() - sum(seconds.values()))
+    price = last.price_usd_per_h if last.price_usd_per_h is not None else last.most_usd_per_h or 0.0
     by_phase = {phase: round(duration / 3600 * price, 4) for phase, duration in seconds.items()}
-    return Spend(round(billed_s / 3600 * price, 4), by_phase, price, round(billed_s, 1))
-
-
-def hours_left(run: RunDir, *, max_hours: float, max_usd: float | None) -> float:
-    """Return how long training may go on: ``max_hours``, or less where the money does not last that long.
-
-    Args:
-        run: The run, its machine up.
-        max_hours: Limit in hours.
-        max_usd: Limit in US dollars for this machine, or ``None``.
-    """
-    spend = spend_of(run)
-    if max_usd is None or spend.price_usd_per_h == 0.0:
-        return max_hours
-    affordable_h = (max_usd - spend.total_usd) / spend.price_usd_per_h - WAY_HOME_H
-    return max(SHORTEST_H, min(max_hours, affordable_h))
-
-
-def _last_time(lines: list[dict[str, object]], action: str, kind: str) -> datetime | None:
-    times = [str(line["time"]) for line in lines if line["action"] == action and line["kind"] == kind]
-    return datetime.fromisoformat(times[-1]) if times else None
+    earlier_usd = sum(one.high_usd(now) or 0.0 for one in earlier)
+    return by_phase | ({EARLIER: round(earlier_usd, 4)} if earlier else {})
 
 
 def _overlap_s(step: dict[str, object], begun: datetime, end: datetime) -> float:

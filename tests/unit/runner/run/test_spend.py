@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner.run.run_dir import RunDir, create_run, write_json
-from runner.run.spend import hours_left, spend_of
+from runner.run.spend import EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
 from runner.world import RealWorld
 
 BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -62,7 +62,10 @@ def test_the_clock_stops_with_the_answer_of_destroy(run: RunDir) -> None:
 def test_a_destroy_of_an_earlier_try_does_not_stop_the_next(run: RunDir) -> None:
     journal(run, (0, "intent", "provision"), (50, "answer", "destroy"), (100, "intent", "provision"))
 
-    assert spend_of(run, BEGUN + timedelta(seconds=200)).billed_s == 100.0
+    spend = spend_of(run, BEGUN + timedelta(seconds=200))
+
+    assert (spend.earlier_h * 3600, spend.this_h * 3600) == (pytest.approx(50), pytest.approx(100))
+    assert spend.billed_s == 150.0
 
 
 def test_the_phases_add_up_to_the_whole(run: RunDir) -> None:
@@ -84,3 +87,69 @@ def test_money_that_does_not_last_shortens_the_training(run: RunDir, max_usd: fl
     journal(run, (0, "intent", "provision"), (0.001, "answer", "destroy"))
 
     assert hours_left(run, max_hours=24.0, max_usd=max_usd) == pytest.approx(hours, abs=1e-3)
+
+
+def rented(run: RunDir, *lines: dict[str, Any]) -> None:
+    run.file("journal.jsonl").path.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+
+
+def asked(second: float, ceiling: float = 7.2) -> dict[str, Any]:
+    candidates = [{"max_price_usd_per_h": ceiling}]
+    facts = {"environment": "lambda", "candidates": candidates}
+    return {"time": at(second), "kind": "intent", "action": "provision", **facts}
+
+
+def handed(second: float, machine_id: str) -> dict[str, Any]:
+    facts = {"instance_id": machine_id, "price_usd_per_h": 3.6}
+    return {"time": at(second), "kind": "answer", "action": "provision", **facts}
+
+
+def destroyed(second: float) -> dict[str, Any]:
+    return {"time": at(second), "kind": "answer", "action": "destroy", "left": []}
+
+
+TWO_TRIES = (asked(0), handed(100, "i-1"), destroyed(3600), asked(9000), handed(9100, "i-2"))
+
+
+def test_all_tries_count(run: RunDir) -> None:
+    rented(run, *TWO_TRIES)
+
+    spend = spend_of(run, BEGUN + timedelta(seconds=9000 + 1800))
+
+    assert [one.machine_id for one in spend.machines] == ["i-1", "i-2"]
+    assert (spend.total_usd, spend.billed_s) == (5.4, 5400.0)
+    assert spend.by_phase_usd[EARLIER] == 3.6
+    assert sum(spend.by_phase_usd.values()) == pytest.approx(5.4)
+
+
+def test_a_second_try_has_what_the_first_has_left(run: RunDir) -> None:
+    rented(run, *TWO_TRIES, destroyed(9001))
+
+    assert hours_left(run, max_hours=3.0, max_usd=None) == pytest.approx(2.0, abs=1e-3)
+    assert hours_left(run, max_hours=24.0, max_usd=7.2) == pytest.approx(1.0 - WAY_HOME_H, abs=1e-3)
+    assert dollars_left(run, 7.2) == pytest.approx(3.6, abs=2e-3)
+
+
+def test_what_a_lost_request_may_have_cost_is_kept_back_of_the_money(run: RunDir) -> None:
+    rented(run, asked(0), destroyed(1800))
+    run.host.unlink()
+
+    spend = spend_of(run)
+
+    assert (spend.low_usd, spend.total_usd, spend.price_usd_per_h) == (0.0, 3.6, None)
+    assert spend.unknown == ("lambda was asked for a machine at 2026-11-21 02:00:00, and showed none",)
+    assert dollars_left(run, 5.0) == pytest.approx(1.4)
+
+
+def test_the_last_word_that_reached_a_machine_says_that_it_was_there(run: RunDir) -> None:
+    rented(run, asked(0), handed(100, "i-1"), destroyed(5000))
+    write_json(run.file("lease.json"), {"word": "renew", "said_at": at(1100)})
+
+    assert spend_of(run).low_usd == pytest.approx(1.0)
+
+
+def test_a_word_to_an_earlier_machine_says_nothing_of_this_one(run: RunDir) -> None:
+    rented(run, *TWO_TRIES)
+    write_json(run.file("lease.json"), {"word": "renew", "said_at": at(3500)})
+
+    assert spend_of(run, BEGUN + timedelta(seconds=9500)).low_usd == 0.0

@@ -1,0 +1,165 @@
+"""The machines that a run rented, or may have rented, over all its tries: by its journal, whatever became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+LOOK = "look"
+"""The action of a journal line that says what a look at a cloud showed."""
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rental:
+    """A machine, or a request that nobody has answered, and the moments between which its meter ran.
+
+    Attributes:
+        cloud: Where it was asked for.
+        asked_at: It did not bill before.
+        most_usd_per_h: The dearest of the machines that were asked for may cost so much; ``None`` where nobody said.
+        machine_id: The cloud's id; ``None`` as long as no answer and no look showed a machine.
+        price_usd_per_h: What it costs by the cloud's own word, else by that of Terraform; ``None`` where none is known.
+        there_at: It existed by then.
+        seen_at: The last moment at which it was there and not stopped, as far as anybody looked.
+        gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
+        is_answered: Whether Terraform has handed a machine back.
+    """
+
+    cloud: str
+    asked_at: datetime
+    most_usd_per_h: float | None = None
+    machine_id: str | None = None
+    price_usd_per_h: float | None = None
+    there_at: datetime | None = None
+    seen_at: datetime | None = None
+    gone_at: datetime | None = None
+    is_answered: bool = False
+
+    @property
+    def is_request(self) -> bool:
+        """Whether nobody knows of a machine."""
+        return self.machine_id is None and not self.is_answered
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is a machine that costs nothing by the hour."""
+        return self.price_usd_per_h == 0.0 or (self.price_usd_per_h is None and self.most_usd_per_h == 0.0)
+
+    def low_usd(self) -> float:
+        """Return the US dollars that its time has cost at least."""
+        if self.price_usd_per_h is None or self.there_at is None or self.seen_at is None:
+            return 0.0
+        return self.price_usd_per_h * _hours(self.there_at, self.seen_at)
+
+    def high_usd(self, now: datetime) -> float | None:
+        """Return the US dollars that its time has cost at most; ``None`` where neither price nor ceiling is known."""
+        price = self.most_usd_per_h if self.price_usd_per_h is None else self.price_usd_per_h
+        return None if price is None else price * self.hours(now)
+
+    def hours(self, now: datetime) -> float:
+        """Return for how long it may have billed, in hours."""
+        return _hours(self.asked_at, self.gone_at or now)
+
+
+def rentals_in(lines: Iterable[Line]) -> list[Rental]:
+    """Return what was rented by the lines of a journal, oldest first; lines of older versions say less."""
+    found: list[Rental] = []
+    for line in lines:
+        at, kind, action = datetime.fromisoformat(str(line["time"])), line["kind"], line["action"]
+        if (action, kind) == ("provision", "intent"):
+            found.append(Rental(str(line.get("environment") or ""), at, _most(line.get("candidates"))))
+        elif (action, kind) == ("provision", "answer"):
+            _answer(found, line, at)
+        elif (action, kind) == (LOOK, "answer"):
+            _look(found, line, at)
+        elif (action, kind) == ("destroy", "answer") and not line.get("left"):
+            found = [one if one.gone_at else replace(one, gone_at=at) for one in found]
+    return found
+
+
+def _answer(found: list[Rental], line: Line, at: datetime) -> None:
+    """Take in what came of the last request; a definite no leaves a machine only where a look has shown one."""
+    if not found:
+        return
+    request, machine_id = found[-1], line.get("instance_id")
+    is_known = any(_is(one, str(machine_id)) for one in found[:-1])
+    if request.is_request and ("failed" in line or is_known):
+        found.pop()  # nothing came of it, or the machine that was there already
+    if "failed" in line:
+        return
+    index = _index_of(found, request.cloud, str(machine_id or ""))
+    known = found[index]
+    found[index] = replace(
+        known,
+        machine_id=known.machine_id or machine_id,
+        price_usd_per_h=_price(line.get("price_usd_per_h")) if known.price_usd_per_h is None else known.price_usd_per_h,
+        there_at=known.there_at or at,
+        seen_at=known.seen_at or at,
+        is_answered=True,
+    )
+
+
+def _look(found: list[Rental], line: Line, at: datetime) -> None:
+    """Take in a look: a machine that it shows was there when it began, one that it misses was gone when it ended."""
+    cloud, began = str(line.get("cloud")), moment_or_none(line.get("began")) or at
+    for entry in line.get("machines") or ():
+        if not any(_is(one, str(entry["id"])) or _is_open(one, cloud) for one in found):
+            found.append(Rental(cloud, began))  # its request is not in this journal
+        index = _index_of(found, cloud, str(entry["id"]))
+        known, is_stopped = found[index], entry.get("status") == "stopped"
+        found[index] = replace(
+            known,
+            machine_id=str(entry["id"]),
+            price_usd_per_h=(None if is_stopped else _price(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
+            there_at=known.there_at or at,
+            seen_at=known.seen_at if is_stopped and known.seen_at else began,
+        )
+    for entry in line.get("gone") or ():
+        for index, known in enumerate(found):
+            if _is(known, str(entry["id"])):
+                seen = max(filter(None, (known.seen_at, moment_or_none(entry.get("seen_at")))), default=None)
+                found[index] = replace(known, gone_at=at, seen_at=seen)
+
+
+def _index_of(found: list[Rental], cloud: str, machine_id: str) -> int:
+    """Return the place of a machine: its own, else that of the oldest open request to its cloud, else the last."""
+    own = [index for index, one in enumerate(found) if _is(one, machine_id)]
+    open_ = [index for index, one in enumerate(found) if _is_open(one, cloud)]
+    return [*own, *open_, len(found) - 1][0]
+
+
+def _is(rental: Rental, machine_id: str) -> bool:
+    """Return whether a rental is that machine; an id that was gone and is used anew is another machine."""
+    return rental.machine_id == machine_id and rental.gone_at is None
+
+
+def _is_open(rental: Rental, cloud: str) -> bool:
+    return rental.is_request and rental.cloud == cloud and rental.gone_at is None
+
+
+def _most(candidates: object) -> float | None:
+    """Return the highest ceiling of the machines that were asked for; ``None`` where one has none."""
+    rows = candidates if isinstance(candidates, list) else []
+    ceilings = [_price(row.get("max_price_usd_per_h")) if isinstance(row, dict) else None for row in rows]
+    known = [one for one in ceilings if one is not None]
+    return max(known) if known and len(known) == len(ceilings) else None
+
+
+def _price(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def moment_or_none(value: object) -> datetime | None:
+    """Return a time as a file has it, or ``None`` where it is none, or says not how far from UTC it is."""
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def _hours(begun: datetime, ended: datetime) -> float:
+    return max(0.0, (ended - begun).total_seconds() / 3600)

@@ -1,0 +1,141 @@
+"""What a journal says of the machines of a run: each one between its request and the look that missed it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runner.run.rentals import Rental, rentals_in
+
+BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
+LATER = BEGUN + timedelta(hours=10)
+CANDIDATES = [
+    {"instance_type": "a10", "max_price_usd_per_h": 0.75},
+    {"instance_type": "a100", "max_price_usd_per_h": 2},
+]
+
+
+def at(second: float) -> datetime:
+    return BEGUN + timedelta(seconds=second)
+
+
+def line(second: float, kind: str, action: str, **facts: Any) -> dict[str, Any]:
+    return {"time": at(second).isoformat(), "kind": kind, "action": action, **facts}
+
+
+def asked(second: float = 0, cloud: str = "lambda") -> dict[str, Any]:
+    return line(second, "intent", "provision", environment=cloud, candidates=CANDIDATES)
+
+
+def handed(second: float, machine_id: str = "i-1", price: float = 3.6) -> dict[str, Any]:
+    return line(second, "answer", "provision", instance_id=machine_id, price_usd_per_h=price)
+
+
+def shown(second: float, *ids: str, cloud: str = "lambda", price: float | None = 3.6, **more: Any) -> dict[str, Any]:
+    """Return a look that began a second before it was written down."""
+    machines = [{"id": one, "status": "running", "price_usd_per_h": price, **more} for one in ids]
+    return line(second, "answer", "look", cloud=cloud, began=at(second - 1).isoformat(), machines=machines)
+
+
+def missed(second: float, machine_id: str = "i-1", *, seen: float | None) -> dict[str, Any]:
+    gone = {"id": machine_id, "seen_at": None if seen is None else at(seen).isoformat()}
+    return line(second, "answer", "look", cloud="lambda", began=at(second - 1).isoformat(), gone=[gone])
+
+
+def destroyed(second: float, left: list[str] | None = None) -> dict[str, Any]:
+    return line(second, "answer", "destroy", left=left or [])
+
+
+def only(*lines: dict[str, Any]) -> Rental:
+    (rental,) = rentals_in(lines)
+    return rental
+
+
+def test_a_machine_bills_from_its_request_at_most_and_from_the_look_that_shows_it_at_least() -> None:
+    found = only(asked(), shown(10, "i-1"), handed(200), missed(1005, seen=1000), destroyed(1050))
+
+    assert (found.asked_at, found.there_at, found.seen_at, found.gone_at) == (at(0), at(10), at(1000), at(1005))
+    assert found.low_usd() == pytest.approx(0.99)
+    assert found.high_usd(LATER) == pytest.approx(1.005)
+
+
+def test_a_machine_that_is_up_bills_until_now_at_most() -> None:
+    found = only(asked(), handed(200))
+
+    assert (found.low_usd(), found.high_usd(at(1000))) == (0.0, pytest.approx(1.0))
+
+
+def test_a_request_that_nobody_answered_may_have_cost_what_the_dearest_candidate_may() -> None:
+    found = only(asked(), destroyed(3600))
+
+    assert found.is_request
+    assert (found.price_usd_per_h, found.low_usd(), found.high_usd(LATER)) == (None, 0.0, 2.0)
+
+
+def test_a_request_without_candidates_has_no_bound() -> None:
+    assert only(line(0, "intent", "provision", environment="aws")).high_usd(LATER) is None
+
+
+def test_a_definite_no_is_no_machine() -> None:
+    assert rentals_in([asked(), line(9, "answer", "provision", failed="no capacity")]) == []
+
+
+def test_a_machine_that_was_shown_stays_in_the_account_whatever_terraform_says() -> None:
+    found = rentals_in([asked(), shown(5, "i-1"), line(9, "answer", "provision", failed="reclaimed"), asked(20)])
+
+    assert [one.machine_id for one in found] == ["i-1", None]
+
+
+def test_each_try_has_its_own_machine() -> None:
+    found = rentals_in([asked(), handed(100), destroyed(200), asked(300), handed(400, "i-2"), destroyed(500)])
+
+    assert [(one.machine_id, one.asked_at, one.gone_at) for one in found] == [
+        ("i-1", at(0), at(200)),
+        ("i-2", at(300), at(500)),
+    ]
+
+
+def test_a_machine_of_another_cloud_is_counted_there() -> None:
+    lines = [asked(), asked(50, "runpod"), shown(60, "pod-1", cloud="runpod"), shown(70, "i-1")]
+
+    assert [(one.cloud, one.machine_id) for one in rentals_in(lines)] == [("lambda", "i-1"), ("runpod", "pod-1")]
+
+
+def test_two_machines_of_one_request_are_two() -> None:
+    found = rentals_in([asked(), shown(10, "i-1", "i-2"), destroyed(3600)])
+
+    assert [one.machine_id for one in found] == ["i-1", "i-2"]
+
+
+def test_a_machine_that_was_there_already_is_not_rented_twice() -> None:
+    found = rentals_in([asked(), handed(100), asked(200), handed(210)])
+
+    assert [one.asked_at for one in found] == [at(0)]
+
+
+def test_what_destroy_leaves_goes_on_billing() -> None:
+    assert only(asked(), handed(100), destroyed(200, ["instance i-1 on lambda"])).gone_at is None
+
+
+def test_a_stopped_machine_bills_its_disk_at_least_and_its_price_at_most() -> None:
+    found = only(asked(), shown(10, "i-1"), shown(100, "i-1", status="stopped", price=0.0), missed(3600, seen=None))
+
+    assert (found.price_usd_per_h, found.seen_at, found.gone_at) == (3.6, at(9), at(3600))
+
+
+def test_the_clouds_own_price_counts_for_more_than_terraforms() -> None:
+    assert only(asked(), shown(10, "i-1", price=7.2), handed(100)).price_usd_per_h == 7.2
+
+
+def test_a_machine_without_a_price_is_worth_its_ceiling_at_most() -> None:
+    found = only(asked(), shown(10, "i-1", price=None), missed(1800, seen=1799))
+
+    assert (found.price_usd_per_h, found.low_usd(), found.high_usd(LATER)) == (None, 0.0, 1.0)
+
+
+def test_lines_of_older_versions_bound_it_by_request_and_destroy() -> None:
+    found = only(line(0, "intent", "provision", environment="lambda"), handed(100), destroyed(1000))
+
+    assert (found.low_usd(), found.high_usd(LATER)) == (0.0, pytest.approx(1.0))
