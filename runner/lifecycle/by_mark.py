@@ -13,19 +13,23 @@ from runner.errors import AccountError, RunnerError, TeardownError, ToolError
 from runner.run.models import View
 from runner.run.run_dir import RunDir
 from runner.safety.asked import clouds_asked, environment_of
+from runner.safety.looks import Looks
 from runner.safety.patience import patience_of
 from runner.safety.proof import is_surely_the_account, is_the_account
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
 
 
-def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | None = None) -> Terminated:
+def end_by_mark(
+    ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | None = None, looks: Looks | None = None
+) -> Terminated:
     """Terminate everything on the run's own cloud that carries the run's mark, whatever Terraform knows of it.
 
     Args:
         ctx: The run.
         outcome_unknown: Something was asked for and never answered.
         trouble: What went wrong before, for the details of an error.
+        looks: Who has looked at this account before, if somebody has.
 
     Raises:
         TeardownError: If something is left, or the cloud cannot be read.
@@ -33,12 +37,14 @@ def end_by_mark(ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | N
     name, run_id = ctx.run_file.compute.env, ctx.run.run_id
     try:
         patience = patience_of(ctx.world.environ)
+        cloud = open_cloud(name, ctx.world)
         seen = terminate_run(
-            open_cloud(name, ctx.world),
+            cloud,
             run_id,
             outcome_unknown=outcome_unknown,
             wait=_pause(ctx),
             patience=replace(patience, longest_s=ctx.run_file.compute.teardown_timeout_minutes * 60),
+            look=(looks or Looks(ctx.run, cloud)).look,
         )
     except RunnerError as err:
         raise TeardownError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runner.clouds.registry import open_cloud
 from runner.context import Context
 from runner.errors import CloudError
+from runner.safety.looks import Looks
 
 
 def machine_gone(ctx: Context) -> str | None:
@@ -13,7 +14,7 @@ def machine_gone(ctx: Context) -> str | None:
     if host is None or not ctx.environment.rents_machine:
         return None
     try:
-        listing = open_cloud(host.cloud, ctx.world).listing()
+        listing = Looks(ctx.run, open_cloud(host.cloud, ctx.world)).look()
     except CloudError:
         return None  # nobody knows; the machine may be there
     mine = [found for found in listing.resources if found.kind == "instance" and found.id == host.instance_id]

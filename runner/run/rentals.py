@@ -26,6 +26,7 @@ class Rental:
         seen_at: The last moment at which it was there and not stopped, as far as anybody looked.
         gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
         is_answered: Whether Terraform has handed a machine back.
+        is_shown: Whether a look has shown it.
     """
 
     cloud: str
@@ -37,6 +38,7 @@ class Rental:
     seen_at: datetime | None = None
     gone_at: datetime | None = None
     is_answered: bool = False
+    is_shown: bool = False
 
     @property
     def is_request(self) -> bool:
@@ -85,7 +87,7 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
     if not found:
         return
     request, machine_id = found[-1], line.get("instance_id")
-    is_known = any(_is(one, str(machine_id)) for one in found[:-1])
+    is_known = any(_is(one, str(machine_id)) and one.gone_at is None for one in found[:-1])
     if request.is_request and ("failed" in line or is_known):
         found.pop()  # nothing came of it, or the machine that was there already
     if "failed" in line:
@@ -105,7 +107,7 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
 def _look(found: list[Rental], line: Line, at: datetime) -> None:
     """Take in a look: a machine that it shows was there when it began, one that it misses was gone when it ended."""
     cloud, began = str(line.get("cloud")), moment_or_none(line.get("began")) or at
-    for entry in line.get("machines") or ():
+    for entry in _rows(line.get("machines")):
         if not any(_is(one, str(entry["id"])) or _is_open(one, cloud) for one in found):
             found.append(Rental(cloud, began))  # its request is not in this journal
         index = _index_of(found, cloud, str(entry["id"]))
@@ -116,24 +118,25 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
             price_usd_per_h=(None if is_stopped else _price(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
             there_at=known.there_at or at,
             seen_at=known.seen_at if is_stopped and known.seen_at else began,
+            gone_at=None,  # a listing that missed it was not up to date
+            is_shown=True,
         )
-    for entry in line.get("gone") or ():
+    for entry in _rows(line.get("gone")):
         for index, known in enumerate(found):
-            if _is(known, str(entry["id"])):
+            if _is(known, str(entry["id"])) and known.gone_at is None:
                 seen = max(filter(None, (known.seen_at, moment_or_none(entry.get("seen_at")))), default=None)
                 found[index] = replace(known, gone_at=at, seen_at=seen)
 
 
 def _index_of(found: list[Rental], cloud: str, machine_id: str) -> int:
     """Return the place of a machine: its own, else that of the oldest open request to its cloud, else the last."""
-    own = [index for index, one in enumerate(found) if _is(one, machine_id)]
+    own = [index for index, one in enumerate(found) if _is(one, machine_id)][-1:]
     open_ = [index for index, one in enumerate(found) if _is_open(one, cloud)]
     return [*own, *open_, len(found) - 1][0]
 
 
 def _is(rental: Rental, machine_id: str) -> bool:
-    """Return whether a rental is that machine; an id that was gone and is used anew is another machine."""
-    return rental.machine_id == machine_id and rental.gone_at is None
+    return rental.machine_id == machine_id
 
 
 def _is_open(rental: Rental, cloud: str) -> bool:
@@ -143,9 +146,14 @@ def _is_open(rental: Rental, cloud: str) -> bool:
 def _most(candidates: object) -> float | None:
     """Return the highest ceiling of the machines that were asked for; ``None`` where one has none."""
     rows = candidates if isinstance(candidates, list) else []
-    ceilings = [_price(row.get("max_price_usd_per_h")) if isinstance(row, dict) else None for row in rows]
-    known = [one for one in ceilings if one is not None]
-    return max(known) if known and len(known) == len(ceilings) else None
+    ceilings = (_price(row.get("max_price_usd_per_h")) for row in rows if isinstance(row, dict))
+    known = [ceiling for ceiling in ceilings if ceiling is not None]
+    return max(known) if known and len(known) == len(rows) else None
+
+
+def _rows(value: object) -> list[Line]:
+    """Return the machines of a look; a line without a checksum may hold anything."""
+    return [row for row in value if isinstance(row, dict) and "id" in row] if isinstance(value, list) else []
 
 
 def _price(value: object) -> float | None:

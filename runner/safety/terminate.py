@@ -21,6 +21,7 @@ PASSING = (CloudUnavailableError, RateLimitedError)
 """Trouble that may be over by the next try. An answer that cannot be read is not: it is reported immediately."""
 
 Wait = Callable[[float], None]
+Look = Callable[[], Listing]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,13 @@ def of_run(cloud: Cloud, run_id: str) -> Listing:
 
 
 def terminate_run(
-    cloud: Cloud, run_id: str, *, outcome_unknown: bool, wait: Wait, patience: Patience | None = None
+    cloud: Cloud,
+    run_id: str,
+    *,
+    outcome_unknown: bool,
+    wait: Wait,
+    patience: Patience | None = None,
+    look: Look | None = None,
 ) -> Terminated:
     """Terminate everything of one run on one cloud, and look until it is gone.
 
@@ -79,6 +86,7 @@ def terminate_run(
         outcome_unknown: Something was asked for and never answered: look for longer than the listing may lag.
         wait: Pause in seconds between two looks.
         patience: How long to wait for what.
+        look: Returns the account's listing, for whoever keeps what each look showed; the cloud's own where not given.
 
     Raises:
         CloudError: If the account cannot be read to the end.
@@ -89,6 +97,7 @@ def terminate_run(
         outcome_unknown=outcome_unknown,
         wait=wait,
         patience=patience,
+        look=look,
     )
 
 
@@ -99,6 +108,7 @@ def terminate_all(
     outcome_unknown: bool = False,
     wait: Wait,
     patience: Patience | None = None,
+    look: Look | None = None,
 ) -> Terminated:
     """Terminate all that is wanted on one cloud, asking again as long as it is there; see ``terminate_run``."""
     table = patience or Patience()
@@ -109,7 +119,7 @@ def terminate_all(
         there: list[Resource] = []
         unread: list[CloudError] = []
         try:
-            listing = cloud.listing()
+            listing = (look or cloud.listing)()
             there = sorted(filter(wanted, listing.resources), key=lambda found: ORDER.index(found.kind))
             unread = listing.unread
             seen |= {(found.kind, found.id): found for found in there}

@@ -12,6 +12,7 @@ from runner.clouds.registry import Accounts, accounts, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
 from runner.lifecycle.by_mark import end_by_mark, is_account_proved, other_account
+from runner.lifecycle.lookout import open_looks, until_over
 from runner.lifecycle.terraform_inputs import terraform_of
 from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
@@ -80,15 +81,17 @@ def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
     is_proved = is_account_proved(ctx)  # before anything is gone that would prove it
     trouble: RunnerError | None = None
     resources: list[str] = []
+    looks = open_looks(ctx)
     try:
-        resources = _destroy_resources(ctx)
+        with until_over(ctx, looks):
+            resources = _destroy_resources(ctx)
     except RunnerError as err:
         trouble = err
     except Exception as err:  # noqa: BLE001 - Terraform is the polite first try: nothing that it does may end this here
         trouble = ToolError(f"destroy: {type(err).__name__}: {err}", resolution="see `make logs`")
     if trouble is not None:
         ctx.view.line(f"{trouble.message}; terminating the machine without Terraform")
-    seen = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble)
+    seen = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble, looks=looks)
     if not (is_proved or seen.ended):
         raise other_account(ctx)
     # What Terraform still names while the account has nothing of it is a memory, not a machine.

@@ -18,6 +18,7 @@ from runner.errors import (
     TerraformError,
 )
 from runner.lifecycle.by_mark import end_by_mark
+from runner.lifecycle.lookout import open_looks, until_over, until_shown
 from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
@@ -97,7 +98,8 @@ def _is_definite(cloud: str, err: TerraformError) -> bool:
 def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
     """Take back what the refused candidate left (a key, a firewall), then plan for the next, maybe elsewhere."""
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
-    terraform.destroy()
+    with until_over(ctx, open_looks(ctx)):
+        terraform.destroy()
     terraform.write_variables(variables(ctx, machines))
     terraform.make_plan()
 
@@ -115,7 +117,8 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     )
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     try:
-        terraform.apply_plan()
+        with until_shown(ctx):
+            terraform.apply_plan()
     except TerraformError as err:
         if _is_definite(ctx.environment.name, err):
             journal.answer("provision", failed=err.message)

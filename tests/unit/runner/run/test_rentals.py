@@ -139,3 +139,10 @@ def test_lines_of_older_versions_bound_it_by_request_and_destroy() -> None:
     found = only(line(0, "intent", "provision", environment="lambda"), handed(100), destroyed(1000))
 
     assert (found.low_usd(), found.high_usd(LATER)) == (0.0, pytest.approx(1.0))
+
+
+def test_a_machine_of_ones_own_is_given_before_it_is_handed_over_too() -> None:
+    request = line(0, "intent", "provision", environment="local", candidates=[{"max_price_usd_per_h": 0.0}])
+
+    assert only(request).is_given
+    assert only(request, handed(1, "this-machine", price=0.0)).is_given

@@ -1,0 +1,89 @@
+"""Looks at a cloud, kept in the run's journal: when each machine of the run was seen first, last, and no longer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from runner.cloud_api.labels import belongs_to
+from runner.cloud_api.models import Cloud, Listing, Resource
+from runner.run.journal import Journal
+from runner.run.rentals import LOOK, rentals_in
+from runner.run.run_dir import RunDir
+from runner.safety.asked import DAMAGE
+
+
+class Looks:
+    """Looks at one account for the machines of one run; what changes between two looks becomes a journal line.
+
+    The moment at which a look began bounds what it shows, the moment at which it ended what it misses. A look of which
+    a part could not be read misses nothing. A disk that takes no line keeps nobody from looking.
+    """
+
+    def __init__(self, run: RunDir, cloud: Cloud) -> None:
+        """Go on from what the journal says."""
+        self._run, self._cloud, self._lock = run, cloud, run.world.lock()
+        self._shown: dict[str, tuple[str | None, float | None]] = {}
+        self._seen_at: dict[str, datetime] = {}
+        try:
+            known = [one for one in rentals_in(Journal(run).entries()) if one.is_shown and one.gone_at is None]
+        except DAMAGE:
+            known = []
+        for one in known:
+            if one.cloud == cloud.name and one.machine_id:
+                self._shown[one.machine_id] = (None, None)
+
+    @property
+    def shows_machine(self) -> bool:
+        """Whether the last look showed a machine of the run."""
+        return bool(self._shown)
+
+    def look(self) -> Listing:
+        """Return the account's listing.
+
+        Raises:
+            CloudError: If the account cannot be read at all.
+        """
+        began = self._run.world.now()
+        found = self._cloud.listing()
+        with self._lock:
+            self._keep(found, began)
+        return found
+
+    def _keep(self, found: Listing, began: datetime) -> None:
+        run_id = self._run.run_id
+        ours = (one for one in found.resources if one.kind == "instance" and belongs_to(run_id, one.run_id, one.name))
+        there = {one.id: one for one in ours}
+        gone = [] if found.unread else [one for one in self._shown if one not in there]
+        news = [one for one in there.values() if self._shown.get(one.id) != _state(one)]
+        if news or gone:
+            self._write(began, [_row(one) for one in news], [self._last_of(one) for one in gone])
+        for machine_id in gone:
+            del self._shown[machine_id]
+        for one in there.values():
+            self._shown[one.id] = _state(one)
+            if one.status != "stopped":
+                self._seen_at[one.id] = began
+
+    def _last_of(self, machine_id: str) -> dict[str, Any]:
+        seen_at = self._seen_at.get(machine_id)
+        return {"id": machine_id, "seen_at": None if seen_at is None else _written(seen_at)}
+
+    def _write(self, began: datetime, machines: list[dict[str, Any]], gone: list[dict[str, Any]]) -> None:
+        facts = {"cloud": self._cloud.name, "began": _written(began), "machines": machines, "gone": gone}
+        try:
+            Journal(self._run).answer(LOOK, **facts)
+        except OSError:
+            return  # what is terminated counts for more than what is known of its cost
+
+
+def _state(found: Resource) -> tuple[str | None, float | None]:
+    return found.status, found.price_usd_per_h
+
+
+def _row(found: Resource) -> dict[str, Any]:
+    return {"id": found.id, "status": found.status, "price_usd_per_h": found.price_usd_per_h}
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
