@@ -74,8 +74,8 @@ report: ## Write the run's report again and print its path [RUN]
 	@$(CONTROL) -m runner report $(RUN_FLAG)
 runs: ## Compare all runs in a table [JSON=1]
 	@$(CONTROL) -m runner runs $(JSON_FLAG)
-costs: ## Estimate of each finished run beside its actual time and cost [JSON=1]
-	@$(CONTROL) -m runner costs $(JSON_FLAG)
+costs: ## Estimate of each finished run beside its actual time and cost; BILL=1 asks the clouds what they bill [BILL=1 JSON=1]
+	@$(CONTROL) -m runner costs $(if $(filter 1 yes true,$(call given,BILL)),--bill) $(JSON_FLAG)
 
 ##@ Steer
 resume: ## Continue an interrupted run from its newest complete checkpoint [RUN ENV HOST SET YES=1 DETACH=1]

@@ -42,6 +42,21 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "eval_loss": _eval_loss(events, "adapter_4bit"),
         "base_eval_loss": _eval_loss(events, "base_4bit"),
         "accepted": acceptance.get("accepted"),
+        **_cost(run),
+    }
+
+
+def _cost(run: RunDir) -> dict[str, Any]:
+    """Return what the machines of a run have cost, over all its tries: by its receipt, else until now."""
+    receipt = read_json(run.receipt) or {}
+    if "cost_range_usd" in receipt:
+        return {name: receipt[name] for name in ("cost_usd", "cost_range_usd", "cost_unknown", "machines")}
+    spend = spend_of(run)
+    return {
+        "cost_usd": spend.total_usd,
+        "cost_range_usd": spend.range_usd,
+        "cost_unknown": list(spend.unknown),
+        "machines": spend.lines,
     }
 
 
@@ -58,9 +73,7 @@ def status_of(ctx: Context) -> dict[str, Any]:
     except RunnerError as err:
         said, live_step = {"trainer": "unknown", "trainer_problem": err.message}, None
     summary = summarise(ctx.run)
-    spend = spend_of(ctx.run)
-    summary["cost_usd"] = spend.total_usd
-    summary["price_usd_per_h"] = spend.price_usd_per_h
+    summary["price_usd_per_h"] = spend_of(ctx.run).price_usd_per_h
     summary["step"] = live_step if live_step is not None else summary["step"]
     return summary | said
 

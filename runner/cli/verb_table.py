@@ -81,6 +81,10 @@ def _json(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _bill(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--bill", action="store_true", help="ask the clouds what they bill; AWS takes one cent a run")
+
+
 def _direction(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("direction", choices=["push", "pull"])
 
@@ -146,7 +150,7 @@ VERBS = (
         (_run, _direction),
     ),
     Verb("runs", "all runs in a table", (_json,)),
-    Verb("costs", "what was estimated of each finished run beside what it took and cost", (_json,)),
+    Verb("costs", "what was estimated of each finished run beside what it took and cost", (_bill, _json)),
     Verb("sweep", "all Douse resources on all configured clouds", (_sweep,)),
     Verb("compare", "every platform side by side for this run, cheapest first", (_config, _budget, _json)),
     Verb("prices", "rewrite the price lists from what the clouds report", (_prices,)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.adapters.packages import provide
@@ -207,6 +207,7 @@ def sync(session: Session) -> int:
 def status(session: Session) -> int:
     """Say how a run stands, and what is billing on every configured cloud."""
     from runner.cli.overview import billing_now, resource_line, status_of
+    from runner.report.wording import machine_words
 
     known = list_runs(session.runs_dir, session.world)
     there = session.arguments.run is not None or bool(known)
@@ -225,6 +226,10 @@ def status(session: Session) -> int:
     for key in (*keys, *(("cost_usd",) if found.get("cost_usd") else ())):
         if found.get(key) is not None:
             print(f"{key:12} {one_line(str(found[key]))}")
+    for machine in found.get("machines", ()):
+        print(f"{'machine':12} {one_line(machine_words(machine))}")
+    for reason in found.get("cost_unknown", ()):
+        print(f"{'unknown':12} {one_line(reason)}")
     for resource in resources:
         costs = resource.kind in BILLED or resource.price_usd_per_h
         print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
@@ -265,14 +270,35 @@ def costs(session: Session) -> int:
     from runner.planning.estimate.ledger import read_ledger
     from runner.report.run.costs import print_costs, to_mapping
 
-    rows = sorted(read_ledger(list_runs(session.runs_dir, session.world), is_emulated=None), key=lambda row: row.run_id)
+    found = list_runs(session.runs_dir, session.world)
+    billed = _ask_for_bills(found, session) if session.arguments.bill else {}
+    rows = sorted(read_ledger(found, is_emulated=None), key=lambda row: row.run_id)
     if session.arguments.json:
         print(json.dumps([to_mapping(row) for row in rows], indent=2))
     elif rows:
         print_costs(rows)
     else:
         print(f"no run in {session.runs_dir} has succeeded yet; start one with `make train`")
+    if not session.arguments.json:
+        for run_id, words in billed.items():
+            print("\n".join(f"{run_id}  {one_line(one)}" for one in words))
     return EXIT_DONE
+
+
+def _ask_for_bills(found: Sequence[RunDir], session: Session) -> dict[str, list[str]]:
+    """Ask the clouds for the bills of all runs, those that failed as well; return them in words, by run."""
+    from runner.lifecycle.vendor_bill import ask_for_bills
+    from runner.report.run.bills import bill_words
+
+    billed: dict[str, list[str]] = {}
+    for run in found:
+        try:
+            receipt = ask_for_bills(run, session.world)
+        except DAMAGE as err:
+            billed[run.run_id] = [f"its folder cannot be read ({err})"]
+            continue
+        billed[run.run_id] = bill_words(receipt)
+    return {run_id: words for run_id, words in billed.items() if words}
 
 
 def logs(session: Session) -> int:

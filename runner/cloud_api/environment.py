@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -152,6 +152,50 @@ class ProviderPart:
     data_sources: Mapping[str, type[Any]]
 
 
+@dataclass(frozen=True)
+class BilledRun:
+    """A run whose bill is asked for.
+
+    Attributes:
+        run_id: The run.
+        machines: The cloud's ids of its machines.
+        since: When the first of them was asked for (UTC).
+        until: When the last of them was gone (UTC).
+    """
+
+    run_id: str
+    machines: tuple[str, ...]
+    since: datetime
+    until: datetime
+
+
+class ReadBill(Protocol):
+    """How a cloud is asked for the bill of a run."""
+
+    def __call__(self, environ: Environ, billed: BilledRun, *, timer: Timer) -> float | None:
+        """Return the US dollars that the cloud bills for a run, or ``None`` as long as it has not billed it.
+
+        Raises:
+            CloudError: If the cloud does not answer, or says no.
+            AccountError: If the environment names no account.
+        """
+
+
+@dataclass(frozen=True)
+class BillApi:
+    """A cloud's own bill, as its API has it.
+
+    Attributes:
+        read: Asks for it.
+        late_h: Hours after its end until the bill of a run is whole.
+        price_usd: What asking once costs, in US dollars.
+    """
+
+    read: ReadBill
+    late_h: float
+    price_usd: float = 0.0
+
+
 class OpenAccount(Protocol):
     """How an account is opened; nothing is asked yet."""
 
@@ -192,6 +236,7 @@ class CloudRecord:
         secret_inputs: Returns those that go in by Terraform's environment, never into a file.
         terraform_error: Reads the cloud's "no" from Terraform's words; ``None`` where they hold none.
         provider: Returns what the cloud adds to our Terraform provider.
+        bill: Its own bill of a run, where its API has one.
         open_inputs: Inputs of its root module that the user's environment may set (``TF_VAR_<name>``), as that of an
             emulated cloud does; others do not reach Terraform.
         run_file_words: What a key of the run file is on this cloud, in a few words, by ``section.key``.
@@ -218,6 +263,7 @@ class CloudRecord:
     secret_inputs: Callable[[MachineOrder], dict[str, str]] | NotThere
     terraform_error: Callable[[str], CloudError | None] | NotThere
     provider: Callable[[], ProviderPart] | NotThere
+    bill: BillApi | NotThere
     open_inputs: tuple[str, ...] = ()
     run_file_words: Mapping[str, str] = field(default_factory=dict)
     extra: str | NotThere = NotThere("its client needs nothing that the control side does not have")

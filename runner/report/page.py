@@ -59,6 +59,7 @@ def _filters() -> dict[str, Any]:
         "duration": wording.duration,
         "gib": wording.gib,
         "improvement": wording.improvement,
+        "machine_words": wording.machine_words,
         "money": wording.money,
         "off": wording.off,
         "percent": _percent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNKNOWN = "–"
@@ -49,6 +50,23 @@ def duration(seconds: float | None) -> str:
 def dollars(value: float | None) -> str:
     """Return ``$0.00``."""
     return UNKNOWN if value is None else f"${value:,.2f}"
+
+
+def dollar_range(range_usd: Sequence[float | None]) -> str:
+    """Return ``$0.41 to $0.42``, ``$0.41`` where both ends read the same, ``at least $0.41`` where none is known."""
+    low, high = range_usd
+    if high is None:
+        return f"at least {dollars(low)}"
+    return dollars(low) if dollars(low) == dollars(high) else f"{dollars(low)} to {dollars(high)}"
+
+
+def machine_words(line: Mapping[str, Any]) -> str:
+    """Return a machine of a run in a line: ``i-1 on lambda at $0.75/h: $0.41 to $0.42, terminated``."""
+    price = line["price_usd_per_h"]
+    known = line["machine_id"] or "a request without an answer"
+    rate = "" if price is None else f" at {dollars(price)}/h"
+    end = "may still bill" if line["gone_at"] is None else "no longer there"
+    return f"{known} on {line['cloud']}{rate}: {dollar_range(line['cost_range_usd'])}, {end}"
 
 
 def gib(value: float | None) -> str:

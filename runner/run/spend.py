@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from runner.run.journal import Journal
 from runner.run.rentals import Rental, moment_or_none, rentals_in
@@ -27,6 +29,7 @@ EARLIER = "earlier machines"
 WAY_HOME_H = 0.1
 """Kept back of a limit in dollars: the last checkpoint, the way home and the teardown cost as well."""
 SHORTEST_H = 0.01
+MILLION = 1e6
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,6 @@ class Spend:
         now: The moment it was counted at.
         machines: Every machine that was rented, and every request that nobody has answered, oldest first.
         total_usd: US dollars in all, at most.
-        low_usd: US dollars in all, at least.
         by_phase_usd: ``total_usd`` by phase: boot, build, train, upload, teardown, and idle for the time between.
         price_usd_per_h: Price of the last machine; 0 where none was rented.
         billed_s: Seconds that all machines were billed for, at most.
@@ -50,7 +52,6 @@ class Spend:
     now: datetime
     machines: tuple[Rental, ...]
     total_usd: float | None
-    low_usd: float
     by_phase_usd: dict[str, float]
     price_usd_per_h: float | None
     billed_s: float
@@ -60,6 +61,17 @@ class Spend:
     def known_usd(self) -> float:
         """US dollars at most, without what has neither a price nor a ceiling: what a limit in dollars is held to."""
         return sum(one.high_usd(self.now) or 0.0 for one in self.machines)
+
+    @property
+    def range_usd(self) -> list[float | None]:
+        """US dollars at least and at most, rounded outwards; the meters of all machines together lie between."""
+        high = None if self.total_usd is None else self.known_usd
+        return _outwards(sum(one.low_usd() for one in self.machines), high)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """A line for each machine, as plain data: what it cost at least and at most, and the moments that bound it."""
+        return [_line(one, self.now) for one in self.machines]
 
     @property
     def limit_usd_per_h(self) -> float:
@@ -91,7 +103,6 @@ def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
         now=at,
         machines=machines,
         total_usd=round(total, 4) if is_known else None,
-        low_usd=round(sum(one.low_usd() for one in machines), 4),
         by_phase_usd=_by_phase(run, machines, at) if is_known else {},
         price_usd_per_h=0.0 if last is None else last.price_usd_per_h,
         billed_s=round(sum(one.hours(at) for one in machines) * 3600, 1),
@@ -135,14 +146,40 @@ def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     return [*earlier, last]
 
 
+def _line(rental: Rental, now: datetime) -> dict[str, Any]:
+    moments = (rental.asked_at, rental.there_at, rental.seen_at, rental.gone_at)
+    asked_at, there_at, seen_at, gone_at = (one and one.isoformat(timespec="milliseconds") for one in moments)
+    return {
+        "cloud": rental.cloud,
+        "machine_id": rental.machine_id,
+        "price_usd_per_h": rental.price_usd_per_h,
+        "cost_range_usd": _outwards(rental.low_usd(), rental.high_usd(now)),
+        "unknown": _why_unknown(rental),
+        "asked_at": asked_at,
+        "first_seen_at": there_at,
+        "last_seen_at": seen_at,
+        "gone_at": gone_at,
+    }
+
+
+def _outwards(low_usd: float, high_usd: float | None) -> list[float | None]:
+    """Return a range in whole millionths of a dollar, never narrower than it was."""
+    high = None if high_usd is None else math.ceil(high_usd * MILLION) / MILLION
+    return [math.floor(low_usd * MILLION) / MILLION, high]
+
+
 def _unknown(machines: Sequence[Rental], *, is_damaged: bool) -> tuple[str, ...]:
     reasons = ["a line of the journal is damaged, and may have been a request for a machine"] if is_damaged else []
-    for one in machines:
-        if one.is_request:
-            reasons.append(f"{one.cloud} was asked for a machine at {one.asked_at:%Y-%m-%d %H:%M:%S}, and showed none")
-        elif one.price_usd_per_h is None:
-            reasons.append(f"{one.cloud} gives no price of machine {one.machine_id}, and Terraform handed none back")
-    return tuple(reasons)
+    return (*reasons, *filter(None, map(_why_unknown, machines)))
+
+
+def _why_unknown(rental: Rental) -> str | None:
+    """Return why a machine's price is not known, and so its cost only within wide bounds; ``None`` where it is."""
+    if rental.price_usd_per_h is not None:
+        return None
+    if rental.is_request:
+        return f"{rental.cloud} was asked for a machine at {rental.asked_at:%Y-%m-%d %H:%M:%S} UTC, and has shown none"
+    return f"{rental.cloud} gives no price of machine {rental.machine_id}, and Terraform has handed none back"
 
 
 def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[str, float]:

@@ -63,6 +63,7 @@ def write_receipt(
     now: datetime,
     rented: bool,
     estimated_usd: Mapping[str, float] | None = None,
+    bills: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write ``receipt.json`` from what is still there.
 
@@ -73,6 +74,7 @@ def write_receipt(
         now: When it was looked up (UTC).
         rented: Whether the environment bills, so that the machine was rented for the run.
         estimated_usd: US dollars that were expected, by phase of the estimate and for interruptions.
+        bills: What each cloud itself bills, as far as it has said: see ``docs/money-safety.md``.
 
     Returns:
         The receipt.
@@ -105,6 +107,10 @@ def write_receipt(
         "kept_on_purpose": [name for name in findings.kept if name in findings.prefix_left],
         "ended_by_the_sweep": [f"{found.kind} {found.id} on {found.cloud}" for found in findings.cloud_ended],
         "cost_usd": spend.total_usd,
+        "cost_range_usd": spend.range_usd,
+        "cost_unknown": list(spend.unknown),
+        "machines": spend.lines,
+        "vendor_bill": dict(bills or {}),
         "cost_by_phase_usd": spend.by_phase_usd,
         "estimated_usd": round(sum(estimated_usd.values()), 4) if estimated_usd else None,
         "estimated_by_phase_usd": dict(estimated_usd or {}),

@@ -12,9 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.cloud_api.absent import not_installed
+from runner.cloud_api.environment import BilledRun
 from runner.cloud_api.listings import gather
 from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import clock_off
+from runner.clouds.aws.bill import bill_in
 from runner.clouds.aws.listing import CLOUD, entries, listing_in, required
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.quotas import quota_code, quota_in
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["AwsCloud", "PrefixCredentials", "error_from_terraform", "open_aws"]
 
 HOME_REGION = "us-east-1"
+BILLING_REGION = "us-east-1"
+"""Cost Explorer answers here for all regions."""
 REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-\d$")
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 30
 ATTEMPTS = 5
@@ -232,6 +236,17 @@ class AwsCloud:
 
     def move_lease(self, machine: Resource, ends_at: datetime) -> None:
         """Do nothing: the machine keeps its lease itself, and powers off when it runs out."""
+
+    def bill(self, billed: BilledRun) -> float | None:
+        """Return what Cost Explorer has for all that carries a run's tag, in US dollars; ``None`` where it has nothing.
+
+        The tag has to be activated for cost allocation, once an account, and figures are a day late. A request costs
+        one cent.
+
+        Raises:
+            CloudError: If AWS refuses, or its answer cannot be read.
+        """
+        return bill_in(self._client("ce", BILLING_REGION), billed)
 
     def sts_credentials_for_prefix(
         self, bucket: str, prefix: str, role_arn: str, duration_s: int = 3600

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud_api.environment import (
+    BillApi,
+    BilledRun,
     BootTime,
     CloudRecord,
     Environment,
@@ -105,6 +107,13 @@ def terraform_error(words: str) -> CloudError | None:
     return error_from_terraform(words)
 
 
+def read_bill(environ: Environ, billed: BilledRun, *, timer: Timer) -> float | None:
+    """Return what AWS bills for all that carries a run's tag; ``None`` as long as it has none, for a day or so."""
+    from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
+
+    return open_aws(environ, now=timer.world.now).bill(billed)
+
+
 def _is_named(environ: Environ) -> bool:
     """Return whether there is a source of AWS credentials, without asking anybody."""
     from runner.cloud_api.credentials import in_home, text
@@ -157,6 +166,7 @@ RECORD = CloudRecord(
     secret_inputs=NotThere("aws_instance writes its user data into the state in any case"),
     terraform_error=terraform_error,
     provider=NotThere("hashicorp/aws, its vendor's own, rents the machine"),
+    bill=BillApi(read_bill, late_h=48.0, price_usd=0.01),
     open_inputs=("aws_max_retries",),
     run_file_words={
         "compute.image": "name of the public SSM parameter that holds the machine image",

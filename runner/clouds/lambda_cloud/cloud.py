@@ -96,5 +96,6 @@ RECORD = CloudRecord(
     secret_inputs=secret_inputs,
     terraform_error=NotThere(OUR_PROVIDER),
     provider=provider,
+    bill=NotThere("its API has no bill: the console shows it, under Usage"),
     open_inputs=("lambda_user",),
 )

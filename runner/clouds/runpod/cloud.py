@@ -6,6 +6,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud_api.environment import (
+    BillApi,
+    BilledRun,
     BootTime,
     CloudRecord,
     Environment,
@@ -46,6 +48,15 @@ def inputs(order: MachineOrder) -> dict[str, Any]:
         "runpod_image": order.image or IMAGE,
         "runpod_community_enabled": order.trust == "any",
     }
+
+
+def read_bill(environ: Environ, billed: BilledRun, *, timer: Timer) -> float | None:
+    """Return what RunPod bills for the pods of a run, disks included; ``None`` as long as it has no record of one."""
+    from runner.clouds.runpod.api import open_runpod
+
+    cloud = open_runpod(environ, timer=timer)
+    records = [record for pod_id in billed.machines for record in cloud.bills(pod_id, billed.since, billed.until)]
+    return sum(record.total_usd for record in records) if records else None
 
 
 def provider() -> ProviderPart:
@@ -91,6 +102,7 @@ RECORD = CloudRecord(
     secret_inputs=NotThere("a container takes no user data; its host key is pinned at the first login"),
     terraform_error=NotThere(OUR_PROVIDER),
     provider=provider,
+    bill=BillApi(read_bill, late_h=2.0),
     run_file_words={
         "compute.instance_types": "GPU ids",
         "compute.regions": "data centres",

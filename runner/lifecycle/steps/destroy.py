@@ -14,6 +14,7 @@ from runner.errors import ConnectionLostError, HostKeyError, RunnerError, Teardo
 from runner.lifecycle.by_mark import end_by_mark, is_account_proved, other_account
 from runner.lifecycle.lookout import open_looks, until_over
 from runner.lifecycle.terraform_inputs import terraform_of
+from runner.lifecycle.vendor_bill import not_yet
 from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
 from runner.run.models import Box, Host
@@ -52,7 +53,15 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     findings = _give_back(ctx, outcome_unknown) if bills else _clear(ctx, host, keep_output=keep_output)
     findings = dataclasses.replace(findings, **_look_at_clouds(ctx, _rented_on(ctx)))
     journal.answer("destroy", left=findings.problems())
-    return write_receipt(ctx.run, host, findings, now=ctx.world.now(), rented=bills, estimated_usd=planned_usd(ctx.run))
+    return write_receipt(
+        ctx.run,
+        host,
+        findings,
+        now=ctx.world.now(),
+        rented=bills,
+        estimated_usd=planned_usd(ctx.run),
+        bills=not_yet(_rented_on(ctx)) if bills else {},
+    )
 
 
 def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:

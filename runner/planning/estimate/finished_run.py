@@ -67,8 +67,9 @@ class Row:
         estimated_usd: US dollars that were estimated of the machine's time, by phase, with interruptions of a spot one.
         estimated_extras_usd: US dollars that were estimated on top, by their cause as in ``Cost.extras_usd``.
         actual_usd: US dollars by phase, with what was idle.
-        cost_usd: US dollars in all, by the receipt.
+        cost_usd: US dollars in all, over all tries, by the receipt; ``None`` where it does not know.
         price_usd_per_h: Price of the machine.
+        receipt: The receipt; it has a line for each machine, and the clouds' own bills.
     """
 
     run_id: str
@@ -89,8 +90,9 @@ class Row:
     estimated_usd: dict[str, float] = field(default_factory=dict)
     estimated_extras_usd: dict[str, float] = field(default_factory=dict)
     actual_usd: dict[str, float] = field(default_factory=dict)
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
     price_usd_per_h: float = 0.0
+    receipt: Json = field(default_factory=dict)
 
 
 def read_row(run: RunDir) -> Row | None:
@@ -111,7 +113,7 @@ def read_row(run: RunDir) -> Row | None:
     train = _object(_metrics(run), "train")
     tokens_per_s, train_tokens = _number(train.get("tokens_per_s")), _train_tokens(work, train)
     seconds = _seconds(_object(state, "steps"), events, is_resumed=is_resumed)
-    price_usd_per_h, cost_usd = (_number(host.get("price_usd_per_h")) or 0.0, _number(receipt.get("cost_usd")) or 0.0)
+    price_usd_per_h, cost_usd = (_number(host.get("price_usd_per_h")) or 0.0, _number(receipt.get("cost_usd")))
     return Row(
         run_id=run.run_id,
         environment=environment,
@@ -133,6 +135,7 @@ def read_row(run: RunDir) -> Row | None:
         actual_usd=_dollars(seconds, price_usd_per_h, cost_usd, is_whole=not is_resumed),
         cost_usd=cost_usd,
         price_usd_per_h=price_usd_per_h,
+        receipt=receipt,
     )
 
 
@@ -177,13 +180,14 @@ def _seconds(steps: Json, events: Sequence[Json], *, is_resumed: bool) -> dict[s
     return {phase: round(value, 3) for phase, value in seconds.items()}
 
 
-def _dollars(seconds: Json, price_usd_per_h: float, cost_usd: float, *, is_whole: bool) -> dict[str, float]:
-    """Return US dollars by phase; what is left is idle, unless phases are missing."""
+def _dollars(seconds: Json, price_usd_per_h: float, cost_usd: float | None, *, is_whole: bool) -> dict[str, float]:
+    """Return US dollars by phase; what is left is idle, unless phases or the whole are missing."""
     if price_usd_per_h <= 0:
         return {}
     by_phase = {phase: round(value / 3600 * price_usd_per_h, 4) for phase, value in seconds.items()}
-    idle_usd = round(max(0.0, cost_usd - sum(by_phase.values())), 4)
-    return by_phase | ({IDLE: idle_usd} if is_whole else {})
+    if cost_usd is None or not is_whole:
+        return by_phase
+    return by_phase | {IDLE: round(max(0.0, cost_usd - sum(by_phase.values())), 4)}
 
 
 def _gpu(started: Sequence[Json]) -> str | None:

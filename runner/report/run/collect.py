@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.errors import RunnerError
 from runner.planning.estimate.settling import settle
 from runner.report.data_summary import DataSummary, data_summary
 from runner.report.run.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
@@ -14,6 +15,7 @@ from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
 from runner.report.wording import value_text
 from runner.run.run_dir import RunDir
+from runner.run.spend import Spend, spend_of
 
 ADAPTER_PLACES = ("adapter", "box/output/adapter", "output/adapter")
 LIFE_CYCLE = ("plan", "provision", "configure", "stage", "train", "collect", "destroy", "report")
@@ -44,7 +46,7 @@ def read_run(run: RunDir) -> RunReport:
         message=message,
         resolution=resolution,
         base_model=_base_model(config, manifest, events),
-        summary=summarise(metrics, steps, evaluations, events, life_cycle, manifest, receipt, host),
+        summary=summarise(metrics, steps, evaluations, events, life_cycle, manifest, receipt, host, _spend(run)),
         steps=steps,
         evaluations=evaluations,
         resumed_from=resume_steps(events),
@@ -62,6 +64,14 @@ def read_run(run: RunDir) -> RunReport:
         artifacts=_artifacts(run_dir),
         missing=tuple(sources.missing),
     )
+
+
+def _spend(run: RunDir) -> Spend | None:
+    """Return what the journal knows of the run's machines; nothing where a file beside it is damaged."""
+    try:
+        return spend_of(run)
+    except RunnerError:
+        return None
 
 
 def _places(name: str) -> tuple[str, ...]:

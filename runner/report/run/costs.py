@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.settling import settle_row
 from runner.report import wording
+from runner.report.run.bills import bills
 from runner.report.run.table import print_table
 
 if TYPE_CHECKING:
@@ -36,13 +37,20 @@ def to_mapping(row: Row) -> dict[str, Any]:
         "actual_usd": whole.actual_usd,
         "error": whole.error,
         "error_usd": whole.error_usd,
+        "cost_range_usd": row.receipt.get("cost_range_usd"),
+        "machines": row.receipt.get("machines", []),
+        "vendor_bill": bills(row.receipt),
         "phases": [phase.to_mapping() for phase in settled.phases],
     }
 
 
 def print_costs(rows: Sequence[Row], console: Console | None = None) -> None:
-    """Print the ledger as a table, a row for each run."""
+    """Print the ledger as a table, a row for each run; below it a line for each machine of a run that had several."""
     print_table([_words(row) for row in rows], COLUMNS, DISPENSABLE, NUMBERS, console)
+    for row in rows:
+        machines = row.receipt.get("machines", ())
+        for line in machines if len(machines) > 1 else ():
+            print(f" {row.run_id}: {wording.machine_words(line)}", file=None if console is None else console.file)
 
 
 def _words(row: Row) -> dict[str, str]:

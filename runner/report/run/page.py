@@ -8,6 +8,7 @@ import yaml
 
 from runner.report.figure import length_figure
 from runner.report.page import render
+from runner.report.run.bills import bill_words
 from runner.report.run.document import write_document
 from runner.report.run.figures import page_figures, phase_figure, settled_figure
 from runner.report.run.models import RunReport
@@ -41,6 +42,7 @@ def to_html(report: RunReport) -> str:
         lengths=length_figure(report.data),
         score_names=_score_names(report),
         recipe=_recipe(report),
+        bills=bill_words(report.receipt),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from runner.report.run.models import EvalPoint, LifeStep, RunReport, StepPoint, Summary
 from runner.report.sources import Json, mapping, moment, number, seconds_between, text, whole
 from runner.report.wording import words
+from runner.run.spend import Spend
 
 T = TypeVar("T")
 PAIRS = (("base_4bit", "adapter_4bit", "4-bit base"), ("base_unquantised", "adapter_unquantised", "unquantised base"))
@@ -22,6 +23,7 @@ def summarise(
     manifest: Json,
     receipt: Json,
     host: Json,
+    spend: Spend | None,
 ) -> Summary:
     """Return the run's key numbers; ``metrics.json`` goes before what the events add up to."""
     train = mapping(metrics.get("train"))
@@ -45,7 +47,7 @@ def summarise(
         loss_last=_either(number(train.get("loss_last")), losses[-1] if losses else None),
         train_duration_s=number(train.get("duration_s")),
         duration_s=duration_s,
-        cost_usd=_cost(receipt, host, duration_s),
+        cost_usd=_cost(receipt, host, duration_s, spend),
         device=_device(manifest, events),
     )
 
@@ -94,11 +96,15 @@ def _duration(life_cycle: Sequence[LifeStep], events: Sequence[Json]) -> float |
     return seconds_between(events[0].get("time"), events[-1].get("time")) if events else None
 
 
-def _cost(receipt: Json, host: Json, duration_s: float | None) -> float | None:
-    """Return dollars: the receipt's, else price by time."""
-    cost = number(receipt.get("cost_usd"))
-    if cost is not None:
-        return cost
+def _cost(receipt: Json, host: Json, duration_s: float | None, spend: Spend | None) -> float | None:
+    """Return dollars over all tries: the receipt's, else the journal's, else price by time.
+
+    Without a receipt a machine may bill on: its cost is not known until it is gone.
+    """
+    if "cost_usd" in receipt:
+        return number(receipt["cost_usd"])
+    if spend is not None and spend.machines:
+        return None if any(one.gone_at is None for one in spend.machines) else spend.total_usd
     price = number(host.get("price_usd_per_h"))
     return None if price is None or duration_s is None else price * duration_s / 3600
 

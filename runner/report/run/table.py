@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from runner.report import wording
+from runner.report.run.bills import bill_words
 from runner.report.run.models import RunReport
 from runner.report.run.summary import verdict_sentence
 
@@ -107,6 +108,8 @@ def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
         wording.dollars(summary.cost_usd),
     )
     rows.append(("used", ", ".join(spent)))
+    rows += [("machine", wording.machine_words(line)) for line in report.receipt.get("machines", ())]
+    rows += [("billed", words) for words in bill_words(report.receipt)]
     rows += _settled(report)
     page = report.run_dir / "report.html"
     paths = (("adapter", report.artifacts.adapter), ("checksums", report.artifacts.checksums),

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from runner.clouds.aws.emulator import wire as aws_wire
+from runner.clouds.aws.emulator.billing import cost_and_usage, tag_asked_for
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, price_usd_per_h, seed
 from runner.clouds.aws.emulator.wire import AwsCall
@@ -66,7 +67,7 @@ class AwsCloud:
             return aws_wire.refusal(
                 "s3", 403, code, "The AWS Access Key Id you provided does not exist in our records."
             )
-        code = "UnrecognizedClientException" if call.service == "ssm" else "InvalidClientTokenId"
+        code = "UnrecognizedClientException" if call.service in ("ssm", "ce") else "InvalidClientTokenId"
         return aws_wire.refusal(call.service, 403, code, "The security token included in the request is invalid.")
 
     def _answer(self, call: AwsCall, environ: Environ) -> Answer:
@@ -75,6 +76,10 @@ class AwsCloud:
             return self._unauthorised(call)
         if call.service in ("ec2", "ssm"):
             seed(call.region)
+        if call.service == "ce" and call.action == "GetCostAndUsage":
+            machines = self._instances.tagged(tag_asked_for(call.body))
+            late_s = self.state.settings["aws"]["bill_late_s"]
+            return cost_and_usage(call.body, machines, self.state.clock(), late_s)
         if call.service != "ec2":
             answer = aws_wire.call_moto(self._moto, environ, call.body)
             if call.service == "sts" and answer.status == 200:

@@ -106,6 +106,10 @@ class AwsInstances:
         machine = self._state.machines.get(instance_id)
         return machine if machine is not None and machine.region == region and machine.cloud == "aws" else None
 
+    def tagged(self, tag: tuple[str, str] | None) -> list[EmulatedMachine]:
+        """Return the instances that carry a tag, ended ones as well; all of them where no tag is named."""
+        return [machine for machine in self._state.of("aws") if tag is None or tag in _tags(self._moto[machine.id])]
+
     def hidden(self, region: str) -> list[str]:
         """Return the ids that ``listing_lags`` keeps from the lists of a region."""
         now = self._state.clock()
@@ -273,8 +277,11 @@ def _tagged(resource: Any, instance: Any) -> None:
 
 
 def _name(resource: Any) -> str:
-    tags = {tag["key"]: tag["value"] for tag in resource.get_tags()}
-    return str(tags.get("Name", ""))
+    return dict(_tags(resource)).get("Name", "")
+
+
+def _tags(resource: Any) -> list[tuple[str, str]]:
+    return [(str(tag["key"]), str(tag["value"])) for tag in resource.get_tags()]
 
 
 def _disk_usd_per_h(instance: Any) -> float:

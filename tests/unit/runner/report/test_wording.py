@@ -54,3 +54,23 @@ def test_an_estimate_is_reported_by_how_far_it_was_off(error: float | None, word
 )
 def test_an_estimated_duration_is_in_the_unit_that_suits_it(seconds: float | None, words: str) -> None:
     assert wording.time_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("range_usd", "words"),
+    [((0.411, 0.424), "$0.41 to $0.42"), ((0.411, 0.412), "$0.41"), ((0.411, None), "at least $0.41")],
+)
+def test_a_range_of_dollars_is_as_wide_as_it_reads(range_usd: tuple[float, float | None], words: str) -> None:
+    assert wording.dollar_range(range_usd) == words
+
+
+def test_a_machine_is_a_line_of_what_it_cost_and_whether_it_still_does() -> None:
+    line = {"machine_id": "i-1", "cloud": "lambda", "price_usd_per_h": 0.75, "cost_range_usd": [0.4, 0.42]}
+    lost = {"machine_id": None, "cloud": "aws", "price_usd_per_h": None, "cost_range_usd": [0.0, 0.5]}
+
+    assert wording.machine_words(line | {"gone_at": "2026-11-21T02:00:00+00:00"}) == (
+        "i-1 on lambda at $0.75/h: $0.40 to $0.42, no longer there"
+    )
+    assert wording.machine_words(lost | {"gone_at": None}) == (
+        "a request without an answer on aws: $0.00 to $0.50, may still bill"
+    )

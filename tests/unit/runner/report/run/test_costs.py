@@ -75,6 +75,9 @@ def test_programs_get_the_phases_as_well(rows: list[Row]) -> None:
         "actual_usd": 0.12,
         "error": pytest.approx(0.2284 / 0.12 - 1, abs=0.01),
         "error_usd": pytest.approx(0.2284 / 0.12 - 1),
+        "cost_range_usd": None,
+        "machines": [],
+        "vendor_bill": {},
     }
     assert [phase["phase"] for phase in told["phases"]][:2] == ["boot", "environment"]
 
