@@ -50,6 +50,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         *,
         log: Path | None = None,
         on_progress: OnLine | None = None,
+        on_start: OnLine | None = None,
         cancel: Cancel | None = None,
         cli_config: str | None = None,
         env: Mapping[str, str] | None = None,
@@ -63,6 +64,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             environ: The user's environment; Terraform is given what ``surroundings.for_terraform`` leaves of it.
             log: File that gets all Terraform says.
             on_progress: Called with one line for each thing Terraform does.
+            on_start: Called once, with Terraform's own time (ISO 8601), when it begins to change the first resource.
             cancel: Asked several times a second whether to stop.
             cli_config: Terraform's own settings, where the module needs providers that the registry does not have;
                 other modules have those of the file that the user names by ``TF_CLI_CONFIG_FILE``.
@@ -71,7 +73,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
         self._folder, self._log = working_dir, log
-        self._on_progress, self._cancel = on_progress, cancel
+        self._on_progress, self._on_start, self._cancel = on_progress, on_start, cancel
         self._cli_config, self._user_config = cli_config, environ.get("TF_CLI_CONFIG_FILE")
         self._env = surroundings.for_terraform(environ, inputs) | dict(env or {})
         self.words: list[str] = []
@@ -188,7 +190,10 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         diagnostic = entry.get("diagnostic")
         if diagnostic and diagnostic.get("severity") == "error":
             self.words.append(f"{diagnostic['summary']}: {diagnostic.get('detail', '')}".strip(": \n"))
-        elif self._on_progress and entry.get("type", "").startswith(("apply_", "planned_change", "change_summary")):
+        if entry.get("type") == "apply_start" and self._on_start is not None:
+            self._on_start(str(entry.get("@timestamp")))
+            self._on_start = None
+        if self._on_progress and entry.get("type", "").startswith(("apply_", "planned_change", "change_summary")):
             self._on_progress(str(entry.get("@message", "")))
 
     def _failure(self, verb: str, done: Completed) -> TerraformError:

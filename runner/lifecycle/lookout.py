@@ -12,8 +12,8 @@ from runner.errors import RunnerError
 from runner.safety.looks import Looks
 from runner.world import Event
 
-LOOK_S = 4.0
-"""Between two looks: with the time of a look itself it bounds both ends of a machine to less than ten seconds."""
+LOOK_S = 2.0
+"""From the beginning of a look to that of the next; a look that takes longer is followed by the next immediately."""
 PATIENCE_S = 10.0
 """How long the end of a block waits for a look that goes on."""
 
@@ -52,8 +52,11 @@ def _looking(ctx: Context, looks: Looks | None, is_enough: Callable[[], bool]) -
         return
 
     def watch(over: Event) -> None:
-        while not is_enough() and not over.wait(LOOK_S):
+        took_s = 0.0
+        while not is_enough() and not over.wait(max(0.0, LOOK_S - took_s)):
+            began_s = ctx.world.monotonic_s()
             _glance(looks)
+            took_s = ctx.world.monotonic_s() - began_s
 
     with beside(ctx.world, watch, name="lookout", patience_s=PATIENCE_S):
         yield

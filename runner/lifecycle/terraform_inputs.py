@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters.keys import public_key
-from runner.adapters.process import Cancel
+from runner.adapters.process import Cancel, OnLine
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
 from runner.adapters.terraform_install import release_of
 from runner.cloud_api.environment import MachineOrder, NotThere
@@ -48,8 +48,15 @@ def seconds_to_hard_end(ctx: Context) -> float:
     return min(left_s, (max_usd - spend.known_usd) / spend.limit_usd_per_h * 3600)
 
 
-def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Terraform:
-    """Return Terraform on the run's working copy, with our provider where the environment needs it."""
+def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None, on_start: OnLine | None = None) -> Terraform:
+    """Return Terraform on the run's working copy, with our provider where the environment needs it.
+
+    Args:
+        ctx: The run.
+        step: Whose log it writes to.
+        cancel: Asked several times a second whether to stop.
+        on_start: Called once, with Terraform's own time, when it begins to change the first resource.
+    """
     rented = find_environment(ctx.plan.environment).rents_machine  # a resume may have moved the run since
     return Terraform(
         Path(ctx.plan.terraform),
@@ -57,6 +64,7 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None) -> Te
         ctx.world.environ,
         log=ctx.run.log(step),
         on_progress=ctx.view.progress,
+        on_start=on_start,
         cancel=cancel,
         cli_config=_cli_config(ctx.world) if rented else None,
         env=environment(ctx.world.environ) | _secrets(ctx) if rented else {},

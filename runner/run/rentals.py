@@ -9,6 +9,8 @@ from typing import Any
 
 LOOK = "look"
 """The action of a journal line that says what a look at a cloud showed."""
+CREATE = "create"
+"""The action of a journal line that says when Terraform began to create the first of what was asked for."""
 Line = Mapping[str, Any]
 
 
@@ -75,11 +77,20 @@ def rentals_in(lines: Iterable[Line]) -> list[Rental]:
             found.append(Rental(str(line.get("environment") or ""), at, _most(line.get("candidates"))))
         elif (action, kind) == ("provision", "answer"):
             _answer(found, line, at)
+        elif (action, kind) == (CREATE, "intent"):
+            _create(found, line, at)
         elif (action, kind) == (LOOK, "answer"):
             _look(found, line, at)
         elif (action, kind) == ("destroy", "answer") and not line.get("left"):
             found = [one if one.gone_at else replace(one, gone_at=at) for one in found]
     return found
+
+
+def _create(found: list[Rental], line: Line, at: datetime) -> None:
+    """Take in that Terraform began: before that it asked for nothing. Its own time is not later than the line's."""
+    if found and found[-1].is_request:
+        began = min(moment_or_none(line.get("began")) or at, at)
+        found[-1] = replace(found[-1], asked_at=max(began, found[-1].asked_at))
 
 
 def _answer(found: list[Rental], line: Line, at: datetime) -> None:

@@ -25,7 +25,7 @@ class Patience:
 
     factor: float = 1.0
     looks_s: tuple[float, ...] = (0.0, 15.0, 45.0, 120.0)
-    pause_s: float = 5.0
+    pause_s: float = 3.0
     longest_s: float = 600.0
 
     def next_look_s(self, waited_s: float) -> float | None:

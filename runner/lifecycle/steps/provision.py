@@ -24,6 +24,7 @@ from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
+from runner.run.rentals import CREATE
 from runner.run.run_dir import write_json
 from runner.safety.proof import account_facts
 
@@ -115,7 +116,9 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         **_account(ctx),
         candidates=[one.to_variable() for one in machines],
     )
-    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
+    terraform = terraform_of(
+        ctx, "provision", cancel=ctx.stop.wants_out, on_start=lambda at: journal.intent(CREATE, began=at)
+    )
     try:
         with until_shown(ctx):
             terraform.apply_plan()

@@ -150,7 +150,10 @@ def test_progress_is_reported_while_terraform_runs(module: Path) -> None:
 OPENTOFU = """#!/bin/sh
 cat <<'END'
 {"@level":"info","@message":"OpenTofu 1.11.1","@module":"tofu.ui","tofu":"1.11.1","type":"version","ui":"1.2"}
-{"@level":"info","@message":"terraform_data.host: Creating...","@module":"tofu.ui","type":"apply_start"}
+{"@level":"info","@message":"terraform_data.host: Creating...","@module":"tofu.ui",\
+"@timestamp":"2026-11-21T02:00:05.000000Z","type":"apply_start"}
+{"@level":"info","@message":"terraform_data.more: Creating...","@module":"tofu.ui",\
+"@timestamp":"2026-11-21T02:00:09.000000Z","type":"apply_start"}
 {"@level":"error","@message":"Error: no","@module":"tofu.ui","type":"diagnostic",\
 "diagnostic":{"severity":"error","summary":"no machine","detail":"none is free"}}
 END
@@ -163,11 +166,13 @@ def test_what_opentofu_says_is_read_like_terraforms_words(tmp_path: Path) -> Non
     (tmp_path / "tofu").write_text(OPENTOFU.replace("\\\n", ""))
     (tmp_path / "tofu").chmod(0o755)
     told: list[str] = []
+    began: list[str] = []
 
     with pytest.raises(TerraformError, match="terraform: apply failed: no machine: none is free"):
-        terraform_in(tmp_path, tmp_path / "tofu", on_progress=told.append).apply_plan()
+        terraform_in(tmp_path, tmp_path / "tofu", on_progress=told.append, on_start=began.append).apply_plan()
 
-    assert told == ["terraform_data.host: Creating..."]
+    assert told == ["terraform_data.host: Creating...", "terraform_data.more: Creating..."]
+    assert began == ["2026-11-21T02:00:05.000000Z"]
 
 
 def test_a_stopped_apply_leaves_no_terraform_behind_and_keeps_its_state(module: Path) -> None:

@@ -61,6 +61,14 @@ def test_a_machine_bills_from_its_request_at_most_and_from_the_look_that_shows_i
     assert found.high_usd(LATER) == pytest.approx(1.005)
 
 
+def test_terraform_asks_for_nothing_before_it_begins() -> None:
+    began = line(6, "intent", "create", began=at(5).isoformat())
+
+    assert only(asked(), began, shown(10, "i-1")).asked_at == at(5)
+    assert only(asked(), line(6, "intent", "create", began="no time"), handed(9)).asked_at == at(6)
+    assert only(asked(), shown(4, "i-1"), began).asked_at == at(0)  # a look knows better
+
+
 def test_a_machine_that_is_up_bills_until_now_at_most() -> None:
     found = only(asked(), handed(200))
 

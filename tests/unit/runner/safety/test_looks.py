@@ -13,6 +13,7 @@ from runner.run.journal import Journal
 from runner.run.rentals import Rental, rentals_in
 from runner.run.run_dir import RunDir
 from runner.safety.looks import Looks
+from runner.safety.patience import Patience
 from runner.safety.terminate import terminate_run
 from runner.simulation.world import VirtualWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
@@ -78,7 +79,7 @@ def test_the_looks_of_a_termination_bound_the_end_to_their_pause(run: RunDir) ->
 
     (found,) = rentals(run)
     assert found.gone_at is not None
-    assert found.seen_at == found.gone_at - timedelta(seconds=5)
+    assert found.seen_at == found.gone_at - timedelta(seconds=Patience().pause_s)
 
 
 def test_a_look_of_which_a_part_is_unread_misses_nothing(run: RunDir) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,33 @@ def test_no_finished_run_is_said_in_a_line(tmp_path: Path, capsys: pytest.Captur
     )
     assert ask(tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_bills_are_asked_for_only_when_somebody_wants_them(
+    rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    bill = {"runpod": {"usd": 0.12, "asked_at": "2026-11-22T02:00:00+00:00"}}
+
+    def answer(run: RunDir, world: object) -> dict[str, object]:
+        asked.append(run.run_id)
+        lines = [{"cloud": "runpod", "cost_range_usd": [0.1, 0.11]}]
+        return {"vendor_bill": bill, "machines": lines} if run.run_id.endswith("first") else {}
+
+    monkeypatch.setattr("runner.lifecycle.vendor_bill.ask_for_bills", answer)
+
+    assert (ask(tmp_path), asked) == (0, [])
+    assert ask(tmp_path, "--bill") == 0
+    assert asked == ["20261121-041500-first", "20261122-041500-second"]
+    assert "20261121-041500-first  runpod: $0.12 by its own bill of 2026-11-22" in capsys.readouterr().out
+    assert ask(tmp_path, "--bill", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_a_run_with_several_machines_has_a_line_for_each(rows: list[Row]) -> None:
+    line = {"cloud": "lambda", "price_usd_per_h": 0.75, "cost_range_usd": [0.1, 0.11], "gone_at": "2026-11-21"}
+    several = replace(rows[0], receipt={"machines": [{**line, "machine_id": name} for name in ("i-1", "i-2")]})
+
+    out = printed([several], 140)
+
+    assert " 20261121-041500-first: i-2 on lambda at $0.75/h: $0.10 to $0.11, no longer there" in out
