@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from runner.context import Context
+from runner.errors import UsageError
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import plan
 from runner.report.plan.text import plan_lines
 from runner.run.planned import Plan
+from runner.run.spend import spend_of
 
 UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
 
@@ -27,8 +29,10 @@ def check_again(ctx: Context) -> Plan:
     """Check a run anew, for files, machines or prices may have changed since; nothing of it is written yet.
 
     Raises:
-        UsageError: As ``steps.plan.check``, with its other errors.
+        UsageError: If the run's machines have used up its hours or its money; as ``steps.plan.check``, with its other
+            errors.
     """
+    _refuse_spent(ctx)
     status, started = "failed", ctx.world.monotonic_s()
     ctx.view.step_started("preflight")
     try:
@@ -40,6 +44,25 @@ def check_again(ctx: Context) -> Plan:
     for line in plan_lines(found, bills=ctx.environment.bills):
         ctx.view.line(line)
     return found
+
+
+def _refuse_spent(ctx: Context) -> None:
+    """Refuse to rent for a run that may not go on: its limits are for all its tries together."""
+    if not ctx.environment.bills:
+        return
+    budget, spend, again = ctx.run_file.budget, spend_of(ctx.run), f"`make resume RUN={ctx.run.run_id} SET=budget."
+    if budget.max_usd is not None and spend.known_usd >= budget.max_usd:
+        raise UsageError(
+            f"resume: the run's machines may have cost ${spend.known_usd:.2f}, "
+            f"and budget.max_usd is {budget.max_usd:g}",
+            resolution=f"raise it for all tries together: {again}max_usd=<dollars>`",
+        )
+    if spend.earlier_h >= budget.max_hours:
+        raise UsageError(
+            f"resume: the run has had machines for {spend.earlier_h:.1f} h, "
+            f"and budget.max_hours is {budget.max_hours:g}",
+            resolution=f"raise it for all tries together: {again}max_hours=<hours>`",
+        )
 
 
 def record_again(ctx: Context, found: Plan) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,38 @@ def test_without_a_yes_to_be_had_no_machine_is_taken_down_for_another(
 
     with pytest.raises(UsageError):
         resume(run, Payer("nobody"))
+
+
+def has_had_a_machine(run: RunDir, hours: float, **budget: float) -> None:
+    """Let a run have had a machine for some hours, at a dollar an hour."""
+    write_json(run.config, {"data": {"train_path": "x"}, "compute": {"env": "lambda"}, "budget": budget})
+    asked = {"time": NOW.isoformat(), "kind": "intent", "action": "provision", "environment": "lambda"}
+    handed = asked | {"kind": "answer", "instance_id": "i-1", "price_usd_per_h": 1.0}
+    gone = {"time": (NOW + timedelta(hours=hours)).isoformat(), "kind": "answer", "action": "destroy", "left": []}
+    run.file("journal.jsonl").write_bytes(b"".join(json.dumps(one).encode() + b"\n" for one in (asked, handed, gone)))
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"max_usd": 2.0}, "the run's machines may have cost \\$2.50, and budget.max_usd is 2"),
+        ({"max_hours": 2.5}, "the run has had machines for 2.5 h, and budget.max_hours is 2.5"),
+    ],
+)
+def test_a_run_whose_limits_are_used_up_by_earlier_machines_rents_no_other(
+    budget: dict[str, float], said: str, run: RunDir, lived: list[Plan | None]
+) -> None:
+    has_had_a_machine(run, 2.5, **budget)
+    payer = Payer()
+
+    with pytest.raises(UsageError, match=said) as caught:
+        resume(run, payer)
+
+    assert "SET=budget.max_" in caught.value.resolution
+    assert (payer.asked, lived) == (0, [])
+
+
+def test_a_run_with_hours_and_money_left_goes_on(run: RunDir, lived: list[Plan | None]) -> None:
+    has_had_a_machine(run, 2.5, max_usd=2.6, max_hours=2.6)
+
+    assert resume(run, Payer()).running
