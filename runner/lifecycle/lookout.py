@@ -38,9 +38,7 @@ def until_shown(ctx: Context) -> Iterator[None]:
 
 @contextmanager
 def until_over(ctx: Context, looks: Looks | None) -> Iterator[None]:
-    """Look for the run's machines once, then beside the block as long as there is one."""
-    if looks is not None:
-        _glance(looks)
+    """Look for the run's machines beside the block, once at least, and as long as there is one."""
     with _looking(ctx, looks, lambda: looks is not None and not looks.shows_machine):
         yield
 
@@ -52,11 +50,11 @@ def _looking(ctx: Context, looks: Looks | None, is_enough: Callable[[], bool]) -
         return
 
     def watch(over: Event) -> None:
-        took_s = 0.0
-        while not is_enough() and not over.wait(max(0.0, LOOK_S - took_s)):
-            began_s = ctx.world.monotonic_s()
+        while True:
+            due_s = ctx.world.monotonic_s() + LOOK_S
             _glance(looks)
-            took_s = ctx.world.monotonic_s() - began_s
+            if is_enough() or over.wait(max(0.0, due_s - ctx.world.monotonic_s())):
+                return
 
     with beside(ctx.world, watch, name="lookout", patience_s=PATIENCE_S):
         yield

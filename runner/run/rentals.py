@@ -29,6 +29,7 @@ class Rental:
         gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
         is_answered: Whether Terraform has handed a machine back.
         is_shown: Whether a look has shown it.
+        is_refused: Whether the cloud has said a definite no, so that only a look can show that there is a machine.
     """
 
     cloud: str
@@ -41,6 +42,7 @@ class Rental:
     gone_at: datetime | None = None
     is_answered: bool = False
     is_shown: bool = False
+    is_refused: bool = False
 
     @property
     def is_request(self) -> bool:
@@ -83,7 +85,7 @@ def rentals_in(lines: Iterable[Line]) -> list[Rental]:
             _look(found, line, at)
         elif (action, kind) == ("destroy", "answer") and not line.get("left"):
             found = [one if one.gone_at else replace(one, gone_at=at) for one in found]
-    return found
+    return [one for one in found if not (one.is_request and one.is_refused)]
 
 
 def _create(found: list[Rental], line: Line, at: datetime) -> None:
@@ -98,11 +100,11 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
     if not found:
         return
     request, machine_id = found[-1], line.get("instance_id")
-    is_known = any(_is(one, str(machine_id)) and one.gone_at is None for one in found[:-1])
-    if request.is_request and ("failed" in line or is_known):
-        found.pop()  # nothing came of it, or the machine that was there already
     if "failed" in line:
+        found[-1] = replace(request, is_refused=True)
         return
+    if request.is_request and any(_is(one, str(machine_id)) and one.gone_at is None for one in found[:-1]):
+        found.pop()  # the machine was there already
     index = _index_of(found, request.cloud, str(machine_id or ""))
     known = found[index]
     found[index] = replace(
@@ -120,7 +122,7 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
     cloud, began = str(line.get("cloud")), moment_or_none(line.get("began")) or at
     for entry in _rows(line.get("machines")):
         if not any(_is(one, str(entry["id"])) or _is_open(one, cloud) for one in found):
-            found.append(Rental(cloud, began))  # its request is not in this journal
+            found.append(_another(found, cloud, began))
         index = _index_of(found, cloud, str(entry["id"]))
         known, is_stopped = found[index], entry.get("status") == "stopped"
         found[index] = replace(
@@ -139,6 +141,12 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
                 found[index] = replace(known, gone_at=at, seen_at=seen)
 
 
+def _another(found: list[Rental], cloud: str, began: datetime) -> Rental:
+    """Return a machine more than was asked for: the last request may have been repeated, or a no have been none."""
+    requests = [one for one in found if one.cloud == cloud]
+    return Rental(cloud, requests[-1].asked_at, requests[-1].most_usd_per_h) if requests else Rental(cloud, began)
+
+
 def _index_of(found: list[Rental], cloud: str, machine_id: str) -> int:
     """Return the place of a machine: its own, else that of the oldest open request to its cloud, else the last."""
     own = [index for index, one in enumerate(found) if _is(one, machine_id)][-1:]
@@ -151,7 +159,7 @@ def _is(rental: Rental, machine_id: str) -> bool:
 
 
 def _is_open(rental: Rental, cloud: str) -> bool:
-    return rental.is_request and rental.cloud == cloud and rental.gone_at is None
+    return rental.is_request and not rental.is_refused and rental.cloud == cloud and rental.gone_at is None
 
 
 def _most(candidates: object) -> float | None:

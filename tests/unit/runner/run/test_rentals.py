@@ -96,6 +96,12 @@ def test_a_machine_that_was_shown_stays_in_the_account_whatever_terraform_says()
     assert [one.machine_id for one in found] == ["i-1", None]
 
 
+def test_a_machine_that_shows_after_a_no_bills_from_that_request() -> None:
+    found = only(asked(), line(9, "answer", "provision", failed="already there"), shown(30, "i-1"), destroyed(3600))
+
+    assert (found.machine_id, found.asked_at, found.gone_at) == ("i-1", at(0), at(3600))
+
+
 def test_each_try_has_its_own_machine() -> None:
     found = rentals_in([asked(), handed(100), destroyed(200), asked(300), handed(400, "i-2"), destroyed(500)])
 
@@ -114,7 +120,7 @@ def test_a_machine_of_another_cloud_is_counted_there() -> None:
 def test_two_machines_of_one_request_are_two() -> None:
     found = rentals_in([asked(), shown(10, "i-1", "i-2"), destroyed(3600)])
 
-    assert [one.machine_id for one in found] == ["i-1", "i-2"]
+    assert [(one.machine_id, one.asked_at) for one in found] == [("i-1", at(0)), ("i-2", at(0))]
 
 
 def test_a_machine_that_was_there_already_is_not_rented_twice() -> None:

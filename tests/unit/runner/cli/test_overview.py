@@ -1,0 +1,91 @@
+"""How runs stand: what their machines have cost over all tries, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.cli import overview
+from runner.cli import parser as cli
+from runner.cli.overview import summarise
+from runner.run.run_dir import RunDir, create_run, write_json
+from runner.world import RealWorld
+
+NOW = datetime(2026, 11, 21, 1, 55, tzinfo=UTC)
+
+
+def line(minute: int, kind: str, action: str, **facts: Any) -> dict[str, Any]:
+    return {"time": f"2026-11-21T02:{minute:02d}:00+00:00", "kind": kind, "action": action, **facts}
+
+
+def asked(minute: int) -> dict[str, Any]:
+    return line(minute, "intent", "provision", environment="lambda", candidates=[{"max_price_usd_per_h": 6.0}])
+
+
+def handed(minute: int, machine_id: str) -> dict[str, Any]:
+    return line(minute, "answer", "provision", instance_id=machine_id, price_usd_per_h=3.0)
+
+
+TWO_TRIES = (
+    *(asked(0), handed(2, "i-1"), line(20, "answer", "destroy", left=[])),
+    *(asked(30), line(40, "answer", "destroy", left=[])),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    made = create_run(tmp_path / "runs", "tiny", NOW, RealWorld())
+    write_json(made.config, {"data": {"train_path": "x"}, "compute": {"env": "lambda"}})
+    made.file("journal.jsonl").write_bytes(b"".join(json.dumps(one).encode() + b"\n" for one in TWO_TRIES))
+    return made
+
+
+def test_a_run_has_a_line_for_each_machine_of_all_its_tries(run: RunDir) -> None:
+    found = summarise(run)
+
+    assert [one["machine_id"] for one in found["machines"]] == ["i-1", None]
+    assert found["cost_range_usd"] == [0.0, 2.0]
+    assert found["cost_usd"] == 2.0
+    assert found["cost_unknown"] == ["lambda was asked for a machine at 2026-11-21 02:30:00 UTC, and has shown none"]
+
+
+def test_what_nobody_knows_is_null(run: RunDir) -> None:
+    run.file("journal.jsonl").append(b"damaged\n")
+
+    found = summarise(run)
+
+    assert (found["cost_usd"], found["cost_range_usd"]) == (None, [0.0, None])
+
+
+def test_a_receipt_is_what_counts(run: RunDir) -> None:
+    lines = [{"machine_id": "i-7"}]
+    written = {"cost_usd": 0.5, "cost_range_usd": [0.4, 0.5], "cost_unknown": [], "machines": lines}
+    write_json(run.receipt, written)
+
+    found = summarise(run)
+
+    assert {name: found[name] for name in written} == written
+
+
+def test_a_receipt_of_an_older_version_leaves_it_to_the_journal(run: RunDir) -> None:
+    write_json(run.receipt, {"cost_usd": 0.5})
+
+    assert len(summarise(run)["machines"]) == 2
+
+
+def test_status_prints_the_machines_and_what_is_not_known(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(overview, "billing_now", lambda world, runs: ([], {}))
+    monkeypatch.setattr(overview, "status_of", lambda ctx: summarise(ctx.run))
+
+    assert cli.main(["status", "--runs-dir", str(run.path.parent)]) == 0
+
+    printed = capsys.readouterr().out.splitlines()
+    assert "machine      i-1 on lambda at $3.00/h: $0.00 to $1.00, no longer there" in printed
+    assert "machine      a request without an answer on lambda: $0.00 to $1.00, no longer there" in printed
+    assert "unknown      lambda was asked for a machine at 2026-11-21 02:30:00 UTC, and has shown none" in printed
