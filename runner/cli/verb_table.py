@@ -82,7 +82,7 @@ def _json(verb: argparse.ArgumentParser) -> None:
 
 
 def _bill(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--bill", action="store_true", help="ask the clouds what they bill; AWS takes one cent a run")
+    verb.add_argument("--bill", action="store_true", help="ask the clouds what they bill; some take a cent for it")
 
 
 def _direction(verb: argparse.ArgumentParser) -> None:

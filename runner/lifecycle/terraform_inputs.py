@@ -21,7 +21,7 @@ from runner.provider.mirror import check_mirror, cli_config, environment, given_
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import read_json
 from runner.run.run_file import parse_address
-from runner.run.spend import spend_of
+from runner.run.spend import dollars_left, spend_of
 from runner.world import World
 from trainer.files import cache_folder
 
@@ -42,10 +42,10 @@ def hard_end_of_machine(ctx: Context) -> datetime:
 def seconds_to_hard_end(ctx: Context) -> float:
     """Return how long the run's machine may go on from now: to the end it was rented with, or to that of the money."""
     left_s = (hard_end_of_machine(ctx) - ctx.world.now()).total_seconds()
-    spend, max_usd = spend_of(ctx.run), ctx.run_file.budget.max_usd
-    if max_usd is None or not spend.limit_usd_per_h:
+    limit_usd_per_h, max_usd = spend_of(ctx.run).limit_usd_per_h, ctx.run_file.budget.max_usd
+    if max_usd is None or not limit_usd_per_h:
         return left_s
-    return min(left_s, (max_usd - spend.known_usd) / spend.limit_usd_per_h * 3600)
+    return min(left_s, dollars_left(ctx.run, max_usd) / limit_usd_per_h * 3600)
 
 
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None, on_start: OnLine | None = None) -> Terraform:

@@ -17,6 +17,7 @@ from runner.safety.asked import requests_of
 from runner.world import World
 
 NOT_YET = "not billed yet; ask again with `make costs BILL=1`"
+NEVER = "it has no figure for this run; its console has the whole bill"
 
 
 def not_yet(clouds: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -30,7 +31,7 @@ def not_yet(clouds: Iterable[str]) -> dict[str, dict[str, Any]]:
 def ask_for_bills(run: RunDir, world: World) -> dict[str, Any]:
     """Ask the clouds of a run for what they bill, write it into the receipt, and return the receipt.
 
-    A figure that is whole is not asked for again: on some clouds the question costs money. A cloud that a rehearsal
+    Who was asked late enough is not asked again: on some clouds the question costs money. A cloud that a rehearsal
     stood in for is not asked either. Where a cloud does not answer, the receipt keeps what it had, with the reason.
 
     Args:
@@ -66,15 +67,18 @@ def _ask(run: RunDir, name: str, machines: Sequence[Rental], known: Mapping[str,
         usd = api.read(world.environ, billed, timer=Timer(world))
     except RunnerError as err:
         return {"usd": None, **known, "why": f"{err.message}; {err.resolution}"}
-    if usd is None:
-        return {"usd": None, "why": NOT_YET}
-    return {"usd": round(usd, 6), "asked_at": world.now().isoformat(timespec="seconds")}
+    asked_at = world.now()
+    asked = {"asked_at": asked_at.isoformat(timespec="seconds")}
+    if usd is not None:
+        return {"usd": round(usd, 6), **asked}
+    is_late = asked_at >= billed.until + timedelta(hours=api.late_h)
+    return {"usd": None, "why": NEVER if is_late else NOT_YET, **asked}
 
 
 def _is_whole(name: str, bill: Mapping[str, Any], until: datetime) -> bool:
-    """Return whether a figure was asked for late enough after the end of the run's last machine."""
+    """Return whether a cloud was asked late enough after the end of the run's last machine, whatever it said."""
     api = CLOUDS[name].bill
-    if isinstance(api, NotThere) or bill.get("usd") is None:
+    if isinstance(api, NotThere) or "asked_at" not in bill:
         return False
     return datetime.fromisoformat(str(bill["asked_at"])) >= until + timedelta(hours=api.late_h)
 

@@ -84,11 +84,6 @@ class Spend:
         """Hours that the run's earlier machines were billed for: all that are gone."""
         return sum(one.hours(self.now) for one in self.machines if one.gone_at is not None)
 
-    @property
-    def this_h(self) -> float:
-        """Hours since the machine that may be up was asked for; 0 where none is."""
-        return sum(one.hours(self.now) for one in self.machines[-1:] if one.gone_at is None)
-
 
 def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
     """Return the cost of a run's machines until ``now``; nothing where none was rented."""
@@ -138,7 +133,8 @@ def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     *earlier, last = found
     host = object_or_none(run.host.read_or_nothing()) or {}
     host_id = host.get("instance_id")
-    if host and last.price_usd_per_h is None and last.machine_id in (None, host_id):
+    is_last = last.machine_id in (None, host_id) and host_id not in [one.machine_id for one in earlier]
+    if host and is_last and last.price_usd_per_h is None:
         last = replace(last, machine_id=host_id, price_usd_per_h=host.get("price_usd_per_h"), is_answered=True)
     heard_at = moment_or_none((object_or_none(run.file("lease.json").read_or_nothing()) or {}).get("said_at"))
     if heard_at and last.there_at and last.there_at < heard_at < (last.gone_at or run.world.now()):

@@ -8,7 +8,7 @@ import pytest
 
 from runner.lifecycle.steps import destroy as destroying
 from runner.lifecycle.steps.destroy import destroy
-from runner.lifecycle.vendor_bill import NOT_YET, ask_for_bills
+from runner.lifecycle.vendor_bill import NEVER, NOT_YET, ask_for_bills
 from runner.report.run.bills import bills
 from runner.run.run_dir import read_json, write_json
 from runner.run.state import RunState
@@ -69,10 +69,22 @@ def test_aws_has_no_figure_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     with rig("aws") as made:
         lived(made, "aws", monkeypatch)
 
-        assert asked(made, "aws") == {"usd": None, "why": NOT_YET}
+        found = asked(made, "aws")
+        assert (found["usd"], found["why"]) == (None, NOT_YET)
 
         made.world.sleep(30 * 3600.0)
         assert asked(made, "aws")["usd"] > 0
+
+
+def test_a_tag_that_was_never_activated_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with rig("aws", **{"aws.bill_late_s": "1e9"}) as made:
+        lived(made, "aws", monkeypatch)
+        made.world.sleep(49 * 3600.0)
+        found = asked(made, "aws")
+
+        assert (found["usd"], found["why"]) == (None, NEVER)
+        assert asked(made, "aws") == found
+        assert questions(made, "aws") == 1
 
 
 def test_an_early_figure_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_a_destroy_of_an_earlier_try_does_not_stop_the_next(run: RunDir) -> None
 
     spend = spend_of(run, BEGUN + timedelta(seconds=200))
 
-    assert (spend.earlier_h * 3600, spend.this_h * 3600) == (pytest.approx(50), pytest.approx(100))
+    assert spend.earlier_h * 3600 == pytest.approx(50)
     assert spend.billed_s == 150.0
 
 
@@ -153,3 +153,10 @@ def test_a_word_to_an_earlier_machine_says_nothing_of_this_one(run: RunDir) -> N
     write_json(run.file("lease.json"), {"word": "renew", "said_at": at(3500)})
 
     assert spend_of(run, BEGUN + timedelta(seconds=9500)).range_usd[0] == 0.0
+
+
+def test_the_machine_of_an_earlier_try_lends_its_price_to_no_other(run: RunDir) -> None:
+    write_json(run.host, {"instance_id": "i-1", "price_usd_per_h": 3.6})
+    rented(run, asked(0), handed(100, "i-1"), destroyed(200), asked(300))
+
+    assert spend_of(run, BEGUN + timedelta(seconds=400)).price_usd_per_h is None
