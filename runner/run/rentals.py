@@ -131,7 +131,8 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
             price_usd_per_h=(None if is_stopped else _price(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
             there_at=known.there_at or at,
             seen_at=known.seen_at if is_stopped and known.seen_at else began,
-            gone_at=None,  # a listing that missed it was not up to date
+            # A look that missed it was not up to date; one that began before that, and hung, says nothing new.
+            gone_at=known.gone_at if known.gone_at is not None and began < known.gone_at else None,
             is_shown=True,
         )
     for entry in _rows(line.get("gone")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from runner.cloud_api.labels import belongs_to
@@ -25,6 +25,7 @@ class Looks:
         self._run, self._cloud, self._lock = run, cloud, run.world.lock()
         self._shown: dict[str, tuple[str | None, float | None]] = {}
         self._seen_at: dict[str, datetime] = {}
+        self._newest = datetime.min.replace(tzinfo=UTC)
         try:
             known = [one for one in rentals_in(Journal(run).entries()) if one.is_shown and one.gone_at is None]
         except DAMAGE:
@@ -47,7 +48,9 @@ class Looks:
         began = self._run.world.now()
         found = self._cloud.listing()
         with self._lock:
-            self._keep(found, began)
+            if began >= self._newest:  # a look that hung is older than what is known by now
+                self._newest = began
+                self._keep(found, began)
         return found
 
     def _keep(self, found: Listing, began: datetime) -> None:

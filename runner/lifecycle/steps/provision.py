@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from runner.cloud_api.environment import Environment, NotThere
 from runner.cloud_api.labels import resource_name
@@ -116,9 +117,7 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         **_account(ctx),
         candidates=[one.to_variable() for one in machines],
     )
-    terraform = terraform_of(
-        ctx, "provision", cancel=ctx.stop.wants_out, on_start=lambda at: journal.intent(CREATE, began=at)
-    )
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out, on_start=partial(_note_start, journal))
     try:
         with until_shown(ctx):
             terraform.apply_plan()
@@ -131,6 +130,14 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
     _check_price(ctx, host)
     return host
+
+
+def _note_start(journal: Journal, began: str) -> None:
+    """Write down when Terraform began to create; a disk that takes no line must not cut Terraform short."""
+    try:
+        journal.intent(CREATE, began=began)
+    except OSError:
+        return  # the request counts from its own line, which is there
 
 
 def _account(ctx: Context) -> dict[str, str]:

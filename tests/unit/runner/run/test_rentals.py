@@ -133,6 +133,13 @@ def test_what_destroy_leaves_goes_on_billing() -> None:
     assert only(asked(), handed(100), destroyed(200, ["instance i-1 on lambda"])).gone_at is None
 
 
+def test_a_look_that_hung_until_the_machine_was_gone_brings_it_back_in_no_case() -> None:
+    hung = shown(300, "i-1") | {"began": at(90).isoformat()}
+
+    assert only(asked(), shown(10, "i-1"), missed(100, seen=90), hung).gone_at == at(100)
+    assert only(asked(), shown(10, "i-1"), missed(100, seen=90), shown(300, "i-1")).gone_at is None
+
+
 def test_a_stopped_machine_bills_its_disk_at_least_and_its_price_at_most() -> None:
     found = only(asked(), shown(10, "i-1"), shown(100, "i-1", status="stopped", price=0.0), missed(3600, seen=None))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.cloud_api.models import Listing
 from runner.errors import CloudUnavailableError
 from runner.run.journal import Journal
 from runner.run.rentals import Rental, rentals_in
@@ -156,3 +157,23 @@ def test_a_damaged_journal_keeps_nobody_from_looking(run: RunDir) -> None:
     run.file("journal.jsonl").append(odd)
 
     assert Looks(run, FakeCloud([thing()])).look().resources == [thing()]
+
+
+def test_a_look_that_hung_says_nothing_of_what_is_known_by_then(run: RunDir) -> None:
+    class Hangs(FakeCloud):
+        def listing(self) -> Listing:
+            found = super().listing()
+            if self.looks == 2:  # while it hangs the machine goes, and others see that
+                self.there.clear()
+                run.world.sleep(60)
+                looks.look()
+            return found
+
+    looks = Looks(run, Hangs([thing()]))
+    looks.look()
+    run.world.sleep(10)
+
+    looks.look()
+
+    assert rentals(run)[0].gone_at == after(70)
+    assert not looks.shows_machine

@@ -168,3 +168,19 @@ def test_only_a_definite_no_is_an_answer(
     assert is_the_account(ctx.run, cloud)
     cloud.key = "another"
     assert not is_the_account(ctx.run, cloud)
+
+
+def test_the_moment_at_which_terraform_begins_is_kept_where_the_disk_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(planned(tmp_path, HERE).run)
+    provision._note_start(journal, "2026-11-28T02:00:05Z")
+
+    def full(*args: object, **facts: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "_append", full)
+    provision._note_start(journal, "2026-11-28T02:00:09Z")
+
+    (line,) = journal.entries()
+    assert (line["action"], line["began"]) == ("create", "2026-11-28T02:00:05Z")
