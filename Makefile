@@ -74,7 +74,7 @@ report: ## Write the run's report again and print its path [RUN]
 	@$(CONTROL) -m runner report $(RUN_FLAG)
 runs: ## Compare all runs in a table [JSON=1]
 	@$(CONTROL) -m runner runs $(JSON_FLAG)
-costs: ## Estimate of each finished run beside its actual time and cost; BILL=1 asks the clouds what they bill [BILL=1 JSON=1]
+costs: ## Estimate of each finished run beside its actual time and cost, or what clouds bill [BILL=1 JSON=1]
 	@$(CONTROL) -m runner costs $(if $(filter 1 yes true,$(call given,BILL)),--bill) $(JSON_FLAG)
 
 ##@ Steer

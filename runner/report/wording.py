@@ -61,7 +61,7 @@ def dollar_range(range_usd: Sequence[float | None]) -> str:
 
 
 def machine_words(line: Mapping[str, Any]) -> str:
-    """Return a machine of a run in a line: ``i-1 on lambda at $0.75/h: $0.41 to $0.42, terminated``."""
+    """Return a machine of a run in a line: its id, cloud and price, what it cost, and whether it may still bill."""
     price = line["price_usd_per_h"]
     known = line["machine_id"] or "a request without an answer"
     rate = "" if price is None else f" at {dollars(price)}/h"
