@@ -205,6 +205,8 @@ def _ssh(ctx: Context, host: Host, *words: str) -> None:
 
 def _options(ctx: Context, port: str, host: Host) -> list[str]:
     known = [
+        "-F",
+        str(ctx.ssh_config),
         "-o",
         f"UserKnownHostsFile={ctx.run.known_hosts}",
         "-o",

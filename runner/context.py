@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from runner.adapters.machine import LocalMachine, Machine
+from runner.adapters.ssh_config import NOTHING
 from runner.adapters.stop import Stop
 from runner.cloud_api.environment import Environment
 from runner.clouds.environments import find_environment
@@ -91,10 +93,11 @@ class Context:
         if host.is_this_machine:
             return LocalMachine()
         from runner.adapters.ssh import SshMachine
+        from runner.adapters.ssh_login import Way
 
-        return SshMachine(
-            self.world, host, self.run.known_hosts, self.identity_file, is_urgent=lambda: self.stop.urgent
-        )
+        config = self.ssh_config
+        way = Way(self.identity_file, None if config == NOTHING else config)
+        return SshMachine(self.world, host, self.run.known_hosts, way, is_urgent=lambda: self.stop.urgent)
 
     @property
     def environment(self) -> Environment:
@@ -107,6 +110,12 @@ class Context:
         if self.environment.rents_machine:
             return str(self.run.login_key)
         return self.run_file.compute.identity_file
+
+    @property
+    def ssh_config(self) -> Path:
+        """What ``ssh`` is given with ``-F``: the run's own file for a machine of the user's own, else nothing."""
+        file = self.run.ssh_config
+        return NOTHING if self.environment.rents_machine or not file.exists() else file
 
     def box(self, host: Host, machine: Machine) -> Box:
         """Return where the run lives on its machine."""

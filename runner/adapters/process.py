@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -118,6 +119,30 @@ def start(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mappi
     except (FileNotFoundError, PermissionError) as err:
         raise _missing(argv[0], err) from err
     return Child(child)
+
+
+def tunnel(argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> tuple[socket.socket, Child]:
+    """Start a program that carries a connection over its standard streams; return our end of it, and the program.
+
+    Args:
+        argv: Program and arguments; no shell reads them.
+        log: File that gets what it complains about; its folder is there.
+        env: The whole environment.
+
+    Raises:
+        ToolMissingError: If there is no such program.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        with log.open("ab") as file, theirs:
+            end = theirs.fileno()
+            child = subprocess.Popen(
+                list(argv), env=dict(env), stdin=end, stdout=end, stderr=file, start_new_session=True
+            )
+    except (FileNotFoundError, PermissionError) as err:
+        ours.close()
+        raise _missing(argv[0], err) from err
+    return ours, Child(child)
 
 
 def become(argv: Sequence[str]) -> NoReturn:

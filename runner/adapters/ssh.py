@@ -18,16 +18,14 @@ from runner.adapters.background import awaited
 from runner.adapters.machine import Allowance
 from runner.adapters.process import Cancel, ToolCancelledError
 from runner.adapters.receive import Receiver, listing, moved_in_when_whole
-from runner.adapters.ssh_login import CONNECT_S, PinFirst, open_socket, wrong_key
+from runner.adapters.ssh_login import ANSWER_S, LOST, Login, Way, log_in, unreachable
 from runner.adapters.ssh_program import until_end
-from runner.errors import ConnectionLostError, TransferError
+from runner.errors import TransferError
 from runner.run.events import LOOK_BYTES
 from runner.run.host_words import checked_path
 from runner.run.models import Completed, Host
 from runner.world import World
 
-ANSWER_S = 20.0
-LOST = (paramiko.SSHException, EOFError, OSError)
 GARBLED = (paramiko.SFTPError, struct.error, ValueError, LookupError, ArithmeticError, AssertionError)
 """What paramiko raises for an answer that breaks the protocol; whoever sends such a one is as good as gone."""
 PATIENCE_S = 60.0
@@ -45,7 +43,7 @@ class SshMachine:
         world: World,
         host: Host,
         known_hosts: Path,
-        identity_file: str | None = None,
+        way: Way = Way(),  # noqa: B008 - it is frozen
         *,
         is_urgent: Cancel = lambda: False,
     ) -> None:
@@ -55,12 +53,12 @@ class SshMachine:
             world: Its time and connections.
             host: The machine.
             known_hosts: Made with the first host key seen.
-            identity_file: Private key to log in with; the user's own keys by default.
+            way: How it is got at; directly and with the user's own keys by default.
             is_urgent: Returns whether the user has lost patience; what goes on at that moment is given up.
         """
-        self._world, self._host, self._known_hosts, self._identity = world, host, known_hosts, identity_file
+        self._world, self._host, self._known_hosts, self._way = world, host, known_hosts, way
         self._is_urgent, self._closed_times = is_urgent, 0
-        self._client: paramiko.SSHClient | None = None
+        self._login: Login | None = None
         self._sftp: paramiko.SFTPClient | None = None
         self._home: str | None = None
 
@@ -88,51 +86,16 @@ class SshMachine:
             HostKeyError: If the machine shows another host key than the pinned one.
             ConnectionLostError: If it cannot be reached or refuses the login.
         """
-        transport = self._client.get_transport() if self._client else None
+        transport = self._login.client.get_transport() if self._login else None
         if transport is not None and transport.is_active():
             return
         self.close()
         before = self._closed_times
-        client = self._log_in()
+        login = log_in(self._world, self._host, self._known_hosts, self._way)
         if self._closed_times != before:
-            client.close()
+            login.close()
             raise paramiko.SSHException("the login was given up")
-        self._client = client
-
-    def _log_in(self) -> paramiko.SSHClient:
-        host, client = self._host, paramiko.SSHClient()
-        if self._known_hosts.exists():
-            client.load_host_keys(str(self._known_hosts))
-        client.set_missing_host_key_policy(PinFirst(self._known_hosts, host.host_key))
-        try:
-            sock = open_socket(self._world, host.address, host.port)
-            client.connect(
-                host.address,
-                port=host.port,
-                username=host.user,
-                key_filename=self._identity,
-                look_for_keys=self._identity is None,
-                allow_agent=self._identity is None,
-                sock=sock,
-                timeout=CONNECT_S,
-                banner_timeout=CONNECT_S,
-                auth_timeout=CONNECT_S,
-                channel_timeout=ANSWER_S,
-            )
-        except paramiko.BadHostKeyException as err:
-            raise wrong_key(self.name, err.key.get_fingerprint(), self._known_hosts) from err
-        except paramiko.AuthenticationException as err:
-            raise ConnectionLostError(
-                f"ssh: {self.name} refuses the login",
-                details=str(err),
-                resolution=f"check that `ssh -p {host.port} {host.user}@{host.address}` works without a password",
-            ) from err
-        except LOST as err:
-            raise self._lost(err) from err
-        transport = client.get_transport()
-        if transport is not None:
-            transport.set_keepalive(5)
-        return client
+        self._login = login
 
     def run(
         self,
@@ -235,9 +198,9 @@ class SshMachine:
 
     def close(self) -> None:
         """Let the connection go."""
-        if self._client is not None:
-            self._client.close()
-        self._client = self._sftp = None
+        if self._login is not None:
+            self._login.close()
+        self._login = self._sftp = None
         self._closed_times += 1
 
     def _mode(self, path: str) -> int | None:
@@ -269,7 +232,7 @@ class SshMachine:
 
     def _transport(self) -> paramiko.Transport:
         self.connect()
-        transport = self._client.get_transport() if self._client else None
+        transport = self._login.client.get_transport() if self._login else None
         if transport is None:
             raise paramiko.SSHException("the connection was closed")
         return transport
@@ -282,8 +245,8 @@ class SshMachine:
 
     def _files(self) -> paramiko.SFTPClient:
         self.connect()
-        if self._sftp is None and self._client is not None:
-            self._sftp = self._client.open_sftp()
+        if self._sftp is None and self._login is not None:
+            self._sftp = self._login.client.open_sftp()
             channel = self._sftp.get_channel()
             if channel is not None:
                 channel.settimeout(ANSWER_S)
@@ -323,13 +286,7 @@ class SshMachine:
             raise
         except (*LOST, *GARBLED) as err:
             self.close()
-            raise self._lost(err) from err
-
-    def _lost(self, err: BaseException) -> ConnectionLostError:
-        return ConnectionLostError(
-            f"ssh: cannot reach {self.name}: {str(err) or type(err).__name__}",
-            resolution="check that the machine is on and reachable, then `make watch`",
-        )
+            raise unreachable(self.name, err) from err
 
 
 def _is_there(sftp: paramiko.SFTPClient, path: str) -> bool:

@@ -11,6 +11,8 @@ from runner.run.models import Host
 def ssh_argv(ctx: Context, host: Host) -> list[str]:
     """Return the command that logs in to the machine with the run's own key, its pinned host key and nothing else.
 
+    Of the user's own configuration only what the run's file holds counts (``runner/adapters/ssh_config.py``).
+
     Raises:
         UsageError: If the run is on this machine.
     """
@@ -18,7 +20,7 @@ def ssh_argv(ctx: Context, host: Host) -> list[str]:
         raise UsageError(
             "ssh: the run is on this machine; there is nothing to log in to", resolution=f"look in {ctx.run.path}"
         )
-    argv = ["ssh", "-p", str(host.port), "-o", f'UserKnownHostsFile="{ctx.run.known_hosts}"']
+    argv = ["ssh", "-F", str(ctx.ssh_config), "-p", str(host.port), "-o", f'UserKnownHostsFile="{ctx.run.known_hosts}"']
     argv += ["-o", "GlobalKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=yes"]
     if ctx.identity_file is not None:
         argv += ["-i", ctx.identity_file, "-o", "IdentitiesOnly=yes"]

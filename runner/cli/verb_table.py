@@ -47,7 +47,7 @@ def _machine(verb: argparse.ArgumentParser) -> None:
 
     *others, last = ENVIRONMENTS
     verb.add_argument("--env", help=f"environment: {', '.join(others)} or {last}")
-    verb.add_argument("--host", help="machine of --env existing, as user@address[:port]")
+    verb.add_argument("--host", help="machine of --env existing, as user@address[:port] or a name of ~/.ssh/config")
     verb.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change the run file; may be repeated"
     )

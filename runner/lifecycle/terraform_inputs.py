@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.adapters.keys import public_key
 from runner.adapters.process import Cancel, OnLine
+from runner.adapters.ssh_config import find_way
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
 from runner.adapters.terraform_install import release_of
 from runner.cloud_api.environment import MachineOrder, NotThere
@@ -20,7 +21,6 @@ from runner.planning.estimate.disk import rented_disk_gib
 from runner.provider.mirror import check_mirror, cli_config, environment, given_mirror, write_mirror
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import read_json
-from runner.run.run_file import parse_address
 from runner.run.spend import dollars_left, spend_of
 from runner.world import World
 from trainer.files import cache_folder
@@ -104,8 +104,8 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
     compute = ctx.run_file.compute
     if compute.host is None:
         return {"local_user": ctx.world.user}
-    user, address, port = parse_address(compute.host)
-    return {"local_user": user, "local_address": address, "local_port": port}
+    hop = find_way(ctx.world, compute.host, compute.identity_file)[-1]
+    return {"local_user": hop.user, "local_address": hop.address, "local_port": hop.port}
 
 
 def _order(ctx: Context, price_usd_per_h: float) -> MachineOrder:

@@ -92,6 +92,11 @@ class RunDir:
         return self.path / "known_hosts"
 
     @property
+    def ssh_config(self) -> Path:
+        """The run's own configuration of ssh, for a machine of the user's own: the way to it."""
+        return self.path / "ssh" / "config"
+
+    @property
     def login_key(self) -> Path:
         """Private key that logs in to a rented machine."""
         return self.path / "ssh" / "id_ed25519"

@@ -16,7 +16,11 @@ from runner.errors import UsageError
 from trainer.config import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
 from trainer.config_file import SourceMapping, read_mapping, validate
 
-HOST_PATTERN = re.compile(r"^(?P<user>[^@\s:]+)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]]+)(:(?P<port>\d{1,5}))?$")
+HOST_PATTERN = re.compile(
+    r"(?P<user>[^@\s:-][^@\s:]*)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]-][^@\s:\[\]]*)(:(?P<port>\d{1,5}))?"
+)
+"""Neither part begins with ``-``: ssh would take it for an option."""
+SSH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 STORE_PATTERN = r"^(file:///.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=@-]+)*/?)$"
 """A bucket's folder has only characters that a policy takes literally."""
 
@@ -28,10 +32,11 @@ class ComputeSection(Section):
     """Environment: ``local`` (this machine), ``existing`` (any machine one can log in to over SSH), or a cloud, where a
     machine is rented for the run."""
     host: str | None = None
-    """Machine of ``env: existing`` as ``user@address[:port]``."""
+    """Machine of ``env: existing``, as ``user@address[:port]`` or by its name in ``~/.ssh/config``, of which HostName,
+    User, Port, IdentityFile, ProxyJump and ProxyCommand count."""
     identity_file: str | None = None
-    """Private key for SSH to the machine of ``env: existing``; ``null`` tries the agent and the usual files in
-    ``~/.ssh``. A rented machine gets a key of the run's own."""
+    """Private key for SSH to the machine of ``env: existing``; ``null`` takes those that ``~/.ssh/config`` names,
+    else the agent and the usual files in ``~/.ssh``. A rented machine gets a key of the run's own."""
     prefix: str | None = None
     """Folder on the machine under which the run lives; ``null`` is the run folder on this machine and
     ``~/.douse/runs`` on another."""
@@ -170,14 +175,29 @@ def parse_address(text: str) -> tuple[str, str, int]:
     Raises:
         UsageError: If it is not of this form.
     """
-    match = HOST_PATTERN.match(text)
+    match = HOST_PATTERN.fullmatch(text)
     port = int(match["port"] or 22) if match else 0
     if match is None or not 1 <= port <= 65535:
         raise UsageError(
-            f"plan: compute.host is {text!r}, not user@address[:port]",
-            resolution="write it like HOST=me@203.0.113.7 or HOST=me@[2001:db8::7]:2222",
+            f"plan: compute.host is {text!r}, neither user@address[:port] nor a name of ~/.ssh/config",
+            resolution="write it like HOST=me@203.0.113.7, HOST=me@[2001:db8::7]:2222 or HOST=my-box",
         )
     return match["user"], match["address"].strip("[]"), port
+
+
+def is_ssh_name(text: str) -> bool:
+    """Return whether a host is given by a name of ``~/.ssh/config``: letters, digits and ``._-``, no ``-`` in front."""
+    return SSH_NAME.fullmatch(text) is not None
+
+
+def check_host(text: str) -> None:
+    """Refuse a host that cannot be one.
+
+    Raises:
+        UsageError: If it is neither ``user@address[:port]`` nor a name.
+    """
+    if not is_ssh_name(text):
+        parse_address(text)
 
 
 def run_file_mapping(run_file: RunFile) -> dict[str, Any]:

@@ -7,23 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runner.adapters.machine import LocalMachine, Machine
-from runner.adapters.packages import build_wheel, python_with_pip
+from runner.adapters.interpreter import find_python
+from runner.adapters.machine import Machine
+from runner.adapters.packages import build_wheel
 from runner.context import Context
-from runner.errors import HostWordsError, PlaybookFailedError
+from runner.errors import HostWordsError
 from runner.lifecycle.play import play
 from runner.lifecycle.terraform_inputs import seconds_to_hard_end
-from runner.run.host_words import checked_path, plain_data
+from runner.run.host_words import plain_data
 from runner.run.models import Box, Host
 from runner.run.run_dir import PROJECT, write_json
 from trainer.files import cache_folder, parse_object
 
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
-FIND_PYTHON = """for python in python3 python3.11 python3.12 python3.13 python3.14; do
-"$python" -c 'import sys, venv; sys.exit(print(sys.executable) if sys.version_info >= (3, 11) else 1)' && exit
-done 2>/dev/null"""
-FIND_ANY_PYTHON = f"{FIND_PYTHON}; command -v python3"
-"""A rented machine need not have the Python that trains, only one that Ansible speaks to: uv brings the other."""
 ANSIBLE_PYTHON = "3.8"
 RENTED_PACKAGES = ("python3-venv", "python3-pip")
 TENSORBOARD_PORT = 6006
@@ -73,31 +69,6 @@ def _facts(ctx: Context) -> dict[str, Any]:
     return facts
 
 
-def find_python(machine: Machine, *, any_will_do: bool) -> str:
-    """Return an interpreter of the machine that can make the environment.
-
-    Args:
-        machine: The machine.
-        any_will_do: Whether one that is too old to train with is better than none.
-
-    Raises:
-        PlaybookFailedError: If there is none that is new enough.
-        HostWordsError: If its path is no plain one: it goes into Ansible's inventory.
-    """
-    if isinstance(machine, LocalMachine):
-        return python_with_pip()
-    done = machine.run(["sh", "-c", FIND_ANY_PYTHON if any_will_do else FIND_PYTHON], timeout_s=60)
-    lines = done.stdout.split("\n")
-    found = [line for line in map(str.strip, lines) if line]  # a login script may print lines of its own before
-    if not found:
-        raise PlaybookFailedError(
-            f"configure: {machine.name} has no Python 3.11 or newer with venv",
-            details=done.last_words or None,
-            resolution="install one there (Debian, Ubuntu: sudo apt-get install python3-venv python3-pip)",
-        )
-    return checked_path(found[-1], "path of Python")
-
-
 def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str, Any]:
     """Return the run's own inventory: one host and where it is; ``inventories/`` says how to reach such a host."""
     values: dict[str, Any] = {
@@ -110,6 +81,7 @@ def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str,
             "ansible_port": host.port,
             "ansible_user": host.user,
             "known_hosts_path": str(ctx.run.known_hosts),
+            "ssh_config_path": str(ctx.ssh_config),
         }
         if ctx.identity_file is not None:
             values["ansible_ssh_private_key_file"] = ctx.identity_file

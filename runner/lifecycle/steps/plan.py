@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from runner.adapters.keys import make_key
 from runner.adapters.packages import has
+from runner.adapters.ssh_config import find_way, write_way
+from runner.adapters.ssh_login import pins_of
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform, is_near
 from runner.cloud_api.environment import NotThere
@@ -214,6 +216,8 @@ def record(ctx: Context, plan: Plan) -> None:
     if environment.rents_machine:
         make_key(ctx.run.login_key)
         make_key(ctx.run.host_key)
+    if ctx.run_file.compute.host is not None:
+        _record_way(ctx, ctx.run_file.compute.host)
     module = PROJECT / "infra" / "environments" / environment.module
     terraform = terraform_of(ctx, "plan", cancel=ctx.stop.wants_out)
     terraform.copy_module(module)
@@ -221,6 +225,14 @@ def record(ctx: Context, plan: Plan) -> None:
     terraform.write_variables(variables(ctx, plan.machines))
     terraform.prepare()
     terraform.make_plan()
+
+
+def _record_way(ctx: Context, host: str) -> None:
+    """Write down the way to a machine of the user's own; a run that moves to another one has nothing pinned of it."""
+    way = find_way(ctx.world, host, ctx.run_file.compute.identity_file)
+    write_way(ctx.run.ssh_config, way)
+    if not pins_of(ctx.run.known_hosts, way[-1].address, way[-1].port):
+        ctx.run.known_hosts.unlink(missing_ok=True)
 
 
 def _show_what_is_there(market: Market, view: View) -> None:

@@ -15,7 +15,7 @@ from runner.planning.estimate.disk import files_bytes
 from runner.planning.estimate.forecast import Task, make_task
 from runner.planning.estimate.model_shape import ModelShape, read_shape
 from runner.planning.market import is_reachable
-from runner.run.run_file import RunFile, parse_address
+from runner.run.run_file import RunFile, check_host
 from runner.world import World
 from trainer.files import cache_folder
 
@@ -28,10 +28,10 @@ def check_environment(run_file: RunFile) -> None:
 
     Raises:
         UnknownEnvironmentError: If there is no such environment.
-        UsageError: If the host is not ``user@address[:port]``, or the base model package is not known.
+        UsageError: If the host can be none, or the base model package is not known.
     """
     if find_environment(run_file.compute.env).name == "existing":
-        parse_address(run_file.compute.host or "")
+        check_host(run_file.compute.host or "")
     base = run_file.model.base_model
     if base.startswith("pypi:") and base.removeprefix("pypi:") not in PACKAGED_MODELS:
         raise UsageError(

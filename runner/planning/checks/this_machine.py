@@ -14,7 +14,7 @@ from runner.clouds.environments import find_environment
 from runner.errors import DiskSpaceError, RunnerError, UsageError
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.planning.estimate.disk import GIB, DiskNeed, check_free_disk
-from runner.run.run_file import RunFile, parse_address
+from runner.run.run_file import RunFile, check_host
 from runner.world import World
 
 ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansible", "disk here", "disk there"
@@ -26,7 +26,7 @@ def check_environment(run_file: RunFile) -> Check:
     try:
         environment = find_environment(compute.env)
         if environment.name == "existing":
-            parse_address(compute.host or "")
+            check_host(compute.host or "")
     except UsageError as err:
         return from_error(ENVIRONMENT, err)
     return passed(ENVIRONMENT, f"{environment.name} {compute.host or ''}".strip())

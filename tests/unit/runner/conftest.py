@@ -193,11 +193,11 @@ def _keygen(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, timeout=30)
 
 
-@pytest.fixture
-def sshd(tmp_path: Path) -> Iterator[Sshd]:
+@contextlib.contextmanager
+def serving(folder: Path, *more: str) -> Iterator[Sshd]:
+    """Serve from a new folder, with further lines of ``sshd_config`` in front, whose values then count."""
     if shutil.which("sshd") is None and not Path("/usr/sbin/sshd").exists():
         pytest.skip("needs OpenSSH's server")
-    folder = tmp_path / "sshd"
     folder.mkdir(mode=0o700)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -207,12 +207,28 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
     _keygen(server.identity)
     (folder / "authorized_keys").write_text((folder / "id_ed25519.pub").read_text())
     (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile {folder}/pid\n"
+        "".join(f"{line}\n" for line in more) + f"Port {port}\n"
+        f"ListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile {folder}/pid\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n"
         "PasswordAuthentication no\nSubsystem sftp internal-sftp\n"
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # the server's privilege separation folder
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    with serving(tmp_path / "sshd") as server:
+        yield server
+
+
+@pytest.fixture
+def bastion(tmp_path: Path) -> Iterator[Sshd]:
+    """A second server, with a key of its own, that leads on to others."""
+    with serving(tmp_path / "bastion", "LogLevel VERBOSE") as server:
+        yield server

@@ -12,6 +12,7 @@ from typing import Any
 import paramiko
 
 from runner.adapters.ssh import SshMachine
+from runner.adapters.ssh_login import Way
 from runner.run.models import Host
 from runner.world import RealWorld
 
@@ -126,7 +127,7 @@ def hostile_host(
 
     threading.Thread(target=serve, daemon=True).start()
     host = Host("127.0.0.1", listener.getsockname()[1], "u", "i", "m", "here", False, 0.0, None, "existing")
-    machine = SshMachine(RealWorld(), host, tmp_path / "hostile_known_hosts", str(client_key), **options)
+    machine = SshMachine(RealWorld(), host, tmp_path / "hostile_known_hosts", Way(str(client_key)), **options)
     try:
         yield machine
     finally:

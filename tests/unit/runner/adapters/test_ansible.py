@@ -18,6 +18,7 @@ import pytest
 
 from runner.adapters import ansible, packages
 from runner.adapters.ansible import run_playbook
+from runner.adapters.ssh_config import NOTHING, find_way, write_way
 from runner.adapters.surroundings import UTF8
 from runner.errors import PlaybookFailedError, RunInterruptedError
 from runner.lifecycle.steps.configure import make_inventory
@@ -273,9 +274,11 @@ def test_nothing_that_the_users_shell_says_of_ansible_changes_a_play(
     }  # fmt: skip
 
 
-def over_ssh(server: Sshd, known_hosts: Path, prefix: Path) -> dict[str, Any]:
+def over_ssh(server: Sshd, known_hosts: Path, prefix: Path, config: Path = NOTHING) -> dict[str, Any]:
     """Return the very inventory that the configure step makes for a machine behind SSH."""
-    ctx: Any = SimpleNamespace(run=SimpleNamespace(known_hosts=known_hosts), identity_file=str(server.identity))
+    ctx: Any = SimpleNamespace(
+        run=SimpleNamespace(known_hosts=known_hosts), identity_file=str(server.identity), ssh_config=config
+    )
     host = Host("127.0.0.1", server.port, getpass.getuser(), "i", "given-machine", "here", False, 0.0, None, "local")
     return make_inventory(ctx, host, Box(str(prefix)), packages.python_with_pip())
 
@@ -309,6 +312,40 @@ def test_prepare_over_ssh_is_strict_about_the_host_key_and_changes_nothing_twice
     assert prepare().changed > 0
     assert prepare().changed == 0
     assert processes_naming(own) == []  # no connection master is left behind
+    shutil.rmtree(own)
+
+
+def test_ansible_goes_over_the_bastion_of_the_runs_own_file_and_reads_no_other(
+    playbooks: Path, tmp_path: Path, sshd: Sshd, bastion: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tempfile.mkdtemp(prefix="dt-")  # short: a socket's path may have 100 characters
+    monkeypatch.setattr(tempfile, "tempdir", own)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(PROJECT / "inventories" / "existing", tmp_path / "inventories" / "existing")
+    user, known_hosts, config = getpass.getuser(), tmp_path / "known hosts", tmp_path / "ssh" / "config"
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "config").write_text(
+        f"Host box\n HostName 127.0.0.1\n Port {sshd.port}\n User {user}\n ProxyJump gate\n"
+        f" IdentityFile {sshd.identity}\n"
+        f"Host gate\n HostName 127.0.0.1\n Port {bastion.port}\n User {user}\n IdentityFile {bastion.identity}\n"
+    )
+    write_way(config, find_way(RealWorld(), "box", None))
+    known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {(sshd.folder / 'host_key.pub').read_text()}")
+    (playbooks / "own.yml").write_text(TASKS.format(command=f"touch {tmp_path}/was_here"))
+
+    run_playbook(
+        "own.yml",
+        inventory=over_ssh(sshd, known_hosts, tmp_path, config),
+        environment="existing",
+        variables={},
+        world=RealWorld(),
+        log=tmp_path / "log",
+    )
+
+    assert (tmp_path / "was_here").exists()
+    assert "Accepted publickey" in (bastion.folder / "sshd.log").read_text()
+    assert processes_naming(own) == []
+    wait_until(lambda: processes_naming(str(config)) == [])  # nor is what led over the bastion
     shutil.rmtree(own)
 
 

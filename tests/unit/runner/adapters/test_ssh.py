@@ -15,6 +15,7 @@ from runner.adapters import ssh
 from runner.adapters.machine import Allowance
 from runner.adapters.process import ToolCancelledError, ToolTimeoutError
 from runner.adapters.ssh import SshMachine
+from runner.adapters.ssh_login import Way
 from runner.errors import ConnectionLostError, HostKeyError, HostWordsError, TransferError
 from runner.run.models import Host
 from runner.world import RealWorld
@@ -33,7 +34,7 @@ def host_of(server: Sshd, host_key: str | None = None) -> Host:
 
 @pytest.fixture
 def machine(sshd: Sshd, tmp_path: Path) -> SshMachine:
-    return SshMachine(RealWorld(), host_of(sshd), tmp_path / "known_hosts", str(sshd.identity))
+    return SshMachine(RealWorld(), host_of(sshd), tmp_path / "known_hosts", Way(str(sshd.identity)))
 
 
 def test_a_program_runs_there_with_its_arguments_untouched(machine: SshMachine) -> None:
@@ -135,18 +136,19 @@ def test_a_key_that_was_promised_is_the_only_one_taken(sshd: Sshd, tmp_path: Pat
     promised = (sshd.folder / "host_key.pub").read_text().strip()
 
     with pytest.raises(HostKeyError):
-        SshMachine(RealWorld(), host_of(sshd, other), tmp_path / "a", str(sshd.identity)).connect()
-    SshMachine(RealWorld(), host_of(sshd, promised), tmp_path / "b", str(sshd.identity)).connect()
+        SshMachine(RealWorld(), host_of(sshd, other), tmp_path / "a", Way(str(sshd.identity))).connect()
+    SshMachine(RealWorld(), host_of(sshd, promised), tmp_path / "b", Way(str(sshd.identity))).connect()
 
 
 def test_a_refused_login_names_the_command_to_try(sshd: Sshd, tmp_path: Path) -> None:
     (sshd.folder / "authorized_keys").write_text("")
 
     with pytest.raises(ConnectionLostError) as caught:
-        SshMachine(RealWorld(), host_of(sshd), tmp_path / "known_hosts", str(sshd.identity)).connect()
+        SshMachine(RealWorld(), host_of(sshd), tmp_path / "known_hosts", Way(str(sshd.identity))).connect()
 
-    assert caught.value.message == f"ssh: {getpass.getuser()}@127.0.0.1:{sshd.port} refuses the login"
-    assert f"ssh -p {sshd.port}" in caught.value.resolution
+    name = f"{getpass.getuser()}@127.0.0.1:{sshd.port}"
+    assert caught.value.message == f"ssh: {name} refuses the login: it does not take {sshd.identity}"
+    assert "`ssh-copy-id`" in caught.value.resolution
 
 
 def test_nobody_listening_is_a_lost_connection(sshd: Sshd, machine: SshMachine) -> None:
@@ -282,6 +284,30 @@ def test_a_run_on_an_existing_machine_ends_as_one_on_this(command_line: CommandL
     assert json.loads((run / "host.json").read_text())["port"] == sshd.port
     assert not (command_line.folder / "there" / run.name).exists()
     assert json.loads((run / "receipt.json").read_text())["checks"]["trainer_processes"] == 0
+
+
+def test_a_run_on_a_machine_behind_a_bastion_takes_the_name_that_the_user_has_for_it(
+    command_line: CommandLine, sshd: Sshd, bastion: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, home = getpass.getuser(), tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    (home / ".ssh" / "config").write_text(
+        f"Host box\n HostName 127.0.0.1\n Port {sshd.port}\n User {user}\n ProxyJump gate\n"
+        f" IdentityFile {sshd.identity}\n"
+        f"Host gate\n HostName 127.0.0.1\n Port {bastion.port}\n User {user}\n IdentityFile {bastion.identity}\n"
+    )
+    words = ("--env", "existing", "--host", "box", "--set", f"compute.prefix={command_line.folder}/there")
+
+    done = command_line.train(extra=words)
+
+    run = command_line.latest()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 6 steps"
+    assert json.loads((run / "host.json").read_text())["port"] == sshd.port
+    assert "ProxyJump douse-jump-1" in (run / "ssh" / "config").read_text()
+    assert "Accepted publickey" in (bastion.folder / "sshd.log").read_text()
+    assert not (command_line.folder / "there" / run.name).exists()
 
 
 def test_no_event_is_lost_or_repeated_when_the_connection_drops(command_line: CommandLine, sshd: Sshd) -> None:

@@ -69,7 +69,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
         (write("train.jsonl", GOOD + "{half\n"), [], "train.jsonl:2", ""),
         (edit("max_length: 64", "max_length: 16"), [], "train.jsonl", ""),
         (lambda folder: None, ["--env", "locl"], "plan: there is no environment locl", "did you mean ENV=local?"),
-        (lambda folder: None, ["--env", "existing", "--host", "there"], "not user@address[:port]", "HOST=me@"),
+        (lambda folder: None, ["--env", "existing", "--host", "-there"], "neither user@address[:port]", "HOST=me@"),
         (edit("max_length: 64", "max_length: 4096"), [], "4,096 tokens, the base model holds", "max_length"),
         (lambda folder: (folder / "run.yml").unlink(), [], "cannot read", "CONFIG="),
         (lambda folder: None, ["--data", "/no/such/folder"], "data: there is no folder /no/such/folder", "DATA="),
@@ -186,9 +186,9 @@ def test_an_address_is_taken_apart(text: str, parts: tuple[str, str, int]) -> No
     assert parse_address(text) == parts
 
 
-@pytest.mark.parametrize("text", ["", "there", "@there", "me@", "me@there:0", "me@there:70000", "me@a b", "me@x:y"])
+@pytest.mark.parametrize("text", ["", "there", "@there", "me@", "me@there:70000", "me@a b", "me@x:y", "-l@x"])
 def test_an_address_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"not user@address\[:port\]"):
+    with pytest.raises(UsageError, match=r"neither user@address\[:port\]"):
         parse_address(text)
 
 

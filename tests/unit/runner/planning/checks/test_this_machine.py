@@ -22,7 +22,12 @@ from tests.unit.runner.planning.checks.small_run import make_run
     [
         ({}, "pass", "local"),
         ({"env": "existing", "host": "me@there:2222"}, "pass", "existing me@there:2222"),
-        ({"env": "existing", "host": "there"}, "fail", "compute.host is 'there', not user@address[:port]"),
+        ({"env": "existing", "host": "my-box"}, "pass", "existing my-box"),
+        (
+            {"env": "existing", "host": "me@"},
+            "fail",
+            "compute.host is 'me@', neither user@address[:port] nor a name of ~/.ssh/config",
+        ),
         ({"env": "locl"}, "fail", "there is no environment locl"),
     ],
 )
