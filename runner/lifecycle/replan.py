@@ -36,7 +36,8 @@ def check_again(ctx: Context) -> Plan:
     status, started = "failed", ctx.world.monotonic_s()
     ctx.view.step_started("preflight")
     try:
-        found = plan.check(ctx.run_file, ctx.run.path.parent, ctx.view, ctx.stop, ctx.world)
+        folder, known_hosts = ctx.run.path.parent, ctx.run.known_hosts
+        found = plan.check(ctx.run_file, folder, ctx.view, ctx.stop, ctx.world, known_hosts=known_hosts)
         ctx.stop.check()
         status = "done"
     finally:

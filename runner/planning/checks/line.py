@@ -12,7 +12,7 @@ from trainer.errors import ExpectedError
 
 Status = Literal["pass", "warn", "fail", "skip"]
 
-STEP = re.compile(r"^(?:plan|data|config|base model|chat template|store|sync|terraform): ")
+STEP = re.compile(r"^(?:plan|data|config|base model|chat template|store|sync|terraform|ssh|configure): ")
 """Names of steps that messages begin with; here the line's own name stands in their place."""
 PASSING = (CloudUnavailableError, RateLimitedError)
 """Trouble that says nothing about the run: somebody could not be asked now."""

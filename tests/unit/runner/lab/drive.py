@@ -29,7 +29,16 @@ FAKE = Path(__file__).parent / "fake"
 ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
 
 
-def check(run_file: RunFile, runs_dir: Path, view: View, stop: Stop, world: World, *, is_dry: bool = False) -> Plan:
+def check(
+    run_file: RunFile,
+    runs_dir: Path,
+    view: View,
+    stop: Stop,
+    world: World,
+    *,
+    is_dry: bool = False,
+    known_hosts: Path | None = None,
+) -> Plan:
     plan.check_environment(run_file)
     market = plan._market_call(run_file, is_dry, world)
     machines = (plan._given_machine(run_file),)

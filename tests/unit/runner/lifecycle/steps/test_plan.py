@@ -69,7 +69,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
         (write("train.jsonl", GOOD + "{half\n"), [], "train.jsonl:2", ""),
         (edit("max_length: 64", "max_length: 16"), [], "train.jsonl", ""),
         (lambda folder: None, ["--env", "locl"], "plan: there is no environment locl", "did you mean ENV=local?"),
-        (lambda folder: None, ["--env", "existing", "--host", "-there"], "neither user@address[:port]", "HOST=me@"),
+        (lambda folder: None, ["--env", "existing", "--host", "me@"], "neither user@address[:port]", "HOST=me@"),
         (edit("max_length: 64", "max_length: 4096"), [], "4,096 tokens, the base model holds", "max_length"),
         (lambda folder: (folder / "run.yml").unlink(), [], "cannot read", "CONFIG="),
         (lambda folder: None, ["--data", "/no/such/folder"], "data: there is no folder /no/such/folder", "DATA="),
@@ -99,6 +99,22 @@ def test_a_bad_input_is_reported_in_three_lines_before_anything_is_there(
     assert hint in lines[1]
     log = Path(lines[2].removeprefix("log:   "))
     assert "Traceback" in log.read_text()
+    assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("verb", ["plan", "train"])
+def test_a_machine_that_cannot_be_reached_is_reported_and_leaves_nothing_behind(
+    folder: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can
+        host = f"me@127.0.0.1:{taken.getsockname()[1]}"
+        status, lines = ask(folder, capsys, "--env", "existing", "--host", host, verb=verb)
+
+    assert (status, len(lines)) == (2, 3), lines
+    assert lines[0] == f"error: ssh: cannot reach {host}: nothing listens at this port (connection refused)"
+    assert "check the port" in lines[1]
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
 
 

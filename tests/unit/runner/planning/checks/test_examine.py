@@ -19,10 +19,11 @@ from runner.cloud_api.models import Account, Cloud
 from runner.errors import AccessDeniedError, CloudUnavailableError
 from runner.planning.checks import examine as run
 from runner.planning.checks.examine import Known, Seams, examine
+from runner.planning.checks.given_machine import Seen
 from runner.planning.checks.hub import Found
 from runner.planning.checks.line import Check
 from runner.run.run_file import RunFile
-from runner.world import RealWorld
+from runner.world import RealWorld, World
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 from tests.unit.runner.planning.checks.fake_hub import breaking, hub_of, refusing, serving
 from tests.unit.runner.planning.checks.small_run import chat, make_run, write_model
@@ -101,6 +102,25 @@ def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> No
         "disk there": "skip",
     }
     assert [check.remedy for check in found.values() if check.remedy] == []
+
+
+def test_a_machine_of_ones_own_brings_what_was_seen_there(tmp_path: Path) -> None:
+    run_file = make_run(tmp_path, compute={"env": "existing", "host": "my-box"})
+    known_hosts = tmp_path / "known_hosts"
+    asked: list[Path | None] = []
+
+    def look_at(run_file: RunFile, world: World, pinned: Path | None) -> Seen:
+        asked.append(pinned)
+        return Seen(
+            "me@there:22", 1 << 50, "/home/me", Check("python there", "pass", "x"), Check("gpu there", "warn", "y")
+        )
+
+    found = look(run_file, tmp_path, Known(known_hosts=known_hosts), look_at_machine=look_at)
+
+    assert [(name, found[name].status) for name in ("login", "disk there", "python there", "gpu there")] == [
+        ("login", "pass"), ("disk there", "pass"), ("python there", "pass"), ("gpu there", "warn"),
+    ]  # fmt: skip
+    assert asked == [known_hosts]
 
 
 def test_a_rented_machine_brings_the_lines_of_its_cloud(tmp_path: Path) -> None:
