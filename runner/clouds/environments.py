@@ -11,6 +11,14 @@ ENVIRONMENTS = {
 }
 
 
+def may_be_community(name: str, trust: str) -> bool:
+    """Return whether a run may get a community machine: its cloud rents them out, and ``compute.trust`` is any."""
+    from runner.prices.platforms import platforms
+
+    rents = any(one.environment == name and one.trust == "community" for one in platforms().values())
+    return trust == "any" and rents
+
+
 def find_environment(name: str) -> Environment:
     """Return the environment of this name.
 

@@ -47,6 +47,9 @@ class ComputeSection(Section):
     trust: Literal["any", "secure"] = "secure"
     """Whose machines to rent: ``secure`` takes those of the cloud's own data centres, ``any`` also community machines,
     where the cloud rents them out: cheaper, and their owner could read what is on them."""
+    community_hub_token_enabled: bool = False
+    """Whether a community machine is given your Hub token, if the base model is gated or private; its owner could read
+    it. A machine that is not needs no leave, and none is given the token for a public base model."""
     spot_enabled: bool = False
     """Whether to rent machines that the cloud may reclaim: cheaper, but the run may have to be resumed."""
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
@@ -94,7 +97,7 @@ class StoreSection(Section):
     role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/\S+$")
     """AWS role to take for S3: the machine then gets credentials that open the run's own folder only, and end by
     themselves (``infra/store`` makes such a role). ``null`` gives the machine the credentials that you work with,
-    with all their rights: prefer the role."""
+    with all their rights: prefer the role. With ``compute.trust: any`` and community machines ``null`` is refused."""
     endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Address of a store that speaks S3, as this machine and the rented one reach it; ``null`` takes
     ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` if set, else Amazon's."""

@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 
 from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws, open_session
 from runner.clouds.aws.refusals import aws_errors
+from runner.clouds.environments import may_be_community
 from runner.errors import AccountError, BadRequestError
 from runner.run.run_file import RunFile
 from runner.world import World
@@ -42,7 +43,9 @@ def machine_keys(run_file: RunFile, name: str, world: World) -> Keys:
 
     Raises:
         CloudError: If there are none to be had.
+        AccountError: If they would be the user's own, on a community machine.
     """
+    refuse_own_keys(run_file)
     if run_file.store.role_arn is None:
         return _user_keys(world)
     wanted_s = min(LONGEST_S, HOME_S + round(run_file.budget.max_hours * 3600))
@@ -50,6 +53,22 @@ def machine_keys(run_file: RunFile, name: str, world: World) -> Keys:
         return _role_keys(run_file, name, wanted_s, world)
     except BadRequestError:
         return _role_keys(run_file, name, HOME_S, world)  # a role may grant less, and a role's role always does
+
+
+def refuse_own_keys(run_file: RunFile) -> None:
+    """Refuse to hand the user's own credentials to a machine whose owner nobody answers for.
+
+    Raises:
+        AccountError: If the store needs them, and the run may get a community machine.
+    """
+    compute, section = run_file.compute, run_file.store
+    if is_s3(run_file) and section.role_arn is None and may_be_community(compute.env, compute.trust):
+        raise AccountError(
+            f"store: compute.trust is any, and {section.url} has no role: a community machine would be handed your own "
+            "AWS credentials, and its owner could read them",
+            resolution="set store.role_arn to a role for the run's folder alone (`infra/store` makes one), "
+            "or compute.trust to secure, or store.url to null",
+        )
 
 
 def own_keys(run_file: RunFile, name: str, world: World) -> Keys:

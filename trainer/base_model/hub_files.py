@@ -99,6 +99,28 @@ def find_small_files(
         return SmallFiles(_fetch(repo_id, revision))
 
 
+def is_public(repo_id: str, revision: str | None) -> bool | None:
+    """Return whether everybody may read a Hub model, or ``None`` where the Hub does not say; asks without a token.
+
+    Args:
+        repo_id: The model, as ``org/name``.
+        revision: Commit, tag or branch; ``None`` is the newest.
+    """
+    import httpx2
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if _is_offline():
+        return None
+    try:
+        get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), token=False, timeout=ASK_S)
+    except RepositoryNotFoundError:  # gated and private ones are of this class as well
+        return False
+    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError, OSError):
+        return None
+    return True
+
+
 @contextmanager
 def _told(repo_id: str, revision: str | None) -> Iterator[None]:
     """Turn what the library raises into errors of ours.

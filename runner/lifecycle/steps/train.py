@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from runner.adapters.machine import Machine
 from runner.adapters.process import Cancel, ToolCancelledError
-from runner.adapters.secrets import hub_secrets, put_secrets
+from runner.adapters.secrets import put_secrets
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
@@ -17,6 +17,7 @@ from runner.errors import (
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.time_limit import hours_to_follow
+from runner.planning.checks.hub_token import token_for_machine
 from runner.run.events import read_event
 from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerState, TrainerStatus
@@ -55,8 +56,9 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
         argv += [*(["--resume"] if resume else []), "--max-hours", str(_max_hours(ctx))]
-        secrets = hub_secrets(ctx.world)
-        if secrets and not host.is_this_machine:  # on this machine the supervisor hands the user's own on
+        # On this machine the supervisor hands the user's own on.
+        secrets = {} if host.is_this_machine else token_for_machine(ctx.run_file, ctx.world)
+        if secrets:
             argv += ["--secrets", put_secrets(ctx.world, machine, ctx.run.run_id, box.input, secrets)]
         done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES, cancel=lambda: ctx.stop.urgent)
         if done.exit_code != 0:

@@ -36,6 +36,7 @@ from runner.planning.checks.base_model import (
 from runner.planning.checks.ends import check_end
 from runner.planning.checks.given_machine import LOGIN, Seen, check_given, look
 from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
+from runner.planning.checks.hub_token import check_strangers
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.samples import check_dataset, check_template, check_tokens
 from runner.planning.checks.this_machine import (
@@ -49,7 +50,7 @@ from runner.planning.estimate.disk import DiskNeed, disk_of_run
 from runner.planning.estimate.model_shape import ModelShape
 from runner.planning.market import is_reachable
 from runner.run.run_file import RunFile
-from runner.store.credentials import endpoint_url, is_s3
+from runner.store.credentials import endpoint_url, is_s3, refuse_own_keys
 from runner.store.run_store import check_store
 from runner.world import World
 from trainer.base_model.hub_files import OTHERWISE, cached_folder
@@ -176,7 +177,8 @@ def _ask_network(run_file: RunFile, world: World, seams: Seams, token: str | Non
 
     def about_token() -> list[Check]:
         return [
-            hub.check_token(
+            check_strangers(run_file, reach=reach)
+            or hub.check_token(
                 token,
                 reads_hub=is_on_hub(run_file),
                 reach=reach,
@@ -263,6 +265,10 @@ def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Che
     section = run_file.store
     if section.url is None:
         return skipped(STORE, "none; what the run makes stays in its folder")
+    try:
+        refuse_own_keys(run_file)
+    except CloudError as err:
+        return from_error(STORE, err)
     if is_s3(run_file) and not reach(endpoint_url(run_file, world.environ) or AMAZON_S3):
         return not_asked(STORE, f"{section.url} cannot be reached")
     try:

@@ -544,3 +544,32 @@ def test_a_story_that_is_not_ours_is_not_taken(bucket: Any, tmp_path: Path) -> N
     storing.fetch_past(ctx)
 
     assert ctx.run.events.read_text() == STEP_5
+
+
+# community machines
+
+
+def on_community(tmp_path: Path, **store: Any) -> Context:
+    ctx = context(tmp_path, s3(**store), env="runpod")
+    compute = ctx.run_file.compute.model_copy(update={"trust": "any"})
+    return replace(ctx, run_file=ctx.run_file.model_copy(update={"compute": compute}))
+
+
+def test_a_community_machine_is_never_handed_the_users_own_keys(tmp_path: Path, bucket: Any, memory: Path) -> None:
+    ctx = on_community(tmp_path)
+
+    with pytest.raises(AccountError) as caught:
+        storing.arm(ctx, HOST, LocalMachine())
+
+    assert "compute.trust is any" in caught.value.message
+    assert "store.role_arn" in caught.value.resolution
+    assert list(memory.rglob("*.json")) == []
+    assert not (tmp_path / "box").exists()
+
+
+def test_a_community_machine_is_handed_the_keys_of_a_role(tmp_path: Path, bucket: Any, memory: Path) -> None:
+    storing.arm(on_community(tmp_path, role_arn=ROLE), HOST, LocalMachine())
+
+    (file,) = memory.rglob("*.json")
+    assert "AWS_SESSION_TOKEN" in file.read_text()
+    assert "my-secret" not in file.read_text()

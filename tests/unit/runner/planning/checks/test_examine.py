@@ -104,6 +104,18 @@ def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> No
     assert [check.remedy for check in found.values() if check.remedy] == []
 
 
+def test_a_community_machine_with_a_store_and_no_role_is_refused(tmp_path: Path, bucket: Any) -> None:
+    store = {"url": f"s3://{BUCKET}/runs"}
+    run_file = make_run(tmp_path, compute={"env": "runpod", "trust": "any"}, store=store)
+
+    line = look(run_file, tmp_path, open_account=opening(FakeCloud()))["store"]
+
+    assert (line.status, line.error is not None) == ("fail", True)
+    assert line.value.startswith("compute.trust is any, and s3://a-bucket/runs has no role")
+    assert "store.role_arn" in line.remedy
+    assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
 def test_a_machine_of_ones_own_brings_what_was_seen_there(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "existing", "host": "my-box"})
     known_hosts = tmp_path / "known_hosts"

@@ -1,0 +1,55 @@
+"""Who gets the Hub token: a machine that needs it, and a community machine only where the run file says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runner.adapters.secrets import hub_secrets
+from runner.clouds.environments import may_be_community
+from runner.planning.checks.base_model import is_on_hub
+from runner.planning.checks.hub import TOKEN
+from runner.planning.checks.line import Check, failed
+from runner.run.run_file import RunFile
+from runner.world import World
+from trainer.base_model.hub_files import is_public
+
+
+def token_for_machine(run_file: RunFile, world: World) -> dict[str, str]:
+    """Return the Hub token as the machine of a run gets it: where the base model is not public, and a stranger never.
+
+    Where the Hub does not say whether it is public, a machine that is no stranger's gets the token.
+
+    Args:
+        run_file: The run.
+        world: Where the token is.
+    """
+    found, model, compute = hub_secrets(world), run_file.model, run_file.compute
+    if not found or not is_on_hub(run_file) or (is_strangers(run_file) and not compute.community_hub_token_enabled):
+        return {}
+    return {} if is_public(model.base_model, model.revision) else found
+
+
+def is_strangers(run_file: RunFile) -> bool:
+    """Return whether the run may get a community machine."""
+    return may_be_community(run_file.compute.env, run_file.compute.trust)
+
+
+def check_strangers(run_file: RunFile, *, reach: Callable[[str], bool] = lambda _: True) -> Check | None:
+    """Return the line for a base model that a community machine could not read, as it gets no token; else nothing.
+
+    Args:
+        run_file: The run.
+        reach: Returns whether an address can be reached.
+    """
+    from huggingface_hub import constants
+
+    model, compute = run_file.model, run_file.compute
+    if not is_on_hub(run_file) or not is_strangers(run_file) or compute.community_hub_token_enabled:
+        return None
+    if not reach(constants.ENDPOINT) or is_public(model.base_model, model.revision) is not False:
+        return None
+    return failed(
+        TOKEN,
+        f"{model.base_model} is gated or private, compute.trust is any, and a community machine gets no Hub token",
+        "set compute.trust to secure, or compute.community_hub_token_enabled to true: its owner could read the token",
+    )
