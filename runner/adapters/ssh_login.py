@@ -50,7 +50,9 @@ class Login:
     def close(self) -> None:
         """Let it go, and end the program that carries it."""
         self.client.close()
-        if self.carrier is not None:
+        if (
+            self.carrier is not None and self.carrier.poll() is None
+        ):  # the number of one that has ended may be another's
             self.carrier.kill()
 
 
@@ -83,8 +85,8 @@ class _Route:
         self.sock.close()
         if self.carrier is None or self.log is None:
             return ""
-        self.carrier.wait(LAST_WORDS_S)
-        self.carrier.kill()
+        if self.carrier.wait(LAST_WORDS_S) is None:
+            self.carrier.kill()
         said = self.log.read_bytes()[self.said_before :][-LONGEST_WORDS:].decode(errors="replace")
         return one_line("\n".join(line for line in said.splitlines() if not line.startswith(PINNED)))
 
@@ -234,7 +236,7 @@ def _open(world: World, host: Host, way: Way) -> _Route:
         return _Route(open_socket(world, host.address, host.port), keys)
     hop = ask_ssh(world, way.config, host.address)
     keys = Keys(host.user, hop.identity_files, usual)
-    if hop.jump is None and hop.command is None:
+    if hop.is_direct:
         return _Route(open_socket(world, host.address, host.port), keys)
     environ, log = for_ansible(world.environ), way.config.with_name(LOG)
     if hop.jump is None:

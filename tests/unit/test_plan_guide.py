@@ -15,8 +15,11 @@ GUIDE = PROJECT / "docs" / "plan.md"
 NAMES = {
     "account": ("KEY", "BALANCE", "BILLING"),
     "base_model": ("TEMPLATE", "LENGTH", "TARGETS"),
+    "ends": ("ENDS",),
     "examine": ("STORE",),
+    "given_machine": ("LOGIN", "PYTHON", "GPU"),
     "hub": ("NAME", "TOKEN"),
+    "hub_token": ("TOKEN",),
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
     "quota": ("QUOTA",),
     "samples": ("DATASET", "TOKENS", "LENGTHS"),

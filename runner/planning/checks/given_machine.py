@@ -92,7 +92,8 @@ def see(machine: Machine, prefix: str | None) -> Seen:
     """
     _hear(machine)
     home = _home(machine)
-    folder = f"{home}/.douse/runs" if prefix is None else prefix.replace("~", home, 1)
+    given = "~/.douse/runs" if prefix is None else prefix
+    folder = given.replace("~", home, 1) if given.startswith("~") else given
     _check_writable(machine, folder)
     return Seen(machine.name, machine.free_bytes(folder), folder, _python(machine), _gpu(machine))
 

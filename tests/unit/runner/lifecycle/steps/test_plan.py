@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,12 +17,13 @@ from runner.adapters import machine
 from runner.adapters.stop import Stop
 from runner.cli import parser as cli
 from runner.cli.terminal import SilentView
+from runner.context import Context
 from runner.errors import TransferError, UnknownEnvironmentError, UsageError
 from runner.lifecycle.steps import plan
 from runner.planning.checks import reading
 from runner.planning.estimate.disk import disk_needed_gib
 from runner.run.planned import read_plan
-from runner.run.run_dir import RunDir
+from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile, load_run_file, parse_address
 from runner.world import RealWorld
 
@@ -116,6 +118,22 @@ def test_a_machine_that_cannot_be_reached_is_reported_and_leaves_nothing_behind(
     assert lines[0] == f"error: ssh: cannot reach {host}: nothing listens at this port (connection refused)"
     assert "check the port" in lines[1]
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
+
+
+def test_a_run_that_moves_to_another_machine_forgets_what_it_pinned_of_the_first(folder: Path) -> None:
+    run = create_run(folder / "runs", "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
+    run_file = load_run_file(folder / "run.yml", settings={"compute.env": "existing", "compute.host": "me@first:2222"})
+    ctx = Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld())
+    pinned = "[first]:2222 ssh-ed25519 AAAA\n"
+    run.known_hosts.write_text(pinned)
+
+    plan._record_way(ctx, "me@first:2222")
+    assert run.known_hosts.read_text() == pinned
+    assert "HostName first" in run.ssh_config.read_text()
+
+    plan._record_way(ctx, "me@second:2222")
+    assert not run.known_hosts.exists()
+    assert "HostName second" in run.ssh_config.read_text()
 
 
 def test_a_full_disk_is_reported_before_anything_is_there(

@@ -105,7 +105,7 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_prefix_of_the_run_file_is_what_is_looked_at(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
+    (tmp_path / "disk").mkdir()
     asked: list[str] = []
 
     class Noting(There):
@@ -113,8 +113,8 @@ def test_the_prefix_of_the_run_file_is_what_is_looked_at(tmp_path: Path) -> None
             asked.append(path)
             return 1
 
-    assert see(Noting(tmp_path, GPU), "~/work/runs").folder == f"{tmp_path}/work/runs"
-    assert asked == [f"{tmp_path}/work/runs"]
+    assert see(Noting(tmp_path, GPU), "~/disk/runs").folder == f"{tmp_path}/disk/runs"
+    assert asked == [f"{tmp_path}/disk/runs"]
 
 
 def test_without_a_python_that_trains_the_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
