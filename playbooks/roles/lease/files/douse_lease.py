@@ -6,11 +6,13 @@ Standard library only, Python 3.8 or newer, because it has to run before anythin
     douse_lease.py settle PREFIX    settings as JSON on stdin; prints "changed" or "unchanged"
     douse_lease.py ensure PREFIX    start it detached unless it runs; prints "started" or "unchanged"
     douse_lease.py run PREFIX       be the daemon, in the foreground
+    douse_lease.py word PREFIX TEXT    take the runner's word, start the daemon if it is dead; prints both as JSON
     douse_lease.py status PREFIX    print how it stands, as JSON; exit status 0 when it runs
 
-The runner writes ``renew <n>`` or ``hold <n>`` into ``PREFIX/lease/beat``. Any change of that text renews the lease
-for ``ttl_s`` seconds; ``hold`` needs no renewal. Nothing passes the hard end. All times are this machine's own clock
-since boot, suspension included, so that no two clocks ever have to agree.
+The runner says ``renew <n>`` or ``hold <n>``, which goes into ``PREFIX/lease/beat``. Any change of that text renews the
+lease for ``ttl_s`` seconds; ``hold`` needs no renewal. Nothing passes the hard end. All times are this machine's own
+clock since boot, suspension included, so that no two clocks ever have to agree; over a reboot its time of day counts.
+What a full disk does not take lies in the machine's memory until it does.
 """
 
 # ruff: noqa: ARG001, S310, S607, UP017 - Python 3.8 has no datetime.UTC; the addresses are the cloud's
@@ -18,9 +20,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
+import shlex
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -41,13 +46,26 @@ SETTINGS = {
     "trainer_stop": list,
     "end_command": list,
 }
+SETTINGS_COPY = "settings.copy.json"
+"""A damaged file must not leave a machine without an end."""
 SAME_END_S = 120.0
 """Two hard ends this close are the same: whoever asks works out the seconds that are left anew each time."""
 POLL_S = 1.0
-END_WAITS_S = (1, 2, 5, 10, 20, 30) + (60,) * 54
-"""Waits between two tries to end the machine: about an hour in all."""
+END_WAITS_S = (1, 2, 5, 10, 20, 30, 60)
+"""Waits between two tries to end the machine; the last one comes again for ever."""
 STILL_HERE_S = 180
 """A machine that is here so long after the request to terminate is asked again, in another way."""
+LAST_WORD_S = 300
+"""A machine whose shutdown hangs for so long is switched off without it."""
+LAST_WORD = (
+    "systemd-run --quiet --collect --unit=douse-last-word --property=DefaultDependencies=no "
+    f"sh -c 'sleep {LAST_WORD_S}; exec systemctl --force --force poweroff'"
+)
+"""Not stopped by the shutdown itself, as this daemon is: it outlives whatever does not stop."""
+RESTART_S = 5.0
+"""How long systemd may take to start a killed daemon again."""
+REST_S = 60.0
+MEMORY = Path("/dev/shm")  # noqa: S108 - only a folder of our own in it is used
 HTTP_TIMEOUT_S = 30
 GONE = (404, 410)
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -92,7 +110,7 @@ class Lease:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status."""
     words = sys.argv[1:] if argv is None else argv
-    verbs = {"check": check, "settle": settle, "ensure": ensure, "run": run, "status": status}
+    verbs = {"check": check, "settle": settle, "ensure": ensure, "run": run, "word": word, "status": status}
     if len(words) < 2 or words[0] not in verbs:
         print(__doc__, file=sys.stderr)
         return 2
@@ -131,14 +149,17 @@ def why_no_root() -> str:
 def settle(folder: Folder) -> int:
     """Keep the settings that come on stdin, unless they are those that hold already."""
     wanted = check_settings(json.load(sys.stdin))
-    have = folder.read("settings.json")
+    have = read_settings(folder)
+    program = " ".join(map(shlex.quote, (sys.executable, str(Path(__file__).absolute()), "word", str(folder.prefix))))
+    folder.write_text("say", f'exec {program} "$1"\n')
     if have is not None and folder.read("ended.json") is None:
-        left_s = hard_end_of(have, folder.read("state.json")) - clock()
+        left_s = hard_end_of(have, read_state(folder)) - clock()
         same_end = abs(left_s - wanted["hard_end_s"]) <= SAME_END_S
         if same_end and {**have["wanted"], "hard_end_s": 0} == {**wanted, "hard_end_s": 0}:
             print("unchanged")
             return 0
-    folder.write("settings.json", {"wanted": wanted, "set_at": clock(), "boot_id": boot_id()})
+    for name in ("settings.json", SETTINGS_COPY):
+        folder.write(name, {"wanted": wanted, "set_at": clock(), "boot_id": boot_id(), "wall": time.time()})
     for name in ("ended.json", "state.json"):
         folder.remove(name)
     print("changed")
@@ -164,36 +185,136 @@ def check_settings(given: dict[str, Any]) -> dict[str, Any]:
     return wanted
 
 
+def read_settings(folder: Folder) -> dict[str, Any] | None:
+    """Return the settings that hold, ``None`` where there are none or both copies are damaged."""
+    for name in ("settings.json", SETTINGS_COPY):
+        settings = folder.read(name)
+        if settings is None:
+            continue
+        try:
+            check_settings(settings["wanted"])
+        except (KeyError, TypeError, ValueError, SystemExit) as err:
+            say(f"{name} is damaged: {err!r}")
+            continue
+        settings.setdefault("wall", time.time())  # those of an older release have none
+        if are_numbers(settings, "set_at", "wall"):
+            return settings
+    return None
+
+
+def read_state(folder: Folder) -> dict[str, Any] | None:
+    """Return how the lease stood at the last look, ``None`` where that is unknown."""
+    state = folder.read("state.json")
+    if state is None:
+        return None
+    state = {"at": clock(), "wall": time.time(), **state}  # that of an older release has neither
+    return state if are_numbers(state, "renewed", "left_s", "at", "wall") else None
+
+
+def are_numbers(values: dict[str, Any], *names: str) -> bool:
+    """Return whether these values can be reckoned with: a damaged one must not keep a machine for ever."""
+    found = [values.get(name) for name in names]
+    return all(isinstance(value, (int, float)) and math.isfinite(value) for value in found)
+
+
 def hard_end_of(settings: dict[str, Any], state: dict[str, Any] | None) -> float:
-    """Return the hard end in this boot's clock. After a reboot only what was left at the last look counts."""
+    """Return the hard end in this boot's clock, to which no reboot adds anything.
+
+    Within the boot in which it was set nothing else counts, whatever is done to the time of day. After a reboot it is
+    what was left at the last look, less what has passed since.
+    """
     wanted_s = settings["wanted"]["hard_end_s"]
     if settings["boot_id"] == boot_id():
         return settings["set_at"] + wanted_s
-    return (state or {}).get("left_s", wanted_s)
+    if state is None:
+        return clock() + wanted_s - passed_s(settings)
+    return clock() + state["left_s"] - passed_s(state)
 
 
-def ensure(folder: Folder, word: str = "") -> int:
+def passed_s(seen: dict[str, Any]) -> float:
+    """Return the seconds since something was written down: by this boot's clock, over a reboot by the time of day.
+
+    A time of day that has gone back over a reboot proves nothing, and counts as no time. One that was set forward
+    cannot be distinguished from a machine that was off: it counts, because the earlier end is the cheaper mistake.
+    """
+    if seen.get("boot_id") == boot_id():
+        return max(0.0, clock() - seen["at"])
+    return max(0.0, time.time() - seen["wall"])
+
+
+def renewed_at(settings: dict[str, Any], state: dict[str, Any] | None) -> float | None:
+    """Return when the lease was renewed last, in this boot's clock; ``None`` where nobody knows: a whole term begins.
+
+    A daemon that was restarted renews nothing, and neither does a reboot.
+    """
+    if state is None:
+        return None
+    renewed = state["renewed"]
+    if state.get("boot_id") != boot_id():
+        renewed = clock() - passed_s(state) - (state["at"] - state["renewed"])
+    return max(renewed, settings["set_at"]) if settings["boot_id"] == boot_id() else renewed
+
+
+def ensure(folder: Folder, order: str = "") -> int:
     """Start the daemon in a session of its own unless it runs; with ``restart`` a running one is replaced."""
     if running_pid(folder) is not None:
-        if word != "restart":
+        if order != "restart":
             print("unchanged")
             return 0
         end_daemon(folder)
-    with folder.path("lease.log").open("ab") as log:
+    if start(folder):
+        print("started")
+        return 0
+    print(f"lease: the daemon did not start; see {folder.path('lease.log')}", file=sys.stderr)
+    return 1
+
+
+def start(folder: Folder) -> bool:
+    """Start the daemon in a session of its own. Returns whether it runs."""
+    with open_log(folder) as log:
         child = subprocess.Popen(
             [sys.executable, str(Path(__file__).absolute()), "run", str(folder.prefix)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd="/",
         )  # fmt: skip
     for _ in range(100):
-        if running_pid(folder) == child.pid:
+        if running_pid(folder) is not None:
             child.returncode = 0  # it is nobody's child from here on
-            print("started")
-            return 0
+            return True
         if child.poll() is not None:
-            break
+            return False
         time.sleep(0.1)
-    print(f"lease: the daemon did not start; see {folder.path('lease.log')}", file=sys.stderr)
-    return 1
+    return False
+
+
+def open_log(folder: Folder) -> IO[bytes]:
+    """Open the daemon's log; where it cannot be had, what the daemon says is lost, and no more."""
+    try:
+        return folder.path("lease.log").open("ab")
+    except OSError:
+        return open(os.devnull, "ab")  # noqa: PTH123 - the same for both
+
+
+def word(folder: Folder, text: str) -> int:
+    """Take the runner's word, and see to it that somebody listens.
+
+    Prints whether the daemon was running, whether it runs now, and whether the word could be written.
+    """
+    written = folder.write_text("beat", text.strip()[:200] + "\n")
+    was_running = is_running_soon(folder)
+    runs = was_running or start(folder)
+    print(json.dumps({"was_running": was_running, "runs": runs, "written": written}))
+    return 0
+
+
+def is_running_soon(folder: Folder) -> bool:
+    """Return whether the daemon runs; where systemd keeps it, it gets the time to start it again."""
+    unit = Path("/etc/systemd/system") / f"douse-lease-{folder.prefix.name}.service"
+    deadline = time.monotonic() + (RESTART_S if unit.exists() else 0.0)
+    while running_pid(folder) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def end_daemon(folder: Folder) -> None:
@@ -223,7 +344,7 @@ def running_pid(folder: Folder) -> int | None:
 
 def status(folder: Folder) -> int:
     """Print how the lease stands."""
-    settings, state = folder.read("settings.json"), folder.read("state.json")
+    settings, state = read_settings(folder), folder.read("state.json")
     pid = running_pid(folder)
     ended = folder.read("ended.json")
     print(json.dumps({"running": pid is not None, "pid": pid, "settings": settings, "state": state, "ended": ended}))
@@ -232,7 +353,7 @@ def status(folder: Folder) -> int:
 
 def run(folder: Folder) -> int:
     """Be the daemon: wait for the end of the lease, then stop the trainer, upload, and end the machine."""
-    with folder.path("pid").open("a+") as lock:
+    with os.fdopen(os.open(folder.path("pid"), os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
         if not hold(lock):
             say("another daemon holds the lease already")
             return 0
@@ -246,7 +367,7 @@ def run(folder: Folder) -> int:
                 time.sleep(POLL_S)
 
 
-def hold(lock: IO[str]) -> bool:
+def hold(lock: IO[bytes]) -> bool:
     """Take the daemon's lock and write down who holds it; whoever only looks has it for a moment."""
     for _ in range(40):
         try:
@@ -254,9 +375,12 @@ def hold(lock: IO[str]) -> bool:
         except OSError:
             time.sleep(0.05)
             continue
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        text = str(os.getpid()).encode()
+        try:
+            os.pwrite(lock.fileno(), text, 0)  # in place: a full disk takes no more, but keeps what it has
+            os.ftruncate(lock.fileno(), len(text))
+        except OSError as err:
+            say(f"cannot write pid: {err}")
         return True
     return False
 
@@ -271,7 +395,7 @@ def spare_me() -> None:
 
 def keep(folder: Folder) -> int:
     """Keep the lease in the settings until it is over, then end the machine."""
-    settings = folder.read("settings.json")
+    settings = read_settings(folder)
     if settings is None:
         say("there are no settings")
         return 2
@@ -303,21 +427,17 @@ def wait_and_save(folder: Folder, settings: dict[str, Any]) -> dict[str, Any]:
 
 def wait(folder: Folder, settings: dict[str, Any]) -> str:
     """Watch the beat until the lease is over and return why."""
-    state, now = folder.read("state.json"), clock()
+    state, now = read_state(folder), clock()
     hard_end = hard_end_of(settings, state)
-    lease = Lease(settings["wanted"]["ttl_s"], hard_end, now)
-    if state is not None and state.get("boot_id") == boot_id():  # a daemon that was restarted renews nothing
-        renewed = max(state["renewed"], settings["set_at"]) if settings["boot_id"] == boot_id() else state["renewed"]
-        lease = Lease(lease.ttl_s, hard_end, now, state.get("beat"), renewed)
+    beat = None if state is None else state.get("beat")
+    lease = Lease(settings["wanted"]["ttl_s"], hard_end, now, beat, renewed_at(settings, state))
     say(f"the lease runs: {hard_end - now:.0f} s until the hard end")
     while True:
         now = clock()
         lease.look(folder.read_beat(), now)
         reason = lease.why_over(now)
-        folder.write(
-            "state.json",
-            {"beat": lease.beat, "renewed": lease.renewed, "left_s": hard_end - now, "boot_id": boot_id()},
-        )
+        left = {"left_s": hard_end - now, "at": now, "wall": time.time(), "boot_id": boot_id()}
+        folder.write("state.json", {"beat": lease.beat, "renewed": lease.renewed, **left})
         if reason is not None:
             return reason
         time.sleep(min(POLL_S, max(hard_end - now, 0.01)))
@@ -360,31 +480,41 @@ def upload(folder: Folder, wanted: dict[str, Any]) -> int | str | None:
 
 
 def end_machine(wanted: dict[str, Any], ended: dict[str, Any]) -> int:
-    """End the machine. Returns 0 when that was asked of the cloud and it said yes, or when nothing has to be ended."""
+    """End the machine, however long that takes; returns only when a given program has done it.
+
+    Where it cannot end itself, the daemon stays and does nothing, for whoever looks whether it runs.
+    """
     method = wanted["method"]
     if method == "none" and not wanted["end_command"]:
         say("the trainer is stopped (" + ended["reason"] + "); this machine cannot shut itself down AND KEEPS BILLING")
-        return 0
-    for number, wait_s in enumerate(END_WAITS_S):
+        while True:
+            time.sleep(REST_S)
+    number = 0
+    while True:
         if wanted["end_command"]:
             done = call(wanted["end_command"], 300) == 0
         else:
             done = ask_cloud(wanted["api"], number) if method == "api" else shut_down(number)
         if done and wanted["end_command"]:
             return 0
+        wait_s = STILL_HERE_S if done else END_WAITS_S[min(number, len(END_WAITS_S) - 1)]
+        number += 1
         if done:
             say("the machine was asked to shut down")
         else:
-            say(f"ENDING THE MACHINE: try {number + 1} did not work, again in {wait_s} s")
-        time.sleep(STILL_HERE_S if done else wait_s)  # a machine that ends, ends this process as well
-    say("THIS MACHINE CANNOT SHUT ITSELF DOWN AND KEEPS BILLING: terminate it with `make down` or the cloud's console")
-    return 1
+            say(f"THIS MACHINE KEEPS BILLING: try {number} to end it did not work, again in {wait_s} s (or: make down)")
+        time.sleep(wait_s)  # a machine that ends, ends this process as well
 
 
 def shut_down(number: int) -> bool:
     """Power off, with a stronger word each time; the cloud turns that into a termination."""
     ways = (["systemctl", "poweroff"], ["shutdown", "-h", "now"], ["poweroff", "-f"])
-    argv = ways[number % len(ways)]
+    as_root(shlex.split(LAST_WORD))  # refused where it waits already, or where there is no systemd
+    return as_root(ways[number % len(ways)])
+
+
+def as_root(argv: list[str]) -> bool:
+    """Run a program with root's rights. Returns whether it did what it should."""
     if os.geteuid() != 0:
         argv = ["sudo", "-n", *argv]
     try:
@@ -482,11 +612,12 @@ def say(text: str) -> None:
 
 
 class Folder:
-    """The lease's folder below the run's prefix."""
+    """The lease's folder below the run's prefix, and the one in memory for what its disk does not take."""
 
     def __init__(self, prefix: str) -> None:
         """Name it; make it if it is not there."""
         self.prefix = Path(prefix).absolute()
+        self.spare = MEMORY / f"douse-lease-{os.geteuid()}-{self.prefix.name}"
         self.path("").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, name: str) -> Path:
@@ -496,35 +627,88 @@ class Folder:
     def read(self, name: str) -> dict[str, Any] | None:
         """Return a file's mapping, or ``None`` if it is missing or broken."""
         try:
-            value = json.loads(self.path(name).read_text())
+            value = json.loads(self.read_text(name))
         except (OSError, ValueError):
             return None
         return value if isinstance(value, dict) else None
 
     def read_beat(self) -> str | None:
-        """Return the text of the beat, or ``None``."""
+        """Return the text of the newest beat, or ``None``: an older runner knows the disk alone."""
+        places = [self.path("beat"), *([self.spare / "beat"] if self.has_spare() else [])]
+        found = []
+        for place in places:
+            try:
+                found.append((place.stat().st_mtime_ns, place.read_text(errors="replace").strip()[:200]))
+            except OSError:
+                continue
+        return max(found)[1] if found else None
+
+    def read_text(self, name: str) -> str:
+        """Return a file's text. One in memory is newer than the one on the disk.
+
+        Raises:
+            OSError: If there is none.
+        """
+        if self.has_spare():
+            try:
+                return (self.spare / name).read_text(errors="replace")
+            except OSError:
+                pass  # the disk has taken it
+        return self.path(name).read_text(errors="replace")
+
+    def has_spare(self) -> bool:
+        """Return whether there is a folder in memory that nobody else has made."""
         try:
-            return self.path("beat").read_text(errors="replace").strip()[:200]
+            found = os.lstat(self.spare)
         except OSError:
-            return None
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Write a file whole or not at all; a full disk is only remarked on."""
+        self.write_text(name, json.dumps(value, indent=1))
+
+    def write_text(self, name: str, text: str) -> bool:
+        """Write a file, into memory where the disk does not take it. Returns whether it is somewhere."""
         part = self.path("." + name + ".part")
         try:
             with part.open("w") as file:
-                json.dump(value, file, indent=1)
+                file.write(text)
                 file.flush()
                 if name != "state.json":
                     os.fsync(file.fileno())
             part.replace(self.path(name))
         except OSError as err:
             say(f"cannot write {name}: {err}")
+            return self.write_spare(name, text)
+        if self.has_spare():
+            self.remove_at(self.spare / name)
+        return True
+
+    def write_spare(self, name: str, text: str) -> bool:
+        """Write a file into memory. Returns whether that could be done."""
+        part = self.spare / ("." + name + ".part")
+        try:
+            self.spare.mkdir(mode=0o700, exist_ok=True)
+            if not self.has_spare():
+                return False
+            part.write_text(text)
+            part.replace(self.spare / name)
+        except OSError as err:
+            say(f"cannot write {name} into memory: {err}")
+            return False
+        return True
 
     def remove(self, name: str) -> None:
         """Remove a file; none there is fine."""
+        if self.has_spare():
+            self.remove_at(self.spare / name)
+        self.remove_at(self.path(name))
+
+    def remove_at(self, path: Path) -> None:
+        """Remove a file at a path; none there is fine."""
         try:
-            self.path(name).unlink()
+            path.unlink()
         except FileNotFoundError:
             return
 
