@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
@@ -18,13 +19,14 @@ from runner.cloud_api.labels import resource_name
 from runner.cloud_api.models import Resource
 from runner.clouds.registry import find_cloud, open_cloud
 from runner.context import Context
-from runner.errors import RunnerError
+from runner.errors import ConnectionLostError, RunnerError
 from runner.lifecycle.terraform_inputs import hard_end_of_machine
 from runner.run.models import Host
 from runner.run.run_dir import write_json
 from runner.safety.lease_word import Word
 from runner.store import run_store as storing
 from runner.world import Event
+from trainer.files import parse_object
 
 BEAT_S = 20.0
 """Longest pause between two words to the machine, in seconds."""
@@ -32,6 +34,10 @@ BEATS_PER_LEASE = 6
 MOVES_PER_LEASE = 3
 LAST_MOVE_S = 2.0
 """How long a request that moves a lease is waited for when the runner needs it no longer, in seconds."""
+ANSWER_S = 30.0
+"""How long the machine may take to answer a word, in seconds."""
+Listener = Literal["runs", "unknown", "restarted", "dead", "deaf"]
+"""What the machine says of its daemon: ``deaf`` is one that no word can be written down for."""
 
 
 @contextmanager
@@ -60,7 +66,7 @@ def say_hold(ctx: Context, host: Host) -> None:
         return
     machine = ctx.machine(host)
     try:
-        _say(ctx, host, machine, "hold")
+        _Talk(ctx, host, machine).say("hold")
     finally:
         machine.close()
     if _is_shown(ctx):
@@ -105,10 +111,11 @@ def _show(ctx: Context, host: Host, ends_at: datetime) -> None:
 def _renew(ctx: Context, host: Host, over: Event) -> None:
     pause_s = min(BEAT_S, ctx.run_file.budget.lease_minutes * 60 / BEATS_PER_LEASE)
     machine = ctx.machine(host)
+    talk = _Talk(ctx, host, machine)
     try:
         while not over.is_set():
             try:
-                _say(ctx, host, machine, "renew")
+                talk.say("renew")
             except RunnerError:
                 machine.close()  # the step that needs the machine reports it; here only the next try counts
             over.wait(pause_s)
@@ -116,11 +123,69 @@ def _renew(ctx: Context, host: Host, over: Event) -> None:
         machine.close()
 
 
-def _say(ctx: Context, host: Host, machine: Machine, word: Word) -> None:
-    """Put a word where the machine's own watch looks for it; no two are alike, so that no clock has to agree."""
-    with ctx.world.scratch("douse-lease-") as folder:
-        path = folder / "beat"
-        path.write_text(f"{word} {ctx.world.token()}\n", encoding="ascii")
-        machine.put(path, f"{ctx.box(host, machine).prefix}/lease/beat")
-    said = {"word": word, "said_at": ctx.world.now().isoformat(timespec="seconds")}
-    write_json(ctx.run.file("lease.json"), said)
+class _Talk:
+    """The runner's words to the lease of one machine, and what comes of them."""
+
+    def __init__(self, ctx: Context, host: Host, machine: Machine) -> None:
+        self._ctx, self._host, self._machine = ctx, host, machine
+        self._last: Listener = "runs"
+
+    def say(self, word: Word) -> None:
+        """Say a word to the machine's own watch; no two are alike, so that no clock has to agree."""
+        text = f"{word} {self._ctx.world.token()}"
+        prefix = self._ctx.box(self._host, self._machine).prefix
+        answer = self._asked(prefix, text)
+        if answer is None:
+            self._put(prefix, text)
+        listener = _listener(answer)
+        said = {"word": word, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
+        write_json(self._ctx.run.file("lease.json"), said)
+        self._report(listener)
+
+    def _asked(self, prefix: str, text: str) -> dict[str, Any] | None:
+        """Say it to the lease's own program; return its answer, ``None`` where it gives none.
+
+        It has none before its role ran, and on a machine that an older release has set up.
+        """
+        try:
+            done = self._machine.run(["sh", f"{prefix}/lease/say", text], timeout_s=ANSWER_S)
+            return parse_object(done.stdout) if done.exit_code == 0 else None
+        except ConnectionLostError:
+            raise
+        except (RunnerError, ValueError):  # too late, or nonsense: the word itself must still get there
+            return None
+
+    def _put(self, prefix: str, text: str) -> None:
+        with self._ctx.world.scratch("douse-lease-") as folder:
+            path = folder / "beat"
+            path.write_text(f"{text}\n", encoding="ascii")
+            self._machine.put(path, f"{prefix}/lease/beat")
+
+    def _report(self, listener: Listener) -> None:
+        """Say once what has become of the lease; what is not known changes nothing."""
+        if listener in (self._last, "unknown"):
+            return
+        name = f"the lease on {self._host.instance_id}"
+        words = {
+            "runs": f"{name} works again",
+            "restarted": f"{name} had died and was started again",
+            "dead": f"WARNING: {name} IS DEAD and does not start: without this runner, nothing there stops the bill. "
+            f"`make down RUN={self._ctx.run.run_id}` terminates the machine",
+            "deaf": f"WARNING: {name} CANNOT BE RENEWED, the machine's disk takes no word: it is going to shut down",
+        }
+        if not (self._last == "restarted" and listener == "runs"):
+            self._ctx.view.line(words[listener])
+            line = f"{self._ctx.world.now():%Y-%m-%dT%H:%M:%SZ} {words[listener]}\n"
+            (self._ctx.run.logs / "lease.log").append(line.encode())
+        self._last = listener
+
+
+def _listener(answer: dict[str, Any] | None) -> Listener:
+    """Return who hears the runner, from the answer of the lease's program."""
+    if answer is None or answer.get("was_running") is None:
+        return "unknown"
+    if not answer.get("runs"):
+        return "dead"
+    if not answer.get("written"):
+        return "deaf"
+    return "runs" if answer["was_running"] else "restarted"

@@ -639,10 +639,18 @@ def test_a_word_to_a_dead_daemon_starts_it_again(daemon: Any, tmp_path: Path) ->
 
 def test_a_word_to_a_daemon_that_cannot_start_says_so(daemon: Any, tmp_path: Path) -> None:
     daemon("settle", given=settings())
+    (tmp_path / "lease" / "pid").touch()
     (tmp_path / "lease" / "settings.json").unlink()
     (tmp_path / "lease" / "settings.copy.json").unlink()
 
     assert say(tmp_path, "renew 9") == {"was_running": False, "runs": False, "written": True}
+
+
+def test_before_its_role_has_started_it_nobody_else_starts_the_daemon(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=settings())
+
+    assert say(tmp_path, "renew 1") == {"was_running": None, "runs": False, "written": True}
+    assert json.loads(daemon("status").stdout)["pid"] is None
 
 
 def test_a_daemon_of_systemds_gets_the_time_to_come_back(
@@ -652,7 +660,6 @@ def test_a_daemon_of_systemds_gets_the_time_to_come_back(
     pids = iter([None, None, 7])
     monkeypatch.setattr(lease, "running_pid", lambda _: next(pids))
     monkeypatch.setattr(lease.time, "sleep", lambda _: None)
-    monkeypatch.setattr(lease.Path, "exists", lambda _: True)
 
     assert lease.is_running_soon(folder)
 

@@ -63,7 +63,7 @@ def made(tmp_path: Path, env: str = "lambda") -> Context:
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Words that the machine got."""
     said: list[str] = []
-    monkeypatch.setattr(lease, "_say", lambda ctx, host, machine, word: said.append(word))
+    monkeypatch.setattr(lease._Talk, "say", lambda self, word: said.append(word))
     monkeypatch.setattr(lease.storing, "kept_open", lambda ctx, host: nullcontext())
     return said
 
