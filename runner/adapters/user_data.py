@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import yaml
 from runner.adapters.keys import public_key
 
 
-def cloud_config(host_key: Path, commands: Sequence[Sequence[str]] = ()) -> str:
+def cloud_config(host_key: Path, commands: Sequence[Sequence[str]] = (), files: Mapping[str, str] | None = None) -> str:
     """Return the cloud-config of a machine that proves itself by a key of the run's own.
 
     Args:
         host_key: File of the private half of the key; the public one lies beside it.
         commands: What the first boot runs.
+        files: Text files of root's that are there before, by their paths.
     """
     config: dict[str, Any] = {
         "ssh_deletekeys": True,
@@ -25,6 +26,8 @@ def cloud_config(host_key: Path, commands: Sequence[Sequence[str]] = ()) -> str:
             "ed25519_public": public_key(host_key),
         },
     }
+    if files:
+        config["write_files"] = [{"path": path, "content": text} for path, text in files.items()]
     if commands:
         config["runcmd"] = [list(words) for words in commands]
     return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False)

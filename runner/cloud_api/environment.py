@@ -114,6 +114,10 @@ class QuotaWords:
     allow_reading: str
 
 
+SET_UP_S = 1800
+"""From the longest boot to the role of the lease, in seconds."""
+
+
 @dataclass(frozen=True)
 class MachineOrder:
     """What a run asks of a machine, for the inputs of its environment that only this cloud has.
@@ -135,6 +139,11 @@ class MachineOrder:
     create_timeout_s: int
     delete_timeout_s: int
     hard_end_s: int
+
+    @property
+    def boot_lease_s(self) -> int:
+        """Seconds from its boot after which a machine that has no lease yet is to end itself."""
+        return self.create_timeout_s + SET_UP_S
 
 
 @dataclass(frozen=True)
@@ -232,6 +241,8 @@ class CloudRecord:
             where there is none.
         lease_at_cloud: Where the cloud itself shows when a machine's lease runs out, for every sweep to read
             (``Cloud.move_lease``).
+        boot_lease: Returns why a machine with an image of the user's (``None`` for the default one) has no lease before
+            it is set up, ``None`` where it has one; ``NotThere`` where none ever has.
         inputs: Returns the environment's own inputs.
         secret_inputs: Returns those that go in by Terraform's environment, never into a file.
         terraform_error: Reads the cloud's "no" from Terraform's words; ``None`` where they hold none.
@@ -259,6 +270,7 @@ class CloudRecord:
     hard_end: str | NotThere
     hard_end_goes: str | NotThere
     lease_at_cloud: str | NotThere
+    boot_lease: Callable[[str | None], str | None] | NotThere
     inputs: Callable[[MachineOrder], dict[str, Any]]
     secret_inputs: Callable[[MachineOrder], dict[str, str]] | NotThere
     terraform_error: Callable[[str], CloudError | None] | NotThere

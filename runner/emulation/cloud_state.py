@@ -120,6 +120,7 @@ class CloudState:
             public_keys=order.public_keys,
             user_data=data,
             env=order.env,
+            command=order.command,
             on_exit=lambda: self._exited.append((machine, box)),  # the yard's own thread: never takes the lock
         )
         machine.box, machine.is_box_dead = box, False

@@ -37,6 +37,7 @@ class Yard(Protocol):
         public_keys: list[str],
         user_data: str | None = None,
         env: Mapping[str, str] = ...,
+        command: str = ...,
         on_exit: Callable[[], None] | None = None,
     ) -> Address:
         """Begin to boot a box and return at once with the address that its sshd will have."""
@@ -63,6 +64,7 @@ class BoxOrder:
     public_keys: list[str]
     user_data: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
 
 
 @dataclass

@@ -56,6 +56,7 @@ class PaperYard:
         public_keys: list[str],
         user_data: str | None = None,
         env: Mapping[str, str] | None = None,
+        command: str = "",
         on_exit: Callable[[], None] | None = None,
     ) -> PaperAddress:
         """Write a box down."""
@@ -67,6 +68,7 @@ class PaperYard:
             "public_keys": public_keys,
             "user_data": user_data,
             "env": dict(env or {}),
+            "command": command,
         }
         self.boxes[box] = PaperBox(address, order, on_exit)
         return address

@@ -12,6 +12,7 @@ resource "douse_runpod_pod" "this" {
   disk_size_gib     = var.disk_size_gib
   min_cuda_version  = var.runpod_min_cuda_version
   ports             = ["22/tcp"]
+  start_command     = var.runpod_start_command
   ssh_public_key    = var.ssh_public_key
   terminate_at      = var.runpod_terminate_after ? var.expires_at : null
 
@@ -27,7 +28,7 @@ resource "douse_runpod_pod" "this" {
 
   lifecycle {
     # RunPod cannot change them in a running pod; a later deadline is no reason to replace one that is training.
-    ignore_changes = [env, terminate_at]
+    ignore_changes = [env, start_command, terminate_at]
 
     precondition {
       condition     = var.ssh_public_key != null

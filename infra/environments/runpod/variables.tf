@@ -28,6 +28,12 @@ variable "runpod_min_cuda_version" {
   }
 }
 
+variable "runpod_start_command" {
+  description = "Command in place of the image's own; it ends in the image's start script. null leaves the image's own."
+  type        = string
+  default     = null
+}
+
 variable "runpod_terminate_after" {
   description = "Whether RunPod itself ends the pod at expires_at, whatever became of the runner."
   type        = bool

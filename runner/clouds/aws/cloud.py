@@ -38,6 +38,31 @@ VARIABLES = (
 CREDENTIAL_LINE = re.compile(r"^\s*(aws_access_key_id|credential_process|role_arn|sso_\w+|login_session)\s*=", re.M)
 MACHINE_VENDOR = Path("/sys/class/dmi/id/sys_vendor")
 HARD_END_UNIT = "douse-hard-end"
+BOOT_LEASE_UNIT = "douse-boot-lease"
+END_UNIT = "douse-end"
+UNITS = "/etc/systemd/system"
+END_SERVICE = """[Unit]
+Description=Terminate this machine: to power off is to be terminated
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'systemctl poweroff; sleep 300; systemctl --force --force poweroff'
+"""
+"""Without default dependencies the shutdown does not stop it: it has the last word where something hangs."""
+BOOT_LEASE_TIMER = """[Unit]
+Description=Terminate this machine unless it is set up
+
+[Timer]
+OnActiveSec={seconds}
+OnCalendar=@DATE@
+Persistent=true
+Unit={END_UNIT}.service
+
+[Install]
+WantedBy=timers.target
+"""
+"""The seconds count in this boot; the date, which the machine's own clock sets at its first boot, outlasts a reboot."""
 
 
 def open_account(environ: Environ, *, timer: Timer) -> Cloud:
@@ -89,15 +114,29 @@ def inputs(order: MachineOrder) -> dict[str, Any]:
 
 
 def user_data(order: MachineOrder) -> str:
-    """Return the cloud-config a machine boots with: its host key, and a last end that needs nobody.
+    """Return the cloud-config a machine boots with: its host key, and two ends that need nobody.
 
-    The timer is set before anything of ours runs, so that a machine whose set-up never came to its lease ends as well:
-    to power off is to be terminated there.
+    The timers are set before anything of ours runs. The boot lease, which the role of the lease replaces, ends a
+    machine that is never set up; the hard end stays. To power off is to be terminated there.
     """
     from runner.adapters.user_data import cloud_config
 
-    timer = ["systemd-run", f"--unit={HARD_END_UNIT}", f"--on-active={order.hard_end_s}", "systemctl", "poweroff"]
-    return cloud_config(order.host_key, [timer])
+    hard_end = ["systemd-run", f"--unit={HARD_END_UNIT}", f"--on-active={order.hard_end_s}", "systemctl", "poweroff"]
+    lease_s, timer = order.boot_lease_s, f"{BOOT_LEASE_UNIT}.timer"
+    date = f'date -u -d "+{lease_s} seconds" "+%Y-%m-%d %H:%M:%S UTC"'
+    return cloud_config(
+        order.host_key,
+        [
+            hard_end,
+            ["sh", "-c", f'sed -i "s/@DATE@/$({date})/" {UNITS}/{timer}'],
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "enable", "--now", timer],
+        ],
+        {
+            f"{UNITS}/{END_UNIT}.service": END_SERVICE,
+            f"{UNITS}/{timer}": BOOT_LEASE_TIMER.format(seconds=lease_s, END_UNIT=END_UNIT),
+        },
+    )
 
 
 def terraform_error(words: str) -> CloudError | None:
@@ -162,6 +201,7 @@ RECORD = CloudRecord(
     hard_end="a timer of the machine's own, set by its first boot: to power off is to be terminated",
     hard_end_goes=NotThere("AWS has announced no end of it"),
     lease_at_cloud=NotThere("the machine keeps its lease itself, and powers off when it runs out"),
+    boot_lease=lambda _image: None,
     inputs=inputs,
     secret_inputs=NotThere("aws_instance writes its user data into the state in any case"),
     terraform_error=terraform_error,

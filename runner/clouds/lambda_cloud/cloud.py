@@ -92,6 +92,7 @@ RECORD = CloudRecord(
     ),
     hard_end_goes=NotThere("there is none that could go"),
     lease_at_cloud="the end of the machine's name",
+    boot_lease=NotThere("user data could shut a machine down, and one that is shut down bills on"),
     inputs=inputs,
     secret_inputs=secret_inputs,
     terraform_error=NotThere(OUR_PROVIDER),

@@ -42,11 +42,15 @@ def endpoint(environ: Environ) -> str:
 
 def inputs(order: MachineOrder) -> dict[str, Any]:
     """Return the inputs that only this environment takes."""
+    from runner.clouds.runpod.start_command import start_command
+
+    has_boot_lease = boot_lease(order.image) is None
     return {
         "create_timeout_s": order.create_timeout_s,
         "delete_timeout_s": order.delete_timeout_s,
         "runpod_image": order.image or IMAGE,
         "runpod_community_enabled": order.trust == "any",
+        "runpod_start_command": start_command(order.boot_lease_s) if has_boot_lease else None,
     }
 
 
@@ -57,6 +61,13 @@ def read_bill(environ: Environ, billed: BilledRun, *, timer: Timer) -> float | N
     cloud = open_runpod(environ, timer=timer)
     records = [record for pod_id in billed.machines for record in cloud.bills(pod_id, billed.since, billed.until)]
     return sum(record.total_usd for record in records) if records else None
+
+
+def boot_lease(image: str | None) -> str | None:
+    """Return why a pod with this image has no lease before it is set up, ``None`` where it has one."""
+    from runner.clouds.runpod.start_command import why_no_boot_lease
+
+    return why_no_boot_lease(image)
 
 
 def provider() -> ProviderPart:
@@ -98,6 +109,7 @@ RECORD = CloudRecord(
     hard_end="RunPod itself, by the pod's terminateAfter, which GraphQL alone can set",
     hard_end_goes="RunPod retires GraphQL in early 2027, and no other API sets terminateAfter",
     lease_at_cloud=NotThere("terminateAfter cannot be moved in a living pod; it holds the hard end"),
+    boot_lease=boot_lease,
     inputs=inputs,
     secret_inputs=NotThere("a container takes no user data; its host key is pinned at the first login"),
     terraform_error=NotThere(OUR_PROVIDER),

@@ -41,6 +41,7 @@ class CreatePod(Sent):
         data_center_ids: Where, in the order of preference; empty lets the scheduler choose. Upper case: the API takes
             lower case and breaks.
         ports: Ports to publish as ``port/protocol``.
+        start_command: What the container's entry point gets in place of the image's own command.
         env: Variables of the container. The API gives them back to whoever holds the account's key.
         min_cuda_version: Least CUDA version of the host's driver.
         start_ssh: Whether RunPod puts the account's public keys into ``PUBLIC_KEY``, unless ``env`` sets it.
@@ -56,6 +57,7 @@ class CreatePod(Sent):
     cloud: CloudType = "SECURE"
     data_center_ids: tuple[DataCenterId, ...] = ()
     ports: tuple[str, ...] = ("22/tcp",)
+    start_command: Text | None = None
     env: dict[str, str] = Field(default_factory=dict, repr=False)
     min_cuda_version: CudaVersion | None = None
     start_ssh: bool = True
@@ -86,6 +88,8 @@ class CreatePod(Sent):
             "env": dict(self.env),
             "startSsh": self.start_ssh,
         }
+        if self.start_command is not None:
+            body["args"] = self.start_command
         if self.data_center_ids:
             body["dataCenterIds"] = list(self.data_center_ids)
         if self.volume is not None:
@@ -109,6 +113,8 @@ class CreatePod(Sent):
             "startSsh": self.start_ssh,
             "supportPublicIp": True,
         }
+        if self.start_command is not None:
+            found["dockerArgs"] = self.start_command
         if self.data_center_ids:
             found["dataCenterId"] = self.data_center_ids[0]
         if self.min_cuda_version is not None:

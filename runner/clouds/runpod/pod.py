@@ -50,6 +50,9 @@ class RunPodPod(RentedMachine):
         "community_enabled": Attr(BOOL, "Whether a candidate may be a community machine.", default=False),
         "min_cuda_version": Attr(STRING, "Least CUDA version of the host, like 13.0.", optional=True, replace=True),
         "ports": Attr(list_of(STRING), "Ports to open, like 22/tcp.", default=[SSH_PORT], replace=True),
+        "start_command": Attr(
+            STRING, "Command in place of the image's own; it has to start sshd by itself.", optional=True, replace=True
+        ),
         "env": Attr(map_of(STRING), "Variables of the container.", optional=True, replace=True),
         "env_wo": Attr(map_of(STRING), "Secret variables of the container.", optional=True, write_only=True),
         "ssh_public_key": Attr(STRING, "Public key that may log in as root.", required=True, replace=True),
@@ -172,6 +175,7 @@ class RunPodPod(RentedMachine):
                 cloud=CLOUD_TYPES[candidate.trust],
                 data_center_ids=() if candidate.region == ANYWHERE else (candidate.region,),
                 ports=tuple(planned["ports"]),
+                start_command=planned["start_command"],
                 env={**variables, KEY_VARIABLE: planned["ssh_public_key"]},
                 min_cuda_version=planned["min_cuda_version"],
             )

@@ -36,6 +36,7 @@ class BoxOrder:
         public_keys: With which keys.
         user_data: What happens on the first boot.
         env: Variables of its first process.
+        command: What a pod is started with in place of its image's own start.
         on_exit: Called when the box ends by itself, and not when the yard ends it.
     """
 
@@ -44,4 +45,5 @@ class BoxOrder:
     public_keys: list[str]
     user_data: UserData
     env: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
     on_exit: Callable[[], None] | None = None

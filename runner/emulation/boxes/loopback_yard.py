@@ -106,9 +106,9 @@ class LoopbackYard:
         write_file(folder / "sshd_config", config.encode())
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
-        if order.user_data.runcmd or order.user_data.write_files:
+        if order.user_data.runcmd or order.user_data.write_files or order.command:
             with (folder / "console.log").open("a") as file:
-                file.write("boxes: this box is a login alone: write_files and runcmd are passed over\n")
+                file.write("boxes: this box is a login alone: write_files, runcmd and commands are passed over\n")
         child = start([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], log=folder / "console.log")
         self._boxes[box] = new = _Box(folder, address, order, child)
         threading.Thread(target=_watch, args=(new,), name=f"box-{box}", daemon=True).start()

@@ -117,6 +117,7 @@ class NamespaceBox:
             "public_keys": self.order.public_keys,
             "port": self.address.port,
             "user_data": self.order.user_data.model_dump(),
+            "command": self.order.command,
         }
         path = root / "var/lib/cloud/instance/box.json"
         path.parent.mkdir(parents=True, exist_ok=True)

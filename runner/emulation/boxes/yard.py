@@ -86,6 +86,7 @@ class Yard:
         public_keys: list[str],
         user_data: str | None = None,
         env: Mapping[str, str] = {},
+        command: str = "",
         on_exit: Callable[[], None] | None = None,
     ) -> BoxAddress:
         """Begin to boot a box and return at once with the address that its sshd will have.
@@ -99,13 +100,15 @@ class Yard:
             public_keys: With which keys; a pod takes the variable ``PUBLIC_KEY`` too.
             user_data: ``#cloud-config`` of ``ssh_keys``, ``ssh_deletekeys``, ``write_files`` and ``runcmd``.
             env: Variables of the first process.
+            command: What a pod is started with in place of ``/start.sh``, which starts its sshd.
             on_exit: Called from another thread when the box ends by itself; not for ``kill``, ``remove``, ``close``.
 
         Raises:
             UserDataError: If the user data holds anything else.
             UsageError: If a box of this name runs.
         """
-        return self._yard.boot(box, BoxOrder(kind, user, public_keys, read_user_data(user_data), dict(env), on_exit))
+        data = read_user_data(user_data)
+        return self._yard.boot(box, BoxOrder(kind, user, public_keys, data, dict(env), command, on_exit))
 
     def is_alive(self, box: str) -> bool:
         """Return whether a box runs or still boots."""

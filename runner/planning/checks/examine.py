@@ -38,6 +38,7 @@ from runner.planning.checks.given_machine import LOGIN, Seen, check_given, look
 from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
 from runner.planning.checks.hub_token import check_strangers
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
+from runner.planning.checks.reading import check_boot_lease
 from runner.planning.checks.samples import check_dataset, check_template, check_tokens
 from runner.planning.checks.this_machine import (
     TERRAFORM,
@@ -155,6 +156,7 @@ def examine(
         *([check_end(cloud, runs_dir, world)] if cloud in CLOUDS else []),
         check_ansible(run_file, world),
         *check_disks(run_file, runs_dir, need),
+        *check_boot_lease(run_file),
     ]
     if given is not None:
         here = [*here[:-1], *check_given(given, need.there_gib, seams.check_stop)]  # the last one waited for a login

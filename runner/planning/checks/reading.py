@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
+from runner.cloud_api.environment import NotThere
 from runner.clouds.environments import find_environment
+from runner.clouds.registry import CLOUDS
 from runner.errors import UsageError
 from runner.planning.checks.base_model import local_files
+from runner.planning.checks.line import Check, warned
 from runner.planning.estimate.disk import files_bytes
 from runner.planning.estimate.forecast import Task, make_task
 from runner.planning.estimate.model_shape import ModelShape, read_shape
@@ -38,6 +41,23 @@ def check_environment(run_file: RunFile) -> None:
             f"plan: model.base_model is {base}, and no such package is locked",
             resolution=f"known: {', '.join(f'pypi:{package}' for package in PACKAGED_MODELS)}",
         )
+
+
+def check_boot_lease(run_file: RunFile) -> list[Check]:
+    """Return a line where the wanted image keeps the machine from having a lease before it is set up."""
+    record = CLOUDS.get(run_file.compute.env)
+    if record is None or isinstance(record.boot_lease, NotThere):
+        return []
+    why_not = record.boot_lease(run_file.compute.image)
+    if why_not is None:
+        return []
+    return [
+        warned(
+            "boot lease",
+            f"{why_not}: if this runner dies before the machine is set up, it bills until its hard end",
+            "leave out compute.image, or stay with the run until it trains",
+        )
+    ]
 
 
 def check_data(run_file: RunFile, stop: Stop, world: World) -> str:

@@ -172,6 +172,27 @@ def test_other_settings_restart_the_lease(play: Play, prefix: Path) -> None:
     assert not runs(pid)
 
 
+def test_the_watch_of_the_boot_is_given_the_lease_to_keep_once_it_runs(play: Play, prefix: Path) -> None:
+    boot = prefix.parent / "boot"
+    boot.mkdir()
+    (boot / "douse_boot.py").touch()
+    inputs = lease_variables(prefix, lease_boot_folder=str(boot))
+
+    play("lease", **inputs)
+
+    assert (boot / "lease").read_text() == str(prefix)
+    assert play("lease", **inputs).changed == 0
+
+
+def test_a_machine_that_was_started_without_a_watch_gets_a_lease_all_the_same(play: Play, prefix: Path) -> None:
+    inputs = lease_variables(prefix, lease_boot_folder=str(prefix.parent / "boot"), lease_boot_timer="no-such.timer")
+
+    play("lease", **inputs)
+
+    assert runs(lease_pid(prefix))
+    assert not (prefix.parent / "boot").exists()
+
+
 def test_a_lease_that_could_not_end_the_machine_is_refused(
     play: Play, prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -287,7 +287,8 @@ class Pods:
             env["PUBLIC_KEY"] = keys
         env |= {"RUNPOD_POD_ID": pod.machine.id, "RUNPOD_API_KEY": pod.key, "RUNPOD_DC_ID": pod.machine.region}
         env |= self.box_env
-        return BoxOrder("pod", "root", [line for line in keys.splitlines() if line.strip()], None, env)
+        lines = [line for line in keys.splitlines() if line.strip()]
+        return BoxOrder("pod", "root", lines, None, env, pod.order.container.args)
 
     def _act(self, machine: EmulatedMachine, action: str) -> None:
         """A pod whose container ends, or that is reclaimed, is EXITED, and its disk bills on; there is no notice."""

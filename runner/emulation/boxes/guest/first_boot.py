@@ -1,6 +1,6 @@
 """What happens in a box before its sshd: host key, user, user data. Runs in the box, on its own Python alone.
 
-``first_boot.py vm`` is a unit of systemd; ``first_boot.py pod`` goes on as sshd.
+``first_boot.py vm`` is a unit of systemd; ``first_boot.py pod`` goes on as what the pod is started with.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ INSTANCE = Path("/var/lib/cloud/instance")
 SHARED_CACHE = Path("/var/cache/rehearsal")
 SSH = Path("/etc/ssh")
 SSHD = "/usr/sbin/sshd"
+OWN_START = Path("/start.sh")
+"""What a pod's image starts by itself; a command in its place has to start it."""
 RUNCMD_TIMEOUT_S = 300
 
 
@@ -41,8 +43,15 @@ def main() -> None:
         done.touch()
     print(f"first boot: done in {time.monotonic() - started:.2f} s", flush=True)
     if sys.argv[1] == "pod":
-        Path("/run/sshd").mkdir(exist_ok=True)
-        os.execv(SSHD, [SSHD, "-D", "-e", "-p", str(order["port"]), "-o", "UsePAM=no"])  # noqa: S606
+        start_pod(order)
+
+
+def start_pod(order: dict[str, Any]) -> None:
+    """Go on as the pod's command; only the image's own start, which a command has to call, starts sshd."""
+    text = f"#!/bin/sh\nmkdir -p /run/sshd\nexec {SSHD} -D -e -p {order['port']} -o UsePAM=no\n"
+    write(OWN_START, text, 0o755)
+    argv = shlex.split(order["command"]) or [str(OWN_START)]
+    os.execvp(argv[0], argv)  # noqa: S606
 
 
 def set_host_keys(user_data: dict[str, Any]) -> None:

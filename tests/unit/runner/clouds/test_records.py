@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import yaml
 
 from runner.adapters.terraform import DECLARED
 from runner.cloud_api.environment import CloudRecord, Environment, MachineOrder, NotThere
+from runner.clouds.aws.cloud import BOOT_LEASE_UNIT
 from runner.clouds.registry import CLOUDS, gpuhunt_names, how_to_configure, real_variables
 from runner.prices.price_list import listed_clouds
 from runner.rehearsal.services import emulated_clouds
@@ -133,10 +134,52 @@ def test_a_machine_of_aws_ends_itself_by_a_timer_of_its_first_boot(tmp_path: Pat
     made = CLOUDS["aws"].inputs(order(tmp_path))
 
     assert (made["aws_host_key"], made["aws_price_usd_per_h"]) == ("ssh-ed25519 AAAAhost", 1.25)
-    assert made["aws_user_data"].endswith(
-        "runcmd:\n- - systemd-run\n  - --unit=douse-hard-end\n  - --on-active=90000\n  - systemctl\n  - poweroff\n"
-    )
+    hard_end, *_ = yaml.safe_load(made["aws_user_data"])["runcmd"]
+    assert hard_end == ["systemd-run", "--unit=douse-hard-end", "--on-active=90000", "systemctl", "poweroff"]
     assert CLOUDS["aws"].inputs(order(tmp_path, image="/ssm/mine"))["aws_ami_parameter"] == "/ssm/mine"
+
+
+def test_a_machine_of_aws_that_is_never_set_up_ends_itself_after_a_reboot_too(tmp_path: Path) -> None:
+    made = CLOUDS["aws"].inputs(order(tmp_path))
+    config = yaml.safe_load(made["aws_user_data"])
+    files = {Path(entry["path"]).name: entry["content"] for entry in config["write_files"]}
+    (tmp_path / "douse-boot-lease.timer").write_text(files["douse-boot-lease.timer"])
+    _, set_date, *rest = config["runcmd"]
+    subprocess.run([word.replace("/etc/systemd/system", str(tmp_path)) for word in set_date], check=True, timeout=60)
+
+    lines = (tmp_path / "douse-boot-lease.timer").read_text().splitlines()
+    assert {"OnActiveSec=3300", "Persistent=true", "Unit=douse-end.service", "WantedBy=timers.target"} <= set(lines)
+    (date,) = (line.removeprefix("OnCalendar=") for line in lines if line.startswith("OnCalendar="))
+    left_s = (datetime.strptime(date, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
+    assert 3000 < left_s <= 3300
+    assert rest == [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "douse-boot-lease.timer"]]
+
+
+def test_a_shutdown_of_aws_that_hangs_is_cut_short_by_a_unit_that_it_does_not_stop(tmp_path: Path) -> None:
+    config = yaml.safe_load(CLOUDS["aws"].inputs(order(tmp_path))["aws_user_data"])
+    (unit,) = (entry["content"] for entry in config["write_files"] if entry["path"].endswith("/douse-end.service"))
+
+    assert "DefaultDependencies=no\n" in unit
+    assert "ExecStart=/bin/sh -c 'systemctl poweroff; sleep 300; systemctl --force --force poweroff'\n" in unit
+
+
+def test_the_role_of_the_lease_replaces_what_the_boot_began() -> None:
+    inventories = PROJECT / "inventories"
+    roles = {
+        name: yaml.safe_load((inventories / name / "group_vars" / "all" / "roles.yml").read_text())
+        for name in ("aws", "runpod", "lambda")
+    }
+
+    assert roles["aws"]["lease_boot_timer"] == f"{BOOT_LEASE_UNIT}.timer"
+    assert "lease_boot_folder" in roles["runpod"]
+    assert isinstance(CLOUDS["lambda"].boot_lease, NotThere)
+
+
+def test_a_pod_has_a_lease_from_its_start_where_its_image_allows(tmp_path: Path) -> None:
+    inputs = CLOUDS["runpod"].inputs
+
+    assert inputs(order(tmp_path))["runpod_start_command"].endswith("exec /start.sh'")
+    assert inputs(order(tmp_path, image="mine:1"))["runpod_start_command"] is None
 
 
 def test_who_has_set_nothing_is_told_what_to_set() -> None:

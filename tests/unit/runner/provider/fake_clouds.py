@@ -18,7 +18,7 @@ LAUNCH_FIELDS = {
     "region_name", "instance_type_name", "ssh_key_names", "name", "user_data", "tags", "hostname", "image",
     "file_system_names", "file_system_mounts", "firewall_rulesets",
 }  # fmt: skip
-POD_FIELDS = {"name", "image", "gpu", "disk", "cloud", "dataCenterIds", "ports", "env", "startSsh", "mounts"}
+POD_FIELDS = {"name", "image", "gpu", "disk", "cloud", "dataCenterIds", "ports", "env", "startSsh", "mounts", "args"}
 GPU = "NVIDIA GeForce RTX 4090"
 Answer = tuple[int, Any]
 

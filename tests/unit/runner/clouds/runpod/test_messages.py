@@ -88,6 +88,13 @@ def test_the_images_own_start_is_left_alone() -> None:
     assert "args" not in pod(**FULL).body()
 
 
+def test_a_command_in_its_place_goes_out_by_both_apis() -> None:
+    wanted = pod(**FULL, start_command="bash -c 'exec /start.sh'")
+
+    assert wanted.body()["args"] == "bash -c 'exec /start.sh'"
+    assert wanted.graphql_input()["dockerArgs"] == "bash -c 'exec /start.sh'"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

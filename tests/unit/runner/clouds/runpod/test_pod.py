@@ -41,6 +41,14 @@ def test_a_pod_is_rented_by_rest_known_again_and_ended(module: Module, clouds: C
     assert clouds.on_runpod.machines == {}
 
 
+def test_a_pod_is_started_with_the_command_it_is_given(module: Module, clouds: Clouds) -> None:
+    assert module.write(pod(extra='start_command = "bash -c ls"')).apply().returncode == 0
+
+    (body,) = clouds.on_runpod.bodies(REST)
+    assert body["args"] == "bash -c ls"
+    assert module.plan() == 0
+
+
 def test_a_pod_with_an_end_on_the_servers_side_is_rented_by_graphql(module: Module, clouds: Clouds) -> None:
     assert module.write(pod(gpu(region="any"), extra=END)).apply().returncode == 0
 

@@ -144,6 +144,20 @@ def test_a_rented_machine_brings_the_lines_of_its_cloud(tmp_path: Path) -> None:
     assert found["disk there"].status == "pass"
 
 
+def test_an_image_that_keeps_a_machine_without_a_boot_lease_is_said(tmp_path: Path) -> None:
+    known = look(make_run(tmp_path, compute={"env": "runpod"}), tmp_path, open_account=opening(FakeCloud()))
+    unknown = make_run(tmp_path, compute={"env": "runpod", "image": "mine/image:1"})
+
+    line = look(unknown, tmp_path, open_account=opening(FakeCloud()))["boot lease"]
+
+    assert "boot lease" not in known
+    assert (line.status, line.value.split(": if")[0]) == (
+        "warn",
+        "Douse does not know how mine/image:1 starts, so it starts nothing before it",
+    )
+    assert "compute.image" in line.remedy
+
+
 def test_what_was_read_on_the_way_is_handed_on(tmp_path: Path) -> None:
     found = examine(make_run(tmp_path), tmp_path, RealWorld({}))
 

@@ -142,6 +142,13 @@ def test_box_gets_the_key_its_own_id_and_a_key_for_itself(lab: Lab) -> None:
     assert "RUNPOD_API_KEY" not in get(lab, pod)["env"]
 
 
+def test_box_is_started_with_the_command_of_its_pod(lab: Lab) -> None:
+    lab.pod(args="bash -c 'exec /start.sh'")
+    lab.pod()
+
+    assert [box.order["command"] for box in lab.yard.boxes.values()] == ["bash -c 'exec /start.sh'", ""]
+
+
 def test_account_keys_are_put_in_when_ssh_is_to_start(lab: Lab) -> None:
     lab.runpod.put("/account/ssh-keys", json={"keys": [KEY_LINE]})
     lab.pod(env={}, startSsh=True)

@@ -60,6 +60,24 @@ def test_the_ordered_host_key_takes_the_place_of_the_old_ones(tmp_path: Path, mo
     assert stat.S_IMODE((tmp_path / "ssh_host_ed25519_key").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [("", ["{start}"]), ("bash -c 'watch & exec /start.sh'", ["bash", "-c", "watch & exec /start.sh"])],
+)
+def test_a_pod_starts_with_its_command_or_its_images_own_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, argv: list[str]
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(first_boot, "OWN_START", tmp_path / "start.sh")
+    monkeypatch.setattr(first_boot.os, "execvp", lambda _program, argv: started.append(argv))
+
+    first_boot.start_pod({"port": 2222, "command": command})
+
+    assert started == [[word.format(start=tmp_path / "start.sh") for word in argv]]
+    assert "exec /usr/sbin/sshd -D -e -p 2222" in (tmp_path / "start.sh").read_text()
+    assert os.access(tmp_path / "start.sh", os.X_OK)
+
+
 def test_commands_run_as_one_script_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
