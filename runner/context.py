@@ -12,6 +12,7 @@ from runner.adapters.ssh_config import NOTHING
 from runner.adapters.stop import Stop
 from runner.cloud_api.environment import Environment
 from runner.clouds.environments import find_environment
+from runner.clouds.own_sections import run_file_class
 from runner.errors import RunNotFoundError
 from runner.run.host_contract import parse_host
 from runner.run.models import Box, Host, View
@@ -140,4 +141,4 @@ def open_context(run: RunDir, view: View, stop: Stop, world: World) -> Context:
             f"run: {run.config} is missing",
             resolution="restore it from a copy, or start a new run (`make train`); `make sweep` finds what is rented",
         )
-    return Context(run, parse_run_file(values, str(run.config)), view, stop, world)
+    return Context(run, parse_run_file(values, str(run.config), run_file_class()), view, stop, world)

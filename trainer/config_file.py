@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -133,7 +133,7 @@ def _with_new_spellings(section: str, keys: Any, renamed: Mapping[str, str], sou
 
 def _describe(model: type[BaseModel], problem: dict[str, Any], source: SourceMapping) -> str:
     path = tuple(str(part) for part in problem["loc"] if not str(part).startswith(("literal", "list[", "function")))
-    where, dotted = source.where(path[:2]), ".".join(path)
+    where, dotted = source.where(path if path in source.lines else path[:2]), ".".join(path)
     if problem["type"] == "extra_forbidden":
         return f"{where} {dotted} is not a known key{_suggestion(model, path)}"
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -142,10 +142,16 @@ def _describe(model: type[BaseModel], problem: dict[str, Any], source: SourceMap
     return f"{where} {dotted} is {problem['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
+def _section_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """Return the class of a section; one that may be left out has it beside ``None``."""
+    for name in path:
+        annotation = model.model_fields[name].annotation
+        choices = (annotation, *get_args(annotation))
+        model = next(one for one in choices if isinstance(one, type) and issubclass(one, BaseModel))
+    return model
+
+
 def _suggestion(model: type[BaseModel], path: KeyPath) -> str:
-    known: list[str] = list(model.model_fields)
-    if len(path) > 1:
-        section = model.model_fields[path[0]].annotation
-        known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    known = list(_section_at(model, path[:-1]).model_fields)
     close = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
     return f"; did you mean `{close[0]}`?" if close else f"; known here: {', '.join(known)}"

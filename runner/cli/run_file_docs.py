@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from runner.clouds.own_sections import run_file_class
 from runner.clouds.registry import CLOUDS
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import json_schema
@@ -69,7 +70,7 @@ def schema_text() -> str:
 
 def full_schema() -> dict[str, Any]:
     """Return the JSON Schema of the run file with what each cloud says of its keys."""
-    schema = json_schema()
+    schema = json_schema(run_file_class())
     words: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     words["compute", "env"] = [f"Clouds: {', '.join(f'``{name}``' for name in CLOUDS)}."]
     for record in CLOUDS.values():
@@ -88,17 +89,29 @@ def reference_page() -> str:
     parts = [HEAD]
     for name in schema["properties"]:
         section = _section(schema, name)
-        rows = "".join(f"\n{_row(key, facts)}" for key, facts in section["properties"].items())
-        table = f"| key | value | default | meaning |\n|---|---|---|---|{rows}"
-        parts += [f"## `{name}`", section["description"], table]
+        parts += _described(name, section)
+        for key, facts in section["properties"].items():
+            own = next((choice["$ref"] for choice in facts.get("anyOf", ()) if "$ref" in choice), None)
+            if own is not None:
+                parts += _described(f"{name}.{key}", _at(schema, own))
         older = [f"`{old}` for `{new}`" for old, new in RENAMED_KEYS.get(name, {}).items()]
         if older:
             parts.append(f"Also read: {', '.join(older)}.")
     return "\n\n".join(parts) + "\n"
 
 
+def _described(name: str, section: Mapping[str, Any]) -> list[str]:
+    """Return a section's heading, what it is, and the table of its keys."""
+    rows = "".join(f"\n{_row(key, facts)}" for key, facts in section["properties"].items())
+    return [f"## `{name}`", section["description"], f"| key | value | default | meaning |\n|---|---|---|---|{rows}"]
+
+
 def _section(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = schema["$defs"][schema["properties"][name]["$ref"].rsplit("/", 1)[1]]
+    return _at(schema, schema["properties"][name]["$ref"])
+
+
+def _at(schema: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[1]]
     return found
 
 
@@ -111,12 +124,16 @@ def value_text(facts: Mapping[str, Any]) -> str:
     """Return in words what a property of the schema may be."""
     if "anyOf" in facts:
         return " or ".join(value_text(choice) for choice in facts["anyOf"])
+    if "$ref" in facts:
+        return "section of its own"
     if "const" in facts:
         return f"`{_yaml(facts['const'])}`"
     if "enum" in facts:
         return ", ".join(f"`{_yaml(value)}`" for value in facts["enum"])
     if facts["type"] == "array":
         return f"list of {value_text(facts['items'])}"
+    if facts["type"] == "object":
+        return f"mapping of names to {value_text(facts['additionalProperties'])}"
     words = {"boolean": "`true`, `false`", "null": "`null`", "string": "text", "integer": "whole number"}
     return words.get(facts["type"], str(facts["type"])) + _limits(facts)
 

@@ -42,10 +42,14 @@ class Session:
 
     def run_file(self) -> RunFile:
         """Read the run file with the options of the command line on top."""
+        from runner.clouds.own_sections import run_file_class
         from runner.run.run_file import load_run_file
 
         return load_run_file(
-            self.arguments.config, overrides=self.arguments.set, settings=self.machine_settings() | self._data()
+            self.arguments.config,
+            overrides=self.arguments.set,
+            settings=self.machine_settings() | self._data(),
+            model=run_file_class(),
         )
 
     def machine_settings(self) -> dict[str, Any]:

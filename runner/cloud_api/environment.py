@@ -130,6 +130,7 @@ class MachineOrder:
         create_timeout_s: How long it may take until one can log in.
         delete_timeout_s: How long it may take to be gone.
         hard_end_s: Seconds from its boot after which the machine has to be over, whatever happens.
+        own: The run file's section of this cloud, of the record's ``own_section``, or ``None`` where it has none.
     """
 
     host_key: Path
@@ -139,6 +140,7 @@ class MachineOrder:
     create_timeout_s: int
     delete_timeout_s: int
     hard_end_s: int
+    own: Any = None
 
     @property
     def boot_lease_s(self) -> int:
@@ -251,6 +253,8 @@ class CloudRecord:
         open_inputs: Inputs of its root module that the user's environment may set (``TF_VAR_<name>``), as that of an
             emulated cloud does; others do not reach Terraform.
         run_file_words: What a key of the run file is on this cloud, in a few words, by ``section.key``.
+        own_section: Returns the class of the keys that this cloud alone has (``compute.<cloud>`` of the run file), of
+            ``runner.run.run_file.CloudSection``.
         extra: Packages that its client needs besides what every run needs, by their name in ``bootstrap.EXTRAS``.
     """
 
@@ -276,6 +280,7 @@ class CloudRecord:
     terraform_error: Callable[[str], CloudError | None] | NotThere
     provider: Callable[[], ProviderPart] | NotThere
     bill: BillApi | NotThere
+    own_section: Callable[[], type[Any]] | NotThere
     open_inputs: tuple[str, ...] = ()
     run_file_words: Mapping[str, str] = field(default_factory=dict)
     extra: str | NotThere = NotThere("its client needs nothing that the control side does not have")

@@ -119,6 +119,7 @@ def _order(ctx: Context, price_usd_per_h: float) -> MachineOrder:
         create_timeout_s=round(compute.boot_timeout_minutes * 60),
         delete_timeout_s=round(compute.teardown_timeout_minutes * 60),
         hard_end_s=math.ceil((ctx.run_file.budget.max_hours + SPARE_HOURS) * 3600),
+        own=compute.own_sections().get(ctx.environment.name),
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from runner.errors import UsageError
 from trainer.config import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
 from trainer.config_file import SourceMapping, read_mapping, validate
+from trainer.errors import ConfigError
 
 HOST_PATTERN = re.compile(
     r"(?P<user>[^@\s:-][^@\s:]*)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]-][^@\s:\[\]]*)(:(?P<port>\d{1,5}))?"
@@ -71,6 +72,32 @@ class ComputeSection(Section):
     ssh_ingress_cidrs: list[str] = Field(default=[])
     """Networks that may reach sshd, like ``203.0.113.7/32``, where the cloud has a firewall of the run's own; none
     looks up this machine's public address."""
+
+    def own_sections(self) -> dict[str, CloudSection]:
+        """Return the sections that are set and that one cloud alone has use for, by the cloud's name."""
+        names = [name for name in type(self).model_fields if name not in ComputeSection.model_fields]
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @model_validator(mode="after")
+    def _check_own_sections(self) -> Self:
+        """Refuse what contradicts a key that all clouds have."""
+        for section in self.own_sections().values():
+            section.check_beside(self)
+        return self
+
+
+class CloudSection(Section):
+    """Keys that one cloud alone has, as ``compute.<cloud>``; its record names the class."""
+
+    def check_beside(self, compute: ComputeSection) -> None:
+        """Refuse what contradicts the keys that all clouds have.
+
+        Args:
+            compute: The whole section.
+
+        Raises:
+            ValueError: If something does; the message names both keys.
+        """
 
 
 class BudgetSection(Section):
@@ -135,13 +162,21 @@ class RunFile(Recipe):
         return Recipe.model_construct(**{name: getattr(self, name) for name in Recipe.model_fields})
 
 
-def load_run_file(path: Path, *, overrides: Sequence[str] = (), settings: dict[str, Any] | None = None) -> RunFile:
+def load_run_file(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    settings: dict[str, Any] | None = None,
+    model: type[RunFile] = RunFile,
+) -> RunFile:
     """Read a run file and resolve its relative paths, starting at the file's folder.
 
     Args:
         path: YAML or JSON file.
-        overrides: ``section.key=value`` as given with ``--set``; values are read as YAML.
+        overrides: ``section.key=value`` (or ``section.cloud.key=value``) as given with ``--set``; values are read as
+            YAML.
         settings: ``section.key`` to value, as given with an option of its own (``--env``, ``--data``).
+        model: What to read it into; without the clouds' own sections those are unknown keys.
 
     Raises:
         ConfigError: If the file cannot be read, or a key, type or combination is refused.
@@ -149,13 +184,13 @@ def load_run_file(path: Path, *, overrides: Sequence[str] = (), settings: dict[s
     """
     source = read_mapping(path)
     wanted = {**dict(_parse_override(text) for text in overrides), **(settings or {})}
-    run_file = validate(RunFile, _overridden(source, wanted), renamed=RENAMED_KEYS)
+    run_file = validate(model, _overridden(source, wanted), renamed=RENAMED_KEYS)
     return _resolve(run_file, path.parent)
 
 
-def parse_run_file(values: dict[str, Any], name: str) -> RunFile:
+def parse_run_file(values: dict[str, Any], name: str, model: type[RunFile] = RunFile) -> RunFile:
     """Return the run file of a run folder's ``config.json`` (paths are absolute there already)."""
-    return validate(RunFile, SourceMapping(name, values), renamed={})
+    return validate(model, SourceMapping(name, values), renamed={})
 
 
 def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict[str, Any], folder: Path) -> RunFile:
@@ -169,7 +204,7 @@ def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict
     """
     wanted = {**dict(_parse_override(text) for text in overrides), **settings}
     source = SourceMapping("the command line", run_file_mapping(run_file))
-    return _resolve(validate(RunFile, _overridden(source, wanted), renamed={}), folder)
+    return _resolve(validate(type(run_file), _overridden(source, wanted), renamed={}), folder)
 
 
 def parse_address(text: str) -> tuple[str, str, int]:
@@ -208,16 +243,16 @@ def run_file_mapping(run_file: RunFile) -> dict[str, Any]:
     return to_mapping(run_file)
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(model: type[RunFile] = RunFile) -> dict[str, Any]:
     """Return the JSON Schema of the run file, for editors."""
-    schema = RunFile.model_json_schema()
+    schema = model.model_json_schema()
     schema["title"] = "Douse run file"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
-    if not equals or key.count(".") != 1 or not all(key.split(".")):
+    if not equals or key.count(".") not in (1, 2) or not all(key.split(".")):
         raise UsageError(
             f"config: --set {text} is not section.key=value", resolution="write it like `--set training.max_steps=8`"
         )
@@ -232,16 +267,32 @@ def _parse_override(text: str) -> tuple[str, Any]:
 def _overridden(source: SourceMapping, wanted: dict[str, Any]) -> SourceMapping:
     values, lines = copy.deepcopy(source.values), dict(source.lines)
     for dotted, value in wanted.items():
-        section, key = dotted.split(".")
-        keys = values.setdefault(section, {}) or {}
-        if isinstance(keys, dict):
-            spellings = [old for old, new in RENAMED_KEYS.get(section, {}).items() if new == key]
-            for spelling in spellings:
-                keys.pop(spelling, None)
-            keys[key] = value
-            lines.pop((section, key), None)
-            values[section] = keys
+        *sections, key = dotted.split(".")
+        keys = _section_at(values, sections, dotted)
+        spellings = [old for old, new in RENAMED_KEYS.get(".".join(sections), {}).items() if new == key]
+        for spelling in spellings:
+            keys.pop(spelling, None)
+        keys[key] = value
+        lines.pop((*sections, key), None)
     return replace(source, values=values, lines=lines)
+
+
+def _section_at(values: dict[str, Any], sections: Sequence[str], dotted: str) -> dict[str, Any]:
+    """Return the keys of a section, made where it is missing or empty.
+
+    Raises:
+        ConfigError: If there is something else in its place.
+    """
+    for name in sections:
+        found = values.get(name) or {}
+        if not isinstance(found, dict):
+            raise ConfigError(
+                f"config: {name} is {found!r}, not a section in which {dotted} could be set",
+                resolution="correct the file, or the name; every key is described in docs/run-file.md",
+            )
+        values[name] = found
+        values = found
+    return values
 
 
 def _resolve(run_file: RunFile, folder: Path) -> RunFile:

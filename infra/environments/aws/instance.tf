@@ -12,7 +12,8 @@ locals {
 }
 
 data "aws_ssm_parameter" "image" {
-  name = var.aws_ami_parameter
+  count = var.aws_ami_id == null ? 1 : 0
+  name  = var.aws_ami_parameter
 }
 
 data "aws_ami" "image" {
@@ -20,18 +21,18 @@ data "aws_ami" "image" {
 
   filter {
     name   = "image-id"
-    values = [data.aws_ssm_parameter.image.insecure_value]
+    values = [var.aws_ami_id == null ? data.aws_ssm_parameter.image[0].insecure_value : var.aws_ami_id]
   }
 
   lifecycle {
     postcondition {
       condition     = self.architecture == "x86_64" && self.root_device_type == "ebs" && self.platform != "windows"
-      error_message = "aws_ami_parameter must name a Linux image for x86_64 with an EBS root; ${self.name} is ${self.architecture}, ${self.root_device_type}."
+      error_message = "aws_ami_id or aws_ami_parameter must name a Linux image for x86_64 with an EBS root; ${self.name} is ${self.architecture}, ${self.root_device_type}."
     }
 
     postcondition {
       condition     = self.deprecation_time == "" || try(timecmp(self.deprecation_time, plantimestamp()) > 0, true)
-      error_message = "aws_ami_parameter must name an image that is still kept up; ${self.name} is deprecated since ${self.deprecation_time}."
+      error_message = "aws_ami_id or aws_ami_parameter must name an image that is still kept up; ${self.name} is deprecated since ${self.deprecation_time}."
     }
   }
 }

@@ -1,3 +1,14 @@
+variable "aws_ami_id" {
+  description = "Machine image; null takes the one that aws_ami_parameter names."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.aws_ami_id == null || can(regex("^ami-[0-9a-f]+$", var.aws_ami_id))
+    error_message = "aws_ami_id must look like ami-0123abcd, or be null."
+  }
+}
+
 variable "aws_ami_parameter" {
   description = "SSM parameter that names the machine image: Ubuntu with NVIDIA's driver, x86_64."
   type        = string

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runner.cloud_api.credentials import Environ
     from runner.cloud_api.models import Cloud
     from runner.cloud_api.pacing import Timer
+    from runner.clouds.aws.section import AwsSection
     from runner.errors import CloudError
 
 VARIABLES = (
@@ -110,7 +111,28 @@ def inputs(order: MachineOrder) -> dict[str, Any]:
         "aws_user_data": user_data(order),
         "aws_price_usd_per_h": order.price_usd_per_h,
     }
-    return own | ({"aws_ami_parameter": order.image} if order.image else {})
+    if order.image:
+        own["aws_ami_parameter"] = order.image
+    return own if order.own is None else own | _of_section(order.own)
+
+
+def _of_section(section: AwsSection) -> dict[str, Any]:
+    """Return the inputs that ``compute.aws`` sets."""
+    given = {
+        "aws_ami_id": section.ami_id,
+        "aws_instance_profile": section.instance_profile,
+        "aws_subnet_id": section.subnet_id,
+        "aws_vpc_id": section.vpc_id,
+        "labels": section.tags or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def own_section() -> type[AwsSection]:
+    """Return the class of ``compute.aws``."""
+    from runner.clouds.aws.section import AwsSection
+
+    return AwsSection
 
 
 def user_data(order: MachineOrder) -> str:
@@ -207,6 +229,7 @@ RECORD = CloudRecord(
     terraform_error=terraform_error,
     provider=NotThere("hashicorp/aws, its vendor's own, rents the machine"),
     bill=BillApi(read_bill, late_h=48.0, price_usd=0.01),
+    own_section=own_section,
     open_inputs=("aws_max_retries",),
     run_file_words={
         "compute.image": "name of the public SSM parameter that holds the machine image",

@@ -98,5 +98,6 @@ RECORD = CloudRecord(
     terraform_error=NotThere(OUR_PROVIDER),
     provider=provider,
     bill=NotThere("its API has no bill: the console shows it, under Usage"),
+    own_section=NotThere("the keys that all clouds have say everything about its machines"),
     open_inputs=("lambda_user",),
 )

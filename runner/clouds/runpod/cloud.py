@@ -115,6 +115,7 @@ RECORD = CloudRecord(
     terraform_error=NotThere(OUR_PROVIDER),
     provider=provider,
     bill=BillApi(read_bill, late_h=2.0),
+    own_section=NotThere("the keys that all clouds have say everything about its machines"),
     run_file_words={
         "compute.instance_types": "GPU ids",
         "compute.regions": "data centres",

@@ -29,7 +29,9 @@ def check_environment(run_file: RunFile) -> Check:
             check_host(compute.host or "")
     except UsageError as err:
         return from_error(ENVIRONMENT, err)
-    return passed(ENVIRONMENT, f"{environment.name} {compute.host or ''}".strip())
+    words = f"{environment.name} {compute.host or ''}".strip()
+    unused = [f"compute.{name}" for name in compute.own_sections() if name != environment.name]
+    return passed(ENVIRONMENT, f"{words}; {', '.join(unused)} is not used there" if unused else words)
 
 
 def check_terraform(world: World) -> list[Check]:

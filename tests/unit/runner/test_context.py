@@ -100,3 +100,11 @@ def test_another_run_file_is_another_context_of_the_same_run(ctx: Context) -> No
 
     assert (ctx.environment.name, moved.environment.name) == ("local", "lambda")
     assert moved.plan == ctx.plan
+
+
+def test_a_run_on_disk_is_opened_with_the_keys_of_its_cloud(ctx: Context) -> None:
+    write_json(ctx.run.config, {"compute": {"env": "aws", "aws": {"instance_profile": "trainers"}}})
+
+    opened = contexts.open_context(ctx.run, ctx.view, ctx.stop, ctx.world)
+
+    assert opened.run_file.compute.own_sections()["aws"].model_dump()["instance_profile"] == "trainers"

@@ -268,3 +268,17 @@ run "tells_the_ceiling_when_no_price_is_given" {
     error_message = "A price that nobody quoted is the highest it may be."
   }
 }
+
+run "takes_an_image_that_is_given" {
+  variables {
+    aws_ami_id = "ami-0123456789abcdef1"
+  }
+
+  assert {
+    condition = (
+      length(data.aws_ssm_parameter.image) == 0
+      && one(data.aws_ami.image.filter).values == toset(["ami-0123456789abcdef1"])
+    )
+    error_message = "No parameter is read, and the image is the one that is named."
+  }
+}

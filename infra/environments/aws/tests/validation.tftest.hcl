@@ -26,6 +26,14 @@ variables {
   ssh_public_key      = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0lFvEDy3Qx4UU3x2wk5M8EXWXYIb7V0P9rRxfZ7yXq"
 }
 
+run "refuses_an_image_that_is_none" {
+  command = plan
+  variables {
+    aws_ami_id = "/aws/service/mine"
+  }
+  expect_failures = [var.aws_ami_id]
+}
+
 run "refuses_half_a_parameter_name" {
   command = plan
   variables {

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from runner.cli import run_file_docs as config_docs
-from runner.run.run_file import RunFile, json_schema
+from runner.clouds.own_sections import run_file_class
+from runner.run.run_file import json_schema
 from trainer.config import RENAMED_KEYS
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
@@ -41,17 +42,25 @@ def test_the_command_writes_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_page_has_a_row_for_every_key_and_names_every_older_spelling() -> None:
     tables = {part.split("`")[0]: part for part in config_docs.reference_page().split("\n## `")[1:]}
 
-    for name, values in RunFile().model_dump().items():
+    for name, values in run_file_class()().model_dump().items():
         keys = [line.split("`")[1] for line in tables[name].splitlines() if line.startswith("| `")]
         assert keys == list(values)
         for old, new in RENAMED_KEYS.get(name, {}).items():
             assert f"`{old}` for `{new}`" in tables[name]
 
 
+def test_keys_that_one_cloud_alone_has_follow_their_section() -> None:
+    page = config_docs.reference_page()
+
+    assert "| `aws` | section of its own or `null` | `null` | What only AWS has;" in page
+    assert page.index("## `compute`") < page.index("## `compute.aws`") < page.index("## `budget`")
+    assert "| `tags` | mapping of names to text | `{}` | Tags of your own" in page
+
+
 def test_no_row_of_the_page_is_broken_by_a_bar_in_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    schema = json_schema()
+    schema = json_schema(run_file_class())
     schema["$defs"]["StoreSection"]["properties"]["url"]["anyOf"][0]["pattern"] = "^(file|s3)://"
-    monkeypatch.setattr(config_docs, "json_schema", lambda: schema)
+    monkeypatch.setattr(config_docs, "json_schema", lambda _: schema)
 
     row = next(line for line in config_docs.reference_page().splitlines() if line.startswith("| `url`"))
 

@@ -43,7 +43,7 @@ def test_a_section_that_is_empty_or_missing_can_be_set(tmp_path: Path) -> None:
     assert (run_file.training.max_steps, run_file.budget.max_hours) == (3, 2.0)
 
 
-@pytest.mark.parametrize("text", ["training.max_steps", "max_steps=3", "a.b.c=1", ".x=1"])
+@pytest.mark.parametrize("text", ["training.max_steps", "max_steps=3", "a.b.c.d=1", "a..c=1", ".x=1"])
 def test_an_override_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match=r"is not section\.key=value"):
         load(tmp_path, "run: {name: x}\n", text)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from runner.adapters import machine
+from runner.clouds.own_sections import run_file_class
 from runner.planning.checks import this_machine as here
 from runner.planning.checks.line import Check
 from runner.planning.checks.this_machine import check_ansible, check_disks, check_environment, check_terraform
@@ -35,6 +36,20 @@ def test_the_environment_is_reported(tmp_path: Path, compute: dict[str, str], st
     line = check_environment(make_run(tmp_path, compute=compute))
 
     assert (line.status, line.value) == (status, value)
+
+
+@pytest.mark.parametrize(
+    ("env", "value"),
+    [
+        ("aws", "aws"),
+        ("lambda", "lambda; compute.aws is not used there"),
+        ("local", "local; compute.aws is not used there"),
+    ],
+)
+def test_keys_of_another_cloud_are_said_to_be_of_no_use(env: str, value: str) -> None:
+    run_file = run_file_class().model_validate({"compute": {"env": env, "aws": {"tags": {"team": "red"}}}})
+
+    assert check_environment(run_file) == Check("environment", "pass", value)
 
 
 def test_a_terraform_that_will_do_is_reported_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
