@@ -18,6 +18,8 @@
 ├── ``TransferError``           exit 1: what came home is not what was sent
 ├── ``CloudError``              exit 1: a cloud said no, or said nothing that can be read
 │   ├── ``NoCapacityError``          the machine cannot be had now: try the next candidate
+│   │   ├── ``NoPlaceError``             there is no network for it there
+│   │   └── ``ReclaimedError``           it was handed out, and reclaimed before it had booted
 │   ├── ``AlreadyThereError``        the account has one of this name
 │   ├── ``RateLimitedError``         too many requests, in spite of waiting
 │   ├── ``AccountError``             the account's fault (key, balance, quota): no candidate will do
@@ -143,6 +145,14 @@ NOTHING_RENTED = "nothing was rented"
 
 class NoCapacityError(CloudError):
     """The machine cannot be had now; another candidate may."""
+
+
+class NoPlaceError(NoCapacityError):
+    """The account has no network there in which the machine could stand; elsewhere it may have one."""
+
+
+class ReclaimedError(NoCapacityError):
+    """The machine was handed out and is gone before it had booted: reclaimed, or shut down by the cloud."""
 
 
 class AlreadyThereError(CloudError):

@@ -17,8 +17,10 @@ from runner.errors import (
     CloudError,
     CloudUnavailableError,
     NoCapacityError,
+    NoPlaceError,
     NotFoundError,
     RateLimitedError,
+    ReclaimedError,
     UnreadableAnswerError,
 )
 
@@ -127,6 +129,10 @@ API_ERROR = re.compile(
     r"(?:StatusCode: (?P<status>\d{3}).*?)?api error (?P<code>[A-Za-z][\w.]*): *(?P<words>[^\n]*)", re.S
 )
 SPOT_STATUS = re.compile(r"\b(capacity-not-available|capacity-oversubscribed|price-too-low)\b")
+NO_PLACE = re.compile(r"(?:no matching|multiple) EC2 (VPC|Subnet)s? (?:found|matched)")
+"""What hashicorp/aws says where a data source finds none, or several (its ``SingularDataSourceFindError``)."""
+BORN_DEAD = re.compile(r"unexpected state '(?:shutting-down|terminated)', wanted target 'running'")
+"""What it says of an instance that was handed out and never ran; EC2's reason follows, or none."""
 CREDENTIAL_WORDS = re.compile(
     r"No valid credential sources found|failed to refresh cached credentials|no EC2 IMDS role found"
     r"|failed to retrieve credentials|The security token included in the request is (?:invalid|expired)",
@@ -219,6 +225,11 @@ def error_from_terraform(words: str) -> CloudError | None:
     for code in sorted(NO_CAPACITY - {"Unsupported"} | QUOTA | CREDENTIALS | ACCOUNT | DENIED | TOO_MANY):
         if re.search(rf"\b(?:Server\.|Client\.)?{code}\b", words):
             return error_from_code(code, _line_with(code, words), doing)
+    missing = NO_PLACE.search(words)
+    if missing:
+        return _no_place(missing[1], words)
+    if BORN_DEAD.search(words):
+        return _born_dead(words)
     spot = SPOT_STATUS.search(words)
     if spot:
         return error_from_code("InsufficientInstanceCapacity", _line_with(spot[1], words), doing)
@@ -227,6 +238,25 @@ def error_from_terraform(words: str) -> CloudError | None:
     if NETWORK_WORDS.search(words):
         return _out_of_reach(doing, words)
     return None
+
+
+def _no_place(kind: str, words: str) -> NoPlaceError:
+    """Return the error for a network that is not there, or not the only one that matches."""
+    return NoPlaceError(
+        f"aws: the account has no {kind} to rent in there" if "no matching" in words else f"aws: several {kind}s match",
+        resolution="set compute.aws.vpc_id or compute.aws.subnet_id, or make a default VPC with "
+        "`aws ec2 create-default-vpc`",
+        details=_shortened(_line_with(kind, words)),
+    )
+
+
+def _born_dead(words: str) -> ReclaimedError:
+    """Return the error for a machine that was handed out and shut down before it ran."""
+    return ReclaimedError(
+        "aws: the machine was shut down while it booted",
+        resolution="name more instance types or regions, set compute.spot_enabled to false, or try later",
+        details=_shortened(_line_with("unexpected state", words)),
+    )
 
 
 def unreadable(doing: str, words: str) -> UnreadableAnswerError:

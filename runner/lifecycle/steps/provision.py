@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from runner.cloud_api.environment import Environment, NotThere
+from runner.cloud_api.environment import Environment
 from runner.cloud_api.labels import resource_name
-from runner.clouds.registry import endpoint_of, find_cloud, open_cloud
+from runner.clouds.registry import endpoint_of, open_cloud
 from runner.context import Context
 from runner.errors import (
-    NOTHING_RENTED,
-    REFUSALS,
     AlreadyThereError,
     CloudError,
     ConnectionLostError,
     NoCapacityError,
+    NoPlaceError,
+    ReclaimedError,
     TerraformError,
 )
 from runner.lifecycle.by_mark import end_by_mark
+from runner.lifecycle.cloud_words import cause_of, is_definite
 from runner.lifecycle.lookout import open_looks, until_over, until_shown
 from runner.lifecycle.terraform_inputs import terraform_of, variables
 from runner.run.host_contract import parse_host
@@ -63,14 +64,17 @@ def _login_patience_s(ctx: Context, environment: Environment) -> float:
 
 def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     """Try one candidate after the other where one apply takes one: until there is capacity, or none is left."""
-    was_cleared = False
+    was_cleared, is_planned = False, True
     while True:
         try:
+            if not is_planned:
+                _plan_anew(ctx, machines)
             return _create(ctx, machines)
         except TerraformError as err:
-            cause = _cause(ctx.environment.name, err)
+            cause = cause_of(ctx.environment.name, err)
             if cause is None:
                 raise
+            is_planned = False
             if isinstance(cause, AlreadyThereError) and not was_cleared:
                 # The name is the run's own: what has it is this run's, made by a request whose answer was lost and
                 # which was repeated, or left by the candidate before. Terraform's state does not know of it.
@@ -80,21 +84,16 @@ def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
             elif isinstance(cause, NoCapacityError) and len(machines) > 1:
                 was_cleared = False
                 refused, *machines = machines
-                ctx.view.line(f"{refused.instance_type} is not available in {refused.region} now; trying the next one")
+                ctx.view.line(f"{_why_not(refused, cause)}; trying the next one")
             else:
                 raise cause from err
-        _plan_anew(ctx, machines)
 
 
-def _cause(cloud: str, err: TerraformError) -> CloudError | None:
-    """Return the cloud's own "no" behind a failure of Terraform's, or ``None`` where its words hold none."""
-    read = find_cloud(cloud).terraform_error
-    return None if isinstance(read, NotThere) else read(err.details or err.message)
-
-
-def _is_definite(cloud: str, err: TerraformError) -> bool:
-    """Return whether the cloud itself said no; after any other failure a machine may be on its way into the listing."""
-    return NOTHING_RENTED in (err.details or err.message) or isinstance(_cause(cloud, err), REFUSALS)
+def _why_not(machine: PlannedMachine, cause: NoCapacityError) -> str:
+    """Return why a machine is not tried again."""
+    if isinstance(cause, (NoPlaceError, ReclaimedError)):
+        return f"{machine.instance_type} in {machine.region}: {cause.message}"
+    return f"{machine.instance_type} is not available in {machine.region} now"
 
 
 def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
@@ -122,7 +121,7 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         with until_shown(ctx):
             terraform.apply_plan()
     except TerraformError as err:
-        if _is_definite(ctx.environment.name, err):
+        if is_definite(ctx.environment.name, err):
             journal.answer("provision", failed=err.message)
         raise
     host = parse_host(terraform.outputs().get("host"))

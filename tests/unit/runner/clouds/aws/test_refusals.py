@@ -11,8 +11,10 @@ from runner.errors import (
     CloudError,
     CloudUnavailableError,
     NoCapacityError,
+    NoPlaceError,
     NotFoundError,
     RateLimitedError,
+    ReclaimedError,
     UnreadableAnswerError,
 )
 
@@ -167,6 +169,14 @@ RUN_INSTANCES = (
             NoCapacityError,
             "InsufficientInstanceCapacity",
         ),
+        (
+            (
+                "waiting for EC2 Instance (i-0a) create: unexpected state 'terminated', wanted target 'running'. "
+                "last error: Client.VolumeLimitExceeded: Volume limit exceeded"
+            ),
+            AccountError,
+            "VolumeLimitExceeded",
+        ),
         ("Spot request sir-1 failed: capacity-not-available", NoCapacityError, None),
         ("No valid credential sources found", AccountError, None),
         ("failed to refresh cached credentials, no EC2 IMDS role found", AccountError, None),
@@ -194,6 +204,40 @@ def test_awss_codes_are_found_in_terraforms_text(text: str, kind: type[CloudErro
     if code:
         assert error.code == code
     assert error.message.startswith("aws: cannot make what Terraform asked for")
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceShutdown: no", "%!s(<nil>)"],
+)
+@pytest.mark.parametrize("state", ["shutting-down", "terminated"])
+def test_a_machine_that_was_gone_before_it_ran_was_reclaimed(state: str, reason: str) -> None:
+    error = error_from_terraform(
+        "Error: waiting for EC2 Instance (i-0a) create: "
+        f"unexpected state '{state}', wanted target 'running'. last error: {reason}\n\n  with aws_instance.this,\n"
+    )
+
+    assert type(error) is ReclaimedError
+    assert reason in (error.details or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no matching EC2 VPC found", "aws: the account has no VPC to rent in there"),
+        ("no matching EC2 Subnet found", "aws: the account has no Subnet to rent in there"),
+        (
+            "multiple EC2 VPCs matched; use additional constraints to reduce matches to a single EC2 VPC",
+            "aws: several VPCs match",
+        ),
+    ],
+)
+def test_a_network_that_is_not_there_is_no_defect(text: str, message: str) -> None:
+    error = error_from_terraform(f"{text}: \n  with data.aws_vpc.this,\n  on network.tf line 27\n")
+
+    assert type(error) is NoPlaceError
+    assert error.message == message
+    assert "compute.aws.subnet_id" in error.resolution
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from runner.adapters.stop import Stop
 from runner.cli import parser as cli
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import TransferError, UnknownEnvironmentError, UsageError
+from runner.errors import NoPlaceError, TerraformError, TransferError, UnknownEnvironmentError, UsageError
 from runner.lifecycle.steps import plan
 from runner.planning.checks import reading
 from runner.planning.estimate.disk import disk_needed_gib
@@ -26,6 +26,7 @@ from runner.run.planned import read_plan
 from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile, load_run_file, parse_address
 from runner.world import RealWorld
+from tests.unit.runner.lifecycle.steps.test_provision import HERE, planned
 
 PROJECT = Path(__file__).resolve().parents[5]
 GOOD = '{"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]}\n'
@@ -250,6 +251,33 @@ def test_a_bigger_model_and_more_checkpoints_need_more_disk(folder: Path) -> Non
     assert needed(run_file, environment_cached=False) > base
     assert needed(keeps_more) > base
     assert needed(merges) > base
+
+
+class Refusing:
+    """Stands for Terraform, whose plan fails; whatever else it is asked for is done."""
+
+    def __init__(self, details: str) -> None:
+        self._details = details
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+    def make_plan(self) -> None:
+        raise TerraformError("terraform: plan failed", details=self._details, resolution="see the log")
+
+
+@pytest.mark.parametrize(
+    ("details", "kind"), [("no matching EC2 VPC found", NoPlaceError), ("Plugin did not respond", TerraformError)]
+)
+def test_what_the_cloud_says_to_terraforms_plan_is_reported_as_the_clouds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, details: str, kind: type[Exception]
+) -> None:
+    ctx = planned(tmp_path, HERE)
+    monkeypatch.setattr(plan, "terraform_of", lambda *_, **__: Refusing(details))
+    monkeypatch.setattr(plan, "check_providers", lambda _: None)
+
+    with pytest.raises(kind):
+        plan.record(ctx, ctx.plan)
 
 
 def test_a_stop_is_heard_while_planning(folder: Path) -> None:

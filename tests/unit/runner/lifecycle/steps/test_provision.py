@@ -12,7 +12,7 @@ import pytest
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import AlreadyThereError, CloudError, TerraformError
+from runner.errors import AlreadyThereError, CloudError, NoPlaceError, TerraformError
 from runner.lifecycle.steps import provision
 from runner.run.journal import Journal
 from runner.run.models import Host
@@ -81,6 +81,7 @@ class Steps:
     """Stands for Terraform and the cloud; keeps what was done."""
 
     ends: list[TerraformError | None]
+    plan_ends: list[TerraformError | None] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
 
     def create(self, ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
@@ -95,14 +96,23 @@ class Steps:
 
     def plan(self, ctx: Context, machines: Sequence[PlannedMachine]) -> None:
         self.done.append(f"plan in {machines[0].region}")
+        end = self.plan_ends.pop(0) if self.plan_ends else None
+        if end is not None:
+            raise end
 
 
-def go_down(folder: Path, monkeypatch: pytest.MonkeyPatch, *ends: TerraformError | None) -> Steps:
-    steps = Steps(list(ends))
+def go_down(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *ends: TerraformError | None,
+    plan_ends: Sequence[TerraformError | None] = (),
+    machines: Sequence[PlannedMachine] = (HERE, THERE),
+) -> Steps:
+    steps = Steps(list(ends), list(plan_ends))
     monkeypatch.setattr(provision, "_create", steps.create)
     monkeypatch.setattr(provision, "end_by_mark", steps.clear)
     monkeypatch.setattr(provision, "_plan_anew", steps.plan)
-    provision._go_down_the_list(planned(folder, HERE, THERE), [HERE, THERE])
+    provision._go_down_the_list(planned(folder, *machines), machines)
     return steps
 
 
@@ -130,6 +140,39 @@ def test_a_name_that_stays_taken_ends_the_run(tmp_path: Path, monkeypatch: pytes
         go_down(tmp_path, monkeypatch, taken, taken)
 
 
+NO_VPC = TerraformError("terraform: plan failed", details="no matching EC2 VPC found", resolution="see the log")
+GONE_AT_BIRTH = "waiting for EC2 Instance (i-0a) create: unexpected state 'terminated', wanted target 'running'."
+
+
+def test_a_spot_machine_that_is_reclaimed_at_birth_is_followed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = TerraformError("terraform: apply failed", details=GONE_AT_BIRTH, resolution="see the log")
+
+    steps = go_down(tmp_path, monkeypatch, gone, None)
+
+    assert steps.done == ["create in us-east-1", "plan in eu-west-1", "create in eu-west-1"]
+
+
+def test_a_region_without_a_network_is_passed_over_also_where_only_the_plan_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full, third = said_by_aws("InsufficientInstanceCapacity"), replace(HERE, region="eu-north-1")
+
+    steps = go_down(tmp_path, monkeypatch, full, None, plan_ends=[NO_VPC, None], machines=[HERE, THERE, third])
+
+    assert steps.done == ["create in us-east-1", "plan in eu-west-1", "plan in eu-north-1", "create in eu-north-1"]
+
+
+def test_the_last_region_without_a_network_ends_the_run_with_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NoPlaceError, match="has no VPC") as refused:
+        go_down(tmp_path, monkeypatch, said_by_aws("InsufficientInstanceCapacity"), plan_ends=[NO_VPC])
+
+    assert "compute.aws.vpc_id" in refused.value.resolution
+
+
 class Refusing:
     """Stands for Terraform, whose apply fails."""
 
@@ -151,6 +194,8 @@ class Refusing:
         ("creating EC2 Instance: request send failed, dial tcp 203.0.113.7:443: i/o timeout", False),
         ("Plugin did not respond", False),
         ("waiting for EC2 Instance (i-1) create: timeout", False),
+        (GONE_AT_BIRTH, False),
+        ("no matching EC2 VPC found", True),
         ("", False),
     ],
 )

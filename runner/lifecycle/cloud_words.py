@@ -1,0 +1,22 @@
+"""What a cloud said, where it comes to us through Terraform, whose errors are words alone."""
+
+from __future__ import annotations
+
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import CLOUDS
+from runner.errors import NOTHING_RENTED, REFUSALS, CloudError, ReclaimedError, TerraformError
+
+
+def cause_of(cloud: str, err: TerraformError) -> CloudError | None:
+    """Return the cloud's own "no" behind a failure of Terraform's, or ``None`` where its words hold none."""
+    record = CLOUDS.get(cloud)
+    if record is None or isinstance(record.terraform_error, NotThere):
+        return None
+    return record.terraform_error(err.details or err.message)
+
+
+def is_definite(cloud: str, err: TerraformError) -> bool:
+    """Return whether the cloud itself said no; after any other failure a machine may be on its way into the listing."""
+    cause = cause_of(cloud, err)
+    was_refused = isinstance(cause, REFUSALS) and not isinstance(cause, ReclaimedError)
+    return NOTHING_RENTED in (err.details or err.message) or was_refused
