@@ -7,7 +7,7 @@ What its machines, disks and traffic cost are dated rows of the tables in ``runn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from runner.cloud_api.credentials import Environ
-    from runner.cloud_api.models import Cloud, TrustWanted
+    from runner.cloud_api.models import Cloud, Offer, Placement, TrustWanted
     from runner.cloud_api.pacing import Timer
     from runner.errors import CloudError
 
@@ -116,6 +116,24 @@ class QuotaWords:
 
 SET_UP_S = 1800
 """From the longest boot to the role of the lease, in seconds."""
+
+
+@dataclass(frozen=True)
+class PlaceRules:
+    """How to find out whether an account has a network for a machine, where it has to have one.
+
+    Attributes:
+        ask: Returns that for each of the machines, of the account, and with its section of the run file; what is not
+            known is left out.
+        give_one: What to do where there is none.
+        reach_it: What to do about a place that is remarked upon.
+        allow_reading: What allows the key to look.
+    """
+
+    ask: Callable[[Cloud, Any, Sequence[Offer]], dict[Offer, Placement]]
+    give_one: str
+    reach_it: str
+    allow_reading: str
 
 
 @dataclass(frozen=True)
@@ -236,6 +254,7 @@ class CloudRecord:
         boot_many_gpus: The same with several GPUs; ``NotThere`` where no source distinguishes them.
         prices: How its price list is kept.
         quota: What to do about a quota; ``NotThere`` where the cloud's API reports none.
+        places: How to find out whether the account has a network for a machine; ``NotThere`` where it needs none.
         caller_network: Returns the network that a firewall lets in, from this machine's public address.
         default_image: Image that Douse is tested with, where it is chosen here.
         hard_end: What terminates a machine without anybody from here.
@@ -269,6 +288,7 @@ class CloudRecord:
     boot_many_gpus: BootTime | NotThere
     prices: PriceRules
     quota: QuotaWords | NotThere
+    places: PlaceRules | NotThere
     caller_network: Callable[[Environ], str] | NotThere
     default_image: str | NotThere
     hard_end: str | NotThere

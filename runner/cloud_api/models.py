@@ -138,6 +138,19 @@ class Quota:
     vcpus: float
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Whether an account has a network in which a machine can stand.
+
+    Attributes:
+        obstacle: Why it cannot, in words; empty where nothing speaks against it.
+        remark: What a person should know of the place; empty where there is nothing.
+    """
+
+    obstacle: str = ""
+    remark: str = ""
+
+
 class Cloud(Protocol):
     """One account on one cloud."""
 

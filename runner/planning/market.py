@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from runner.cloud_api.credentials import NotConfiguredError
-from runner.cloud_api.models import Account, Cloud, Listing, Offer, Quota, TrustWanted
+from runner.cloud_api.environment import NotThere
+from runner.cloud_api.models import Account, Cloud, Listing, Offer, Placement, Quota, TrustWanted
 from runner.clouds.registry import endpoint_of, find_cloud, open_cloud
 from runner.errors import CloudUnavailableError, NoCapacityError, RunnerError, UsageError
 from runner.prices.platforms import price_lists_of
@@ -176,6 +177,16 @@ class MarketCall:
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
         """Return the account's quotas for these machines; raises as the cloud does."""
         return open_cloud(self._name, self._world).quotas(offers)
+
+    def places(self, offers: Sequence[Offer], own: object) -> dict[Offer, Placement]:
+        """Return whether the account has a network for each of these machines; raises as the cloud does.
+
+        Args:
+            offers: The machines.
+            own: The run file's section of this cloud, if it has one.
+        """
+        rules = find_cloud(self._name).places
+        return {} if isinstance(rules, NotThere) else rules.ask(open_cloud(self._name, self._world), own, offers)
 
     def listing(self) -> Listing:
         """Return the Douse resources that exist, as far as they could be read; raises as ``account``."""

@@ -21,6 +21,7 @@ NAMES = {
     "hub": ("NAME", "TOKEN"),
     "hub_token": ("TOKEN",),
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
+    "places": ("PLACE",),
     "quota": ("QUOTA",),
     "samples": ("DATASET", "TOKENS", "LENGTHS"),
     "this_machine": ("ENVIRONMENT", "TERRAFORM", "ANSIBLE", "HERE", "THERE"),

@@ -9,16 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.cloud_api.absent import not_installed
 from runner.cloud_api.environment import BilledRun
 from runner.cloud_api.listings import gather
-from runner.cloud_api.models import Account, Kind, Listing, Offer, Quota, Resource, TrustWanted
+from runner.cloud_api.models import Account, Kind, Listing, Offer, Placement, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import clock_off
 from runner.clouds.aws.bill import bill_in
 from runner.clouds.aws.listing import CLOUD, entries, listing_in, required
 from runner.clouds.aws.offers import offers_in
+from runner.clouds.aws.places import places_in
 from runner.clouds.aws.quotas import quota_code, quota_in
 from runner.clouds.aws.refusals import aws_errors, error_from_terraform, refuse_web_page, unreadable
 from runner.errors import (
@@ -32,6 +34,8 @@ from runner.errors import (
 
 if TYPE_CHECKING:
     from boto3 import Session
+
+    from runner.clouds.aws.section import AwsSection
 
 __all__ = ["AwsCloud", "PrefixCredentials", "error_from_terraform", "open_aws"]
 
@@ -195,6 +199,22 @@ class AwsCloud:
             reported = dict(zip(asked, answers, strict=True))
         found = {offer: reported.get((offer.region, code)) for offer, code in codes.items() if code}
         return {offer: quota for offer, quota in found.items() if quota is not None}
+
+    def places(self, offers: Sequence[Offer], section: AwsSection | None) -> dict[Offer, Placement]:
+        """Return whether the account has a network for each of these machines.
+
+        Args:
+            offers: The machines.
+            section: ``compute.aws`` of the run file, if it has one.
+
+        Raises:
+            CloudError: If one region cannot be asked.
+        """
+        regions = sorted({offer.region for offer in offers})
+        there = [[offer for offer in offers if offer.region == region] for region in regions]
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            answers = pool.map(places_in, self._ec2_in(regions), regions, there, repeat(section))
+            return {offer: placement for answer in answers for offer, placement in answer.items()}
 
     def listing(self) -> Listing:
         """Return all Douse resources in the account: instances, spot requests, volumes, addresses, groups, keys.

@@ -16,13 +16,16 @@ from runner.cloud_api.environment import (
     Environment,
     MachineOrder,
     NotThere,
+    PlaceRules,
     PriceRules,
     QuotaWords,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runner.cloud_api.credentials import Environ
-    from runner.cloud_api.models import Cloud
+    from runner.cloud_api.models import Cloud, Offer, Placement
     from runner.cloud_api.pacing import Timer
     from runner.clouds.aws.section import AwsSection
     from runner.errors import CloudError
@@ -161,6 +164,13 @@ def user_data(order: MachineOrder) -> str:
     )
 
 
+def places(cloud: Cloud, own: AwsSection | None, offers: Sequence[Offer]) -> dict[Offer, Placement]:
+    """Return whether the account has a place for each of these machines; raises as ``AwsCloud.places``."""
+    from runner.clouds.aws.api import AwsCloud
+
+    return cloud.places(offers, own) if isinstance(cloud, AwsCloud) else {}
+
+
 def terraform_error(words: str) -> CloudError | None:
     """Return the error that AWS gave, from Terraform's text."""
     from runner.clouds.aws.refusals import error_from_terraform
@@ -217,6 +227,14 @@ RECORD = CloudRecord(
     quota=QuotaWords(
         raise_it="ask for more in the console (Service Quotas, EC2)",
         allow_reading="allow servicequotas:GetServiceQuota in IAM",
+    ),
+    places=PlaceRules(
+        ask=places,
+        give_one="set compute.regions, compute.aws.vpc_id or compute.aws.subnet_id to what there is, or make a default "
+        "VPC: `aws ec2 create-default-vpc --region REGION`",
+        reach_it="run Douse where private addresses of that network can be reached, or name a public subnet in "
+        "compute.aws.subnet_id",
+        allow_reading="allow ec2:DescribeVpcs, ec2:DescribeSubnets and ec2:DescribeInstanceTypeOfferings in IAM",
     ),
     caller_network=caller_network,
     default_image=NotThere("the newest Ubuntu, by the SSM parameter that the root module names"),

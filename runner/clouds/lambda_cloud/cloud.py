@@ -84,6 +84,7 @@ RECORD = CloudRecord(
     boot_many_gpus=BootTime(600.0, 900.0, source=f"10 to 15 minutes ({GUIDE})", as_of=date(2026, 11, 21)),
     prices=PriceRules(same_everywhere=True, gpuhunt_name="lambdalabs"),
     quota=NotThere("the API has no call for quotas; a launch above one is refused"),
+    places=NotThere("its machines stand in the cloud's own network"),
     caller_network=NotThere("the firewall belongs to the account, for all of its machines, and is left alone"),
     default_image=NotThere("Lambda Stack, which the cloud chooses"),
     # No key of a machine's own can be made that may do so little, and a machine that is shut down bills on.

@@ -104,6 +104,7 @@ RECORD = CloudRecord(
     boot_many_gpus=NotThere("no source distinguishes them"),
     prices=PriceRules(same_everywhere=True),
     quota=NotThere("neither API has a call for quotas; an order above one is refused"),
+    places=NotThere("its machines stand in the cloud's own network"),
     caller_network=NotThere("a pod's port 22 is open to everybody, and only the run's key gets in"),
     default_image=IMAGE,
     hard_end="RunPod itself, by the pod's terminateAfter, which GraphQL alone can set",

@@ -13,7 +13,7 @@ from runner.adapters.ssh_login import pins_of
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform, is_near
 from runner.cloud_api.environment import NotThere
-from runner.cloud_api.models import Offer, Quota
+from runner.cloud_api.models import Offer, Placement, Quota
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.context import Context
@@ -25,6 +25,7 @@ from runner.planning.checks.asking import Question
 from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
 from runner.planning.checks.line import Check, refusal
 from runner.planning.checks.machines import Chosen, choose_checked, replaced
+from runner.planning.checks.places import PLACE, AskPlaces
 from runner.planning.checks.quota import QUOTA, AskQuotas
 from runner.planning.checks.reading import check_environment, fetch_model, task_from
 from runner.planning.choose import Choice, choose
@@ -156,10 +157,11 @@ def _choose(
     emulated = is_emulated(endpoint_of(run_file.compute.env, world.environ))
     ledger = [] if task is None else read_ledger(list_runs(runs_dir, world), is_emulated=emulated)
 
-    def chosen() -> Choice:
-        return choose(run_file, market.offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
+    def choose_among(offers: Sequence[Offer]) -> Choice:
+        return choose(run_file, offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
 
-    return choose_checked(run_file, market, chosen, world.now().date(), _quotas_of(call, stop, world))
+    ask_quotas, ask_places = _quotas_of(call, stop, world), _places_of(run_file, call, stop, world)
+    return choose_checked(run_file, market, choose_among, world.now().date(), ask_quotas, ask_places)
 
 
 def _quotas_of(call: MarketCall, stop: Stop, world: World) -> AskQuotas:
@@ -167,6 +169,16 @@ def _quotas_of(call: MarketCall, stop: Stop, world: World) -> AskQuotas:
 
     def ask(offers: Sequence[Offer]) -> dict[Offer, Quota]:
         return Question(world, lambda: call.quotas(offers), name=QUOTA).answer(stop.check)
+
+    return ask
+
+
+def _places_of(run_file: RunFile, call: MarketCall, stop: Stop, world: World) -> AskPlaces:
+    """Return the function that looks for networks, within the preflight's time limit."""
+    own = run_file.compute.own_sections().get(run_file.compute.env)
+
+    def ask(offers: Sequence[Offer]) -> dict[Offer, Placement]:
+        return Question(world, lambda: call.places(offers, own), name=PLACE).answer(stop.check)
 
     return ask
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 
 from runner.cloud_api.models import Account
 from runner.clouds.registry import find_cloud
-from runner.errors import NoCapacityError, counted
+from runner.errors import NoCapacityError, NoPlaceError, counted
 from runner.planning.checks.account import check_balance
 from runner.planning.checks.line import Check, from_error, passed, skipped, warned
+from runner.planning.checks.places import PLACE, AskPlaces, ChooseAmong, choose_placed
 from runner.planning.checks.quota import AskQuotas, check_quota
 from runner.planning.choose import Choice
 from runner.planning.estimate.cost import BudgetError
@@ -34,27 +35,30 @@ class Chosen(NamedTuple):
 
 
 def choose_checked(
-    run_file: RunFile, market: Market, choose: Callable[[], Choice], today: date, ask_quotas: AskQuotas
+    run_file: RunFile, market: Market, choose: ChooseAmong, today: date, ask_quotas: AskQuotas, ask_places: AskPlaces
 ) -> Chosen:
     """Choose the machines to try, and make a line of each reason why there are none.
 
     Args:
         run_file: The run.
         market: The available machines.
-        choose: Chooses among it.
+        choose: Chooses among machines.
         today: The day on which the prices are looked at.
         ask_quotas: Asks the cloud what of these machines the account may rent.
+        ask_places: Asks the cloud whether the account has a network for each of these machines.
     """
     prices = check_prices(run_file, market, today)
     try:
-        choice = choose()
+        choice, network = choose_placed(run_file.compute.env, market, choose, ask_places)
     except DoesNotFitError as err:
         return Chosen(None, [from_error(MEMORY, err), skipped(BUDGET, "needs a machine that the run fits"), prices])
     except BudgetError as err:
         return Chosen(None, [from_error(BUDGET, err), prices])
+    except NoPlaceError as err:
+        return Chosen(None, [from_error(PLACE, err), prices])
     except NoCapacityError as err:
         return Chosen(None, [from_error(MACHINES, err), prices])
-    lines = [_fits(choice), _budget(run_file, choice), prices]
+    lines = [*network, _fits(choice), _budget(run_file, choice), prices]
     quota = check_quota(run_file.compute.env, market, [one.offer for one in choice.chosen], ask_quotas)
     return Chosen(choice, [*lines, *_balance(run_file, market.account, choice), *quota])
 

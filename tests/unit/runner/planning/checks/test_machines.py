@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.cloud_api.models import Account, Offer, Quota
+from runner.cloud_api.models import Account, Offer, Placement, Quota
 from runner.errors import NoCapacityError, RunnerError
 from runner.planning.checks.line import Check, passed
 from runner.planning.checks.machines import check_prices, choose_checked, replaced
@@ -32,6 +32,10 @@ def no_quotas(offers: Sequence[Offer]) -> dict[Offer, Quota]:
     return {}
 
 
+def no_places(offers: Sequence[Offer]) -> dict[Offer, Placement]:
+    return {}
+
+
 def rented(env: str = "lambda", **sections: Any) -> RunFile:
     return RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": env}, **sections})
 
@@ -46,12 +50,12 @@ def lines(run_file: RunFile, account: Account | None = None) -> dict[str, Check]
     market = Market([A10], account)
     return {
         line.name: line
-        for line in choose_checked(run_file, market, lambda: choosing(run_file), TODAY, no_quotas).checks
+        for line in choose_checked(run_file, market, lambda _: choosing(run_file), TODAY, no_quotas, no_places).checks
     }
 
 
-def raising(err: RunnerError) -> Callable[[], Choice]:
-    def choose_nothing() -> Choice:
+def raising(err: RunnerError) -> Callable[[Sequence[Offer]], Choice]:
+    def choose_nothing(offers: Sequence[Offer]) -> Choice:
         raise err
 
     return choose_nothing
@@ -78,7 +82,7 @@ def test_a_run_that_fits_says_what_it_needs() -> None:
     ],
 )
 def test_why_there_is_no_machine_is_a_line_that_failed(err: RunnerError, name: str) -> None:
-    choice, found = choose_checked(rented(), Market([]), raising(err), TODAY, no_quotas)
+    choice, found = choose_checked(rented(), Market([]), raising(err), TODAY, no_quotas, no_places)
 
     (line,) = [line for line in found if line.status == "fail"]
     assert choice is None
@@ -88,7 +92,7 @@ def test_why_there_is_no_machine_is_a_line_that_failed(err: RunnerError, name: s
 
 def test_another_error_passes_through() -> None:
     with pytest.raises(RunnerError, match="oh"):
-        choose_checked(rented(), Market([]), raising(RunnerError("oh", resolution="-")), TODAY, no_quotas)
+        choose_checked(rented(), Market([]), raising(RunnerError("oh", resolution="-")), TODAY, no_quotas, no_places)
 
 
 def test_a_budget_is_compared_with_the_range_of_the_estimate() -> None:
@@ -105,7 +109,12 @@ def test_a_budget_without_an_estimate_is_a_warning() -> None:
     run_file = rented(budget={"max_usd": 5.0})
 
     _, found = choose_checked(
-        run_file, Market([A10]), lambda: choose(run_file, [A10], None, disk_needed_gib=1.0), TODAY, no_quotas
+        run_file,
+        Market([A10]),
+        lambda _: choose(run_file, [A10], None, disk_needed_gib=1.0),
+        TODAY,
+        no_quotas,
+        no_places,
     )
 
     assert {line.name: line.status for line in found} == {
@@ -131,7 +140,7 @@ def test_the_quota_is_that_of_the_machines_to_try_alone() -> None:
 
     market = Market(listed, Account("aws", "me"))
     _, found = choose_checked(
-        run_file, market, lambda: choose(run_file, listed, None, disk_needed_gib=1.0), TODAY, nothing
+        run_file, market, lambda _: choose(run_file, listed, None, disk_needed_gib=1.0), TODAY, nothing, no_places
     )
 
     assert asked == ["g5.xlarge"]
