@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from runner.errors import CloudError
 
-Kind = Literal["instance", "volume", "key", "address", "security_group", "spot_request"]
+Kind = Literal["instance", "volume", "key", "address", "security_group", "spot_request", "schedule"]
 Status = Literal["pending", "running", "stopped", "ending", "unknown"]
 Trust = Literal["secure", "community"]
 """``secure`` where one company answers for machines of its own, ``community`` where others' machines are rented out."""

@@ -145,11 +145,11 @@ class EmulatedMachine:
 
 @dataclass
 class Leftover:
-    """Something besides machines that exists in an account: a key, a volume, an address.
+    """Something besides machines that exists in an account: a key, a volume, an address, a schedule.
 
     Attributes:
         cloud: Name of the cloud.
-        kind: What it is: ``key``, ``volume``, ``address``.
+        kind: What it is.
         id: The cloud's id.
         name: The cloud's name for people.
         region: Where, or ``None``.
@@ -157,7 +157,7 @@ class Leftover:
     """
 
     cloud: str
-    kind: Literal["key", "volume", "address", "security_group"]
+    kind: Literal["key", "volume", "address", "security_group", "schedule"]
     id: str
     name: str
     region: str | None = None

@@ -15,7 +15,7 @@ from runner.cloud_api.models import Cloud, Listing, Resource
 from runner.errors import CloudError, CloudUnavailableError, NotFoundError, RateLimitedError
 from runner.safety.patience import Patience
 
-ORDER = ("instance", "spot_request", "volume", "address", "security_group", "key")
+ORDER = ("instance", "spot_request", "volume", "address", "security_group", "key", "schedule")
 """Machines first: what is attached to one goes only after it."""
 PASSING = (CloudUnavailableError, RateLimitedError)
 """Trouble that may be over by the next try. An answer that cannot be read is not: it is reported immediately."""
@@ -146,9 +146,12 @@ def terminate_all(
 def _end_each(cloud: Cloud, there: Sequence[Resource]) -> CloudError | None:
     """Ask for the end of each; return the last trouble. What hangs on a machine may refuse until that is gone."""
     trouble: CloudError | None = None
+    with_machine = {found.run_id for found in there if found.kind == "instance"}
     for found in there:
         if found.status == "ending":
             continue
+        if found.kind == "schedule" and found.run_id in with_machine:
+            continue  # it terminates the machine if we cannot
         try:
             cloud.end(found)
         except NotFoundError:

@@ -104,11 +104,13 @@ def test_the_runpod_guide_ends_a_pod_and_a_volume_by_hand() -> None:
 
 
 def test_the_aws_guide_uses_operations_and_options_that_exist_for_every_kind_of_thing() -> None:
-    client = boto3.client("ec2", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    lines = [words for words in shell_lines(GUIDES["aws"]) if words[:2] == ["aws", "ec2"]]
+    keys = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    clients = {service: boto3.client(service, **keys) for service in ("ec2", "scheduler")}
+    lines = [words for words in shell_lines(GUIDES["aws"]) if words[0] == "aws" and words[1] in clients]
     used = set()
 
     for words in lines:
+        client = clients[words[1]]
         if words[2] == "wait":
             assert words[3].replace("-", "_") in client.waiter_names
             continue
@@ -120,7 +122,9 @@ def test_the_aws_guide_uses_operations_and_options_that_exist_for_every_kind_of_
         used.add(name)
 
     assert {ended_by(kind) for kind in _ENDINGS} <= used
-    assert {name.split("_", 1)[0] for name in used} == {"describe", "terminate", "cancel", "delete", "release"}
+    assert {name.split("_", 1)[0] for name in used} == {
+        "describe", "list", "terminate", "cancel", "delete", "release",
+    }  # fmt: skip
 
 
 def ended_by(kind: Any) -> str:

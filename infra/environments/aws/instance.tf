@@ -94,7 +94,8 @@ resource "aws_instance" "this" {
     }
   }
 
-  tags = { Name = local.name }
+  # By its tag the runner knows that there is a schedule to move.
+  tags = merge({ Name = local.name }, var.aws_schedule_role_arn == null ? {} : { "douse-schedule" = local.name })
 
   lifecycle {
     # A newer image or another subnet is no reason to replace a machine that is training.
@@ -114,5 +115,36 @@ resource "aws_instance" "this" {
       condition     = var.aws_host_key == null || var.aws_user_data != null
       error_message = "aws_host_key must come with the aws_user_data that puts it on the machine."
     }
+  }
+}
+
+# An end on the server's side: it comes also when the machine does not power off, and the runner is gone.
+resource "aws_scheduler_schedule" "end" {
+  #checkov:skip=CKV_AWS_297:It holds the id of a machine and a time, nothing that a key of one's own would keep secret
+  count = var.aws_schedule_role_arn == null ? 0 : 1
+
+  name        = local.name # a schedule has no tags: its name is its mark
+  description = "Douse: terminate the machine of run ${var.run_id}"
+
+  schedule_expression          = "at(${trimsuffix(var.expires_at, "Z")})"
+  schedule_expression_timezone = "UTC"
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = "arn:${split(":", var.aws_schedule_role_arn)[1]}:scheduler:::aws-sdk:ec2:terminateInstances"
+    role_arn = var.aws_schedule_role_arn
+    input    = jsonencode({ InstanceIds = [aws_instance.this.id] })
+
+    retry_policy {
+      maximum_event_age_in_seconds = 86400
+      maximum_retry_attempts       = 185
+    }
+  }
+
+  lifecycle {
+    ignore_changes = [schedule_expression] # the runner moves it as the lease
   }
 }

@@ -78,6 +78,17 @@ variable "aws_price_usd_per_h" {
   }
 }
 
+variable "aws_schedule_role_arn" {
+  description = "Role by which EventBridge Scheduler terminates the machine at expires_at; null makes no schedule."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.aws_schedule_role_arn == null || can(regex("^arn:[a-z-]+:iam::\\d{12}:role/\\S+$", var.aws_schedule_role_arn))
+    error_message = "aws_schedule_role_arn must be the ARN of a role, or null."
+  }
+}
+
 variable "aws_subnet_id" {
   description = "Subnet to put the machine in; null leaves the zone to AWS, in the VPC's own subnets."
   type        = string

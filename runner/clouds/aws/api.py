@@ -23,6 +23,8 @@ from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.places import places_in
 from runner.clouds.aws.quotas import quota_code, quota_in
 from runner.clouds.aws.refusals import aws_errors, error_from_terraform, refuse_web_page, unreadable
+from runner.clouds.aws.schedules import GROUP, move_schedule, schedule_of, schedules_in
+from runner.clouds.aws.schedules import SERVICE as SCHEDULER
 from runner.errors import (
     AccessDeniedError,
     BadRequestError,
@@ -49,6 +51,8 @@ QUOTAS = "service-quotas"
 QUOTAS_CONNECT_S, QUOTAS_READ_S, QUOTAS_ATTEMPTS = 2, 5, 2
 """Only a plan asks for quotas, and leaves it at that after a while; Python still waits for the pool at its end."""
 AT_ONCE = 8
+SAVING_TIME = timedelta(minutes=15)
+"""How long after the end of its lease a machine may take to save its work, before its schedule terminates it."""
 SHORTEST_S, LONGEST_S = 900, 43_200
 PLAIN_PREFIX = re.compile(r"^[A-Za-z0-9._/=@-]+$")
 
@@ -217,7 +221,7 @@ class AwsCloud:
             return {offer: placement for answer in answers for offer, placement in answer.items()}
 
     def listing(self) -> Listing:
-        """Return all Douse resources in the account: instances, spot requests, volumes, addresses, groups, keys.
+        """Return all Douse resources in the account: machines, their disks, keys, firewalls, addresses and schedules.
 
         A region that may not be looked at, or one kind in it, is unread, and the rest is there. Where the regions may
         not be listed, home is looked at.
@@ -234,7 +238,24 @@ class AwsCloud:
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
             asked = [pool.submit(listing_in, client, region) for client, region in zip(clients, regions, strict=True)]
         found = gather(one.result for one in asked)
-        return Listing(found.resources, unlisted + found.unread, self._clock_off)
+        schedules = self._schedules(regions)
+        unread = unlisted + found.unread + schedules.unread
+        return Listing(found.resources + schedules.resources, unread, self._clock_off)
+
+    def _schedules(self, regions: Sequence[str]) -> Listing:
+        """Return the schedules of runs, in those of the regions that boto3 knows to have EventBridge Scheduler."""
+        sold = {
+            region
+            for partition in self._session.get_available_partitions()
+            for region in self._session.get_available_regions(SCHEDULER, partition)
+        }
+        there = [region for region in regions if region in sold]
+        clients = [self._client(SCHEDULER, region) for region in there]
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            parts = list(pool.map(schedules_in, clients, there))
+        return Listing(
+            [one for part in parts for one in part.resources], [err for part in parts for err in part.unread]
+        )
 
     def resources(self) -> list[Resource]:
         """Return the same; raises where anything could not be read."""
@@ -247,7 +268,7 @@ class AwsCloud:
             CloudError: If AWS refuses; what a machine still holds can only go when the machine is gone.
         """
         region = resource.region or self._home
-        client = self._client("ec2", region)
+        client = self._client(SCHEDULER if resource.kind == "schedule" else "ec2", region)
         try:
             with aws_errors(f"terminate {resource.kind.replace('_', ' ')} {resource.id} in {region}"):
                 _ENDINGS[resource.kind](client, resource)
@@ -255,7 +276,20 @@ class AwsCloud:
             return
 
     def move_lease(self, machine: Resource, ends_at: datetime) -> None:
-        """Do nothing: the machine keeps its lease itself, and powers off when it runs out."""
+        """Move the machine's schedule, where it has one; else the machine alone keeps its lease.
+
+        The schedule leaves the machine time to save its work and to power off by itself.
+
+        Raises:
+            NotFoundError: If the schedule is gone.
+            CloudError: If AWS refuses, or does not answer.
+        """
+        region = machine.region or self._home
+        doing = f"move the schedule of machine {machine.id}"
+        name = schedule_of(self._client("ec2", region), machine.id, doing)
+        if name is not None:
+            at = max(ends_at, self._now()) + SAVING_TIME
+            move_schedule(self._client(SCHEDULER, region), name, at, doing)
 
     def bill(self, billed: BilledRun) -> float | None:
         """Return what Cost Explorer has for all that carries a run's tag, in US dollars; ``None`` where it has nothing.
@@ -360,6 +394,7 @@ _ENDINGS: Mapping[Kind, Callable[[Any, Resource], Any]] = {
     "key": lambda client, found: client.delete_key_pair(KeyName=found.name),  # emulators do not know it by its id
     "address": lambda client, found: client.release_address(AllocationId=found.id),
     "security_group": lambda client, found: client.delete_security_group(GroupId=found.id),
+    "schedule": lambda client, found: client.delete_schedule(GroupName=GROUP, Name=found.name),
     "spot_request": lambda client, found: client.cancel_spot_instance_requests(SpotInstanceRequestIds=[found.id]),
 }
 

@@ -124,6 +124,7 @@ def _of_section(section: AwsSection) -> dict[str, Any]:
     given = {
         "aws_ami_id": section.ami_id,
         "aws_instance_profile": section.instance_profile,
+        "aws_schedule_role_arn": section.schedule_role_arn,
         "aws_subnet_id": section.subnet_id,
         "aws_vpc_id": section.vpc_id,
         "labels": section.tags or None,
@@ -240,7 +241,7 @@ RECORD = CloudRecord(
     default_image=NotThere("the newest Ubuntu, by the SSM parameter that the root module names"),
     hard_end="a timer of the machine's own, set by its first boot: to power off is to be terminated",
     hard_end_goes=NotThere("AWS has announced no end of it"),
-    lease_at_cloud=NotThere("the machine keeps its lease itself, and powers off when it runs out"),
+    lease_at_cloud="the schedule of a machine, where compute.aws.schedule_role_arn has one made",
     boot_lease=lambda _image: None,
     inputs=inputs,
     secret_inputs=NotThere("aws_instance writes its user data into the state in any case"),

@@ -96,7 +96,16 @@ IN_USE = frozenset(
 )
 THERE = frozenset({"InvalidGroup.Duplicate", "InvalidKeyPair.Duplicate"})
 """Names that are taken. Neither call has a token by which AWS would know a repeated request, as a launch has."""
-GONE = frozenset({"NoSuchBucket", "NoSuchEntity", "NoSuchKey", "NoSuchResourceException", "ParameterNotFound"})
+GONE = frozenset(
+    {
+        "NoSuchBucket",
+        "NoSuchEntity",
+        "NoSuchKey",
+        "NoSuchResourceException",
+        "ParameterNotFound",
+        "ResourceNotFoundException",
+    }
+)
 MORE_QUOTA = "request a higher quota in the AWS console (Service Quotas, EC2), or terminate what you can (`make sweep`)"
 LATER = "wait a minute, then repeat the command"
 OTHER_NAME = "check the name, the region and the account"
@@ -133,6 +142,7 @@ NO_PLACE = re.compile(r"(?:no matching|multiple) EC2 (VPC|Subnet)s? (?:found|mat
 """What hashicorp/aws says where a data source finds none, or several (its ``SingularDataSourceFindError``)."""
 BORN_DEAD = re.compile(r"unexpected state '(?:shutting-down|terminated)', wanted target 'running'")
 """What it says of an instance that was handed out and never ran; EC2's reason follows, or none."""
+NO_SCHEDULE = re.compile(r"operation error Scheduler: (?P<operation>\w+)")
 CREDENTIAL_WORDS = re.compile(
     r"No valid credential sources found|failed to refresh cached credentials|no EC2 IMDS role found"
     r"|failed to retrieve credentials|The security token included in the request is (?:invalid|expired)",
@@ -217,6 +227,8 @@ def error_from_code(code: str, words: str, doing: str, status: int | None = None
 
 def error_from_terraform(words: str) -> CloudError | None:
     """Return the error AWS gave, from Terraform's text, or ``None`` where the text holds none of AWS's codes."""
+    if NO_SCHEDULE.search(words):
+        return _no_schedule(words)
     found = API_ERROR.search(words)
     if found:
         status = int(found["status"]) if found["status"] else None
@@ -238,6 +250,18 @@ def error_from_terraform(words: str) -> CloudError | None:
     if NETWORK_WORDS.search(words):
         return _out_of_reach(doing, words)
     return None
+
+
+def _no_schedule(words: str) -> CloudError:
+    """Return the error for a machine's schedule that was refused: no other machine gets one, and this one is rented.
+
+    So it is none of those that say that nothing was rented.
+    """
+    return CloudError(
+        "aws: the schedule that would terminate the machine was refused",
+        resolution="check compute.aws.schedule_role_arn and the rights in docs/clouds/aws.md, or leave the key out",
+        details=_shortened(_line_with("operation error Scheduler", words)),
+    )
 
 
 def _no_place(kind: str, words: str) -> NoPlaceError:

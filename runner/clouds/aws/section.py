@@ -47,6 +47,9 @@ class AwsSection(CloudSection):
     ami_id: str | None = Field(default=None, pattern=r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$")
     """Machine image, in place of the newest one that ``compute.image`` leads to: Linux for x86_64 with apt, cloud-init
     and the user ``ubuntu``. Needs one region in ``compute.regions``."""
+    schedule_role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+$")
+    """Role by which EventBridge Scheduler terminates the machine if nothing else does (``infra/safety`` makes it): at
+    the hard end, or, once the lease is moved, a quarter of an hour after its end. ``null`` makes no schedule."""
     tags: Annotated[dict[str, str], AfterValidator(_check_tags)] = Field(default={})
     """Tags of your own for everything that is created, at most 40, like ``{team: red}``."""
 

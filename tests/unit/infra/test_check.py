@@ -178,7 +178,7 @@ def test_the_summary_names_what_was_not_checked_and_what_to_do() -> None:
 def test_every_root_module_is_found() -> None:
     names = [path.name for path in find_roots(check.FOLDER)]
 
-    assert sorted(names) == ["aws", "lambda", "local", "runpod", "store"]
+    assert sorted(names) == ["aws", "lambda", "local", "runpod", "safety", "store"]
     assert names[-1] == "local"  # the one without a provider is the quick one
 
 
@@ -192,7 +192,7 @@ def test_the_whole_check_passes_with_a_terraform_that_is_content(
 
     said = capsys.readouterr().out
     assert said.startswith("ok      the environments keep their contract\nok      terraform fmt\n")
-    assert "5 of 5 root modules are well" in said
+    assert "6 of 6 root modules are well" in said
     assert str(tmp_path) in (tmp_path / "work" / "terraform.rc").read_text()
 
 

@@ -282,3 +282,41 @@ run "takes_an_image_that_is_given" {
     error_message = "No parameter is read, and the image is the one that is named."
   }
 }
+
+run "schedules_no_end_unless_it_is_told_the_role" {
+  assert {
+    condition     = length(aws_scheduler_schedule.end) == 0 && !contains(keys(aws_instance.this.tags), "douse-schedule")
+    error_message = "There is no schedule, and no tag that says so."
+  }
+}
+
+run "schedules_the_end_of_the_machine" {
+  variables {
+    aws_schedule_role_arn = "arn:aws-us-gov:iam::123456789012:role/douse-scheduler"
+  }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.end[0].name == "douse-20261121-015500-tiny"
+      && aws_instance.this.tags["douse-schedule"] == "douse-20261121-015500-tiny"
+    )
+    error_message = "The schedule has the run's name, and the machine says that there is one."
+  }
+
+  assert {
+    condition = (
+      aws_scheduler_schedule.end[0].schedule_expression == "at(2026-11-22T01:55:00)"
+      && aws_scheduler_schedule.end[0].schedule_expression_timezone == "UTC"
+      && one(aws_scheduler_schedule.end[0].flexible_time_window).mode == "OFF"
+    )
+    error_message = "It comes once, when the run has to be over."
+  }
+
+  assert {
+    condition = (
+      one(aws_scheduler_schedule.end[0].target).arn == "arn:aws-us-gov:scheduler:::aws-sdk:ec2:terminateInstances"
+      && jsondecode(one(aws_scheduler_schedule.end[0].target).input) == { InstanceIds = ["i-0123456789abcdef0"] }
+    )
+    error_message = "It terminates this machine, and nothing else."
+  }
+}

@@ -82,6 +82,14 @@ run "refuses_a_price_below_nothing" {
   expect_failures = [var.aws_price_usd_per_h]
 }
 
+run "refuses_a_scheduler_that_is_no_role" {
+  command = plan
+  variables {
+    aws_schedule_role_arn = "douse-scheduler"
+  }
+  expect_failures = [var.aws_schedule_role_arn]
+}
+
 run "refuses_a_subnet_that_is_none" {
   command = plan
   variables {

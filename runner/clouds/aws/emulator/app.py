@@ -80,6 +80,8 @@ class AwsCloud:
             machines = self._instances.tagged(tag_asked_for(call.body))
             late_s = self.state.settings["aws"]["bill_late_s"]
             return cost_and_usage(call.body, machines, self.state.clock(), late_s)
+        if call.service == "scheduler":
+            return self._schedule(call, environ)
         if call.service != "ec2":
             answer = aws_wire.call_moto(self._moto, environ, call.body)
             if call.service == "sts" and answer.status == 200:
@@ -101,6 +103,15 @@ class AwsCloud:
         if handler is None:
             return aws_wire.call_moto(self._moto, environ, call.body)
         return handler(call, environ)
+
+    def _schedule(self, call: AwsCall, environ: Environ) -> Answer:
+        refused = self._instances.schedules.refusal(call)
+        if refused is not None:
+            return refused
+        answer = aws_wire.call_moto(self._moto, environ, call.body)
+        if answer.status == 200:
+            self._instances.schedules.accepted(call)
+        return answer
 
     def _run(self, call: AwsCall, environ: Environ) -> Answer:
         token = (call.region, call.fields.get("ClientToken", ""))

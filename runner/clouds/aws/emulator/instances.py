@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from runner.clouds.aws.emulator.schedules import AwsSchedules
 from runner.clouds.aws.emulator.seed import (
     ACCOUNT,
     ADDRESS_USD_PER_H,
@@ -43,6 +44,7 @@ class AwsInstances:
         self._meters: dict[str, Meter] = {}
         self.regions: set[str] = set()
         self.notices: dict[str, str] = {}
+        self.schedules = AwsSchedules(state)
         state.on_end["aws"] = self._ended
         state.on_action["aws"] = self._act
 
@@ -150,7 +152,7 @@ class AwsInstances:
                 self._billed("address", address.allocation_id, address, region, ADDRESS_USD_PER_H)
                 for address in ec2.addresses
             ]
-        return found
+        return found + self.schedules.leftovers()
 
     def _billed(self, kind: Any, resource_id: str, resource: Any, region: str, usd_per_h: float) -> Leftover:
         meter = self._meters.setdefault(resource_id, self._state.new_meter(usd_per_h))
@@ -170,6 +172,8 @@ class AwsInstances:
 
     def _act(self, machine: EmulatedMachine, action: str) -> None:
         """End or stop as AWS does: a shutdown inside by the instance's own setting, a preemption with its reason."""
+        if self.schedules.run(machine, action):
+            return
         instance = self._moto[machine.id]
         if action == "notice":
             at = datetime.fromtimestamp(self._state.clock(), UTC) + timedelta(seconds=120)

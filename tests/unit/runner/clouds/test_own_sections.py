@@ -33,7 +33,8 @@ def test_a_key_of_one_cloud_can_be_set_from_the_command_line(tmp_path: Path) -> 
     run_file = load(tmp_path, text, "compute.aws.tags={team: red}", "compute.aws.instance_profile=others")
 
     assert run_file_mapping(run_file)["compute"]["aws"] == {
-        "vpc_id": None, "subnet_id": None, "instance_profile": "others", "ami_id": None, "tags": {"team": "red"},
+        "vpc_id": None, "subnet_id": None, "instance_profile": "others", "ami_id": None,
+        "schedule_role_arn": None, "tags": {"team": "red"},
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from runner.errors import AccessDeniedError, CloudUnavailableError, NotFoundError, UnreadableAnswerError, UsageError
 from runner.safety.patience import Patience, patience_of
-from runner.safety.terminate import of_run, terminate_run
+from runner.safety.terminate import of_run, terminate_all, terminate_run
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
 
 TROUBLE = CloudUnavailableError("lambda: 500", resolution="wait")
@@ -37,6 +37,24 @@ def test_everything_of_the_run_is_ended_machines_first() -> None:
     assert cloud.asked_to_end == ["i-1", "v", "k"]
     assert ([found.id for found in seen.ended], seen.left) == (["i-1", "v", "k"], [])
     assert [found.id for found in cloud.there] == ["i-2"]
+
+
+def test_a_schedule_stays_as_long_as_the_machine_that_it_would_terminate() -> None:
+    refused = AccessDeniedError("aws: no", resolution="-")
+    cloud = FakeCloud([thing("schedule", "s"), thing()], end_troubles=[refused, None])
+
+    terminate_run(cloud, RUN_ID, outcome_unknown=False, wait=Clock())
+
+    assert cloud.asked_to_end == ["i-1", "i-1", "s"]
+
+
+def test_a_schedule_whose_machine_is_gone_is_deleted_beside_another_runs_machine() -> None:
+    other = thing(resource_id="i-2", run_id="20261121-015501-other", status="ending")
+    cloud = FakeCloud([thing("schedule", "s"), other])
+
+    terminate_all(cloud, lambda _: True, wait=Clock(), patience=Patience(longest_s=0.0))
+
+    assert cloud.asked_to_end == ["s"]
 
 
 def test_a_second_sweep_finds_nothing_and_asks_for_nothing() -> None:

@@ -34,10 +34,15 @@ SETS = {
     "DescribeKeyPairs": "keySet",
 }
 
+SCHEDULES = "ListSchedules"
+"""Asked of another server, in another way."""
+
 
 def listing(action: str, *items: str, token: str = "") -> Answer:
     inner = "".join(f"<item>{item}</item>" for item in items)
     more = f"<nextToken>{token}</nextToken>" if token else ""
+    if action == SCHEDULES:
+        return 200, '{"Schedules": []}'
     name = SETS[action]
     return 200, f"<{action}Response {XMLNS}><requestId>r</requestId><{name}>{inner}</{name}>{more}</{action}Response>"
 
@@ -76,7 +81,14 @@ def server() -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            form = {name: values[0] for name, values in parse_qs(body).items()}
+            self._answer({name: values[0] for name, values in parse_qs(body).items()})
+
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            assert path == "/schedules"
+            self._answer({"Action": SCHEDULES, **{name: values[0] for name, values in parse_qs(query).items()}})
+
+        def _answer(self, form: dict[str, str]) -> None:
             region = self.headers["Authorization"].split("/")[2]
             status, text = self.server.ec2.answer(region, form)  # type: ignore[attr-defined]
             self.send_response(status)
@@ -134,13 +146,38 @@ def open_at(url: str, regions: str = f"{HERE},{THERE}") -> AwsCloud:
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "unread"),
+    [
+        ((403, '{"__type": "AccessDeniedException", "Message": "not authorized: scheduler:ListSchedules"}'), []),
+        ((500, '{"__type": "InternalServerException", "Message": "oops"}'), [CloudUnavailableError] * 2),
+        ((200, '{"Schedules": [{"State": "ENABLED"}]}'), [UnreadableAnswerError] * 2),
+    ],
+    ids=["denied", "in trouble", "nameless"],
+)
+def test_only_who_may_not_list_schedules_is_told_of_nothing_unread(
+    ec2: Ec2, cloud: AwsCloud, pauses_s: list[float], answer: Answer, unread: list[type[CloudError]]
+) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-1")))
+    for region in (HERE, THERE):
+        ec2.on(SCHEDULES, answer, region)
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-1"]
+    assert [type(err) for err in found.unread] == unread
+
+
 def test_nothing_anywhere_is_an_empty_list_after_every_listing_in_every_region(ec2: Ec2, cloud: AwsCloud) -> None:
     assert cloud.resources() == []
     assert {(action, region) for action, region, _ in ec2.asked} == {
-        (action, region) for action in SETS for region in (HERE, THERE)
+        (action, region) for action in (*SETS, SCHEDULES) for region in (HERE, THERE)
     }
-    assert all(form["Filter.1.Name"] == "tag-key" for _, _, form in ec2.asked)
-    assert all(form["Filter.1.Value.1"] == "douse-run" for _, _, form in ec2.asked)
+    for action, _, form in ec2.asked:
+        if action == SCHEDULES:
+            assert form["NamePrefix"] == "douse-"
+        else:
+            assert (form["Filter.1.Name"], form["Filter.1.Value.1"]) == ("tag-key", "douse-run")
 
 
 def test_pages_are_read_to_the_last(ec2: Ec2, cloud: AwsCloud) -> None:

@@ -4,6 +4,7 @@ from botocore.parsers import ResponseParserError
 
 from runner.clouds.aws.refusals import aws_errors, error_from_code, error_from_terraform
 from runner.errors import (
+    REFUSALS,
     AccessDeniedError,
     AccountError,
     AlreadyThereError,
@@ -204,6 +205,20 @@ def test_awss_codes_are_found_in_terraforms_text(text: str, kind: type[CloudErro
     if code:
         assert error.code == code
     assert error.message.startswith("aws: cannot make what Terraform asked for")
+
+
+@pytest.mark.parametrize(
+    "words", ["ValidationException: The execution role you provide must allow", "api error AccessDeniedException: no"]
+)
+def test_a_schedule_that_is_refused_says_nothing_of_the_machine(words: str) -> None:
+    error = error_from_terraform(
+        "creating EventBridge Scheduler Schedule (douse-x): operation error Scheduler: CreateSchedule, https response "
+        f"error StatusCode: 400, RequestID: 1, {words}"
+    )
+
+    assert type(error) is CloudError
+    assert not isinstance(error, REFUSALS)
+    assert "compute.aws.schedule_role_arn" in error.resolution
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from runner.clouds.aws.section import MOST_TAGS, AwsSection
 from runner.clouds.own_sections import run_file_class
 from tests.unit.runner.clouds.test_records import order
 
+ROLE = "arn:aws:iam::123456789012:role/team/douse-scheduler"
 VPC, SUBNET, AMI = "vpc-0123abcd", "subnet-0123456789abcdef0", "ami-0123456789abcdef0"
 
 
@@ -26,6 +27,8 @@ VPC, SUBNET, AMI = "vpc-0123abcd", "subnet-0123456789abcdef0", "ami-0123456789ab
         ("instance_profile", "arn:aws:iam::123456789012:instance-profile/x"),
         ("instance_profile", ""),
         ("ami_id", "ubuntu-24.04"),
+        ("schedule_role_arn", "douse-scheduler"),
+        ("schedule_role_arn", "arn:aws:iam::123456789012:user/me"),
         ("tags", {"": "x"}),
         ("tags", {"a" * 129: "x"}),
         ("tags", {"a*b": "x"}),
@@ -74,13 +77,20 @@ def test_two_images_are_refused() -> None:
 
 
 def test_every_key_reaches_the_root_module(tmp_path: Path) -> None:
-    section = AwsSection(vpc_id=VPC, subnet_id=SUBNET, ami_id=AMI, instance_profile="trainers", tags={"team": "red"})
+    section = AwsSection(
+        vpc_id=VPC,
+        subnet_id=SUBNET,
+        ami_id=AMI,
+        instance_profile="trainers",
+        schedule_role_arn=ROLE,
+        tags={"team": "red"},
+    )
 
     made = RECORD.inputs(order(tmp_path, own=section))
     without = RECORD.inputs(order(tmp_path, own=AwsSection()))
 
     assert made.items() >= {
-        "aws_vpc_id": VPC, "aws_subnet_id": SUBNET, "aws_ami_id": AMI, "aws_instance_profile": "trainers",
-        "labels": {"team": "red"},
+        "aws_schedule_role_arn": ROLE, "aws_vpc_id": VPC, "aws_subnet_id": SUBNET, "aws_ami_id": AMI,
+        "aws_instance_profile": "trainers", "labels": {"team": "red"},
     }.items()  # fmt: skip
     assert without == RECORD.inputs(order(tmp_path))

@@ -195,6 +195,7 @@ class Refusing:
         ("Plugin did not respond", False),
         ("waiting for EC2 Instance (i-1) create: timeout", False),
         (GONE_AT_BIRTH, False),
+        ("operation error Scheduler: CreateSchedule, api error AccessDeniedException: no", False),
         ("no matching EC2 VPC found", True),
         ("", False),
     ],
