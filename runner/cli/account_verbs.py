@@ -10,9 +10,17 @@ from runner.adapters.packages import provide
 from runner.adapters.process import become
 from runner.cli.consent import ask_to_rent
 from runner.cli.session import Session, needed_host
-from runner.cloud_api.environment import PriceRules
+from runner.cloud_api.environment import NotThere, PriceRules
 from runner.clouds.environments import ENVIRONMENTS, find_environment
-from runner.clouds.registry import CLOUDS, accounts, configured, gpuhunt_names, how_to_configure, open_cloud
+from runner.clouds.registry import (
+    CLOUDS,
+    accounts,
+    configured,
+    endpoint_of,
+    gpuhunt_names,
+    how_to_configure,
+    open_cloud,
+)
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunnerError, TeardownError, ToolError, UsageError, counted
 from runner.lifecycle import drive as lifecycle
 from runner.run.run_dir import list_runs
@@ -20,6 +28,7 @@ from runner.safety.patience import patience_of
 
 if TYPE_CHECKING:
     from runner.safety.account_sweep import Survey
+    from runner.world import World
 
 
 def sweep(session: Session) -> int:
@@ -146,12 +155,26 @@ def prices(session: Session) -> int:
                 print(f"{list_name:16} {found.rows_before} rows before, {found.rows_after} now{kept}: {found.path}")
         except RunnerError as err:
             failed.append(f"{name}: {err.message}")
+    for name in [] if source else names:
+        _show_what_moved(name, session.world)
     if failed:
         raise ToolError(
             "prices: " + "; ".join(failed),
             resolution="run `make prices ENV=<cloud>` again for these; the others are updated",
         )
     return EXIT_DONE
+
+
+def _show_what_moved(name: str, world: World) -> None:
+    """Show where a vendor's published API differs from what its client here reads; an emulated cloud has no vendor."""
+    from runner.cloud_api.published import what_moved
+    from runner.planning.estimate.finished_run import is_emulated
+
+    published = CLOUDS[name].published
+    if isinstance(published, NotThere) or is_emulated(endpoint_of(name, world.environ)):
+        return
+    for line in what_moved(published, world):
+        print(f"{name:16} API: {line}")
 
 
 def rehearse(session: Session) -> int:

@@ -137,6 +137,25 @@ class PlaceRules:
 
 
 @dataclass(frozen=True)
+class Published:
+    """The description of its API that a vendor publishes, as OpenAPI, and what of it our client reads.
+
+    Attributes:
+        url: Where the vendor's file is today.
+        version: The version that the client was written for.
+        as_of: The day of the file that it was written for.
+        read: Returns the classes (of pydantic) that answers are read into, each with its schema's name.
+        newer: Fields that the client reads and that the file of that day lacks.
+    """
+
+    url: str
+    version: str
+    as_of: date
+    read: Callable[[], Sequence[tuple[type[Any], str]]]
+    newer: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class MachineOrder:
     """What a run asks of a machine, for the inputs of its environment that only this cloud has.
 
@@ -253,6 +272,7 @@ class CloudRecord:
         boot: How long a machine takes to boot.
         boot_many_gpus: The same with several GPUs; ``NotThere`` where no source distinguishes them.
         prices: How its price list is kept.
+        published: What the vendor publishes about its API; ``NotThere`` where our client reads no such file's fields.
         quota: What to do about a quota; ``NotThere`` where the cloud's API reports none.
         places: How to find out whether the account has a network for a machine; ``NotThere`` where it needs none.
         caller_network: Returns the network that a firewall lets in, from this machine's public address.
@@ -287,6 +307,7 @@ class CloudRecord:
     boot: BootTime
     boot_many_gpus: BootTime | NotThere
     prices: PriceRules
+    published: Published | NotThere
     quota: QuotaWords | NotThere
     places: PlaceRules | NotThere
     caller_network: Callable[[Environ], str] | NotThere

@@ -17,13 +17,16 @@ from openapi_core.testing import MockRequest, MockResponse
 from pydantic import BaseModel
 
 from runner.cloud_api.answers import Answer
+from runner.cloud_api.environment import Published
 from runner.cloud_api.models import Resource
 from runner.cloud_api.pacing import Timer
+from runner.cloud_api.published import differences
 from runner.clouds.lambda_cloud import messages as lambda_models
 from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.clouds.lambda_cloud.listing import STATUS as LAMBDA_STATUS
 from runner.clouds.lambda_cloud.messages import LaunchRequest
 from runner.clouds.lambda_cloud.refusals import LAMBDA_CODES
+from runner.clouds.registry import CLOUDS
 from runner.clouds.runpod import messages as runpod_models
 from runner.clouds.runpod.api import RunPodCloud
 from runner.clouds.runpod.listing import STATUS as RUNPOD_STATUS
@@ -305,40 +308,21 @@ def test_the_check_itself_refuses_a_request_without_a_key(vendor: Vendor) -> Non
     api.close()
 
 
-READ: list[tuple[Vendor, type[BaseModel], str]] = [
-    (LAMBDA, lambda_models.Region, "Region"),
-    (LAMBDA, lambda_models.Specs, "InstanceTypeSpecs"),
-    (LAMBDA, lambda_models.InstanceType, "InstanceType"),
-    (LAMBDA, lambda_models.ListedType, "InstanceTypesItem"),
-    (LAMBDA, lambda_models.Tag, "TagEntry"),
-    (LAMBDA, lambda_models.Instance, "Instance"),
-    (LAMBDA, lambda_models.SshKey, "SSHKey"),
-    (LAMBDA, lambda_models.ListedInstance, "Instance"),
-    (LAMBDA, lambda_models.ListedKey, "SSHKey"),
-    (LAMBDA, lambda_models.ListedFileSystem, "Filesystem"),
-    (LAMBDA, lambda_models.Launched, "InstanceLaunchResponse"),
-    (LAMBDA, lambda_models.Ended, "InstanceTerminateResponse"),
-    (LAMBDA, lambda_models.EndedInstance, "Instance"),
-    (LAMBDA, lambda_models.Refused, "ApiErrorInsufficientCapacity"),
-    (RUNPOD, runpod_models.SshAddress, "PodSshEndpoint"),
-    (RUNPOD, runpod_models.PodSsh, "PodSsh"),
-    (RUNPOD, runpod_models.PodGpu, "GpuConfig"),
-    (RUNPOD, runpod_models.Pod, "Pod"),
-    (RUNPOD, runpod_models.ListedPod, "Pod"),
-    (RUNPOD, runpod_models.PodList, "ListPodsResponse"),
-    (RUNPOD, runpod_models.Gpu, "GpuType"),
-    (RUNPOD, runpod_models.DataCenter, "DataCenterAvailability"),
-    (RUNPOD, runpod_models.GpuList, "ListGpuTypesResponse"),
-    (RUNPOD, runpod_models.ListedVolume, "NetworkVolume"),
-    (RUNPOD, runpod_models.NetworkVolumeList, "ListNetworkVolumesResponse"),
-    (RUNPOD, runpod_models.PodBill, "PodBillingRecord"),
-    (RUNPOD, runpod_models.PodBillList, "ListPodBillingResponse"),
-    (RUNPOD, runpod_models.Problem, "ErrorResponse"),
-]
+PUBLISHED: dict[Vendor, Published] = {
+    vendor: found for vendor in (LAMBDA, RUNPOD) if isinstance(found := CLOUDS[vendor.name].published, Published)
+}
+READ = [(vendor, model, schema) for vendor, published in PUBLISHED.items() for model, schema in published.read()]
 
 
-NEWER = {"pagination"}
-"""Fields that RunPod's lists have since autumn 2026, as public clients read them; its file of August lacks them."""
+def test_the_client_was_written_for_the_version_that_is_held_against_it() -> None:
+    assert {vendor: published.version for vendor, published in PUBLISHED.items()} == {
+        vendor: spec(vendor).text["info"]["version"] for vendor in (LAMBDA, RUNPOD)
+    }
+
+
+@pytest.mark.parametrize("vendor", [LAMBDA, RUNPOD], ids=lambda vendor: vendor.name)
+def test_the_vendors_file_of_that_day_has_not_moved(vendor: Vendor) -> None:
+    assert list(differences(PUBLISHED[vendor], spec(vendor).text)) == []
 
 
 @pytest.mark.parametrize(("vendor", "model", "schema"), READ, ids=[model.__name__ for _, model, _ in READ])
@@ -348,7 +332,7 @@ def test_we_read_known_fields_and_need_only_those_that_are_promised(
     promised = spec(vendor).schema(schema)
     fields = {field.alias or key: field for key, field in model.model_fields.items()}
 
-    assert set(fields) - NEWER <= set(promised["properties"])
+    assert set(fields) - PUBLISHED[vendor].newer <= set(promised["properties"])
     assert {key for key, field in fields.items() if field.is_required()} <= set(promised["required"])
 
 

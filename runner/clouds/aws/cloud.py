@@ -225,6 +225,7 @@ RECORD = CloudRecord(
     ),
     boot_many_gpus=NotThere("no source distinguishes them"),
     prices=PriceRules(on_demand_from_list=True, gpuhunt_name="aws"),
+    published=NotThere("boto3 brings AWS's description of its API, and is renewed with it"),
     quota=QuotaWords(
         raise_it="ask for more in the console (Service Quotas, EC2)",
         allow_reading="allow servicequotas:GetServiceQuota in IAM",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from runner.cloud_api.environment import (
     NotThere,
     PriceRules,
     ProviderPart,
+    Published,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +74,28 @@ def provider() -> ProviderPart:
     )
 
 
+def read_schemas() -> Sequence[tuple[type[Any], str]]:
+    """Return what answers are read into, each with its name in the vendor's file."""
+    from runner.clouds.lambda_cloud import messages
+
+    return (
+        (messages.Region, "Region"),
+        (messages.Specs, "InstanceTypeSpecs"),
+        (messages.InstanceType, "InstanceType"),
+        (messages.ListedType, "InstanceTypesItem"),
+        (messages.Tag, "TagEntry"),
+        (messages.Instance, "Instance"),
+        (messages.SshKey, "SSHKey"),
+        (messages.ListedInstance, "Instance"),
+        (messages.ListedKey, "SSHKey"),
+        (messages.ListedFileSystem, "Filesystem"),
+        (messages.Launched, "InstanceLaunchResponse"),
+        (messages.Ended, "InstanceTerminateResponse"),
+        (messages.EndedInstance, "Instance"),
+        (messages.Refused, "ApiErrorInsufficientCapacity"),
+    )
+
+
 RECORD = CloudRecord(
     environment=Environment("lambda", module="lambda", bills=True, driver="verify"),
     title="Lambda",
@@ -83,6 +107,12 @@ RECORD = CloudRecord(
     boot=BootTime(180.0, 300.0, expected_s=240.0, source=f"3 to 5 minutes ({GUIDE})", as_of=date(2026, 11, 21)),
     boot_many_gpus=BootTime(600.0, 900.0, source=f"10 to 15 minutes ({GUIDE})", as_of=date(2026, 11, 21)),
     prices=PriceRules(same_everywhere=True, gpuhunt_name="lambdalabs"),
+    published=Published(
+        url="https://cloud.lambda.ai/api/v1/openapi.json",
+        version="1.10.0",
+        as_of=date(2026, 8, 22),
+        read=read_schemas,
+    ),
     quota=NotThere("the API has no call for quotas; a launch above one is refused"),
     places=NotThere("its machines stand in the cloud's own network"),
     caller_network=NotThere("the firewall belongs to the account, for all of its machines, and is left alone"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from runner.cloud_api.environment import (
     NotThere,
     PriceRules,
     ProviderPart,
+    Published,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +88,28 @@ def provider() -> ProviderPart:
     )
 
 
+def read_schemas() -> Sequence[tuple[type[Any], str]]:
+    """Return what answers are read into, each with its name in the vendor's file."""
+    from runner.clouds.runpod import messages
+
+    return (
+        (messages.SshAddress, "PodSshEndpoint"),
+        (messages.PodSsh, "PodSsh"),
+        (messages.PodGpu, "GpuConfig"),
+        (messages.Pod, "Pod"),
+        (messages.ListedPod, "Pod"),
+        (messages.PodList, "ListPodsResponse"),
+        (messages.Gpu, "GpuType"),
+        (messages.DataCenter, "DataCenterAvailability"),
+        (messages.GpuList, "ListGpuTypesResponse"),
+        (messages.ListedVolume, "NetworkVolume"),
+        (messages.NetworkVolumeList, "ListNetworkVolumesResponse"),
+        (messages.PodBill, "PodBillingRecord"),
+        (messages.PodBillList, "ListPodBillingResponse"),
+        (messages.Problem, "ErrorResponse"),
+    )
+
+
 RECORD = CloudRecord(
     environment=Environment("runpod", module="runpod", bills=True, lease="api", driver="container"),
     title="RunPod",
@@ -103,6 +127,13 @@ RECORD = CloudRecord(
     ),
     boot_many_gpus=NotThere("no source distinguishes them"),
     prices=PriceRules(same_everywhere=True),
+    published=Published(
+        url="https://docs.runpod.io/api-reference-v2/openapi.json",
+        version="2.0.0",
+        as_of=date(2026, 8, 18),
+        read=read_schemas,
+        newer=frozenset({"pagination"}),  # as public clients read it since autumn 2026
+    ),
     quota=NotThere("neither API has a call for quotas; an order above one is refused"),
     places=NotThere("its machines stand in the cloud's own network"),
     caller_network=NotThere("a pod's port 22 is open to everybody, and only the run's key gets in"),

@@ -11,6 +11,7 @@ import pytest
 
 from runner.cli import account_verbs
 from runner.cli import parser as cli
+from runner.cloud_api import published
 from runner.cloud_api.environment import PriceRules
 from runner.cloud_api.models import Offer
 from runner.clouds.registry import CLOUDS, Accounts
@@ -44,6 +45,9 @@ def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, in
         return price.Refreshed(cloud, tmp_path / f"{cloud}.csv", 2, 3, 1 if source is None else 0)
 
     monkeypatch.setattr(price, "refresh", refresh)
+    monkeypatch.setattr(published, "what_moved", lambda found, world: [f"asked {found.url}"])
+    for variable in ("DOUSE_LAMBDA_ENDPOINT", "DOUSE_RUNPOD_ENDPOINT"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(price, "gpuhunt_offers", lambda name, names: [OFFER, OFFER])
     return written
 
@@ -58,6 +62,27 @@ def test_each_configured_cloud_is_asked(
     assert ask(tmp_path) == 0
     assert lists == [("lambda", 1, None), ("runpod", 1, None)]
     assert f"2 rows before, 3 now, 1 of them as they were: {tmp_path}/lambda.csv" in capsys.readouterr().out
+
+
+def test_what_moved_in_a_vendors_api_is_shown_and_fails_nothing(
+    lists: list[tuple[str, int, str | None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(tmp_path, "--env", "lambda") == 0
+
+    assert "lambda           API: asked https://cloud.lambda.ai/api/v1/openapi.json\n" in capsys.readouterr().out
+
+
+def test_no_vendor_is_asked_for_an_emulated_cloud_or_for_somebody_elses_catalogue(
+    lists: list[tuple[str, int, str | None]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ask(tmp_path, "--env", "lambda", "--gpuhunt") == 0
+    monkeypatch.setenv("DOUSE_LAMBDA_ENDPOINT", "http://127.0.0.1:1/api/v1")
+    assert ask(tmp_path, "--env", "lambda") == 0
+
+    assert "API:" not in capsys.readouterr().out
 
 
 def test_strangers_machines_are_asked_for_and_have_a_list_of_their_own(
