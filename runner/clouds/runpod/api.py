@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,9 @@ from runner.errors import (
 )
 
 ENDPOINT = "https://api.runpod.io/v2"
+SLICE = re.compile(r"\bMIG \d+g\.\d+gb\b", re.IGNORECASE)
+SLICE_SHARE = 0.963
+"""Of the memory in a slice's name, what it has: 23.12 of 24 GiB, the least of NVIDIA's profiles of its GPUs."""
 NO_GRAPHQL = (AccessDeniedError, BadRequestError, CloudUnavailableError, NotFoundError, UnreadableAnswerError)
 """Without GraphQL there is no spot and no balance; all the rest works."""
 
@@ -343,6 +347,11 @@ def _offers(gpu: Gpu, trust: Trust) -> Iterator[Offer]:
         yield _offer(gpu, region, trust, price_usd_per_h=gpu.price_usd_per_h(trust), available=available)
 
 
+def _usable_gib(gpu: Gpu) -> float:
+    """Return the memory of a GPU in GiB; a slice has less than its name says, and a run that fills it fails."""
+    return round(gpu.memory * SLICE_SHARE, 1) if SLICE.search(gpu.id) else float(gpu.memory)
+
+
 def _offer(gpu: Gpu, region: str, trust: Trust, *, price_usd_per_h: float, available: bool | None) -> Offer:
     return Offer(
         instance_type=gpu.id,
@@ -351,7 +360,7 @@ def _offer(gpu: Gpu, region: str, trust: Trust, *, price_usd_per_h: float, avail
         price_usd_per_h=price_usd_per_h,
         gpu_name=gpu.name,
         gpu_count=1,
-        gpu_memory_gib=float(gpu.memory),
+        gpu_memory_gib=_usable_gib(gpu),
         available=available,
         trust=trust,
     )

@@ -416,6 +416,21 @@ def test_a_gpu_without_a_price_is_no_offer(bench: Bench) -> None:
     assert bench.cloud.offers() == []
 
 
+@pytest.mark.parametrize(
+    ("gpu_id", "usable_gib"),
+    [
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition MIG 1g.24gb", 23.1),
+        ("NVIDIA H100 80GB HBM3 mig 1g.24gb", 23.1),
+        (RTX, 24.0),
+    ],
+)
+def test_a_slice_is_offered_with_the_memory_that_it_has(bench: Bench, gpu_id: str, usable_gib: float) -> None:
+    bench.on("GET", GPUS, answer({"gpus": [gpu(id=gpu_id, dataCenters=[])]}))
+    bench.on("POST", GRAPHQL, bids())
+
+    assert {offer.gpu_memory_gib for offer in bench.cloud.offers()} == {usable_gib}
+
+
 def test_what_is_not_reported_is_not_known(bench: Bench) -> None:
     row = gpu()
     del row["availability"], row["dataCenters"]

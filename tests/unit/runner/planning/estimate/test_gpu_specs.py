@@ -58,6 +58,29 @@ def test_a_stranger_is_none(name: str) -> None:
     assert find_gpu(name) is None
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "gpu_name", "memory_gib", "expected"),
+    [
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition MIG 1g.24gb", "PRO 6000 MIG 24GB", 23.1, 122.3),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition MIG 2g.48gb", "PRO 6000 MIG 48GB", 46.2, 250.0),
+        ("somebody's name of it", "PRO 6000 MIG 48GB", 48.0, 250.0),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000", 96.0, 500.0),
+    ],
+)
+def test_a_slice_of_a_gpu_has_figures_of_its_own(
+    instance_type: str, gpu_name: str, memory_gib: float, expected: float
+) -> None:
+    found = gpu_of_machine(instance_type, gpu_name, memory_gib)
+
+    assert found is not None
+    assert found.bf16_tflops == expected
+
+
+@pytest.mark.parametrize("name", ["NVIDIA H100 80GB HBM3 MIG 1g.24gb", "H100 MIG", "NVIDIA H200 MIG 1g.18gb"])
+def test_a_slice_without_known_figures_is_not_taken_for_the_whole_gpu(name: str) -> None:
+    assert gpu_of_machine(name, name, 24.0) is None
+
+
 def test_the_memory_says_which_one_is_meant() -> None:
     names = [spec.name for memory in (40.0, 80.0, None) if (spec := find_gpu("A100", memory))]
 
