@@ -13,7 +13,7 @@ from runner.cloud_api.environment import Published
 from runner.world import World
 
 MOST_BYTES = 8 << 20
-"""Lambda's file has a quarter of a mebibyte."""
+"""The largest of the files we know has a quarter of a mebibyte."""
 TIMEOUT_S = 10.0
 LONGEST_WORDS = 60
 Json = Mapping[str, Any]
