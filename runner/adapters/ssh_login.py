@@ -50,9 +50,8 @@ class Login:
     def close(self) -> None:
         """Let it go, and end the program that carries it."""
         self.client.close()
-        if (
-            self.carrier is not None and self.carrier.poll() is None
-        ):  # the number of one that has ended may be another's
+        # The number of a program that has ended may be another's by now.
+        if self.carrier is not None and self.carrier.poll() is None:
             self.carrier.kill()
 
 
