@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -143,6 +145,30 @@ def tunnel(argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> tuple[s
         ours.close()
         raise _missing(argv[0], err) from err
     return ours, Child(child)
+
+
+def start_heard(argv: Sequence[str], heard: int, *, is_terminal: bool) -> Child:
+    """Start a program in a session of its own whose words go to ``heard``: a pipe, or a terminal that is its own.
+
+    Raises:
+        ToolMissingError: If there is no such program.
+    """
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=heard if is_terminal else subprocess.DEVNULL,
+            stdout=heard,
+            stderr=heard,
+            start_new_session=True,
+            preexec_fn=_take_the_terminal if is_terminal else None,  # noqa: PLW1509 - nothing else runs by then
+        )
+    except (FileNotFoundError, PermissionError) as err:
+        raise _missing(argv[0], err) from err
+    return Child(child)
+
+
+def _take_the_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def become(argv: Sequence[str]) -> NoReturn:

@@ -19,6 +19,8 @@ from runner.errors import RunnerError
 Clock = Callable[[], float]
 REHEARSAL_KEY = "rehearsal-key-0123456789abcdef"
 """The key that the emulated clouds take; made up and known to everybody, never anybody's own."""
+OTHER_KEY = "rehearsal-key-of-another-account"
+"""The key of another account, in which there is nothing."""
 Settings = Mapping[str, float]
 """Durations and quotas of an emulated cloud, by names of its own."""
 OnEnd = Callable[[EmulatedMachine], None]
@@ -61,6 +63,7 @@ class CloudState:
         self.is_end_asked: dict[str, bool] = {}
         self._lock = threading.RLock()
         self._boxes = 0
+        self._down_until: dict[str, float] = {}
         self._to_cut_off: list[EmulatedMachine] = []
         self._exited: deque[tuple[EmulatedMachine, str]] = deque()
 
@@ -75,6 +78,24 @@ class CloudState:
     def fault(self, name: str, cloud: str, on: str = "") -> Queued | None:
         """Fire a queued fault if it is due now."""
         return self.faults.take(name, cloud, at=self.clock(), on=on, stages=self._stages(cloud))
+
+    def kill_after_create(self, cloud: str, on: str) -> None:
+        """Kill the runner, or its Terraform alone, if that is due the moment a machine has been made."""
+        if self.fault("kill_runner@after_create", cloud, on) is not None:
+            self.runner.kill()
+        if self.fault("kill_terraform@create", cloud, on) is not None:
+            self.runner.kill_terraform()
+
+    def is_down(self, cloud: str, on: str) -> bool:
+        """Return whether a cloud answers nothing for now; the fault begins with the request that it hits."""
+        began = self.fault("api_down", cloud, on)
+        if began is not None:
+            self._down_until[cloud] = self.clock() + began.number("seconds")
+        return self.clock() < self._down_until.get(cloud, 0.0)
+
+    def another(self) -> CloudState:
+        """Return another account of the same clouds, in which there is nothing and nothing goes wrong."""
+        return CloudState(self.yard, self.clock, faults=self.faults.clouds, settings=self.settings)
 
     def traits(self, cloud: str, on: str) -> dict[str, Queued]:
         """Return the faults that a machine is born with; each has fired by that."""

@@ -9,10 +9,13 @@ from dataclasses import replace
 from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, Handler, Route, Router, as_app
-from runner.emulation.cloud_state import CloudState
+from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.faults import Queued
 from runner.emulation.requests_log import Recorded, shown_headers, without_secrets
 from runner.errors import RunnerError
+
+NEIGHBOUR = "0dd0000000000000000000000000001b"
+"""A machine of somebody else's, of which nothing but the id can be read."""
 
 
 class RefusedError(Exception):
@@ -29,6 +32,8 @@ class Emulator(ABC):
 
     cloud: str
     recorded_as: str
+    another: Emulator | None = None
+    """The same API for the other account, where there is one."""
 
     def __init__(self, state: CloudState) -> None:
         """Take the state that it shows."""
@@ -40,7 +45,11 @@ class Emulator(ABC):
         return as_app(self.serve)
 
     def serve(self, call: Call) -> Answer:
-        """Answer one request, and record both."""
+        """Answer one request, and record both; with the key of another account, as that account."""
+        authorization = call.headers.get("authorization", "")
+        if self.another is not None and OTHER_KEY in authorization:
+            headers = {**call.headers, "authorization": authorization.replace(OTHER_KEY, REHEARSAL_KEY)}
+            return self.another.serve(replace(call, headers=headers))
         with self.state.turn() as now:
             fired = len(self.state.faults.fired)
             is_authorised, answer = self._answer(call, now)
@@ -94,6 +103,8 @@ class Emulator(ABC):
         who = self.who(call)
         if who is None:
             return False, self.unauthorised(call)
+        if self.state.is_down(self.cloud, call.path):
+            return True, replace(self.broken("the service is unavailable"), status=503)
         refusal = self.paced(call, who, now)
         if refusal is not None:
             return True, self.finished(refusal, who, now)
@@ -140,6 +151,8 @@ def listing_fault(emulator: Emulator, answer: Answer, field: str) -> Answer:
     if emulator.take("listing_partial_page") is not None:
         whole = answer.bytes()
         return replace(answer, body=None, raw=whole[: max(1, len(whole) // 2)])
+    if isinstance(answer.body, dict) and emulator.take("odd_neighbour") is not None:
+        answer = replace(answer, body={**answer.body, field: [*answer.body[field], {"id": NEIGHBOUR}]})
     if emulator.take("listing_schema_changed") is not None and isinstance(answer.body, dict):
         changed = {f"{name}_v2" if name == field else name: value for name, value in answer.body.items()}
         return replace(answer, body=changed)

@@ -40,11 +40,14 @@ COMMON_FAULTS = frozenset(
         "dead_gpu",
         "kill_runner@before_create",
         "kill_runner@after_create",
+        "kill_terraform@create",
         "listing_schema_changed",
         "listing_empty_body",
         "listing_500",
         "listing_partial_page",
         "listing_lags",
+        "odd_neighbour",
+        "api_down",
         "terminate_500",
         "terminate_slow",
         "terminate_ignored",
@@ -115,6 +118,7 @@ _CREATE = (
     Fault("wrong_host_key", "the machine shows another host key than the one in its user data"),
     Fault("kill_runner@before_create", "SIGKILL to the runner's process tree; no machine is made"),
     Fault("kill_runner@after_create", "the machine is made and bills, then SIGKILL to the runner's process tree"),
+    Fault("kill_terraform@create", "the machine is made and bills, then SIGKILL to the runner's Terraform alone"),
 )
 
 _LISTING = (
@@ -124,6 +128,8 @@ _LISTING = (
     Fault("listing_partial_page", "a list of machines breaks off in the middle"),
     Fault("listing_pages", "a list of machines comes in pages of one"),
     Fault("listing_lags", "a new machine is absent from the list for a while", arguments={"seconds": 5.0}),
+    Fault("odd_neighbour", "a list of machines has one of somebody else's with nothing where its fields should be"),
+    Fault("api_down", "for so many seconds the cloud answers nothing but 503", arguments={"seconds": 20.0}),
 )
 
 _DESTROY = (

@@ -86,6 +86,8 @@ class FaultQueue:
         cloud = self._cloud_for(fault, str(chosen["cloud"]))
         if name == "no_capacity":  # a number is that of candidates: each stays refused however often it is asked for
             chosen, count = ({**chosen, "candidates": str(count)} if isinstance(count, int) else chosen), "always"
+        if name == "odd_neighbour":  # whoever lives next door does so for every list
+            count = "always"
         count = 1 if count is None else count
         if count != "always" and count < 1:
             raise FaultRefusedError(f"faults: {name} cannot fire {count} times", resolution="give a count of 1 or more")

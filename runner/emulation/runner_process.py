@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import psutil
 
 from runner.errors import UsageError
+
+TERRAFORM = frozenset({"terraform", "tofu"})
 
 
 class RunnerRefusedError(UsageError):
@@ -38,15 +41,29 @@ class RunnerProcess:
 
     def kill(self) -> list[int]:
         """SIGKILL the runner and everything below it; return the process ids."""
+        killed = [process.pid for process in self._tree() if _kill(process)]
+        self._root = None
+        return killed
+
+    def kill_terraform(self) -> list[int]:
+        """SIGKILL the Terraform that the runner has started, and nothing else; return the process ids."""
+        return [process.pid for process in self._tree() if _name(process) in TERRAFORM and _kill(process)]
+
+    def _tree(self) -> list[psutil.Process]:
         if self._root is None:
             return []
         try:
-            tree = [self._root, *self._root.children(recursive=True)]
+            return [self._root, *self._root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
-        killed = [process.pid for process in tree if _kill(process)]
-        self._root = None
-        return killed
+
+
+def _name(process: psutil.Process) -> str:
+    """Return the name of a process's program; the system's own name of a process is cut at 15 characters."""
+    try:
+        return Path(process.exe()).name
+    except psutil.Error:
+        return ""
 
 
 def _kill(process: psutil.Process) -> bool:

@@ -96,6 +96,7 @@ class EmulatedCloud:
         faults: What it says of every fault of the catalogue.
         settings: Its durations and quotas, by name.
         no_account: Variables that keep a rehearsal, of any cloud, from an account here that this machine leads to.
+        other_account: The variables of ``environment`` that are the key, as they lead to another account.
         why_no_logins: Why a box cannot be a login of this machine, ``None`` where it can.
     """
 
@@ -105,6 +106,7 @@ class EmulatedCloud:
     faults: CloudFaults
     settings: Mapping[str, Setting]
     no_account: Mapping[str, str]
+    other_account: Mapping[str, str]
     why_no_logins: str | None
 
 

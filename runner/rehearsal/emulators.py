@@ -67,6 +67,10 @@ class Emulators:
         ours = {VARIABLE: str(PATIENCE)}
         return scrubbed(os.environ) | no_account | ours | dict(clouds[self.cloud].environment(self.endpoints))
 
+    def other_account(self) -> Mapping[str, str]:
+        """Return the variables of ``environment`` that are the key, as they lead to another account."""
+        return emulated_clouds()[self.cloud].other_account
+
     def ask(self, path: str) -> Any:
         """Return the control API's answer."""
         answer = httpx2.get(self.endpoints["control"] + path, timeout=ASK_S)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Fault, sentence
 from runner.errors import UsageError
-from runner.rehearsal.faults import AT_LAUNCH, RUNNER_ACTIONS, STEPS
+from runner.rehearsal.faults import AT_LAUNCH, FILE_FAULTS, RUNNER_ACTIONS, STEPS, VERB_FAULTS, VERBS
 from runner.rehearsal.services import known_faults
 from runner.run.run_dir import PROJECT
 
@@ -14,6 +14,9 @@ PAGE = PROJECT / "docs" / "rehearsal.md"
 RENEW = "make docs"
 BEGIN = f"<!-- made by `{RENEW}` from here -->"
 END = f"<!-- made by `{RENEW}` up to here -->"
+
+BOOT = "`boot` is the part of `provision` in which there is a machine that bills."
+FILE = "`<file>` is a file of the run's folder, `state.json` unless it is given."
 
 
 def main() -> None:
@@ -38,16 +41,24 @@ def renewed(page: str) -> str:
 
 
 def fault_tables() -> str:
-    """Return the faults of the clouds and those of the runner, as two tables and what holds for all."""
+    """Return the faults of clouds, of the runner and of the user's own machine, as tables and what holds for all."""
     steps = ", ".join(f"`{step}`" for step in STEPS)
+    verbs = ", ".join(f"`{verb}`" for verb in VERBS)
     general = " and ".join(f"`{name}`" for name in GENERAL_ARGUMENTS if name != "cloud")  # a rehearsal has one
     clouds = _table(
         ("name", "what happens", *known_faults(), "arguments"),
         (_cloud_row(fault) for fault in FAULTS.values() if _is_asked_of_a_cloud(fault.name)),
     )
     runner = _table(
-        ("name", "what the runner gets"),
-        ((f"`{name}@<step>`", ", then ".join(word.name for word in words)) for name, words in RUNNER_ACTIONS.items()),
+        ("name", "what happens to the runner"),
+        ((f"`{name}@<step>`", action.does) for name, action in RUNNER_ACTIONS.items()),
+    )
+    home = _table(
+        ("name", "what is wrong when you come back after a kill"),
+        (
+            *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
+            *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
+        ),
     )
     refusals = "\n".join(
         f"- `{fault.name}` on {cloud}: {said.impossible[fault.name]}"
@@ -61,7 +72,9 @@ def fault_tables() -> str:
             f"Every one also takes {general} (see above). Those with † act on a machine's network or programs.",
             f"What cannot happen, and why:\n\n{refusals}",
             runner,
-            f"`<step>` is one of {steps}; `train` begins with the first step that has been trained.",
+            f"`<step>` is one of {steps}; `train` begins with the first step that has been trained. {BOOT}",
+            home,
+            f"`<verb>` is one of {verbs}, and has to be among `AFTERWARDS=`. {FILE}",
         )
     )
 

@@ -1,4 +1,4 @@
-"""``FAULTS=``: what is to go wrong in a rehearsal, some of it in the clouds, some of it to the runner itself."""
+"""``FAULTS=``: what is to go wrong in a rehearsal: in the clouds, to the runner itself, on the user's own machine."""
 
 from __future__ import annotations
 
@@ -8,16 +8,57 @@ from typing import Any
 
 from runner.errors import UsageError
 
-STEPS = ("provision", "configure", "stage", "train", "collect", "destroy")
-AT_LAUNCH = ("kill_runner@before_create", "kill_runner@after_create")
-"""Ends of the runner that the emulated cloud itself brings about, at the moment it is asked for a machine."""
-RUNNER_ACTIONS = {
-    "kill_runner": (signal.SIGKILL,),
-    "ctrl_c": (signal.SIGINT,),
-    "ctrl_c_twice": (signal.SIGINT, signal.SIGINT),
-    "sigterm": (signal.SIGTERM,),
-    "sighup": (signal.SIGHUP,),
+STEPS = ("provision", "boot", "configure", "stage", "train", "collect", "destroy")
+"""Moments of a run; ``boot`` is the part of ``provision`` in which there is a machine that bills."""
+AT_LAUNCH = ("kill_runner@before_create", "kill_runner@after_create", "kill_terraform@create")
+"""Ends that the emulated cloud itself brings about, at the moment it is asked for a machine."""
+FILE_FAULTS = {
+    "state_file_empty": "a file of the run's folder is found empty",
+    "state_file_cut": "a file of the run's folder is found cut in half",
+    "state_file_lost": "a file of the run's folder is missing",
 }
+"""What the user finds who comes back after a kill; ``file`` says which."""
+VERBS = ("down", "sweep", "resume", "status")
+
+
+@dataclass(frozen=True)
+class Action:
+    """What happens to the runner at a step.
+
+    Attributes:
+        does: In words.
+        signals: What is sent, one after the other.
+        program: Who gets it: ``everything`` (the runner and all that it has started), ``runner``, ``terraform``, or the
+            ``listener`` at the other end of what the runner prints.
+    """
+
+    does: str
+    signals: tuple[signal.Signals, ...] = ()
+    program: str = "runner"
+
+
+RUNNER_ACTIONS = {
+    "kill_runner": Action("SIGKILL to it and to all that it has started", (signal.SIGKILL,), "everything"),
+    "kill_terraform": Action("SIGKILL to its Terraform alone", (signal.SIGKILL,), "terraform"),
+    "runner_stopped": Action("SIGSTOP: it lives, holds its lock, and does nothing any more", (signal.SIGSTOP,)),
+    "terminal_closed": Action(
+        "its terminal is closed, a real one: SIGHUP, and nothing can be printed", (signal.SIGUSR1,), "listener"
+    ),
+    "stdout_gone": Action(
+        "whoever reads what it prints through a pipe is gone, as after `| head`", (signal.SIGUSR1,), "listener"
+    ),
+    "runs_deleted": Action("the folder of all runs is deleted under it"),
+    "ctrl_c": Action("SIGINT", (signal.SIGINT,)),
+    "ctrl_c_twice": Action("SIGINT, then SIGINT", (signal.SIGINT, signal.SIGINT)),
+    "sigterm": Action("SIGTERM", (signal.SIGTERM,)),
+    "sighup": Action("SIGHUP", (signal.SIGHUP,)),
+}
+VERB_FAULTS = {
+    "no_key": "the shell in which the verb is given has no key of the cloud; then the verb is given again, with it",
+    "other_account": "the key in that shell is another account's; then the verb is given again, with the right one",
+    "other_version": "the run's folder was written by a version of Douse that has keys unknown to this one",
+}
+"""What is wrong when a user who comes back after a kill gives a verb."""
 
 
 @dataclass(frozen=True)
@@ -35,43 +76,85 @@ class CloudFault:
 
 @dataclass(frozen=True)
 class RunnerFault:
-    """Signals to the runner while a step goes on.
+    """Something that happens to the runner while a step goes on.
 
     Attributes:
         name: As it was asked for.
         step: The step.
-        signals: What is sent, one after the other; ``SIGKILL`` goes to everything that the runner has started, too.
+        action: What happens, a name in ``RUNNER_ACTIONS``.
     """
 
     name: str
     step: str
-    signals: tuple[signal.Signals, ...]
+    action: str
+
+    @property
+    def does(self) -> Action:
+        """What happens."""
+        return RUNNER_ACTIONS[self.action]
 
 
-def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault]]:
-    """Return the faults that ``FAULTS=`` asks for, in order.
+@dataclass(frozen=True)
+class HomeFault:
+    """Something that is wrong on the user's own machine after a kill.
+
+    Attributes:
+        name: As it was asked for.
+        action: A name in ``FILE_FAULTS`` or ``VERB_FAULTS``.
+        at: The file, by its path in the run's folder, or the verb.
+    """
+
+    name: str
+    action: str
+    at: str
+
+
+def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault], list[HomeFault]]:
+    """Return the faults that ``FAULTS=`` asks for, in order: of clouds, of the runner, of the user's own machine.
 
     Args:
-        text: Separated by commas: ``name``, ``name:count``, ``name:key=value;key=value`` or ``action@step``.
+        text: Separated by commas: ``name``, ``name:count``, ``name:key=value;key=value``, ``action@step`` or
+            ``action@verb``.
 
     Raises:
-        UsageError: If one is not of this form, or there is no such action or step. Whether the cloud knows a name
+        UsageError: If one is not of this form, or there is no such action, step or verb. Whether the cloud knows a name
             is reported by its emulator.
     """
     clouds: list[CloudFault] = []
     runner: list[RunnerFault] = []
+    home: list[HomeFault] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         action, at, step = word.partition("@")
-        if not at or word in AT_LAUNCH:
+        if word.partition(":")[0] in FILE_FAULTS:
+            home.append(_file_fault(word))
+        elif not at or word in AT_LAUNCH:
             clouds.append(_cloud_fault(word))
-        elif action not in RUNNER_ACTIONS or step not in STEPS:
-            known = ", ".join((*(f"{name}@<step>" for name in RUNNER_ACTIONS), *AT_LAUNCH))
-            raise UsageError(
-                f"rehearse: there is no fault {word}", resolution=f"known: {known}; steps: {', '.join(STEPS)}"
-            )
+        elif action in VERB_FAULTS and step in VERBS:
+            home.append(HomeFault(word, action, step))
+        elif action in RUNNER_ACTIONS and step in STEPS:
+            runner.append(RunnerFault(word, step, action))
         else:
-            runner.append(RunnerFault(word, step, RUNNER_ACTIONS[action]))
-    return clouds, runner
+            raise _unknown(word)
+    return clouds, runner, home
+
+
+def _unknown(word: str) -> UsageError:
+    actions = (*(f"{name}@<step>" for name in RUNNER_ACTIONS), *(f"{name}@<verb>" for name in VERB_FAULTS), *AT_LAUNCH)
+    return UsageError(
+        f"rehearse: there is no fault {word}",
+        resolution=f"known: {', '.join(actions)}; steps: {', '.join(STEPS)}; verbs: {', '.join(VERBS)}",
+    )
+
+
+def _file_fault(word: str) -> HomeFault:
+    fault = _cloud_fault(word)
+    file = str(fault.args.get("file", "state.json"))
+    if set(fault.args) - {"file"} or file.startswith("/") or ".." in file.split("/"):
+        raise UsageError(
+            f"rehearse: {word} names no file of a run's folder",
+            resolution=f"write it like FAULTS={fault.name}:file=journal.jsonl",
+        )
+    return HomeFault(word, fault.name, file)
 
 
 def _cloud_fault(word: str) -> CloudFault:

@@ -10,7 +10,7 @@ from typing import Any
 from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import EXIT_LEFTOVERS
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import RunnerFault
+from runner.rehearsal.faults import HomeFault, RunnerFault
 from runner.run.run_dir import list_runs, read_json
 from runner.world import RealWorld
 
@@ -59,9 +59,10 @@ def judge(
     folder: Path,
     exit_code: int,
     runner_faults_fired: Sequence[str],
-    runner_faults: Sequence[RunnerFault],
+    runner_faults: Sequence[RunnerFault | HomeFault],
     *,
     needs_receipt: bool = True,
+    broken: Sequence[str] = (),
 ) -> Verdict:
     """Look at the meters, the receipt and the run's files, and say which promises did not hold.
 
@@ -69,9 +70,10 @@ def judge(
         emulators: The emulated clouds.
         folder: That of the rehearsal.
         exit_code: Exit status of the last command.
-        runner_faults_fired: Faults that happened to the runner.
-        runner_faults: Faults that were to happen to it.
+        runner_faults_fired: Those of them that happened.
+        runner_faults: Faults that were to happen to it, or on the user's own machine.
         needs_receipt: Whether the run was ended by its own runner: a lease or a sweep writes no receipt.
+        broken: Promises that were broken on the way.
     """
     machines: list[dict[str, Any]] = emulators.ask("/machines")["machines"]
     leftovers: list[dict[str, Any]] = emulators.ask("/leftovers")["leftovers"]
@@ -80,7 +82,7 @@ def judge(
     receipt = read_json(runs[-1].receipt) if runs else None
     fired = [*(str(entry["name"]) for entry in faults["fired"]), *runner_faults_fired]
     never = [*faults["never_fired"], *(fault.name for fault in runner_faults if fault.name not in fired)]
-    broken = [*_money(machines, leftovers, exit_code), *_secrets(folder / "runs")]
+    broken = [*broken, *_money(machines, leftovers, exit_code), *_secrets(folder / "runs")]
     if needs_receipt and runs and receipt is None and exit_code != EXIT_LEFTOVERS:
         broken.append(f"there is no receipt, with exit status {exit_code}")
     broken += [f"{name} never happened" for name in never]

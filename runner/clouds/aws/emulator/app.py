@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from runner.clouds.aws.emulator import wire as aws_wire
 from runner.clouds.aws.emulator.billing import cost_and_usage, tag_asked_for
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
-from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, price_usd_per_h, seed
+from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID, OTHER_ACCOUNT, price_usd_per_h, seed
 from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.calls import Answer
 from runner.emulation.cloud_state import CloudState
@@ -27,6 +27,8 @@ from runner.errors import RunnerError
 
 INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
 KEY_ID = re.compile(r"<AccessKeyId>(.*?)</AccessKeyId>")
+MOTO_ACCOUNT = "HTTP_X_MOTO_ACCOUNT_ID"
+"""How moto is asked for one of its accounts."""
 EMPTY_PAGE = "douse-partial-page"
 INTERNAL = (500, "InternalError", "An internal error has occurred")
 LIMITED = (503, "RequestLimitExceeded", "Request limit exceeded.")
@@ -51,7 +53,10 @@ class AwsCloud:
             return self._pass_through(call, environ, start_response)
         with self.state.turn() as now:
             fired = len(self.state.faults.fired)
-            answer = self._answer(call, environ) if self._is_known(call) else self._unauthorised(call)
+            if call.key_id == OTHER_ACCESS_KEY_ID:
+                answer = aws_wire.call_moto(self._moto, {**environ, MOTO_ACCOUNT: OTHER_ACCOUNT}, call.body)
+            else:
+                answer = self._answer(call, environ) if self._is_known(call) else self._unauthorised(call)
             self._record(call, answer, fired, now)
         return _send(answer, start_response)
 
@@ -71,6 +76,8 @@ class AwsCloud:
         return aws_wire.refusal(call.service, 403, code, "The security token included in the request is invalid.")
 
     def _answer(self, call: AwsCall, environ: Environ) -> Answer:
+        if self.state.is_down("aws", call.action):
+            return aws_wire.refusal(call.service or "s3", 503, "ServiceUnavailable", "The service is unavailable.")
         refused = self.state.faults.peek("key_invalid", "aws")
         if refused is not None and refused.arguments["at"] == "any" and self._take("key_invalid", call.action):
             return self._unauthorised(call)
@@ -134,7 +141,7 @@ class AwsCloud:
         except RunnerError as err:
             return aws_wire.refusal("ec2", 500, "InternalError", err.message)
         self._answered[token] = answer
-        self._kill_runner("kill_runner@after_create", created[0])
+        self.state.kill_after_create("aws", created[0])
         fault = self._take("launch_500_after_create", created[0])
         if fault is not None:
             return replace(answer, is_lost=True) if fault.arguments["lost"] else _refused(*INTERNAL)

@@ -7,6 +7,8 @@ from typing import Any
 ACCOUNT = "123456789012"
 ACCESS_KEY_ID = "AKIAREHEARSAL0000000"
 """The key that is taken; made up and known to everybody, never anybody's own."""
+OTHER_ACCOUNT, OTHER_ACCESS_KEY_ID = "210987654321", "AKIAREHEARSALOTHER00"
+"""Another account, in which there is nothing, and its key."""
 AMAZON, CANONICAL = "898082745236", "099720109477"
 UBUNTU_NAME = "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20260901"
 DEEP_LEARNING_NAME = "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20260901"

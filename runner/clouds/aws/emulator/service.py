@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID
-from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
+from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID
+from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Service, Setting, Statuses
 
 REGION = "us-east-1"
 ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
 FAULTS = CloudFaults(
-    possible=COMMON_FAULTS
+    possible=(COMMON_FAULTS - {"odd_neighbour"})
     | {
         "listing_pages",
         "quota_exceeded",
@@ -28,6 +28,7 @@ FAULTS = CloudFaults(
         "boot_unhealthy_spell": "its machines are never unhealthy while they boot",
         "ssh_port_unmapped": ONLY_POD_PORTS,
         "runtime_null": ONLY_POD_PORTS,
+        "odd_neighbour": "its lists are read by the vendor's own client, and an instance there has all its fields",
         "price_differs": "an instance does not report its price",
     },
     notes={"listing_partial_page": "a first page with nothing on it, and a token"},
@@ -77,5 +78,6 @@ EMULATED = EmulatedCloud(
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     },
+    other_account={"AWS_ACCESS_KEY_ID": OTHER_ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": OTHER_KEY},
     why_no_logins="an instance terminates itself by powering off, which a login on this machine must not do",
 )

@@ -118,7 +118,7 @@ class LambdaCloud(Emulator):
         if refusal is not None:
             return refusal
         machine = self._instances.launch(order)
-        self.kill_runner("kill_runner@after_create", machine.id)
+        self.state.kill_after_create(self.cloud, machine.id)
         fault = self.take("launch_500_after_create", machine.id)
         if fault is not None and fault.arguments["lost"]:
             return Answer(200, {"data": {"instance_ids": [machine.id]}}, is_lost=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
+from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
 
@@ -33,6 +33,7 @@ def build(state: CloudState) -> Service:
     from runner.clouds.lambda_cloud.emulator.app import ROOT, LambdaCloud
 
     cloud = LambdaCloud(state)
+    cloud.another = LambdaCloud(state.another())
     return Service({"lambda": ROOT}, Statuses(cloud.status), is_for_boxes=False, asgi=cloud.app())
 
 
@@ -58,5 +59,6 @@ EMULATED = EmulatedCloud(
         "pace_s": Setting(1.0, "DOUSE_LAMBDA_PACE_S"),  # the general pace, one request; a launch takes 12 of them
     },
     no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
+    other_account={"LAMBDA_API_KEY": OTHER_KEY},
     why_no_logins=None,
 )

@@ -138,7 +138,7 @@ class RunPod(Emulator):
         if data_center is None:
             return problem(400, NO_CAPACITY)
         pod = self._pods.create(order, data_center)
-        self.kill_runner("kill_runner@after_create", pod.machine.id)
+        self.state.kill_after_create(self.cloud, pod.machine.id)
         fault = self.take("launch_500_after_create", pod.machine.id)
         if fault is not None and not fault.arguments["lost"]:
             return self.broken("internal server error")

@@ -179,7 +179,7 @@ class RunPodGraphql(Emulator):
             data_center = self._pods.place(order)
             if data_center is not None:
                 pod = self._pods.create(order, data_center)
-                self.kill_runner("kill_runner@after_create", pod.machine.id)
+                self.state.kill_after_create(self.cloud, pod.machine.id)
                 return self._shown(pod)
         if isinstance(wanted, Rent):
             return None  # null without an error: no capacity

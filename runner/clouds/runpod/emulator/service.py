@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runner.emulation.cloud_state import REHEARSAL_KEY, CloudState
+from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
 
@@ -43,7 +43,12 @@ def build(state: CloudState) -> Service:
     from runner.clouds.runpod.emulator.pods import Pods
 
     pods = Pods(state)
-    rest, graphql = RunPod(state, pods).app(), RunPodGraphql(state, pods).app()
+    rest_api, graphql_api = RunPod(state, pods), RunPodGraphql(state, pods)
+    other_state = state.another()
+    other_pods = Pods(other_state)
+    rest_api.another = RunPod(other_state, other_pods)
+    graphql_api.another = RunPodGraphql(other_state, other_pods)
+    rest, graphql = rest_api.app(), graphql_api.app()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (graphql if scope["path"] == "/graphql" else rest)(scope, receive, send)
@@ -81,5 +86,6 @@ EMULATED = EmulatedCloud(
         "page_size": Setting(2),  # pods on a page; few, so that every rehearsal of a few pods has pages
     },
     no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
+    other_account={"RUNPOD_API_KEY": OTHER_KEY},
     why_no_logins=None,
 )

@@ -21,6 +21,7 @@ ACME = EmulatedCloud(
     faults=CloudFaults(frozenset()),
     settings={"pace_s": Setting(1.5, "ACME_PACE_S"), "quota": Setting(60)},
     no_account={},
+    other_account={},
     why_no_logins=None,
 )
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from runner.adapters.stop import Stop
-from runner.cli.parser import make_parser
 from runner.cli.terminal import SilentView
 from runner.emulation.boxes import loopback_yard
 from runner.errors import UsageError
@@ -44,49 +42,3 @@ def test_an_unknown_afterwards_is_refused(word: str, tmp_path: Path) -> None:
 def test_an_unknown_fault_of_the_runner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no fault kill_runner@lunch"):
         ask(tmp_path, faults="kill_runner@lunch")
-
-
-class Ended:
-    """A program that has ended already."""
-
-    pid = 1
-
-    def poll(self) -> int:
-        return 0
-
-    def kill(self) -> int:
-        return 0
-
-
-class Listening:
-    """Emulated clouds that take everything."""
-
-    def environment(self) -> dict[str, str]:
-        return {}
-
-    def send(self, path: str, body: dict[str, Any]) -> None:
-        """Take it."""
-
-
-@pytest.mark.parametrize(
-    ("verb", "says_yes"), [("train", True), ("rebuild", True), ("resume", True), ("down", False), ("watch", False)]
-)
-def test_a_rehearsal_says_yes_to_what_rents_for_there_is_no_terminal(
-    verb: str, says_yes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[list[str]] = []
-
-    def start(argv: list[str], *, log: Path, **options: object) -> Ended:
-        log.touch()
-        started.append(argv)
-        return Ended()
-
-    monkeypatch.setattr(drive.process, "start", start)
-    rehearsal = Rehearsal("lambda", [], "", "down", tmp_path)
-    driver = drive._Driver(rehearsal, Listening(), SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
-
-    assert driver.run(verb, []) == 0
-
-    (argv,) = started
-    assert make_parser().parse_args(argv[3:]).verb == verb
-    assert ("--yes" in argv) is says_yes

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from runner.errors import UsageError
-from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
+from runner.rehearsal.faults import CloudFault, HomeFault, RunnerFault, parse_faults
 
 
 @pytest.mark.parametrize(
@@ -25,29 +23,46 @@ from runner.rehearsal.faults import CloudFault, RunnerFault, parse_faults
     ],
 )
 def test_a_fault_of_the_cloud(text: str, fault: CloudFault) -> None:
-    assert parse_faults(text) == ([fault], [])
+    assert parse_faults(text) == ([fault], [], [])
 
 
 @pytest.mark.parametrize(
-    ("text", "step", "signals"),
+    ("text", "step", "action"),
     [
-        ("kill_runner@train", "train", (signal.SIGKILL,)),
-        ("ctrl_c@configure", "configure", (signal.SIGINT,)),
-        ("ctrl_c_twice@destroy", "destroy", (signal.SIGINT, signal.SIGINT)),
-        ("sigterm@stage", "stage", (signal.SIGTERM,)),
+        ("kill_runner@train", "train", "kill_runner"),
+        ("kill_runner@boot", "boot", "kill_runner"),
+        ("kill_terraform@destroy", "destroy", "kill_terraform"),
+        ("runner_stopped@train", "train", "runner_stopped"),
+        ("terminal_closed@configure", "configure", "terminal_closed"),
+        ("runs_deleted@stage", "stage", "runs_deleted"),
     ],
 )
-def test_a_fault_of_the_runner(text: str, step: str, signals: tuple[signal.Signals, ...]) -> None:
-    assert parse_faults(text) == ([], [RunnerFault(text, step, signals)])
+def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
+    assert parse_faults(text) == ([], [RunnerFault(text, step, action)], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "action", "at"),
+    [
+        ("no_key@sweep", "no_key", "sweep"),
+        ("other_account@down", "other_account", "down"),
+        ("other_version@resume", "other_version", "resume"),
+        ("state_file_lost", "state_file_lost", "state.json"),
+        ("state_file_cut:file=terraform/terraform.tfstate", "state_file_cut", "terraform/terraform.tfstate"),
+    ],
+)
+def test_a_fault_of_the_users_own_machine(text: str, action: str, at: str) -> None:
+    assert parse_faults(text) == ([], [], [HomeFault(text, action, at)])
 
 
 def test_several_faults_keep_their_order() -> None:
-    clouds, runner = parse_faults("no_capacity, terminate_500 ,ctrl_c@train,")
+    found = parse_faults("no_capacity, no_key@down,terminate_500 ,ctrl_c@train,state_file_cut,")
 
-    assert ([fault.name for fault in clouds], [fault.name for fault in runner]) == (
+    assert [[fault.name for fault in kind] for kind in found] == [
         ["no_capacity", "terminate_500"],
         ["ctrl_c@train"],
-    )
+        ["no_key@down", "state_file_cut"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +70,10 @@ def test_several_faults_keep_their_order() -> None:
     [
         ("kill_runner@lunch", "there is no fault kill_runner@lunch"),
         ("explode@train", "there is no fault explode@train"),
+        ("no_key@train", "there is no fault no_key@train"),
+        ("state_file_cut:file=../../.ssh/id", "names no file of a run's folder"),
+        ("state_file_cut:file=/etc/passwd", "names no file of a run's folder"),
+        ("state_file_cut:path=x", "names no file of a run's folder"),
         ("no_capacity:all", "'all' in no_capacity:all is neither a count nor key=value"),
     ],
 )

@@ -48,7 +48,8 @@ def judged(
         "/faults": {"fired": [{"name": name} for name in fired or []], "never_fired": never or []},
     }
     emulators.ask = answers.__getitem__  # type: ignore[method-assign]
-    faults = parse_faults(runner_faults)[1]
+    _, of_the_runner, at_home = parse_faults(runner_faults)
+    faults = [*of_the_runner, *at_home]
     return judge(emulators, tmp_path, exit_code, runner_fired or [], faults, needs_receipt=needs_receipt)
 
 

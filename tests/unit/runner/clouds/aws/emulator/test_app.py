@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 
 from runner.cloud_api.models import Cloud
 from runner.clouds.aws.api import open_aws
-from runner.clouds.aws.emulator.seed import IMAGES
+from runner.clouds.aws.emulator.seed import IMAGES, OTHER_ACCESS_KEY_ID, OTHER_ACCOUNT
 from runner.errors import UnreadableAnswerError
 from runner.world import RealWorld
 from tests.unit.runner.emulation.emulated import KEY_LINE, Lab
@@ -538,3 +538,21 @@ def test_our_client_finds_and_ends_all_of_three_machines_in_pages_of_one(lab: Aw
     lab.clock.advance(2.0)
 
     assert lab.billing() == []
+
+
+def test_the_key_of_another_account_is_good_and_shows_nothing(lab: AwsLab) -> None:
+    lab.run(lab.client("ec2"))
+    other = OTHER_ACCESS_KEY_ID
+
+    assert lab.client("ec2", other).describe_instances()["Reservations"] == []
+    assert lab.client("sts", other).get_caller_identity()["Account"] == OTHER_ACCOUNT
+    assert len(lab.client("ec2").describe_instances()["Reservations"]) == 1
+
+
+def test_a_cloud_that_is_down_answers_nothing_until_it_is_up_again(lab: AwsLab) -> None:
+    lab.fault("api_down", seconds=60, cloud="aws")
+
+    with pytest.raises(ClientError, match="ServiceUnavailable"):
+        lab.client("ec2").describe_instances()
+    lab.clock.advance(61)
+    assert lab.client("ec2").describe_instances()["Reservations"] == []

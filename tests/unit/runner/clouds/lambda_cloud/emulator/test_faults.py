@@ -8,6 +8,8 @@ import yaml
 
 from runner.adapters import process
 from runner.emulation.box_data import with_dead_gpu, without_host_key
+from runner.emulation.cloud_state import OTHER_KEY
+from runner.emulation.emulator import NEIGHBOUR
 from runner.errors import ToolError
 from tests.unit.runner.emulation.emulated import Lab
 
@@ -303,3 +305,39 @@ def test_machine_ended_in_the_console_is_gone(lab: Lab) -> None:
 
     assert lab.billing() == []
     assert lab.machines()[0]["ended_by"] == "deleted in the console"
+
+
+def test_the_key_of_another_account_is_good_and_shows_nothing(lab: Lab) -> None:
+    lab.launched()
+    other = {"authorization": f"Bearer {OTHER_KEY}"}
+
+    assert lab.lambda_.get("/instances", headers=other).json()["data"] == []
+    assert len(lab.lambda_.get("/instances").json()["data"]) == 1
+
+
+def test_an_odd_neighbour_is_in_every_list_with_nothing_but_an_id(lab: Lab) -> None:
+    lab.fault("odd_neighbour")
+
+    lists = [lab.lambda_.get("/instances").json()["data"] for _ in range(3)]
+
+    assert lists == [[{"id": NEIGHBOUR}]] * 3
+    assert set(lab.fired()) == {"odd_neighbour"}
+
+
+def test_a_cloud_that_is_down_answers_nothing_until_it_is_up_again(lab: Lab) -> None:
+    lab.fault("api_down", seconds=60)
+
+    assert {lab.lambda_.get(path).status_code for path in ("/instances", "/ssh-keys", "/instances")} == {503}
+    lab.clock.advance(61)
+    assert lab.lambda_.get("/instances").status_code == 200
+    assert lab.fired() == ["api_down"]
+
+
+def test_terraform_alone_is_killed_once_the_machine_is_made(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(lab.state.runner, "kill_terraform", lambda: killed.append(len(lab.state.machines)))
+    lab.fault("kill_terraform@create")
+
+    lab.launched()
+
+    assert killed == [1]

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from runner.emulation.cloud_state import REHEARSAL_KEY
+from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY
+from runner.emulation.emulator import NEIGHBOUR
 from tests.unit.runner.emulation.emulated import KEY_LINE, POD, Lab
 
 NO_MORE = {"hasNextPage": False, "nextCursor": None}
@@ -448,3 +449,26 @@ def test_bill_of_a_pod_is_the_meters(lab: Lab) -> None:
 @pytest.mark.parametrize("query", ["bucketSize=second", "startTime=soon"])
 def test_question_for_bills_that_makes_no_sense_is_refused(lab: Lab, query: str) -> None:
     assert lab.runpod.get(f"/billing/pods?{query}").status_code == 400
+
+
+def test_the_key_of_another_account_is_good_and_shows_nothing(lab: Lab) -> None:
+    lab.pod()
+    other = {"authorization": f"Bearer {OTHER_KEY}"}
+
+    assert lab.runpod.get("/pods", headers=other).json()["pods"] == []
+    asked = lab.graphql.post("/graphql", json={"query": "query { myself { pods { id } } }"}, headers=other)
+    assert asked.json()["data"]["myself"]["pods"] == []
+    assert len(lab.runpod.get("/pods").json()["pods"]) == 1
+
+
+def test_both_apis_of_a_cloud_are_down_together(lab: Lab) -> None:
+    lab.fault("api_down", seconds=60, cloud="runpod")
+
+    assert lab.runpod.get("/pods").status_code == 503
+    assert lab.graphql.post("/graphql", json={"query": "query { myself { pods { id } } }"}).status_code == 503
+
+
+def test_an_odd_neighbour_is_in_the_list(lab: Lab) -> None:
+    lab.fault("odd_neighbour", cloud="runpod")
+
+    assert lab.runpod.get("/pods").json()["pods"] == [{"id": NEIGHBOUR}]

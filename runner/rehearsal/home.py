@@ -1,0 +1,42 @@
+"""What is wrong on the user's own machine when he comes back after a kill: files of the run, the key in his shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from runner.rehearsal.faults import FILE_FAULTS, HomeFault
+from runner.run.run_dir import RunDir, read_json, write_json
+
+
+def damage(run: RunDir, faults: Sequence[HomeFault]) -> list[str]:
+    """Damage files of a run as the faults ask for it; return the names of those that had a file to damage."""
+    done = []
+    for fault in faults:
+        file = run.path / fault.at
+        if fault.action not in FILE_FAULTS or not file.is_file():
+            continue
+        if fault.action == "state_file_lost":
+            file.unlink()
+        else:
+            whole = file.read_bytes()
+            file.write_bytes(whole[: len(whole) // 2] if fault.action == "state_file_cut" else b"")
+        done.append(fault.name)
+    return done
+
+
+def write_as_a_later_version(run: RunDir) -> None:
+    """Leave in a run's configuration and state what a later version of Douse might write there."""
+    for file in (run.config, run.file("state.json")):
+        write_json(file, {**(read_json(file) or {}), "of_a_later_version": {"format": 99}})
+
+
+def in_another_shell(environ: Mapping[str, str], action: str, other_account: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a shell without the rehearsal's key, or with the key of another account.
+
+    Args:
+        environ: The environment of a shell that has it.
+        action: ``no_key`` or ``other_account``.
+        other_account: The variables that are the key, as they lead to the other account.
+    """
+    without = {name: value for name, value in environ.items() if name not in other_account}
+    return without if action == "no_key" else {**without, **other_account}

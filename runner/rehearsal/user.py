@@ -1,0 +1,221 @@
+"""The user of a rehearsal: who gives the verbs, suffers the faults of the runner, and comes back after a kill."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from runner.adapters import process
+from runner.adapters.process import ToolTimeoutError
+from runner.adapters.stop import Stop
+from runner.errors import EXIT_LEFTOVERS, RunInterruptedError
+from runner.rehearsal.blows import LISTENER, strike
+from runner.rehearsal.emulators import Emulators
+from runner.rehearsal.faults import RUNNER_ACTIONS, HomeFault, RunnerFault
+from runner.rehearsal.home import damage, in_another_shell, write_as_a_later_version
+from runner.run.models import View
+from runner.run.run_dir import PROJECT, RunDir, list_runs, read_json
+from runner.world import RealWorld
+from trainer.events import parse_events
+
+LONGEST_S = 3600.0
+AFTER_THE_LEASE_S = 300.0
+"""How long a machine may take to save its work and end itself, or a sweep to end it, once its lease is over."""
+SWEEP_EVERY_S = 5.0
+"""A schedule of minutes, in seconds."""
+POLL_S = 0.1
+WAIT_S = 0.5
+INTERRUPT_S = 600.0
+RENTING = ("train", "rebuild", "resume")
+"""What asks before it rents: a rehearsal has no terminal, and nothing in it costs money."""
+SHOWING = ("sweep", "status", "watch")
+"""What does not end a machine that a run may still use, and names it."""
+LEAVING = ("terminal_closed@", "sighup@")
+"""Faults after which a run that trains goes on without its runner."""
+LISTENERS = {"terminal_closed": "terminal", "stdout_gone": "pipe"}
+"""What has to be at the other end of what the runner prints, for faults that take it away."""
+
+
+class User:
+    """Runs the runner as a program of its own, shows what it says, and does to it what the faults ask for."""
+
+    def __init__(
+        self, program: str, emulators: Emulators, view: View, stop: Stop, home_faults: Sequence[HomeFault] = ()
+    ) -> None:
+        """Take the module that is the command line, the clouds, who looks on, and what is wrong here after a kill."""
+        self._program, self._emulators, self._view, self._stop = program, emulators, view, stop
+        self._runs, self._home_faults = emulators.folder / "runs", list(home_faults)
+        self._stopped: list[process.Child] = []
+        self.fired: list[str] = []
+        self.broken: list[str] = []
+
+    def close(self) -> None:
+        """End the runners that were stopped and never went on."""
+        for child in self._stopped:
+            child.kill()
+
+    @property
+    def is_left_up(self) -> bool:
+        """Whether the runner has left on purpose a machine that goes on without it: its terminal was closed."""
+        return any(name.startswith(LEAVING) for name in self.fired) and self._bills()
+
+    def run(self, verb: str, words: Sequence[str], faults: Sequence[RunnerFault] = (), *, shell: str = "") -> int:
+        """Run one verb to its end; return its exit status, negative for a signal.
+
+        Args:
+            verb: The verb.
+            words: Its options.
+            faults: What happens to the runner meanwhile.
+            shell: What is wrong with the shell in which it is given: ``no_key``, ``other_account`` or nothing.
+        """
+        log = self._emulators.folder / f"{verb}.log"
+        argv = [sys.executable, "-m", self._program, verb, "--runs-dir", str(self._runs), *words]
+        argv += ["--yes"] if verb in RENTING else []
+        kind = next((LISTENERS[fault.action] for fault in faults if fault.action in LISTENERS), None)
+        argv = argv if kind is None else [sys.executable, "-m", LISTENER, kind, *argv]
+        environ = self._emulators.environment()
+        if shell:
+            environ = in_another_shell(environ, shell, self._emulators.other_account())
+        shown = log.stat().st_size if log.exists() else 0
+        child = process.start(argv, log=log, cwd=PROJECT, env=environ)
+        self._emulators.send("/runner", {"pid": child.pid})
+        try:
+            self._follow(child, log, shown, faults)
+        finally:
+            if child not in self._stopped:
+                child.kill()
+        return -signal.SIGSTOP if child in self._stopped else child.poll() or 0
+
+    def _follow(self, child: process.Child, log: Path, shown: int, faults: Sequence[RunnerFault]) -> None:
+        """Show what a runner says and strike it, until it ends or is stopped for good."""
+        waiting, interrupted, deadline = list(faults), False, time.monotonic() + LONGEST_S
+        while child.poll() is None and child not in self._stopped:
+            shown = self._show(log, shown)
+            waiting = [fault for fault in waiting if not self._strike(child, fault)]
+            if self._stop.requested and not interrupted:
+                interrupted, deadline = True, time.monotonic() + INTERRUPT_S
+                strike(child.pid, RUNNER_ACTIONS["ctrl_c"])
+            if time.monotonic() > deadline:
+                raise ToolTimeoutError(f"rehearse: {log.stem} did not end in time", resolution=f"see {log}")
+            time.sleep(POLL_S)
+        self._show(log, shown)
+        if interrupted:
+            raise _stopped()
+
+    def after_the_kill(self, exit_code: int, afterwards: Sequence[str]) -> int:
+        """Do what the user does next, or wait for what the machine does by itself; return the last exit status."""
+        for run in self._latest():
+            self.fired += damage(run, self._home_faults)
+        for number, word in enumerate(afterwards):
+            self._view.line(f"the runner is dead (exit status {exit_code}); next: {word}")
+            deadline = time.monotonic() + self._lease_s() + AFTER_THE_LEASE_S
+            if word == "nothing":
+                self._wait(deadline, self._bills)
+            self._give_in_another_shell(word)
+            is_last = number + 1 == len(afterwards)
+            if word == "sweep" or (word == "nothing" and is_last and not self._bills() and self._is_something_left()):
+                exit_code = self._sweep_on_schedule(deadline)
+            elif word != "nothing":
+                exit_code = self._come_back(word)
+        return exit_code
+
+    def _come_back(self, word: str, *, shell: str = "") -> int:
+        """Give a verb after the kill; what bills after it has to be said by its status, or is only shown."""
+        exit_code = self.run(word, ["--apply"] if word == "sweep" else [], shell=shell)
+        is_said = exit_code == EXIT_LEFTOVERS or (word in SHOWING and not shell)
+        if self._bills() and not is_said:
+            self.broken.append(f"something still bills after {word} with exit status {exit_code}")
+        return exit_code
+
+    def _give_in_another_shell(self, word: str) -> None:
+        """Give a verb as the faults spoil it, before it is given as it should be."""
+        for fault in [fault for fault in self._home_faults if fault.at == word]:
+            self.fired.append(fault.name)
+            self._view.line(f"fault: {fault.name}")
+            if fault.action == "other_version":
+                for run in self._latest():
+                    write_as_a_later_version(run)
+            else:
+                self._come_back(word, shell=fault.action)
+
+    def _sweep_on_schedule(self, deadline: float) -> int:
+        """Sweep as a schedule does, until nothing is left; return the exit status of the last sweep.
+
+        Keys, firewalls and volumes of a run go that way also where its machine ends itself.
+        """
+        while True:
+            exit_code = self._come_back("sweep")
+            if time.monotonic() > deadline or not (self._bills() or self._is_something_left()):
+                return exit_code
+            self._wait(time.monotonic() + SWEEP_EVERY_S, lambda: True)
+
+    def _lease_s(self) -> float:
+        """Return how long the machine of the run goes on without a word."""
+        runs = self._latest()
+        config: dict[str, Any] = (read_json(runs[-1].config) if runs else None) or {}
+        return float(config.get("budget", {}).get("lease_minutes", 0.0)) * 60
+
+    def _bills(self) -> bool:
+        return any(machine["is_billing"] for machine in self._emulators.ask("/machines")["machines"])
+
+    def _is_something_left(self) -> bool:
+        return bool(self._emulators.ask("/leftovers")["leftovers"])
+
+    def _wait(self, deadline: float, wanted: Callable[[], bool]) -> None:
+        while time.monotonic() < deadline and wanted():
+            if self._stop.requested:
+                raise _stopped()
+            time.sleep(WAIT_S)
+
+    def _show(self, log: Path, shown: int) -> int:
+        with log.open("rb") as file:
+            file.seek(shown)
+            data = file.read()
+        whole = data.rfind(b"\n") + 1
+        for line in data[:whole].decode(errors="replace").splitlines():
+            self._view.line(line)
+        return shown + whole
+
+    def _strike(self, child: process.Child, fault: RunnerFault) -> bool:
+        """Let a fault happen once its step goes on; return whether that was now."""
+        if not self._goes_on(fault.step):
+            return False
+        if fault.action == "runs_deleted":
+            shutil.rmtree(self._runs, ignore_errors=True)
+        elif not strike(child.pid, fault.does):
+            return False
+        if signal.SIGSTOP in fault.does.signals:
+            self._stopped.append(child)
+        self._view.line(f"fault: {fault.name}")
+        self.fired.append(fault.name)
+        return True
+
+    def _goes_on(self, step: str) -> bool:
+        runs = self._latest()
+        if not runs:
+            return False
+        state: dict[str, Any] = read_json(runs[-1].file("state.json")) or {}
+        wanted = "provision" if step == "boot" else step
+        if state.get("steps", {}).get(wanted, {}).get("status") != "running":
+            return False
+        if step == "boot":
+            return self._bills()
+        if step != "train":
+            return True
+        return any(event.get("event") == "step" for event in parse_events(runs[-1].events.read_or_nothing()))
+
+    def _latest(self) -> list[RunDir]:
+        """Return the latest run in a list, which is empty while there is none."""
+        return list_runs(self._runs, RealWorld())[-1:]
+
+
+def _stopped() -> RunInterruptedError:
+    return RunInterruptedError(
+        "rehearse: stopped on request",
+        resolution="run `make rehearse` again; `make rehearse-clean` removes leftovers",
+    )
