@@ -37,7 +37,7 @@ endif
 endif
 
 .PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean resume status watch logs runs costs \
-	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-slow \
+	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-rehearsal-chosen test-slow \
 	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms new-cloud clean
 
 help:
@@ -129,6 +129,8 @@ test: ## The fast tests, offline [ARGS=pytest's own arguments]
 	@$(DEV) -m pytest -n logical -m "not slow and not rehearsal and not gpu" $(ARGS)
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
+test-rehearsal-chosen: ## Of these, a row of each test and those marked `chosen`: what CI runs [ARGS]
+	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow -n logical --dist loadgroup $(ARGS)
 test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]

@@ -15,6 +15,7 @@ from runner.emulation.cache import warm_cache
 from runner.errors import UsageError
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, parse_faults
+from runner.rehearsal.footprint import changes, footprint
 from runner.rehearsal.services import emulated_clouds
 from runner.rehearsal.user import User
 from runner.rehearsal.verdict import Verdict, judge
@@ -79,6 +80,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     with Emulators(rehearsal.environment, rehearsal.folder) as emulators:
         for fault in cloud_faults:
             emulators.send("/faults", fault.to_mapping())
+        before = footprint(Path.home())
         with contextlib.closing(User(rehearsal.program, emulators, view, stop, home_faults)) as user:
             exit_code = user.run(
                 rehearsal.verb, ["--env", rehearsal.environment, *_simulated(), *rehearsal.words], runner_faults
@@ -86,7 +88,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
             is_over = exit_code >= 0 and not _killed(emulators, cloud_faults) and not user.is_left_up
             if not is_over:
                 exit_code = user.after_the_kill(exit_code, afterwards)
-            needs_receipt = is_over or not set(afterwards) <= set(WITHOUT_RECEIPT)
+            needs_receipt = is_over or not (user.is_folder_damaged or set(afterwards) <= set(WITHOUT_RECEIPT))
             verdict = judge(
                 emulators,
                 rehearsal.folder,
@@ -94,7 +96,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
                 user.fired,
                 [*runner_faults, *home_faults],
                 needs_receipt=needs_receipt,
-                broken=user.broken,
+                broken=[*user.broken, *changes(before, footprint(Path.home()))],
             )
         if rehearsal.before_close is not None:
             rehearsal.before_close(emulators)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Fault, sentence
 from runner.errors import UsageError
-from runner.rehearsal.faults import AT_LAUNCH, FILE_FAULTS, RUNNER_ACTIONS, STEPS, VERB_FAULTS, VERBS
+from runner.rehearsal.faults import AT_LAUNCH, FILE_FAULTS, HOSTILE, RUNNER_ACTIONS, STEPS, VERB_FAULTS, VERBS
+from runner.rehearsal.hostile import ATTACKS
 from runner.rehearsal.services import known_faults
 from runner.run.run_dir import PROJECT
 
@@ -50,8 +51,11 @@ def fault_tables() -> str:
         (_cloud_row(fault) for fault in FAULTS.values() if _is_asked_of_a_cloud(fault.name)),
     )
     runner = _table(
-        ("name", "what happens to the runner"),
-        ((f"`{name}@<step>`", action.does) for name, action in RUNNER_ACTIONS.items()),
+        ("name", "what happens to the runner, or what its machine does"),
+        (
+            *((f"`{name}@<step>`", action.does) for name, action in RUNNER_ACTIONS.items()),
+            *((f"`{HOSTILE}:{name}`", f"{one.does} (at {one.step})") for name, one in ATTACKS.items()),
+        ),
     )
     home = _table(
         ("name", "what is wrong when you come back after a kill"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import UsageError
+from runner.rehearsal.hostile import ATTACKS
 
 STEPS = ("provision", "boot", "configure", "stage", "train", "collect", "destroy")
 """Moments of a run; ``boot`` is the part of ``provision`` in which there is a machine that bills."""
@@ -53,6 +54,8 @@ RUNNER_ACTIONS = {
     "sigterm": Action("SIGTERM", (signal.SIGTERM,)),
     "sighup": Action("SIGHUP", (signal.SIGHUP,)),
 }
+HOSTILE = "hostile_host"
+"""Its machine is no friend; what follows the colon says what it does."""
 VERB_FAULTS = {
     "no_key": "the shell in which the verb is given has no key of the cloud; then the verb is given again, with it",
     "other_account": "the key in that shell is another account's; then the verb is given again, with the right one",
@@ -81,7 +84,7 @@ class RunnerFault:
     Attributes:
         name: As it was asked for.
         step: The step.
-        action: What happens, a name in ``RUNNER_ACTIONS``.
+        action: What happens, a name in ``RUNNER_ACTIONS``, or what the machine does, one in ``ATTACKS``.
     """
 
     name: str
@@ -127,6 +130,8 @@ def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault], list[H
         action, at, step = word.partition("@")
         if word.partition(":")[0] in FILE_FAULTS:
             home.append(_file_fault(word))
+        elif word.partition(":")[0] == HOSTILE:
+            runner.append(_attack(word))
         elif not at or word in AT_LAUNCH:
             clouds.append(_cloud_fault(word))
         elif action in VERB_FAULTS and step in VERBS:
@@ -136,6 +141,15 @@ def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault], list[H
         else:
             raise _unknown(word)
     return clouds, runner, home
+
+
+def _attack(word: str) -> RunnerFault:
+    kind = word.partition(":")[2]
+    if kind not in ATTACKS:
+        raise UsageError(
+            f"rehearse: there is no fault {word}", resolution=f"known: {HOSTILE}: and {', '.join(ATTACKS)}"
+        )
+    return RunnerFault(word, ATTACKS[kind].step, kind)
 
 
 def _unknown(word: str) -> UsageError:

@@ -16,8 +16,9 @@ from runner.adapters.stop import Stop
 from runner.errors import EXIT_LEFTOVERS, RunInterruptedError
 from runner.rehearsal.blows import LISTENER, strike
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import RUNNER_ACTIONS, HomeFault, RunnerFault
+from runner.rehearsal.faults import FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
 from runner.rehearsal.home import damage, in_another_shell, write_as_a_later_version
+from runner.rehearsal.hostile import ATTACKS, attack
 from runner.run.models import View
 from runner.run.run_dir import PROJECT, RunDir, list_runs, read_json
 from runner.world import RealWorld
@@ -37,6 +38,7 @@ SHOWING = ("sweep", "status", "watch")
 """What does not end a machine that a run may still use, and names it."""
 LEAVING = ("terminal_closed@", "sighup@")
 """Faults after which a run that trains goes on without its runner."""
+DAMAGING = (*FILE_FAULTS, "other_version")
 LISTENERS = {"terminal_closed": "terminal", "stdout_gone": "pipe"}
 """What has to be at the other end of what the runner prints, for faults that take it away."""
 
@@ -63,6 +65,11 @@ class User:
     def is_left_up(self) -> bool:
         """Whether the runner has left on purpose a machine that goes on without it: its terminal was closed."""
         return any(name.startswith(LEAVING) for name in self.fired) and self._bills()
+
+    @property
+    def is_folder_damaged(self) -> bool:
+        """Whether the run's folder was damaged: its machine goes all the same, and no receipt can be written there."""
+        return any(fault.action in DAMAGING and fault.name in self.fired for fault in self._home_faults)
 
     def run(self, verb: str, words: Sequence[str], faults: Sequence[RunnerFault] = (), *, shell: str = "") -> int:
         """Run one verb to its end; return its exit status, negative for a signal.
@@ -185,11 +192,15 @@ class User:
         """Let a fault happen once its step goes on; return whether that was now."""
         if not self._goes_on(fault.step):
             return False
-        if fault.action == "runs_deleted":
+        if fault.action in ATTACKS:
+            boxes = self._emulators.folder / "boxes" / "boxes"
+            if not attack(fault.action, boxes, self._latest()[-1].run_id):
+                return False
+        elif fault.action == "runs_deleted":
             shutil.rmtree(self._runs, ignore_errors=True)
         elif not strike(child.pid, fault.does):
             return False
-        if signal.SIGSTOP in fault.does.signals:
+        if fault.action == "runner_stopped":
             self._stopped.append(child)
         self._view.line(f"fault: {fault.name}")
         self.fired.append(fault.name)

@@ -34,6 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
             if reason is not None and not os.environ.get("CI"):
                 item.add_marker(pytest.mark.skip(reason=f"no real boxes here: {reason}"))
+    for item in _first_rows([item for item in items if here in item.path.parents]):
+        item.add_marker(pytest.mark.chosen)
+
+
+def _first_rows(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return one item for each test function: every promise is among what ``.ci/run`` runs."""
+    return list({item.nodeid.partition("[")[0]: item for item in reversed(items)}.values())
 
 
 MIRROR_ROOTS = ("/opt", "/usr/share/terraform", "/usr/local/share/terraform")

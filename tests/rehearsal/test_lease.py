@@ -52,6 +52,16 @@ def test_the_scheduled_sweep_ends_what_cannot_end_itself(stage: Stage) -> None:
     assert verdict.receipt is None
 
 
+@pytest.mark.parametrize(("cloud", "afterwards"), [("lambda", "sweep"), ("runpod", "nothing")])
+def test_a_runner_that_is_stopped_keeps_no_machine_past_its_lease(cloud: str, afterwards: str, stage: Stage) -> None:
+    verdict = stage.rehearse(cloud, "runner_stopped@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
+                             afterwards=afterwards)  # fmt: skip
+
+    (machine,) = verdict.machines
+    assert verdict.broken == [], stage.said()
+    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + SAVING_S
+
+
 def test_a_machine_lives_longer_than_one_lease_while_its_runner_does(stage: Stage) -> None:
     lease_s = 12.0
 

@@ -35,6 +35,8 @@ def test_a_fault_of_the_cloud(text: str, fault: CloudFault) -> None:
         ("runner_stopped@train", "train", "runner_stopped"),
         ("terminal_closed@configure", "configure", "terminal_closed"),
         ("runs_deleted@stage", "stage", "runs_deleted"),
+        ("hostile_host:template", "configure", "template"),
+        ("hostile_host:links", "train", "links"),
     ],
 )
 def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
@@ -70,6 +72,7 @@ def test_several_faults_keep_their_order() -> None:
     [
         ("kill_runner@lunch", "there is no fault kill_runner@lunch"),
         ("explode@train", "there is no fault explode@train"),
+        ("hostile_host:smiles", "there is no fault hostile_host:smiles"),
         ("no_key@train", "there is no fault no_key@train"),
         ("state_file_cut:file=../../.ssh/id", "names no file of a run's folder"),
         ("state_file_cut:file=/etc/passwd", "names no file of a run's folder"),

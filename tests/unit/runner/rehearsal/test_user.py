@@ -225,6 +225,17 @@ def test_a_file_is_damaged_as_the_fault_has_it(action: str, left: bytes | None, 
     assert (file.read_bytes() if file.exists() else None) == left
 
 
+@pytest.mark.parametrize(
+    ("fault", "is_damaged"),
+    [("state_file_lost", True), ("other_version@down", True), ("no_key@down", False), ("state_file_cut:file=x", False)],
+)
+def test_a_damaged_folder_needs_no_receipt(fault: str, is_damaged: bool, tmp_path: Path) -> None:
+    one, _ = acting(tmp_path, f"kill_runner@stage,{fault}", STEP="stage", STATUS="0")
+    one.after_the_kill(-9, ["down"])
+
+    assert one.is_folder_damaged is is_damaged
+
+
 def test_a_file_that_is_not_there_cannot_be_damaged(run: RunDir) -> None:
     assert damage(run, parse_faults("state_file_cut:file=host.json,no_key@down")[2]) == []
 
