@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from runner.rehearsal.faults import FILE_FAULTS, HomeFault
-from runner.run.run_dir import RunDir, read_json, write_json
+from runner.run.run_dir import RunDir, write_json
+from trainer.files import object_or_none
 
 
 def damage(run: RunDir, faults: Sequence[HomeFault]) -> list[str]:
@@ -24,10 +27,18 @@ def damage(run: RunDir, faults: Sequence[HomeFault]) -> list[str]:
     return done
 
 
+def read_leniently(file: Path) -> dict[str, Any]:
+    """Return what a file of a run holds; nothing where it is missing or damaged, as the faults may have it."""
+    try:
+        return object_or_none(file.read_bytes()) or {}
+    except OSError:
+        return {}
+
+
 def write_as_a_later_version(run: RunDir) -> None:
     """Leave in a run's configuration and state what a later version of Douse might write there."""
-    for file in (run.config, run.file("state.json")):
-        write_json(file, {**(read_json(file) or {}), "of_a_later_version": {"format": 99}})
+    for name in ("config.json", "state.json"):
+        write_json(run.path / name, {**read_leniently(run.path / name), "of_a_later_version": {"format": 99}})
 
 
 def in_another_shell(environ: Mapping[str, str], action: str, other_account: Mapping[str, str]) -> dict[str, str]:

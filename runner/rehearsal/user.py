@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from runner.adapters import process
 from runner.adapters.process import ToolTimeoutError
@@ -17,10 +16,10 @@ from runner.errors import EXIT_LEFTOVERS, RunInterruptedError
 from runner.rehearsal.blows import LISTENER, strike
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
-from runner.rehearsal.home import damage, in_another_shell, write_as_a_later_version
+from runner.rehearsal.home import damage, in_another_shell, read_leniently, write_as_a_later_version
 from runner.rehearsal.hostile import ATTACKS, attack
 from runner.run.models import View
-from runner.run.run_dir import PROJECT, RunDir, list_runs, read_json
+from runner.run.run_dir import PROJECT, RunDir, list_runs
 from runner.world import RealWorld
 from trainer.events import parse_events
 
@@ -52,6 +51,7 @@ class User:
         """Take the module that is the command line, the clouds, who looks on, and what is wrong here after a kill."""
         self._program, self._emulators, self._view, self._stop = program, emulators, view, stop
         self._runs, self._home_faults = emulators.folder / "runs", list(home_faults)
+        self._lease_minutes: list[float] = []
         self._stopped: list[process.Child] = []
         self.fired: list[str] = []
         self.broken: list[str] = []
@@ -116,6 +116,7 @@ class User:
 
     def after_the_kill(self, exit_code: int, afterwards: Sequence[str]) -> int:
         """Do what the user does next, or wait for what the machine does by itself; return the last exit status."""
+        self._note_the_lease()
         for run in self._latest():
             self.fired += damage(run, self._home_faults)
         for number, word in enumerate(afterwards):
@@ -163,9 +164,12 @@ class User:
 
     def _lease_s(self) -> float:
         """Return how long the machine of the run goes on without a word."""
-        runs = self._latest()
-        config: dict[str, Any] = (read_json(runs[-1].config) if runs else None) or {}
-        return float(config.get("budget", {}).get("lease_minutes", 0.0)) * 60
+        return 60 * sum(self._lease_minutes)
+
+    def _note_the_lease(self) -> None:
+        """Keep the minutes of the run's lease, before its folder is damaged."""
+        budgets = [read_leniently(run.path / "config.json").get("budget", {}) for run in self._latest()]
+        self._lease_minutes = [float(budget.get("lease_minutes", 0.0)) for budget in budgets]
 
     def _bills(self) -> bool:
         return any(machine["is_billing"] for machine in self._emulators.ask("/machines")["machines"])
@@ -210,7 +214,7 @@ class User:
         runs = self._latest()
         if not runs:
             return False
-        state: dict[str, Any] = read_json(runs[-1].file("state.json")) or {}
+        state = read_leniently(runs[-1].path / "state.json")
         wanted = "provision" if step == "boot" else step
         if state.get("steps", {}).get(wanted, {}).get("status") != "running":
             return False

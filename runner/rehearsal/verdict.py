@@ -11,7 +11,8 @@ from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import EXIT_LEFTOVERS
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import HomeFault, RunnerFault
-from runner.run.run_dir import list_runs, read_json
+from runner.rehearsal.home import read_leniently
+from runner.run.run_dir import list_runs
 from runner.world import RealWorld
 
 
@@ -79,7 +80,7 @@ def judge(
     leftovers: list[dict[str, Any]] = emulators.ask("/leftovers")["leftovers"]
     faults = emulators.ask("/faults")
     runs = list_runs(folder / "runs", RealWorld())
-    receipt = read_json(runs[-1].receipt) if runs else None
+    receipt = (read_leniently(runs[-1].path / "receipt.json") if runs else {}) or None
     fired = [*(str(entry["name"]) for entry in faults["fired"]), *runner_faults_fired]
     never = [*faults["never_fired"], *(fault.name for fault in runner_faults if fault.name not in fired)]
     broken = [*broken, *_money(machines, leftovers, exit_code), *_secrets(folder / "runs")]

@@ -254,3 +254,11 @@ def test_another_shell_has_no_key_or_another_one_and_nothing_else_is_different()
 
     assert in_another_shell(environ, "no_key", other) == {"PATH": "/bin"}
     assert in_another_shell(environ, "other_account", other) == {"PATH": "/bin", "KEY": OTHER_KEY}
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "lost"])
+@pytest.mark.parametrize("file", ["config.json", "state.json"])
+def test_a_damaged_file_is_no_trouble_for_who_comes_back(file: str, damage: str, tmp_path: Path) -> None:
+    one, _ = acting(tmp_path, f"kill_runner@stage,state_file_{damage}:file={file}", STEP="stage", STATUS="0")
+
+    assert one.after_the_kill(-9, ["down", "resume"]) == 0
