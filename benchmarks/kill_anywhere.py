@@ -111,6 +111,8 @@ def kill_all(job: Job, blows: Sequence[Blow], folder: Path, *, is_kept: bool) ->
     for number, blow in enumerate(blows, 1):
         place = folder / f"try-{number}"
         found.append(Try(job, place).strike(blow, life.moment(blow)))
+        if found[-1].struck_s is None:
+            life = life.within(min(life.length_s, found[-1].lived_s))
         print(f"{number}/{len(blows)} after {time.monotonic() - begun:.0f} s: {line(found[-1])}", flush=True)
         if not (is_kept or found[-1].broken):
             shutil.rmtree(place, ignore_errors=True)
@@ -119,7 +121,7 @@ def kill_all(job: Job, blows: Sequence[Blow], folder: Path, *, is_kept: bool) ->
 
 def line(one: Found) -> str:
     """Return a try in a line."""
-    struck = "ended before" if one.struck_s is None else f"{one.struck_s:.1f} s, {one.step or 'before the plan'}"
+    struck = "ended before" if one.struck_s is None else f"{one.struck_s:.1f} s, {one.step or 'no run yet'}"
     statuses = ", ".join(f"{verb} {status}" for verb, status in one.statuses)
     went = f"{one.outcome} ({'; '.join(one.broken)})" if one.broken else one.outcome
     return f"{one.blow.signal.name} to {one.blow.target} ({struck}), {one.blow.afterwards}: {statuses}: {went}"

@@ -82,6 +82,7 @@ class Found:
     Attributes:
         blow: What hit it.
         step: The last step that had begun by then; empty before any.
+        lived_s: Seconds that the run lived.
         struck_s: Seconds from the start to the blow, ``None`` if the target had ended by itself.
         statuses: Verb and exit status of each command, in order.
         machines: How many were rented.
@@ -93,6 +94,7 @@ class Found:
     blow: Blow
     step: str = ""
     struck_s: float | None = None
+    lived_s: float = 0.0
     statuses: list[tuple[str, int]] = field(default_factory=list)
     machines: int = 0
     pending: bool = False
@@ -115,6 +117,11 @@ class Life:
 
     length_s: float = 0.0
     seen_s: dict[str, list[float]] = field(default_factory=dict)
+
+    def within(self, length_s: float) -> Life:
+        """Return the life as it is on a machine that has less else to do."""
+        share = length_s / self.length_s
+        return Life(length_s, {name: [share * at for at in seen] for name, seen in self.seen_s.items()})
 
     def moment(self, blow: Blow) -> float:
         """Return the second at which a blow falls."""
@@ -154,6 +161,7 @@ class Try:
         with self._emulators:
             try:
                 for since_s, programs in self._living("train", self._job.words):
+                    found.lived_s = since_s
                     if found.struck_s is None and since_s >= at_s and blow.target in (*programs, "everything"):
                         found.struck_s, found.step = since_s, self._step()
                         self._hit(blow, programs)

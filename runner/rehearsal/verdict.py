@@ -12,6 +12,7 @@ from runner.errors import EXIT_LEFTOVERS
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import HomeFault, RunnerFault
 from runner.rehearsal.home import read_leniently
+from runner.rehearsal.receipt_check import outside_receipt
 from runner.run.run_dir import list_runs
 from runner.world import RealWorld
 
@@ -86,6 +87,8 @@ def judge(
     broken = [*broken, *_money(machines, leftovers, exit_code), *_secrets(folder / "runs")]
     if needs_receipt and runs and receipt is None and exit_code != EXIT_LEFTOVERS:
         broken.append(f"there is no receipt, with exit status {exit_code}")
+    if receipt is not None and "cost_range_usd" in receipt:
+        broken += outside_receipt(receipt, machines)
     broken += [f"{name} never happened" for name in never]
     return Verdict(exit_code, machines, leftovers, receipt, fired, broken, str(folder))
 

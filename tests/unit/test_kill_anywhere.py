@@ -65,6 +65,12 @@ def test_a_blow_falls_while_its_target_lives() -> None:
     assert life.moment(Blow("terraform", signal.SIGKILL, 0.5, "down")) == 90.0
 
 
+def test_a_life_that_was_learnt_beside_other_work_shrinks() -> None:
+    life = Life(100.0, {"terraform": [10.0, 90.0]}).within(50.0)
+
+    assert (life.length_s, life.seen_s) == (50.0, {"terraform": [5.0, 45.0]})
+
+
 @pytest.mark.parametrize("status", [0, 1, 2, 130])
 def test_what_bills_without_status_3_breaks_the_promise(status: int, tmp_path: Path) -> None:
     assert judged(tmp_path, "down", status, MACHINE, boxes=1) == [f"i-1 bills after down with status {status}"]
@@ -92,8 +98,10 @@ def test_an_end_that_the_raw_requests_do_not_have_is_seen(tmp_path: Path) -> Non
 
 
 def test_the_table_counts_each_try_by_blow_and_by_user() -> None:
-    held = Found(DOWN, "train", 12.3, [("train", -9), ("down", 0)])
-    broken = Found(DOWN, "provision", 1.0, [("train", -9), ("down", 1)], broken=["i-1 bills after down with status 1"])
+    held = Found(DOWN, "train", 12.3, statuses=[("train", -9), ("down", 0)])
+    broken = Found(
+        DOWN, "provision", 1.0, statuses=[("train", -9), ("down", 1)], broken=["i-1 bills after down with status 1"]
+    )
 
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in show([held, broken]).splitlines()]
 

@@ -124,3 +124,17 @@ def test_a_fault_that_never_happened_breaks_the_rehearsal(tmp_path: Path, run: R
 
     assert verdict.broken == ["terminate_500 never happened", "ctrl_c@stage never happened"]
     assert verdict.faults_fired == ["no_capacity", "ctrl_c@train"]
+
+
+@pytest.mark.parametrize(("billed_usd", "is_broken"), [(0.01, False), (0.03, True)])
+def test_a_meter_outside_the_receipts_range_breaks_the_promise(
+    billed_usd: float, is_broken: bool, tmp_path: Path, run: RunDir
+) -> None:
+    line = {"machine_id": "i-1", "cloud": "lambda", "cost_range_usd": [0.009, 0.011]}
+    write_json(
+        run.receipt,
+        {"run_id": run.run_id, "checked_at": "now", "machines": [line], "cost_range_usd": [0.009, 0.011]},
+    )
+    row = ENDED | {"cloud": "lambda", "name": f"douse-{run.run_id}", "billed_usd": billed_usd}
+
+    assert bool(judged(tmp_path, machines=[row]).broken) is is_broken
