@@ -136,6 +136,7 @@ _DESTROY = (
     Fault("terminate_500", "the request to terminate a machine answers 500, and the machine keeps running"),
     Fault("terminate_slow", "the machine takes long to terminate, and bills until then", arguments={"seconds": 15.0}),
     Fault("terminate_ignored", "the cloud accepts the request to terminate, and the machine keeps running"),
+    Fault("pod_locked", "someone has locked the machine in the console: the request to terminate it is refused"),
     Fault("already_gone", "someone else terminated the machine a moment before: the request finds nothing"),
     Fault("terminate_rate_limited", "too many requests: the request to terminate a machine is refused"),
     Fault(

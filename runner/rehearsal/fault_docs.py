@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Fault, sentence
 from runner.errors import UsageError
-from runner.rehearsal.faults import AT_LAUNCH, FILE_FAULTS, HOSTILE, RUNNER_ACTIONS, STEPS, VERB_FAULTS, VERBS
+from runner.rehearsal.faults import AT_LAUNCH, DIRTY, FILE_FAULTS, HOSTILE, RUNNER_ACTIONS, STEPS, VERB_FAULTS, VERBS
 from runner.rehearsal.hostile import ATTACKS
 from runner.rehearsal.services import known_faults
 from runner.run.run_dir import PROJECT
@@ -58,9 +58,10 @@ def fault_tables() -> str:
         ),
     )
     home = _table(
-        ("name", "what is wrong when you come back after a kill"),
+        ("name", "what is wrong on your own machine"),
         (
             *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
+            *((f"`{name}`", does) for name, does in DIRTY.items()),
             *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
         ),
     )

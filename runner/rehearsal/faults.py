@@ -54,6 +54,10 @@ RUNNER_ACTIONS = {
     "sigterm": Action("SIGTERM", (signal.SIGTERM,)),
     "sighup": Action("SIGHUP", (signal.SIGHUP,)),
 }
+DIRTY = {
+    "dirty_environment": "a locale, and settings for Terraform and Ansible that lead astray, are in the shell"
+}
+"""What is wrong with the shell in which every verb is given."""
 HOSTILE = "hostile_host"
 """Its machine is no friend; what follows the colon says what it does."""
 VERB_FAULTS = {
@@ -99,12 +103,12 @@ class RunnerFault:
 
 @dataclass(frozen=True)
 class HomeFault:
-    """Something that is wrong on the user's own machine after a kill.
+    """Something that is wrong on the user's own machine, most of it after a kill.
 
     Attributes:
         name: As it was asked for.
-        action: A name in ``FILE_FAULTS`` or ``VERB_FAULTS``.
-        at: The file, by its path in the run's folder, or the verb.
+        action: A name in ``FILE_FAULTS``, ``VERB_FAULTS`` or ``DIRTY``.
+        at: The file, by its path in the run's folder, or the verb; empty for every verb.
     """
 
     name: str
@@ -130,6 +134,8 @@ def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault], list[H
         action, at, step = word.partition("@")
         if word.partition(":")[0] in FILE_FAULTS:
             home.append(_file_fault(word))
+        elif word in DIRTY:
+            home.append(HomeFault(word, word, ""))
         elif word.partition(":")[0] == HOSTILE:
             runner.append(_attack(word))
         elif not at or word in AT_LAUNCH:

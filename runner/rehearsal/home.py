@@ -41,6 +41,19 @@ def write_as_a_later_version(run: RunDir) -> None:
         write_json(run.path / name, {**read_leniently(run.path / name), "of_a_later_version": {"format": 99}})
 
 
+ASTRAY = {
+    "LC_ALL": "C",
+    "TF_WORKSPACE": "elsewhere",
+    "TF_DATA_DIR": "/nowhere",
+    "TF_CLI_ARGS_apply": "-target=nothing.at_all",
+    "TF_CLI_ARGS_destroy": "-target=nothing.at_all",
+    "ANSIBLE_INVENTORY_ENABLED": "ini",
+    "ANSIBLE_STDOUT_CALLBACK": "oneline",
+    "ANSIBLE_ROLES_PATH": "/nowhere",
+}
+"""Settings of a user's own that our Terraform and our Ansible must never hear of."""
+
+
 def in_another_shell(environ: Mapping[str, str], action: str, other_account: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a shell without the rehearsal's key, or with the key of another account.
 

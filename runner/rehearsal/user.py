@@ -15,8 +15,8 @@ from runner.adapters.stop import Stop
 from runner.errors import EXIT_LEFTOVERS, RunInterruptedError
 from runner.rehearsal.blows import LISTENER, strike
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
-from runner.rehearsal.home import damage, in_another_shell, read_leniently, write_as_a_later_version
+from runner.rehearsal.faults import DIRTY, FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
+from runner.rehearsal.home import ASTRAY, damage, in_another_shell, read_leniently, write_as_a_later_version
 from runner.rehearsal.hostile import ATTACKS, attack
 from runner.run.models import View
 from runner.run.run_dir import PROJECT, RunDir, list_runs
@@ -53,7 +53,7 @@ class User:
         self._runs, self._home_faults = emulators.folder / "runs", list(home_faults)
         self._lease_minutes: list[float] = []
         self._stopped: list[process.Child] = []
-        self.fired: list[str] = []
+        self.fired = [fault.name for fault in home_faults if fault.action in DIRTY]
         self.broken: list[str] = []
 
     def close(self) -> None:
@@ -86,6 +86,8 @@ class User:
         kind = next((LISTENERS[fault.action] for fault in faults if fault.action in LISTENERS), None)
         argv = argv if kind is None else [sys.executable, "-m", LISTENER, kind, *argv]
         environ = self._emulators.environment()
+        if any(fault.action in DIRTY for fault in self._home_faults):
+            environ |= ASTRAY
         if shell:
             environ = in_another_shell(environ, shell, self._emulators.other_account())
         shown = log.stat().st_size if log.exists() else 0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
-from tests.rehearsal.conftest import Stage
+from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LEFTOVERS
+from tests.rehearsal.conftest import Stage, three_lines
 from tests.rehearsal.test_faults import SLOW
 
 CLOUDS = ("lambda", "runpod", "aws")
@@ -101,6 +101,24 @@ def test_what_the_runner_loses_costs_no_machine(fault: str, statuses: set[int], 
     assert verdict.broken == [], stage.said()
     assert verdict.exit_code in statuses
     assert not any(machine["is_billing"] for machine in verdict.machines)
+
+
+def test_settings_of_the_users_own_reach_neither_terraform_nor_ansible(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,lease")
+
+    verdict = stage.rehearse("runpod", "dirty_environment")
+
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said()
+    assert stage.run().file("lease.json").exists()
+
+
+def test_a_locked_machine_is_named_with_status_3(stage: Stage) -> None:
+    verdict = stage.rehearse("runpod", "pod_locked:1000", "compute.teardown_timeout_minutes=0.3")
+
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_LEFTOVERS), stage.said()
+    assert verdict.machines[0]["id"] in three_lines(stage.said())[0]
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

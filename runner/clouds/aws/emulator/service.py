@@ -28,6 +28,7 @@ FAULTS = CloudFaults(
         "boot_unhealthy_spell": "its machines are never unhealthy while they boot",
         "ssh_port_unmapped": ONLY_POD_PORTS,
         "runtime_null": ONLY_POD_PORTS,
+        "pod_locked": "what protects an instance there has to be set in each request for one",
         "odd_neighbour": "its lists are read by the vendor's own client, and an instance there has all its fields",
         "price_differs": "an instance does not report its price",
     },

@@ -14,6 +14,7 @@ FAULTS = CloudFaults(
     possible=COMMON_FAULTS
     | {"quota_exceeded", "balance_empty", "boot_unhealthy_spell", "price_differs", "wrong_host_key", "leftover_key"},
     impossible={
+        "pod_locked": "it has no locks",
         "ssh_port_unmapped": ONLY_POD_PORTS,
         "runtime_null": ONLY_POD_PORTS,
         "listing_pages": "its lists have no pages (API 1.10.0)",

@@ -291,6 +291,8 @@ def end_pod(emulator: Emulator, pod: Pod, pods: Pods) -> Answer:
         return problem(500, "internal server error")
     if emulator.take("terminate_rate_limited", on) is not None:
         return too_many()
+    if emulator.take("pod_locked", on) is not None:
+        return problem(409, "pod is locked")
     if emulator.take("already_gone", on) is not None:
         pods.end(pod, "deleted in the console")
         return problem(404, "pod not found")

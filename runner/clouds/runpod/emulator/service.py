@@ -17,6 +17,7 @@ FAULTS = CloudFaults(
     | {
         "balance_empty",
         "listing_pages",
+        "pod_locked",
         "ssh_port_unmapped",
         "runtime_null",
         "price_differs",

@@ -50,6 +50,7 @@ def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
         ("other_account@down", "other_account", "down"),
         ("other_version@resume", "other_version", "resume"),
         ("state_file_lost", "state_file_lost", "state.json"),
+        ("dirty_environment", "dirty_environment", ""),
         ("state_file_cut:file=terraform/terraform.tfstate", "state_file_cut", "terraform/terraform.tfstate"),
     ],
 )

@@ -262,3 +262,23 @@ def test_a_damaged_file_is_no_trouble_for_who_comes_back(file: str, damage: str,
     one, _ = acting(tmp_path, f"kill_runner@stage,state_file_{damage}:file={file}", STEP="stage", STATUS="0")
 
     assert one.after_the_kill(-9, ["down", "resume"]) == 0
+
+
+@pytest.mark.parametrize(("faults", "workspace"), [("", None), ("dirty_environment", "elsewhere")])
+def test_a_dirty_environment_is_that_of_every_verb(
+    faults: str, workspace: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+
+    def start(argv: list[str], *, log: Path, env: dict[str, str], **options: object) -> Ended:
+        log.touch()
+        seen.append(env.get("TF_WORKSPACE"))
+        return Ended()
+
+    monkeypatch.setattr(user.process, "start", start)
+    one = User("runner", Listening(tmp_path), SilentView(), Stop(RealWorld()), parse_faults(faults)[2])  # type: ignore[arg-type]
+    for verb in ("train", "down"):
+        one.run(verb, [])
+
+    assert seen == [workspace, workspace]
+    assert one.fired == ([faults] if faults else [])

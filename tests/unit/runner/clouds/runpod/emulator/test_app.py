@@ -472,3 +472,12 @@ def test_an_odd_neighbour_is_in_the_list(lab: Lab) -> None:
     lab.fault("odd_neighbour", cloud="runpod")
 
     assert lab.runpod.get("/pods").json()["pods"] == [{"id": NEIGHBOUR}]
+
+
+def test_a_locked_pod_refuses_its_end_and_bills(lab: Lab) -> None:
+    pod = lab.pod()
+    lab.fault("pod_locked")
+
+    assert lab.runpod.delete(f"/pods/{pod['id']}").status_code == 409
+    assert lab.billing() == [pod["id"]]
+    assert lab.runpod.delete(f"/pods/{pod['id']}").status_code == 204
