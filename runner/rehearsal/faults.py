@@ -54,9 +54,7 @@ RUNNER_ACTIONS = {
     "sigterm": Action("SIGTERM", (signal.SIGTERM,)),
     "sighup": Action("SIGHUP", (signal.SIGHUP,)),
 }
-DIRTY = {
-    "dirty_environment": "a locale, and settings for Terraform and Ansible that lead astray, are in the shell"
-}
+DIRTY = {"dirty_environment": "a locale, and settings for Terraform and Ansible that lead astray, are in the shell"}
 """What is wrong with the shell in which every verb is given."""
 HOSTILE = "hostile_host"
 """Its machine is no friend; what follows the colon says what it does."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runner.run.run_dir import PROJECT
 
-FOLDERS = (".ssh", ".aws", ".ansible", ".config", ".terraform.d", "bin", ".local/bin")
+FOLDERS = (".ssh", ".ansible", ".config", ".terraform.d", "bin", ".local/bin")
 """Folders of a home in which a file would matter to whoever logs in next."""
 ALLOWED = frozenset({".cache", "__pycache__", "tmp", "cp", "runs", "rehearsals", "node_modules"})
 """Folders that change by design: caches, what Ansible keeps for a moment, other runs."""
