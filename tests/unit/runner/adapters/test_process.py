@@ -124,3 +124,21 @@ def test_what_a_program_makes_can_be_its_users_alone(tmp_path: Path) -> None:
     process.run(["touch", "secret"], timeout_s=60, cwd=tmp_path, umask=0o077)
 
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_program_is_heard_through_a_terminal_of_its_own_or_through_a_pipe(is_terminal: bool) -> None:
+    heard, spoken = os.openpty() if is_terminal else os.pipe()
+    code = "import os, sys; print(sys.stdout.isatty(), os.getsid(0) == os.getpid(), flush=True)"
+
+    child = process.start_heard([sys.executable, "-c", code], spoken, is_terminal=is_terminal)
+
+    assert child.wait(240) == 0
+    assert os.read(heard, 100).decode().split() == [str(is_terminal), "True"]
+    for number in (heard, spoken):
+        os.close(number)
+
+
+def test_a_program_that_there_is_not_cannot_be_heard() -> None:
+    with pytest.raises(process.ToolMissingError):
+        process.start_heard(["/nowhere/program"], 1, is_terminal=False)
