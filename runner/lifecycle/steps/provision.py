@@ -116,7 +116,8 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         **_account(ctx),
         candidates=[one.to_variable() for one in machines],
     )
-    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out, on_start=partial(_note_start, journal))
+    on_start = partial(_note_start, journal) if ctx.environment.bills else None
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out, on_start=on_start)
     try:
         with until_shown(ctx):
             terraform.apply_plan()
