@@ -1,13 +1,14 @@
 # What every environment is given (infra/README.md). Each links to this file: change it here, for all of them.
 
 variable "candidates" {
-  description = "Machines to try in this order; the price is a ceiling in US dollars an hour, trust says whose machine it is."
+  description = "Machines to try in this order; the price is a ceiling in US dollars an hour, trust says whose machine it is, expires_at when the run has to be over there."
   type = list(object({
     instance_type       = string
     region              = string
     spot                = bool
     max_price_usd_per_h = number
     trust               = optional(string, "secure")
+    expires_at          = optional(string)
   }))
   nullable = false
 
@@ -25,6 +26,14 @@ variable "candidates" {
     condition     = alltrue([for candidate in var.candidates : contains(["secure", "community"], candidate.trust)])
     error_message = "candidates[*].trust must be secure or community; got ${join(", ", var.candidates[*].trust)}."
   }
+
+  validation {
+    condition = alltrue([
+      for candidate in var.candidates :
+      candidate.expires_at == null || can(regex("^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}Z$", candidate.expires_at))
+    ])
+    error_message = "candidates[*].expires_at must look like 2026-11-21T18:00:00Z, or be left out; got ${jsonencode(var.candidates[*].expires_at)}."
+  }
 }
 
 variable "disk_size_gib" {
@@ -39,7 +48,7 @@ variable "disk_size_gib" {
 }
 
 variable "expires_at" {
-  description = "When the run has to be over, UTC, as YYYY-MM-DDThh:mm:ssZ."
+  description = "When the run has to be over, UTC, as YYYY-MM-DDThh:mm:ssZ, on a candidate that says nothing of its own."
   type        = string
   nullable    = false
 
@@ -51,7 +60,7 @@ variable "expires_at" {
 
 locals {
   # As every cloud's labels take it: lower case, without colons.
-  expires_mark = lower(replace(var.expires_at, "/[-:]/", ""))
+  expires_mark = lower(replace(coalesce(var.candidates[0].expires_at, var.expires_at), "/[-:]/", ""))
 }
 
 variable "labels" {

@@ -25,6 +25,16 @@ run "refuses_a_trust_that_is_none" {
   expect_failures = [var.candidates]
 }
 
+run "refuses_a_candidate_whose_end_has_no_time" {
+  command = plan
+  variables {
+    candidates = [{
+      instance_type = "x", region = "here", spot = false, max_price_usd_per_h = 1, expires_at = "2026-11-22"
+    }]
+  }
+  expect_failures = [var.candidates]
+}
+
 run "refuses_half_a_gibibyte" {
   command = plan
   variables {

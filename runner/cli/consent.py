@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import TextIO
 
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import find_cloud
 from runner.context import Context
 from runner.errors import RunInterruptedError, UsageError
+from runner.report.plan.bound import keeper_words, most_words
 from runner.run.planned import Plan
 
 LOOK_EVERY_S = 0.2
@@ -46,7 +49,7 @@ class Consent:
         terminal = self._place(ctx)
         if terminal is None:
             return
-        print(f"{question(ctx, plan)} [y/N] ", end="", flush=True, file=terminal)
+        print(f"{question(plan)} [y/N] ", end="", flush=True, file=terminal)
         if _line(ctx, sys.stdin).strip().lower() not in YES:
             raise RunInterruptedError(
                 "plan: nothing was rented: the answer was not yes",
@@ -83,16 +86,25 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
         consent.ask(ctx, ctx.plan)
 
 
-def question(ctx: Context, plan: Plan) -> str:
-    """Return the question: the machine, its price, and the most that the run file lets it cost."""
+def question(plan: Plan) -> str:
+    """Return the question: the machine, its price, and the most that any machine of the plan may cost until its end.
+
+    Where nothing at the cloud keeps that end, a line before says so.
+    """
     machines, first = plan.machines, plan.first
-    budget = ctx.run_file.budget
-    most = budget.max_hours * max(first.price_usd_per_h, *(one.max_price_usd_per_h for one in machines))
-    if budget.max_usd is not None:
-        most = min(most, budget.max_usd)
     community = [one.trust == "community" for one in machines]
     whose = " (community machine)" if community[0] else " (or a community machine)" if any(community) else ""
-    return f"rent {first.instance_type}{whose} at ${first.price_usd_per_h:.2f}/h, for at most ${most:.2f}?"
+    most = most_words(plan)
+    bound = f"at most {most}" if most else "as long as it is up"
+    return f"{_caveat(plan)}rent {first.instance_type}{whose} at ${first.price_usd_per_h:.2f}/h, for {bound}?"
+
+
+def _caveat(plan: Plan) -> str:
+    """Return a line that says what happens where nothing at the cloud terminates the machine; else nothing."""
+    record, dearest = find_cloud(plan.environment), plan.dearest
+    if not isinstance(record.hard_end, NotThere) or dearest is None:
+        return ""
+    return f"{keeper_words(plan.environment, dearest.max_price_usd_per_h)}\n"
 
 
 def _terminal() -> TextIO | None:

@@ -278,6 +278,7 @@ class CloudRecord:
         caller_network: Returns the network that a firewall lets in, from this machine's public address.
         default_image: Image that Douse is tested with, where it is chosen here.
         hard_end: What terminates a machine without anybody from here.
+        hard_end_from_boot: Whether that counts from the machine's first boot, instead of holding a time of day.
         hard_end_goes: Why that will not last, with the day as the vendor says it; ``NotThere`` where it is to stay, and
             where there is none.
         lease_at_cloud: Where the cloud itself shows when a machine's lease runs out, for every sweep to read
@@ -324,6 +325,7 @@ class CloudRecord:
     own_section: Callable[[], type[Any]] | NotThere
     open_inputs: tuple[str, ...] = ()
     run_file_words: Mapping[str, str] = field(default_factory=dict)
+    hard_end_from_boot: bool = False
     extra: str | NotThere = NotThere("its client needs nothing that the control side does not have")
 
     @property

@@ -103,6 +103,11 @@ def expiry_of(tags: Mapping[str, str]) -> datetime | None:
     return None
 
 
+def expiry_mark(moment: str) -> str:
+    """Return the mark for a time of day like 2026-11-21T18:00:00Z: in lower case without colons, as labels take it."""
+    return moment.replace("-", "").replace(":", "").lower()
+
+
 def odd_expiry_of(tags: Mapping[str, str]) -> str | None:
     """Return what stands in a mark where a date should, or ``None`` where one does, and where there is no such mark."""
     return None if expiry_of(tags) is not None else tags.get(EXPIRES_TAG)

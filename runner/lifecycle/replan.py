@@ -8,6 +8,7 @@ from runner.context import Context
 from runner.errors import UsageError
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import plan
+from runner.planning.ends import Used
 from runner.report.plan.text import plan_lines
 from runner.run.planned import Plan
 from runner.run.spend import spend_of
@@ -37,7 +38,9 @@ def check_again(ctx: Context) -> Plan:
     ctx.view.step_started("preflight")
     try:
         folder, known_hosts = ctx.run.path.parent, ctx.run.known_hosts
-        found = plan.check(ctx.run_file, folder, ctx.view, ctx.stop, ctx.world, known_hosts=known_hosts)
+        found = plan.check(
+            ctx.run_file, folder, ctx.view, ctx.stop, ctx.world, known_hosts=known_hosts, used=_used(ctx)
+        )
         ctx.stop.check()
         status = "done"
     finally:
@@ -58,12 +61,18 @@ def _refuse_spent(ctx: Context) -> None:
             f"and budget.max_usd is {budget.max_usd:g}",
             resolution=f"raise it for all tries together: {again}max_usd=<dollars>`",
         )
-    if spend.earlier_h >= budget.max_hours:
+    if budget.max_hours is not None and spend.earlier_h >= budget.max_hours:
         raise UsageError(
             f"resume: the run has had machines for {spend.earlier_h:.1f} h, "
             f"and budget.max_hours is {budget.max_hours:g}",
             resolution=f"raise it for all tries together: {again}max_hours=<hours>`",
         )
+
+
+def _used(ctx: Context) -> Used:
+    """Return what the run's machines have used of its budget."""
+    spend = spend_of(ctx.run)
+    return Used(spend.known_usd, spend.earlier_h)
 
 
 def record_again(ctx: Context, found: Plan) -> None:

@@ -17,26 +17,54 @@ from runner.cloud_api.environment import MachineOrder, NotThere
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import find_cloud
 from runner.context import Context
+from runner.errors import RunnerError
+from runner.planning.ends import BLIND_TRAINING_H, SPARE_HOURS
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.provider.mirror import check_mirror, cli_config, environment, given_mirror, write_mirror
-from runner.run.planned import PlannedMachine
+from runner.run.models import Host
+from runner.run.planned import SECURE, MachineIdentity, PlannedMachine, identity_of
 from runner.run.run_dir import read_json
 from runner.run.spend import dollars_left, spend_of
 from runner.world import World
 from trainer.files import cache_folder
 
-SPARE_HOURS = 1.0
-"""A rented machine outlives the longest training by this much: for set-up before, and the way home after."""
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def hard_end(ctx: Context) -> datetime:
+def hours_to_end(ctx: Context, machine: PlannedMachine) -> float:
+    """Return how long a machine may go on from the request for it: to its own end, or, in an old plan, the run's."""
+    if machine.hard_end_h is not None:
+        return machine.hard_end_h
+    return (ctx.run_file.budget.max_hours or BLIND_TRAINING_H) + SPARE_HOURS
+
+
+def hard_end(ctx: Context, machine: PlannedMachine) -> datetime:
     """Return when a machine that is rented now has to be over, whatever happens."""
-    return ctx.world.now() + timedelta(hours=ctx.run_file.budget.max_hours + SPARE_HOURS)
+    return ctx.world.now() + timedelta(hours=hours_to_end(ctx, machine))
+
+
+def rented_until(ctx: Context) -> datetime | None:
+    """Return when the run's machine has to be over: the end that it was rented with.
+
+    Of several candidates that it may be, the earliest end counts: whoever saves too early loses nothing. ``None`` where
+    the inputs that it was rented with cannot be read any more.
+    """
+    try:
+        values, host = read_json(ctx.run.terraform / VARIABLES_FILE), ctx.host()
+        rented = [one for one in values.get("candidates", ()) if host is not None and _may_be(one, host)]
+        ends = [one["expires_at"] for one in rented if one.get("expires_at")] or [values["expires_at"]]
+        return min(datetime.fromisoformat(end) for end in ends)
+    except (RunnerError, OSError, AttributeError, LookupError, TypeError, ValueError):
+        return None
 
 
 def hard_end_of_machine(ctx: Context) -> datetime:
-    """Return the end that the run's machine was rented with."""
-    return datetime.fromisoformat(read_json(ctx.run.terraform / VARIABLES_FILE)["expires_at"])
+    """Return the end that the run's machine was rented with; where that cannot be read, the end of its plan."""
+    ends = rented_until(ctx)
+    if ends is not None:
+        return ends
+    left_h = hours_to_end(ctx, ctx.plan.first) - spend_of(ctx.run).this_h
+    return ctx.world.now() + timedelta(hours=left_h)
 
 
 def seconds_to_hard_end(ctx: Context) -> float:
@@ -46,6 +74,13 @@ def seconds_to_hard_end(ctx: Context) -> float:
     if max_usd is None or not limit_usd_per_h:
         return left_s
     return min(left_s, dollars_left(ctx.run, max_usd) / limit_usd_per_h * 3600)
+
+
+def _may_be(candidate: dict[str, Any], host: Host) -> bool:
+    """Return whether a machine that was handed out may be one of Terraform's ``candidates``."""
+    trust = candidate.get("trust") or SECURE
+    planned = MachineIdentity(candidate["instance_type"], candidate["region"], candidate["spot"], trust)
+    return planned.may_be(identity_of(host))
 
 
 def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None, on_start: OnLine | None = None) -> Terraform:
@@ -86,17 +121,18 @@ def variables(ctx: Context, machines: Sequence[PlannedMachine]) -> dict[str, Any
         "disk_size_gib": max(1, math.ceil(plan.disk_needed_gib)),
         "ssh_public_key": None,
         "ssh_ingress_cidrs": [],
-        "expires_at": f"{hard_end(ctx):%Y-%m-%dT%H:%M:%SZ}",
+        "expires_at": f"{max(hard_end(ctx, one) for one in machines):{TIME}}",
         "labels": {},
     }
     if not ctx.environment.rents_machine:
         return shared | _given_machine(ctx)
     shared |= {
+        "candidates": [one.to_variable() | {"expires_at": f"{hard_end(ctx, one):{TIME}}"} for one in machines],
         "disk_size_gib": rented_disk_gib(ctx.run_file, plan.disk_needed_gib),
         "ssh_public_key": public_key(ctx.run.login_key),
         "ssh_ingress_cidrs": list(plan.ssh_ingress_cidrs),
     }
-    return shared | find_cloud(ctx.environment.name).inputs(_order(ctx, machines[0].price_usd_per_h))
+    return shared | find_cloud(ctx.environment.name).inputs(_order(ctx, machines[0]))
 
 
 def _given_machine(ctx: Context) -> dict[str, Any]:
@@ -108,17 +144,17 @@ def _given_machine(ctx: Context) -> dict[str, Any]:
     return {"local_user": hop.user, "local_address": hop.address, "local_port": hop.port}
 
 
-def _order(ctx: Context, price_usd_per_h: float) -> MachineOrder:
+def _order(ctx: Context, machine: PlannedMachine) -> MachineOrder:
     """Return the inputs of a rented machine beyond the contract."""
     compute = ctx.run_file.compute
     return MachineOrder(
         host_key=ctx.run.host_key,
         image=compute.image,
         trust=compute.trust,
-        price_usd_per_h=price_usd_per_h,
+        price_usd_per_h=machine.price_usd_per_h,
         create_timeout_s=round(compute.boot_timeout_minutes * 60),
         delete_timeout_s=round(compute.teardown_timeout_minutes * 60),
-        hard_end_s=math.ceil((ctx.run_file.budget.max_hours + SPARE_HOURS) * 3600),
+        hard_end_s=math.ceil(hours_to_end(ctx, machine) * 3600),
         own=compute.own_sections().get(ctx.environment.name),
     )
 
@@ -128,7 +164,7 @@ def _secrets(ctx: Context) -> dict[str, str]:
     secret_inputs = find_cloud(ctx.run_file.compute.env).secret_inputs
     if isinstance(secret_inputs, NotThere):
         return {}
-    made = secret_inputs(_order(ctx, ctx.plan.first.price_usd_per_h))
+    made = secret_inputs(_order(ctx, ctx.plan.first))
     return {f"TF_VAR_{name}": value for name, value in made.items()}
 
 

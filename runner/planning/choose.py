@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from runner.cloud_api.models import Offer
 from runner.planning.candidates import Wanted, WholeRun, choose_offers, planned, suitable
-from runner.planning.estimate.cost import check_budget
+from runner.planning.ends import End, Means, check_budget, end_of
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed
@@ -39,11 +39,13 @@ class Choice:
         chosen: In this order.
         need: What the run needs of the first one's GPU; ``None`` where it needs none, or that is not known.
         ledger: The earlier runs that corrected the forecasts.
+        too_early: Names of the machines that are left out because the money would be spent before the run may be over.
     """
 
     chosen: tuple[ChosenMachine, ...]
     need: GpuNeed | None = None
     ledger: tuple[Row, ...] = ()
+    too_early: tuple[str, ...] = ()
 
     @property
     def forecast(self) -> Forecast | None:
@@ -68,8 +70,9 @@ def choose(
     *,
     disk_needed_gib: float,
     ledger: Sequence[Row] = (),
+    means: Means | None = None,
 ) -> Choice:
-    """Return the machines to try.
+    """Return the machines to try, each with its own end.
 
     Args:
         run_file: The run.
@@ -77,32 +80,49 @@ def choose(
         task: What there is to do; ``None`` where the base model's shape is not known.
         disk_needed_gib: Disk that the machine should have, in GiB.
         ledger: Earlier runs.
+        means: What the run may still use; without it all of its budget.
 
     Raises:
         DoesNotFitError: If the run fits none of the GPUs.
         NoCapacityError: If nothing that is listed will do.
-        BudgetError: If the run is expected to cost more than its budget wherever it fits.
+        BudgetError: If the run may cost more than what is left of its budget wherever it fits.
     """
-    compute, limit = run_file.compute, run_file.budget.max_usd
+    compute, left = run_file.compute, means or Means(run_file.budget)
     need = None if task is None or not compute.gpu_required else GpuNeed(run_file, task.shape, task.data)
     wanted = _wanted(run_file, need, disk_needed_gib)
     if need is not None:
         need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
+    known = {} if task is None else {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
+    machines = {offer: planned(offer, offers, wanted) for offer in offers}
+    ends = {
+        offer: end_of(compute.env, offer, machine, left, wanted.disk_size_gib, _longest_s(known.get(offer)))
+        for offer, machine in machines.items()
+    }
     if task is None:
-        return Choice(tuple(ChosenMachine(planned(one, offers, wanted), one) for one in choose_offers(offers, wanted)))
-    known = {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
+        best = choose_offers(offers, wanted)
+        return Choice(tuple(ChosenMachine(ends[one].of(machines[one]), one) for one in best))
 
     def unfit(offer: Offer) -> str:
         return _why_unfit(known[offer], need)
 
     def barred(offer: Offer) -> str:
-        return unfit(offer) or _why_too_dear(known[offer], limit)
+        return unfit(offer) or _why_too_early(ends[offer])
 
-    suited = [known[offer] for offer in suitable(offers, wanted, unfit)]
-    check_budget({machine_name(found.offer): found.cost for found in suited if found.cost is not None}, limit)
+    suited = suitable(offers, wanted, unfit)
+    check_budget({machine_name(offer): ends[offer] for offer in suited}, left)
     best = choose_offers(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred)
-    chosen = [_chosen(planned(offer, offers, wanted), known[offer], task, need) for offer in best]
-    return Choice(tuple(chosen), None if need is None else _need_at(need, known[best[0]], task), tuple(ledger))
+    chosen = [_chosen(ends[offer].of(machines[offer]), known[offer], task, need) for offer in best]
+    return Choice(
+        tuple(chosen),
+        None if need is None else _need_at(need, known[best[0]], task),
+        tuple(ledger),
+        tuple(machine_name(offer) for offer in suited if ends[offer].is_too_early),
+    )
+
+
+def _longest_s(found: Forecast | None) -> float | None:
+    """Return the upper end of a forecast in seconds, or ``None`` where nothing is foreseen."""
+    return None if found is None or found.durations is None else found.durations.total_s.high
 
 
 def _chosen(machine: PlannedMachine, found: Forecast, task: Task, need: GpuNeed | None) -> ChosenMachine:
@@ -143,11 +163,11 @@ def _why_unfit(found: Forecast, need: GpuNeed | None) -> str:
     return f"{found.offer.gpu_memory_gib:g} GiB of GPU memory, {found.needed_gib:.1f} needed"
 
 
-def _why_too_dear(found: Forecast, limit_usd: float | None) -> str:
-    """Return the reason why a budget excludes a machine; one of unknown cost is tried after all others."""
-    if limit_usd is None or found.cost is None or found.usd <= limit_usd:
+def _why_too_early(end: End) -> str:
+    """Return the reason why a budget excludes a machine; one of which nothing is foreseen is tried after all others."""
+    if not end.is_too_early:
         return ""
-    return f"the run is expected to cost ${found.usd:.2f} there, budget.max_usd is ${limit_usd:g}"
+    return f"the run may cost up to ${end.needed_usd:.2f} there, and ${end.left_usd:.2f} of budget.max_usd are left"
 
 
 def machine_name(offer: Offer) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runner.cloud_api.labels import expiry_mark
 from runner.cloud_api.models import Offer, Trust
 from runner.errors import (
     AccessDeniedError,
@@ -29,19 +30,36 @@ TROUBLE = (CloudUnavailableError, RateLimitedError, UnreadableAnswerError)
 
 @dataclass(frozen=True)
 class CandidateInput:
-    """A machine that will do, and what it may cost."""
+    """A machine that will do, what it may cost, and when its run has to be over there, if it says so."""
 
     instance_type: str
     region: str
     spot: bool
     max_price_usd_per_h: float
     trust: Trust = "secure"
+    expires_at: str | None = None
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> CandidateInput:
         """Return the candidate that a configuration names."""
         ceiling = float(values["max_price_usd_per_h"])
-        return cls(values["instance_type"], values["region"], values["spot"], ceiling, values["trust"] or "secure")
+        return cls(
+            values["instance_type"],
+            values["region"],
+            values["spot"],
+            ceiling,
+            values["trust"] or "secure",
+            values.get("expires_at"),
+        )
+
+    def marked(self, marks: Mapping[str, str] | None, name: str) -> dict[str, str]:
+        """Return the marks of a machine with this candidate's own end in place of the run's, where it has one.
+
+        Args:
+            marks: Its tags or variables.
+            name: The mark that holds the end.
+        """
+        return {**(marks or {}), **({name: expiry_mark(self.expires_at)} if self.expires_at else {})}
 
     def __str__(self) -> str:
         """Return it in words."""

@@ -25,6 +25,7 @@ CANDIDATE_ATTRS = {
     "spot": Attr(BOOL, "Whether the cloud may reclaim it.", required=True),
     "max_price_usd_per_h": Attr(NUMBER, "Ceiling of the price, in US dollars an hour.", required=True),
     "trust": Attr(STRING, "Whose machine: secure (the cloud's own), or community.", optional=True),
+    "expires_at": Attr(STRING, "When its run has to be over, UTC, where that is not the run's own end.", optional=True),
 }
 INPUTS = {
     "name": Attr(STRING, "Unique name of the machine; by it a machine is found again.", required=True, replace=True),

@@ -149,6 +149,10 @@ class PlannedMachine:
         price_usd_per_h: What it is listed at, in US dollars an hour.
         max_price_usd_per_h: The most that is paid for it, in US dollars an hour.
         trust: Whose machine it is.
+        training_limit_h: Hours after which the trainer saves a checkpoint and stops there; ``None`` where nothing is
+            rented, and in a plan of before there were such limits.
+        hard_end_h: Hours from the request for it after which it has to be over, likewise.
+        most_usd: The most that it may cost with its disk until that end, in US dollars, likewise.
         micro_batch: What it computes at once; ``None`` where nothing is known of the base model.
         needed_gib_by_part: What the run needs of its GPU, in GiB by part; ``None`` where that is not known.
         forecast: The run there; ``None`` where nothing is known of the base model.
@@ -160,6 +164,9 @@ class PlannedMachine:
     price_usd_per_h: float
     max_price_usd_per_h: float
     trust: Literal["secure", "community"] = "secure"
+    training_limit_h: float | None = None
+    hard_end_h: float | None = None
+    most_usd: float | None = None
     micro_batch: MicroBatch | None = None
     needed_gib_by_part: dict[str, float] | None = None
     forecast: Foreseen | None = None
@@ -221,6 +228,9 @@ class Plan:
         ssh_ingress_cidrs: Networks that may reach sshd, where the environment opens a firewall.
         elsewhere: The cheapest other environment, where that is known.
         checks: What the preflight saw: name, status, value and remedy of each line.
+        most_usd: The most that any of the machines may cost until its end, in US dollars; ``None`` where nothing is
+            rented, and in a plan of before there were such ends.
+        keep_idle_minutes: Minutes that a machine which was left alone runs on without a trainer, likewise.
         format: Of the file.
     """
 
@@ -237,12 +247,19 @@ class Plan:
     ssh_ingress_cidrs: tuple[str, ...] = ()
     elsewhere: Elsewhere | None = None
     checks: tuple[dict[str, str], ...] = ()
+    most_usd: float | None = None
+    keep_idle_minutes: float | None = None
     format: Literal[2] = FORMAT
 
     @property
     def first(self) -> PlannedMachine:
         """The machine that is tried first."""
         return self.machines[0]
+
+    @property
+    def dearest(self) -> PlannedMachine | None:
+        """The machine that may cost ``most_usd``; ``None`` where that is not known."""
+        return next((one for one in self.machines if one.most_usd is not None and one.most_usd == self.most_usd), None)
 
     def machines_of(self, host: Host) -> list[PlannedMachine]:
         """Return the planned machines that a machine handed out may be, the likeliest first."""

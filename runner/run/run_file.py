@@ -24,6 +24,8 @@ HOST_PATTERN = re.compile(
 SSH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
 STORE_PATTERN = r"^(file:///.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=@-]+)*/?)$"
 """A bucket's folder has only characters that a policy takes literally."""
+IDLE_MINUTES, IDLE_SAVED_MINUTES = 60.0, 10.0
+"""Defaults of ``budget.keep_idle_minutes``: time for a person to come back, and enough where the work is in a store."""
 
 
 class ComputeSection(Section):
@@ -103,14 +105,21 @@ class CloudSection(Section):
 class BudgetSection(Section):
     """What a run may take."""
 
-    max_hours: float = Field(default=24.0, gt=0.0, le=24.0 * 30)
-    """Hours of training after which the trainer saves a checkpoint and stops; the run can be resumed. A rented machine
-    ends itself an hour later at the latest, where the cloud has a way to do so."""
+    max_hours: float | None = Field(default=None, gt=0.0, le=24.0 * 30)
+    """Hours of training, over all tries of a run, after which the trainer saves a checkpoint and stops; the run can be
+    resumed with a higher limit. A rented machine ends itself an hour later at the latest, where the cloud has a way to
+    do so. ``null`` gives each try on a rented machine three times the upper end of its forecast, at least 2 hours, and
+    24 hours where there is no forecast; on a machine of your own there is no limit then."""
     max_usd: float | None = Field(default=None, gt=0.0)
-    """US dollars that the machine of one try may cost; training stops with a checkpoint before. ``null`` sets no
-    limit but that of ``max_hours``."""
+    """US dollars that the machines of a run may cost with their disks, over all its tries; training stops with a
+    checkpoint before. A machine is not rented if what is left would not pay for the longest that the run may take
+    there. ``null`` sets no limit but that of ``max_hours``."""
     lease_minutes: float = Field(default=15.0, ge=0.1, le=24.0 * 60)
     """Minutes that a rented machine keeps running without word from the runner before it saves and shuts down."""
+    keep_idle_minutes: float | None = Field(default=None, ge=0.1, le=24.0 * 60)
+    """Minutes that a rented machine, left alone on purpose (``DETACH=1``, a closed terminal, the steps by hand), keeps
+    running while no trainer runs on it; then it uploads to the store, if there is one, and shuts down. ``null`` is 10
+    with a store on S3, where the work is safe, and 60 without."""
 
 
 class StoreSection(Section):
@@ -156,6 +165,13 @@ class RunFile(Recipe):
         if self.compute.env == "existing" and self.compute.host is None:
             raise ValueError("compute.host is missing, and compute.env is existing: set HOST=user@address[:port]")
         return self
+
+    @property
+    def idle_minutes(self) -> float:
+        """How long a machine of the run that was left alone keeps running without a trainer, in minutes."""
+        if self.budget.keep_idle_minutes is not None:
+            return self.budget.keep_idle_minutes
+        return IDLE_SAVED_MINUTES if (self.store.url or "").startswith("s3://") else IDLE_MINUTES
 
     def recipe(self) -> Recipe:
         """Return the trainer's part."""

@@ -48,7 +48,8 @@ def machine_keys(run_file: RunFile, name: str, world: World) -> Keys:
     refuse_own_keys(run_file)
     if run_file.store.role_arn is None:
         return _user_keys(world)
-    wanted_s = min(LONGEST_S, HOME_S + round(run_file.budget.max_hours * 3600))
+    hours = run_file.budget.max_hours
+    wanted_s = LONGEST_S if hours is None else min(LONGEST_S, HOME_S + round(hours * 3600))
     try:
         return _role_keys(run_file, name, wanted_s, world)
     except BadRequestError:

@@ -241,6 +241,7 @@ RECORD = CloudRecord(
     caller_network=caller_network,
     default_image=NotThere("the newest Ubuntu, by the SSM parameter that the root module names"),
     hard_end="a timer of the machine's own, set by its first boot: to power off is to be terminated",
+    hard_end_from_boot=True,
     hard_end_goes=NotThere("AWS has announced no end of it"),
     lease_at_cloud="the schedule of a machine, where compute.aws.schedule_role_arn has one made",
     boot_lease=lambda _image: None,

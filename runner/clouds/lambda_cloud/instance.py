@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from runner.cloud_api.labels import leased_name, resource_name, run_of, without_lease
+from runner.cloud_api.labels import EXPIRES_TAG, leased_name, resource_name, run_of, without_lease
 from runner.cloud_api.models import Offer
 from runner.clouds.lambda_cloud.api import open_lambda
 from runner.clouds.lambda_cloud.messages import TAG_KEY, Instance, LaunchRequest
@@ -73,7 +73,7 @@ class LambdaInstance(RentedMachine):
                 ssh_key_name=planned["ssh_key_name"],
                 name=self._first_name(planned),
                 user_data=ctx.config.get("user_data_wo"),
-                tags=planned["tags"] or {},
+                tags=candidate.marked(planned["tags"], EXPIRES_TAG),
             )
         except ValidationError as err:
             raise refused_by_us(self.cloud, err) from None  # its own words show the values

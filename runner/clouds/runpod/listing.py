@@ -12,7 +12,8 @@ from runner.clouds.runpod.messages import GONE, RUNNING, ListedPod, ListedVolume
 
 CLOUD = "runpod"
 LIST_PODS, LIST_VOLUMES = "list the pods", "list the network volumes"
-TAG_VARIABLES = {"DOUSE_RUN": RUN_TAG, "DOUSE_EXPIRES": EXPIRES_TAG}
+EXPIRES_VARIABLE = "DOUSE_EXPIRES"
+TAG_VARIABLES = {"DOUSE_RUN": RUN_TAG, EXPIRES_VARIABLE: EXPIRES_TAG}
 """A pod has no tags; its variables are given back, so they carry our marks."""
 STATUS: dict[str, Status] = {
     "PROVISIONING": "pending",

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from runner.cloud_api.models import Offer, Trust
 from runner.clouds.runpod.api import open_runpod
-from runner.clouds.runpod.listing import TAG_VARIABLES
+from runner.clouds.runpod.listing import EXPIRES_VARIABLE, TAG_VARIABLES
 from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
 from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
 from runner.errors import BadRequestError, NoCapacityError
@@ -100,7 +100,7 @@ class RunPodPod(RentedMachine):
     def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
         cloud, order = self.provider.client(open_runpod), self._order(ctx, planned, candidate)
-        end = _moment(planned["terminate_at"] or "")
+        end = _end(planned, candidate)
         if not candidate.spot and end is None:
             return cloud.create_pod(order).id
         try:
@@ -165,7 +165,7 @@ class RunPodPod(RentedMachine):
         }
 
     def _order(self, ctx: Ctx, planned: Values, candidate: CandidateInput) -> CreatePod:
-        variables = {**(planned["env"] or {}), **(ctx.config.get("env_wo") or {})}
+        variables = {**candidate.marked(planned["env"], EXPIRES_VARIABLE), **(ctx.config.get("env_wo") or {})}
         try:
             return CreatePod(
                 name=planned["name"],
@@ -181,6 +181,13 @@ class RunPodPod(RentedMachine):
             )
         except ValidationError as err:
             raise refused_by_us(self.cloud, err) from None  # its own words show the values
+
+
+def _end(planned: Values, candidate: CandidateInput) -> datetime | None:
+    """Return when RunPod is to terminate a pod: at the candidate's own end, where an end is wanted and it has one."""
+    if not planned["terminate_at"]:
+        return None
+    return _moment(candidate.expires_at or "") or _moment(planned["terminate_at"])
 
 
 def _moment(text: str) -> datetime | None:

@@ -30,6 +30,7 @@ from runner.planning.checks.quota import QUOTA, AskQuotas
 from runner.planning.checks.reading import check_environment, fetch_model, task_from
 from runner.planning.choose import Choice, choose
 from runner.planning.compare import cheapest_elsewhere
+from runner.planning.ends import Means, Used
 from runner.planning.estimate.disk import files_bytes
 from runner.planning.estimate.finished_run import is_emulated
 from runner.planning.estimate.forecast import Task
@@ -56,6 +57,7 @@ def check(
     *,
     is_dry: bool = False,
     known_hosts: Path | None = None,
+    used: Used | None = None,
 ) -> Plan:
     """Check everything that can be checked here, cheapest first, and return what was found.
 
@@ -67,6 +69,7 @@ def check(
         world: Time, chance and surroundings.
         is_dry: Whether nothing will be rented by this plan, so that a price list is as good as a cloud's word.
         known_hosts: Host keys that a run which is resumed has pinned.
+        used: What earlier tries of the run have used of its budget; ``None`` where there were none.
 
     Raises:
         UsageError: If the environment, the host or the disk will not do, or there is no account to rent from.
@@ -74,6 +77,7 @@ def check(
         TransferError: If the store cannot be written.
     """
     check_environment(run_file)
+    means = Means(run_file.budget, used or Used())
     market = _market_call(run_file, is_dry, world)
     if market is not None and not is_dry:
         market.open()  # who cannot rent hears of it before anything is installed or fetched
@@ -90,7 +94,7 @@ def check(
         stop.check()
         task = None if seen.shape is None else task_from(run_file, seen.shape, encoded.summary.to_mapping(), model)
         choice, lines = (
-            (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, view, stop, world)
+            (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, means, view, stop, world)
         )
         checks = replaced(checks, lines)
     finally:
@@ -107,6 +111,8 @@ def check(
         disk_needed_gib=seen.disk.there_gib,
         terraform=str(find_terraform(world)) if not is_dry or is_near(world) else "",
         machines=(_given_machine(run_file),) if choice is None else choice.machines,
+        most_usd=None if choice is None else max(one.most_usd or 0.0 for one in choice.machines),
+        keep_idle_minutes=None if choice is None else run_file.idle_minutes,
         ssh_ingress_cidrs=tuple(_ingress(run_file, world, is_dry=is_dry)),
         elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),
         checks=tuple(line.to_mapping() for line in checks),
@@ -147,6 +153,7 @@ def _choose(
     call: MarketCall,
     task: Task | None,
     seen: Preflight,
+    means: Means,
     view: View,
     stop: Stop,
     world: World,
@@ -158,7 +165,8 @@ def _choose(
     ledger = [] if task is None else read_ledger(list_runs(runs_dir, world), is_emulated=emulated)
 
     def choose_among(offers: Sequence[Offer]) -> Choice:
-        return choose(run_file, offers, task, disk_needed_gib=seen.disk.there_gib, ledger=ledger)
+        disk_gib = seen.disk.there_gib
+        return choose(run_file, offers, task, disk_needed_gib=disk_gib, ledger=ledger, means=means)
 
     ask_quotas, ask_places = _quotas_of(call, stop, world), _places_of(run_file, call, stop, world)
     return choose_checked(run_file, market, choose_among, world.now().date(), ask_quotas, ask_places)

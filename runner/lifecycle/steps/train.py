@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_args
 
 from runner.adapters.machine import Machine
@@ -16,12 +17,11 @@ from runner.errors import (
 )
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
-from runner.lifecycle.time_limit import hours_to_follow
+from runner.lifecycle.time_limit import hours_to_follow, hours_to_train
 from runner.planning.checks.hub_token import token_for_machine
 from runner.run.events import read_event
 from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerState, TrainerStatus
-from runner.run.spend import hours_left
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 from trainer.files import parse_object
 
@@ -55,7 +55,8 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
             return
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
-        argv += [*(["--resume"] if resume else []), "--max-hours", str(_max_hours(ctx))]
+        limit_h = hours_to_train(ctx)
+        argv += [*(["--resume"] if resume else []), *(["--max-hours", str(limit_h)] if math.isfinite(limit_h) else [])]
         # On this machine the supervisor hands the user's own on.
         secrets = {} if host.is_this_machine else token_for_machine(ctx.run_file, ctx.world)
         if secrets:
@@ -69,11 +70,6 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
             )
     finally:
         machine.close()
-
-
-def _max_hours(ctx: Context) -> float:
-    budget = ctx.run_file.budget
-    return hours_left(ctx.run, max_hours=budget.max_hours, max_usd=budget.max_usd)
 
 
 def read_status(machine: Machine, box: Box, *, cancel: Cancel | None = None) -> TrainerStatus:
@@ -205,9 +201,9 @@ class _Follower:
         self._ctx.stop.check()
         if self._ctx.world.monotonic_s() > self._deadline_s:
             raise RunInterruptedError(
-                f"train: the time of the run is over (budget.max_hours {self._ctx.run_file.budget.max_hours:g}, "
-                "or what budget.max_usd pays for), and its trainer goes on",
-                resolution=f"raise the limit and continue with `make resume RUN={self._ctx.run.run_id}`",
+                "train: the time of the run is over (its hours, or what its money pays for), and its trainer goes on",
+                resolution=f"continue with `make resume RUN={self._ctx.run.run_id}`, with SET=budget.max_hours=… or "
+                "SET=budget.max_usd=… where that is the limit",
             )
 
     def _look(self) -> TrainerStatus | None:

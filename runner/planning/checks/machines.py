@@ -14,7 +14,7 @@ from runner.planning.checks.line import Check, from_error, passed, skipped, warn
 from runner.planning.checks.places import PLACE, AskPlaces, ChooseAmong, choose_placed
 from runner.planning.checks.quota import AskQuotas, check_quota
 from runner.planning.choose import Choice
-from runner.planning.estimate.cost import BudgetError
+from runner.planning.ends import BudgetError
 from runner.planning.estimate.fit import DoesNotFitError
 from runner.planning.market import Market
 from runner.prices.platforms import price_lists_of
@@ -83,14 +83,24 @@ def _budget(run_file: RunFile, choice: Choice) -> Check:
     limit = run_file.budget.max_usd
     if limit is None:
         return skipped(BUDGET, "budget.max_usd is not set")
+    left_out = _left_out(choice.too_early)
     if choice.forecast is None or choice.forecast.cost is None:
         remedy = "check the hourly price; compute.max_price_usd_per_h limits it"
-        return warned(BUDGET, f"{limit:g} US dollars, and there is no estimate to compare with", remedy)
+        value = f"{limit:g} US dollars, and there is no estimate to compare with{left_out}"
+        return warned(BUDGET, value, remedy)
     usd = choice.forecast.cost.total_usd
-    value = f"{usd.expected:.2f} ({usd.low:.2f} to {usd.high:.2f}) of {limit:g} US dollars"
+    value = f"{usd.expected:.2f} ({usd.low:.2f} to {usd.high:.2f}) of {limit:g} US dollars{left_out}"
     if usd.high > limit:
         return warned(BUDGET, value, f"set budget.max_usd to {usd.high:.2f}, or train less: it may cost more than that")
     return passed(BUDGET, value)
+
+
+def _left_out(names: Sequence[str]) -> str:
+    """Return in words which machines the money would not pay for until the run is over; nothing if there are none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"; left out, for it may not pay for the whole run there: {'; '.join(names[:SHOWN])}{more}"
 
 
 def _balance(run_file: RunFile, account: Account | None, choice: Choice) -> list[Check]:

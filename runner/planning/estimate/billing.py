@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runner.cloud_api.models import Offer
 from runner.errors import UsageError
-from runner.planning.estimate.cost import BILLING_UNITS_S, Billing
+from runner.planning.estimate.cost import BILLING_UNITS_S, HOURS_PER_MONTH, Billing
 from runner.planning.estimate.disk import disk_needed_gib, rented_disk_gib
 from runner.prices.platforms import platform_at
 from runner.prices.price_list import listed_disk_price, price_in
@@ -55,16 +55,33 @@ def billing_of(run_file: RunFile, model_bytes: int, environment: str, offer: Off
     price, platform = offer.price_usd_per_h, platform_at(environment, offer.trust)
     if platform is None:
         return Billing(price, is_spot=offer.spot)
-    disk_price = listed_disk_price(platform.prices_from, offer.region) if platform.prices_from else None
     return Billing(
         price_usd_per_h=price,
         unit_s=BILLING_UNITS_S[platform.billing_unit or "second"],
         minimum_s=platform.minimum_s or 0.0,
         disk_size_gib=_rented_gib(run_file, model_bytes),
-        disk_usd_per_gib_month=disk_price or 0.0,
+        disk_usd_per_gib_month=_disk_usd_per_gib_month(environment, offer),
         egress_usd_per_gib=egress_usd_per_gb(platform.name, offer.region) or 0.0,
         is_spot=offer.spot,
     )
+
+
+def disk_usd_per_h(environment: str, offer: Offer, disk_gib: float) -> float:
+    """Return the price of a machine's disk in US dollars an hour; what has no known price is not counted.
+
+    Args:
+        environment: The platform that the machine is on, or Douse's environment there.
+        offer: The machine.
+        disk_gib: Its disk, in GiB.
+    """
+    return disk_gib * _disk_usd_per_gib_month(environment, offer) / HOURS_PER_MONTH
+
+
+def _disk_usd_per_gib_month(environment: str, offer: Offer) -> float:
+    platform = platform_at(environment, offer.trust)
+    if platform is None or not platform.prices_from:
+        return 0.0
+    return listed_disk_price(platform.prices_from, offer.region) or 0.0
 
 
 @cache

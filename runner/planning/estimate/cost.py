@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from runner.errors import UsageError, counted
+from runner.errors import UsageError
 from runner.planning.estimate.duration import PHASES, Durations
 from runner.planning.estimate.finished_run import IDLE, Row
 from runner.planning.estimate.ranges import NOTHING, Range, between, exactly, total
@@ -20,10 +19,6 @@ SPOT_INTERRUPTIONS_PER_H = between(-math.log(0.95) / HOURS_PER_MONTH, -math.log(
 """How often a cloud takes a spot machine back. AWS's advisor sorts machines from below 5 % to above 20 % a month
 (sparecores.com/article/spot-instance-terminate-rates-per-az, 2024-04-16): the ends of that. The last class is open, and
 GPUs that are sought for are in it: pass what is known of the machine."""
-
-
-class BudgetError(UsageError):
-    """No available machine does the run within its budget."""
 
 
 @dataclass(frozen=True)
@@ -184,29 +179,6 @@ def lost_seconds(durations: Durations, spot: Spot) -> Range:
         rate.low * exposed_h.low * (again.low + min(half_s, durations.seconds["train"].low)),
         rate.expected * exposed_h.expected * (again.expected + min(half_s, durations.seconds["train"].expected)),
         rate.high * exposed_h.high * (again.high + min(half_s, durations.seconds["train"].high)),
-    )
-
-
-def check_budget(costs: Mapping[str, Cost], max_usd: float | None) -> list[str]:
-    """Return the names of the machines whose expected cost is within the budget, cheapest first.
-
-    Args:
-        costs: What the run costs on each machine, by a name for people.
-        max_usd: US dollars that the run may cost, or ``None`` for no limit.
-
-    Raises:
-        BudgetError: If there is none, though there are machines; the hint names the cheapest.
-    """
-    cheapest = sorted(costs, key=lambda name: costs[name].total_usd.expected)
-    within = [name for name in cheapest if max_usd is None or costs[name].total_usd.expected <= max_usd]
-    if within or not cheapest:
-        return within
-    usd = costs[cheapest[0]].total_usd
-    raise BudgetError(
-        f"plan: budget.max_usd is {max_usd:g}, and the cheapest machine, {cheapest[0]}, is expected to cost "
-        f"{usd.expected:.2f} US dollars",
-        details=f"between {usd.low:.2f} and {usd.high:.2f} US dollars; {counted(len(cheapest), 'machine')} compared",
-        resolution=f"set budget.max_usd to {math.ceil(usd.high * 100) / 100:.2f}, or train less or a smaller model",
     )
 
 

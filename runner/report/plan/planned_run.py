@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.report.data_summary import DataSummary, data_summary
+from runner.report.plan.bound import end_words, keeper_words
 from runner.report.plan.machines import MachineRow, machine_rows
 from runner.report.sources import Json, Sources, items, mapping, text, whole
 from runner.report.spans import Span, amount, span, spans
@@ -149,10 +150,25 @@ def _facts(
         "micro-batch": _micro_batch(first),
         "environment": text(plan.get("environment")),
         "first machine": machines[0].sentence if machines else None,
+        "at most": _most(plan),
         "its GPU": None if gpu is None else f"{gpu}{sold}",
         "disk needed": None if disk_gib is None else f"{disk_gib:.1f} GiB",
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _most(plan: Json) -> str | None:
+    """Return the most that the run may cost until its machine's end, and who keeps that end."""
+    most_usd, machines = amount(plan.get("most_usd")), lenient_machines(plan)
+    place = next((at for at, one in enumerate(machines) if amount(one.get("most_usd")) == most_usd), None)
+    if most_usd is None or place is None:
+        return None
+    hours, price = amount(machines[place].get("hard_end_h")), amount(machines[place].get("max_price_usd_per_h"))
+    if hours is None or price is None:
+        return None
+    name = text(machines[place].get("instance_type")) if place else None
+    keeper = keeper_words(text(plan.get("environment")) or "", price)
+    return "; ".join(filter(None, (end_words(most_usd, hours, name or ""), keeper)))
 
 
 def _model(plan: Json) -> str | None:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.cloud_api.environment import NotThere
+from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS
 from runner.planning.checks.ends import ENDS
 from runner.report.columns import MARGIN, wrapped
 from runner.report.comparison import elsewhere_words
+from runner.report.plan.bound import idle_words, most_words
 from runner.report.plan.choice import choice_lines
 from runner.run.planned import ANYWHERE, Plan, PlannedMachine
 
@@ -31,6 +33,7 @@ def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
         f"base model   {plan.base_model}{size}",
         *_memory(plan.first),
         *(part for line in estimate for part in wrapped(line)),
+        *_bound(plan),
         *_if_lost(plan),
         *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {price}"),
     ]
@@ -44,6 +47,20 @@ def _data_table(data: Mapping[str, Any]) -> list[str]:
     from trainer.data.summary import DataSummary
 
     return summary_text(DataSummary.from_mapping(data)).rstrip().splitlines()
+
+
+def _bound(plan: Plan) -> list[str]:
+    """Return the most that the run may cost, and when its machine ends if it is left alone; nothing in an old plan."""
+    most, dearest = most_words(plan), plan.dearest
+    if not most or dearest is None:
+        return []
+    lines = wrapped(f"at most      {most}")
+    if dearest.training_limit_h is not None:
+        stop = f"training stops with a checkpoint after {dearest.training_limit_h:.1f} h at the latest"
+        lines += wrapped(stop, first=MARGIN)
+    if plan.keep_idle_minutes is not None and find_environment(plan.environment).lease != "none":
+        lines += wrapped(idle_words(plan.keep_idle_minutes), first=MARGIN)
+    return lines
 
 
 def _elsewhere(plan: Plan) -> list[str]:

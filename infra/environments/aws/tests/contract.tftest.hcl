@@ -89,6 +89,21 @@ run "everything_created_is_named_and_marked" {
   }
 }
 
+run "carries_the_end_of_its_candidate" {
+  command = plan
+  variables {
+    candidates = [{
+      instance_type = "g5.xlarge", region = "us-east-1", spot = false, max_price_usd_per_h = 1.1
+      expires_at    = "2026-11-21T18:30:00Z"
+    }]
+  }
+
+  assert {
+    condition     = local.tags["douse-expires"] == "2026-11-21T18:30:00Z"
+    error_message = "A candidate's own end goes before that of the run."
+  }
+}
+
 run "the_name_of_a_long_run_fits" {
   variables {
     run_id = "20261121-015500-a123456789-123456789-123456789-123456789-123"

@@ -27,8 +27,8 @@ from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.unit.runner.made_plan import made_plan
 
-FIRST = PlannedMachine("gpu_1x_a10", "us-west-1", False, 0.75, 0.75)
-SECOND = PlannedMachine("gpu_1x_a100", "us-west-1", False, 1.5, 1.5)
+FIRST = PlannedMachine("gpu_1x_a10", "us-west-1", False, 0.75, 0.75, hard_end_h=3.0, most_usd=2.25)
+SECOND = PlannedMachine("gpu_1x_a100", "us-west-1", False, 1.5, 1.5, hard_end_h=2.5, most_usd=3.75)
 
 
 def planned(
@@ -37,12 +37,13 @@ def planned(
     run = create_run(folder, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), RealWorld())
     values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"max_hours": 10, **budget}}
     ctx = Context(run, RunFile.model_validate(values), SilentView(), Stop(RealWorld()), RealWorld())
-    ctx.keep_plan(made_plan(environment=env, machines=machines))
+    most_usd = max((one.most_usd for one in machines if one.most_usd), default=None)
+    ctx.keep_plan(made_plan(environment=env, machines=machines, most_usd=most_usd))
     return ctx
 
 
 def asked(ctx: Context) -> str:
-    return question(ctx, ctx.plan)
+    return question(ctx.plan)
 
 
 @pytest.fixture
@@ -137,18 +138,38 @@ def test_a_terminal_that_is_closed_at_the_question_is_no_yes(keyboard: int, tmp_
         ask_to_rent(ctx, yes=False)
 
 
-def test_the_question_names_the_machine_its_price_and_the_most_it_may_cost(tmp_path: Path) -> None:
-    assert asked(planned(tmp_path / "a")) == "rent gpu_1x_a10 at $0.75/h, for at most $15.00?"
-    assert asked(planned(tmp_path / "b", max_usd=4)) == "rent gpu_1x_a10 at $0.75/h, for at most $4.00?"
+def test_the_question_names_the_machine_its_price_and_the_most_that_any_candidate_may_cost(tmp_path: Path) -> None:
+    assert asked(planned(tmp_path, "runpod")) == (
+        "rent gpu_1x_a10 at $0.75/h, for at most $3.75 (gpu_1x_a100 in us-west-1, the dearest) "
+        "until its end after 2.5 h, its disk included?"
+    )
+
+
+def test_where_nothing_at_the_cloud_keeps_the_end_the_question_says_so_and_what_a_day_costs(tmp_path: Path) -> None:
+    caveat, words = asked(planned(tmp_path)).split("\n")
+
+    assert caveat == (
+        "Lambda itself terminates nothing then: without this computer or a sweep it bills on, $36.00 a day"
+    )
+    assert words.startswith(
+        "rent gpu_1x_a10 at $0.75/h, for at most $3.75 (gpu_1x_a100 in us-west-1, the dearest) "
+        "until its end after 2.5 h"
+    )
+
+
+def test_the_question_about_a_plan_without_ends_promises_none(tmp_path: Path) -> None:
+    old = replace(FIRST, hard_end_h=None, most_usd=None)
+
+    assert asked(planned(tmp_path, "runpod", (old,))) == "rent gpu_1x_a10 at $0.75/h, for as long as it is up?"
 
 
 def test_the_question_says_when_the_machine_is_a_strangers(tmp_path: Path) -> None:
     ctx = planned(tmp_path, machines=(replace(FIRST, trust="community"),))
 
-    assert asked(ctx) == "rent gpu_1x_a10 (community machine) at $0.75/h, for at most $7.50?"
+    assert "rent gpu_1x_a10 (community machine) at $0.75/h, for at most $2.25 " in asked(ctx)
 
 
 def test_the_question_says_when_a_strangers_machine_may_come_later(tmp_path: Path) -> None:
     ctx = planned(tmp_path, machines=(FIRST, replace(SECOND, trust="community")))
 
-    assert asked(ctx) == "rent gpu_1x_a10 (or a community machine) at $0.75/h, for at most $15.00?"
+    assert "rent gpu_1x_a10 (or a community machine) at $0.75/h, for at most $3.75 " in asked(ctx)

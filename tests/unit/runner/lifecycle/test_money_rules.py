@@ -22,7 +22,7 @@ from runner.lifecycle import finish as finishing
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.steps import collect
 from runner.lifecycle.steps.provision import _check_price
-from runner.lifecycle.terraform_inputs import hard_end, seconds_to_hard_end, variables
+from runner.lifecycle.terraform_inputs import hard_end, rented_until, seconds_to_hard_end, variables
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
@@ -33,6 +33,7 @@ from tests.unit.runner.fake_cloud import FakeCloud, thing
 from tests.unit.runner.made_plan import made_plan
 
 HOUR_S = 3600.0
+MACHINE = PlannedMachine("gpu_1x_a10", "us-west-1", False, 1.0, 1.0)
 HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.0, None, "lambda")
 
 
@@ -64,12 +65,77 @@ def planned(ctx: Context, max_price_usd_per_h: float) -> Context:
 # ---- the hard end
 
 
-def test_a_machine_is_over_one_hour_after_the_longest_training(tmp_path: Path) -> None:
-    ctx = made(tmp_path, max_hours=2.0)
+@pytest.mark.parametrize(("budget", "hours"), [({"max_hours": 2.0}, 3.0), ({}, 25.0)], ids=["said", "unsaid"])
+def test_a_machine_of_an_old_plan_is_over_one_hour_after_the_longest_training(
+    tmp_path: Path, budget: dict[str, float], hours: float
+) -> None:
+    ctx = made(tmp_path, **budget)
 
-    left = hard_end(ctx) - datetime.now(UTC)
+    left = hard_end(ctx, MACHINE) - datetime.now(UTC)
 
-    assert left.total_seconds() == pytest.approx(3 * HOUR_S, abs=30)
+    assert MACHINE.hard_end_h is None
+    assert left.total_seconds() == pytest.approx(hours * HOUR_S, abs=30)
+
+
+def test_each_candidate_goes_to_terraform_with_its_own_end_and_the_run_with_the_last(tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+    make_key(ctx.run.login_key)
+    make_key(ctx.run.host_key)
+    machines = (replace(MACHINE, hard_end_h=3.0), replace(MACHINE, region="us-east-1", hard_end_h=1.5))
+    ctx.keep_plan(made_plan(machines=machines))
+    now = datetime.now(UTC)
+
+    found = variables(ctx, machines)
+
+    ends = [datetime.fromisoformat(one["expires_at"]) for one in found["candidates"]]
+    left_h = [(end - now).total_seconds() / HOUR_S for end in ends]
+    assert left_h == [pytest.approx(3.0, abs=0.01), pytest.approx(1.5, abs=0.01)]
+    assert found["expires_at"] == found["candidates"][0]["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "left_h"),
+    [
+        ([("us-east-1", 9.0), ("us-west-1", 2.0)], 2.0),
+        ([("us-west-1", 4.0), ("any", 3.0)], 3.0),
+        ([("us-east-1", 2.0)], 5.0),
+        ([("us-west-1", None)], 5.0),
+    ],
+    ids=["its-own", "the-earliest-that-it-may-be", "no-candidate", "an-old-candidate"],
+)
+def test_a_machine_is_over_at_the_end_of_the_candidate_that_was_rented(
+    tmp_path: Path, candidates: list[tuple[str, float | None]], left_h: float
+) -> None:
+    ctx, now = made(tmp_path), datetime.now(UTC)
+    write_json(ctx.run.host, HOST.to_mapping())
+    ctx.run.terraform.mkdir()
+    inputs = [
+        {
+            "instance_type": HOST.instance_type,
+            "region": region,
+            "spot": False,
+            "max_price_usd_per_h": 1.0,
+            **({} if hours is None else {"expires_at": (now + timedelta(hours=hours)).isoformat()}),
+        }
+        for region, hours in candidates
+    ]
+    values = {"candidates": inputs, "expires_at": (now + timedelta(hours=5)).isoformat()}
+    write_json(ctx.run.terraform / VARIABLES_FILE, values)
+
+    assert seconds_to_hard_end(ctx) == pytest.approx(left_h * HOUR_S, abs=30)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", '{"candidates": 5, "expires_at": "x"}'])
+def test_a_machine_whose_inputs_cannot_be_read_ends_by_its_plan(tmp_path: Path, damage: str) -> None:
+    ctx = planned(made(tmp_path, max_hours=2.0), 1.0)
+    write_json(ctx.run.host, HOST.to_mapping())
+    ctx.run.terraform.mkdir()
+    if damage != "gone":
+        (ctx.run.terraform / VARIABLES_FILE).write_text(damage)
+    Journal(ctx.run).intent("provision")
+
+    assert rented_until(ctx) is None
+    assert seconds_to_hard_end(ctx) == pytest.approx(3 * HOUR_S, abs=30)
 
 
 def test_a_machine_on_aws_powers_itself_off_after_just_that_time(tmp_path: Path) -> None:

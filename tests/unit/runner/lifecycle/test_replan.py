@@ -11,12 +11,13 @@ import pytest
 
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
-from runner.context import Context
+from runner.context import Context, open_context
 from runner.errors import DiskSpaceError, RunInterruptedError, UsageError
-from runner.lifecycle import by_mark
+from runner.lifecycle import by_mark, replan
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.steps import plan
+from runner.planning.ends import Used
 from runner.run.models import TrainerStatus
 from runner.run.planned import Plan
 from runner.run.run_dir import RunDir, create_run, mark_plan, write_json
@@ -196,3 +197,20 @@ def test_a_run_with_hours_and_money_left_goes_on(run: RunDir, lived: list[Plan |
     has_had_a_machine(run, 2.5, max_usd=2.6, max_hours=2.6)
 
     assert resume(run, Payer()).running
+
+
+def test_a_run_is_planned_anew_with_what_its_earlier_machines_have_left_of_the_budget(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_had_a_machine(run, 2.5)
+    asked: list[Used] = []
+
+    def check(*arguments: object, used: Used, **options: object) -> Plan:
+        asked.append(used)
+        return made_plan()
+
+    monkeypatch.setattr(plan, "check", check)
+
+    replan.check_again(open_context(run, SilentView(), Stop(RealWorld()), RealWorld()))
+
+    assert asked == [Used(usd=pytest.approx(2.5), hours=pytest.approx(2.5))]

@@ -31,9 +31,15 @@ def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, 
     found = variables(ctx, ctx.plan.machines)
 
     assert found["runpod_community_enabled"] is is_enabled
-    assert found["candidates"] == [
-        {"instance_type": "X", "region": "any", "spot": False, "max_price_usd_per_h": 1.0, "trust": "community"}
-    ]
+    (candidate,) = found["candidates"]
+    assert candidate == {
+        "instance_type": "X",
+        "region": "any",
+        "spot": False,
+        "max_price_usd_per_h": 1.0,
+        "trust": "community",
+        "expires_at": found["expires_at"],
+    }
 
 
 def test_an_open_input_reaches_terraform_and_no_other_setting_does(tmp_path: Path) -> None:

@@ -14,6 +14,22 @@ LAUNCH = "POST /instance-operations/launch"
 TERMINATE = "POST /instance-operations/terminate"
 
 
+def test_a_machine_is_marked_with_the_end_of_the_candidate_that_was_rented(module: Module, clouds: Clouds) -> None:
+    ends = ("2026-11-21T18:00:00Z", "2026-11-21T16:30:00Z")
+    first, second = (
+        candidate(region=region).replace(" }", f', expires_at = "{end}" }}')
+        for region, end in zip(("us-east-9", "us-west-1"), ends, strict=True)
+    )
+    module.write(instance(first, second, extra=f'tags = {{ "douse-run" = "r1", "douse-expires" = "{ends[0]}" }}'))
+
+    assert module.apply().returncode == 0
+
+    launched = clouds.on_lambda.bodies(LAUNCH)[-1]
+    assert launched["region_name"] == "us-west-1"
+    assert {"key": "douse-expires", "value": ends[1]} in launched["tags"]
+    assert len(launched["tags"]) == 2
+
+
 def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Clouds) -> None:
     module.write(instance(extra='tags = { "douse-run" = "r1" }'))
 
@@ -24,6 +40,7 @@ def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Cloud
         "address": "127.0.0.1",
         "candidates": [
             {
+                "expires_at": None,
                 "instance_type": "gpu_1x_a10",
                 "max_price_usd_per_h": 1.29,
                 "region": "us-west-1",

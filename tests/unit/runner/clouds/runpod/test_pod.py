@@ -59,6 +59,29 @@ def test_a_pod_with_an_end_on_the_servers_side_is_rented_by_graphql(module: Modu
     assert module.plan() == 0
 
 
+def test_a_pod_is_terminated_at_the_end_of_the_candidate_that_was_rented(module: Module, clouds: Clouds) -> None:
+    own = gpu(region="any").replace(" }", ', expires_at = "2026-11-21T16:30:00Z" }')
+    variables = 'env = { DOUSE_RUN = "r1", DOUSE_EXPIRES = "2026-11-21T18:00:00Z" }'
+
+    assert module.write(pod(own, extra=f"{END}\n  {variables}")).apply().returncode == 0
+
+    (machine,) = clouds.on_runpod.machines.values()
+    assert machine["terminate_after"] == "2026-11-21T16:30:00Z"
+    assert {"key": "DOUSE_EXPIRES", "value": "2026-11-21T16:30:00Z"} in machine["rented"]["env"]
+    assert module.plan() == 0
+
+
+def test_an_end_of_a_candidate_sets_none_on_the_servers_side_where_none_is_wanted(
+    module: Module, clouds: Clouds
+) -> None:
+    own = gpu(region="any").replace(" }", ', expires_at = "2026-11-21T16:30:00Z" }')
+
+    assert module.write(pod(own)).apply().returncode == 0
+
+    (machine,) = clouds.on_runpod.machines.values()
+    assert machine.get("terminate_after") is None
+
+
 def test_a_spot_pod_bids_the_listed_price(module: Module, clouds: Clouds) -> None:
     assert module.write(pod(gpu(spot=True, top=0.3))).apply().returncode == 0
 

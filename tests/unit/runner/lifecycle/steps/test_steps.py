@@ -98,11 +98,15 @@ def put_checkpoint(box: Box, step: int, best: int | None = None) -> Path:
     return folder
 
 
-def test_the_trainer_is_started_with_exactly_this(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("hours", "limit"), [(24.0, ["--max-hours", "24.0"]), (None, [])])
+def test_the_trainer_is_started_with_exactly_this(
+    hours: float | None, limit: list[str], ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Recorder(RUNNING | {"state": "none"}, RUNNING)
     use(monkeypatch, machine)
+    budget = ctx.run_file.budget.model_copy(update={"max_hours": hours})
 
-    train.launch(ctx, HOST, resume=True)
+    train.launch(replace(ctx, run_file=ctx.run_file.model_copy(update={"budget": budget})), HOST, resume=True)
 
     prefix = box.prefix
     assert machine.asked == [
@@ -110,7 +114,7 @@ def test_the_trainer_is_started_with_exactly_this(ctx: Context, box: Box, monkey
         (
             *(f"{prefix}/venv/bin/python", "-m", "trainer", "supervise", "start"),
             *("--config", f"{prefix}/input/recipe.json", "--output", f"{prefix}/output"),
-            *("--resume", "--max-hours", "24.0"),
+            *("--resume", *limit),
         ),
     ]
 
@@ -296,7 +300,7 @@ def test_after_the_time_of_the_run_its_trainer_is_followed_no_longer(
     monkeypatch.setattr(train, "hours_to_follow", lambda ctx: -1.0)
     use(monkeypatch, Recorder(RUNNING))
 
-    with pytest.raises(RunInterruptedError, match=r"the time of the run is over \(budget\.max_hours 24,"):
+    with pytest.raises(RunInterruptedError, match=r"the time of the run is over \(its hours, or what"):
         train.follow(ctx, HOST)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from runner.errors import NoCapacityError, RunnerError
 from runner.planning.checks.line import Check, passed
 from runner.planning.checks.machines import check_prices, choose_checked, replaced
 from runner.planning.choose import Choice, choose
-from runner.planning.estimate.cost import BudgetError
+from runner.planning.ends import BudgetError
 from runner.planning.estimate.fit import DoesNotFitError
 from runner.planning.estimate.forecast import make_task
 from runner.planning.estimate.model_shape import shape_of
@@ -100,9 +101,25 @@ def test_a_budget_is_compared_with_the_range_of_the_estimate() -> None:
 
     enough = lines(rented(budget={"max_usd": usd.high + 1}))["budget"]
     tight = lines(rented(budget={"max_usd": (usd.expected + usd.high) / 2}))["budget"]
+    stopped = lines(rented(budget={"max_usd": (usd.expected + usd.high) / 2, "max_hours": 0.5}))["budget"]
 
     assert enough.status == "pass"
-    assert (tight.status, tight.remedy.startswith("set budget.max_usd to ")) == ("warn", True)
+    assert (tight.status, tight.remedy.startswith("set budget.max_usd to ")) == ("fail", True)
+    assert (stopped.status, stopped.remedy.startswith("set budget.max_usd to ")) == ("warn", True)
+
+
+def test_a_machine_that_the_money_would_not_pay_for_is_named_as_left_out() -> None:
+    dear = replace(A10, instance_type="gpu_1x_gold", price_usd_per_h=90.0)
+    plenty, enough = rented(budget={"max_usd": 9000.0}), rented(budget={"max_usd": 20.0})
+
+    def said(run_file: RunFile) -> str:
+        task = make_task(run_file, shape_of(LLAMA_8B), DATA, model_bytes=0, staged_bytes=0, data_bytes=0)
+        choosing = lambda: choose(run_file, [A10, dear], task, disk_needed_gib=1.0)  # noqa: E731
+        found = choose_checked(run_file, Market([A10, dear]), choosing, TODAY, no_quotas)
+        return next(line.value for line in found.checks if line.name == "budget")
+
+    assert said(enough).endswith("; left out, for it may not pay for the whole run there: gpu_1x_gold in us-west-1")
+    assert "left out" not in said(plenty)
 
 
 def test_a_budget_without_an_estimate_is_a_warning() -> None:

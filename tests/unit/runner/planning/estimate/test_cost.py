@@ -1,14 +1,11 @@
 import pytest
 
-from runner.errors import EXIT_USAGE, UsageError
+from runner.errors import UsageError
 from runner.planning.estimate.cost import (
     BILLING_UNITS_S,
     SPOT_INTERRUPTIONS_PER_H,
     Billing,
-    BudgetError,
-    Cost,
     Spot,
-    check_budget,
     cost_of,
     lost_seconds,
 )
@@ -21,10 +18,6 @@ SECONDS = {phase: exactly(0.0) for phase in PHASES} | {
     "train": Range(3400.0, 6800.0, 10200.0),
 }
 DURATIONS = Durations(SECONDS, exactly(1.0), SECONDS, exactly(1.0), ())
-
-
-def costing(usd: float) -> Cost:
-    return Cost({}, {}, Range(usd * 0.5, usd, usd * 2), NOTHING)
 
 
 def test_a_phase_costs_its_seconds_times_the_price() -> None:
@@ -125,26 +118,6 @@ def test_a_spot_machine_without_checkpoints_is_refused() -> None:
 def test_a_bill_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match="not a valid way of billing"):
         Billing(**wrong)
-
-
-def test_machines_within_the_budget_come_cheapest_first() -> None:
-    costs = {"dear": costing(9.0), "cheap": costing(2.0), "middle": costing(4.0)}
-
-    assert check_budget(costs, 5.0) == ["cheap", "middle"]
-    assert check_budget(costs, None) == ["cheap", "middle", "dear"]
-    assert check_budget({}, 5.0) == []
-
-
-def test_a_budget_below_the_cheapest_machine_is_refused() -> None:
-    with pytest.raises(BudgetError) as caught:
-        check_budget({"gpu_1x_a10": costing(2.0), "gpu_1x_h100_pcie": costing(9.0)}, 1.5)
-
-    assert caught.value.message == (
-        "plan: budget.max_usd is 1.5, and the cheapest machine, gpu_1x_a10, is expected to cost 2.00 US dollars"
-    )
-    assert caught.value.details == "between 1.00 and 4.00 US dollars; 2 machines compared"
-    assert caught.value.resolution == "set budget.max_usd to 4.00, or train less or a smaller model"
-    assert caught.value.exit_code == EXIT_USAGE
 
 
 def test_plain_data_reports_phases_extras_and_the_total() -> None:

@@ -66,6 +66,22 @@ def test_page_reports_what_is_planned(run_dir: Path) -> None:
         assert expected in words
 
 
+def test_page_reports_the_most_that_the_dearest_machine_may_cost_until_its_end(tmp_path: Path) -> None:
+    ends = ({"hard_end_h": 3.0, "most_usd": 4.5}, {"hard_end_h": 2.5, "most_usd": 8.23})
+    told = plan() | {"most_usd": 8.23}
+    told["machines"] = [machine | end for machine, end in zip(told["machines"], ends, strict=True)]
+
+    words = page_of(written(tmp_path / RUN_ID, told)).words
+
+    assert "$8.23 (gpu_1x_h100, the dearest) until its end after 2.5 h, its disk included; Lambda itself" in words
+    assert "it bills on, $78.96 a day" in words
+
+
+@pytest.mark.parametrize("odd", [{"most_usd": "much"}, {"most_usd": 4.5}, {"most_usd": None}])
+def test_page_of_a_plan_without_ends_promises_none(odd: dict[str, Any], tmp_path: Path) -> None:
+    assert "until its end" not in page_of(written(tmp_path / RUN_ID, plan() | odd)).words
+
+
 def test_page_shows_the_preflight_with_its_remedies(run_dir: Path) -> None:
     page = page_of(run_dir)
 

@@ -54,6 +54,38 @@ def test_a_plan_is_reported_in_its_order() -> None:
     ]
 
 
+def ended(environment: str) -> list[str]:
+    """Return the lines about the end of a plan whose second machine is the dearest."""
+    first = planned(training_limit_h=2.0, hard_end_h=3.0, most_usd=4.5)
+    second = planned(max_price_usd_per_h=9.0, training_limit_h=2.0, hard_end_h=2.5, most_usd=22.5)
+    found = lines(environment=environment, machines=(first, second), most_usd=22.5, keep_idle_minutes=60.0)
+    begin = next(number for number, line in enumerate(found) if line.startswith("at most"))
+    return found[begin:-1]
+
+
+def test_the_most_that_any_machine_may_cost_is_reported_with_who_keeps_that_end() -> None:
+    assert ended("runpod") == [
+        "at most      $22.50 (gpu_1x_a10 in us-west-1, the dearest) until its end after 2.5 h, its disk",
+        "             included; kept by RunPod itself, by the pod's terminateAfter, which GraphQL alone can",
+        "             set",
+        "             training stops with a checkpoint after 2.0 h at the latest",
+        "             left alone (DETACH=1, a closed terminal), it shuts down 60 min after its trainer has",
+        "             ended: what is not home or in a store by then is lost",
+    ]
+
+
+def test_a_cloud_without_an_end_of_its_own_is_reported_with_what_a_day_costs_there() -> None:
+    found = " ".join(line.strip() for line in ended("lambda"))
+
+    assert "Lambda itself terminates nothing then" in found
+    assert "it bills on, $216.00 a day" in found
+    assert "it shuts down" not in found, "a machine there cannot"
+
+
+def test_a_plan_of_before_there_were_ends_promises_none() -> None:
+    assert not [line for line in lines() if line.startswith("at most")]
+
+
 def test_a_machine_of_which_nothing_is_foreseen_is_reported_as_such() -> None:
     assert UNKNOWN in lines()
     assert UNKNOWN in lines(machines=(planned(forecast=foreseen(durations=None, cost=None)),))

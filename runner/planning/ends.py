@@ -1,0 +1,180 @@
+"""When a machine has to be over at the latest, and what it may cost until then: from the run file and the forecast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from runner.cloud_api.models import Offer
+from runner.clouds.registry import CLOUDS
+from runner.errors import UsageError, counted
+from runner.planning.estimate.billing import disk_usd_per_h
+from runner.run.planned import PlannedMachine
+from runner.run.run_file import BudgetSection
+
+SPARE_HOURS = 1.0
+"""A rented machine outlives the longest training by this much: for set-up before, and the way home after."""
+LEAST_TRAINING_H = 2.0
+TIMES_FORECAST = 3.0
+"""A run that takes three times the upper end of its forecast is not what was planned: it stops with a checkpoint."""
+BLIND_TRAINING_H = 24.0
+"""Limit of a run of which nothing is foreseen."""
+
+
+class BudgetError(UsageError):
+    """No available machine does the run within its budget."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """What earlier tries of a run have used.
+
+    Attributes:
+        usd: US dollars of all their machines.
+        hours: Hours that count against ``budget.max_hours``.
+    """
+
+    usd: float = 0.0
+    hours: float = 0.0
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run may still use.
+
+    Attributes:
+        budget: What the run file says.
+        used: What earlier tries have used of that.
+    """
+
+    budget: BudgetSection
+    used: Used = Used()
+
+    @property
+    def usd(self) -> float:
+        """US dollars that are left; without a limit there is no end to them."""
+        return math.inf if self.budget.max_usd is None else max(0.0, self.budget.max_usd - self.used.usd)
+
+    def training_h(self, longest_s: float | None) -> float:
+        """Return the hours after which the trainer saves and stops.
+
+        Args:
+            longest_s: The upper end of the forecast in seconds, or ``None`` where there is none.
+        """
+        if self.budget.max_hours is not None:
+            return max(0.0, self.budget.max_hours - self.used.hours)
+        if longest_s is None:
+            return BLIND_TRAINING_H
+        return max(LEAST_TRAINING_H, TIMES_FORECAST * longest_s / 3600)
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a machine that is rented.
+
+    Attributes:
+        training_h: Hours after which the trainer saves and stops.
+        by_time_h: Hours from the request after which the machine has to be over, whatever it costs.
+        late_h: Hours by which the end may come later: where a timer of the machine's own counts from its boot.
+        usd_per_h: The highest price with the disk.
+        left_usd: What there is to spend.
+        longest_h: The upper end of the forecast, or ``None`` where there is none.
+    """
+
+    training_h: float
+    by_time_h: float
+    late_h: float
+    usd_per_h: float
+    left_usd: float
+    longest_h: float | None
+
+    @property
+    def hours(self) -> float:
+        """Hours from the request after which the machine has to be over: by time, or when the money is spent."""
+        return min(self.by_time_h, self._paid_h)
+
+    @property
+    def most_usd(self) -> float:
+        """The most that the machine may cost until then."""
+        return (self.hours + self.late_h) * self.usd_per_h
+
+    @property
+    def needed_usd(self) -> float | None:
+        """What the longest run may cost there, as far as time lets it; ``None`` without a forecast."""
+        if self.longest_h is None:
+            return None
+        return (min(self.longest_h, self.by_time_h) + self.late_h) * self.usd_per_h
+
+    @property
+    def is_too_early(self) -> bool:
+        """Whether the money is spent before the run may be over there."""
+        return self.needed_usd is not None and self.needed_usd > self.left_usd
+
+    @property
+    def _paid_h(self) -> float:
+        return math.inf if not self.usd_per_h else max(0.0, self.left_usd / self.usd_per_h - self.late_h)
+
+    def of(self, machine: PlannedMachine) -> PlannedMachine:
+        """Return a machine with this end."""
+        return replace(
+            machine,
+            training_limit_h=round(self.training_h, 4),
+            hard_end_h=round(self.hours, 4),
+            most_usd=math.ceil(round(self.most_usd * 100, 4)) / 100,
+        )
+
+
+def end_of(
+    environment: str, offer: Offer, machine: PlannedMachine, means: Means, disk_gib: float, longest_s: float | None
+) -> End:
+    """Return when a machine has to be over.
+
+    Args:
+        environment: Where it is rented.
+        offer: The machine as the cloud lists it.
+        machine: The same, with the most that is paid for it.
+        means: What the run may still use.
+        disk_gib: Disk that is rented with it, in GiB.
+        longest_s: The upper end of the forecast there in seconds, or ``None`` where there is none.
+    """
+    training_h = means.training_h(longest_s)
+    return End(
+        training_h=training_h,
+        by_time_h=training_h + SPARE_HOURS,
+        late_h=_late_h(environment),
+        usd_per_h=machine.max_price_usd_per_h + disk_usd_per_h(environment, offer, disk_gib),
+        left_usd=means.usd,
+        longest_h=None if longest_s is None else longest_s / 3600,
+    )
+
+
+def check_budget(ends: Mapping[str, End], means: Means) -> None:
+    """Refuse a run that may cost more than what is left wherever something is foreseen of it.
+
+    Args:
+        ends: When the machines that the run fits have to be over, by their names.
+        means: What the run may still use.
+
+    Raises:
+        BudgetError: If there is no machine for it; the hint says what the cheapest needs.
+    """
+    needed = {name: end.needed_usd for name, end in ends.items() if end.needed_usd is not None}
+    cheapest = min(needed, key=lambda name: needed[name], default=None)
+    if cheapest is None or needed[cheapest] <= means.usd:
+        return
+    spent = f", of which earlier tries have spent ${means.used.usd:.2f}" if means.used.usd else ""
+    enough_usd = math.ceil((needed[cheapest] + means.used.usd) * 100) / 100
+    raise BudgetError(
+        f"plan: budget.max_usd is {means.budget.max_usd:g}{spent}, and the cheapest machine, {cheapest}, "
+        f"may cost up to ${needed[cheapest]:.2f} until the run is over",
+        details=f"by the upper end of the forecast, the highest price to pay and the disk; "
+        f"{counted(len(needed), 'machine')} compared",
+        resolution=f"set budget.max_usd to {enough_usd:.2f}, or train less or a smaller model",
+    )
+
+
+def _late_h(environment: str) -> float:
+    """Return the hours by which a machine's own timer may begin after the request."""
+    record = CLOUDS.get(environment)
+    return record.boot.high_s / 3600 if record is not None and record.hard_end_from_boot else 0.0

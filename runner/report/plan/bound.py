@@ -1,0 +1,53 @@
+"""The most that a run's machine may cost, for people: until when, who keeps that end, and its end if left alone."""
+
+from __future__ import annotations
+
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import CLOUDS
+from runner.run.planned import Plan
+
+
+def most_words(plan: Plan) -> str:
+    """Return the most that any machine of a plan may cost until its end; nothing where no end is planned."""
+    dearest = plan.dearest
+    if dearest is None or dearest.most_usd is None or dearest.hard_end_h is None:
+        return ""
+    return end_words(dearest.most_usd, dearest.hard_end_h, "" if dearest is plan.first else dearest.identity.name)
+
+
+def end_words(most_usd: float, hours: float, dearest: str = "") -> str:
+    """Return the most that a machine may cost until its end.
+
+    Args:
+        most_usd: That, in US dollars.
+        hours: Hours from the request for the machine to its end.
+        dearest: Name of the machine, where it is not the first that is tried.
+    """
+    which = f" ({dearest}, the dearest)" if dearest else ""
+    return f"${most_usd:.2f}{which} until its end after {hours:.1f} h, its disk included"
+
+
+def keeper_words(environment: str, usd_per_h: float) -> str:
+    """Return who terminates a machine at its end when nobody is awake here, and what it costs where nobody does.
+
+    Args:
+        environment: The cloud.
+        usd_per_h: What the machine costs at most, in US dollars an hour.
+    """
+    record = CLOUDS.get(environment)
+    if record is None:
+        return ""
+    if not isinstance(record.hard_end, NotThere):
+        return f"kept by {record.hard_end}"
+    return (
+        f"{record.title} itself terminates nothing then: without this computer or a sweep it bills on, "
+        f"${24 * usd_per_h:.2f} a day"
+    )
+
+
+def idle_words(minutes: float) -> str:
+    """Return when a machine that was left alone ends after training."""
+    return (
+        f"left alone (DETACH=1, a closed terminal), it shuts down {minutes:g} min after its trainer has ended: "
+        "what is not home or in a store by then is lost"
+    )
