@@ -18,6 +18,7 @@ from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.finish import Outcome
+from runner.lifecycle.left_alone import leave_alone, say_what_is_up
 from runner.lifecycle.step import step
 from runner.run.events import read_event
 from runner.run.host_words import one_line, printable
@@ -66,6 +67,7 @@ def up(session: Session) -> int:
     outcome = lifecycle.up(ctx)
     if outcome.error is not None:
         return session.finish(outcome)
+    say_what_is_up(ctx, needed_host(ctx), has_lease=False)
     session.view.line(f"the machine is up; terminate it with `make down RUN={ctx.run.run_id}`")
     return EXIT_DONE
 
@@ -79,7 +81,7 @@ def configure(session: Session) -> int:
     host = needed_host(ctx)
     with locked(ctx.run), lease.kept(ctx, host):
         step(ctx, "configure", lambda: prepare(ctx, host))
-    lease.say_hold(ctx, host)
+    leave_alone(ctx, host)
     return EXIT_DONE
 
 
@@ -95,7 +97,7 @@ def launch(session: Session) -> int:
         has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
         ctx.state.begin("train")
         training.launch(ctx, host, resume=has_checkpoint)
-        lease.say_hold(ctx, host)
+        leave_alone(ctx, host)
     session.view.line(f"training continues; follow it with `make watch RUN={ctx.run.run_id}`")
     return EXIT_DONE
 

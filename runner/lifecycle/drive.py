@@ -21,6 +21,7 @@ from runner.errors import (
 from runner.lifecycle import lease
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
+from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.replan import Consent, check_again, record_again
 from runner.lifecycle.step import step
@@ -255,7 +256,7 @@ def _whole_life(ctx: Context, planned: Plan | None, *, detach: bool) -> Outcome:
             return Outcome(ctx.run)
     ctx.state.begin("train")
     train.launch(ctx, host, resume=has_checkpoint)
-    lease.say_hold(ctx, host)
+    leave_alone(ctx, host)
     return Outcome(ctx.run, running=True)
 
 
@@ -308,7 +309,7 @@ def _hold_if_possible(ctx: Context) -> None:
     host = ctx.host()
     try:
         if host is not None:
-            lease.say_hold(ctx, host)
+            leave_alone(ctx, host)
     except RunnerError as err:
         ctx.view.line(f"{err.message}; the machine's lease runs out without a runner")
 

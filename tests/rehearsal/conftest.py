@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,12 @@ class Stage:
         afterwards: str = "down",
         program: str = STAND_IN,
         verb: str = "train",
+        options: Sequence[str] = (),
         before_close: Callable[[Emulators], None] | None = None,
     ) -> Verdict:
         """Rehearse a run and return the verdict; what the runner says is pytest's captured output."""
         self.count += 1
-        words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text))]
+        words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text)), *options]
         folder = self.folder / f"r{self.count}"
         rehearsal = Rehearsal(cloud, words, faults, afterwards, folder, program, verb, before_close)
         return rehearse(rehearsal, LineView(time.monotonic), Stop(RealWorld()))

@@ -5,12 +5,14 @@ The lease is the real one: its role and the one before it are carried out on the
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from runner.errors import EXIT_DONE
+from runner.rehearsal.emulators import Emulators
 from runner.run.run_dir import read_json
 from runner.safety.lease_word import last_word
 from tests.rehearsal.conftest import Stage, three_lines
@@ -86,6 +88,30 @@ def test_a_run_whose_machine_ended_itself_goes_on_with_a_new_one(stage: Stage) -
     assert "make resume" in three_lines(stage.said("watch"))[1]
     assert verdict.receipt is not None
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+
+
+def test_a_machine_that_was_left_alone_ends_itself_when_its_trainer_has_ended(stage: Stage) -> None:
+    idle_s = 6.0
+    looks: list[dict[str, Any]] = []
+
+    def wait_until_gone(emulators: Emulators) -> None:
+        deadline = time.monotonic() + idle_s + SAVING_S
+        while True:
+            (machine,) = emulators.ask("/machines")["machines"]
+            looks.append(machine)
+            if not machine["is_billing"] or time.monotonic() > deadline:
+                return
+            time.sleep(0.5)
+
+    stage.rehearse("runpod", "", f"budget.keep_idle_minutes={idle_s / 60}", options=("--detach",),
+                   before_close=wait_until_gone)  # fmt: skip
+
+    said = stage.said()
+    assert "left up      " in said, said
+    assert "it shuts down 0.1 min after its trainer has ended" in said
+    assert looks[0]["is_billing"], "the trainer ran when the runner left"
+    assert (looks[-1]["is_billing"], looks[-1]["ended_by"]) == (False, "request"), said
+    assert last_word(stage.run())[0] == "hold"  # type: ignore[index]
 
 
 def seconds_without_a_word(stage: Stage, machine: dict[str, Any]) -> float:

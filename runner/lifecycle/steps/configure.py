@@ -123,6 +123,7 @@ def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
         "base_system_python_min": ANSIBLE_PYTHON,
         "lease_enabled": True,
         "lease_hard_end_s": max(lease_ttl_s, seconds_to_hard_end(ctx)),
+        "lease_idle_s": run_file.idle_minutes * 60,
         "lease_method": environment.lease,
         "lease_prefix": box.prefix,
         "lease_ttl_s": lease_ttl_s,

@@ -40,6 +40,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         "api": {},
         "ttl_s": TTL_S,
         "hard_end_s": 3600.0,
+        "idle_s": 3600.0,
         "grace_s": 5.0,
         "upload_timeout_s": 5.0,
         "trainer_stop": [],
@@ -301,6 +302,141 @@ def test_the_hard_end_comes_in_spite_of_hold(daemon: Any, tmp_path: Path) -> Non
     wait_for(lambda: "end" in story(tmp_path))
 
     assert (ended(tmp_path)["reason"], ended(tmp_path)["beat"]) == ("hard_end", "hold 1")
+
+
+def held(folder: Path, word: str = "hold 1") -> Path:
+    """Leave a machine alone on purpose, or do not; return the trainer's output folder."""
+    (folder / "lease").mkdir(exist_ok=True)
+    (folder / "lease" / "beat").write_text(word)
+    output = folder / "output"
+    output.mkdir(exist_ok=True)
+    return output
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start a process that looks like the run's trainer, and write down that it runs."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(output: Path | None = None) -> subprocess.Popen[bytes]:
+        sleeping = [sys.executable, "-c", "import time; time.sleep(300)"]
+        process = subprocess.Popen([*sleeping, "--output", str(output or tmp_path / "output")])
+        started.append(process)
+        wait_for(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes() != b"")
+        who = {"supervisor_pid": 2**30, "trainer_pid": process.pid}
+        (tmp_path / "output" / "supervisor.json").write_text(json.dumps(who))
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_machine_that_was_left_alone_ends_when_its_trainer_has_exited(daemon: Any, tmp_path: Path) -> None:
+    (held(tmp_path) / "exit.json").write_text('{"exit_code": 0}')
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2, idle_s=0.5))
+    daemon("ensure")
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert (ended(tmp_path)["reason"], story(tmp_path)) == ("idle", ["stop", "end"])
+
+
+def test_a_machine_that_was_left_alone_ends_when_its_trainer_was_killed_and_not_before(
+    daemon: Any, trainer: Any, tmp_path: Path
+) -> None:
+    held(tmp_path)
+    process = trainer()
+    daemon("settle", given=ending(tmp_path, ttl_s=0.2, idle_s=0.1))
+    daemon("ensure")
+    looks = tmp_path / "lease" / "state.json"
+    wait_for(looks.exists)
+    first = looks.stat().st_mtime_ns
+    wait_for(lambda: looks.stat().st_mtime_ns != first)  # a second look: the machine is still there
+    assert json.loads(looks.read_text())["idle_s"] is None
+    assert story(tmp_path) == []
+
+    process.kill()
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert ended(tmp_path)["reason"] == "idle"
+
+
+def test_a_machine_whose_trainer_was_never_started_ends_as_well(lease: ModuleType, tmp_path: Path) -> None:
+    assert not lease.trainer_runs(lease.Folder(str(tmp_path)))
+
+
+def test_a_process_that_has_the_number_of_the_trainer_is_not_the_trainer(
+    lease: ModuleType, trainer: Any, tmp_path: Path
+) -> None:
+    held(tmp_path)
+    folder = lease.Folder(str(tmp_path))
+
+    trainer(tmp_path / "another")
+    another = lease.trainer_runs(folder)
+    trainer()
+
+    assert (another, lease.trainer_runs(folder)) == (False, True)
+
+
+def test_a_trainer_under_another_name_of_its_folder_is_the_trainer(
+    lease: ModuleType, trainer: Any, tmp_path: Path
+) -> None:
+    held(tmp_path)
+    trainer()
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    assert lease.trainer_runs(lease.Folder(str(tmp_path / "link")))
+
+
+def test_what_a_killed_trainer_leaves_to_its_parent_does_not_run(
+    lease: ModuleType, trainer: Any, tmp_path: Path
+) -> None:
+    held(tmp_path)
+    process = trainer()
+
+    process.kill()
+    wait_for(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+
+    assert not lease.trainer_runs(lease.Folder(str(tmp_path)))
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"supervisor_pid": null}'])
+def test_a_trainer_of_which_nothing_can_be_read_may_run(lease: ModuleType, tmp_path: Path, damage: str) -> None:
+    (held(tmp_path) / "supervisor.json").write_text(damage)
+
+    assert lease.trainer_runs(lease.Folder(str(tmp_path)))
+
+
+def test_only_what_is_idle_without_a_break_for_so_long_is_over(lease: ModuleType) -> None:
+    one = lease.Idleness(100.0, 0.0)
+    for is_idle, now in ((True, 0.0), (True, 99.0), (False, 99.5), (True, 100.0)):
+        one.look(is_idle, now)
+        assert one.why_over(now) is None
+
+    one.look(True, 199.0)
+    assert one.why_over(199.0) is None
+    assert one.why_over(200.0) == "idle"
+
+
+def test_a_daemon_that_is_restarted_goes_on_counting(lease: ModuleType) -> None:
+    one = lease.Idleness(100.0, 1000.0, so_far_s=60.0)
+    one.look(True, 1000.0)
+
+    assert one.why_over(1039.0) is None
+    assert one.why_over(1040.0) == "idle"
+
+
+def test_a_machine_whose_runner_has_the_word_is_not_idle(daemon: Any, tmp_path: Path) -> None:
+    """It is fetching the results: a trainer that has ended is no reason to take them away."""
+    (held(tmp_path, "renew 1") / "exit.json").write_text('{"exit_code": 0}')
+    daemon("settle", given=ending(tmp_path, ttl_s=1.5, idle_s=0.1))
+    daemon("ensure")
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert ended(tmp_path)["reason"] == "not_renewed"
 
 
 def test_the_work_is_uploaded_before_the_machine_ends(daemon: Any, tmp_path: Path) -> None:

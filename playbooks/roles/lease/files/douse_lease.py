@@ -10,8 +10,9 @@ Standard library only, Python 3.8 or newer, because it has to run before anythin
     douse_lease.py status PREFIX    print how it stands, as JSON; exit status 0 when it runs
 
 The runner says ``renew <n>`` or ``hold <n>``, which goes into ``PREFIX/lease/beat``. Any change of that text renews the
-lease for ``ttl_s`` seconds; ``hold`` needs no renewal. Nothing passes the hard end. All times are this machine's own
-clock since boot, suspension included, so that no two clocks ever have to agree; over a reboot its time of day counts.
+lease for ``ttl_s`` seconds; ``hold`` needs no renewal, and lasts until no trainer has run for ``idle_s``. Nothing passes
+the hard end. All times are this machine's own clock since boot, suspension included, so that no two clocks ever
+have to agree; over a reboot its time of day counts.
 What a full disk does not take lies in the machine's memory until it does.
 """
 
@@ -41,6 +42,7 @@ SETTINGS = {
     "api": dict,
     "ttl_s": float,
     "hard_end_s": float,
+    "idle_s": float,
     "grace_s": float,
     "upload_timeout_s": float,
     "trainer_stop": list,
@@ -105,6 +107,36 @@ class Lease:
         if now >= self.hard_end:
             return "hard_end"
         return "not_renewed" if now - self.renewed >= self.ttl_s else None
+
+
+class Idleness:
+    """How long a machine that was left alone has been without a trainer, with no clock of its own."""
+
+    def __init__(self, keep_s: float, now: float, so_far_s: float | None = None) -> None:
+        """Begin to count, or go on.
+
+        Args:
+            keep_s: How long the machine is kept like that, in seconds.
+            now: The time.
+            so_far_s: For how long it was idle at the last look, or ``None`` where it was not.
+        """
+        self.keep_s = keep_s
+        self.since = None if so_far_s is None else now - so_far_s
+
+    def look(self, is_idle: bool, now: float) -> None:
+        """Take whether it is idle; a trainer that runs, or a runner's word, begins the count anew."""
+        if not is_idle:
+            self.since = None
+        elif self.since is None:
+            self.since = now
+
+    def so_far_s(self, now: float) -> float | None:
+        """Return for how long it is idle; ``None`` while it is not."""
+        return None if self.since is None else now - self.since
+
+    def why_over(self, now: float) -> str | None:
+        """Return ``idle`` once it was idle for so long."""
+        return "idle" if self.since is not None and now - self.since >= self.keep_s else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -179,7 +211,7 @@ def check_settings(given: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit("lease: method is " + wanted["method"] + ", not one of " + ", ".join(METHODS))
     if wanted["method"] == "api" and not (wanted["api"].get("key_variable") and wanted["api"].get("requests")):
         raise SystemExit("lease: method api needs api.key_variable and at least one of api.requests")
-    for name in ("ttl_s", "hard_end_s", "grace_s", "upload_timeout_s"):
+    for name in ("ttl_s", "hard_end_s", "idle_s", "grace_s", "upload_timeout_s"):
         if not 0 < wanted[name] < 1e9:
             raise SystemExit("lease: " + name + " must be a positive number of seconds")
     return wanted
@@ -430,16 +462,42 @@ def wait(folder: Folder, settings: dict[str, Any]) -> str:
     hard_end = hard_end_of(settings, state)
     beat = None if state is None else state.get("beat")
     lease = Lease(settings["wanted"]["ttl_s"], hard_end, now, beat, renewed_at(settings, state))
+    idle = Idleness(settings["wanted"].get("idle_s", math.inf), now, (state or {}).get("idle_s"))
     say(f"the lease runs: {hard_end - now:.0f} s until the hard end")
     while True:
         now = clock()
         lease.look(folder.read_beat(), now)
-        reason = lease.why_over(now)
+        idle.look((lease.beat or "").startswith("hold") and not trainer_runs(folder), now)
+        reason = lease.why_over(now) or idle.why_over(now)
         left = {"left_s": hard_end - now, "at": now, "wall": time.time(), "boot_id": boot_id()}
-        folder.write("state.json", {"beat": lease.beat, "renewed": lease.renewed, **left})
+        spent = {"renewed": lease.renewed, "idle_s": idle.so_far_s(now)}
+        folder.write("state.json", {"beat": lease.beat, **spent, **left})
         if reason is not None:
             return reason
         time.sleep(min(POLL_S, max(hard_end - now, 0.01)))
+
+
+def trainer_runs(folder: Folder) -> bool:
+    """Return whether a trainer runs, by what its supervisor has written down; one that cannot be read may run."""
+    output = folder.prefix / "output"
+    try:
+        if (output / "exit.json").exists():
+            return False
+        who = json.loads((output / "supervisor.json").read_bytes())
+        return any(works_on(output, int(who[role])) for role in ("supervisor_pid", "trainer_pid"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
+
+
+def works_on(output: Path, pid: int) -> bool:
+    """Return whether a process lives and was started for this folder: its number may be another one's by now."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(os.fsencode(str(name)) in words for name in (output, output.resolve()))
 
 
 def call(argv: Sequence[str], timeout_s: float) -> int | str | None:

@@ -1,0 +1,48 @@
+"""A machine that is left up on purpose: its lease is held, and a person reads what it costs and when it ends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import find_cloud
+from runner.context import Context
+from runner.lifecycle import lease
+from runner.lifecycle.terraform_inputs import seconds_to_hard_end
+from runner.run.models import Host
+
+
+def leave_alone(ctx: Context, host: Host) -> None:
+    """Let a rented machine go on without a runner, and say what is up, what it costs and when it ends.
+
+    Raises:
+        ConnectionLostError: If the machine cannot be reached; what is up is said all the same.
+    """
+    try:
+        lease.say_hold(ctx, host)
+    finally:
+        say_what_is_up(ctx, host, has_lease=True)
+
+
+def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
+    """Say which machine is up, what it costs an hour, and when it ends; nothing of one that was given.
+
+    Args:
+        ctx: The run.
+        host: Its machine.
+        has_lease: Whether the machine keeps a lease yet, by which it may end itself earlier.
+    """
+    if not ctx.environment.bills:
+        return
+    ends = ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx))
+    record = find_cloud(ctx.environment.name)
+    keeper = f", if this computer or a sweep terminates it: {record.title} itself does not"
+    ctx.view.line(
+        f"left up      {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h, until "
+        f"{ends:%Y-%m-%d %H:%M} UTC at the latest{keeper if isinstance(record.hard_end, NotThere) else ''}"
+    )
+    if has_lease and ctx.environment.lease != "none":
+        ctx.view.line(
+            f"             it shuts down {ctx.run_file.idle_minutes:g} min after its trainer has ended "
+            "(budget.keep_idle_minutes); what is not home or in a store by then is lost"
+        )

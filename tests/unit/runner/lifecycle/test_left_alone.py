@@ -1,0 +1,140 @@
+"""A machine that is left up on purpose: what a person reads of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.adapters.terraform import VARIABLES_FILE
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import ConnectionLostError
+from runner.lifecycle import drive, lease
+from runner.lifecycle.left_alone import leave_alone, say_what_is_up
+from runner.run.models import Host
+from runner.run.run_dir import PROJECT, create_run, write_json
+from runner.run.run_file import RunFile
+from runner.simulation.world import VirtualWorld
+from tests.unit.runner.made_plan import made_plan
+
+HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.29, None, "lambda")
+
+
+class Listening(SilentView):
+    """Somebody who notes each line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def left(tmp_path: Path, env: str, **sections: Any) -> tuple[Context, list[str]]:
+    """Return a run whose machine is over in two hours, and the lines that are said of it."""
+    world = VirtualWorld()
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), world)
+    values = {"data": {"train_path": "x"}, "compute": {"env": env}, **sections}
+    view = Listening()
+    ctx = Context(run, RunFile.model_validate(values), view, Stop(world), world)
+    ctx.keep_plan(made_plan(environment=env))
+    write_json(run.host, replace(HOST, cloud=env).to_mapping())
+    run.terraform.mkdir(parents=True)
+    ends = world.now() + timedelta(hours=2)
+    write_json(run.terraform / VARIABLES_FILE, {"candidates": [], "expires_at": ends.isoformat()})
+    return ctx, view.lines
+
+
+def until(ctx: Context) -> str:
+    return f"{ctx.world.now() + timedelta(hours=2):%Y-%m-%d %H:%M} UTC at the latest"
+
+
+def test_a_machine_is_said_with_its_price_its_end_and_when_it_goes_after_training(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "runpod")
+
+    say_what_is_up(ctx, HOST, has_lease=True)
+
+    machine, end = lines
+    assert machine == f"left up      gpu_1x_a10 i-1 at $1.29/h, until {until(ctx)}"
+    assert end.strip() == (
+        "it shuts down 60 min after its trainer has ended (budget.keep_idle_minutes); what is not home or in a store "
+        "by then is lost"
+    )
+
+
+def test_with_a_store_the_machine_waits_ten_minutes_unless_the_run_file_says_how_long(tmp_path: Path) -> None:
+    saving, lines = left(tmp_path / "a", "runpod", store={"url": "s3://bucket/runs"})
+    say_what_is_up(saving, HOST, has_lease=True)
+    assert "it shuts down 10 min after" in lines[1]
+
+    patient, lines = left(tmp_path / "b", "runpod", budget={"keep_idle_minutes": 90})
+    say_what_is_up(patient, HOST, has_lease=True)
+    assert "it shuts down 90 min after" in lines[1]
+
+
+def test_a_machine_that_cannot_end_itself_is_said_as_such(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "lambda")
+
+    say_what_is_up(ctx, HOST, has_lease=True)
+
+    (line,) = lines
+    assert line == (
+        f"left up      gpu_1x_a10 i-1 at $1.29/h, until {until(ctx)}, if this computer or a sweep terminates it: "
+        "Lambda itself does not"
+    )
+
+
+def test_a_machine_without_a_lease_yet_promises_no_end_after_training(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "runpod")
+
+    say_what_is_up(ctx, HOST, has_lease=False)
+
+    assert len(lines) == 1
+
+
+def test_of_a_machine_that_was_given_nothing_is_said(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "local")
+
+    say_what_is_up(ctx, HOST, has_lease=True)
+
+    assert lines == []
+
+
+def unreachable(ctx: Context, host: Host) -> None:
+    raise ConnectionLostError("ssh: 203.0.113.7 does not answer", resolution="wait")
+
+
+@pytest.mark.parametrize("hold", [unreachable, lambda ctx, host: None], ids=["unreachable", "held"])
+def test_a_closed_terminal_leaves_a_word_of_what_bills_whether_or_not_the_machine_can_be_held(
+    hold: Callable[[Context, Host], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, lines = left(tmp_path, "runpod")
+    monkeypatch.setattr(lease, "say_hold", hold)
+
+    drive._hold_if_possible(ctx)
+
+    assert lines[0].startswith("left up      gpu_1x_a10 i-1 at $1.29/h, until ")
+
+
+def test_a_machine_that_cannot_be_held_is_an_error_for_whoever_wants_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, lines = left(tmp_path, "runpod")
+    monkeypatch.setattr(lease, "say_hold", unreachable)
+
+    with pytest.raises(ConnectionLostError):
+        leave_alone(ctx, HOST)
+
+    assert lines
+
+
+def test_nobody_holds_a_machine_without_saying_what_it_costs() -> None:
+    holders = {path.name for path in PROJECT.glob("runner/**/*.py") if "say_hold(" in path.read_text(encoding="utf-8")}
+
+    assert holders == {"lease.py", "left_alone.py"}
