@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from runner.cloud_api.environment import Environment
@@ -21,7 +22,7 @@ from runner.errors import (
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.cloud_words import cause_of, is_definite
 from runner.lifecycle.lookout import open_looks, until_over, until_shown
-from runner.lifecycle.terraform_inputs import terraform_of, variables
+from runner.lifecycle.terraform_inputs import hard_end, rented_until, terraform_of, variables
 from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
 from runner.run.models import Host
@@ -31,6 +32,8 @@ from runner.run.run_dir import write_json
 from runner.safety.proof import account_facts
 
 PRICE_TOLERANCE = 1.005
+ANSWER_S = 300.0
+"""What the question before renting may take from the life of a machine; after that its end is worked out anew."""
 LOGIN_RETRY_S = 3.0
 LOGIN_PATIENCE_S = 120.0
 """How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
@@ -49,9 +52,17 @@ def provision(ctx: Context) -> Host:
     environment, machines = ctx.environment, ctx.plan.machines
     if environment.rents_machine and not ctx.run.host.exists():
         ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
+        if _was_kept_waiting(ctx, machines):
+            _plan(ctx, machines)
     host = _create(ctx, machines) if environment.tries_candidates else _go_down_the_list(ctx, machines)
     _log_in(ctx, host, _login_patience_s(ctx, environment))
     return host
+
+
+def _was_kept_waiting(ctx: Context, machines: Sequence[PlannedMachine]) -> bool:
+    """Return whether the ends of the machines were worked out so long ago that they have lost much of their time."""
+    ends = rented_until(ctx)
+    return ends is not None and max(hard_end(ctx, one) for one in machines) - ends > timedelta(seconds=ANSWER_S)
 
 
 def _login_patience_s(ctx: Context, environment: Environment) -> float:
@@ -101,6 +112,12 @@ def _plan_anew(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     with until_over(ctx, open_looks(ctx)):
         terraform.destroy()
+    _plan(ctx, machines)
+
+
+def _plan(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
+    """Make Terraform's plan for these machines, with ends that count from now."""
+    terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out)
     terraform.write_variables(variables(ctx, machines))
     terraform.make_plan()
 

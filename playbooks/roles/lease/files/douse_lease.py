@@ -10,8 +10,8 @@ Standard library only, Python 3.8 or newer, because it has to run before anythin
     douse_lease.py status PREFIX    print how it stands, as JSON; exit status 0 when it runs
 
 The runner says ``renew <n>`` or ``hold <n>``, which goes into ``PREFIX/lease/beat``. Any change of that text renews the
-lease for ``ttl_s`` seconds; ``hold`` needs no renewal, and lasts until no trainer has run for ``idle_s``. Nothing passes
-the hard end. All times are this machine's own clock since boot, suspension included, so that no two clocks ever
+lease for ``ttl_s`` seconds; ``hold`` needs no renewal, and lasts until no trainer has run for ``idle_s``. Nothing
+passes the hard end. All times are this machine's own clock since boot, suspension included, so that no two clocks ever
 have to agree; over a reboot its time of day counts.
 What a full disk does not take lies in the machine's memory until it does.
 """

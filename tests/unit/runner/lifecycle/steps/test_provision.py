@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import AlreadyThereError, CloudError, NoPlaceError, TerraformError
@@ -17,7 +18,7 @@ from runner.lifecycle.steps import provision
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
-from runner.run.run_dir import create_run
+from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.safety.proof import is_the_account
 from runner.world import RealWorld
@@ -114,6 +115,37 @@ def go_down(
     monkeypatch.setattr(provision, "_plan_anew", steps.plan)
     provision._go_down_the_list(planned(folder, *machines), machines)
     return steps
+
+
+@pytest.mark.parametrize(("waited_s", "plans"), [(10.0, []), (3600.0, ["plan in us-east-1"])])
+def test_a_question_that_was_answered_late_takes_nothing_from_the_life_of_the_machine(
+    waited_s: float, plans: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, steps = planned(tmp_path, replace(HERE, hard_end_h=3.0)), Steps([None])
+    ends = datetime.now(UTC) + timedelta(hours=3, seconds=-waited_s)
+    ctx.run.terraform.mkdir()
+    write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": ends.isoformat(), "candidates": []})
+    monkeypatch.setattr(provision, "_create", steps.create)
+    monkeypatch.setattr(provision, "_plan", steps.plan)
+    monkeypatch.setattr(provision, "_log_in", lambda ctx, host, patience_s: None)
+
+    provision.provision(ctx)
+
+    assert steps.done == [*plans, "create in us-east-1"]
+
+
+def test_a_machine_that_is_there_already_keeps_the_end_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx, steps = planned(tmp_path, replace(HERE, hard_end_h=3.0)), Steps([None])
+    ctx.run.terraform.mkdir()
+    write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": "2026-11-28T00:00:00Z", "candidates": []})
+    write_json(ctx.run.host, HOST.to_mapping())
+    monkeypatch.setattr(provision, "_create", steps.create)
+    monkeypatch.setattr(provision, "_plan", steps.plan)
+    monkeypatch.setattr(provision, "_log_in", lambda ctx, host, patience_s: None)
+
+    provision.provision(ctx)
+
+    assert steps.done == ["create in us-east-1"]
 
 
 def test_a_name_that_is_taken_is_cleared_by_the_runs_mark_and_the_same_machine_tried_again(
