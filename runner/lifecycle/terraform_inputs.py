@@ -58,12 +58,18 @@ def rented_until(ctx: Context) -> datetime | None:
         return None
 
 
+def hours_gone(ctx: Context) -> float:
+    """Return the hours since the run's machine was asked for; those of its earlier machines do not count."""
+    spend = spend_of(ctx.run)
+    return spend.billed_s / 3600 - spend.earlier_h
+
+
 def hard_end_of_machine(ctx: Context) -> datetime:
     """Return the end that the run's machine was rented with; where that cannot be read, the end of its plan."""
     ends = rented_until(ctx)
     if ends is not None:
         return ends
-    left_h = hours_to_end(ctx, ctx.plan.first) - spend_of(ctx.run).this_h
+    left_h = hours_to_end(ctx, ctx.plan.first) - hours_gone(ctx)
     return ctx.world.now() + timedelta(hours=left_h)
 
 

@@ -6,10 +6,10 @@ import math
 
 from runner.context import Context
 from runner.errors import RunnerError
-from runner.lifecycle.terraform_inputs import rented_until
+from runner.lifecycle.terraform_inputs import hours_gone, rented_until
 from runner.planning.ends import BLIND_TRAINING_H, SPARE_HOURS
 from runner.run.planned import PlannedMachine
-from runner.run.spend import SHORTEST_H, WAY_HOME_H, hours_left, spend_of
+from runner.run.spend import SHORTEST_H, WAY_HOME_H, hours_left
 
 HOME_HOURS = 0.25
 """Kept of the spare hour for the way home."""
@@ -37,7 +37,7 @@ def hours_to_follow(ctx: Context) -> float:
     """
     paid_h = hours_left(ctx.run, max_hours=math.inf, max_usd=ctx.run_file.budget.max_usd) + WAY_HOME_H
     home_h = SPARE_HOURS - HOME_HOURS
-    return min(_training_limit_h(ctx) + home_h - _gone_h(ctx), _machine_left_h(ctx), paid_h)
+    return min(_training_limit_h(ctx) + home_h - hours_gone(ctx), _machine_left_h(ctx), paid_h)
 
 
 def hours_to_stage(ctx: Context) -> float:
@@ -49,7 +49,7 @@ def hours_to_collect(ctx: Context) -> float:
     """Return how long bringing the results home may take from now, in hours: until the hard end, or a little."""
     if not ctx.environment.bills:
         return GIVEN_COLLECT_H
-    time_h = _training_limit_h(ctx) + SPARE_HOURS - _gone_h(ctx)
+    time_h = _training_limit_h(ctx) + SPARE_HOURS - hours_gone(ctx)
     return max(SHORTEST_COLLECT_H, min(time_h, _machine_left_h(ctx)))
 
 
@@ -73,8 +73,3 @@ def _machine_left_h(ctx: Context) -> float:
     """Return the hours until the end that the run's machine was rented with; endless where none is known."""
     ends = rented_until(ctx) if ctx.environment.bills else None
     return math.inf if ends is None else (ends - ctx.world.now()).total_seconds() / 3600
-
-
-def _gone_h(ctx: Context) -> float:
-    """Return for how long the run's machine has billed; nothing for one that was given."""
-    return spend_of(ctx.run).this_h

@@ -98,26 +98,22 @@ def choose(
         offer: end_of(compute.env, offer, machine, left, wanted.disk_size_gib, _longest_s(known.get(offer)))
         for offer, machine in machines.items()
     }
-    if task is None:
-        best = choose_offers(offers, wanted)
-        return Choice(tuple(ChosenMachine(ends[one].of(machines[one]), one) for one in best))
 
     def unfit(offer: Offer) -> str:
-        return _why_unfit(known[offer], need)
+        return "" if task is None else _why_unfit(known[offer], need)
 
     def barred(offer: Offer) -> str:
         return unfit(offer) or _why_too_early(ends[offer])
 
     suited = suitable(offers, wanted, unfit)
     check_budget({machine_name(offer): ends[offer] for offer in suited}, left)
+    too_early = tuple(machine_name(offer) for offer in suited if ends[offer].is_too_early)
+    if task is None:
+        found = choose_offers(offers, wanted, barred=barred)
+        return Choice(tuple(ChosenMachine(ends[one].of(machines[one]), one) for one in found), too_early=too_early)
     best = choose_offers(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred)
-    chosen = [_chosen(ends[offer].of(machines[offer]), known[offer], task, need) for offer in best]
-    return Choice(
-        tuple(chosen),
-        None if need is None else _need_at(need, known[best[0]], task),
-        tuple(ledger),
-        tuple(machine_name(offer) for offer in suited if ends[offer].is_too_early),
-    )
+    chosen = tuple(_chosen(ends[offer].of(machines[offer]), known[offer], task, need) for offer in best)
+    return Choice(chosen, None if need is None else _need_at(need, known[best[0]], task), tuple(ledger), too_early)
 
 
 def _longest_s(found: Forecast | None) -> float | None:

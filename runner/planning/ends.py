@@ -20,6 +20,8 @@ TIMES_FORECAST = 3.0
 """A run that takes three times the upper end of its forecast is not what was planned: it stops with a checkpoint."""
 BLIND_TRAINING_H = 24.0
 """Limit of a run of which nothing is foreseen."""
+SET_UP_H = 0.5
+"""A machine that is over before it is set up is money for nothing: boot, packages and weights took up to this long."""
 
 
 class BudgetError(UsageError):
@@ -100,16 +102,15 @@ class End:
         return (self.hours + self.late_h) * self.usd_per_h
 
     @property
-    def needed_usd(self) -> float | None:
-        """What the longest run may cost there, as far as time lets it; ``None`` without a forecast."""
-        if self.longest_h is None:
-            return None
-        return (min(self.longest_h, self.by_time_h) + self.late_h) * self.usd_per_h
+    def needed_usd(self) -> float:
+        """What the longest run may cost there, as far as time lets it; where nothing is foreseen, its set-up."""
+        longest_h = SET_UP_H if self.longest_h is None else self.longest_h
+        return (min(longest_h, self.by_time_h) + self.late_h) * self.usd_per_h
 
     @property
     def is_too_early(self) -> bool:
-        """Whether the money is spent before the run may be over there."""
-        return self.needed_usd is not None and self.needed_usd > self.left_usd
+        """Whether the money is spent before the run may be over there, or before it can begin."""
+        return self.needed_usd > self.left_usd
 
     @property
     def _paid_h(self) -> float:
@@ -150,7 +151,7 @@ def end_of(
 
 
 def check_budget(ends: Mapping[str, End], means: Means) -> None:
-    """Refuse a run that may cost more than what is left wherever something is foreseen of it.
+    """Refuse a run that may cost more than what is left on every machine.
 
     Args:
         ends: When the machines that the run fits have to be over, by their names.
@@ -159,7 +160,7 @@ def check_budget(ends: Mapping[str, End], means: Means) -> None:
     Raises:
         BudgetError: If there is no machine for it; the hint says what the cheapest needs.
     """
-    needed = {name: end.needed_usd for name, end in ends.items() if end.needed_usd is not None}
+    needed = {name: end.needed_usd for name, end in ends.items()}
     cheapest = min(needed, key=lambda name: needed[name], default=None)
     if cheapest is None or needed[cheapest] <= means.usd:
         return

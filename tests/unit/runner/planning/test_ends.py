@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -137,7 +138,6 @@ def test_a_budget_that_pays_for_no_machine_is_refused_with_what_the_cheapest_nee
     ends = {
         "gpu_1x_a10": End(2.0, 3.0, 0.0, 2.0, 1.5, longest_h=1.0),
         "gpu_1x_h100": End(2.0, 3.0, 0.0, 9.0, 1.5, longest_h=1.0),
-        "new": End(24.0, 25.0, 0.0, 0.01, 1.5, longest_h=None),
     }
 
     with pytest.raises(BudgetError) as caught:
@@ -151,12 +151,19 @@ def test_a_budget_that_pays_for_no_machine_is_refused_with_what_the_cheapest_nee
     assert caught.value.resolution == "set budget.max_usd to 2.00, or train less or a smaller model"
 
 
-def test_without_a_limit_or_a_forecast_no_budget_is_refused() -> None:
-    dear = End(2.0, 3.0, 0.0, 9.0, float("inf"), longest_h=1.0)
-
-    check_budget({"gpu_1x_h100": dear}, Means(asked().budget))
-    check_budget({"new": replace(dear, longest_h=None, left_usd=0.01)}, Means(asked(max_usd=0.01).budget))
+def test_without_a_limit_or_a_machine_no_budget_is_refused() -> None:
+    check_budget({"gpu_1x_h100": End(2.0, 3.0, 0.0, 9.0, math.inf, longest_h=1.0)}, Means(asked().budget))
     check_budget({}, Means(asked(max_usd=0.01).budget))
+
+
+def test_where_nothing_is_foreseen_the_money_has_to_last_until_the_machine_is_set_up() -> None:
+    enough, little = asked(max_usd=0.4), asked(max_usd=0.3)
+
+    (machine,) = choose(enough, [A10], None, disk_needed_gib=1.0).machines
+    assert machine.hard_end_h == pytest.approx(0.4 / 0.75, abs=0.01)
+    with pytest.raises(BudgetError, match=r"gpu_1x_a10 in us-west-1, may cost up to \$0\.38"):
+        choose(little, [A10], None, disk_needed_gib=1.0)
+    assert choose(enough, [A10, H100], None, disk_needed_gib=1.0).too_early == ("gpu_1x_h100_sxm5 in us-west-1",)
 
 
 def test_hours_of_earlier_tries_are_not_trained_again() -> None:
