@@ -99,7 +99,7 @@ run "carries_the_end_of_its_candidate" {
   }
 
   assert {
-    condition     = local.tags["douse-expires"] == "2026-11-21T18:30:00Z"
+    condition     = local.tags["douse-expires"] == "20261121t183000z"
     error_message = "A candidate's own end goes before that of the run."
   }
 }

@@ -11,6 +11,7 @@ from runner.cloud_api.labels import (
     PREFIX,
     RUN_TAG,
     belongs_to,
+    expiry_mark,
     expiry_of,
     leased_name,
     odd_expiry_of,
@@ -92,6 +93,11 @@ def test_run_and_deadline_are_read_from_one_name(tags: dict[str, str]) -> None:
 )
 def test_a_name_that_holds_no_lease_stays_whole(name: str, tags: dict[str, str]) -> None:
     assert without_lease(name, tags) == (name, None)
+
+
+def test_an_end_is_marked_as_it_is_read_again() -> None:
+    assert expiry_of({EXPIRES_TAG: expiry_mark("2026-11-21T12:00:00Z")}) == datetime(2026, 11, 21, 12, tzinfo=UTC)
+    assert expiry_mark("2026-11-21T12:00:00Z") == "20261121t120000z"
 
 
 @pytest.mark.parametrize("text", ["20261121t120000z", "2026-11-21T12:00:00Z"], ids=["now", "older versions"])

@@ -20,6 +20,7 @@ from runner.context import Context
 from runner.lifecycle.play import play
 from runner.lifecycle.steps import configure, plan, train
 from runner.planning.choose import choose
+from runner.planning.ends import Means, Used
 from runner.run.models import Host, View
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
@@ -38,6 +39,7 @@ def check(
     *,
     is_dry: bool = False,
     known_hosts: Path | None = None,
+    used: Used | None = None,
 ) -> Plan:
     plan.check_environment(run_file)
     market = plan._market_call(run_file, is_dry, world)
@@ -45,7 +47,8 @@ def check(
     if market is not None:
         found = market.get()
         plan._show_what_is_there(found, view)
-        machines = choose(run_file, found.offers, None, disk_needed_gib=0.1).machines
+        means = Means(run_file.budget, used or Used())
+        machines = choose(run_file, found.offers, None, disk_needed_gib=0.1, means=means).machines
     return Plan(
         environment=run_file.compute.env,
         base_model="fake",
