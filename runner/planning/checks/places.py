@@ -12,7 +12,7 @@ from runner.errors import AccessDeniedError, CloudError, NoCapacityError, NoPlac
 from runner.planning.checks.asking import NoAnswerError
 from runner.planning.checks.line import Check, not_asked, passed, skipped, warned
 from runner.planning.choose import Choice
-from runner.planning.estimate.cost import BudgetError
+from runner.planning.ends import BudgetError
 from runner.planning.estimate.fit import DoesNotFitError
 from runner.planning.market import Market
 
