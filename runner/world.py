@@ -36,6 +36,8 @@ Shared = TypeVar("Shared")
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made with a name of its own, for its owner alone
 """Where a file never reaches a disk, on Linux."""
 HIGHEST_READ_BYTES = 65536
+BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux has a clock of its own that counts sleep; macOS has no such name, for its ``CLOCK_MONOTONIC`` counts it."""
 
 
 class Event(Protocol):
@@ -200,6 +202,9 @@ class World(Protocol):
 
     def monotonic_s(self) -> float:
         """Return seconds since some moment; they never go back."""
+
+    def boottime_s(self) -> float:
+        """Return seconds since some moment; unlike ``monotonic_s`` they go on while this machine sleeps."""
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds pass."""
@@ -539,6 +544,10 @@ class RealWorld:
     def monotonic_s(self) -> float:
         """Return seconds since some moment."""
         return time.monotonic()
+
+    def boottime_s(self) -> float:
+        """Return seconds since some moment, those that this machine slept included."""
+        return time.clock_gettime(BOOTTIME)
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds pass."""

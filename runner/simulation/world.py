@@ -70,7 +70,7 @@ class VirtualWorld:
         self.servers: dict[tuple[str, int], Callable[[], Connection]] = {}
         self.programs: dict[str, Path] = {}
         self._environ, self._transport = dict(environ or {}), transport
-        self._began, self._passed_s = now, 0.0
+        self._began, self._passed_s, self._slept_s = now, 0.0, 0.0
         self._disk = MemoryDisk(self.now, lambda: self.process_id, self._let_others)
         self._handlers: dict[signal.Signals, Callable[[], None]] = {}
         self._port = FIRST_PORT
@@ -138,11 +138,19 @@ class VirtualWorld:
 
     def now(self) -> datetime:
         """Return the time of day."""
-        return self._began + timedelta(seconds=self._passed_s)
+        return self._began + timedelta(seconds=self.boottime_s())
 
     def monotonic_s(self) -> float:
         """Return seconds since the world began."""
         return self._passed_s
+
+    def boottime_s(self) -> float:
+        """Return seconds since the world began, those that this machine slept included."""
+        return self._passed_s + self._slept_s
+
+    def fall_asleep(self, seconds: float) -> None:
+        """Let the machine sleep: the time of day goes on, and nobody on it notices."""
+        self._slept_s += seconds
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds pass, at once."""

@@ -41,6 +41,23 @@ def test_the_command_is_given_in_a_whole_path(world: World) -> None:
     assert world.folder.is_absolute()
 
 
+def test_the_clock_that_counts_sleep_goes_on_with_the_other(world: World) -> None:
+    slept, awake = world.boottime_s(), world.monotonic_s()
+    world.sleep(0.01)
+
+    assert world.boottime_s() > slept
+    assert world.monotonic_s() > awake
+
+
+def test_a_machine_that_slept_has_lost_time_on_the_other_clock_alone() -> None:
+    with VirtualWorld() as world:
+        now = world.now()
+        world.fall_asleep(3600.0)
+
+        assert (world.boottime_s(), world.monotonic_s()) == (3600.0, 0.0)
+        assert world.now() - now == timedelta(hours=1)
+
+
 def test_a_program_that_is_not_there_is_not_found(world: World) -> None:
     assert world.find_program("no-such-program") is None
 
