@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
+from runner.adapters.supervisor import read_status
 from runner.cloud_api.credentials import NotConfiguredError
 from runner.context import Context, open_context
 from runner.errors import (
@@ -200,7 +201,7 @@ def trainer_status(ctx: Context) -> TrainerStatus:
         return TrainerStatus("none")
     machine = ctx.machine(host)
     try:
-        return train.read_status(machine, ctx.box(host, machine))
+        return read_status(machine, ctx.box(host, machine))
     finally:
         machine.close()
 

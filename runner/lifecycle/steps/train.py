@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args
 
 from runner.adapters.machine import Machine
-from runner.adapters.process import Cancel, ToolCancelledError
+from runner.adapters.process import ToolCancelledError
 from runner.adapters.secrets import put_secrets
+from runner.adapters.supervisor import OWN_MODULES, ask_supervisor, read_status
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
@@ -21,9 +21,8 @@ from runner.lifecycle.time_limit import hours_to_follow, hours_to_train
 from runner.planning.checks.hub_token import token_for_machine
 from runner.run.events import read_event
 from runner.run.host_words import one_line
-from runner.run.models import Box, Host, TrainerState, TrainerStatus
+from runner.run.models import Box, Host, TrainerStatus
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
-from trainer.files import parse_object
 
 START_S = 120.0
 POLL_S = 0.5
@@ -32,8 +31,6 @@ STATUS_EVERY_S = 15.0
 PATIENCE_S = 1800.0
 """How long to try to reach a machine again before giving up; training goes on there meanwhile."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0)
-OWN_MODULES = {"PYTHONSAFEPATH": "1", "PYTHONPATH": "", "PYTHONNOUSERSITE": "1"}
-"""The trainer that was installed is the one that runs, not a checkout it happens to be started from."""
 SIGNALLED = 128
 """A process that a signal ended is reported as this plus the signal's number."""
 STOP_S = 180.0
@@ -72,11 +69,6 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         machine.close()
 
 
-def read_status(machine: Machine, box: Box, *, cancel: Cancel | None = None) -> TrainerStatus:
-    """Ask the supervisor how training stands; a machine without an environment has no trainer."""
-    return _ask(machine, box, ["status"], timeout_s=60.0, cancel=cancel)
-
-
 def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
     """Stop the trainer: orderly with a checkpoint, or at once when the user has no patience. Repeatable.
 
@@ -90,12 +82,14 @@ def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
         urgent = lambda: ctx.stop.urgent  # noqa: E731
         if not ctx.stop.urgent:
             try:
-                return _ask(machine, box, ["stop", "--timeout-s", str(STOP_S)], timeout_s=STOP_S + 60, cancel=urgent)
+                return ask_supervisor(
+                    machine, box, ["stop", "--timeout-s", str(STOP_S)], timeout_s=STOP_S + 60, cancel=urgent
+                )
             except ToolCancelledError:
                 ctx.view.line("stopping immediately")
                 if ctx.environment.rents_machine:
                     return TrainerStatus("none")
-        return _ask(machine, box, ["stop", "--now"], timeout_s=60.0, cancel=None)
+        return ask_supervisor(machine, box, ["stop", "--now"], timeout_s=60.0, cancel=None)
     finally:
         machine.close()
 
@@ -232,32 +226,3 @@ class _Follower:
         for event in events or ():
             self._ctx.view.event(event)
         return events is not None
-
-
-def _ask(machine: Machine, box: Box, words: list[str], *, timeout_s: float, cancel: Cancel | None) -> TrainerStatus:
-    if not machine.exists(box.python):
-        return TrainerStatus("none")
-    argv = [box.python, "-m", "trainer", "supervise", *words, "--output", box.output]
-    done = machine.run(argv, timeout_s=timeout_s, env=OWN_MODULES, cancel=cancel)
-    lines = done.stdout.strip().split("\n")
-    try:
-        return _status(parse_object(lines[-1]))
-    except ValueError as err:
-        raise TrainingFailedError(
-            f"train: the supervisor on {machine.name} gave no answer (exit status {done.exit_code})",
-            details=done.last_words,
-            resolution="see what it says there; `make configure` installs it again",
-        ) from err
-
-
-def _status(answer: dict[str, Any]) -> TrainerStatus:
-    """Return a supervisor's answer.
-
-    Raises:
-        ValueError: If its values are not those of a supervisor.
-    """
-    state: Any = answer.get("state")
-    numbers = [answer.get(name) for name in ("exit_code", "step", "checkpoint")]
-    if state not in get_args(TrainerState) or not all(type(number) in (int, type(None)) for number in numbers):
-        raise ValueError("its values are not those of a supervisor")
-    return TrainerStatus(state, *numbers)

@@ -15,6 +15,7 @@ import pytest
 from runner.adapters.machine import Allowance, LocalMachine
 from runner.adapters.process import Cancel, ToolCancelledError
 from runner.adapters.stop import Stop
+from runner.adapters.supervisor import read_status
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
@@ -183,7 +184,7 @@ def test_a_supervisor_that_talks_nonsense_is_an_error(ctx: Context, box: Box, mo
     use(monkeypatch, machine)
 
     with pytest.raises(TrainingFailedError, match="gave no answer"):
-        train.read_status(machine, box)
+        read_status(machine, box)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_a_status_with_values_that_no_supervisor_gives_is_an_error(
     machine.answers = [printed]
 
     with pytest.raises(TrainingFailedError, match="gave no answer"):
-        train.read_status(machine, box)
+        read_status(machine, box)
 
 
 def test_of_a_rented_machine_nothing_is_asked_once_the_user_has_no_patience(
