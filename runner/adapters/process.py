@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import selectors
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -171,6 +173,43 @@ def _take_the_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+def start_apart(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]) -> Apart:
+    """Start a program that leaves this process's tree by itself, and listens to it by a pipe as long as both live.
+
+    Args:
+        argv: Program and arguments; no shell reads them.
+        log: File that gets what it complains about; its folder is there.
+        cwd: Folder to start in.
+        env: The whole environment.
+
+    Raises:
+        ToolMissingError: If there is no such program.
+    """
+    try:
+        with log.open("ab") as file:
+            child = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                start_new_session=True,
+            )
+    except (FileNotFoundError, PermissionError) as err:
+        raise _missing(argv[0], err) from err
+    return Apart(child)
+
+
+def leave_tree() -> None:
+    """Go on as a child of nobody's: whoever kills the process that started this, and all below it, does not find it.
+
+    The process that was started itself ends here.
+    """
+    if os.fork():
+        os._exit(0)
+
+
 def become(argv: Sequence[str]) -> NoReturn:
     """Become another program; it has the terminal from here on.
 
@@ -225,6 +264,47 @@ class Child:
         """SIGKILL whatever is left of its group; return its exit status."""
         self.signal(signal.SIGKILL)
         return self._child.wait()
+
+
+class Apart:
+    """A program that goes on without this process, and hears from it as long as it lives."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        """Keep the process, whose own child is the program in question."""
+        self._child, self._lock = child, threading.Lock()
+
+    def say(self, line: bytes) -> bool:
+        """Send a line; return whether there is somebody to read it."""
+        with self._lock:
+            try:
+                _pipe(self._child.stdin).write(line)
+                _pipe(self._child.stdin).flush()
+            except (OSError, ValueError):  # it has ended, or this side was closed
+                return False
+        return True
+
+    def first_line(self, timeout_s: float) -> bytes:
+        """Return the first line that it writes, waiting so long at most; empty where it wrote none."""
+        stream, line, deadline = _pipe(self._child.stdout), bytearray(), time.monotonic() + timeout_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while not line.endswith(b"\n") and selector.select(max(0.0, deadline - time.monotonic())):
+                chunk = os.read(stream.fileno(), 65536)
+                if not chunk:
+                    break
+                line += chunk
+        stream.close()
+        if line:
+            self._child.wait()  # what was started itself has ended by then
+        return bytes(line)
+
+    def end(self) -> None:
+        """Close the pipe, and end what is left of the process that was started itself."""
+        with contextlib.suppress(OSError):
+            _pipe(self._child.stdin).close()
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.wait()
 
 
 class _Watch:

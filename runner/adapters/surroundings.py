@@ -48,6 +48,16 @@ def for_ansible(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def for_guard(environ: Mapping[str, str], account: tuple[str, ...]) -> dict[str, str]:
+    """Return the environment of a run's guard: no secret but those of the one account that it may have to ask.
+
+    Args:
+        environ: The user's environment.
+        account: Beginnings of the names of the variables that lead to the account.
+    """
+    return allowed(environ) | {name: value for name, value in environ.items() if name.startswith(account)}
+
+
 def _in_utf8(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in environ.items() if name not in LANGUAGES and not name.startswith("LC_")}
     return kept | {"LC_ALL": UTF8}

@@ -9,6 +9,8 @@ from runner.cloud_api.models import Resource
 from runner.clouds.registry import accounts
 from runner.context import Context
 from runner.errors import RunnerError
+from runner.guard.notes import last_finding
+from runner.guard.place import living_guard
 from runner.lifecycle.drive import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
@@ -74,8 +76,17 @@ def status_of(ctx: Context) -> dict[str, Any]:
         said, live_step = {"trainer": "unknown", "trainer_problem": err.message}, None
     summary = summarise(ctx.run)
     summary["price_usd_per_h"] = spend_of(ctx.run).price_usd_per_h
+    summary["guard"] = guard_of(ctx.run)
     summary["step"] = live_step if live_step is not None else summary["step"]
     return summary | said
+
+
+def guard_of(run: RunDir) -> str | None:
+    """Return whether a run's guard lives, and what it or the one before it found last; ``None`` for no guard at all."""
+    pid, finding = living_guard(run.run_id, run.world), last_finding(run)
+    if pid is None:
+        return None if finding is None else f"none; the last one: {finding}"
+    return f"lives (pid {pid}){'' if finding is None else f'; {finding}'}"
 
 
 def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resource], dict[str, str]]:

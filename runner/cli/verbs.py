@@ -224,7 +224,19 @@ def status(session: Session) -> int:
         billing = [dataclasses.asdict(resource) for resource in resources]
         print(json.dumps(found | {"billing": billing, "clouds_not_read": unread}, indent=2, default=str))
         return _status(unread, trouble)
-    keys = ("run", "env", "state", "trainer", "step", "max_steps", "loss", "eval_loss", "checkpoint", "message")
+    keys = (
+        "run",
+        "env",
+        "state",
+        "guard",
+        "trainer",
+        "step",
+        "max_steps",
+        "loss",
+        "eval_loss",
+        "checkpoint",
+        "message",
+    )
     for key in (*keys, *(("cost_usd",) if found.get("cost_usd") else ())):
         if found.get(key) is not None:
             print(f"{key:12} {one_line(str(found[key]))}")

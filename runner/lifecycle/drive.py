@@ -19,7 +19,7 @@ from runner.errors import (
     TeardownError,
     UsageError,
 )
-from runner.lifecycle import lease
+from runner.lifecycle import guarding, lease
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.left_alone import leave_alone
@@ -82,7 +82,8 @@ def up(ctx: Context) -> Outcome:
     """Provision a planned run and leave the machine up; a machine that did not come up well is taken down."""
 
     def provision_only() -> Outcome:
-        step(ctx, "provision", lambda: provision.provision(ctx))
+        host = step(ctx, "provision", lambda: provision.provision(ctx))
+        guarding.hold(ctx, host, None)
         return Outcome(ctx.run, running=True)
 
     with _begun(ctx):
@@ -171,6 +172,7 @@ def down(ctx: Context) -> Outcome:
             return Outcome(ctx.run)
         if ctx.state.is_done("destroy") and ctx.run.receipt.exists():
             _look_again(ctx)
+            guarding.let_go(ctx.run, ctx.world)
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
         status = _status_or_none(ctx)
@@ -236,6 +238,7 @@ def _status_or_none(ctx: Context) -> TrainerStatus:
 def _begun(ctx: Context) -> Iterator[None]:
     """Drive a run alone; a plan is a run from here on, before anything of it can exist."""
     with locked(ctx.run):
+        guarding.begin(ctx, rents=True)
         begin_run(ctx.run)
         yield
 

@@ -14,7 +14,7 @@ from runner.errors import (
     ToolError,
     TransferError,
 )
-from runner.lifecycle import lease
+from runner.lifecycle import guarding, lease
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
@@ -57,6 +57,8 @@ def finish(ctx: Context, error: RunnerError | None) -> Outcome:
             raise worst from None
         raise
     error = _give_up_machine(ctx, error, keep_output=came is None)
+    if not isinstance(error, TeardownError):
+        guarding.let_go(ctx.run, ctx.world)
     unstored = _write_down(ctx, error, came or [])
     return Outcome(ctx.run, error or unstored)
 

@@ -20,17 +20,15 @@ from runner.cloud_api.models import Resource
 from runner.clouds.registry import find_cloud, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, RunnerError
+from runner.lifecycle import guarding
 from runner.lifecycle.terraform_inputs import hard_end_of_machine
 from runner.run.models import Host
 from runner.run.run_dir import write_json
-from runner.safety.lease_word import Word
+from runner.safety.lease_word import BEAT_S, Word, beat_s
 from runner.store import run_store as storing
 from runner.world import Event
 from trainer.files import parse_object
 
-BEAT_S = 20.0
-"""Longest pause between two words to the machine, in seconds."""
-BEATS_PER_LEASE = 6
 MOVES_PER_LEASE = 3
 LAST_MOVE_S = 2.0
 """How long a request that moves a lease is waited for when the runner needs it no longer, in seconds."""
@@ -46,6 +44,7 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
     if not ctx.environment.rents_machine:
         yield
         return
+    guarding.begin(ctx, rents=False)
     renewing = beside(ctx.world, lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
     moving = beside(
         ctx.world, lambda over: _move_at_cloud(ctx, host, over), name="lease at cloud", patience_s=LAST_MOVE_S
@@ -58,6 +57,7 @@ def say_hold(ctx: Context, host: Host) -> None:
     """Let a rented machine know that no runner will renew its lease for now: it goes on to its hard end.
 
     Where the cloud shows the lease, it ends there with the machine's hard end; that this could not be written is shown.
+    From here on the run's guard looks after it.
 
     Raises:
         ConnectionLostError: If the machine cannot be reached.
@@ -66,7 +66,7 @@ def say_hold(ctx: Context, host: Host) -> None:
         return
     machine = ctx.machine(host)
     try:
-        _Talk(ctx, host, machine).say("hold")
+        prefix = _Talk(ctx, host, machine).say("hold")
     finally:
         machine.close()
     if _is_shown(ctx):
@@ -76,6 +76,7 @@ def say_hold(ctx: Context, host: Host) -> None:
             ctx.view.line(
                 f"{err.message}; a sweep may terminate {host.instance_id} before its hard end: `make watch` keeps it"
             )
+    guarding.hold(ctx, host, prefix)
 
 
 def _is_shown(ctx: Context) -> bool:
@@ -109,7 +110,7 @@ def _show(ctx: Context, host: Host, ends_at: datetime) -> None:
 
 
 def _renew(ctx: Context, host: Host, over: Event) -> None:
-    pause_s = min(BEAT_S, ctx.run_file.budget.lease_minutes * 60 / BEATS_PER_LEASE)
+    pause_s = beat_s(ctx.run_file.budget.lease_minutes)
     machine = ctx.machine(host)
     talk = _Talk(ctx, host, machine)
     try:
@@ -130,8 +131,11 @@ class _Talk:
         self._ctx, self._host, self._machine = ctx, host, machine
         self._last: Listener = "runs"
 
-    def say(self, word: Word) -> None:
-        """Say a word to the machine's own watch; no two are alike, so that no clock has to agree."""
+    def say(self, word: Word) -> str:
+        """Say a word to the machine's own watch, and return where the run lives there.
+
+        No two words are alike, so that no clock has to agree.
+        """
         text = f"{word} {self._ctx.world.token()}"
         prefix = self._ctx.box(self._host, self._machine).prefix
         answer = self._asked(prefix, text)
@@ -141,6 +145,7 @@ class _Talk:
         said = {"word": word, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
         write_json(self._ctx.run.file("lease.json"), said)
         self._report(listener)
+        return prefix
 
     def _asked(self, prefix: str, text: str) -> dict[str, Any] | None:
         """Say it to the lease's own program; return its answer, ``None`` where it gives none.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from runner.adapters.stop import Stop
 from runner.emulation.boxes import supported, why_no_logins
 from runner.emulation.cache import warm_cache
 from runner.errors import UsageError
+from runner.guard.place import end_guard
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import CloudFault, parse_faults
 from runner.rehearsal.footprint import changes, footprint
@@ -20,6 +21,8 @@ from runner.rehearsal.services import emulated_clouds
 from runner.rehearsal.user import User
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.models import View
+from runner.run.run_dir import list_runs
+from runner.world import RealWorld
 
 WITHOUT_RECEIPT = ("nothing", "sweep")
 """What terminates a machine without the run's own teardown, and so without its receipt."""
@@ -77,7 +80,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     if _has_real_boxes(rehearsal, view):
         view.progress("preparing the packages of the trainer")
         warm_cache()
-    with Emulators(rehearsal.environment, rehearsal.folder) as emulators:
+    with Emulators(rehearsal.environment, rehearsal.folder) as emulators, _without_guards(rehearsal.folder / "runs"):
         for fault in cloud_faults:
             emulators.send("/faults", fault.to_mapping())
         before = footprint(Path.home())
@@ -101,6 +104,17 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         if rehearsal.before_close is not None:
             rehearsal.before_close(emulators)
         return verdict
+
+
+@contextlib.contextmanager
+def _without_guards(runs: Path) -> Iterator[None]:
+    """End the guards of all runs after the block: one whose run was left alone on purpose would wait for its lease."""
+    world = RealWorld()
+    try:
+        yield
+    finally:
+        for run in list_runs(runs, world):
+            end_guard(run.run_id, world, ends_itself=False)
 
 
 def _has_real_boxes(rehearsal: Rehearsal, view: View) -> bool:

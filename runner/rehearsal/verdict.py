@@ -9,11 +9,12 @@ from typing import Any
 
 from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import EXIT_LEFTOVERS
+from runner.guard.place import living_guard
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import HomeFault, RunnerFault
 from runner.rehearsal.home import read_leniently
 from runner.rehearsal.receipt_check import outside_receipt
-from runner.run.run_dir import list_runs
+from runner.run.run_dir import RunDir, list_runs
 from runner.world import RealWorld
 
 
@@ -89,6 +90,7 @@ def judge(
         broken.append(f"there is no receipt, with exit status {exit_code}")
     if receipt is not None and "cost_range_usd" in receipt:
         broken += outside_receipt(receipt, machines)
+    broken += [f"the guard of {run.run_id} lives on, though the run is over" for run in runs if _is_guarded(run)]
     broken += [f"{name} never happened" for name in never]
     return Verdict(exit_code, machines, leftovers, receipt, fired, broken, str(folder))
 
@@ -104,6 +106,11 @@ def _money(machines: list[dict[str, Any]], leftovers: list[dict[str, Any]], exit
     billing = [f"{row['id']} still bills with exit status {exit_code}" for row in machines if row["is_billing"]]
     there = [f"{row['kind']} {row['id']} is still there with exit status {exit_code}" for row in leftovers]
     return billing + there
+
+
+def _is_guarded(run: RunDir) -> bool:
+    """Return whether a run that is over by its receipt still has a guard."""
+    return run.receipt.exists() and living_guard(run.run_id, run.world) is not None
 
 
 def _secrets(runs: Path) -> list[str]:

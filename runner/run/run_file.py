@@ -120,6 +120,9 @@ class BudgetSection(Section):
     """Minutes that a rented machine, left alone on purpose (``DETACH=1``, a closed terminal, the steps by hand), keeps
     running while no trainer runs on it; then it uploads to the store, if there is one, and shuts down. ``null`` is 10
     with a store on S3, where the work is safe, and 60 without."""
+    guard: bool = True
+    """Whether a small process on this machine watches over a rented one and terminates it when the runner is gone and
+    the lease has run out. Where a cloud has no end of its own, only ``false`` lets a run rent without it."""
 
 
 class StoreSection(Section):

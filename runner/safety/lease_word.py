@@ -8,6 +8,14 @@ from typing import Any, Literal
 from runner.run.run_dir import RunDir, read_json
 
 Word = Literal["renew", "hold"]
+BEAT_S = 20.0
+"""Longest pause between two words of a runner, in seconds."""
+BEATS_PER_LEASE = 6
+
+
+def beat_s(lease_minutes: float) -> float:
+    """Return the pause between two words of a runner, in seconds."""
+    return min(BEAT_S, lease_minutes * 60 / BEATS_PER_LEASE)
 
 
 def last_word(run: RunDir) -> tuple[Word, datetime] | None:

@@ -1,4 +1,4 @@
-"""The runner is killed and never comes back: the machine ends itself, or a scheduled sweep ends it. The meters tell.
+"""The runner is killed and never comes back: the machine ends itself, or the guard or a scheduled sweep ends it.
 
 The lease is the real one: its role and the one before it are carried out on the machine by Ansible.
 """
@@ -22,6 +22,9 @@ LEASE_S = 30.0
 SAVING_S = 45.0
 """What the machine may take to stop the trainer with a checkpoint and to end itself."""
 
+GUARD_S = 120.0
+"""What the guard may take after the lease to terminate a machine."""
+
 
 @pytest.fixture(autouse=True)
 def real_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +45,21 @@ def test_a_machine_without_its_runner_ends_itself_within_its_lease(cloud: str, e
     assert billed_usd(machine) == pytest.approx(machine["billed_usd"], abs=1e-4)
 
 
+def test_the_guard_ends_what_cannot_end_itself_when_all_else_of_its_runner_is_killed(stage: Stage) -> None:
+    verdict = stage.rehearse("lambda", "kill_runner@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
+                             afterwards="nothing")  # fmt: skip
+
+    (machine,) = verdict.machines
+    assert (verdict.broken, verdict.leftovers) == ([], []), stage.said()
+    assert machine["ended_by"] == "request"
+    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + GUARD_S
+    assert not (stage.folder / "r1" / "sweep.log").exists()
+    assert "the runner is gone: no word for 1.5 minutes" in (stage.run().path / "guard.json").read_text()
+
+
 def test_the_scheduled_sweep_ends_what_cannot_end_itself(stage: Stage) -> None:
     verdict = stage.rehearse("lambda", "kill_runner@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
-                             afterwards="sweep")  # fmt: skip
+                             "budget.guard=false", afterwards="sweep")  # fmt: skip
 
     (machine,) = verdict.machines
     assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said("sweep")

@@ -19,6 +19,7 @@ from runner.errors import (
     ReclaimedError,
     TerraformError,
 )
+from runner.lifecycle import guarding
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.cloud_words import cause_of, is_definite
 from runner.lifecycle.lookout import open_looks, until_over, until_shown
@@ -124,6 +125,7 @@ def _plan(ctx: Context, machines: Sequence[PlannedMachine]) -> None:
 
 def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     journal = Journal(ctx.run)
+    guarding.asks(ctx)
     journal.intent(
         "provision",
         run_id=ctx.run.run_id,
@@ -141,10 +143,12 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
     except TerraformError as err:
         if is_definite(ctx.environment.name, err):
             journal.answer("provision", failed=err.message)
+            guarding.rented(ctx)
         raise
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())
     journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
+    guarding.rented(ctx)
     _check_price(ctx, host)
     return host
 

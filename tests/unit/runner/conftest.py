@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.runner.guard.fake_guard import FakeGuard
+
 PROJECT = Path(__file__).resolve().parents[3]
 WAIT_S = 240.0
 AT_TERMINAL = (
@@ -120,6 +122,12 @@ def command_line(tmp_path: Path) -> Iterator[CommandLine]:
     yield CommandLine(tmp_path)
     for pid in processes_naming(str(tmp_path)):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test start a guard by the way: what this process drives has one that is a list."""
+    monkeypatch.setattr("runner.lifecycle.guarding.start_guard", lambda facts, world, log: FakeGuard())
 
 
 def processes_naming(text: str) -> list[int]:

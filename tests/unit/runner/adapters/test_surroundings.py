@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.adapters.surroundings import UTF8, for_ansible, for_terraform
+from runner.adapters.surroundings import UTF8, for_ansible, for_guard, for_terraform
 
 PROGRAMS = str(Path(sys.executable).parent)
 
@@ -54,3 +54,16 @@ def test_what_a_playbook_needs_reaches_ansible(name: str) -> None:
     found = for_ansible({name: "x", "PATH": "/bin"})
 
     assert found == {name: "x", "LC_ALL": UTF8, "PATH": f"{PROGRAMS}{os.pathsep}/bin"}
+
+
+def test_a_guard_has_the_one_account_and_no_other_secret() -> None:
+    environ = {
+        "LAMBDA_API_KEY": "x",
+        "DOUSE_LAMBDA_ENDPOINT": "y",
+        "HOME": "/h",
+        "HTTPS_PROXY": "p",
+        "DOUSE_CACHE": "c",
+    }
+    others = {"RUNPOD_API_KEY": "x", "AWS_PROFILE": "x", "HF_TOKEN": "x", "SSH_AUTH_SOCK": "x", "MY_SECRET": "x"}
+
+    assert for_guard(environ | others, ("LAMBDA_", "DOUSE_LAMBDA_ENDPOINT")) == environ

@@ -1,4 +1,4 @@
-"""How runs stand: what their machines have cost over all tries, for people and for programs."""
+"""How runs stand: what their machines have cost over all tries, and what their guards say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from runner.cli import overview
 from runner.cli import parser as cli
-from runner.cli.overview import summarise
+from runner.cli.overview import guard_of, summarise
+from runner.guard.notes import Notes
+from runner.guard.place import only_guard
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.world import RealWorld
 
@@ -89,3 +91,29 @@ def test_status_prints_the_machines_and_what_is_not_known(
     assert "machine      i-1 on lambda at $3.00/h: $0.00 to $1.00, no longer there" in printed
     assert "machine      a request without an answer on lambda: $0.00 to $1.00, no longer there" in printed
     assert "unknown      lambda was asked for a machine at 2026-11-21 02:30:00 UTC, and has shown none" in printed
+
+
+def test_whether_a_guard_lives_is_shown_with_what_it_found_last(tmp_path: Path) -> None:
+    world = RealWorld({"DOUSE_CACHE": str(tmp_path / "cache")})
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), world)
+
+    assert guard_of(run) is None
+    with only_guard(run.run_id, world):
+        assert guard_of(run) == f"lives (pid {world.process_id})"
+        Notes(run.path, world).say("training goes on")
+        living = guard_of(run)
+
+    assert living is not None
+    assert living.startswith(f"lives (pid {world.process_id}); 20")
+    assert living.endswith("training goes on")
+    assert (guard_of(run) or "").startswith("none; the last one: 20")
+
+
+def test_a_note_that_is_damaged_is_no_note(tmp_path: Path) -> None:
+    world = RealWorld({"DOUSE_CACHE": str(tmp_path / "cache")})
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), world)
+
+    for content in (b"", b"[]", b'{"at": 1}'):
+        run.file("guard.json").write_bytes(content)
+
+        assert guard_of(run) is None

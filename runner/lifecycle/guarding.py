@@ -1,0 +1,178 @@
+"""The run's guard, as whoever drives the run has it: started before anything is rented, kept up to date, let go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from runner.adapters.process import Apart
+from runner.cloud_api.credentials import text
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import endpoint_of, find_cloud
+from runner.context import Context
+from runner.errors import RunnerError, UsageError
+from runner.guard.link import start_guard
+from runner.guard.notes import LOG_NAME
+from runner.guard.place import end_guard
+from runner.guard.words import Facts, Held, line_of
+from runner.lifecycle.terraform_inputs import hard_end, seconds_to_hard_end
+from runner.run.models import Host
+from runner.run.run_dir import RunDir
+from runner.safety.lease_word import beat_s
+from runner.world import World
+
+IDLE_MINUTES_STORED, IDLE_MINUTES = 10.0, 60.0
+"""How long a machine stays once training has ended and nobody drives the run: less where its work is stored already."""
+
+SAVING_S, SAVING_AND_ENDING_S = 60.0, 600.0
+"""How long after its lease a machine may take to save its work: less where only the guard terminates it, for it bills
+meanwhile and does nothing else; where it ends itself, the guard comes after it."""
+
+
+class _Guarding:
+    """The guard of one run in this process."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._over = world, world.event()
+        self._start: Callable[[], Apart] | None = None
+        self._guard: Apart | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        return self._start is not None
+
+    def begin(self, start: Callable[[], Apart], pause_s: float) -> None:
+        """Start the guard, and say from now on that this process lives."""
+        self._guard, self._start = start(), start
+        self._world.start(lambda: self._beat(pause_s), name="guard")
+
+    def say(self, line: bytes) -> bool:
+        return self._guard is not None and self._guard.say(line)
+
+    def let_go(self) -> None:
+        """Say that the run is over."""
+        self._over.set()
+        if self._guard is not None:
+            self._guard.say(line_of("over"))
+            self._guard.end()
+
+    def _beat(self, pause_s: float) -> None:
+        while not self._over.wait(pause_s):
+            if not self.say(line_of("alive")):
+                self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Start another guard in the place of one that was killed; the next beat is the next try."""
+        if self._start is None or self._over.is_set():
+            return
+        try:
+            self._guard = self._start()
+        except RunnerError:
+            self._guard = None
+
+
+def begin(ctx: Context, *, rents: bool) -> None:
+    """Start the run's guard, unless this process has one already; do nothing for a machine that was given.
+
+    Args:
+        ctx: The run.
+        rents: Whether a machine is about to be rented for it; else it has one.
+
+    Raises:
+        UsageError: If no guard can be started, and nothing but the guard would terminate the machine.
+    """
+    guarding = _of(ctx.run, ctx.world)
+    if not ctx.environment.rents_machine or guarding.has_begun:
+        return
+    name = ctx.environment.name
+    own_end = find_cloud(name).hard_end
+    without = "nothing terminates it" if isinstance(own_end, NotThere) else f"there is only {own_end}"
+    if not ctx.run_file.budget.guard:
+        ctx.view.line(f"no guard watches over the machine (budget.guard is false): if this runner is killed, {without}")
+        return
+    try:
+        guarding.begin(lambda: start_guard(_facts(ctx, rents=rents), ctx.world, ctx.run.log("guard")), _pause_s(ctx))
+    except RunnerError as err:
+        if rents and isinstance(own_end, NotThere):
+            raise UsageError(
+                f"{err.message}; on {name} nothing else terminates the machine of a runner that was killed",
+                resolution=f"see {ctx.run.logs / LOG_NAME}; `--set budget.guard=false` rents without a guard",
+                details=err.details,
+            ) from err
+        ctx.view.line(f"{err.message}; if this runner is killed, {without}")
+
+
+def asks(ctx: Context) -> None:
+    """Let the guard know that a machine is asked for, and when it has to be over."""
+    _of(ctx.run, ctx.world).say(json.dumps({"word": "asks", "hard_end_s": _hard_end_s(ctx)}).encode() + b"\n")
+
+
+def rented(ctx: Context) -> None:
+    """Let the guard know that the cloud has answered: no other machine comes of that request."""
+    _of(ctx.run, ctx.world).say(line_of("rented"))
+
+
+def hold(ctx: Context, host: Host, prefix: str | None) -> None:
+    """Leave the run to its guard.
+
+    Args:
+        ctx: The run.
+        host: Its machine.
+        prefix: Where the run lives there, or ``None`` where nothing is to be trained yet.
+    """
+    begin(ctx, rents=False)
+    held = Held(
+        hard_end_s=_hard_end_s(ctx),
+        idle_s=_idle_minutes(ctx) * 60,
+        host=host,
+        prefix=prefix,
+        login_key=text(ctx.run.login_key),
+        known_hosts=text(ctx.run.known_hosts),
+    )
+    if not _of(ctx.run, ctx.world).say(line_of("hold", held)) or prefix is None:
+        return
+    work = "its work is in the store" if ctx.run_file.store.url else "what has not come home by then is lost"
+    ctx.view.line(
+        f"{_idle_minutes(ctx):.0f} minutes after training has ended the guard terminates the machine, and {work}; "
+        f"`make watch RUN={ctx.run.run_id}` brings it home"
+    )
+
+
+def let_go(run: RunDir, world: World) -> None:
+    """End the guard of a run of which nothing is left, whoever has started it."""
+    _of(run, world).let_go()
+    end_guard(run.run_id, world)
+
+
+def _of(run: RunDir, world: World) -> _Guarding:
+    return world.shared((_Guarding, run.run_id), lambda: _Guarding(world))
+
+
+def _facts(ctx: Context, *, rents: bool) -> Facts:
+    fresh_s = (hard_end(ctx) - ctx.world.now()).total_seconds()
+    return Facts(
+        run_id=ctx.run.run_id,
+        cloud=ctx.environment.name,
+        folder=str(ctx.run.path),
+        lease_s=ctx.run_file.budget.lease_minutes * 60,
+        saving_s=SAVING_S if ctx.environment.lease == "none" else SAVING_AND_ENDING_S,
+        hard_end_s=fresh_s if rents else _hard_end_s(ctx),
+        endpoint=endpoint_of(ctx.environment.name, ctx.world.environ),
+    )
+
+
+def _hard_end_s(ctx: Context) -> float:
+    """Return how long the machine may go on from now: a lease at least, so that a runner can still end it in order."""
+    lease_s = ctx.run_file.budget.lease_minutes * 60
+    try:
+        return max(lease_s, seconds_to_hard_end(ctx))
+    except (RunnerError, OSError, TypeError, KeyError, ValueError):  # a damaged folder: the longest that it can be
+        return max(lease_s, (hard_end(ctx) - ctx.world.now()).total_seconds())
+
+
+def _idle_minutes(ctx: Context) -> float:
+    return IDLE_MINUTES_STORED if ctx.run_file.store.url else IDLE_MINUTES
+
+
+def _pause_s(ctx: Context) -> float:
+    return beat_s(ctx.run_file.budget.lease_minutes)

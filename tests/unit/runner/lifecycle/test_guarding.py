@@ -1,0 +1,240 @@
+"""The guard beside the life of a run: before anything is rented, with every word, and gone when nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import EXIT_USAGE, TeardownError, ToolError, UsageError
+from runner.guard.words import Facts
+from runner.lifecycle import drive, finish, guarding
+from runner.lifecycle.steps import provision
+from runner.run.models import Host
+from runner.run.run_dir import create_run, mark_plan, write_json
+from runner.run.run_file import RunFile
+from runner.simulation.world import VirtualWorld
+from runner.world import RealWorld, World
+from tests.unit.runner.guard.fake_guard import FakeGuard
+
+HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.0, None, "lambda")
+CANNOT = ToolError("guard: the guard did not start: no room", resolution="-")
+
+
+class Lines(SilentView):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.said.append(text)
+
+
+@dataclass
+class Guards:
+    """The guards that were started, with what each was handed."""
+
+    facts: list[Facts] = field(default_factory=list)
+    started: list[FakeGuard] = field(default_factory=list)
+    trouble: ToolError | None = None
+
+    def start(self, facts: Facts, world: World, log: Path) -> FakeGuard:
+        if self.trouble is not None:
+            raise self.trouble
+        self.facts.append(facts)
+        self.started.append(FakeGuard())
+        return self.started[-1]
+
+
+@pytest.fixture
+def guards(monkeypatch: pytest.MonkeyPatch) -> Guards:
+    found = Guards()
+    monkeypatch.setattr(guarding, "start_guard", found.start)
+    return found
+
+
+@pytest.fixture
+def world() -> Iterator[VirtualWorld]:
+    with VirtualWorld() as found:
+        yield found
+
+
+def made(folder: Path, env: str = "lambda", world: World | None = None, **budget: Any) -> Context:
+    here = world or RealWorld({"HOME": str(folder)})
+    run = create_run(folder, "tiny", datetime(2026, 11, 28, tzinfo=UTC), here)
+    values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"max_hours": 3.0, **budget}}
+    write_json(run.config, values)
+    return Context(run, RunFile.model_validate(values), Lines(), Stop(here), here)
+
+
+def said(ctx: Context) -> list[str]:
+    assert isinstance(ctx.view, Lines)
+    return ctx.view.said
+
+
+def test_it_is_handed_the_run_before_anything_is_rented(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path, lease_minutes=5.0)
+
+    guarding.begin(ctx, rents=True)
+
+    (facts,) = guards.facts
+    assert (facts.run_id, facts.cloud, facts.lease_s) == (ctx.run.run_id, "lambda", 300.0)
+    assert facts.hard_end_s == pytest.approx(4 * 3600, abs=60)
+    assert said(ctx) == []
+
+
+@pytest.mark.parametrize(("env", "saving_s"), [("lambda", 60.0), ("runpod", 600.0), ("aws", 600.0)])
+def test_a_machine_that_ends_itself_gets_more_time_to_do_so(
+    env: str, saving_s: float, guards: Guards, tmp_path: Path
+) -> None:
+    guarding.begin(made(tmp_path, env), rents=True)
+
+    assert guards.facts[0].saving_s == saving_s
+
+
+def test_one_process_starts_one_guard(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+
+    for _ in range(3):
+        guarding.begin(ctx, rents=False)
+
+    assert len(guards.started) == 1
+
+
+@pytest.mark.parametrize("env", ["local", "existing"])
+def test_a_machine_that_was_given_needs_none(env: str, guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+    given = ctx.run_file.compute.model_copy(update={"env": env})
+
+    guarding.begin(Context(ctx.run, ctx.run_file.model_copy(update={"compute": given}), ctx.view, ctx.stop, ctx.world),
+                   rents=True)  # fmt: skip
+
+    assert guards.started == []
+
+
+def test_where_nothing_else_ends_the_machine_a_run_does_not_rent_without_it(guards: Guards, tmp_path: Path) -> None:
+    guards.trouble = CANNOT
+    ctx = made(tmp_path)
+    mark_plan(ctx.run, ctx.world.now())
+
+    with pytest.raises(UsageError, match="no room; on lambda nothing else terminates the machine") as caught:
+        drive.up(ctx)
+
+    assert caught.value.exit_code == EXIT_USAGE
+    assert "budget.guard=false" in caught.value.resolution
+    assert ctx.run.is_plan
+
+
+@pytest.mark.parametrize("env", ["runpod", "aws"])
+def test_where_the_cloud_has_an_end_of_its_own_that_is_said(env: str, guards: Guards, tmp_path: Path) -> None:
+    guards.trouble = CANNOT
+    ctx = made(tmp_path, env)
+
+    guarding.begin(ctx, rents=True)
+
+    (line,) = said(ctx)
+    assert line.startswith("guard: the guard did not start: no room; if this runner is killed, there is only ")
+
+
+def test_a_machine_that_is_there_is_never_left_for_lack_of_a_guard(guards: Guards, tmp_path: Path) -> None:
+    guards.trouble = CANNOT
+    ctx = made(tmp_path)
+
+    guarding.begin(ctx, rents=False)
+
+    assert said(ctx)[0].endswith("if this runner is killed, nothing terminates it")
+
+
+def test_whoever_wants_none_is_reminded(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path, guard=False)
+
+    guarding.begin(ctx, rents=True)
+
+    assert guards.started == []
+    assert said(ctx)[0].startswith("no guard watches over the machine (budget.guard is false)")
+
+
+def test_a_runner_that_lives_says_so_all_the_time(guards: Guards, world: VirtualWorld, tmp_path: Path) -> None:
+    guarding.begin(made(tmp_path, world=world), rents=True)
+
+    world.sleep(101.0)
+
+    assert guards.started[0].words == ["alive"] * 5
+
+
+def test_a_guard_that_was_killed_is_replaced(guards: Guards, world: VirtualWorld, tmp_path: Path) -> None:
+    guarding.begin(made(tmp_path, world=world), rents=True)
+    guards.started[0].is_dead = True
+
+    world.sleep(45.0)
+
+    assert [guard.words for guard in guards.started] == [[], ["alive"]]
+
+
+def test_it_knows_that_a_machine_was_asked_for_before_the_journal_does(
+    guards: Guards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = made(tmp_path)
+    guarding.begin(ctx, rents=True)
+
+    class WrittenError(Exception):
+        """The intent was about to be written."""
+
+    def intent(*_: object, **__: object) -> None:
+        assert guards.started[0].words == ["asks"]
+        raise WrittenError
+
+    monkeypatch.setattr(provision.Journal, "intent", intent)
+    monkeypatch.setattr(provision, "_account", lambda ctx: {})
+
+    with pytest.raises(WrittenError):
+        provision._create(ctx, [])
+
+
+def test_a_run_that_its_runner_leaves_is_handed_over(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path, lease_minutes=5.0)
+    ctx.run.login_key.parent.mkdir()
+    ctx.run.login_key.write_text("the key")
+    ctx.run.known_hosts.write_text("pinned")
+
+    guarding.hold(ctx, HOST, "/home/ubuntu/.douse/runs/x")
+
+    (held,) = guards.started[0].heard
+    assert (held["word"], held["login_key"], held["known_hosts"]) == ("hold", "the key", "pinned")
+    assert (held["host"]["address"], held["prefix"]) == ("203.0.113.7", "/home/ubuntu/.douse/runs/x")
+    assert held["idle_s"] == 3600.0
+    (line,) = said(ctx)
+    assert line.startswith("60 minutes after training has ended the guard terminates the machine, and what has not ")
+    assert line.endswith(f"`make watch RUN={ctx.run.run_id}` brings it home")
+
+
+def test_of_a_machine_on_which_nothing_trains_yet_no_end_of_training_is_said(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+
+    guarding.hold(ctx, HOST, None)
+
+    assert guards.started[0].words == ["hold"]
+    assert said(ctx) == []
+
+
+@pytest.mark.parametrize("error", [None, TeardownError("it is there", resolution="-")], ids=["gone", "left"])
+def test_it_is_let_go_once_nothing_is_left(
+    error: TeardownError | None, guards: Guards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = made(tmp_path)
+    guarding.begin(ctx, rents=True)
+    monkeypatch.setattr(finish, "_bring_home", lambda ctx, error: [])
+    monkeypatch.setattr(finish, "_give_up_machine", lambda ctx, error, keep_output: error)
+    monkeypatch.setattr(finish, "_write_down", lambda ctx, error, came: None)
+
+    finish.finish(ctx, error)
+
+    assert guards.started[0].words == (["over"] if error is None else [])
