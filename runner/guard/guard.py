@@ -180,7 +180,8 @@ class Guard:
             return None
         if seen.is_proved:
             return self._proved(why, seen)
-        self._try_again("; ".join(seen.problems(self._facts.cloud)))
+        problem = "; ".join(seen.problems(self._facts.cloud))
+        self._try_again(problem, AGAIN_S if seen.left else LATE_PAUSE_S)
         return None
 
     def _proved(self, why: str, seen: Terminated) -> str | None:
@@ -196,9 +197,9 @@ class Guard:
         self._again_s = now_s + LATE_PAUSE_S
         return None
 
-    def _try_again(self, problem: str) -> None:
-        self._again_s = self._world.boottime_s() + AGAIN_S
-        self._notes.say(f"could not terminate the machine, trying again every {AGAIN_S:.0f} s: {problem}")
+    def _try_again(self, problem: str, pause_s: float = AGAIN_S) -> None:
+        self._again_s = self._world.boottime_s() + pause_s
+        self._notes.say(f"not proved that nothing is left, trying again every {pause_s:.0f} s: {problem}")
 
     def _wait(self, seconds: float) -> None:
         """Wait between two looks of a termination, and hear meanwhile."""

@@ -45,6 +45,7 @@ from runner.planning.checks.this_machine import (
     check_ansible,
     check_disks,
     check_environment,
+    check_guard,
     check_terraform,
 )
 from runner.planning.estimate.disk import DiskNeed, disk_of_run
@@ -155,6 +156,7 @@ def examine(
     here = [
         *([check_end(cloud, runs_dir, world)] if cloud in CLOUDS else []),
         check_ansible(run_file, world),
+        *check_guard(run_file, world),
         *check_disks(run_file, runs_dir, need),
         *check_boot_lease(run_file),
     ]

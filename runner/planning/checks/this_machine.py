@@ -8,16 +8,23 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from runner.adapters import process
 from runner.adapters.machine import LocalMachine
 from runner.adapters.terraform_install import PINNED_VERSION, find_terraform, is_near
 from runner.clouds.environments import find_environment
-from runner.errors import DiskSpaceError, RunnerError, UsageError
+from runner.clouds.registry import CLOUDS
+from runner.errors import DiskSpaceError, RunnerError, ToolError, UsageError
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.planning.estimate.disk import GIB, DiskNeed, check_free_disk
 from runner.run.run_file import RunFile, check_host
 from runner.world import World
 
 ENVIRONMENT, TERRAFORM, ANSIBLE, HERE, THERE = "environment", "terraform", "ansible", "disk here", "disk there"
+GUARD = "guard"
+NEVER_KILLED = "root"
+"""logind leaves this user's processes alone (``KillExcludeUsers``)."""
+LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager", "KillUserProcesses")
+ASK_LOGIND_S = 5.0
 
 
 def check_environment(run_file: RunFile) -> Check:
@@ -61,6 +68,35 @@ def check_ansible(run_file: RunFile, world: World) -> Check:
     if run_file.compute.env != "local" and world.find_program("ssh", first=ours) is None:
         return failed(ANSIBLE, "there is no ssh, by which Ansible gets to the machine", "install OpenSSH's client")
     return passed(ANSIBLE, f"ansible-core {metadata.version('ansible-core')}")
+
+
+def check_guard(run_file: RunFile, world: World) -> list[Check]:
+    """Say where nobody on this machine would terminate a rented one: the guard is off, or would end with the session.
+
+    Returns:
+        The line ``GUARD``, or none.
+    """
+    if run_file.compute.env not in CLOUDS:
+        return []
+    if not run_file.budget.guard:
+        value = "off: a killed runner leaves its machine to the cloud and to sweeps"
+        return [warned(GUARD, value, "set budget.guard: true")]
+    if _is_killed_at_log_out(world):
+        value = "logging out kills it: logind ends all processes of a session (KillUserProcesses)"
+        return [warned(GUARD, value, "stay logged in, or set KillUserProcesses=no in /etc/systemd/logind.conf")]
+    return []
+
+
+def _is_killed_at_log_out(world: World) -> bool:
+    """Ask logind, where there is one; what it does not say is taken for no."""
+    busctl = world.find_program("busctl")
+    if busctl is None or world.user == NEVER_KILLED:
+        return False
+    try:
+        said = process.run([str(busctl), "get-property", *LOGIND], timeout_s=ASK_LOGIND_S)
+    except ToolError:
+        return False
+    return said.stdout.strip() == "b true"
 
 
 def check_disks(run_file: RunFile, runs_dir: Path, need: DiskNeed) -> list[Check]:

@@ -7,12 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from runner.adapters import machine
+from runner.adapters import machine, process
+from runner.adapters.process import ToolTimeoutError
 from runner.clouds.own_sections import run_file_class
 from runner.planning.checks import this_machine as here
 from runner.planning.checks.line import Check
-from runner.planning.checks.this_machine import check_ansible, check_disks, check_environment, check_terraform
+from runner.planning.checks.this_machine import (
+    check_ansible,
+    check_disks,
+    check_environment,
+    check_guard,
+    check_terraform,
+)
 from runner.planning.estimate.disk import DiskNeed
+from runner.run.models import Completed
 from runner.simulation.world import VirtualWorld
 from runner.world import RealWorld
 from tests.unit.runner.planning.checks.small_run import make_run
@@ -126,3 +134,40 @@ def test_the_disk_of_a_given_machine_is_looked_at_there(tmp_path: Path) -> None:
     run_file = make_run(tmp_path, compute={"env": "existing", "host": "me@there"})
 
     assert check_disks(run_file, tmp_path, DiskNeed(2.5, 0.5))[1].status == "skip"
+
+
+def guard_lines(tmp_path: Path, user: str = "ada", env: str = "lambda", **budget: object) -> list[Check]:
+    with VirtualWorld(environ={"USER": user}) as world:
+        world.programs["busctl"] = Path("/usr/bin/busctl")
+        return check_guard(make_run(tmp_path, compute={"env": env}, budget=budget), world)
+
+
+@pytest.mark.parametrize(
+    ("answer", "user", "warns"),
+    [("b true\n", "ada", True), ("b false\n", "ada", False), ("", "ada", False), ("b true\n", "root", False)],
+)
+def test_a_guard_that_ends_with_the_session_is_said(
+    answer: str, user: str, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "run", lambda argv, timeout_s: Completed(tuple(argv), 0, answer))
+
+    lines = guard_lines(tmp_path, user)
+
+    assert [line.name for line in lines] == (["guard"] if warns else [])
+    assert all("KillUserProcesses" in line.value and line.status == "warn" for line in lines)
+
+
+def test_a_logind_that_does_not_answer_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(argv: list[str], timeout_s: float) -> Completed:
+        raise ToolTimeoutError("process: busctl did not finish", resolution="-")
+
+    monkeypatch.setattr(process, "run", never)
+
+    assert guard_lines(tmp_path) == []
+
+
+def test_a_rented_machine_without_a_guard_is_said(tmp_path: Path) -> None:
+    (line,) = guard_lines(tmp_path, guard=False)
+
+    assert (line.status, line.value) == ("warn", "off: a killed runner leaves its machine to the cloud and to sweeps")
+    assert guard_lines(tmp_path, env="local", guard=False) == []
