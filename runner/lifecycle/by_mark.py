@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from runner.cloud_api.models import Resource
 from runner.clouds.registry import CLOUDS, accounts, open_cloud
 from runner.context import Context
 from runner.errors import AccountError, RunnerError, TeardownError, ToolError
+from runner.guard.place import end_guard
 from runner.run.models import View
 from runner.run.run_dir import RunDir
 from runner.safety.asked import clouds_asked, environment_of
@@ -155,6 +157,8 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
             details="\n".join(problems),
             resolution=f"set {keys}, then run `make down RUN={run.run_id}` again, or look in the consoles",
         )
+    with contextlib.suppress(RunnerError, OSError):  # one that does not end finds nothing to terminate, and ends then
+        end_guard(run.run_id, world)
     return ToolError(
         f"down: {why}; its cloud's own listing shows nothing of it on {' and '.join(sorted(names))}",
         resolution=f"there is no receipt; what came home is in {run.path}",

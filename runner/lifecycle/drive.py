@@ -172,7 +172,7 @@ def down(ctx: Context) -> Outcome:
             return Outcome(ctx.run)
         if ctx.state.is_done("destroy") and ctx.run.receipt.exists():
             _look_again(ctx)
-            guarding.let_go(ctx.run, ctx.world)
+            guarding.let_go(ctx)
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
         status = _status_or_none(ctx)

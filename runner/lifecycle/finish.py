@@ -58,7 +58,7 @@ def finish(ctx: Context, error: RunnerError | None) -> Outcome:
         raise
     error = _give_up_machine(ctx, error, keep_output=came is None)
     if not isinstance(error, TeardownError):
-        guarding.let_go(ctx.run, ctx.world)
+        guarding.let_go(ctx)
     unstored = _write_down(ctx, error, came or [])
     return Outcome(ctx.run, error or unstored)
 

@@ -16,8 +16,7 @@ from runner.guard.notes import LOG_NAME
 from runner.guard.place import end_guard
 from runner.guard.words import Facts, Held, line_of
 from runner.lifecycle.terraform_inputs import hard_end, seconds_to_hard_end
-from runner.run.models import Host
-from runner.run.run_dir import RunDir
+from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
 from runner.world import World
 
@@ -36,6 +35,7 @@ class _Guarding:
         self._world, self._over = world, world.event()
         self._start: Callable[[], Apart] | None = None
         self._guard: Apart | None = None
+        self._was_missed = False
 
     @property
     def has_begun(self) -> bool:
@@ -45,6 +45,13 @@ class _Guarding:
         """Start the guard, and say from now on that this process lives."""
         self._guard, self._start = start(), start
         self._world.start(lambda: self._beat(pause_s), name="guard")
+
+    def do_without(self, view: View, why: str, own_end: str | NotThere) -> None:
+        """Say once that there is no guard, and what there is in its place."""
+        rest = "nothing terminates it" if isinstance(own_end, NotThere) else f"there is only {own_end}"
+        if not self._was_missed:
+            view.line(f"{why}: if this runner is killed, {rest}")
+        self._was_missed = True
 
     def say(self, line: bytes) -> bool:
         return self._guard is not None and self._guard.say(line)
@@ -67,7 +74,7 @@ class _Guarding:
             return
         try:
             self._guard = self._start()
-        except RunnerError:
+        except (RunnerError, OSError):
             self._guard = None
 
 
@@ -81,35 +88,33 @@ def begin(ctx: Context, *, rents: bool) -> None:
     Raises:
         UsageError: If no guard can be started, and nothing but the guard would terminate the machine.
     """
-    guarding = _of(ctx.run, ctx.world)
+    guarding = _of(ctx)
     if not ctx.environment.rents_machine or guarding.has_begun:
         return
     name = ctx.environment.name
     own_end = find_cloud(name).hard_end
-    without = "nothing terminates it" if isinstance(own_end, NotThere) else f"there is only {own_end}"
     if not ctx.run_file.budget.guard:
-        ctx.view.line(f"no guard watches over the machine (budget.guard is false): if this runner is killed, {without}")
+        guarding.do_without(ctx.view, "no guard watches over the machine (budget.guard is false)", own_end)
         return
     try:
         guarding.begin(lambda: start_guard(_facts(ctx, rents=rents), ctx.world, ctx.run.log("guard")), _pause_s(ctx))
-    except RunnerError as err:
+    except (RunnerError, OSError) as err:
         if rents and isinstance(own_end, NotThere):
             raise UsageError(
-                f"{err.message}; on {name} nothing else terminates the machine of a runner that was killed",
-                resolution=f"see {ctx.run.logs / LOG_NAME}; `--set budget.guard=false` rents without a guard",
-                details=err.details,
+                f"{err}; on {name} nothing else terminates the machine of a runner that was killed",
+                resolution=f"see {ctx.run.path / 'logs' / LOG_NAME}; `--set budget.guard=false` rents without a guard",
             ) from err
-        ctx.view.line(f"{err.message}; if this runner is killed, {without}")
+        guarding.do_without(ctx.view, str(err), own_end)
 
 
 def asks(ctx: Context) -> None:
     """Let the guard know that a machine is asked for, and when it has to be over."""
-    _of(ctx.run, ctx.world).say(json.dumps({"word": "asks", "hard_end_s": _hard_end_s(ctx)}).encode() + b"\n")
+    _of(ctx).say(json.dumps({"word": "asks", "hard_end_s": _hard_end_s(ctx)}).encode() + b"\n")
 
 
 def rented(ctx: Context) -> None:
     """Let the guard know that the cloud has answered: no other machine comes of that request."""
-    _of(ctx.run, ctx.world).say(line_of("rented"))
+    _of(ctx).say(line_of("rented"))
 
 
 def hold(ctx: Context, host: Host, prefix: str | None) -> None:
@@ -129,7 +134,7 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
         login_key=text(ctx.run.login_key),
         known_hosts=text(ctx.run.known_hosts),
     )
-    if not _of(ctx.run, ctx.world).say(line_of("hold", held)) or prefix is None:
+    if not _of(ctx).say(line_of("hold", held)) or prefix is None:
         return
     work = "its work is in the store" if ctx.run_file.store.url else "what has not come home by then is lost"
     ctx.view.line(
@@ -138,14 +143,17 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
     )
 
 
-def let_go(run: RunDir, world: World) -> None:
+def let_go(ctx: Context) -> None:
     """End the guard of a run of which nothing is left, whoever has started it."""
-    _of(run, world).let_go()
-    end_guard(run.run_id, world)
+    _of(ctx).let_go()
+    try:
+        end_guard(ctx.run.run_id, ctx.world)
+    except (RunnerError, OSError) as err:  # it finds nothing to terminate, and ends then
+        ctx.view.line(str(err))
 
 
-def _of(run: RunDir, world: World) -> _Guarding:
-    return world.shared((_Guarding, run.run_id), lambda: _Guarding(world))
+def _of(ctx: Context) -> _Guarding:
+    return ctx.world.shared((_Guarding, ctx.run.run_id), lambda: _Guarding(ctx.world))
 
 
 def _facts(ctx: Context, *, rents: bool) -> Facts:

@@ -141,7 +141,7 @@ def test_where_the_cloud_has_an_end_of_its_own_that_is_said(env: str, guards: Gu
     guarding.begin(ctx, rents=True)
 
     (line,) = said(ctx)
-    assert line.startswith("guard: the guard did not start: no room; if this runner is killed, there is only ")
+    assert line.startswith("guard: the guard did not start: no room: if this runner is killed, there is only ")
 
 
 def test_a_machine_that_is_there_is_never_left_for_lack_of_a_guard(guards: Guards, tmp_path: Path) -> None:
@@ -156,10 +156,42 @@ def test_a_machine_that_is_there_is_never_left_for_lack_of_a_guard(guards: Guard
 def test_whoever_wants_none_is_reminded(guards: Guards, tmp_path: Path) -> None:
     ctx = made(tmp_path, guard=False)
 
-    guarding.begin(ctx, rents=True)
+    for _ in range(3):
+        guarding.begin(ctx, rents=True)
 
     assert guards.started == []
-    assert said(ctx)[0].startswith("no guard watches over the machine (budget.guard is false)")
+    assert said(ctx) == [
+        "no guard watches over the machine (budget.guard is false): if this runner is killed, nothing terminates it"
+    ]
+
+
+def test_a_disk_that_is_full_costs_the_guard_and_nothing_else(
+    guards: Guards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = made(tmp_path)
+
+    def full(facts: Facts, world: World, log: Path) -> FakeGuard:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(guarding, "start_guard", full)
+
+    guarding.begin(ctx, rents=False)
+
+    assert "No space left on device" in said(ctx)[0]
+
+
+def test_a_guard_that_does_not_end_spoils_no_end_of_a_run(
+    guards: Guards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lives_on(run_id: str, world: World) -> None:
+        raise CANNOT
+
+    monkeypatch.setattr(guarding, "end_guard", lives_on)
+    ctx = made(tmp_path)
+
+    guarding.let_go(ctx)
+
+    assert said(ctx) == [CANNOT.message]
 
 
 def test_a_runner_that_lives_says_so_all_the_time(guards: Guards, world: VirtualWorld, tmp_path: Path) -> None:
