@@ -13,7 +13,7 @@ from runner.cli import parser as cli
 from runner.clouds import registry
 from runner.context import Context
 from runner.errors import EXIT_FAILED, EXIT_LEFTOVERS, AccountError
-from runner.lifecycle import by_mark, drive, finish
+from runner.lifecycle import by_mark, drive, finish, guarding
 from runner.lifecycle.steps import destroy
 from runner.run.models import TrainerStatus
 from runner.run.run_dir import PROJECT
@@ -80,6 +80,20 @@ def test_the_machine_goes_whatever_is_wrong_with_a_file(
     said = capsys.readouterr()
     assert cloud.there == [], said.err
     assert status != EXIT_LEFTOVERS or "was not asked" in said.err, said.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_guard_of_a_run_ends_where_nothing_is_left_whatever_is_wrong_with_a_file(
+    run: Path, cloud: FakeCloud, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    for module in (by_mark, guarding):
+        monkeypatch.setattr(module, "end_guard", lambda run_id, world: ended.append(run_id))
+    (run / name).write_bytes(b"")
+
+    status = down(run)
+
+    assert (RUN_ID in ended) == (status != EXIT_LEFTOVERS)
 
 
 @pytest.mark.parametrize("name", NAMES)
