@@ -103,11 +103,24 @@ def test_a_failure_at_the_cloud_ends_nothing_and_is_tried_again(
     assert set(words) == {"renew"}
 
 
-@pytest.mark.parametrize("env", ["runpod", "aws"])
-def test_a_cloud_that_shows_no_lease_is_not_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], env: str
+def test_a_cloud_whose_machine_may_have_a_schedule_is_asked_like_one_that_shows_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    ctx = made(tmp_path, env)
+    ctx = made(tmp_path, "aws")
+    cloud = at(monkeypatch, ctx)
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(1000.0)
+    lease.say_hold(ctx, HOST)
+
+    assert [when for when, *_ in cloud.asked] == [0.0, 300.0, 600.0, 900.0, 1000.0]
+    assert words[-1] == "hold"
+
+
+def test_a_cloud_that_shows_no_lease_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path, "runpod")
     cloud = at(monkeypatch, ctx)
 
     with lease.kept(ctx, HOST):
