@@ -15,13 +15,11 @@ from runner.guard.link import start_guard
 from runner.guard.notes import LOG_NAME
 from runner.guard.place import end_guard
 from runner.guard.words import Facts, Held, line_of
-from runner.lifecycle.terraform_inputs import hard_end, seconds_to_hard_end
+from runner.lifecycle.terraform_inputs import hours_to_end, seconds_to_hard_end
+from runner.planning.ends import BLIND_TRAINING_H, SPARE_HOURS
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
 from runner.world import World
-
-IDLE_MINUTES_STORED, IDLE_MINUTES = 10.0, 60.0
-"""How long a machine stays once training has ended and nobody drives the run: less where its work is stored already."""
 
 SAVING_S, SAVING_AND_ENDING_S = 60.0, 600.0
 """How long after its lease a machine may take to save its work: less where only the guard terminates it, for it bills
@@ -128,17 +126,17 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
     begin(ctx, rents=False)
     held = Held(
         hard_end_s=_hard_end_s(ctx),
-        idle_s=_idle_minutes(ctx) * 60,
+        idle_s=ctx.run_file.idle_minutes * 60,
         host=host,
         prefix=prefix,
         login_key=text(ctx.run.login_key),
         known_hosts=text(ctx.run.known_hosts),
     )
-    if not _of(ctx).say(line_of("hold", held)) or prefix is None:
+    if not _of(ctx).say(line_of("hold", held)) or prefix is None or ctx.environment.lease != "none":
         return
     work = "its work is in the store" if ctx.run_file.store.url else "what has not come home by then is lost"
     ctx.view.line(
-        f"{_idle_minutes(ctx):.0f} minutes after training has ended the guard terminates the machine, and {work}; "
+        f"{ctx.run_file.idle_minutes:g} minutes after training has ended the guard terminates the machine, and {work}; "
         f"`make watch RUN={ctx.run.run_id}` brings it home"
     )
 
@@ -157,14 +155,13 @@ def _of(ctx: Context) -> _Guarding:
 
 
 def _facts(ctx: Context, *, rents: bool) -> Facts:
-    fresh_s = (hard_end(ctx) - ctx.world.now()).total_seconds()
     return Facts(
         run_id=ctx.run.run_id,
         cloud=ctx.environment.name,
         folder=str(ctx.run.path),
         lease_s=ctx.run_file.budget.lease_minutes * 60,
         saving_s=SAVING_S if ctx.environment.lease == "none" else SAVING_AND_ENDING_S,
-        hard_end_s=fresh_s if rents else _hard_end_s(ctx),
+        hard_end_s=_longest_s(ctx) if rents else _hard_end_s(ctx),
         endpoint=endpoint_of(ctx.environment.name, ctx.world.environ),
     )
 
@@ -175,11 +172,18 @@ def _hard_end_s(ctx: Context) -> float:
     try:
         return max(lease_s, seconds_to_hard_end(ctx))
     except (RunnerError, OSError, TypeError, KeyError, ValueError):  # a damaged folder: the longest that it can be
-        return max(lease_s, (hard_end(ctx) - ctx.world.now()).total_seconds())
+        return max(lease_s, _longest_s(ctx))
 
 
-def _idle_minutes(ctx: Context) -> float:
-    return IDLE_MINUTES_STORED if ctx.run_file.store.url else IDLE_MINUTES
+def _longest_s(ctx: Context) -> float:
+    """Return how long any machine of the plan may go on from the request for it, in seconds.
+
+    Where the plan cannot be read, that is the longest there is.
+    """
+    try:
+        return max(hours_to_end(ctx, one) for one in ctx.plan.machines) * 3600
+    except (RunnerError, OSError, TypeError, ValueError):
+        return ((ctx.run_file.budget.max_hours or BLIND_TRAINING_H) + SPARE_HOURS) * 3600
 
 
 def _pause_s(ctx: Context) -> float:

@@ -112,11 +112,18 @@ def check(
         terraform=str(find_terraform(world)) if not is_dry or is_near(world) else "",
         machines=(_given_machine(run_file),) if choice is None else choice.machines,
         most_usd=None if choice is None else max(one.most_usd or 0.0 for one in choice.machines),
-        keep_idle_minutes=None if choice is None else run_file.idle_minutes,
+        keep_idle_minutes=_idle_minutes(run_file),
         ssh_ingress_cidrs=tuple(_ingress(run_file, world, is_dry=is_dry)),
         elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),
         checks=tuple(line.to_mapping() for line in checks),
     )
+
+
+def _idle_minutes(run_file: RunFile) -> float | None:
+    """Return after how many idle minutes a machine that was left alone ends; ``None`` where nothing ends it."""
+    environment = find_environment(run_file.compute.env)
+    is_ended = environment.lease != "none" or run_file.budget.guard
+    return run_file.idle_minutes if environment.bills and is_ended else None
 
 
 def _elsewhere(task: Task, choice: Choice, world: World) -> Elsewhere | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.cloud_api.environment import NotThere
+from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS
 from runner.run.planned import Plan
 
@@ -45,9 +46,11 @@ def keeper_words(environment: str, usd_per_h: float) -> str:
     )
 
 
-def idle_words(minutes: float) -> str:
-    """Return when a machine that was left alone ends after training."""
+def idle_words(minutes: float, environment: str) -> str:
+    """Return when a machine that was left alone ends after training: by its own lease, else by the run's guard."""
+    keeps_lease = find_environment(environment).lease != "none"
+    ends = "it shuts down" if keeps_lease else "its guard, while this computer is awake, terminates it"
     return (
-        f"left alone (DETACH=1, a closed terminal), it shuts down {minutes:g} min after its trainer has ended: "
+        f"left alone (DETACH=1, a closed terminal), {ends} {minutes:g} min after its trainer has ended: "
         "what is not home or in a store by then is lost"
     )

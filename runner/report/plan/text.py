@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.cloud_api.environment import NotThere
-from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS
 from runner.planning.checks.ends import ENDS
 from runner.report.columns import MARGIN, wrapped
@@ -58,8 +57,8 @@ def _bound(plan: Plan) -> list[str]:
     if dearest.training_limit_h is not None:
         stop = f"training stops with a checkpoint after {dearest.training_limit_h:.1f} h at the latest"
         lines += wrapped(stop, first=MARGIN)
-    if plan.keep_idle_minutes is not None and find_environment(plan.environment).lease != "none":
-        lines += wrapped(idle_words(plan.keep_idle_minutes), first=MARGIN)
+    if plan.keep_idle_minutes is not None:
+        lines += wrapped(idle_words(plan.keep_idle_minutes, plan.environment), first=MARGIN)
     return lines
 
 
