@@ -126,7 +126,7 @@ resource "aws_scheduler_schedule" "end" {
   name        = local.name # a schedule has no tags: its name is its mark
   description = "Douse: terminate the machine of run ${var.run_id}"
 
-  schedule_expression          = "at(${trimsuffix(var.expires_at, "Z")})"
+  schedule_expression          = "at(${trimsuffix(coalesce(local.wanted.expires_at, var.expires_at), "Z")})"
   schedule_expression_timezone = "UTC"
 
   flexible_time_window {
