@@ -114,8 +114,8 @@ def test_a_machine_that_the_money_would_not_pay_for_is_named_as_left_out() -> No
 
     def said(run_file: RunFile) -> str:
         task = make_task(run_file, shape_of(LLAMA_8B), DATA, model_bytes=0, staged_bytes=0, data_bytes=0)
-        choosing = lambda: choose(run_file, [A10, dear], task, disk_needed_gib=1.0)  # noqa: E731
-        found = choose_checked(run_file, Market([A10, dear]), choosing, TODAY, no_quotas)
+        choosing = lambda offers: choose(run_file, offers, task, disk_needed_gib=1.0)  # noqa: E731
+        found = choose_checked(run_file, Market([A10, dear]), choosing, TODAY, no_quotas, no_places)
         return next(line.value for line in found.checks if line.name == "budget")
 
     assert said(enough).endswith("; left out, for it may not pay for the whole run there: gpu_1x_gold in us-west-1")
