@@ -34,10 +34,9 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
 
 def _run_verb(arguments: argparse.Namespace, world: World | None, printed: Printed) -> int:
     from runner.cli.session import Session
-    from runner.world import RealWorld
     from trainer.errors import ExpectedError
 
-    session = Session(arguments, world or RealWorld())
+    session = Session(arguments, world or _this_process())
     printed.log = lambda: session.log
     try:
         return actions()[arguments.verb](session)
@@ -49,6 +48,16 @@ def _run_verb(arguments: argparse.Namespace, world: World | None, printed: Print
     except Exception as err:  # noqa: BLE001 - the last place that can report anything
         print_defect(err, session.log)
         return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else EXIT_DEFECT
+
+
+def _this_process() -> World:
+    """Return this process's own world; what it starts shares its turns at a cloud with it."""
+    from runner.cloud_api.pacing import with_shared_turns
+    from runner.world import RealWorld
+    from trainer.files import cache_folder
+
+    environ = RealWorld().environ
+    return RealWorld(with_shared_turns(environ, cache_folder(environ) / "pace"))
 
 
 def make_parser() -> argparse.ArgumentParser:

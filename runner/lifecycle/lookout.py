@@ -13,7 +13,9 @@ from runner.safety.looks import Looks
 from runner.world import Event
 
 LOOK_S = 2.0
-"""From the beginning of a look to that of the next; a look that takes longer is followed by the next immediately."""
+"""From the beginning of a look to that of the next, at least."""
+SHARE = 1 / 2
+"""Of the time, which looks take at most: where requests are paced, Terraform has turns too, which rents meanwhile."""
 PATIENCE_S = 10.0
 """How long the end of a block waits for a look that goes on."""
 
@@ -51,9 +53,10 @@ def _looking(ctx: Context, looks: Looks | None, is_enough: Callable[[], bool]) -
 
     def watch(over: Event) -> None:
         while True:
-            due_s = ctx.world.monotonic_s() + LOOK_S
+            began_s = ctx.world.monotonic_s()
             _glance(looks)
-            if is_enough() or over.wait(max(0.0, due_s - ctx.world.monotonic_s())):
+            took_s = ctx.world.monotonic_s() - began_s
+            if is_enough() or over.wait(max(LOOK_S, took_s / SHARE) - took_s):
                 return
 
     with beside(ctx.world, watch, name="lookout", patience_s=PATIENCE_S):

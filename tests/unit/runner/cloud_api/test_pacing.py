@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from runner.cloud_api.pacing import Pace, Timer, retry_after_s, shared_pace, spent_window_s
+from runner.cloud_api.pacing import Pace, Timer, retry_after_s, shared_pace, spent_window_s, with_shared_turns
 from runner.errors import RateLimitedError
 from runner.world import RealWorld
-from tests.unit.runner.cloud_api.over_http import FakeTime
+from tests.unit.runner.cloud_api.over_http import FakeTime, new_key
 
 
 def test_the_first_request_goes_at_once_and_the_next_ones_wait() -> None:
@@ -152,3 +153,98 @@ def test_retry_after_is_seconds_or_a_date(headers: dict[str, str], expected_s: f
 )
 def test_a_spent_window_of_runpod_says_when_it_opens(header: str, expected_s: float) -> None:
     assert spent_window_s({"ratelimit": header}) == expected_s
+
+
+class Process(FakeTime):
+    """One of several processes of a computer, whose clock all share."""
+
+    def __init__(self, folder: Path, clock: FakeTime | None = None) -> None:
+        super().__init__()
+        self._clock = clock
+        self._folder = folder
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return with_shared_turns({}, self._folder)
+
+    def monotonic_s(self) -> float:
+        return self.now_s if self._clock is None else self._clock.now_s
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self._clock is not None:
+            self._clock.now_s += seconds
+
+
+def two_processes(folder: Path) -> tuple[Process, Pace, Process, Pace]:
+    first = Process(folder)
+    second = Process(folder, first)
+    key = new_key()
+    return (
+        first,
+        shared_pace(first, "lambda", key, "all", 1.0),
+        second,
+        shared_pace(second, "lambda", key, "all", 1.0),
+    )
+
+
+def test_two_processes_take_turns(tmp_path: Path) -> None:
+    first, pace, second, other = two_processes(tmp_path / "pace")
+
+    pace.wait(first.timer)
+    other.wait(second.timer)
+    pace.wait(first.timer)
+
+    assert (first.sleeps_s, second.sleeps_s) == ([pytest.approx(1.0)], [pytest.approx(1.0)])
+
+
+def test_what_a_cloud_says_to_one_process_holds_the_other(tmp_path: Path) -> None:
+    first, pace, second, other = two_processes(tmp_path)
+
+    pace.hold(first.timer, 12.0)
+    other.wait(second.timer)
+
+    assert second.sleeps_s == [pytest.approx(12.0)]
+
+
+def test_a_hold_is_not_made_shorter_by_another_process(tmp_path: Path) -> None:
+    first, pace, second, other = two_processes(tmp_path)
+
+    pace.hold(first.timer, 12.0)
+    other.hold(second.timer, 3.0)
+    pace.wait(first.timer)
+
+    assert first.sleeps_s == [12.0]
+
+
+@pytest.mark.parametrize("content", ["", "no number", "1e9", "nan"])
+def test_a_damaged_turn_or_one_from_before_a_restart_holds_nobody(tmp_path: Path, content: str) -> None:
+    first, pace, second, other = two_processes(tmp_path)
+    pace.wait(first.timer)
+    (turns,) = [path for path in tmp_path.iterdir() if path.suffix == ""]
+    turns.write_text(content)
+
+    other.wait(second.timer)
+
+    assert second.sleeps_s == []
+
+
+def test_a_folder_that_cannot_be_made_holds_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    first, pace, second, other = two_processes(tmp_path / "file" / "pace")
+
+    pace.wait(first.timer)
+    other.wait(second.timer)
+
+    assert second.sleeps_s == []
+
+
+def test_a_process_that_was_stopped_with_the_lock_in_its_hands_holds_others_for_a_second_only(tmp_path: Path) -> None:
+    first, pace, second, other = two_processes(tmp_path)
+    pace.wait(first.timer)
+    (lock,) = tmp_path.glob("*.lock")
+
+    with first.disk.lock(lock):
+        other.wait(second.timer)
+
+    assert sum(second.sleeps_s) == pytest.approx(0.95)

@@ -25,16 +25,17 @@ from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
 
 @dataclass
 class TimedCloud(FakeCloud):
-    """Has a machine from one moment to another; a look takes a second."""
+    """Has a machine from one moment to another; a look takes so many seconds."""
 
     world: VirtualWorld = field(default_factory=VirtualWorld)
     from_s: float = 0.0
     to_s: float = 1e9
+    look_s: float = 1.0
 
     def listing(self) -> Listing:
         passed_s = (self.world.now() - BEGINNING).total_seconds()
         self.there = [thing()] if self.from_s <= passed_s < self.to_s else []
-        self.world.sleep(1.0)
+        self.world.sleep(self.look_s)
         return super().listing()
 
 
@@ -70,6 +71,19 @@ def test_a_machine_is_shown_seconds_after_it_came_however_long_the_boot_takes(mo
 
         assert 7.0 <= seconds(only(ctx).there_at) <= 7.0 + LOOK_S + 2.0
         assert cloud.looks <= 5  # once it is shown nobody looks on
+
+
+def test_looks_at_a_cloud_that_paces_requests_leave_half_of_the_time_to_terraform(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with VirtualWorld() as world:
+        cloud = TimedCloud(world=world, from_s=1e9, look_s=3.0)
+        opens(monkeypatch, cloud)
+
+        with until_shown(made(world)):
+            world.sleep(300.0)
+
+        assert cloud.looks * 3.0 <= 153.0
 
 
 def test_an_end_is_bounded_to_less_than_ten_seconds_however_long_terraform_takes(
