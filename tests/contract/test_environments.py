@@ -206,7 +206,7 @@ def test_a_rule_of_the_contract_without_a_test_is_found(infra: Path) -> None:
     path.write_text(text)
 
     assert find_differences(infra) == [
-        f"{root.name}: var.candidates has 3 rules, and tests that break 2" for root in ROOTS
+        f"{root.name}: var.candidates has 4 rules, and tests that break 3" for root in ROOTS
     ]
 
 

@@ -17,6 +17,7 @@ import pytest
 from runner.adapters.terraform import Terraform
 from runner.cli import account_verbs
 from runner.cli import parser as cli
+from runner.clouds.registry import Accounts
 from runner.context import Context
 from runner.errors import ConnectionLostError
 from runner.lifecycle import by_mark, finish, terraform_inputs
@@ -133,7 +134,7 @@ def test_down_ends_a_machine_whose_runner_is_gone(
     cloud = FakeCloud([thing(resource_id=machine, run_id=RUNPOD, cloud="runpod")], name="runpod")
     for module in (by_mark, destroy):
         monkeypatch.setattr(module, "open_cloud", lambda name, environ: cloud)
-    monkeypatch.setattr(destroy, "accounts", lambda world: ([cloud], {}))
+    monkeypatch.setattr(destroy, "accounts", lambda world: Accounts([cloud], {}, {}))
     monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
     monkeypatch.setattr(finish, "COLLECT_RETRY_S", ())
     monkeypatch.setattr(terraform_inputs, "Terraform", lambda program, *rest, **named: _terraform(program, programs))
@@ -182,7 +183,7 @@ def test_the_sweep_knows_whose_machine_it_is(
         thing(resource_id="of-the-run-that-is-down", run_id=LAMBDA, cloud="runpod"),
         thing(resource_id="of-the-killed-runner", run_id=RUNPOD, cloud="runpod"),
     ]
-    monkeypatch.setattr(account_verbs, "accounts", lambda world: ([FakeCloud(there, name="runpod")], {}))
+    monkeypatch.setattr(account_verbs, "accounts", lambda world: Accounts([FakeCloud(there, name="runpod")], {}, {}))
 
     assert ask(runs, "sweep") == 3
 

@@ -242,7 +242,7 @@ def test_a_quota_of_nothing_for_the_machines_to_try(user: User, address: str, mo
 
 def test_a_budget_below_the_cheapest_offer(user: User, seller: Seller) -> None:
     user.assert_refused(
-        "budget", "budget.max_usd is 0.01, and the cheapest machine, gpu_1x_a10 in us-west-1, is expected to cost",
+        "budget", "budget.max_usd is 0.01, and the cheapest machine, gpu_1x_a10 in us-west-1, may cost up to",
         "set budget.max_usd to ", compute={"env": "lambda"}, budget={"max_usd": 0.01},
     )  # fmt: skip
 
