@@ -19,7 +19,7 @@ from runner.lifecycle.terraform_inputs import hours_to_end, seconds_to_hard_end
 from runner.planning.ends import BLIND_TRAINING_H, SPARE_HOURS
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
-from runner.world import World
+from runner.world import Event, World
 
 SAVING_S, SAVING_AND_ENDING_S = 60.0, 600.0
 """How long after its lease a machine may take to save its work: less where only the guard terminates it, for it bills
@@ -41,8 +41,9 @@ class _Guarding:
 
     def begin(self, start: Callable[[], Apart], pause_s: float) -> None:
         """Start the guard, and say from now on that this process lives."""
-        self._guard, self._start = start(), start
-        self._world.start(lambda: self._beat(pause_s), name="guard")
+        self._guard, self._start, over = start(), start, self._world.event()
+        self._over = over
+        self._world.start(lambda: self._beat(start, over, pause_s), name="guard")
 
     def do_without(self, view: View, why: str, own_end: str | NotThere) -> None:
         """Say once that there is no guard, and what there is in its place."""
@@ -55,25 +56,32 @@ class _Guarding:
         return self._guard is not None and self._guard.say(line)
 
     def let_go(self) -> None:
-        """Say that the run is over."""
+        """Say that the run is over; should it rent again (``resume``), that machine gets a guard of its own."""
         self._over.set()
         if self._guard is not None:
-            self._guard.say(line_of("over"))
-            self._guard.end()
+            _dismiss(self._guard)
+        self._guard = self._start = None
 
-    def _beat(self, pause_s: float) -> None:
-        while not self._over.wait(pause_s):
+    def _beat(self, start: Callable[[], Apart], over: Event, pause_s: float) -> None:
+        while not over.wait(pause_s):
             if not self.say(line_of("alive")):
-                self._begin_again()
+                self._begin_again(start, over)
 
-    def _begin_again(self) -> None:
+    def _begin_again(self, start: Callable[[], Apart], over: Event) -> None:
         """Start another guard in the place of one that was killed; the next beat is the next try."""
-        if self._start is None or self._over.is_set():
-            return
         try:
-            self._guard = self._start()
+            guard = start()
         except (RunnerError, OSError):
-            self._guard = None
+            return
+        if over.is_set():
+            _dismiss(guard)
+        else:
+            self._guard = guard
+
+
+def _dismiss(guard: Apart) -> None:
+    guard.say(line_of("over"))
+    guard.end()
 
 
 def begin(ctx: Context, *, rents: bool) -> None:

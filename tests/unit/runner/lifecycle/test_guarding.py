@@ -270,3 +270,47 @@ def test_it_is_let_go_once_nothing_is_left(
     finish.finish(ctx, error)
 
     assert guards.started[0].words == (["over"] if error is None else [])
+
+
+def test_a_run_that_rents_again_after_its_end_gets_a_guard_again(guards: Guards, tmp_path: Path) -> None:
+    """``resume`` takes the old machine down, and rents the next one in the same process."""
+    ctx = made(tmp_path)
+    guarding.begin(ctx, rents=False)
+    guarding.let_go(ctx)
+
+    guarding.begin(ctx, rents=True)
+    guarding.asks(ctx)
+
+    assert [guard.words for guard in guards.started] == [["over"], ["asks"]]
+
+
+def test_only_the_new_guard_of_a_run_that_rents_again_hears_that_its_runner_lives(
+    guards: Guards, world: VirtualWorld, tmp_path: Path
+) -> None:
+    ctx = made(tmp_path, world=world)
+    guarding.begin(ctx, rents=False)
+    guarding.let_go(ctx)
+    guarding.begin(ctx, rents=True)
+
+    world.sleep(45.0)
+
+    assert [guard.words for guard in guards.started] == [["over"], ["alive"] * 2]
+
+
+def test_a_guard_that_starts_while_its_run_ends_is_let_go_too(
+    guards: Guards, world: VirtualWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = made(tmp_path, world=world)
+    guarding.begin(ctx, rents=True)
+    guards.started[0].is_dead = True
+
+    def slow(facts: Facts, world: World, log: Path) -> FakeGuard:
+        guarding.let_go(ctx)
+        return guards.start(facts, world, log)
+
+    monkeypatch.setattr(guarding, "start_guard", slow)
+
+    world.sleep(65.0)
+
+    assert [guard.words for guard in guards.started] == [[], ["over"]]
+    assert guards.started[1].is_dead
