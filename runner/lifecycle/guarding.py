@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 
@@ -30,7 +31,7 @@ class _Guarding:
     """The guard of one run in this process."""
 
     def __init__(self, world: World) -> None:
-        self._world, self._over = world, world.event()
+        self._world, self._over, self._starting = world, world.event(), world.lock()
         self._start: Callable[[], Apart] | None = None
         self._guard: Apart | None = None
         self._was_missed = False
@@ -55,6 +56,19 @@ class _Guarding:
     def say(self, line: bytes) -> bool:
         return self._guard is not None and self._guard.say(line)
 
+    def leave(self, line: bytes) -> bool:
+        """Leave the run to the guard with this word, to another one where it was killed; return whether there is one.
+
+        From here on nobody says that this process lives.
+        """
+        self._over.set()
+        with self._starting:
+            if self.say(line):
+                return True
+            with contextlib.suppress(RunnerError, OSError):
+                self._guard = None if self._start is None else self._start()
+            return self.say(line)
+
     def let_go(self) -> None:
         """Say that the run is over; should it rent again (``resume``), that machine gets a guard of its own."""
         self._over.set()
@@ -69,14 +83,17 @@ class _Guarding:
 
     def _begin_again(self, start: Callable[[], Apart], over: Event) -> None:
         """Start another guard in the place of one that was killed; the next beat is the next try."""
-        try:
-            guard = start()
-        except (RunnerError, OSError):
-            return
-        if over.is_set():
-            _dismiss(guard)
-        else:
-            self._guard = guard
+        with self._starting:
+            if over.is_set():
+                return
+            try:
+                guard = start()
+            except (RunnerError, OSError):
+                return
+            if over.is_set():
+                _dismiss(guard)
+            else:
+                self._guard = guard
 
 
 def _dismiss(guard: Apart) -> None:
@@ -140,7 +157,13 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
         login_key=text(ctx.run.login_key),
         known_hosts=text(ctx.run.known_hosts),
     )
-    if not _of(ctx).say(line_of("hold", held)) or prefix is None or ctx.environment.lease != "none":
+    guarding = _of(ctx)
+    if not guarding.leave(line_of("hold", held)):
+        if ctx.environment.rents_machine:
+            own_end = find_cloud(ctx.environment.name).hard_end
+            guarding.do_without(ctx.view, "the guard was killed, and does not start again", own_end)
+        return
+    if prefix is None or ctx.environment.lease != "none":
         return
     work = "its work is in the store" if ctx.run_file.store.url else "what has not come home by then is lost"
     ctx.view.line(

@@ -314,3 +314,39 @@ def test_a_guard_that_starts_while_its_run_ends_is_let_go_too(
 
     assert [guard.words for guard in guards.started] == [[], ["over"]]
     assert guards.started[1].is_dead
+
+
+def test_a_run_is_handed_to_another_guard_where_its_own_was_killed(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+    guarding.begin(ctx, rents=True)
+    guards.started[0].is_dead = True
+
+    guarding.hold(ctx, HOST, "/home/ubuntu/.douse/runs/x")
+
+    assert [guard.words for guard in guards.started] == [[], ["hold"]]
+    assert said(ctx)[0].startswith("60 minutes after training has ended the guard terminates the machine")
+
+
+def test_that_nobody_takes_a_run_over_is_said(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+    guarding.begin(ctx, rents=True)
+    guards.started[0].is_dead, guards.trouble = True, CANNOT
+
+    guarding.hold(ctx, HOST, "/home/ubuntu/.douse/runs/x")
+
+    (line,) = said(ctx)
+    assert line.startswith("the guard was killed, and does not start again: ")
+    assert line.endswith("nothing terminates it")
+
+
+def test_no_guard_that_counts_on_a_runner_takes_the_place_of_one_that_keeps_a_run(
+    guards: Guards, world: VirtualWorld, tmp_path: Path
+) -> None:
+    """It would terminate the machine as soon as the runner that has left is gone."""
+    ctx = made(tmp_path, world=world)
+    guarding.hold(ctx, HOST, None)
+    guards.started[0].is_dead = True
+
+    world.sleep(65.0)
+
+    assert len(guards.started) == 1
