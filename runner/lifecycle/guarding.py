@@ -16,7 +16,7 @@ from runner.guard.link import start_guard
 from runner.guard.notes import LOG_NAME
 from runner.guard.place import end_guard
 from runner.guard.words import Facts, Held, line_of
-from runner.lifecycle.terraform_inputs import hours_to_end, seconds_to_hard_end
+from runner.lifecycle.terraform_inputs import hours_to_end, seconds_to_hard_end, seconds_to_planned_end
 from runner.planning.ends import BLIND_TRAINING_H, SPARE_HOURS
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
@@ -131,8 +131,12 @@ def begin(ctx: Context, *, rents: bool) -> None:
 
 
 def asks(ctx: Context) -> None:
-    """Let the guard know that a machine is asked for, and when it has to be over."""
-    _of(ctx).say(json.dumps({"word": "asks", "hard_end_s": _hard_end_s(ctx)}).encode() + b"\n")
+    """Let the guard know that a machine is asked for, and when it has to be over.
+
+    That is as planned: its end holds what is left of the money, at its own price and not at that of an earlier machine.
+    """
+    hard_end_s = _at_least_a_lease(ctx, seconds_to_planned_end)
+    _of(ctx).say(json.dumps({"word": "asks", "hard_end_s": hard_end_s}).encode() + b"\n")
 
 
 def rented(ctx: Context) -> None:
@@ -198,10 +202,15 @@ def _facts(ctx: Context, *, rents: bool) -> Facts:
 
 
 def _hard_end_s(ctx: Context) -> float:
-    """Return how long the machine may go on from now: a lease at least, so that a runner can still end it in order."""
+    """Return how long the run's machine may go on from now."""
+    return _at_least_a_lease(ctx, seconds_to_hard_end)
+
+
+def _at_least_a_lease(ctx: Context, left_s: Callable[[Context], float]) -> float:
+    """Return how long a machine may go on: a lease at least, so that a runner can still end it in order."""
     lease_s = ctx.run_file.budget.lease_minutes * 60
     try:
-        return max(lease_s, seconds_to_hard_end(ctx))
+        return max(lease_s, left_s(ctx))
     except (RunnerError, OSError, TypeError, KeyError, ValueError):  # a damaged folder: the longest that it can be
         return max(lease_s, _longest_s(ctx))
 

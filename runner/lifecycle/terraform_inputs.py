@@ -73,9 +73,14 @@ def hard_end_of_machine(ctx: Context) -> datetime:
     return ctx.world.now() + timedelta(hours=left_h)
 
 
+def seconds_to_planned_end(ctx: Context) -> float:
+    """Return how long until the end that the run's machine was rented with, or that one which is asked for now has."""
+    return (hard_end_of_machine(ctx) - ctx.world.now()).total_seconds()
+
+
 def seconds_to_hard_end(ctx: Context) -> float:
     """Return how long the run's machine may go on from now: to the end it was rented with, or to that of the money."""
-    left_s = (hard_end_of_machine(ctx) - ctx.world.now()).total_seconds()
+    left_s = seconds_to_planned_end(ctx)
     limit_usd_per_h, max_usd = spend_of(ctx.run).limit_usd_per_h, ctx.run_file.budget.max_usd
     if max_usd is None or not limit_usd_per_h:
         return left_s

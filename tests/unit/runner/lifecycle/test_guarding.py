@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import EXIT_USAGE, TeardownError, ToolError, UsageError
 from runner.guard.words import Facts
 from runner.lifecycle import drive, finish, guarding
 from runner.lifecycle.steps import provision
+from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.run_dir import create_run, mark_plan, write_json
 from runner.run.run_file import RunFile
@@ -350,3 +352,24 @@ def test_no_guard_that_counts_on_a_runner_takes_the_place_of_one_that_keeps_a_ru
     world.sleep(65.0)
 
     assert len(guards.started) == 1
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["terminated", "never answered"])
+def test_the_price_of_an_earlier_machine_shortens_the_time_of_no_other(
+    is_gone: bool, guards: Guards, world: VirtualWorld, tmp_path: Path
+) -> None:
+    """The end that was planned holds what is left of the money at the price of what is asked for now."""
+    ctx = made(tmp_path, world=world, max_usd=12.0)
+    journal = Journal(ctx.run)
+    journal.intent("provision", environment="lambda", candidates=[{"max_price_usd_per_h": 10.0}])
+    if is_gone:
+        journal.answer("provision", instance_id="i-0", price_usd_per_h=10.0)
+        world.sleep(3600.0)
+        journal.answer("destroy", left=[])
+    ends_at = world.now() + timedelta(hours=2.0)
+    write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": f"{ends_at:%Y-%m-%dT%H:%M:%SZ}"})
+    guarding.begin(ctx, rents=True)
+
+    guarding.asks(ctx)
+
+    assert guards.started[0].heard[0]["hard_end_s"] == pytest.approx(2 * 3600, abs=2)
