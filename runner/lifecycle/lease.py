@@ -21,7 +21,7 @@ from runner.clouds.registry import find_cloud, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, RunnerError
 from runner.lifecycle import guarding
-from runner.lifecycle.terraform_inputs import hard_end_of_machine
+from runner.lifecycle.terraform_inputs import seconds_to_hard_end
 from runner.run.models import Host
 from runner.run.run_dir import write_json
 from runner.safety.lease_word import BEAT_S, Word, beat_s
@@ -71,7 +71,7 @@ def say_hold(ctx: Context, host: Host) -> None:
         machine.close()
     if _is_shown(ctx):
         try:
-            _show(ctx, host, hard_end_of_machine(ctx))
+            _show(ctx, host, ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx)))
         except RunnerError as err:
             ctx.view.line(
                 f"{err.message}; a sweep may terminate {host.instance_id} before its hard end: `make watch` keeps it"

@@ -15,6 +15,7 @@ from runner.cloud_api.models import Resource
 from runner.context import Context
 from runner.errors import CloudUnavailableError, NotFoundError
 from runner.lifecycle import lease
+from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
@@ -51,11 +52,12 @@ class Shown(SilentView):
         self.lines.append(text)
 
 
-def made(tmp_path: Path, env: str = "lambda") -> Context:
+def made(tmp_path: Path, env: str = "lambda", max_usd: float | None = None) -> Context:
     world = VirtualWorld()
     run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), world)
     write_json(run.terraform / VARIABLES_FILE, {"expires_at": f"{HARD_END:%Y-%m-%dT%H:%M:%SZ}"})
-    values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": {"lease_minutes": 15.0}}
+    budget = {"lease_minutes": 15.0, "max_usd": max_usd}
+    values = {"data": {"train_path": "x"}, "compute": {"env": env}, "budget": budget}
     return Context(run, RunFile.model_validate(values), Shown(), Stop(world), world)
 
 
@@ -139,6 +141,21 @@ def test_a_machine_that_is_left_alone_has_a_lease_to_its_hard_end(
     lease.say_hold(ctx, HOST)
 
     assert (cloud.leases, words) == ({"i-1": HARD_END}, ["hold"])
+
+
+def test_the_lease_of_a_machine_that_is_left_alone_ends_when_the_money_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path, max_usd=4.0)
+    cloud = at(monkeypatch, ctx)
+    journal = Journal(ctx.run)
+    journal.intent("provision", environment="lambda", candidates=[{"max_price_usd_per_h": 2.0}])
+    journal.answer("provision", instance_id="i-1", price_usd_per_h=2.0)
+    ctx.world.sleep(3600.0)
+
+    lease.say_hold(ctx, HOST)
+
+    assert cloud.asked[0][3] == pytest.approx(3600.0, abs=1)
 
 
 def test_a_lease_that_could_not_be_moved_to_the_hard_end_is_shown(
