@@ -79,9 +79,12 @@ def configure(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
-    with locked(ctx.run), lease.kept(ctx, host):
-        step(ctx, "configure", lambda: prepare(ctx, host))
-    leave_alone(ctx, host)
+    with locked(ctx.run):
+        try:
+            with lease.kept(ctx, host):
+                step(ctx, "configure", lambda: prepare(ctx, host))
+        finally:
+            leave_alone(ctx, host)  # else a failure would be the end of a machine that is up on purpose
     return EXIT_DONE
 
 
