@@ -83,7 +83,7 @@ def up(ctx: Context) -> Outcome:
 
     def provision_only() -> Outcome:
         host = step(ctx, "provision", lambda: provision.provision(ctx))
-        guarding.hold(ctx, host, None)
+        lease.hand_over(ctx, host, None)
         return Outcome(ctx.run, running=True)
 
     with _begun(ctx):

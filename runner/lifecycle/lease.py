@@ -56,7 +56,6 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
 def say_hold(ctx: Context, host: Host) -> None:
     """Let a rented machine know that no runner will renew its lease for now: it goes on to its hard end.
 
-    Where the cloud shows the lease, it ends there with the machine's hard end; that this could not be written is shown.
     From here on the run's guard looks after it.
 
     Raises:
@@ -69,6 +68,21 @@ def say_hold(ctx: Context, host: Host) -> None:
         prefix = _Talk(ctx, host, machine).say("hold")
     finally:
         machine.close()
+    hand_over(ctx, host, prefix)
+
+
+def hand_over(ctx: Context, host: Host, prefix: str | None) -> None:
+    """Leave a rented machine to the run's guard.
+
+    Where the cloud shows the lease, it ends there with the machine's hard end; that this could not be written is shown.
+
+    Args:
+        ctx: The run.
+        host: Its machine.
+        prefix: Where the run lives there, or ``None`` where nothing is to be trained yet.
+    """
+    if not ctx.environment.rents_machine:
+        return
     if _is_shown(ctx):
         try:
             _show(ctx, host, ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx)))

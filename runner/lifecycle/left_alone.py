@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from runner.cloud_api.environment import NotThere
+from runner.cloud_api.environment import SET_UP_S, NotThere
 from runner.clouds.registry import find_cloud
 from runner.context import Context
 from runner.lifecycle import lease
@@ -35,12 +35,17 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
     if not ctx.environment.bills:
         return
     ends = ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx))
-    record = find_cloud(ctx.environment.name)
+    record, compute = find_cloud(ctx.environment.name), ctx.run_file.compute
     keeper = f", if this computer or a sweep terminates it: {record.title} itself does not"
     ctx.view.line(
         f"left up      {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h, until "
         f"{ends:%Y-%m-%d %H:%M} UTC at the latest{keeper if isinstance(record.hard_end, NotThere) else ''}"
     )
+    if not has_lease and not isinstance(record.boot_lease, NotThere) and not record.boot_lease(compute.image):
+        ctx.view.line(
+            f"             it shuts down {compute.boot_timeout_minutes + SET_UP_S / 60:g} min after its boot, unless "
+            f"`make configure RUN={ctx.run.run_id}` ran"
+        )
     if has_lease and ctx.environment.lease != "none":
         ctx.view.line(
             f"             it shuts down {ctx.run_file.idle_minutes:g} min after its trainer has ended "

@@ -14,7 +14,7 @@ from runner.cli.terminal import SilentView
 from runner.cloud_api.models import Resource
 from runner.context import Context
 from runner.errors import CloudUnavailableError, NotFoundError
-from runner.lifecycle import lease
+from runner.lifecycle import drive, lease
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.run_dir import create_run, write_json
@@ -141,6 +141,22 @@ def test_a_machine_that_is_left_alone_has_a_lease_to_its_hard_end(
     lease.say_hold(ctx, HOST)
 
     assert (cloud.leases, words) == ({"i-1": HARD_END}, ["hold"])
+
+
+def test_a_machine_that_is_left_for_its_user_is_kept_by_guard_and_cloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the launch shows ends half an hour after the boot: a sweep would terminate it."""
+    ctx = made(tmp_path)
+    cloud = at(monkeypatch, ctx)
+    held: list[str | None] = []
+    monkeypatch.setattr(lease.guarding, "hold", lambda ctx, host, prefix: held.append(prefix))
+    monkeypatch.setattr(lease.guarding, "begin", lambda ctx, rents: None)
+    monkeypatch.setattr(drive, "step", lambda ctx, name, work: HOST)
+
+    drive.up(ctx)
+
+    assert (cloud.leases, held) == ({"i-1": HARD_END}, [None])
 
 
 def test_the_lease_of_a_machine_that_is_left_alone_ends_when_the_money_is_spent(

@@ -90,8 +90,20 @@ def test_a_machine_that_cannot_end_itself_is_said_as_such(tmp_path: Path) -> Non
     )
 
 
-def test_a_machine_without_a_lease_yet_promises_no_end_after_training(tmp_path: Path) -> None:
-    ctx, lines = left(tmp_path, "runpod")
+@pytest.mark.parametrize("env", ["aws", "runpod"])
+def test_of_a_machine_without_a_lease_yet_is_said_by_when_it_has_to_be_set_up(env: str, tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, env)
+
+    say_what_is_up(ctx, HOST, has_lease=False)
+
+    assert lines[1].strip() == f"it shuts down 55 min after its boot, unless `make configure RUN={ctx.run.run_id}` ran"
+
+
+@pytest.mark.parametrize(("env", "image"), [("lambda", None), ("runpod", "somebody/image:1")])
+def test_a_machine_without_a_lease_of_its_boot_promises_no_earlier_end(
+    env: str, image: str | None, tmp_path: Path
+) -> None:
+    ctx, lines = left(tmp_path, env, compute={"env": env, "image": image})
 
     say_what_is_up(ctx, HOST, has_lease=False)
 
