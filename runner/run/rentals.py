@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 LOOK = "look"
 """The action of a journal line that says what a look at a cloud showed."""
 CREATE = "create"
 """The action of a journal line that says when Terraform began to create the first of what was asked for."""
+SET_BACK = timedelta(minutes=1)
+"""A line that is older than the one before it by more than this was written after the clock was set back."""
 Line = Mapping[str, Any]
 
 
@@ -30,6 +32,7 @@ class Rental:
         is_answered: Whether Terraform has handed a machine back.
         is_shown: Whether a look has shown it.
         is_refused: Whether the cloud has said a definite no, so that only a look can show that there is a machine.
+        is_set_back: Whether this computer's clock was set back before it was gone: nobody knows how long it billed.
     """
 
     cloud: str
@@ -43,6 +46,7 @@ class Rental:
     is_answered: bool = False
     is_shown: bool = False
     is_refused: bool = False
+    is_set_back: bool = False
 
     @property
     def is_request(self) -> bool:
@@ -73,8 +77,12 @@ class Rental:
 def rentals_in(lines: Iterable[Line]) -> list[Rental]:
     """Return what was rented by the lines of a journal, oldest first; lines of older versions say less."""
     found: list[Rental] = []
+    before = datetime.min.replace(tzinfo=UTC)
     for line in lines:
         at, kind, action = datetime.fromisoformat(str(line["time"])), line["kind"], line["action"]
+        if before - at > SET_BACK:
+            found = [replace(one, is_set_back=one.is_set_back or one.gone_at is None) for one in found]
+        before = at
         if (action, kind) == ("provision", "intent"):
             found.append(Rental(str(line.get("environment") or ""), at, _most(line.get("candidates"))))
         elif (action, kind) == ("provision", "answer"):

@@ -91,7 +91,7 @@ def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
     machines = tuple(one for one in _rentals(run, journal) if not one.is_given)
     highs = [one.high_usd(at) for one in machines]
     unknown = _unknown(machines, is_damaged=journal.is_damaged)
-    is_known = None not in highs and not journal.is_damaged
+    is_known = None not in highs and not journal.is_damaged and not any(one.is_set_back for one in machines)
     total = sum(one or 0.0 for one in highs)
     last = machines[-1] if machines else None
     return Spend(
@@ -149,7 +149,7 @@ def _line(rental: Rental, now: datetime) -> dict[str, Any]:
         "cloud": rental.cloud,
         "machine_id": rental.machine_id,
         "price_usd_per_h": rental.price_usd_per_h,
-        "cost_range_usd": _outwards(rental.low_usd(), rental.high_usd(now)),
+        "cost_range_usd": _outwards(rental.low_usd(), None if rental.is_set_back else rental.high_usd(now)),
         "unknown": _why_unknown(rental),
         "asked_at": asked_at,
         "first_seen_at": there_at,
@@ -170,7 +170,10 @@ def _unknown(machines: Sequence[Rental], *, is_damaged: bool) -> tuple[str, ...]
 
 
 def _why_unknown(rental: Rental) -> str | None:
-    """Return why a machine's price is not known, and so its cost only within wide bounds; ``None`` where it is."""
+    """Return why a machine's cost is not known, or only within wide bounds; ``None`` where it is."""
+    if rental.is_set_back:
+        what = f"machine {rental.machine_id}" if rental.machine_id else f"what {rental.cloud} was asked for"
+        return f"the clock of this computer was set back while {what} may have billed"
     if rental.price_usd_per_h is not None:
         return None
     if rental.is_request:

@@ -160,3 +160,27 @@ def test_the_machine_of_an_earlier_try_lends_its_price_to_no_other(run: RunDir) 
     rented(run, asked(0), handed(100, "i-1"), destroyed(200), asked(300))
 
     assert spend_of(run, BEGUN + timedelta(seconds=400)).price_usd_per_h is None
+
+
+def test_a_clock_that_was_set_back_leaves_no_upper_bound(run: RunDir) -> None:
+    """Two hours billed; by this computer's clock the machine was gone before it was asked for."""
+    rented(run, asked(7200), handed(7300, "i-1"), destroyed(7200))
+
+    spend = spend_of(run, BEGUN + timedelta(seconds=7200))
+
+    reason = "the clock of this computer was set back while machine i-1 may have billed"
+    assert (spend.total_usd, spend.range_usd, spend.unknown) == (None, [0.0, None], (reason,))
+    assert [(line["cost_range_usd"], line["unknown"]) for line in spend.lines] == [([0.0, None], reason)]
+
+
+@pytest.mark.parametrize("second", [7299.0, 7300.0])
+def test_two_lines_that_were_written_at_once_set_no_clock_back(second: float, run: RunDir) -> None:
+    rented(run, asked(7200), handed(7300, "i-1"), destroyed(second))
+
+    assert spend_of(run).unknown == ()
+
+
+def test_a_clock_that_was_set_back_later_moves_no_machine_that_was_gone(run: RunDir) -> None:
+    rented(run, asked(7200), handed(7300, "i-1"), destroyed(9000), asked(0), handed(100, "i-2"), destroyed(3600))
+
+    assert spend_of(run).unknown == ()
