@@ -194,10 +194,12 @@ def start_apart(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, 
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
+                bufsize=0,
                 start_new_session=True,
             )
     except (FileNotFoundError, PermissionError) as err:
         raise _missing(argv[0], err) from err
+    os.set_blocking(_pipe(child.stdin).fileno(), False)
     return Apart(child)
 
 
@@ -274,14 +276,12 @@ class Apart:
         self._child, self._lock = child, threading.Lock()
 
     def say(self, line: bytes) -> bool:
-        """Send a line; return whether there is somebody to read it."""
+        """Send a line; return whether there is somebody to read it. One that reads nothing holds nobody up."""
         with self._lock:
             try:
-                _pipe(self._child.stdin).write(line)
-                _pipe(self._child.stdin).flush()
+                return _pipe(self._child.stdin).write(line) == len(line)
             except (OSError, ValueError):  # it has ended, or this side was closed
                 return False
-        return True
 
     def first_line(self, timeout_s: float) -> bytes:
         """Return the first line that it writes, waiting so long at most; empty where it wrote none."""

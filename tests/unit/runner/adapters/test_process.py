@@ -142,3 +142,15 @@ def test_a_program_is_heard_through_a_terminal_of_its_own_or_through_a_pipe(is_t
 def test_a_program_that_there_is_not_cannot_be_heard() -> None:
     with pytest.raises(process.ToolMissingError):
         process.start_heard(["/nowhere/program"], 1, is_terminal=False)
+
+
+def test_a_program_apart_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> None:
+    """It was stopped, or hangs; whoever has something to say goes on, and starts another one."""
+    deaf = process.start_apart(
+        [sys.executable, "-c", "import time; time.sleep(600)"], log=tmp_path / "log", cwd=tmp_path, env={}
+    )
+    try:
+        assert deaf.first_line(0.0) == b""
+        assert not all(deaf.say(b"x" * 1023 + b"\n") for _ in range(2048))
+    finally:
+        deaf.end()
