@@ -29,6 +29,8 @@ TICK_S = 20.0
 SHORTEST_S = 0.2
 WAKE_S = 60.0
 """A runner that slept with this computer gets so long to say a word: what it could bring home goes with the machine."""
+PAUSED_S = 10.0
+"""A wait that took so much longer: this computer slept, or was paused, which not every clock shows."""
 AGAIN_S = 60.0
 """Pause after a try that proved nothing."""
 LATE_S = 7200.0
@@ -107,11 +109,13 @@ class Guard:
 
     def _hear(self, timeout_s: float) -> None:
         """Take what is said within a time, and notice what has ended meanwhile."""
+        until_s = self._world.boottime_s() + timeout_s
         for word in self._words.next(timeout_s):
             self._take(word)
-        slept_s = self._world.boottime_s() - self._world.monotonic_s()
-        if slept_s > self._slept_s + 1.0:
-            self._woke_s = self._world.boottime_s()
+        now_s = self._world.boottime_s()
+        slept_s = now_s - self._world.monotonic_s()
+        if slept_s > self._slept_s + 1.0 or now_s > until_s + PAUSED_S:
+            self._woke_s = now_s
         self._slept_s = slept_s
         if self._over:
             raise _RunOverError(self._over)

@@ -176,6 +176,27 @@ def test_a_runner_that_slept_with_this_computer_may_say_a_word_first(world: Virt
     assert cloud.asked_to_end == []
 
 
+def test_so_may_one_that_was_paused_with_this_computer_where_no_clock_shows_a_sleep(
+    world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    """A virtual machine or a container that is paused: both clocks go on, and nobody in it runs."""
+    script = Script(world, beats(60))
+    guard = guard_of(world, cloud, script)
+    said = script.next
+
+    def paused(timeout_s: float) -> list[dict[str, Any]]:
+        if world.boottime_s() == 60:
+            world.sleep(HOUR_S)
+            script.said = [(60 + HOUR_S + 20, word("alive")), (60 + HOUR_S + 30, word("over"))]
+            return []
+        return said(timeout_s)
+
+    script.next = paused  # type: ignore[method-assign]
+
+    assert "nothing is left" in guard.watch()
+    assert cloud.asked_to_end == []
+
+
 @pytest.mark.parametrize("trouble", [DOWN, REFUSED], ids=["the network is away", "the key is refused"])
 def test_it_tries_until_the_cloud_answers(trouble: CloudError, world: VirtualWorld, cloud: FakeCloud) -> None:
     cloud.listing_troubles = [trouble] * 300
