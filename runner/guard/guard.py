@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from runner.cloud_api.labels import belongs_to
 from runner.cloud_api.models import Cloud
 from runner.errors import RunnerError
 from runner.guard.notes import Notes
 from runner.guard.words import Facts, Held, Words, held_in
 from runner.run.models import TrainerState
+from runner.safety.lease_word import MOVES_PER_LEASE
 from runner.safety.patience import patience_of
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
@@ -37,6 +39,8 @@ LATE_S = 7200.0
 """Terraform may outlive its runner, and rent after the machine of its first try was terminated: for so long after a
 request without an answer is looked again."""
 LATE_PAUSE_S = 300.0
+SHOWN_LATE_S = 120.0
+"""A lease that a cloud shows ends so much later than it might: a beat, and a whole minute."""
 LOOK_S = 60.0
 """Pause between two questions after the trainer."""
 SILENT_LOOKS = 3
@@ -169,6 +173,10 @@ class Guard:
     def _terminate(self) -> str | None:
         """Terminate what the run has in its account; return why the run is over, if that is proved."""
         why = self._why()
+        if self._late_until_s is None and self._is_kept_elsewhere():
+            self._word_s = self._world.boottime_s()
+            self._notes.say("another runner keeps the machine: the cloud shows a lease that is newer than ours")
+            return None
         if self._late_until_s is None:
             self._notes.say(f"{why}; terminating the machine")
         try:
@@ -187,6 +195,27 @@ class Guard:
         problem = "; ".join(seen.problems(self._facts.cloud))
         self._try_again(problem, AGAIN_S if seen.left else LATE_PAUSE_S)
         return None
+
+    def _is_kept_elsewhere(self) -> bool:
+        """Return whether the cloud shows a lease that another computer's runner has set after the last word to us.
+
+        A longer one than a runner sets is that of the launch, and keeps nothing.
+        """
+        now_s, longest_s = self._world.boottime_s(), self._facts.lease_s * (1 + 1 / MOVES_PER_LEASE)
+        if self._held is not None or now_s >= self._hard_end_s:
+            return False
+        try:
+            listing = self._cloud.listing()
+        except RunnerError:
+            return False  # whoever terminates asks again
+        now_there = self._world.now() + listing.clock_off
+        run_id, ours_s = self._facts.run_id, self._word_s + longest_s - now_s
+        shown = [
+            (found.lease_until - now_there).total_seconds()
+            for found in listing.resources
+            if found.lease_until is not None and belongs_to(run_id, found.run_id, found.name)
+        ]
+        return any(ours_s + SHOWN_LATE_S < left_s <= longest_s + SHOWN_LATE_S for left_s in shown)
 
     def _proved(self, why: str, seen: Terminated) -> str | None:
         """Return why the run is over; not yet, where a request without an answer may still be carried out."""

@@ -24,12 +24,11 @@ from runner.lifecycle import guarding
 from runner.lifecycle.terraform_inputs import seconds_to_hard_end
 from runner.run.models import Host
 from runner.run.run_dir import write_json
-from runner.safety.lease_word import BEAT_S, Word, beat_s
+from runner.safety.lease_word import BEAT_S, MOVES_PER_LEASE, Word, beat_s
 from runner.store import run_store as storing
 from runner.world import Event
 from trainer.files import parse_object
 
-MOVES_PER_LEASE = 3
 LAST_MOVE_S = 2.0
 """How long a request that moves a lease is waited for when the runner needs it no longer, in seconds."""
 ANSWER_S = 30.0

@@ -11,6 +11,8 @@ Word = Literal["renew", "hold"]
 BEAT_S = 20.0
 """Longest pause between two words of a runner, in seconds."""
 BEATS_PER_LEASE = 6
+MOVES_PER_LEASE = 3
+"""So often the end of a lease is moved at a cloud that shows it, each time to a lease and one such pause from then."""
 
 
 def beat_s(lease_minutes: float) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.cloud_api.models import Status
+from runner.cloud_api.models import Listing, Status
 from runner.errors import AccountError, CloudError, CloudUnavailableError, ConnectionLostError
 from runner.guard.guard import Guard
 from runner.guard.words import Facts, Held, line_of
@@ -195,6 +196,48 @@ def test_so_may_one_that_was_paused_with_this_computer_where_no_clock_shows_a_sl
 
     assert "nothing is left" in guard.watch()
     assert cloud.asked_to_end == []
+
+
+class Elsewhere(FakeCloud):
+    """A machine whose lease a runner on another computer moves at the cloud, for so many seconds; then no more."""
+
+    def __init__(self, world: VirtualWorld, until_s: float, lease_s: float) -> None:
+        super().__init__([thing()], clock_off=timedelta(hours=5))
+        self.world, self.until_s, self.lease_s = world, until_s, lease_s
+
+    def listing(self) -> Listing:
+        moved = self.world.now() - timedelta(seconds=max(0.0, self.world.boottime_s() - self.until_s))
+        lease_until = moved + timedelta(seconds=self.lease_s) + self.clock_off
+        self.there = [replace(found, lease_until=lease_until) for found in self.there]
+        return super().listing()
+
+
+def test_a_machine_that_a_runner_on_another_computer_keeps_goes_after_that(world: VirtualWorld) -> None:
+    """`make watch` there, after the runner here was killed: the cloud shows a lease that is newer than ours."""
+    cloud = Elsewhere(world, 2 * HOUR_S, LEASE_S * 4 / 3)
+
+    guard_of(world, cloud, Script(world, beats(60), gone_s=65)).watch()
+
+    assert cloud.there == []
+    assert 2 * HOUR_S < world.boottime_s() <= 2 * HOUR_S + 2 * (LEASE_S + SAVING_S) + 180
+    assert "another runner keeps the machine" in log_of(world)
+
+
+def test_the_lease_that_the_launch_has_set_keeps_no_machine(world: VirtualWorld) -> None:
+    """It is longer than any that a runner sets."""
+    cloud = Elsewhere(world, 2 * HOUR_S, 2 * HOUR_S)
+
+    guard_of(world, cloud, Script(world, beats(60), gone_s=65)).watch()
+
+    assert world.boottime_s() <= 60 + LEASE_S + SAVING_S + 180
+
+
+def test_nor_does_the_last_one_of_a_runner_that_is_gone(world: VirtualWorld) -> None:
+    cloud = Elsewhere(world, 60, LEASE_S * 4 / 3)
+
+    guard_of(world, cloud, Script(world, beats(60), gone_s=65)).watch()
+
+    assert world.boottime_s() <= 60 + LEASE_S + SAVING_S + 180
 
 
 @pytest.mark.parametrize("trouble", [DOWN, REFUSED], ids=["the network is away", "the key is refused"])
