@@ -130,8 +130,8 @@ def _renew(ctx: Context, host: Host, over: Event) -> None:
         while not over.is_set():
             try:
                 talk.say("renew")
-            except RunnerError:
-                machine.close()  # the step that needs the machine reports it; here only the next try counts
+            except (RunnerError, OSError):
+                machine.close()  # the step that needs the machine, or the disk, reports it; only the next try counts
             over.wait(pause_s)
     finally:
         machine.close()

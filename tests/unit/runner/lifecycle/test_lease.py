@@ -105,6 +105,25 @@ def test_a_failure_at_the_cloud_ends_nothing_and_is_tried_again(
     assert set(words) == {"renew"}
 
 
+def test_a_disk_that_is_full_for_a_while_does_not_end_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path, "runpod")
+    troubles = [OSError(28, "No space left on device")] * 2
+
+    def say(self: object, word: str) -> None:
+        words.append(word)
+        if troubles:
+            raise troubles.pop()
+
+    monkeypatch.setattr(lease._Talk, "say", say)
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(70.0)
+
+    assert words == ["renew"] * 4
+
+
 def test_a_cloud_whose_machine_may_have_a_schedule_is_asked_like_one_that_shows_the_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
