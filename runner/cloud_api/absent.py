@@ -49,10 +49,6 @@ class AbsentCloud:
         """Refuse."""
         raise not_installed(self._name, self._package)
 
-    def resources(self) -> list[Resource]:
-        """Refuse."""
-        raise not_installed(self._name, self._package)
-
     def end(self, resource: Resource) -> None:
         """Refuse."""
         raise not_installed(self._name, self._package)

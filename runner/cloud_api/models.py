@@ -192,13 +192,6 @@ class Cloud(Protocol):
             CloudError: If no part of the account could be read.
         """
 
-    def resources(self) -> list[Resource]:
-        """Return the same, for whom a part is of no use.
-
-        Raises:
-            CloudError: If anything could not be read; that is never "nothing there".
-        """
-
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine. Does not wait for it to be gone."""
 

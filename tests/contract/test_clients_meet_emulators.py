@@ -73,7 +73,7 @@ class Clouds:
         )
 
     def resources(self, cloud: str) -> list[Resource]:
-        return (self.lambda_ if cloud == "lambda" else self.runpod).resources()
+        return (self.lambda_ if cloud == "lambda" else self.runpod).listing().whole()
 
     def end(self, cloud: str, resource: Resource) -> None:
         (self.lambda_ if cloud == "lambda" else self.runpod).end(resource)
@@ -205,7 +205,7 @@ def test_all_of_three_pods_are_found_and_ended_in_pages_of_one(clouds: Clouds) -
     pods = {clouds.rent("runpod") for _ in range(3)}
     clouds.fault("listing_pages", "runpod", count="always")
 
-    found = clouds.runpod.resources()
+    found = clouds.runpod.listing().whole()
     assert {resource.id for resource in found} == pods
     for resource in found:
         clouds.runpod.end(resource)

@@ -207,11 +207,12 @@ LAMBDA_CALLS: list[tuple[str, Callable[[LambdaCloud], object]]] = [
     ("POST /api/v1/instance-operations/launch", lambda cloud: cloud.launch(LAUNCHES[0])),
     ("POST /api/v1/instance-operations/launch", lambda cloud: cloud.launch(LAUNCHES[1])),
     ("GET /api/v1/instances/{id}", lambda cloud: cloud.instance(ID)),
-    ("GET /api/v1/instances", lambda cloud: cloud.resources()),
+    ("GET /api/v1/instances", lambda cloud: cloud.listing().whole()),
     ("POST /api/v1/instance-operations/terminate", lambda cloud: cloud.end(_resource("lambda", "instance"))),
     ("POST /api/v1/ssh-keys", lambda cloud: cloud.add_key("douse-x", "ssh-ed25519 AAAA")),
     ("DELETE /api/v1/ssh-keys/{id}", lambda cloud: cloud.end(_resource("lambda", "key"))),
-    ("GET /api/v1/file-systems", lambda cloud: cloud.resources()),
+    ("POST /api/v1/instances/{id}", lambda cloud: cloud.move_lease(_resource("lambda", "instance"), WHEN)),
+    ("GET /api/v1/file-systems", lambda cloud: cloud.listing().whole()),
     ("DELETE /api/v1/filesystems/{id}", lambda cloud: cloud.end(_resource("lambda", "volume"))),
 ]
 PODS = [
@@ -226,6 +227,7 @@ PODS = [
         data_center_ids=("US-KS-2",),
         ports=("22/tcp", "8888/http"),
         env={"PUBLIC_KEY": "ssh-ed25519 AAAA"},
+        start_command="bash -c 'exec /start.sh'",
         min_cuda_version="12.8",
         volume=VolumeMount(volume_id="v", path="/workspace"),
         registry_id="r",
@@ -238,14 +240,14 @@ RUNPOD_CALLS: list[tuple[str, Callable[[RunPodCloud], object]]] = [
     ("GET /v2/pods/{id}", lambda cloud: cloud.pod("7h9k2m4n6p")),
     ("DELETE /v2/pods/{id}", lambda cloud: cloud.end(_resource("runpod", "instance"))),
     ("GET /v2/catalog/gpus", lambda cloud: cloud.gpus("COMMUNITY", 2)),
-    ("GET /v2/network-volumes", lambda cloud: cloud.resources()),
+    ("GET /v2/network-volumes", lambda cloud: cloud.listing().whole()),
     ("DELETE /v2/network-volumes/{id}", lambda cloud: cloud.end(_resource("runpod", "volume"))),
     ("GET /v2/billing/pods", lambda cloud: cloud.bills("7h9k2m4n6p", WHEN, WHEN)),
 ]
 
 
 def _resource(cloud: str, kind: Any) -> Resource:
-    return Resource(cloud, kind, ID, "douse-x", None, None, None)
+    return Resource(cloud, kind, ID, "douse-x", None, "20261121-063736-x", None)
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["smallest answers", "largest answers"])

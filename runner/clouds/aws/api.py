@@ -257,10 +257,6 @@ class AwsCloud:
             [one for part in parts for one in part.resources], [err for part in parts for err in part.unread]
         )
 
-    def resources(self) -> list[Resource]:
-        """Return the same; raises where anything could not be read."""
-        return self.listing().whole()
-
     def end(self, resource: Resource) -> None:
         """Ask AWS to end one resource; one that is gone already is fine.
 

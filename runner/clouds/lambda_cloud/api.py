@@ -151,10 +151,6 @@ class LambdaCloud:
         found = gather((self._our_machines, self._our_keys, self._our_volumes), one_server=True)
         return replace(found, clock_off=self.clock_off)
 
-    def resources(self) -> list[Resource]:
-        """Return the same; raises where anything could not be read."""
-        return self.listing().whole()
-
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine.
 

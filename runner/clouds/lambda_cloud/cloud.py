@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runner.clouds.lambda_cloud.api import LambdaCloud
 
 GUIDE = "github.com/NousResearch/hermes-agent, its guide to Lambda's troubles"
-SET_UP_S = 1800
-"""A machine that is lost before the runner moves its lease for the first time is abandoned so long after its boot."""
 OUR_PROVIDER = "our own provider rents the machine, and its errors say what the cloud said"
 
 
@@ -49,7 +47,7 @@ def inputs(order: MachineOrder) -> dict[str, Any]:
     return {
         "create_timeout_s": order.create_timeout_s,
         "delete_timeout_s": order.delete_timeout_s,
-        "lambda_first_lease_s": order.create_timeout_s + SET_UP_S,
+        "lambda_first_lease_s": order.boot_lease_s,
         "lambda_host_key": public_key(order.host_key),
     }
 

@@ -154,10 +154,6 @@ class RunPodCloud:
         found = gather((self._our_pods, self._our_volumes), one_server=True)
         return replace(found, clock_off=self._api.clock_off or timedelta())
 
-    def resources(self) -> list[Resource]:
-        """Return the same; raises where anything could not be read."""
-        return self.listing().whole()
-
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine.
 

@@ -62,9 +62,6 @@ class FakeCloud:
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
         return {}
 
-    def resources(self) -> list[Resource]:
-        return self.listing().whole()
-
     def listing(self) -> Listing:
         self.looks += 1
         if self.looks in self.appears_at_look:

@@ -176,7 +176,7 @@ def test_an_account_whose_client_is_missing_is_there_and_never_empty() -> None:
 
     assert isinstance(cloud, AbsentCloud)
     asked: tuple[Callable[[], object], ...] = (
-        cloud.account, cloud.offers, cloud.resources, lambda: cloud.quotas([]), lambda: cloud.end(None),  # type: ignore[arg-type]
+        cloud.account, cloud.offers, cloud.listing, lambda: cloud.quotas([]), lambda: cloud.end(None),  # type: ignore[arg-type]
     )  # fmt: skip
     for ask in asked:
         with pytest.raises(CloudUnavailableError, match="boto3 is not installed here, so aws cannot be asked"):

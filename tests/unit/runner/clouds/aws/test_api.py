@@ -90,8 +90,9 @@ def test_a_region_that_is_none_is_refused() -> None:
 
 def test_an_instance_is_found_in_the_regions_looked_at_with_all_that_is_known_of_it(cloud: AwsCloud) -> None:
     instance_id = launch(THERE)
-    assert cloud.resources() == []  # only HERE is looked at
-    (found,) = of_kind(open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": THERE}, now=RealWorld().now).resources())["instance"]
+    assert cloud.listing().whole() == []  # only HERE is looked at
+    there = open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": THERE}, now=RealWorld().now)
+    (found,) = of_kind(there.listing().whole())["instance"]
     assert (found.cloud, found.kind, found.id, found.region) == ("aws", "instance", instance_id, THERE)
     assert (found.name, found.run_id) == (resource_name(RUN), RUN)
     assert found.expires_at == datetime(2026, 11, 21, 18, tzinfo=UTC)
@@ -104,7 +105,7 @@ def test_an_instance_is_found_in_the_regions_looked_at_with_all_that_is_known_of
 def test_an_end_is_read_or_shown_as_it_stands(cloud: AwsCloud, text: str, odd: str | None) -> None:
     ec2().create_tags(Resources=[launch()], Tags=[{"Key": EXPIRES_TAG, "Value": text}])
 
-    (found,) = of_kind(cloud.resources())["instance"]
+    (found,) = of_kind(cloud.listing().whole())["instance"]
 
     assert (found.expires_at is None, found.odd_expiry) == (odd is not None, odd)
 
@@ -112,12 +113,12 @@ def test_an_end_is_read_or_shown_as_it_stands(cloud: AwsCloud, text: str, odd: s
 def test_what_is_not_ours_is_left_alone(cloud: AwsCloud) -> None:
     launch(ours=False)
     ec2().create_volume(AvailabilityZone=f"{HERE}a", Size=8)
-    assert cloud.resources() == []
+    assert cloud.listing().whole() == []
 
 
 def test_a_stopped_machine_is_told_without_a_price_by_the_hour(cloud: AwsCloud) -> None:
     ec2().stop_instances(InstanceIds=[launch()])
-    (found,) = of_kind(cloud.resources())["instance"]
+    (found,) = of_kind(cloud.listing().whole())["instance"]
     assert (found.status, found.price_usd_per_h) == ("stopped", None)
 
 
@@ -140,14 +141,14 @@ def make_everything() -> None:
 
 def test_one_of_each_kind_is_found_ended_and_gone_and_ended_again(cloud: AwsCloud) -> None:
     make_everything()
-    found = of_kind(cloud.resources())
+    found = of_kind(cloud.listing().whole())
     assert set(found) == {"instance", "volume", "address", "key", "security_group", "spot_request"}
     everything = [one for ones in found.values() for one in ones]
     for resource in everything:
         assert (resource.run_id, resource.region) == (RUN, HERE)
         assert resource.name == resource_name(RUN)
         cloud.end(resource)
-    assert cloud.resources() == []
+    assert cloud.listing().whole() == []
     for resource in everything:
         if resource.kind != "spot_request":  # moto trips over ending one twice
             cloud.end(replace(resource, region=None))  # at home
@@ -171,7 +172,7 @@ def test_another_refusal_of_an_end_is_an_error(cloud: AwsCloud) -> None:
     client = ec2()
     instance_id = launch()
     client.modify_instance_attribute(InstanceId=instance_id, DisableApiTermination={"Value": True})
-    (found,) = of_kind(cloud.resources())["instance"]
+    (found,) = of_kind(cloud.listing().whole())["instance"]
     with pytest.raises(BadRequestError, match=f"cannot terminate instance {instance_id} in {HERE}"):
         cloud.end(found)
 

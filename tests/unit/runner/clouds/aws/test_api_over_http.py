@@ -169,7 +169,7 @@ def test_only_who_may_not_list_schedules_is_told_of_nothing_unread(
 
 
 def test_nothing_anywhere_is_an_empty_list_after_every_listing_in_every_region(ec2: Ec2, cloud: AwsCloud) -> None:
-    assert cloud.resources() == []
+    assert cloud.listing().whole() == []
     assert {(action, region) for action, region, _ in ec2.asked} == {
         (action, region) for action in (*SETS, SCHEDULES) for region in (HERE, THERE)
     }
@@ -186,7 +186,7 @@ def test_pages_are_read_to_the_last(ec2: Ec2, cloud: AwsCloud) -> None:
         return listing("DescribeInstances", instance(f"i-{number}"), token=str(number + 1) if number < 3 else "")
 
     ec2.on("DescribeInstances", pages, THERE)
-    assert [found.id for found in cloud.resources()] == ["i-0", "i-1", "i-2", "i-3"]
+    assert [found.id for found in cloud.listing().whole()] == ["i-0", "i-1", "i-2", "i-3"]
 
 
 def test_pages_that_boto3_does_not_follow_are_refused_after_what_is_there() -> None:
@@ -207,7 +207,7 @@ def test_pages_that_boto3_does_not_follow_are_refused_after_what_is_there() -> N
 def test_a_token_that_comes_back_is_no_end_of_a_listing(ec2: Ec2, cloud: AwsCloud) -> None:
     ec2.on("DescribeInstances", listing("DescribeInstances", token="again"))
     with pytest.raises(UnreadableAnswerError):
-        cloud.resources()
+        cloud.listing().whole()
 
 
 def without_a_last_page(form: dict[str, str]) -> Answer:
@@ -219,14 +219,14 @@ def without_a_last_page(form: dict[str, str]) -> Answer:
 def test_a_last_page_that_fails_fails_the_listing(ec2: Ec2, cloud: AwsCloud) -> None:
     ec2.on("DescribeInstances", without_a_last_page)
     with pytest.raises(AccessDeniedError):
-        cloud.resources()
+        cloud.listing().whole()
 
 
 def test_without_bounds_every_enabled_region_is_looked_at(ec2: Ec2, url: str, pauses_s: list[float]) -> None:
     names = "".join(f"<item><regionName>{name}</regionName></item>" for name in (HERE, THERE, "sa-east-1"))
     ec2.on("DescribeRegions", (200, f"<R {XMLNS}><regionInfo>{names}</regionInfo></R>"))
     ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-9")), "sa-east-1")
-    (found,) = open_at(url, regions="").resources()
+    (found,) = open_at(url, regions="").listing().whole()
     assert (found.id, found.region) == ("i-9", "sa-east-1")
     assert {region for action, region, _ in ec2.asked if action == "DescribeVolumes"} == {HERE, THERE, "sa-east-1"}
 
@@ -235,7 +235,7 @@ def test_without_bounds_every_enabled_region_is_looked_at(ec2: Ec2, url: str, pa
 def test_an_account_without_regions_cannot_be(ec2: Ec2, url: str, pauses_s: list[float], text: str) -> None:
     ec2.on("DescribeRegions", (200, text))
     with pytest.raises(UnreadableAnswerError):
-        open_at(url, regions="").resources()
+        open_at(url, regions="").listing().whole()
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_an_account_without_regions_cannot_be(ec2: Ec2, url: str, pauses_s: list
 def test_an_answer_that_is_no_listing_is_never_nothing_there(ec2: Ec2, cloud: AwsCloud, text: str, region: str) -> None:
     ec2.on("DescribeInstances", (200, text), region)
     with pytest.raises(UnreadableAnswerError, match=f"list instances in {region}"):
-        cloud.resources()
+        cloud.listing().whole()
 
 
 @pytest.mark.parametrize("status", [200, 403])
@@ -274,14 +274,14 @@ def test_a_web_page_is_named_as_such_and_hides_no_other_kind(ec2: Ec2, cloud: Aw
 def test_each_kind_of_listing_is_read_as_strictly(ec2: Ec2, cloud: AwsCloud, action: str) -> None:
     ec2.on(action, (200, f"<{action}Response {XMLNS}><other/></{action}Response>"))
     with pytest.raises(UnreadableAnswerError):
-        cloud.resources()
+        cloud.listing().whole()
 
 
 @pytest.mark.parametrize("action", [name for name in SETS if name != "DescribeInstances"])
 def test_an_entry_without_its_id_is_unreadable(ec2: Ec2, cloud: AwsCloud, action: str) -> None:
     ec2.on(action, listing(action, "<state>open</state>"))
     with pytest.raises(UnreadableAnswerError, match="cannot be read"):
-        cloud.resources()
+        cloud.listing().whole()
 
 
 @pytest.mark.parametrize(
@@ -297,13 +297,13 @@ def test_an_instance_without_its_id_is_unread_and_hides_no_other(ec2: Ec2, cloud
     assert [one.id for one in found.resources] == ["i-0", "i-1"]
     assert [type(err) for err in found.unread] == [UnreadableAnswerError]
     with pytest.raises(UnreadableAnswerError):
-        cloud.resources()
+        cloud.listing().whole()
 
 
 @pytest.mark.parametrize("state", ["", "<instanceState><code>16</code></instanceState>"], ids=["none", "no name"])
 def test_an_instance_whose_state_cannot_be_read_is_there(ec2: Ec2, cloud: AwsCloud, state: str) -> None:
     ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0", state=state)))
-    (found,) = cloud.resources()
+    (found,) = cloud.listing().whole()
     assert (found.id, found.status, found.price_usd_per_h) == ("i-0", "unknown", None)
 
 
@@ -333,7 +333,7 @@ def test_each_state_has_its_status_and_only_terminated_is_gone(
 ) -> None:
     named = f"<instanceState><name>{state}</name></instanceState>"
     ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0", state=named)))
-    assert [found.status for found in cloud.resources()] == ([status] if status else [])
+    assert [found.status for found in cloud.listing().whole()] == ([status] if status else [])
 
 
 def test_a_spot_machine_does_not_get_the_on_demand_price(ec2: Ec2, cloud: AwsCloud) -> None:
@@ -342,7 +342,7 @@ def test_a_spot_machine_does_not_get_the_on_demand_price(ec2: Ec2, cloud: AwsClo
     demand = demand.replace("<instanceState>", f"{extra}<instanceState>")
     spot = spot.replace("<instanceState>", f"{extra}<instanceLifecycle>spot</instanceLifecycle><instanceState>")
     ec2.on("DescribeInstances", listing("DescribeInstances", demand, spot))
-    assert [found.price_usd_per_h for found in cloud.resources()] == [1.006, None]
+    assert [found.price_usd_per_h for found in cloud.listing().whole()] == [1.006, None]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_a_region_that_fails_fails_the_sweep_after_a_bounded_number_of_tries(
     ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0")))
     ec2.on("DescribeInstances", answer, THERE)
     with pytest.raises(CloudError) as caught:
-        cloud.resources()
+        cloud.listing().whole()
     assert type(caught.value) is kind
     assert THERE in caught.value.message
     assert ec2.calls("DescribeInstances") == 1 + tries
@@ -403,13 +403,13 @@ def test_regions_that_may_not_be_listed_hide_nothing_at_home(ec2: Ec2, url: str,
 def test_one_error_of_the_clouds_is_waited_out(ec2: Ec2, cloud: AwsCloud, pauses_s: list[float]) -> None:
     answers = iter([failure(503, "Unavailable"), failure(400, "Throttling")])
     ec2.on("DescribeInstances", lambda _: next(answers, listing("DescribeInstances", instance("i-0"))))
-    assert [found.id for found in cloud.resources()] == ["i-0"]
+    assert [found.id for found in cloud.listing().whole()] == ["i-0"]
     assert len(pauses_s) == 2
 
 
 def test_nobody_at_the_endpoint_is_reported_as_out_of_reach(pauses_s: list[float]) -> None:
     with pytest.raises(CloudUnavailableError, match="AWS cannot be reached") as caught:
-        open_at("http://127.0.0.1:1").resources()
+        open_at("http://127.0.0.1:1").listing().whole()
     assert "AWS_ENDPOINT_URL" in caught.value.resolution
 
 

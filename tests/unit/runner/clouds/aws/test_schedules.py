@@ -73,19 +73,19 @@ def test_schedules_of_runs_are_found_by_their_names_in_all_regions(cloud: AwsClo
     for foreign in ("nightly", "douse-models", "mine-douse-20261121-073000-tiny"):
         schedule(foreign)
 
-    assert cloud.resources() == [
+    assert cloud.listing().whole() == [
         Resource("aws", "schedule", NAME, NAME, THERE, RUN, None, price_usd_per_h=0.0),
     ]
 
 
 def test_a_schedule_is_deleted_and_one_that_is_gone_is_fine(cloud: AwsCloud) -> None:
     schedule()
-    (found,) = cloud.resources()
+    (found,) = cloud.listing().whole()
 
     cloud.end(found)
     cloud.end(found)
 
-    assert cloud.resources() == []
+    assert cloud.listing().whole() == []
 
 
 def test_a_lease_moves_the_schedule_and_leaves_the_machine_time_to_save(cloud: AwsCloud) -> None:

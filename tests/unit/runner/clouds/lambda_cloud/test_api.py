@@ -440,7 +440,7 @@ def test_resources_are_all_of_ours_and_nothing_else(bench: Bench) -> None:
     bench.on("GET", KEYS, data([key(f"douse-{RUN_ID}"), key("mine", key_id="k2")]))
     bench.on("GET", DISKS, data([disk(), disk("mine")]))
 
-    found = bench.cloud.resources()
+    found = bench.cloud.listing().whole()
 
     expires = datetime(2026, 11, 21, 12, tzinfo=UTC)
     name, region = f"douse-{RUN_ID}", "us-west-1"
@@ -461,7 +461,7 @@ def test_a_list_that_cannot_be_read_is_never_nothing(bench: Bench, path: str, re
         bench.on("GET", where, reply if where == path else data([]))
 
     with pytest.raises(UnreadableAnswerError):
-        bench.cloud.resources()
+        bench.cloud.listing().whole()
 
 
 def listed(bench: Bench, machines: Any = (), keys: Any = (), disks: Any = ()) -> None:
@@ -483,7 +483,7 @@ def listed(bench: Bench, machines: Any = (), keys: Any = (), disks: Any = ()) ->
 def test_an_odd_machine_of_ours_can_be_ended(bench: Bench, odd: Any, status: str, price: float | None) -> None:
     listed(bench, [machine(**odd)])
 
-    (found,) = bench.cloud.resources()
+    (found,) = bench.cloud.listing().whole()
 
     assert (found.id, found.run_id, found.status, found.price_usd_per_h) == ("i1", RUN_ID, status, price)
 
@@ -494,13 +494,13 @@ def test_an_odd_neighbour_is_no_concern_of_ours(bench: Bench, odd: Any) -> None:
     key, disk = {"id": "k2", "name": "mine", "public_key": 7}, {"id": "f2", "name": "mine", "region": 7}
     listed(bench, [theirs, machine()], [key], [disk])
 
-    assert [found.id for found in bench.cloud.resources()] == ["i1"]
+    assert [found.id for found in bench.cloud.listing().whole()] == ["i1"]
 
 
 def test_a_machine_may_have_no_name_and_no_tags(bench: Bench) -> None:
     listed(bench, [machine(id="i2", name=None, tags=None), machine()])
 
-    assert [found.id for found in bench.cloud.resources()] == ["i1"]
+    assert [found.id for found in bench.cloud.listing().whole()] == ["i1"]
 
 
 @pytest.mark.parametrize("odd", [{"id": 7}, {"name": 7}, {"tags": 7}, {"tags": [7]}, {"name": None, "region": 7}])
@@ -645,7 +645,7 @@ def test_a_machine_without_room_for_a_deadline_keeps_its_name(bench: Bench, run_
 def test_a_listing_shows_the_plain_name_and_the_lease(bench: Bench) -> None:
     listed(bench, machines=[machine(name=f"douse-{RUN_ID}--htb80")])
 
-    (found,) = bench.cloud.resources()
+    (found,) = bench.cloud.listing().whole()
 
     assert (found.name, found.run_id) == (f"douse-{RUN_ID}", RUN_ID)
     assert found.lease_until == datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -664,7 +664,7 @@ def test_an_end_is_read_or_shown_as_it_stands(bench: Bench, text: str, odd: str 
         bench, machines=[machine(tags=[{"key": "douse-run", "value": RUN_ID}, {"key": "douse-expires", "value": text}])]
     )
 
-    (found,) = bench.cloud.resources()
+    (found,) = bench.cloud.listing().whole()
 
     assert (found.expires_at is None, found.odd_expiry) == (odd is not None, odd)
 

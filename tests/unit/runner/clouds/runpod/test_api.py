@@ -489,7 +489,7 @@ def test_resources_are_all_of_ours_and_nothing_else(bench: Bench) -> None:
     bench.on("GET", PODS, answer({"pods": pods}))
     bench.on("GET", VOLUMES, answer({"networkVolumes": [volume, volume | {"id": "v2", "name": "mine"}]}))
 
-    found = bench.cloud.resources()
+    found = bench.cloud.listing().whole()
 
     name, place = f"douse-{RUN_ID}", "US-KS-2"
     assert found == [
@@ -512,7 +512,7 @@ def test_a_list_that_cannot_be_read_is_never_nothing(bench: Bench, path: str, re
         bench.on("GET", where, reply if where == path else answer(empty))
 
     with pytest.raises(UnreadableAnswerError):
-        bench.cloud.resources()
+        bench.cloud.listing().whole()
 
 
 def test_volumes_that_may_not_be_listed_hide_no_pod(bench: Bench) -> None:
@@ -546,7 +546,7 @@ def test_the_pages_of_a_list_are_read_to_the_last(bench: Bench) -> None:
     bench.on("GET", VOLUMES, page(disk, following="x", field="networkVolumes"))
     bench.on("GET", VOLUMES, page(disk | {"id": "v2"}, field="networkVolumes"))
 
-    assert [found.id for found in bench.cloud.resources()] == ["p1", "p3", "v1", "v2"]
+    assert [found.id for found in bench.cloud.listing().whole()] == ["p1", "p3", "v1", "v2"]
     assert [dict(request.url.params) for request in bench.fake.asked] == [
         {},
         {"cursor": "2"},
@@ -614,7 +614,7 @@ def test_an_odd_pod_of_ours_can_be_ended(bench: Bench, odd: Any, status: str, pr
     bench.on("GET", PODS, answer({"pods": [a_pod(**odd)]}))
     bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
 
-    (found,) = bench.cloud.resources()
+    (found,) = bench.cloud.listing().whole()
 
     assert (found.id, found.run_id, found.status, found.price_usd_per_h) == ("p1", RUN_ID, status, price)
 
@@ -623,7 +623,7 @@ def test_an_odd_pod_of_ours_that_is_gone_is_left_out(bench: Bench) -> None:
     bench.on("GET", PODS, answer({"pods": [a_pod(status="TERMINATED", cost=None, env=None)]}))
     bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
 
-    assert bench.cloud.resources() == []
+    assert bench.cloud.listing().whole() == []
 
 
 @pytest.mark.parametrize(
@@ -634,7 +634,7 @@ def test_an_odd_neighbour_is_no_concern_of_ours(bench: Bench, odd: Any) -> None:
     bench.on("GET", PODS, answer({"pods": [theirs, a_pod()]}))
     bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
 
-    assert [found.id for found in bench.cloud.resources()] == ["p1"]
+    assert [found.id for found in bench.cloud.listing().whole()] == ["p1"]
 
 
 @pytest.mark.parametrize(
@@ -698,7 +698,7 @@ def test_an_end_is_read_or_shown_as_it_stands(bench: Bench, text: str, odd: str 
     bench.on("GET", PODS, answer({"pods": [a_pod(env={"DOUSE_RUN": RUN_ID, "DOUSE_EXPIRES": text})]}))
     bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
 
-    (found,) = bench.cloud.resources()
+    (found,) = bench.cloud.listing().whole()
 
     assert (found.expires_at is None, found.odd_expiry) == (odd is not None, odd)
 

@@ -497,12 +497,12 @@ def test_our_client_lists_and_ends_what_is_ours(lab: AwsLab, ec2: Any) -> None:
     instance = lab.run(ec2, InstanceMarketOptions={"MarketType": "spot"})
     lab.clock.advance(2.0)
 
-    (found,) = [resource for resource in cloud.resources() if resource.kind == "instance"]
+    (found,) = [resource for resource in cloud.listing().whole() if resource.kind == "instance"]
     assert (found.id, found.status, found.name) == (instance, "running", "douse-x")
     cloud.end(found)
     lab.clock.advance(2.0)
 
-    assert [resource for resource in cloud.resources() if resource.kind == "instance"] == []
+    assert [resource for resource in cloud.listing().whole() if resource.kind == "instance"] == []
     assert lab.billing() == []
 
 
@@ -512,14 +512,14 @@ def test_list_that_cannot_be_read_is_never_nothing_to_our_client(lab: AwsLab, ec
     lab.fault(fault, cloud="aws", count="always")
 
     with pytest.raises(UnreadableAnswerError):
-        our_client(lab).resources()
+        our_client(lab).listing().whole()
 
 
 def test_our_client_reads_past_an_empty_first_page(lab: AwsLab, ec2: Any) -> None:
     instance = lab.run(ec2)
     lab.fault("listing_partial_page", cloud="aws")
 
-    found = our_client(lab).resources()
+    found = our_client(lab).listing().whole()
 
     assert [resource.id for resource in found if resource.kind == "instance"] == [instance]
     assert lab.fired() == ["listing_partial_page"]
@@ -531,7 +531,7 @@ def test_our_client_finds_and_ends_all_of_three_machines_in_pages_of_one(lab: Aw
     lab.fault("listing_pages", cloud="aws", count="always")
     lab.clock.advance(2.0)
 
-    found = [resource for resource in cloud.resources() if resource.kind == "instance"]
+    found = [resource for resource in cloud.listing().whole() if resource.kind == "instance"]
     assert {one.id for one in found} == machines
     for one in found:
         cloud.end(one)
