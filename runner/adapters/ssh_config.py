@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,9 @@ NOTHING = Path(os.devnull)
 PINS = "known_jumps"
 """File beside the run's own that keeps the host keys of the machines on the way."""
 MOST_JUMPS = 8
+JUMP_NAME = "douse-jump-{number}"
+OUR_JUMP = re.compile(r"ssh -F .* -W \S+ (douse-jump-\d+)")
+"""How a machine on the way is called in the run's own file, and the command there that leads over it."""
 ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|[0-9A-Fa-f:.]+")
 USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*\$?")
 JUMP = re.compile(
@@ -96,8 +100,8 @@ def write_way(path: Path, way: tuple[Hop, ...]) -> None:
     """Write the run's own configuration, for its user alone: a block for each machine, each jump before the last."""
     blocks, before = [], None
     for number, hop in enumerate(way, start=1):
-        name = hop.address if hop is way[-1] else f"douse-jump-{number}"
-        blocks.append(_block(name, hop, before, path if hop is not way[-1] else None))
+        name = hop.address if hop is way[-1] else JUMP_NAME.format(number=number)
+        blocks.append(_block(name, hop, path, before, is_jump=hop is not way[-1]))
         before = name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(path, "\n".join(blocks).encode(), SECRET_MODE)
@@ -180,18 +184,28 @@ def _jump(world: World, config: Path, text: str, name: str) -> Hop:
     return ask_ssh(world, config, match["name"].strip("[]"), user=match["user"], port=port)
 
 
-def _block(name: str, hop: Hop, before: str | None, jump_of: Path | None) -> str:
-    """Return the block of a machine; that of a jump also says what the command line says of the last one."""
+def jump_of(hop: Hop) -> str | None:
+    """Return the name that the run's own file has for the machine which leads to another one, if one does."""
+    match = OUR_JUMP.fullmatch(hop.command or "")
+    return None if match is None else match[1]
+
+
+def _block(name: str, hop: Hop, path: Path, before: str | None, *, is_jump: bool) -> str:
+    """Return the block of a machine; that of a jump also says what the command line says of the last one.
+
+    ``ProxyJump`` starts an ssh whose ``-F`` no quotes protect from a shell, so that a folder with a space in its name
+    would end the way: the command that it stands for is written out.
+    """
     lines = [f"Host {name}", f"  HostName {hop.address}", f"  User {hop.user}", f"  Port {hop.port}"]
     lines += [f'  IdentityFile "{_doubled(file)}"' for file in hop.identity_files or ()]
     if hop.identity_files is not None:
         lines.append("  IdentitiesOnly yes" if hop.identity_files else "  IdentityFile none")
     if before is not None:
-        lines.append(f"  ProxyJump {before}")
+        lines.append(f"  ProxyCommand ssh -F {_doubled(shlex.quote(str(path)))} -W [%h]:%p {before}")
     elif hop.command is not None:
         lines.append(f"  ProxyCommand {_doubled(hop.command)}")
-    if jump_of is not None:
-        pins = _doubled(str(jump_of.with_name(PINS)))
+    if is_jump:
+        pins = _doubled(str(path.with_name(PINS)))
         lines += [
             f'  UserKnownHostsFile "{pins}" ~/.ssh/known_hosts',
             "  StrictHostKeyChecking accept-new",

@@ -12,7 +12,7 @@ from paramiko.auth_strategy import AuthFailure
 
 from runner.adapters import process
 from runner.adapters.process import Child
-from runner.adapters.ssh_config import ask_ssh
+from runner.adapters.ssh_config import ask_ssh, jump_of
 from runner.adapters.ssh_keys import Keys, login_refused
 from runner.adapters.surroundings import for_ansible
 from runner.errors import ConnectionLostError, HostKeyError
@@ -238,14 +238,11 @@ def _open(world: World, host: Host, way: Way) -> _Route:
     if hop.is_direct:
         return _Route(open_socket(world, host.address, host.port), keys)
     environ, log = for_ansible(world.environ), way.config.with_name(LOG)
-    if hop.jump is None:
-        argv = [environ.get("SHELL", "/bin/sh"), "-c", f"exec {hop.command}"]
-        over = "its ProxyCommand"
-    else:
-        address = f"[{host.address}]" if ":" in host.address else host.address
-        argv = ["ssh", "-F", str(way.config), "-W", f"{address}:{host.port}", hop.jump]
-        jump = ask_ssh(world, way.config, hop.jump)
+    over, name = "its ProxyCommand", jump_of(hop)
+    if name is not None:
+        jump = ask_ssh(world, way.config, name)
         over = f"{jump.user}@{jump.address}:{jump.port}"
+    argv = [environ.get("SHELL", "/bin/sh"), "-c", f"exec {hop.command}"]
     said_before = log.stat().st_size if log.exists() else 0
     sock, carrier = process.tunnel(argv, log=log, env=environ)
     return _Route(sock, keys, carrier, over, log, said_before)

@@ -305,7 +305,7 @@ def test_a_run_on_a_machine_behind_a_bastion_takes_the_name_that_the_user_has_fo
     assert (done.returncode, done.stderr) == (0, "")
     assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 6 steps"
     assert json.loads((run / "host.json").read_text())["port"] == sshd.port
-    assert "ProxyJump douse-jump-1" in (run / "ssh" / "config").read_text()
+    assert "-W [%h]:%p douse-jump-1" in (run / "ssh" / "config").read_text()
     assert "Accepted publickey" in (bastion.folder / "sshd.log").read_text()
     assert not (command_line.folder / "there" / run.name).exists()
 

@@ -60,7 +60,8 @@ def test_the_runs_own_file_holds_nothing_else_and_is_the_users_alone(home: Path,
         "  ServerAliveInterval 5\n  ServerAliveCountMax 3\n"
         "\n"
         "Host 203.0.113.7\n  HostName 203.0.113.7\n  User me\n  Port 22\n"
-        f'  IdentityFile "{home}/.ssh/a"\n  IdentitiesOnly yes\n  ProxyJump douse-jump-1\n'
+        f'  IdentityFile "{home}/.ssh/a"\n  IdentitiesOnly yes\n'
+        f"  ProxyCommand ssh -F {file} -W [%h]:%p douse-jump-1\n"
     )
 
 
@@ -137,9 +138,7 @@ def test_jumps_are_one_after_the_other_and_the_first_ones_own_way_counts(home: P
     lines = [line.strip() for line in (tmp_path / "config").read_text().splitlines() if "Proxy" in line]
     assert lines == [
         "ProxyCommand nc 198.51.100.3 22",
-        "ProxyJump douse-jump-1",
-        "ProxyJump douse-jump-2",
-        "ProxyJump douse-jump-3",
+        *(f"ProxyCommand ssh -F {tmp_path}/config -W [%h]:%p douse-jump-{number}" for number in (1, 2, 3)),
     ]
 
 

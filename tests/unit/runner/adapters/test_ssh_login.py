@@ -105,6 +105,22 @@ def test_files_and_programs_go_over_the_bastion(home: Path, tmp_path: Path, sshd
     assert "Connection refused" in refused(machine).message
 
 
+def test_a_folder_that_a_shell_would_take_apart_is_no_obstacle_to_ssh_itself(
+    home: Path, tmp_path: Path, sshd: Sshd, bastion: Sshd
+) -> None:
+    folder = tmp_path / "all of John's $(false) 100%"
+    name_box(home, sshd, "ProxyJump gate")
+    name_gate(home, bastion)
+    machine = reach(folder, "box")
+
+    assert machine.run(["echo", "hello"], timeout_s=60).stdout == "hello\n"
+    machine.close()
+    pins = ["-o", f"UserKnownHostsFile={home}/pins", "-o", "StrictHostKeyChecking=accept-new"]
+    argv = ["ssh", "-F", str(folder / "ssh" / "config"), *pins, "127.0.0.1", "echo hello"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
+    assert (done.stdout, done.returncode) == ("hello\n", 0), done.stderr  # as Ansible starts it
+
+
 def test_nothing_that_carries_a_connection_outlives_it(home: Path, tmp_path: Path, sshd: Sshd, bastion: Sshd) -> None:
     name_box(home, sshd, "ProxyJump gate")
     name_gate(home, bastion)
