@@ -164,8 +164,7 @@ def test_it_starts_a_real_lease_that_was_killed(tmp_path: Path, watch: ModuleTyp
     (prefix / "lease" / "douse_lease.py").write_bytes(LEASE.read_bytes())
     settings = {
         "method": "none", "api": {}, "ttl_s": 100.0, "hard_end_s": 3600.0, "idle_s": 600.0, "grace_s": 5.0,
-        "upload_timeout_s": 5.0,
-        "trainer_stop": [], "end_command": [],
+        "upload_timeout_s": 5.0, "trainer_stop": [], "end_command": [],
     }  # fmt: skip
     own = [sys.executable, str(prefix / "lease" / "douse_lease.py")]
     subprocess.run([*own, "settle", str(prefix)], input=json.dumps(settings), text=True, check=True, timeout=60)

@@ -190,7 +190,8 @@ def test_after_a_reboot_a_daemon_that_is_restarted_goes_by_the_clock_since_the_b
 
 def test_what_an_older_release_wrote_down_is_still_read(lease: ModuleType, tmp_path: Path) -> None:
     folder = lease.Folder(str(tmp_path))
-    folder.write("settings.json", {"wanted": settings(), "set_at": lease.clock() - 600, "boot_id": lease.boot_id()})
+    wanted = {name: value for name, value in settings().items() if name != "idle_s"}
+    folder.write("settings.json", {"wanted": wanted, "set_at": lease.clock() - 600, "boot_id": lease.boot_id()})
     old = {"beat": "renew 1", "renewed": lease.clock() - 40, "left_s": 3000.0, "boot_id": lease.boot_id()}
     folder.write("state.json", old)
 
@@ -200,12 +201,29 @@ def test_what_an_older_release_wrote_down_is_still_read(lease: ModuleType, tmp_p
     assert lease.renewed_at(have, state) == pytest.approx(old["renewed"], abs=1.0)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"renewed": "x"}', '{"renewed": NaN, "left_s": 1}', '{"left_s": 1}'])
+WHOLE = '{"renewed": 1, "left_s": 1, '
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", '{"renewed": "x"}', '{"renewed": NaN, "left_s": 1}', '{"left_s": 1}', WHOLE + '"beat": 1}',
+        WHOLE + '"idle_s": "x"}', WHOLE + '"idle_s": NaN}',
+    ],
+)  # fmt: skip
 def test_a_damaged_state_is_none(lease: ModuleType, tmp_path: Path, text: str) -> None:
     folder = lease.Folder(str(tmp_path))
     folder.path("state.json").write_text(text)
 
     assert lease.read_state(folder) is None
+
+
+def test_settings_whose_boot_is_damaged_have_an_end_all_the_same(lease: ModuleType) -> None:
+    have = kept_settings(BEFORE)
+    del have["boot_id"]
+
+    assert lease.hard_end_of(have, None) < lease.clock() + 3600.0
+    assert lease.renewed_at(have, kept_state(lease.boot_id(), at=600.0, renewed=590.0)) == 590.0
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"wanted": 1}', '{"wanted": {}, "set_at": 1}'])

@@ -50,6 +50,8 @@ SETTINGS = {
 }
 SETTINGS_COPY = "settings.copy.json"
 """A damaged file must not leave a machine without an end."""
+NEVER_S = 1e8
+"""For how long a machine is kept without a trainer by the settings of an older release, which knew no such end."""
 SAME_END_S = 120.0
 """Two hard ends this close are the same: whoever asks works out the seconds that are left anew each time."""
 POLL_S = 1.0
@@ -224,11 +226,12 @@ def read_settings(folder: Folder) -> dict[str, Any] | None:
         if settings is None:
             continue
         try:
+            settings["wanted"].setdefault("idle_s", NEVER_S)
             check_settings(settings["wanted"])
-        except (KeyError, TypeError, ValueError, SystemExit) as err:
+        except (AttributeError, KeyError, TypeError, ValueError, SystemExit) as err:
             say(f"{name} is damaged: {err!r}")
             continue
-        settings.setdefault("wall", time.time())  # those of an older release have none
+        settings.setdefault("wall", time.time())  # those of an older release have neither
         if are_numbers(settings, "set_at", "wall"):
             return settings
     return None
@@ -240,7 +243,8 @@ def read_state(folder: Folder) -> dict[str, Any] | None:
     if state is None:
         return None
     state = {"at": clock(), "wall": time.time(), **state}  # that of an older release has neither
-    return state if are_numbers(state, "renewed", "left_s", "at", "wall") else None
+    numbers = ["renewed", "left_s", "at", "wall", *([] if state.get("idle_s") is None else ["idle_s"])]
+    return state if are_numbers(state, *numbers) and isinstance(state.get("beat"), (str, type(None))) else None
 
 
 def are_numbers(values: dict[str, Any], *names: str) -> bool:
@@ -256,7 +260,7 @@ def hard_end_of(settings: dict[str, Any], state: dict[str, Any] | None) -> float
     what was left at the last look, less what has passed since.
     """
     wanted_s = settings["wanted"]["hard_end_s"]
-    if settings["boot_id"] == boot_id():
+    if settings.get("boot_id") == boot_id():
         return settings["set_at"] + wanted_s
     if state is None:
         return clock() + wanted_s - passed_s(settings)
@@ -284,7 +288,7 @@ def renewed_at(settings: dict[str, Any], state: dict[str, Any] | None) -> float 
     renewed = state["renewed"]
     if state.get("boot_id") != boot_id():
         renewed = clock() - passed_s(state) - (state["at"] - state["renewed"])
-    return max(renewed, settings["set_at"]) if settings["boot_id"] == boot_id() else renewed
+    return max(renewed, settings["set_at"]) if settings.get("boot_id") == boot_id() else renewed
 
 
 def ensure(folder: Folder, order: str = "") -> int:
@@ -462,7 +466,7 @@ def wait(folder: Folder, settings: dict[str, Any]) -> str:
     hard_end = hard_end_of(settings, state)
     beat = None if state is None else state.get("beat")
     lease = Lease(settings["wanted"]["ttl_s"], hard_end, now, beat, renewed_at(settings, state))
-    idle = Idleness(settings["wanted"].get("idle_s", math.inf), now, (state or {}).get("idle_s"))
+    idle = Idleness(settings["wanted"]["idle_s"], now, (state or {}).get("idle_s"))
     say(f"the lease runs: {hard_end - now:.0f} s until the hard end")
     while True:
         now = clock()
