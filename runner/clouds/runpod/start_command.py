@@ -40,5 +40,6 @@ def start_command(ttl_s: int) -> str:
 
 
 def _unpack(content: bytes, name: str) -> str:
+    """Return what writes a file; where a full disk does not take it, that of the container's last start stays."""
     packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
-    return f"echo {packed} | base64 -d | gzip -d > {name}"
+    return f"echo {packed} | base64 -d | gzip -d > new && mv new {name}"

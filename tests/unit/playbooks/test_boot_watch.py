@@ -134,6 +134,19 @@ def test_a_machine_with_a_lease_is_left_alone_and_its_lease_is_kept_running(
     assert life.started[:3] == [0.0, 10.0, 20.0]
 
 
+def test_a_container_that_is_started_again_long_after_it_was_set_up_has_time_to_start_its_lease(
+    watch: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    life = Life(watch, monkeypatch, tmp_path, ends_s=10 * TTL_S)
+    life.set_up()
+    live(watch)
+    life.lease_status, life.ends_s = 1, 11 * TTL_S + 100
+
+    live(watch)
+
+    assert life.asked[0][0] >= 11 * TTL_S - watch.POLL_S
+
+
 def test_a_machine_whose_lease_does_not_start_any_more_is_ended(
     watch: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

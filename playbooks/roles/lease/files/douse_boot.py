@@ -39,6 +39,7 @@ def main() -> None:
         try:
             if keeps_lease(folder):
                 deadline = clock() + settings["ttl_s"]
+                note_end(folder, settings["ttl_s"])
             elif clock() >= deadline:
                 number += 1
                 ask(settings["api"], number)
@@ -54,13 +55,17 @@ def clock() -> float:
 
 def left_s(folder: Path, ttl_s: float) -> float:
     """Return the seconds until the first end: a container that is started again gets no new ones."""
-    path = folder / "ends"
     try:
-        return min(ttl_s, float(path.read_text()) - time.time())
+        return min(ttl_s, float((folder / "ends").read_text()) - time.time())
     except (OSError, ValueError):
-        with contextlib.suppress(OSError):  # a full disk keeps nobody from watching
-            path.write_text(str(time.time() + ttl_s))
+        note_end(folder, ttl_s)
         return ttl_s
+
+
+def note_end(folder: Path, ttl_s: float) -> None:
+    """Write down when the machine has to be set up, or its lease to run again, for a container started again."""
+    with contextlib.suppress(OSError):  # a full disk keeps nobody from watching
+        (folder / "ends").write_text(str(time.time() + ttl_s))
 
 
 def keeps_lease(folder: Path) -> bool:

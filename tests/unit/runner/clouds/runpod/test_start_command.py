@@ -14,33 +14,58 @@ import yaml
 from runner.clouds.runpod import start_command as module
 from runner.clouds.runpod.cloud import IMAGE
 from runner.clouds.runpod.start_command import PROGRAM, ROLES, start_command, why_no_boot_lease
+from tests.unit.runner.conftest import wait_until
 
 LONGEST = 4096
 """What others are known to send as a pod's command; the vendor says no limit."""
 
 
-def test_the_watch_starts_before_the_images_own_start_and_both_have_all_they_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, own_start = tmp_path / "boot", tmp_path / "start.sh"
-    monkeypatch.setattr(module, "FOLDER", str(folder))
-    monkeypatch.setattr(module, "OWN_START", str(own_start))
-    for name, text in (("python3", f"echo $0 $* $RUNPOD_POD_ID > {tmp_path}/watch"), ("start.sh", "echo started; pwd")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "watch").touch()
-    path = f"{tmp_path}:{os.environ['PATH']}"
-
+def started(folder: Path) -> str:
+    """Carry out the command with stand-ins in ``folder``; return what the image's own start says."""
     done = subprocess.run(
         shlex.split(start_command(3300)), capture_output=True, text=True, timeout=60, check=True,
-        env={"PATH": path, "RUNPOD_POD_ID": "pod1"},
+        env={"PATH": f"{folder}:{os.environ['PATH']}", "RUNPOD_POD_ID": "pod1"},
     )  # fmt: skip
+    return done.stdout
 
-    assert done.stdout == "started\n/\n"
-    assert (folder / "douse_boot.py").read_bytes() == PROGRAM.read_bytes()
-    api = yaml.safe_load(ROLES.read_text())["lease_api"]
-    assert json.loads((folder / "settings.json").read_text()) == {"ttl_s": 3300, "api": api}
-    assert (tmp_path / "watch").exists()
+
+def stand_in(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the image's own start, and a Python that notes how it is called."""
+    monkeypatch.setattr(module, "FOLDER", str(tmp_path / "boot"))
+    monkeypatch.setattr(module, "OWN_START", str(tmp_path / "start.sh"))
+    stand_in(tmp_path / "start.sh", "echo started; pwd")
+    stand_in(tmp_path / "python3", f"echo $* $RUNPOD_POD_ID > {tmp_path}/part; mv {tmp_path}/part {tmp_path}/watch")
+    return tmp_path
+
+
+def is_whole(pod: Path) -> bool:
+    """Return whether the watch was started, with its program and its settings there."""
+    wait_until((pod / "watch").exists)
+    settings = {"ttl_s": 3300, "api": yaml.safe_load(ROLES.read_text())["lease_api"]}
+    assert (pod / "watch").read_text() == f"douse_boot.py {pod}/boot pod1\n"
+    assert json.loads((pod / "boot" / "settings.json").read_text()) == settings
+    return (pod / "boot" / "douse_boot.py").read_bytes() == PROGRAM.read_bytes()
+
+
+def test_the_watch_starts_before_the_images_own_start_and_both_have_all_they_need(pod: Path) -> None:
+    assert started(pod) == "started\n/\n"
+    assert is_whole(pod)
+
+
+def test_a_container_that_starts_again_with_a_full_disk_has_the_watch_of_its_last_start(pod: Path) -> None:
+    started(pod)
+    assert is_whole(pod)
+    (pod / "watch").unlink()
+    stand_in(pod / "gzip", "exit 1")
+
+    assert started(pod) == "started\n/\n"
+    assert is_whole(pod)
 
 
 def test_the_command_is_short_and_the_same_each_time() -> None:
