@@ -249,13 +249,16 @@ class Guard:
             self._notes.say(f"cannot see how training stands: {err.message}")
             return self._is_gone() if self._silent >= SILENT_LOOKS else None
         self._silent = self._absent = 0
+        now_s = self._world.boottime_s()
         if state not in ENDED:
+            if self._idle_end_s is not None:
+                self._move_lease(self._hard_end_s - now_s)
             self._idle_end_s = None
             self._notes.say("training goes on" if state == "running" else "nothing trains yet")
         elif self._idle_end_s is None:
-            self._idle_end_s = self._world.boottime_s() + held.idle_s
+            self._idle_end_s = now_s + held.idle_s
             self._notes.say(f"training has ended; the machine is terminated in {held.idle_s / 60:.0f} minutes")
-            self._move_lease(held.idle_s)
+            self._move_lease(min(self._idle_end_s, self._hard_end_s) - now_s)
         return None
 
     def _is_gone(self) -> str | None:

@@ -21,7 +21,7 @@ from runner.clouds.registry import find_cloud, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, RunnerError
 from runner.lifecycle import guarding
-from runner.lifecycle.terraform_inputs import seconds_to_hard_end
+from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end
 from runner.run.models import Host
 from runner.run.run_dir import write_json
 from runner.safety.lease_word import BEAT_S, MOVES_PER_LEASE, Word, beat_s
@@ -98,14 +98,18 @@ def _is_shown(ctx: Context) -> bool:
 
 
 def _move_at_cloud(ctx: Context, host: Host, over: Event) -> None:
-    """Move the end of the lease that the cloud shows as long as a runner is here; a failure counts for nothing."""
+    """Move the end of the lease that the cloud shows as long as a runner is here; a failure counts for nothing.
+
+    It never passes the machine's hard end: a runner that hangs must not push a schedule of the cloud's before itself.
+    """
     if not _is_shown(ctx):
         return
     lease_s = ctx.run_file.budget.lease_minutes * 60
     while not over.is_set():
         pause_s = lease_s / MOVES_PER_LEASE
         try:
-            _show(ctx, host, ctx.world.now() + timedelta(seconds=lease_s + pause_s))
+            ends_at, hard_end = ctx.world.now() + timedelta(seconds=lease_s + pause_s), rented_until(ctx)
+            _show(ctx, host, ends_at if hard_end is None else min(ends_at, hard_end))
         except RunnerError:
             pause_s = min(BEAT_S, pause_s)  # the machine itself has its word: here only the next try counts
         over.wait(pause_s)

@@ -59,13 +59,14 @@ class Box:
     world: VirtualWorld
     ended_s: float = float("inf")
     silent_from_s: float = float("inf")
+    again_s: float = float("inf")
     asked: int = 0
 
     def __call__(self, held: Held) -> TrainerState:
         self.asked += 1
         if self.world.boottime_s() >= self.silent_from_s:
             raise AWAY
-        return "exited" if self.world.boottime_s() >= self.ended_s else "running"
+        return "exited" if self.ended_s <= self.world.boottime_s() < self.again_s else "running"
 
 
 @pytest.fixture
@@ -314,6 +315,18 @@ def test_the_cloud_shows_when_the_machine_of_an_ended_training_goes(world: Virtu
     guard_of(world, cloud, script, Box(world, ended_s=HOUR_S)).watch()
 
     assert HOUR_S + 600 <= (cloud.leases["i-1"] - began).total_seconds() <= HOUR_S + 660
+
+
+@pytest.mark.parametrize("box", [{"ended_s": 2 * HOUR_S - 300}, {"ended_s": HOUR_S, "again_s": HOUR_S + 300}])
+def test_the_cloud_never_shows_more_than_the_hard_end_and_that_again_once_training_goes_on(
+    world: VirtualWorld, cloud: FakeCloud, box: dict[str, float]
+) -> None:
+    script = Script(world, [(10, word("hold", HELD))], gone_s=20)
+    began = world.now()
+
+    guard_of(world, cloud, script, Box(world, **box)).watch()  # type: ignore[arg-type]
+
+    assert (cloud.leases["i-1"] - began).total_seconds() == pytest.approx(2 * HOUR_S + 10, abs=1)
 
 
 def test_a_held_run_that_trains_on_goes_at_its_hard_end(world: VirtualWorld, cloud: FakeCloud) -> None:

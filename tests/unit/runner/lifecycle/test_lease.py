@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,20 @@ def test_the_cloud_shows_a_lease_that_outlasts_the_machines_own(
     assert [(when, left_s) for when, _, _, left_s in cloud.asked] == [(when, 1200.0) for when in (0, 300, 600, 900)]
     assert {(machine, run_id) for _, machine, run_id, _ in cloud.asked} == {("i-1", ctx.run.run_id)}
     assert len(words) > len(cloud.asked)
+
+
+def test_no_lease_at_the_cloud_passes_the_hard_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    ctx = made(tmp_path, "aws")
+    cloud = at(monkeypatch, ctx)
+    ends_at = ctx.world.now() + timedelta(seconds=1500)
+    write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": f"{ends_at:%Y-%m-%dT%H:%M:%SZ}"})
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(901.0)
+
+    assert [round(left_s, -1) for *_, left_s in cloud.asked] == [1200.0, 1200.0, 900.0, 600.0]
 
 
 @pytest.mark.parametrize("trouble", [NO_ANSWER, NotFoundError("lambda: gone", resolution="look")])
