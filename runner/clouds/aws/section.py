@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from runner.run.run_file import CloudSection, ComputeSection
 
 MOST_TAGS = 40
-"""AWS takes 50 on one resource. Three are ours, and an organisation may add some."""
+"""AWS takes 50 on one resource. Four are ours, and an organisation may add some."""
 TAG_TEXT = re.compile(r"[\w .:/=+@-]*")
 """EC2's own words: letters, spaces and numbers that UTF-8 can hold, and these characters."""
 LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256
