@@ -1,4 +1,4 @@
-"""User data as faults want it: a machine without its host key, or with a dead GPU."""
+"""User data as faults want it: a machine without its host key, with a dead GPU, or with a shutdown that hangs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ case "$1" in
 esac
 """
 
+HANGS = "hangs.service"
+HANGING = (
+    "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\nExecStop=sleep infinity\nTimeoutStopSec=infinity\n"
+)
+"""A service that never stops, and with it the shutdown."""
+
 
 def without_host_key(user_data: str | None) -> str | None:
     """Return user data in which the host key is missing, so that the machine makes one of its own."""
@@ -45,6 +51,16 @@ def with_dead_gpu(user_data: str | None) -> str | None:
         return user_data
     files = [*(settings.get("write_files") or []), {"path": SMI, "content": DEAD_GPU, "permissions": "0755"}]
     return _written({**settings, "write_files": files})
+
+
+def with_hanging_shutdown(user_data: str | None) -> str | None:
+    """Return user data that also starts a service which keeps the machine from ever shutting down in order."""
+    settings = _read(user_data)
+    if settings is None:
+        return user_data
+    files = [*(settings.get("write_files") or []), {"path": f"/etc/systemd/system/{HANGS}", "content": HANGING}]
+    commands = [*(settings.get("runcmd") or []), f"systemctl daemon-reload; systemctl start --no-block {HANGS}"]
+    return _written({**settings, "write_files": files, "runcmd": commands})
 
 
 def _read(user_data: str | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from runner.emulation.box_data import with_dead_gpu, without_host_key
+from runner.emulation.box_data import with_dead_gpu, with_hanging_shutdown, without_host_key
 from runner.emulation.fault_table import MACHINE_TRAITS, CloudFaults
 from runner.emulation.faults import FaultQueue, Queued, Stage
 from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover, Yard
@@ -63,6 +63,7 @@ class CloudState:
         self.is_end_asked: dict[str, bool] = {}
         self._lock = threading.RLock()
         self._boxes = 0
+        self._orders: dict[str, BoxOrder] = {}
         self._down_until: dict[str, float] = {}
         self._to_cut_off: list[EmulatedMachine] = []
         self._exited: deque[tuple[EmulatedMachine, str]] = deque()
@@ -127,13 +128,28 @@ class CloudState:
             RunnerError: If the box cannot be made.
         """
         box = machine.box if machine.box is not None and order.kind == "vm" else self._new_box(machine)
-        data = order.user_data
+        self._boot(machine, box, order)
+
+    def restart(self, machine: EmulatedMachine) -> None:
+        """Let a machine's box lose all that runs on it, and boot it again from its disk, a container's as well.
+
+        Raises:
+            RunnerError: If the box cannot be made.
+        """
+        if machine.box is not None:
+            self.yard.kill(machine.box)
+            self._boot(machine, machine.box, self._orders[machine.id])
+
+    def _boot(self, machine: EmulatedMachine, box: str, order: BoxOrder) -> None:
+        self._orders[machine.id], data = order, order.user_data
         if data is not None:
             self.user_data[machine.id] = data
         if "wrong_host_key" in machine.traits:
             data = without_host_key(data)
         if "dead_gpu" in machine.traits:
             data = with_dead_gpu(data)
+        if "poweroff_hangs" in machine.traits:
+            data = with_hanging_shutdown(data)
         machine.address = self.yard.boot(
             box,
             kind=order.kind,

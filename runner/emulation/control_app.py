@@ -16,6 +16,7 @@ POST    /faults                       ``{"name", "count"?: int|"always", "args"?
 DELETE  /faults                       forget what has not fired
 POST    /runner                       ``{"pid": n}``: whom ``kill_runner@…`` ends
 POST    /machines/{id}/kill           the box vanishes; the cloud bills on
+POST    /machines/{id}/restart        the box loses all that runs on it, and boots again from its disk
 POST    /machines/{id}/stop           somebody stops it in the console (409 where the cloud cannot)
 POST    /machines/{id}/delete         somebody ends it in the console
 POST    /machines/{id}/preempt        the cloud reclaims it
@@ -179,6 +180,8 @@ class Control:
             return _refused(409, f"machine {machine.id} has ended", "pick one that runs")
         if action == "kill":
             self._state.vanish(machine)
+        elif action == "restart":
+            self._state.restart(machine)
         elif action == "delete":
             self._state.end(machine, "deleted in the console", after_s=0.0)
         elif action == "stop" and (why_not := self._state.faults.why_not("box_stopped_outside", machine.cloud)):
@@ -186,7 +189,7 @@ class Control:
         elif action in ("stop", "preempt", "notice"):
             self._state.act(machine, action)
         else:
-            return _refused(404, f"no action {action}", "use kill, stop, delete, preempt, notice or partition")
+            return _refused(404, f"no action {action}", "use kill, restart, stop, delete, preempt, notice or partition")
         return Answer(200, {})
 
     def _machine(self, call: Call) -> EmulatedMachine | None:

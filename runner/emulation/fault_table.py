@@ -58,6 +58,7 @@ COMMON_FAULTS = frozenset(
         "spot_notice",
         "box_killed",
         "box_deleted_in_console",
+        "lease_killed",
     }
 )
 """What every emulated cloud can do wrong so far; each adds its own."""
@@ -170,7 +171,30 @@ _TRAIN = (
     ),
 )
 
-FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in (*_CREATE, *_LISTING, *_DESTROY, *_TRAIN)}
+_INSIDE = (
+    Fault("lease_killed", "SIGKILL to the lease's program on the machine"),
+    Fault("box_rebooted", "the machine loses its power, and boots again from its disk", needs_real_box=True),
+    Fault(
+        "container_restarted",
+        "the container loses every process, and starts again with the same disk",
+        needs_real_box=True,
+    ),
+)
+
+_END = (
+    Fault(
+        "poweroff_hangs",
+        "a service on the machine never stops, and with it no shutdown from inside ends",
+        needs_real_box=True,
+    ),
+)
+
+FAULTS: Mapping[str, Fault] = {
+    fault.name: fault for fault in (*_CREATE, *_LISTING, *_DESTROY, *_TRAIN, *_END, *_INSIDE)
+}
+
+INSIDE = tuple(fault.name for fault in _INSIDE)
+"""Faults of a machine that trains: who rehearses brings them about, for no request to the cloud begins them."""
 
 MACHINE_TRAITS = (
     "boot_never_active",
@@ -184,6 +208,7 @@ MACHINE_TRAITS = (
     "listing_lags",
     "leftover_volume",
     "leftover_address",
+    "poweroff_hangs",
     *(fault.name for fault in _TRAIN),
 )
 """Faults that a machine is born with: they fire at launch and shape its life."""

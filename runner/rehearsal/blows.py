@@ -1,4 +1,4 @@
-"""How a fault of the runner is brought about: who gets which signal, and how long one looks for him."""
+"""How a fault of the runner, or of the lease on its machine, is brought about: who gets which signal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from runner.rehearsal.faults import Action
 
 TERRAFORM = frozenset({"terraform", "tofu"})
 LISTENER = "runner.rehearsal.listener"
+LEASE = "douse_lease.py"
 BETWEEN_SIGNALS_S = 1.0
 
 
@@ -30,6 +31,22 @@ def strike(pid: int, action: Action) -> bool:
             with suppress(psutil.NoSuchProcess):
                 one.send_signal(word)
     return bool(doomed)
+
+
+def kill_lease(run_id: str) -> bool:
+    """SIGKILL the daemon of a run's lease, which is a process of this machine too; return whether there was one."""
+    found = [one for one in psutil.process_iter() if _keeps_lease(one, run_id)]
+    for one in found:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    return bool(found)
+
+
+def _keeps_lease(one: psutil.Process, run_id: str) -> bool:
+    with suppress(psutil.Error):
+        program, verb, prefix = ["", "", "", *one.cmdline()][-3:]
+        return (Path(program).name, verb, Path(prefix).name) == (LEASE, "run", run_id)
+    return False
 
 
 def _meant(pid: int, program: str) -> list[psutil.Process]:

@@ -12,12 +12,14 @@ from pathlib import Path
 from runner.adapters.stop import Stop
 from runner.emulation.boxes import supported, why_no_logins
 from runner.emulation.cache import warm_cache
+from runner.emulation.fault_table import INSIDE
+from runner.emulation.faults import FaultQueue
 from runner.errors import UsageError
 from runner.guard.place import end_guard
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import CloudFault, parse_faults
+from runner.rehearsal.faults import DETACHED, CloudFault, HomeFault, RunnerFault, parse_faults
 from runner.rehearsal.footprint import changes, footprint
-from runner.rehearsal.services import emulated_clouds
+from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.rehearsal.user import User
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.models import View
@@ -77,7 +79,10 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     """
     cloud_faults, runner_faults, home_faults = parse_faults(rehearsal.faults)
     afterwards = _afterwards(rehearsal.afterwards)
-    if _has_real_boxes(rehearsal, view):
+    _check_detaching(rehearsal, home_faults)
+    has_real_boxes = _has_real_boxes(rehearsal, view)
+    _check_possible(rehearsal.environment, runner_faults, has_real_boxes=has_real_boxes)
+    if has_real_boxes:
         view.progress("preparing the packages of the trainer")
         warm_cache()
     with Emulators(rehearsal.environment, rehearsal.folder) as emulators, _without_guards(rehearsal.folder / "runs"):
@@ -104,6 +109,30 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         if rehearsal.before_close is not None:
             rehearsal.before_close(emulators)
         return verdict
+
+
+def _check_possible(cloud: str, faults: Sequence[RunnerFault], *, has_real_boxes: bool) -> None:
+    """Refuse what cannot happen to a machine of this cloud, as its emulator refuses what it cannot do.
+
+    Raises:
+        FaultRefusedError: If one of them cannot.
+    """
+    queue = FaultQueue(known_faults(), served=[cloud], has_real_boxes=has_real_boxes)
+    for fault in faults:
+        if fault.action in INSIDE:
+            queue.add(fault.action)
+
+
+def _check_detaching(rehearsal: Rehearsal, faults: Sequence[HomeFault]) -> None:
+    """Refuse to leave alone what cannot be.
+
+    Raises:
+        UsageError: If the verb is not one that can go on without its user.
+    """
+    if rehearsal.verb != "train" and any(fault.action in DETACHED for fault in faults):
+        raise UsageError(
+            f"rehearse: nobody can leave `make {rehearsal.verb}` alone", resolution="use detached_and_done with `train`"
+        )
 
 
 @contextlib.contextmanager

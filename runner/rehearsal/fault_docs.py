@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, Fault, sentence
+from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, INSIDE, Fault, sentence
 from runner.errors import UsageError
-from runner.rehearsal.faults import AT_LAUNCH, DIRTY, FILE_FAULTS, HOSTILE, RUNNER_ACTIONS, STEPS, VERB_FAULTS, VERBS
+from runner.rehearsal.faults import (
+    AT_LAUNCH,
+    DETACHED,
+    DIRTY,
+    FILE_FAULTS,
+    HOSTILE,
+    RUNNER_ACTIONS,
+    STEPS,
+    VERB_FAULTS,
+    VERBS,
+)
 from runner.rehearsal.hostile import ATTACKS
 from runner.rehearsal.services import known_faults
 from runner.run.run_dir import PROJECT
@@ -51,9 +61,10 @@ def fault_tables() -> str:
         (_cloud_row(fault) for fault in FAULTS.values() if _is_asked_of_a_cloud(fault.name)),
     )
     runner = _table(
-        ("name", "what happens to the runner, or what its machine does"),
+        ("name", "what happens to the runner, or to or by its machine"),
         (
             *((f"`{name}@<step>`", action.does) for name, action in RUNNER_ACTIONS.items()),
+            *((f"`{name}`{_mark(FAULTS[name])}", f"{FAULTS[name].does} (at train)") for name in INSIDE),
             *((f"`{HOSTILE}:{name}`", f"{one.does} (at {one.step})") for name, one in ATTACKS.items()),
         ),
     )
@@ -61,7 +72,7 @@ def fault_tables() -> str:
         ("name", "what is wrong on your own machine"),
         (
             *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
-            *((f"`{name}`", does) for name, does in DIRTY.items()),
+            *((f"`{name}`", does) for name, does in (DIRTY | DETACHED).items()),
             *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
         ),
     )
@@ -86,19 +97,22 @@ def fault_tables() -> str:
 
 def _is_asked_of_a_cloud(name: str) -> bool:
     """Return whether ``FAULTS=`` hands this name to the emulated cloud, and not to the runner's own driver."""
-    return "@" not in name or name in AT_LAUNCH
+    return name in AT_LAUNCH or ("@" not in name and name not in INSIDE)
 
 
 def _cloud_row(fault: Fault) -> tuple[str, ...]:
     clouds = known_faults()
     where = ("yes" if fault.name in said.possible else "–" for said in clouds.values())
-    mark = " †" if fault.needs_real_box else ""
     return (
-        f"`{fault.name}`{mark}",
+        f"`{fault.name}`{_mark(fault)}",
         sentence(fault, clouds),
         *where,
         ", ".join(_argument(name, value) for name, value in fault.arguments.items()),
     )
+
+
+def _mark(fault: Fault) -> str:
+    return " †" if fault.needs_real_box else ""
 
 
 def _argument(name: str, value: object) -> str:

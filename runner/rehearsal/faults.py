@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.emulation.fault_table import INSIDE
 from runner.errors import UsageError
 from runner.rehearsal.hostile import ATTACKS
 
@@ -56,6 +57,8 @@ RUNNER_ACTIONS = {
 }
 DIRTY = {"dirty_environment": "a locale, and settings for Terraform and Ansible that lead astray, are in the shell"}
 """What is wrong with the shell in which every verb is given."""
+DETACHED = {"detached_and_done": "nobody stays: the run is left alone with `DETACH=1`, and its trainer ends by itself"}
+"""How the user goes away."""
 HOSTILE = "hostile_host"
 """Its machine is no friend; what follows the colon says what it does."""
 VERB_FAULTS = {
@@ -86,7 +89,7 @@ class RunnerFault:
     Attributes:
         name: As it was asked for.
         step: The step.
-        action: What happens, a name in ``RUNNER_ACTIONS``, or what the machine does, one in ``ATTACKS``.
+        action: What happens, a name in ``RUNNER_ACTIONS``, or to or by the machine, one in ``INSIDE`` or ``ATTACKS``.
     """
 
     name: str
@@ -105,7 +108,7 @@ class HomeFault:
 
     Attributes:
         name: As it was asked for.
-        action: A name in ``FILE_FAULTS``, ``VERB_FAULTS`` or ``DIRTY``.
+        action: A name in ``FILE_FAULTS``, ``VERB_FAULTS``, ``DIRTY`` or ``DETACHED``.
         at: The file, by its path in the run's folder, or the verb; empty for every verb.
     """
 
@@ -132,10 +135,12 @@ def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault], list[H
         action, at, step = word.partition("@")
         if word.partition(":")[0] in FILE_FAULTS:
             home.append(_file_fault(word))
-        elif word in DIRTY:
+        elif word in DIRTY or word in DETACHED:
             home.append(HomeFault(word, word, ""))
         elif word.partition(":")[0] == HOSTILE:
             runner.append(_attack(word))
+        elif word.partition(":")[0] in INSIDE:
+            runner.append(_inside(word))
         elif not at or word in AT_LAUNCH:
             clouds.append(_cloud_fault(word))
         elif action in VERB_FAULTS and step in VERBS:
@@ -154,6 +159,13 @@ def _attack(word: str) -> RunnerFault:
             f"rehearse: there is no fault {word}", resolution=f"known: {HOSTILE}: and {', '.join(ATTACKS)}"
         )
     return RunnerFault(word, ATTACKS[kind].step, kind)
+
+
+def _inside(word: str) -> RunnerFault:
+    if ":" in word:
+        name = word.partition(":")[0]
+        raise UsageError(f"rehearse: {name} takes neither a count nor arguments", resolution=f"write FAULTS={name}")
+    return RunnerFault(word, "train", word)
 
 
 def _unknown(word: str) -> UsageError:

@@ -12,10 +12,11 @@ from pathlib import Path
 from runner.adapters import process
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
+from runner.emulation.fault_table import INSIDE
 from runner.errors import EXIT_LEFTOVERS, RunInterruptedError
-from runner.rehearsal.blows import LISTENER, strike
+from runner.rehearsal.blows import LISTENER, kill_lease, strike
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import DIRTY, FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
+from runner.rehearsal.faults import DETACHED, DIRTY, FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
 from runner.rehearsal.home import ASTRAY, damage, in_another_shell, read_leniently, write_as_a_later_version
 from runner.rehearsal.hostile import ATTACKS, attack
 from runner.run.models import View
@@ -24,8 +25,11 @@ from runner.world import RealWorld
 from trainer.events import parse_events
 
 LONGEST_S = 3600.0
-AFTER_THE_LEASE_S = 300.0
-"""How long a machine may take to save its work and end itself, or a sweep to end it, once its lease is over."""
+AFTER_THE_LEASE_S = 420.0
+"""How long a machine may take to save its work and end itself, or a sweep to end it, once its lease is over.
+
+A shutdown that hangs is cut short after five minutes.
+"""
 SWEEP_EVERY_S = 5.0
 """A schedule of minutes, in seconds."""
 POLL_S = 0.1
@@ -53,7 +57,8 @@ class User:
         self._runs, self._home_faults = emulators.folder / "runs", list(home_faults)
         self._lease_minutes: list[float] = []
         self._stopped: list[process.Child] = []
-        self.fired = [fault.name for fault in home_faults if fault.action in DIRTY]
+        self._detaches = any(fault.action in DETACHED for fault in home_faults)
+        self.fired = [fault.name for fault in home_faults if fault.action in {*DIRTY, *DETACHED}]
         self.broken: list[str] = []
 
     def close(self) -> None:
@@ -63,8 +68,8 @@ class User:
 
     @property
     def is_left_up(self) -> bool:
-        """Whether the runner has left on purpose a machine that goes on without it: its terminal was closed."""
-        return any(name.startswith(LEAVING) for name in self.fired) and self._bills()
+        """Whether the runner has left a machine on purpose: it was to leave it, or its terminal was closed."""
+        return self._detaches or (any(name.startswith(LEAVING) for name in self.fired) and self._bills())
 
     @property
     def is_folder_damaged(self) -> bool:
@@ -83,6 +88,7 @@ class User:
         log = self._emulators.folder / f"{verb}.log"
         argv = [sys.executable, "-m", self._program, verb, "--runs-dir", str(self._runs), *words]
         argv += ["--yes"] if verb in RENTING else []
+        argv += ["--detach"] if verb == "train" and self._detaches else []
         kind = next((LISTENERS[fault.action] for fault in faults if fault.action in LISTENERS), None)
         argv = argv if kind is None else [sys.executable, "-m", LISTENER, kind, *argv]
         environ = self._emulators.environment()
@@ -202,6 +208,9 @@ class User:
             boxes = self._emulators.folder / "boxes" / "boxes"
             if not attack(fault.action, boxes, self._latest()[-1].run_id):
                 return False
+        elif fault.action in INSIDE:
+            if not self._strike_machine(fault.action):
+                return False
         elif fault.action == "runs_deleted":
             shutil.rmtree(self._runs, ignore_errors=True)
         elif not strike(child.pid, fault.does):
@@ -211,6 +220,16 @@ class User:
         self._view.line(f"fault: {fault.name}")
         self.fired.append(fault.name)
         return True
+
+    def _strike_machine(self, action: str) -> bool:
+        """Let something happen to the machine of the run; return whether it did."""
+        if action == "lease_killed":
+            return kill_lease(self._latest()[-1].run_id)
+        for machine in self._emulators.ask("/machines")["machines"]:
+            if machine["is_billing"]:
+                self._emulators.send(f"/machines/{machine['id']}/restart", {})
+                return True
+        return False
 
     def _goes_on(self, step: str) -> bool:
         runs = self._latest()

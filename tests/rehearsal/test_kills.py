@@ -87,16 +87,19 @@ def test_who_comes_back_with_less_than_he_had_hears_it(cloud: str, fault: str, v
 
 
 @pytest.mark.parametrize(
-    ("fault", "statuses"),
+    ("fault", "settings", "statuses"),
     [
-        ("terminal_closed@provision", {EXIT_INTERRUPTED}),
-        pytest.param("terminal_closed@train", {EXIT_DONE}, marks=chosen),
-        ("stdout_gone@train", {EXIT_DONE}),
-        ("runs_deleted@configure", {EXIT_FAILED}),
+        ("terminal_closed@provision", (), {EXIT_INTERRUPTED}),
+        pytest.param("terminal_closed@train", (), {EXIT_DONE}, marks=chosen),
+        ("stdout_gone@train", (), {EXIT_DONE}),
+        ("runs_deleted@configure", (), {EXIT_FAILED}),
+        ("box_rebooted", SLOW, {EXIT_FAILED}),
     ],
 )
-def test_what_the_runner_loses_costs_no_machine(fault: str, statuses: set[int], stage: Stage) -> None:
-    verdict = stage.rehearse("lambda", fault)
+def test_what_the_runner_loses_costs_no_machine(
+    fault: str, settings: tuple[str, ...], statuses: set[int], stage: Stage
+) -> None:
+    verdict = stage.rehearse("lambda", fault, *settings)
 
     assert verdict.broken == [], stage.said()
     assert verdict.exit_code in statuses

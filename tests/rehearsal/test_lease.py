@@ -5,14 +5,12 @@ The lease is the real one: its role and the one before it are carried out on the
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from runner.errors import EXIT_DONE
-from runner.rehearsal.emulators import Emulators
 from runner.run.run_dir import read_json
 from runner.safety.lease_word import last_word
 from tests.rehearsal.conftest import Stage, three_lines
@@ -22,6 +20,8 @@ LEASE_S = 30.0
 SAVING_S = 45.0
 """What the machine may take to stop the trainer with a checkpoint and to end itself."""
 
+LAST_WORD_S = 300.0
+"""When a shutdown that hangs is cut short."""
 GUARD_S = 120.0
 """What the guard may take after the lease to terminate a machine."""
 
@@ -105,28 +105,45 @@ def test_a_run_whose_machine_ended_itself_goes_on_with_a_new_one(stage: Stage) -
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
 
 
-def test_a_machine_that_was_left_alone_ends_itself_when_its_trainer_has_ended(stage: Stage) -> None:
-    idle_s = 6.0
-    looks: list[dict[str, Any]] = []
+@pytest.mark.parametrize(("cloud", "ended_by"), [("runpod", "request"), ("aws", "shut itself down")])
+def test_a_machine_that_was_left_alone_ends_itself_when_its_trainer_has_ended(
+    cloud: str, ended_by: str, stage: Stage
+) -> None:
+    verdict = stage.rehearse(cloud, "detached_and_done", "budget.keep_idle_minutes=0.1", "budget.guard=false",
+                             afterwards="nothing")  # fmt: skip
 
-    def wait_until_gone(emulators: Emulators) -> None:
-        deadline = time.monotonic() + idle_s + SAVING_S
-        while True:
-            (machine,) = emulators.ask("/machines")["machines"]
-            looks.append(machine)
-            if not machine["is_billing"] or time.monotonic() > deadline:
-                return
-            time.sleep(0.5)
-
-    stage.rehearse("runpod", "", f"budget.keep_idle_minutes={idle_s / 60}", options=("--detach",),
-                   before_close=wait_until_gone)  # fmt: skip
-
-    said = stage.said()
+    (machine,) = verdict.machines
+    said, word = stage.said(), last_word(stage.run())
+    assert verdict.broken == [], said
     assert "left up      " in said, said
     assert "it shuts down 0.1 min after its trainer has ended" in said
-    assert looks[0]["is_billing"], "the trainer ran when the runner left"
-    assert (looks[-1]["is_billing"], looks[-1]["ended_by"]) == (False, "request"), said
-    assert last_word(stage.run())[0] == "hold"  # type: ignore[index]
+    assert machine["ended_by"] == ended_by
+    assert word is not None
+    assert word[0] == "hold"
+    assert float(machine["ended_at"]) > word[1].timestamp(), "the machine was there when the runner left"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "fault", "ended_by", "cut_short_s"),
+    [
+        ("runpod", "lease_killed", "request", 0.0),
+        ("aws", "lease_killed", "shut itself down", 0.0),
+        ("runpod", "container_restarted", "request", 0.0),
+        ("aws", "box_rebooted", "shut itself down", 0.0),
+        ("aws", "poweroff_hangs", "shut itself down", LAST_WORD_S),
+    ],
+)
+def test_a_lease_survives_what_befalls_its_machine(
+    cloud: str, fault: str, ended_by: str, cut_short_s: float, stage: Stage
+) -> None:
+    verdict = stage.rehearse(cloud, f"{fault},kill_runner@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
+                             "budget.guard=false", afterwards="nothing")  # fmt: skip
+
+    (machine,) = verdict.machines
+    assert verdict.broken == [], stage.said()
+    assert machine["ended_by"] == ended_by
+    lasted_s = seconds_without_a_word(stage, machine) - cut_short_s
+    assert LEASE_S - 1 <= lasted_s <= LEASE_S + SAVING_S
 
 
 def seconds_without_a_word(stage: Stage, machine: dict[str, Any]) -> float:

@@ -22,6 +22,8 @@ FAULTS = CloudFaults(
         "leftover_address",
         "stopped_disk_bills",
         "box_stopped_outside",
+        "box_rebooted",
+        "poweroff_hangs",
     },
     impossible={
         "balance_empty": "it bills later and has no such answer",
@@ -31,6 +33,7 @@ FAULTS = CloudFaults(
         "pod_locked": "what protects an instance there has to be set in each request for one",
         "odd_neighbour": "its lists are read by the vendor's own client, and an instance there has all its fields",
         "price_differs": "an instance does not report its price",
+        "container_restarted": "its machines are no containers",
     },
     notes={"listing_partial_page": "a first page with nothing on it, and a token"},
 )

@@ -12,7 +12,15 @@ ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
 NO_STOP = "its machines cannot be stopped, only terminated"
 FAULTS = CloudFaults(
     possible=COMMON_FAULTS
-    | {"quota_exceeded", "balance_empty", "boot_unhealthy_spell", "price_differs", "wrong_host_key", "leftover_key"},
+    | {
+        "quota_exceeded",
+        "balance_empty",
+        "boot_unhealthy_spell",
+        "price_differs",
+        "wrong_host_key",
+        "leftover_key",
+        "box_rebooted",
+    },
     impossible={
         "pod_locked": "it has no locks",
         "ssh_port_unmapped": ONLY_POD_PORTS,
@@ -21,6 +29,8 @@ FAULTS = CloudFaults(
         "leftover_address": "it has no addresses to reserve",
         "stopped_disk_bills": NO_STOP,
         "box_stopped_outside": NO_STOP,
+        "container_restarted": "its machines are no containers",
+        "poweroff_hangs": "its machines are terminated by requests alone",
     },
     notes={
         "balance_empty": "403, account inactive",

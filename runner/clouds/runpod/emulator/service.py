@@ -23,6 +23,7 @@ FAULTS = CloudFaults(
         "price_differs",
         "stopped_disk_bills",
         "box_stopped_outside",
+        "container_restarted",
     },
     impossible={
         "quota_exceeded": (
@@ -32,6 +33,8 @@ FAULTS = CloudFaults(
         "wrong_host_key": "it has no user data: the host key is pinned on first sight",
         "leftover_key": "a run registers no key there",
         "leftover_address": "it has no addresses to reserve",
+        "box_rebooted": "a container does not boot: see container_restarted",
+        "poweroff_hangs": "its machines are terminated by requests alone",
     },
     notes={"balance_empty": "402"},
 )

@@ -65,6 +65,21 @@ def test_killed_machine_bills_on(lab: Lab) -> None:
     assert [box.is_alive for box in lab.yard.boxes.values()] == [False]
 
 
+@pytest.mark.parametrize("cloud", ["lambda", "runpod"])
+def test_restarted_machine_boots_again_as_it_was(cloud: str, lab: Lab) -> None:
+    machine = lab.launched() if cloud == "lambda" else lab.pod()["id"]
+    (name, before), *_ = lab.yard.boxes.items()
+
+    assert lab.control.post(f"/machines/{machine}/restart").status_code == 200
+
+    (again,) = lab.yard.boxes.items()
+    assert again[0] == name, "the same box, so that it has the same disk"
+    assert again[1] is not before, "it was booted anew"
+    assert (again[1].order, again[1].is_alive) == (before.order, True)
+    assert before.is_alive is False
+    assert lab.billing() == [machine]
+
+
 @pytest.mark.parametrize("action", ["delete", "preempt"])
 def test_machine_that_is_ended_from_outside_bills_no_more(lab: Lab, action: str) -> None:
     instance = lab.launched()

@@ -15,8 +15,10 @@ from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.world import RealWorld
 
 
-def ask(folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: str = "down") -> None:
-    rehearse(Rehearsal(cloud, [], faults, afterwards, folder), SilentView(), Stop(RealWorld()))
+def ask(
+    folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: str = "down", verb: str = "train"
+) -> None:
+    rehearse(Rehearsal(cloud, [], faults, afterwards, folder, verb=verb), SilentView(), Stop(RealWorld()))
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,33 @@ def test_an_unknown_afterwards_is_refused(word: str, tmp_path: Path) -> None:
 def test_an_unknown_fault_of_the_runner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no fault kill_runner@lunch"):
         ask(tmp_path, faults="kill_runner@lunch")
+
+
+@pytest.mark.parametrize(
+    ("cloud", "fault", "why"),
+    [
+        ("lambda", "container_restarted", "its machines are no containers"),
+        ("aws", "container_restarted", "its machines are no containers"),
+        ("runpod", "box_rebooted", "a container does not boot"),
+    ],
+)
+def test_what_cannot_happen_to_a_machine_of_the_cloud_is_refused_with_the_reason(
+    cloud: str, fault: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "supported", lambda: None)
+
+    with pytest.raises(UsageError, match=f"{fault} does not happen on {cloud}: {why}"):
+        ask(tmp_path, cloud, faults=fault)
+
+
+def test_a_login_of_this_machine_cannot_be_rebooted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "supported", lambda: "no namespaces")
+    monkeypatch.setattr(drive, "why_no_logins", lambda: None)
+
+    with pytest.raises(UsageError, match="box_rebooted needs machines with a network and a disk of their own"):
+        ask(tmp_path, faults="box_rebooted")
+
+
+def test_only_training_can_be_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nobody can leave `make rebuild` alone"):
+        ask(tmp_path, faults="detached_and_done", verb="rebuild")

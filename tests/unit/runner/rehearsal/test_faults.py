@@ -37,6 +37,9 @@ def test_a_fault_of_the_cloud(text: str, fault: CloudFault) -> None:
         ("runs_deleted@stage", "stage", "runs_deleted"),
         ("hostile_host:template", "configure", "template"),
         ("hostile_host:links", "train", "links"),
+        ("lease_killed", "train", "lease_killed"),
+        ("box_rebooted", "train", "box_rebooted"),
+        ("container_restarted", "train", "container_restarted"),
     ],
 )
 def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
@@ -51,6 +54,7 @@ def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
         ("other_version@resume", "other_version", "resume"),
         ("state_file_lost", "state_file_lost", "state.json"),
         ("dirty_environment", "dirty_environment", ""),
+        ("detached_and_done", "detached_and_done", ""),
         ("state_file_cut:file=terraform/terraform.tfstate", "state_file_cut", "terraform/terraform.tfstate"),
     ],
 )
@@ -75,6 +79,9 @@ def test_several_faults_keep_their_order() -> None:
         ("explode@train", "there is no fault explode@train"),
         ("hostile_host:smiles", "there is no fault hostile_host:smiles"),
         ("no_key@train", "there is no fault no_key@train"),
+        ("lease_killed@stage", "there is no fault lease_killed@stage"),
+        ("lease_killed:2", "lease_killed takes neither a count nor arguments"),
+        ("box_rebooted:after=3", "box_rebooted takes neither a count nor arguments"),
         ("state_file_cut:file=../../.ssh/id", "names no file of a run's folder"),
         ("state_file_cut:file=/etc/passwd", "names no file of a run's folder"),
         ("state_file_cut:path=x", "names no file of a run's folder"),

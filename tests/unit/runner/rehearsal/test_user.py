@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -77,6 +78,7 @@ class Listening:
 
     def __init__(self, folder: Path, *, bills: bool = False, **environ: str) -> None:
         self.folder, self.bills, self._environ = folder, bills, environ
+        self.sent: list[str] = []
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.folder), "LAMBDA_API_KEY": REHEARSAL_KEY, **self._environ}
@@ -89,6 +91,7 @@ class Listening:
 
     def send(self, path: str, body: dict[str, Any]) -> None:
         """Take it."""
+        self.sent.append(path)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +174,68 @@ def test_terraform_alone_is_struck(tmp_path: Path) -> None:
         assert child.wait(WAIT_S) == 1, "it has seen its Terraform die, and lives"
     finally:
         child.kill()
+
+
+LEASE = """
+import sys
+
+sys.stdin.read()
+"""
+"""A lease's daemon by its name and its words, and by nothing else."""
+
+
+def test_the_lease_of_the_run_is_killed_and_no_other(tmp_path: Path) -> None:
+    program = tmp_path / "lease" / "douse_lease.py"
+    program.parent.mkdir()
+    program.write_text(LEASE)
+    keeping = {}
+    for run_id in ("20261128-120000-tiny-k1y5", "20261128-120000-tiny-zzzz"):
+        (tmp_path / run_id).mkdir()
+        keeping[run_id] = subprocess.Popen(
+            [sys.executable, str(program), "run", str(tmp_path / run_id)], stdin=subprocess.PIPE
+        )
+    killed, spared = keeping.values()
+    try:
+        assert not blows.kill_lease("20261128-120000-other-k1y5")
+        deadline = time.monotonic() + WAIT_S
+        while not blows.kill_lease("20261128-120000-tiny-k1y5"):
+            assert time.monotonic() < deadline
+
+        assert killed.wait(WAIT_S) == -9
+        assert spared.poll() is None
+    finally:
+        for child in keeping.values():
+            child.kill()
+            child.communicate(timeout=WAIT_S)
+
+
+@pytest.mark.parametrize(("bills", "is_struck"), [(True, True), (False, False)])
+@pytest.mark.parametrize("fault", ["box_rebooted", "container_restarted"])
+def test_a_machine_that_bills_is_restarted(fault: str, bills: bool, is_struck: bool, tmp_path: Path) -> None:
+    clouds = Listening(tmp_path, bills=bills)
+    one = User("runner", clouds, SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
+
+    assert one._strike_machine(fault) is is_struck
+    assert clouds.sent == (["/machines/i-1/restart"] if is_struck else [])
+
+
+@pytest.mark.parametrize(("verb", "detaches"), [("train", True), ("down", False), ("sweep", False)])
+def test_whoever_leaves_a_run_alone_says_so_when_it_begins(
+    verb: str, detaches: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def start(argv: list[str], *, log: Path, **options: object) -> Ended:
+        log.touch()
+        started.append(argv)
+        return Ended()
+
+    monkeypatch.setattr(user.process, "start", start)
+    one = User("runner", Listening(tmp_path), SilentView(), Stop(RealWorld()), parse_faults("detached_and_done")[2])  # type: ignore[arg-type]
+    one.run(verb, [])
+
+    assert ("--detach" in started[0]) is detaches
+    assert (one.is_left_up, one.fired) == (True, ["detached_and_done"])
 
 
 @pytest.mark.parametrize(

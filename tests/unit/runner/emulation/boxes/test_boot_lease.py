@@ -12,6 +12,7 @@ from runner.adapters.keys import make_key
 from runner.cloud_api.environment import MachineOrder
 from runner.clouds.aws.cloud import user_data
 from runner.clouds.runpod.start_command import start_command
+from runner.emulation.box_data import HANGING
 from runner.emulation.boxes import BoxAddress, Yard, supported
 from runner.emulation.boxes.support import systemd_supported
 from tests.unit.playbooks.conftest import LEASE, load
@@ -24,10 +25,6 @@ pytestmark = [
 NEEDS_SYSTEMD = pytest.mark.skipif(
     systemd_supported() is not None, reason=f"no systemd in boxes here: {systemd_supported()}"
 )
-HANGS = (
-    "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=true\nExecStop=sleep infinity\nTimeoutStopSec=infinity\n"
-)
-"""A service that never stops, and with it the shutdown."""
 ONCE_IT_ENDS = "until systemctl is-system-running | grep -q stopping; do sleep 0.1; done"
 """Waits for the shutdown, however long the way to it takes."""
 
@@ -102,7 +99,7 @@ def test_the_last_word_of_the_lease_cuts_a_shutdown_short_as_well(yard: Yard, lo
 
 
 def let_shutdown_hang(login: Login, address: BoxAddress) -> None:
-    login(address, f"printf '{HANGS}' | sudo tee /etc/systemd/system/hangs.service")
+    login(address, f"printf '{HANGING}' | sudo tee /etc/systemd/system/hangs.service")
     assert login(address, "sudo systemctl daemon-reload; sudo systemctl start hangs").exit_code == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from runner.adapters import process
-from runner.emulation.box_data import with_dead_gpu, without_host_key
+from runner.emulation.box_data import with_dead_gpu, with_hanging_shutdown, without_host_key
 from runner.emulation.cloud_state import OTHER_KEY
 from runner.emulation.emulator import NEIGHBOUR
 from runner.errors import ToolError
@@ -150,6 +150,16 @@ def test_dead_gpu_is_shown_by_the_boxs_nvidia_smi(lab: Lab, tmp_path: Path) -> N
     assert (file["path"], file["permissions"]) == ("/usr/local/bin/nvidia-smi", "0755")
     assert shown.stdout == "NVIDIA A10, 580.95.05, 8.6, 23028\n"
     assert told["ssh_keys"] == {"ed25519_public": "x"}
+
+
+def test_a_shutdown_hangs_by_a_service_that_starts_with_the_machine_beside_its_own_commands() -> None:
+    said = yaml.safe_load(with_hanging_shutdown("#cloud-config\nruncmd: [first]\nwrite_files: [{path: /a}]\n") or "")
+
+    assert [file["path"] for file in said["write_files"]] == ["/a", "/etc/systemd/system/hangs.service"]
+    assert "ExecStop=sleep infinity" in said["write_files"][1]["content"]
+    assert said["runcmd"][0] == "first"
+    assert "systemctl start --no-block hangs.service" in said["runcmd"][1]
+    assert with_hanging_shutdown("{") == "{"
 
 
 def test_user_data_that_is_none_is_left_to_the_box_to_refuse() -> None:
