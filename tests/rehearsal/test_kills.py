@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LEFTOVERS
+from runner.run.events import MOST_BYTES
 from tests.rehearsal.conftest import Stage, three_lines
 from tests.rehearsal.test_faults import SLOW
 
@@ -159,4 +160,5 @@ def test_a_hostile_machine_harms_nobody_and_goes(kind: str, stage: Stage) -> Non
     assert verdict.broken == [], stage.said()
     assert "Traceback" not in stage.said()
     assert "\x1b" not in stage.said()
+    assert stage.run().events.size_bytes() <= MOST_BYTES
     assert not any(machine["is_billing"] for machine in verdict.machines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -254,13 +254,24 @@ def test_collecting_from_such_a_machine_ends_as_well(ctx: Context, box: Box, mon
     assert collect.collect(ctx, HOST, with_checkpoints=False) == []
 
 
-def test_no_more_than_so_much_of_the_events_comes_home(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "bring_home",
+    [
+        pytest.param(lambda ctx: collect.collect(ctx, HOST, with_checkpoints=False), id="collect"),
+        pytest.param(lambda ctx: train.follow(ctx, HOST), id="train, its trainer has ended"),
+    ],
+)
+def test_no_more_than_so_much_of_the_events_comes_home(
+    bring_home: Callable[[Context], object], ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Endless(ctx, b"x" * LOOK_BYTES, patience_looks=10_000)
     use(monkeypatch, machine)
     with ctx.run.events.path.open("wb") as file:
         file.truncate(MOST_BYTES - 2 * LOOK_BYTES)
 
-    collect.collect(ctx, HOST, with_checkpoints=False)
+    Path(box.output, "exit.json").write_text("{}")
+
+    bring_home(ctx)
 
     assert ctx.run.events.size_bytes() == MOST_BYTES
     assert machine.looks == 2
