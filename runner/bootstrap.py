@@ -137,10 +137,12 @@ def _go_on(programs: Path, then: list[str]) -> None:
 def standing(root: Path, target: Target) -> Path | None:
     """Return the Python of an environment as it stands, whatever its lock says now, or ``None`` where there is none.
 
-    For the verbs that terminate: a lock that has changed, or a package index out of reach, must not stop them.
+    For the verbs that terminate: a lock that has changed, or a package index out of reach, must not stop them. While
+    another is being made, and after that was killed, the one before it stands.
     """
-    python = root / target.venv / "bin" / "python"
-    return python if python.exists() else None
+    venv = root / target.venv
+    places = [place for place in (venv, _aside(venv)) if (place / STAMP).exists()]
+    return next((place / "bin" / "python" for place in places if (place / "bin" / "python").exists()), None)
 
 
 def ensure(root: Path, target: Target) -> Path:
@@ -245,13 +247,16 @@ def _only_one(path: Path) -> Iterator[int]:
 def _set_up(root: Path, target: Target, wanted: dict[str, str]) -> None:
     venv, started = root / target.venv, time.monotonic()
     log = root / "build" / f"setup-{target.venv.lstrip('.')}.log"
+    _put_back(venv)  # of a set-up that was killed
     why = "first time" if not (venv / STAMP).exists() else "its lock or its Python has changed"
     print(f"setting up {target.venv} ({why}, {target.about})… ", end="", file=sys.stderr, flush=True)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("")
-        _install(root, target, log)
-        _write_json(venv / STAMP, wanted)
+        extras = sorted(_extras_in(venv))
+        with _kept_aside(venv):
+            _install(root, target, extras, log)
+            _write_json(venv / STAMP, wanted)
     except OSError as err:
         print("failed", file=sys.stderr)
         raise BootstrapError(
@@ -263,12 +268,35 @@ def _set_up(root: Path, target: Target, wanted: dict[str, str]) -> None:
     print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 
-def _install(root: Path, target: Target, log: Path) -> None:
+@contextlib.contextmanager
+def _kept_aside(venv: Path) -> Iterator[None]:
+    """Keep an environment that stands until another has taken its place; where that fails, it stands again."""
+    if (venv / STAMP).exists():
+        shutil.rmtree(_aside(venv), ignore_errors=True)
+        venv.rename(_aside(venv))
+    try:
+        yield
+    except BaseException:
+        _put_back(venv)
+        raise
+    shutil.rmtree(_aside(venv), ignore_errors=True)
+
+
+def _put_back(venv: Path) -> None:
+    """Let an environment that was kept aside stand again, unless the one that took its place is finished."""
+    if _aside(venv).is_dir() and not (venv / STAMP).exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        _aside(venv).rename(venv)
+
+
+def _aside(venv: Path) -> Path:
+    return venv.with_name(f"{venv.name}.before")
+
+
+def _install(root: Path, target: Target, extras: list[str], log: Path) -> None:
     """Make an environment anew, with the extras that it had."""
-    venv, extras = root / target.venv, sorted(_extras_in(root / target.venv))
+    venv = root / target.venv
     python = venv / "bin" / "python"
-    with contextlib.suppress(FileNotFoundError):
-        (venv / STAMP).unlink()  # from here on the environment is unfinished, whatever happens
     environment = _environment()
     _run([sys.executable, "-m", "venv", "--clear", str(venv)], environment, log, root)
     if extras:

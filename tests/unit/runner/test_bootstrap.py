@@ -27,6 +27,7 @@ from runner.bootstrap import (
     explain,
     main,
     parse_pip_settings,
+    standing,
     torch_arguments,
 )
 
@@ -226,20 +227,104 @@ def test_a_failed_set_up_leaves_no_stamp_and_is_tried_again(root: Path, tools: F
     assert json.loads((root / ".venv" / bootstrap.STAMP).read_text())["python"] == platform.python_version()
 
 
-def test_a_failed_renewal_takes_the_old_stamp_away(root: Path, tools: FakeTools) -> None:
-    ensure(root, TARGET)
-    old_lock = (root / TARGET.lock).read_text()
+def renew_in_vain(root: Path, tools: FakeTools) -> None:
     (root / TARGET.lock).write_text("rich==2 --hash=sha256:11\n")
-    tools.fails_with = "No space left on device"
-    with pytest.raises(BootstrapError):
+    tools.fails_with = "error: Connection refused"
+    with pytest.raises(BootstrapError, match="the package index cannot be reached"):
         ensure(root, TARGET)
-    assert not (root / ".venv" / bootstrap.STAMP).exists()
-    (root / TARGET.lock).write_text(old_lock)
+
+
+def test_a_failed_renewal_lets_the_environment_stand_again_and_is_tried_again(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    (root / ".venv" / "package").touch()
+    renew_in_vain(root, tools)
+    assert sorted(path.name for path in root.glob(".venv*")) == [".venv", ".venv.lock"]
+    assert (root / ".venv" / "package").exists()
     tools.fails_with = None
 
     ensure(root, TARGET)
 
-    assert len(tools.argvs) == 11
+    assert not (root / ".venv" / "package").exists()
+    assert sorted(path.name for path in root.glob(".venv*")) == [".venv", ".venv.lock"]
+
+
+def test_a_failed_renewal_is_no_matter_once_the_lock_is_the_old_one_again(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    old_lock = (root / TARGET.lock).read_text()
+    renew_in_vain(root, tools)
+    (root / TARGET.lock).write_text(old_lock)
+    tools.argvs.clear()
+
+    ensure(root, TARGET)
+
+    assert tools.argvs == []
+
+
+@pytest.mark.parametrize("moment", ["before", "while another is made", "after that was killed", "after it failed"])
+def test_whoever_terminates_finds_the_environment_that_stands_whatever_its_lock_says(
+    moment: str, root: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure(root, TARGET)
+    (root / ".venv" / "package").touch()
+    (root / TARGET.lock).write_text("rich==2 --hash=sha256:11\n")
+    found: list[Path | None] = []
+    if moment == "while another is made":
+        made = tools.run
+
+        def run(argv: list[str], environment: dict[str, str], log: Path, root: Path) -> None:
+            made(argv, environment, log, root)
+            found.append(standing(root, TARGET))
+
+        monkeypatch.setattr(bootstrap, "_run", run)
+        ensure(root, TARGET)
+    elif moment == "after that was killed":
+        (root / ".venv").rename(root / ".venv.before")
+        (root / ".venv" / "bin").mkdir(parents=True)
+        (root / ".venv" / "bin" / "python").touch()
+    elif moment == "after it failed":
+        renew_in_vain(root, tools)
+
+    place = ".venv.before" if moment in ("while another is made", "after that was killed") else ".venv"
+    assert set(found or [standing(root, TARGET)]) == {root / place / "bin" / "python"}
+
+
+def test_a_set_up_after_one_that_was_killed_has_its_extras(root: Path, tools: FakeTools) -> None:
+    ensure(root, TARGET)
+    add_extra(root, "aws")
+    (root / ".venv").rename(root / ".venv.before")
+    (root / ".venv").mkdir()
+    (root / TARGET.lock).write_text("rich==2 --hash=sha256:11\n")
+    tools.argvs.clear()
+
+    ensure(root, TARGET)
+
+    assert tools.argvs[2][-1] == "requirements/aws.lock"
+    assert standing(root, TARGET) == root / ".venv" / "bin" / "python"
+    assert not (root / ".venv.before").exists()
+
+
+def test_nothing_stands_where_the_first_set_up_was_killed(root: Path, tools: FakeTools) -> None:
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / ".venv" / "bin" / "python").touch()
+
+    assert standing(root, TARGET) is None
+
+
+def test_the_verbs_that_terminate_install_nothing(
+    root: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went: list[str] = []
+    ensure(root, bootstrap.TARGETS["control"])
+    (root / TARGET.lock).write_text("rich==2 --hash=sha256:11\n")
+    tools.argvs.clear()
+    monkeypatch.setattr(bootstrap, "REPOSITORY", root)
+    monkeypatch.setattr(os, "environ", {"PATH": "/usr/bin"})
+    monkeypatch.setattr(os, "execv", lambda program, argv: went.append(program))
+
+    assert main(["control", "--standing", "--then", "-m", "runner", "down"]) == 0
+
+    assert went == [str(root / ".venv" / "bin" / "python")]
+    assert tools.argvs == []
 
 
 def test_two_at_once_set_up_once(root: Path, tools: FakeTools, capsys: pytest.CaptureFixture[str]) -> None:
