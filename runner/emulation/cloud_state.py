@@ -64,6 +64,7 @@ class CloudState:
         self._lock = threading.RLock()
         self._boxes = 0
         self._orders: dict[str, BoxOrder] = {}
+        self._off_s: dict[str, float] = {}
         self._down_until: dict[str, float] = {}
         self._to_cut_off: list[EmulatedMachine] = []
         self._exited: deque[tuple[EmulatedMachine, str]] = deque()
@@ -93,6 +94,13 @@ class CloudState:
         if began is not None:
             self._down_until[cloud] = self.clock() + began.number("seconds")
         return self.clock() < self._down_until.get(cloud, 0.0)
+
+    def off_s(self, cloud: str, on: str = "") -> float:
+        """Return how far a cloud's clock is ahead, in seconds; the fault begins with the request that it hits."""
+        began = self.fault("clock_off", cloud, on)
+        if began is not None:
+            self._off_s[cloud] = began.number("hours") * 3600
+        return self._off_s.get(cloud, 0.0)
 
     def another(self) -> CloudState:
         """Return another account of the same clouds, in which there is nothing and nothing goes wrong."""
@@ -281,25 +289,3 @@ class CloudState:
                 self.yard.remove(machine.box)
         except RunnerError as err:
             machine.ended_by += f" (box: {err.message})"
-
-
-def machine_row(machine: EmulatedMachine, now: float) -> Mapping[str, object]:
-    """Return a machine as ``GET /machines`` shows it, except its status in the cloud's words."""
-    address = machine.address
-    return {
-        "id": machine.id,
-        "cloud": machine.cloud,
-        "name": machine.name,
-        "instance_type": machine.instance_type,
-        "region": machine.region,
-        "spot": machine.spot,
-        "started_at": machine.created_at,
-        "ended_at": machine.ended_at,
-        "ended_by": machine.ended_by,
-        "price_usd_per_h": machine.meter.usd_per_h,
-        "billed_usd": round(machine.meter.billed_usd(now), 6),
-        "is_billing": machine.meter.is_billing,
-        "address": None if address is None else {"host": address.host, "port": address.port},
-        "box": machine.box,
-        "is_box_dead": machine.is_box_dead,
-    }

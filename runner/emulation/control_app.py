@@ -37,9 +37,9 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, Route, Router, Strict, as_app, parse, problems
-from runner.emulation.cloud_state import CloudState, machine_row
+from runner.emulation.cloud_state import CloudState
 from runner.emulation.fault_table import FAULTS, Argument, sentence
-from runner.emulation.machines import EmulatedMachine, Leftover
+from runner.emulation.machines import EmulatedMachine, Leftover, machine_row
 from runner.emulation.service import Statuses
 from runner.errors import RunnerError, UsageError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from email.utils import formatdate
 
 from starlette.applications import Starlette
 
@@ -53,6 +54,8 @@ class Emulator(ABC):
         with self.state.turn() as now:
             fired = len(self.state.faults.fired)
             is_authorised, answer = self._answer(call, now)
+            if off_s := self.state.off_s(self.cloud, call.path):
+                answer = replace(answer, headers={**answer.headers, "date": formatdate(now + off_s, usegmt=True)})
             self._record(call, answer, is_authorised, fired, now)
         return answer
 

@@ -130,6 +130,11 @@ _LISTING = (
     Fault("listing_pages", "a list of machines comes in pages of one"),
     Fault("listing_lags", "a new machine is absent from the list for a while", arguments={"seconds": 5.0}),
     Fault("odd_neighbour", "a list of machines has one of somebody else's with nothing where its fields should be"),
+    Fault(
+        "clock_off",
+        "the cloud's clock is `hours` ahead of this computer's, or with a negative number behind it",
+        arguments={"hours": 2.0},
+    ),
     Fault("api_down", "for so many seconds the cloud answers nothing but 503", arguments={"seconds": 20.0}),
 )
 

@@ -162,3 +162,25 @@ class Leftover:
     name: str
     region: str | None = None
     meter: Meter | None = None
+
+
+def machine_row(machine: EmulatedMachine, now: float) -> Mapping[str, object]:
+    """Return a machine as ``GET /machines`` shows it, except its status in the cloud's words."""
+    address = machine.address
+    return {
+        "id": machine.id,
+        "cloud": machine.cloud,
+        "name": machine.name,
+        "instance_type": machine.instance_type,
+        "region": machine.region,
+        "spot": machine.spot,
+        "started_at": machine.created_at,
+        "ended_at": machine.ended_at,
+        "ended_by": machine.ended_by,
+        "price_usd_per_h": machine.meter.usd_per_h,
+        "billed_usd": round(machine.meter.billed_usd(now), 6),
+        "is_billing": machine.meter.is_billing,
+        "address": None if address is None else {"host": address.host, "port": address.port},
+        "box": machine.box,
+        "is_box_dead": machine.is_box_dead,
+    }

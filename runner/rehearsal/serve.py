@@ -21,12 +21,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runner.emulation import machines
 from runner.emulation.boxes import Yard, why_no_logins
@@ -189,7 +190,12 @@ async def _listen_asgi(stack: contextlib.AsyncExitStack, app: ASGIApp, host: str
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind((host, 0))
     config = uvicorn.Config(
-        app, lifespan="off", log_level="critical", access_log=False, timeout_graceful_shutdown=GRACEFUL_S
+        dated(app),
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        date_header=False,
+        timeout_graceful_shutdown=GRACEFUL_S,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -205,6 +211,20 @@ async def _listen_asgi(stack: contextlib.AsyncExitStack, app: ASGIApp, host: str
             raise OSError(f"no server on {host}")
         await asyncio.sleep(0.01)
     return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def dated(app: ASGIApp) -> ASGIApp:
+    """Return an app whose answers all have one date: their own, else this computer's."""
+
+    async def with_date(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start" and b"date" not in dict(message["headers"]):
+                message = {**message, "headers": [*message["headers"], (b"date", formatdate(usegmt=True).encode())]}
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return with_date
 
 
 def _listen_wsgi(stack: contextlib.AsyncExitStack, app: Wsgi, host: str) -> str:

@@ -143,6 +143,8 @@ def test_a_lost_answer_for_a_machine_that_is_listed_late_is_looked_for(cloud: st
         ("lambda", "api_down:when=ended;seconds=10"),
         ("runpod", "api_down:when=ended;seconds=10"),
         ("aws", "api_down:when=ended;seconds=10"),
+        ("runpod", "clock_off:hours=2"),
+        ("runpod", "clock_off:hours=-2"),
     ],
 )
 def test_what_a_cloud_shows_badly_keeps_no_machine(cloud: str, fault: str, stage: Stage) -> None:

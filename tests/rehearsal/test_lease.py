@@ -20,6 +20,8 @@ LEASE_S = 30.0
 SAVING_S = 45.0
 """What the machine may take to stop the trainer with a checkpoint and to end itself."""
 
+SHOWN_S = LEASE_S / 3 + 60.0
+"""How much later a lease ends that the cloud shows: a third of a lease, and then its name goes by whole minutes."""
 LAST_WORD_S = 300.0
 """When a shutdown that hangs is cut short."""
 GUARD_S = 120.0
@@ -57,15 +59,17 @@ def test_the_guard_ends_what_cannot_end_itself_when_all_else_of_its_runner_is_ki
     assert "the runner is gone: no word for 1.5 minutes" in (stage.run().path / "guard.json").read_text()
 
 
-def test_the_scheduled_sweep_ends_what_cannot_end_itself(stage: Stage) -> None:
-    verdict = stage.rehearse("lambda", "kill_runner@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
+@pytest.mark.parametrize("clock", ["", "clock_off:hours=2", "clock_off:hours=-2"])
+def test_the_scheduled_sweep_ends_what_cannot_end_itself(clock: str, stage: Stage) -> None:
+    verdict = stage.rehearse("lambda", f"kill_runner@train,{clock}", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
                              "budget.guard=false", afterwards="sweep")  # fmt: skip
 
     (machine,) = verdict.machines
     assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said("sweep")
     assert "has no runner; its lease runs out at" in stage.said("sweep")
     assert "has no runner, and its lease ran out at" in stage.said("sweep")
-    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + SAVING_S
+    assert ("clock" in stage.said("sweep")) is bool(clock)
+    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + SHOWN_S + SAVING_S
     assert verdict.receipt is None
 
 
@@ -76,7 +80,8 @@ def test_a_runner_that_is_stopped_keeps_no_machine_past_its_lease(cloud: str, af
 
     (machine,) = verdict.machines
     assert verdict.broken == [], stage.said()
-    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + SAVING_S
+    later_s = SHOWN_S if afterwards == "sweep" else 0.0
+    assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + later_s + SAVING_S
 
 
 def test_a_machine_lives_longer_than_one_lease_while_its_runner_does(stage: Stage) -> None:

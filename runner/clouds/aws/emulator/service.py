@@ -34,6 +34,7 @@ FAULTS = CloudFaults(
         "odd_neighbour": "its lists are read by the vendor's own client, and an instance there has all its fields",
         "price_differs": "an instance does not report its price",
         "container_restarted": "its machines are no containers",
+        "clock_off": "it refuses whatever a clock so far off has signed, so that no run begins",
     },
     notes={"listing_partial_page": "a first page with nothing on it, and a token"},
 )

@@ -20,6 +20,7 @@ FAULTS = CloudFaults(
         "wrong_host_key",
         "leftover_key",
         "box_rebooted",
+        "clock_off",
     },
     impossible={
         "pod_locked": "it has no locks",

@@ -155,7 +155,7 @@ class Pods:
         self._pods[pod_id] = pod
         for at, what in ((order.end_at, "terminateAfter"), (order.stop_at, "stopAfter")):
             if at is not None:
-                machine.remind(at, what)
+                machine.remind(at - state.off_s("runpod"), what)
         if "leftover_volume" in traits:
             self.add_volume(order.name, 10, data_center, "STANDARD")
         return pod
@@ -231,8 +231,8 @@ class Pods:
             "locked": pod.is_locked,
             "globalNetworking": {"enabled": False},
             "runtime": None if uptime_s is None else {"uptime": uptime_s, "ports": ports},
-            "createdAt": _time(machine.created_at),
-            "startedAt": None if uptime_s is None else _time(pod.started_at),
+            "createdAt": _time(machine.created_at + self._state.off_s("runpod")),
+            "startedAt": None if uptime_s is None else _time(pod.started_at + self._state.off_s("runpod")),
         }
 
     def stop(self, pod: Pod) -> None:

@@ -24,6 +24,7 @@ FAULTS = CloudFaults(
         "stopped_disk_bills",
         "box_stopped_outside",
         "container_restarted",
+        "clock_off",
     },
     impossible={
         "quota_exceeded": (

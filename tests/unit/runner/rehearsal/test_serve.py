@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from runner.adapters import process
+from runner.cloud_api.pacing import clock_off
 from runner.rehearsal import serve
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
@@ -80,6 +82,22 @@ def test_endpoints_are_on_loopback_and_answer(served: Served) -> None:
     assert httpx2.get(served.endpoints["lambda"] + "/instances", headers=BEARER).json() == {"data": []}
     assert httpx2.get(served.endpoints["runpod"] + "/pods", headers=BEARER).json()["pods"] == []
     assert served.control("/health")["status"] == "ok"
+
+
+@pytest.mark.parametrize("hours", [0, 2, -2])
+def test_every_answer_has_one_date_and_it_is_that_of_the_clouds_clock(served: Served, hours: int) -> None:
+    if hours:
+        served.fault("clock_off", cloud="runpod", hours=hours)
+
+    answers = [httpx2.get(served.endpoints["runpod"] + "/pods", headers=BEARER, timeout=WAIT_S) for _ in range(2)]
+    unknown = httpx2.get(served.endpoints["runpod"] + "/pods", timeout=WAIT_S)
+    other = httpx2.get(served.endpoints["lambda"] + "/instances", headers=BEARER, timeout=WAIT_S)
+
+    for answer, wanted_h in [*((answer, hours) for answer in (*answers, unknown)), (other, 0)]:
+        (date,) = answer.headers.get_list("date")
+        off = clock_off({"date": date}, datetime.now(UTC))
+        assert off is not None
+        assert round(off.total_seconds() / 3600) == wanted_h
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

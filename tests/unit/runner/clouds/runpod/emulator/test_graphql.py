@@ -76,6 +76,22 @@ def test_pod_ends_by_itself_at_terminate_after(lab: Lab) -> None:
     assert lab.machines()[0]["ended_by"] == "terminateAfter"
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+def test_pod_ends_by_the_clouds_own_clock(hours: int, lab: Lab) -> None:
+    lab.fault("clock_off", cloud="runpod", hours=hours)
+    lab.runpod.get("/pods")
+    at = datetime.fromtimestamp(lab.clock.now + 3 * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ask(lab, DEPLOY, {**WANTED, "terminateAfter": at})
+    created_at = lab.runpod.get("/pods").json()["pods"][0]["createdAt"]
+
+    lab.clock.advance((3 - hours) * 3600 - 1)
+    assert len(lab.billing()) == 1
+    lab.clock.advance(1.0)
+
+    assert lab.billing() == []
+    assert datetime.fromisoformat(created_at).timestamp() == lab.clock.now + (2 * hours - 3) * 3600
+
+
 def test_pod_stops_by_itself_at_stop_after(lab: Lab) -> None:
     at = datetime.fromtimestamp(lab.clock.now + 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ask(lab, DEPLOY, {**WANTED, "stopAfter": at})
