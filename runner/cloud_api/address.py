@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import httpx2
 
+from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, no_way_out_words
 from runner.errors import CloudUnavailableError, UnreadableAnswerError
 
 CHECK_URL = "https://checkip.amazonaws.com"
@@ -28,6 +29,11 @@ def public_address_cidr(environ: Mapping[str, str]) -> str:
     try:
         answer = httpx2.get(url, timeout=TIMEOUT_S)
         answer.raise_for_status()
+    except NO_WAY_OUT as err:
+        raise CloudUnavailableError(
+            f"plan: this machine's public address cannot be asked for at {url}: {no_way_out_words(err)}",
+            resolution=f"{WAY_OUT}; or {by_hand}",
+        ) from err
     except httpx2.HTTPError as err:
         raise CloudUnavailableError(
             f"plan: cannot learn this machine's public address from {url}", resolution=by_hand, details=str(err)

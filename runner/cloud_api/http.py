@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from runner.cloud_api.answers import Answer
+from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, no_way_out_words
 from runner.cloud_api.pacing import Pace, Timer, clock_off, retry_after_s, spent_window_s
 from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import AccountError, CloudError, CloudUnavailableError, RateLimitedError, UsageError
@@ -69,7 +70,8 @@ class Api:
 
         Raises:
             UsageError: If the key would travel unencrypted to another machine.
-            AccountError: If the key cannot be one.
+            AccountError: If the key cannot be one, or the environment names an address, a proxy or certificates that
+                nobody can use.
         """
         self._cloud, self._endpoint = cloud, endpoint.rstrip("/")
         self._refusal, self._pace, self._backoff_s = refusal, pace, backoff_s
@@ -77,16 +79,21 @@ class Api:
         self._key = api_key.encode()
         self.clock_off: timedelta | None = None
         """How far the cloud's clock was ahead of this computer's at the last answer, once one said what it shows."""
-        here = _check(cloud, endpoint, api_key)
-        self._client = httpx2.Client(
-            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "douse"},
-            timeout=httpx2.Timeout(READ_S, connect=CONNECT_S),
-            # A connection that was kept may be dead, and then nobody knows whether a launch was read: never keep one.
-            limits=httpx2.Limits(max_keepalive_connections=0),
-            follow_redirects=False,
-            trust_env=not here,  # a proxy does not reach this machine's loopback
-            transport=transport or timer.world.http_transport(),
-        )
+        try:
+            here = _check(cloud, endpoint, api_key)
+            self._client = httpx2.Client(
+                headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "douse"},
+                timeout=httpx2.Timeout(READ_S, connect=CONNECT_S),
+                # A connection that was kept may be dead, and then nobody knows whether a launch was read: keep none.
+                limits=httpx2.Limits(max_keepalive_connections=0),
+                follow_redirects=False,
+                trust_env=not here,  # a proxy does not reach this machine's loopback
+                transport=transport or timer.world.http_transport(),
+            )
+        except NO_WAY_OUT as err:
+            raise AccountError(
+                f"{cloud}: no request can be sent to {endpoint}: {no_way_out_words(err)}", resolution=WAY_OUT
+            ) from err
 
     def __repr__(self) -> str:
         """Return the cloud and the address, never the key."""

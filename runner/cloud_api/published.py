@@ -10,6 +10,7 @@ import httpx2
 from pydantic import BaseModel
 
 from runner.cloud_api.environment import Published
+from runner.cloud_api.network import NO_WAY_OUT
 from runner.world import World
 
 MOST_BYTES = 8 << 20
@@ -31,7 +32,7 @@ def what_moved(published: Published, world: World) -> list[str]:
     try:
         document = json.loads(_fetch(published.url, world))
         return list(differences(published, document))
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TypeError, AttributeError, KeyError) as err:
+    except (httpx2.HTTPError, *NO_WAY_OUT, TypeError, AttributeError, KeyError) as err:
         return [f"{published.url} cannot be read: {_shown(err)}"]
 
 

@@ -111,6 +111,8 @@ def accounts(world: World) -> Accounts:
             found.unnamed[name] = err.message
         except RunnerError as err:
             found.unreadable[name] = err.message
+        except Exception as err:  # noqa: BLE001 - whatever is wrong with one client, the other clouds are asked
+            found.unreadable[name] = f"{name}: the account cannot be opened ({type(err).__name__}: {err})"
     return found
 
 

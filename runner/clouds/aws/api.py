@@ -27,6 +27,7 @@ from runner.clouds.aws.schedules import GROUP, move_schedule, schedule_of, sched
 from runner.clouds.aws.schedules import SERVICE as SCHEDULER
 from runner.errors import (
     AccessDeniedError,
+    AccountError,
     BadRequestError,
     CloudError,
     NotFoundError,
@@ -370,8 +371,15 @@ class AwsCloud:
                 read_timeout=QUOTAS_READ_S if is_brief else READ_TIMEOUT_S,
                 user_agent_extra="douse",
             )
-            with aws_errors(f"ask {service} in {region}"):
-                client = self._session.client(service, region_name=region, endpoint_url=self._endpoint, config=config)
+            try:
+                with aws_errors(f"ask {service} in {region}"):
+                    client = self._session.client(
+                        service, region_name=region, endpoint_url=self._endpoint, config=config
+                    )
+            except ValueError as err:  # botocore's own word for an address that is none
+                raise AccountError(
+                    f"aws: {self._endpoint} is no address", details=str(err), resolution="correct AWS_ENDPOINT_URL"
+                ) from err
             client.meta.events.register("before-parse", refuse_web_page)
             client.meta.events.register("before-parse", self._note_clock)
             self._clients[service, region] = client

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runner.cli import parser as cli
+from runner.cloud_api.address import public_address_cidr
 from runner.cloud_api.pacing import Timer
+from runner.clouds import registry
 from runner.clouds.aws import cloud as aws
 from runner.clouds.lambda_cloud.api import LambdaCloud, open_lambda
 from runner.clouds.registry import CLOUDS, accounts, configured, open_cloud
 from runner.clouds.runpod.api import RunPodCloud, open_runpod
-from runner.errors import EXIT_LEFTOVERS, AccountError, UsageError
+from runner.errors import EXIT_LEFTOVERS, AccountError, CloudUnavailableError, UsageError
+from runner.planning.checks.account import check_account
 from runner.world import RealWorld
 
 KEYS = {"LAMBDA_API_KEY": "lambda-secret-1", "RUNPOD_API_KEY": "runpod-secret-1"}
@@ -65,6 +69,60 @@ def test_a_key_file_that_cannot_be_read_is_not_the_same_as_no_account(tmp_path: 
 
     known = accounts(RealWorld({"LAMBDA_API_KEY_FILE": str(path), "HOME": str(tmp_path)}))
     assert (list(known.unnamed), list(known.unreadable)) == (["runpod", "aws"], ["lambda"])
+
+
+NO_WAY_OUT = [
+    ({"ALL_PROXY": "socks5://127.0.0.1:1"}, "a SOCKS proxy, and socksio is not installed"),
+    ({"SSL_CERT_FILE": "/nowhere/certificates"}, "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
+    ({"SSL_CERT_FILE": __file__}, "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
+    ({"HTTPS_PROXY": "nonsense://x"}, "a proxy variable or the address is of no use"),
+    ({"ALL_PROXY": "http://[::1"}, "a proxy variable or the address is of no use"),
+]
+
+
+@pytest.mark.parametrize(("variables", "words"), NO_WAY_OUT)
+def test_a_network_that_nobody_can_use_is_said_in_its_own_words(
+    variables: dict[str, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    world = RealWorld(KEYS | {"HOME": str(tmp_path)})
+
+    for name in ("lambda", "runpod"):
+        with pytest.raises(AccountError, match=words) as caught:
+            open_cloud(name, world)
+        assert "unset SSL_CERT_FILE" in caught.value.resolution
+    (line, _) = check_account("lambda", world)
+    assert (line.status, words in line.value) == ("fail", True)
+    with pytest.raises(CloudUnavailableError, match=words):
+        public_address_cidr({})
+
+
+def test_an_address_that_is_none_closes_its_own_cloud_alone(tmp_path: Path) -> None:
+    world = RealWorld(KEYS | {"HOME": str(tmp_path), "DOUSE_LAMBDA_ENDPOINT": "http://[::1"})
+
+    known = accounts(world)
+
+    assert ([cloud.name for cloud in known.opened], list(known.unreadable)) == (["runpod"], ["lambda"])
+
+
+def test_an_endpoint_of_aws_that_is_none_is_said(tmp_path: Path) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIAREHEARSAL0000000", "AWS_SECRET_ACCESS_KEY": "x", "DOUSE_AWS_REGIONS": "us-east-1"}
+    world = RealWorld({"HOME": str(tmp_path), "AWS_ENDPOINT_URL": "nonsense", **keys})
+
+    with pytest.raises(AccountError, match="nonsense is no address"):
+        open_cloud("aws", world).account()
+
+
+def test_whatever_one_client_raises_the_other_clouds_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(environ: object, **named: object) -> LambdaCloud:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(registry, "CLOUDS", {**CLOUDS, "lambda": replace(CLOUDS["lambda"], open=fail)})
+
+    known = accounts(RealWorld(KEYS | {"HOME": str(tmp_path)}))
+
+    assert ([cloud.name for cloud in known.opened], list(known.unreadable)) == (["runpod"], ["lambda"])
 
 
 def test_status_is_three_where_a_key_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
