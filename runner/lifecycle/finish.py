@@ -68,6 +68,8 @@ def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
     host = ctx.host()
     if host is None:
         return []
+    if ctx.stop.urgent and ctx.environment.rents_machine:
+        return None  # it goes at once: a machine that hangs would be waited for by whoever renews its lease
     if error is not None:
         with lease.kept(ctx, host):
             train.stop_trainer(ctx, host)

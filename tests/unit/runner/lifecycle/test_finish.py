@@ -152,3 +152,48 @@ def test_a_machine_that_stays_after_a_defect_in_the_middle_is_the_news(
 
     with pytest.raises(TeardownError):
         lifecycle._guarded(ctx, life)
+
+
+class Hung:
+    """A machine that takes everything and answers nothing: each question waits for its whole time."""
+
+    home, name = "/root", "hung"
+
+    def __init__(self, world: VirtualWorld) -> None:
+        self._world = world
+
+    def run(self, argv: list[str], *, timeout_s: float, **named: object) -> None:
+        self._world.sleep(timeout_s)
+        raise ToolTimeoutError("process: it did not finish", resolution="-")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *given, **named: self.run([], timeout_s=60.0)
+
+
+@pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
+@pytest.mark.parametrize("doing", [None, TrainingFailedError("no", resolution="-")])
+def test_a_second_ctrl_c_goes_straight_to_destroy_whatever_the_machine_does(
+    cloud: str, doing: RunnerError | None, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the virtual clock: the machine hangs, and so does its cloud when the lease is moved there."""
+    host = {"address": "203.0.113.7", "port": 22, "user": "root", "instance_id": "i-1", "instance_type": "gpu"}
+    write_json(
+        ctx.run.host, host | {"region": "here", "spot": False, "price_usd_per_h": 1.0, "host_key": None, "cloud": cloud}
+    )
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": cloud}})
+    reached: list[float] = []
+    with VirtualWorld() as world:
+        hurried = Context(ctx.run, run_file, SilentView(), Stop(world), world)
+        hurried.stop.count = 2
+        monkeypatch.setattr(Context, "machine", lambda self, host: Hung(world))
+        monkeypatch.setattr("runner.lifecycle.lease.open_cloud", lambda name, world: Hung(world))
+        monkeypatch.setattr(destroy, "destroy", lambda ctx, keep_output: reached.append(world.monotonic_s()))
+        monkeypatch.setattr(finishing, "_report", lambda ctx: None)
+        began_s = world.monotonic_s()
+
+        finishing.finish(hurried, doing)
+
+    assert reached == [began_s], "nothing is asked of a machine that goes at once"
