@@ -28,8 +28,10 @@
 │   ├── ``NotFoundError``            there is no such thing in the account
 │   ├── ``UnreadableAnswerError``    an answer does not match its schema: what exists is unknown
 │   └── ``CloudUnavailableError``    the cloud is in trouble or out of reach: what was asked may have happened
+├── ``NoReceiptError``          exit 1: a machine is gone by its cloud's listing, and that could not be written down
 ├── ``TeardownError``           exit 3: something of the run may still exist
 └── ``RunInterruptedError``     exit 130: stopped on request
+    └── ``LeftUpError``              the runner has left, and the run goes on by itself
 """
 
 from __future__ import annotations
@@ -197,7 +199,15 @@ class TeardownError(RunnerError):
     exit_code = EXIT_LEFTOVERS
 
 
+class NoReceiptError(RunnerError):
+    """By its cloud's own listing nothing of the run is left, but its folder takes no receipt."""
+
+
 class RunInterruptedError(RunnerError):
     """The run was stopped on request."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+class LeftUpError(RunInterruptedError):
+    """The runner has left on purpose; the run goes on by itself, and what that costs was shown."""

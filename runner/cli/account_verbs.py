@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,9 @@ def sweep(session: Session) -> int:
 
     known = accounts(session.world)
     clouds, closed = known.opened, known.closed
-    found = survey(clouds, list_runs(session.runs_dir, session.world), session.world.now(), closed=closed)
+    runs, unlisted = session.traces()
+    found = survey(clouds, runs, session.world.now(), closed=closed)
+    found = replace(found, unread={**found.unread, **known.unreadable, **unlisted})
     if not clouds and not found.not_looked_at:
         raise UsageError("sweep: no cloud is configured, so there is nothing to check", resolution=how_to_configure())
     _show(found, closed)
@@ -228,6 +231,7 @@ def rebuild(session: Session) -> int:
     for number in (1, 2):
         session.view.line(f"build {number} of 2")
         ctx = lifecycle.new_run(run_file, session.runs_dir, session.view, session.stop, session.world)
+        session.take(ctx.run)
         ask_to_rent(ctx, yes=session.arguments.yes)
         outcome = lifecycle.build(ctx)
         if outcome.error is not None:

@@ -13,6 +13,7 @@ from runner.cli.verb_table import VERBS, actions
 
 if TYPE_CHECKING:
     from runner.cli.printed import Printed
+    from runner.cli.session import Session
     from runner.world import World
     from trainer.errors import ExpectedError
 
@@ -21,6 +22,8 @@ EXIT_UNPROVED = 3
 EXIT_INTERRUPTED = 130
 ABOUT_MONEY = ("down", "sweep", "status")
 """Verbs whose exit status says whether something bills: one that was cut short has proved nothing."""
+DRIVING = ("train", "up", "configure", "launch", "collect", "sync", "resume", "watch", "down", "rebuild")
+"""Verbs that go on with a run, or end one: what they leave behind is in their exit status."""
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
@@ -42,12 +45,29 @@ def _run_verb(arguments: argparse.Namespace, world: World | None, printed: Print
         return actions()[arguments.verb](session)
     except ExpectedError as err:
         print_error(err, session.log)
-        return exit_status(err)
-    except KeyboardInterrupt:
-        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else EXIT_INTERRUPTED
+        return _proved(session, exit_status(err), err)
+    except KeyboardInterrupt as err:
+        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else _proved(session, EXIT_INTERRUPTED, err)
     except Exception as err:  # noqa: BLE001 - the last place that can report anything
         print_defect(err, session.log)
-        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else EXIT_DEFECT
+        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else _proved(session, EXIT_DEFECT, err)
+
+
+def _proved(session: Session, status: int, err: BaseException) -> int:
+    """Return an exit status that promises no more than was shown: 3 where a machine of the run may go on billing."""
+    from runner.errors import LeftUpError, NoReceiptError
+
+    run = session.driven
+    if run is None or status == EXIT_UNPROVED or session.arguments.verb not in DRIVING:
+        return status
+    if isinstance(err, (LeftUpError, NoReceiptError)):
+        return status
+    from runner.cli.unproved import billing_words
+
+    words = billing_words(run)
+    for line in words:
+        print(f"bills: {line}; terminate it with `make down RUN={run.run_id}`", file=sys.stderr)
+    return EXIT_UNPROVED if words else status
 
 
 def _this_process() -> World:

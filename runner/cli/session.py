@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from runner.errors import EXIT_DONE, UsageError
 from runner.lifecycle.extras import provide_for
 from runner.lifecycle.finish import Outcome
 from runner.run.models import Host, View
-from runner.run.run_dir import RunDir, find_run
+from runner.run.run_dir import RunDir, find_run, list_traces
 from runner.run.state import RunState
+from runner.safety.asked import DAMAGE
 from runner.world import World
 
 if TYPE_CHECKING:
@@ -31,8 +33,12 @@ class Session:
     def __init__(self, arguments: argparse.Namespace, world: World) -> None:
         """Keep the arguments; nothing is read yet."""
         self.arguments, self.world = arguments, world
-        self.runs_dir: Path = arguments.runs_dir.resolve()
+        self.runs_dir: Path = arguments.runs_dir
+        with contextlib.suppress(OSError):  # the folder in which the command is given may be deleted
+            self.runs_dir = arguments.runs_dir.resolve()
         self.log = self.runs_dir / "last-error.log"
+        self.driven: RunDir | None = None
+        """The run that the command is about, once that is known."""
         self.stop = Stop(world)
         self.view: View = make_view(world.monotonic_s, quiet=getattr(arguments, "json", False))
 
@@ -76,10 +82,22 @@ class Session:
             "data.eval_path": str(evaluation) if evaluation.exists() else None,
         }
 
-    def run(self) -> RunDir:
-        """Return the run the command is about; errors go to its own log from here on."""
-        run = find_run(self.runs_dir, self.arguments.run, self.world)
-        self.log = run.log(self.arguments.verb)
+    def run(self, run_id: str | None = None) -> RunDir:
+        """Return the run the command is about, or that of an id; errors go to its own log from here on."""
+        return self.take(find_run(self.runs_dir, run_id or self.arguments.run, self.world))
+
+    def traces(self) -> tuple[list[RunDir], dict[str, str]]:
+        """Return all runs of which something may be left, and, where their folder cannot be read, its name and why."""
+        try:
+            return list_traces(self.runs_dir, self.world), {}
+        except OSError as err:
+            return [], {str(self.runs_dir): str(err)}
+
+    def take(self, run: RunDir, step: str | None = None) -> RunDir:
+        """Let the command be about this run; a disk that takes no log keeps nobody from it."""
+        self.driven = run
+        with contextlib.suppress(OSError):
+            self.log = run.log(step or self.arguments.verb)
         return run
 
     def context(self) -> Context:
@@ -91,7 +109,8 @@ class Session:
 
     def finish(self, outcome: Outcome) -> int:
         """Say where things are, then let the error through."""
-        self.log = outcome.run.log(_failed_step(outcome.run))
+        with contextlib.suppress(*DAMAGE):
+            self.log = outcome.run.log(_failed_step(outcome.run))
         say_where(outcome.run, self.view)
         if outcome.error is not None:
             raise outcome.error

@@ -11,6 +11,7 @@ from typing import Any
 from runner.adapters.packages import provide
 from runner.cli.consent import Consent, ask_to_rent, may_close
 from runner.cli.session import Session, needed_host, say_where
+from runner.cli.unproved import billing_words
 from runner.cloud_api.labels import RUN_ID
 from runner.context import Context
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunLockedError, RunNotFoundError, TeardownError, ToolError
@@ -23,9 +24,10 @@ from runner.lifecycle.step import step
 from runner.run.events import read_event
 from runner.run.host_words import one_line, printable
 from runner.run.planned import PLAN_NAME
-from runner.run.run_dir import RunDir, list_runs
+from runner.run.run_dir import RunDir, is_named, list_runs, list_traces
 from runner.run.state import holder, locked
 from runner.safety.asked import DAMAGE, close
+from runner.safety.lease_word import last_word
 from runner.store import run_store as storing
 from runner.world import Entry, World
 
@@ -41,7 +43,7 @@ def train(session: Session) -> int:
     """Take a new run through its whole life."""
     session.listen()
     ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, session.world)
-    session.log = ctx.run.log("train")
+    session.take(ctx.run)
     ask_to_rent(ctx, yes=session.arguments.yes)
     return session.finish(lifecycle.drive(ctx, detach=session.arguments.detach))
 
@@ -62,7 +64,7 @@ def up(session: Session) -> int:
     """Plan and provision; the machine stays up."""
     session.listen()
     ctx = lifecycle.new_run(session.run_file(), session.runs_dir, session.view, session.stop, session.world)
-    session.log = ctx.run.log("provision")
+    session.take(ctx.run, "provision")
     ask_to_rent(ctx, yes=session.arguments.yes)
     outcome = lifecycle.up(ctx)
     if outcome.error is not None:
@@ -146,14 +148,25 @@ def down(session: Session) -> int:
 
 def _run_to_end(session: Session) -> RunDir:
     """Return the run to take down: one whose folder is damaged, or no longer exists, is named by its id alone."""
-    run_id = session.arguments.run
+    run_id = _id_to_end(session)
     try:
-        return session.run()
-    except RunNotFoundError as err:
+        return session.run(run_id)
+    except (RunNotFoundError, OSError) as err:
         if run_id is None or not RUN_ID.match(run_id):
             raise
         run = RunDir(session.runs_dir / run_id, session.world)
         raise terminate_unread(run, session.world, session.view, err) from err
+
+
+def _id_to_end(session: Session) -> str | None:
+    """Return the id of the run to take down, the latest's where none is given, whatever is missing in its folder."""
+    given: str | None = session.arguments.run
+    try:
+        found = list_traces(session.runs_dir, session.world)
+    except OSError:
+        return given
+    named = found[-1:] if given is None else [run for run in found if is_named(given, run)]
+    return named[0].run_id if len(named) == 1 else given
 
 
 def resume(session: Session) -> int:
@@ -214,9 +227,10 @@ def status(session: Session) -> int:
     from runner.cli.overview import billing_now, resource_line, status_of
     from runner.report.wording import machine_words
 
-    known = list_runs(session.runs_dir, session.world)
+    known, unlisted = session.traces()
     there = session.arguments.run is not None or bool(known)
     resources, unread = billing_now(session.world, known)
+    unread |= unlisted
     found: dict[str, Any] = {}
     trouble: Exception | None = None
     try:
@@ -389,7 +403,21 @@ def _tell_outcome(ctx: Context, session: Session) -> int:
     state = ctx.state
     say_where(ctx.run, session.view)
     session.view.line(f"run {ctx.run.run_id}: {state.outcome or 'not over'}")
+    bills = billing_words(ctx.run)
+    for words in bills:
+        session.view.line(f"bills        {words}; terminate it with `make down RUN={ctx.run.run_id}`")
+    if bills and not _is_held(ctx.run):
+        return EXIT_LEFTOVERS
     return EXIT_DONE if state.outcome in ("done", None) else 1
+
+
+def _is_held(run: RunDir) -> bool:
+    """Return whether the machine of a run goes on without a runner on purpose."""
+    try:
+        word = last_word(run)
+    except DAMAGE:
+        return False
+    return word is not None and word[0] == "hold"
 
 
 def _trainer_log(ctx: Context) -> str:

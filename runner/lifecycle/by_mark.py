@@ -10,10 +10,11 @@ from runner.cloud_api.labels import resource_name
 from runner.cloud_api.models import Resource
 from runner.clouds.registry import CLOUDS, accounts, open_cloud
 from runner.context import Context
-from runner.errors import AccountError, RunnerError, TeardownError, ToolError
+from runner.errors import AccountError, NoReceiptError, RunnerError, TeardownError, ToolError
 from runner.guard.place import end_guard
 from runner.run.models import View
 from runner.run.run_dir import RunDir
+from runner.safety.account_sweep import reason_of
 from runner.safety.asked import clouds_asked, environment_of
 from runner.safety.looks import Looks
 from runner.safety.patience import patience_of
@@ -127,7 +128,7 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
 
     Returns:
         The cause itself where no cloud was ever asked for a machine, a ``TeardownError`` where something may be left,
-        else a ``ToolError``: the listings show nothing, and there is no receipt.
+        else a ``NoReceiptError``: the listings show nothing, and there is no receipt.
     """
     names = _may_have_rented_on(run)
     if not names:
@@ -140,8 +141,8 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
             seen = terminate_run(
                 cloud, run.run_id, outcome_unknown=True, wait=world.sleep, patience=patience_of(world.environ)
             )
-        except RunnerError as err:
-            problems.append(f"{cloud.name} could not be read: {err.message}")
+        except Exception as err:  # noqa: BLE001 - whatever one client raises, the other clouds are asked
+            problems.append(f"{cloud.name} could not be read: {reason_of(err)}")
             continue
         ended += seen.ended
         if not (seen.ended or is_surely_the_account(run, cloud)):
@@ -159,7 +160,7 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
         )
     with contextlib.suppress(RunnerError, OSError):  # one that does not end finds nothing to terminate, and ends then
         end_guard(run.run_id, world)
-    return ToolError(
+    return NoReceiptError(
         f"down: {why}; its cloud's own listing shows nothing of it on {' and '.join(sorted(names))}",
         resolution=f"there is no receipt; what came home is in {run.path}",
     )

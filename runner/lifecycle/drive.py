@@ -14,6 +14,7 @@ from runner.context import Context, open_context
 from runner.errors import (
     ConnectionLostError,
     HostKeyError,
+    LeftUpError,
     RunInterruptedError,
     RunnerError,
     TeardownError,
@@ -319,7 +320,7 @@ def _hold_if_possible(ctx: Context) -> None:
 
 
 def _left_alone(ctx: Context) -> RunnerError:
-    return RunInterruptedError(
+    return LeftUpError(
         f"run: the terminal was closed; {ctx.run.run_id} continues without a runner",
         resolution=f"come back with `make watch RUN={ctx.run.run_id}`",
     )

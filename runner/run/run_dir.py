@@ -21,6 +21,7 @@ PLAN_MARK = "planned.json"
 LONGEST_RUN_ID = 48
 """With the end of a lease behind it, a machine's name has at most the 64 characters that every cloud takes."""
 SUFFIX_LENGTH = 4
+FOLDER_NAME = re.compile(r"^\d{8}-\d{6}-[a-z0-9][a-z0-9-]*$")
 SUFFIX = re.compile(r"^[a-z0-9]{4}$")
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 TRIES = 100
@@ -163,6 +164,19 @@ def list_runs(runs_dir: Path, world: World) -> list[RunDir]:
     return [run for run in _folders(runs_dir, world) if not run.is_plan]
 
 
+def list_traces(runs_dir: Path, world: World) -> list[RunDir]:
+    """Return all runs, oldest first, those included whose folder has lost its ``config.json``: a machine may be left.
+
+    Raises:
+        OSError: If the folder of the runs cannot be read.
+    """
+    folder, disk = runs_dir.resolve(), world.disk
+    named = [RunDir(folder / name, world) for name in disk.names(folder) if FOLDER_NAME.match(name)]
+    whole = {run.path: run for run in _folders(runs_dir, world)}
+    found = {run.path: run for run in named if disk.is_dir(run.path)} | whole
+    return [found[path] for path in sorted(found) if not found[path].is_plan]
+
+
 def find_run(runs_dir: Path, run_id: str | None, world: World) -> RunDir:
     """Return the run or the plan of this id, or the latest run.
 
@@ -177,7 +191,7 @@ def find_run(runs_dir: Path, run_id: str | None, world: World) -> RunDir:
     found = _folders(runs_dir, world)
     if run_id is None:
         return _latest(runs_dir, found)
-    named = [run for run in found if run.run_id == run_id or _is_short_for(run_id, run)]
+    named = [run for run in found if is_named(run_id, run)]
     if len(named) == 1:
         return named[0]
     if named:
@@ -191,9 +205,9 @@ def find_run(runs_dir: Path, run_id: str | None, world: World) -> RunDir:
     )
 
 
-def _is_short_for(given: str, run: RunDir) -> bool:
-    """Return whether what was given is the end of this id; the beginning of an id may be another run's whole id."""
-    return SUFFIX.match(given) is not None and run.run_id.endswith(f"-{given}")
+def is_named(given: str, run: RunDir) -> bool:
+    """Return whether what was given is this id or its end; the beginning of an id may be another run's whole id."""
+    return run.run_id == given or (SUFFIX.match(given) is not None and run.run_id.endswith(f"-{given}"))
 
 
 def _latest(runs_dir: Path, found: Sequence[RunDir]) -> RunDir:

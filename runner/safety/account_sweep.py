@@ -9,15 +9,16 @@ from functools import partial
 from typing import Any
 
 from runner.cloud_api.models import Cloud, Resource
-from runner.errors import CloudError, RunnerError, TeardownError
+from runner.errors import RunnerError, TeardownError
 from runner.run.run_dir import RunDir, read_json
 from runner.run.state import RunState, holder
 from runner.safety.asked import DAMAGE, without_receipt
-from runner.safety.lease_word import last_word
+from runner.safety.lease_word import Word, last_word
 from runner.safety.patience import Patience
 from runner.safety.proof import is_surely_the_account
 from runner.safety.terminate import Wait, terminate_all
 
+DEFAULT_LEASE_MINUTES = 15.0
 LONGEST_START = timedelta(hours=1)
 """A run's folder without a lease yet is taken for abandoned after this long without a runner."""
 
@@ -86,8 +87,8 @@ def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str], d
     for cloud in clouds:
         try:
             listing = cloud.listing()
-        except RunnerError as err:
-            unread[cloud.name] = err.message
+        except Exception as err:  # noqa: BLE001 - whatever one client raises, the other clouds are looked at
+            unread[cloud.name] = reason_of(err)
             continue
         resources += listing.resources
         if listing.unread:
@@ -95,6 +96,11 @@ def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str], d
         if listing.clock_off:
             clocks[cloud.name] = listing.clock_off
     return resources, unread, clocks
+
+
+def reason_of(err: Exception) -> str:
+    """Return why an account cannot be read, in the words of an expected error, else with the name of a defect."""
+    return err.message if isinstance(err, RunnerError) else f"{type(err).__name__}: {err}"
 
 
 def survey(
@@ -165,7 +171,7 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, now_th
     has_runner = holder(run) is not None
     if has_runner and (until is None or until >= now):
         return Finding(resource, f"run {run.run_id} is being driven", False)
-    if RunState(run).is_done("destroy"):
+    if _is_down(run):
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
     if goes_on:
         return Finding(resource, f"run {run.run_id} has no runner here{goes_on}", False)
@@ -174,10 +180,10 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, now_th
 
 def _judge_by_folder(resource: Resource, run: RunDir, now: datetime) -> Finding:
     """Say whether a resource of a run that nobody drives here is abandoned, by what the run's folder holds alone."""
-    word = last_word(run)
+    word = _word(run)
     until = _end_of_lease(run)
     if word is None:
-        began = run.world.disk.changed_at(run.config.path)
+        began = run.world.disk.changed_at(run.config.path if run.config.exists() else run.path)
         over = now - began > LONGEST_START
         return Finding(resource, f"run {run.run_id} has no runner and never had a lease", over)
     if until is None:
@@ -212,8 +218,8 @@ def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience
             continue
         try:
             seen = terminate_all(cloud, partial(_is_one_of, ids), wait=wait, patience=patience)
-        except CloudError as err:
-            problems.append(f"cannot check what is left on {cloud.name}: {err.message}")
+        except Exception as err:  # noqa: BLE001 - whatever one client raises, the other clouds are swept
+            problems.append(f"cannot check what is left on {cloud.name}: {reason_of(err)}")
             continue
         ended += seen.ended
         left += seen.left
@@ -252,10 +258,31 @@ def _is_renewed_here(run: RunDir | None, now: datetime) -> bool:
 
 def _end_of_lease(run: RunDir) -> datetime | None:
     """Return when a run's lease runs out by the last word from here, or ``None`` where that renewed none."""
-    word = last_word(run)
+    word = _word(run)
     return word[1] + _lease(run) if word is not None and word[0] == "renew" else None
 
 
+def _word(run: RunDir) -> tuple[Word, datetime] | None:
+    """Return the last word to a run's machine; one that cannot be read counts as little as one that is missing."""
+    try:
+        word = last_word(run)
+    except DAMAGE:
+        return None
+    return None if word is None or word[1].tzinfo is None else word
+
+
+def _is_down(run: RunDir) -> bool:
+    """Return whether a run is down, by its state, or by its receipt where that cannot be read."""
+    try:
+        return RunState(run).is_done("destroy")
+    except DAMAGE:
+        return run.receipt.exists()
+
+
 def _lease(run: RunDir) -> timedelta:
-    config: dict[str, Any] = read_json(run.config) or {}
-    return timedelta(minutes=float(config.get("budget", {}).get("lease_minutes", 15.0)))
+    """Return how long a word holds; where the run's configuration cannot be read, as long as it does by default."""
+    try:
+        config: dict[str, Any] = read_json(run.config) or {}
+        return timedelta(minutes=float(config["budget"]["lease_minutes"]))
+    except DAMAGE:
+        return timedelta(minutes=DEFAULT_LEASE_MINUTES)

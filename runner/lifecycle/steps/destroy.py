@@ -10,7 +10,15 @@ from runner.cloud_api.models import Resource
 from runner.clouds.environments import ENVIRONMENTS
 from runner.clouds.registry import Accounts, accounts, open_cloud
 from runner.context import Context
-from runner.errors import ConnectionLostError, HostKeyError, RunnerError, TeardownError, TerraformError, ToolError
+from runner.errors import (
+    ConnectionLostError,
+    HostKeyError,
+    NoReceiptError,
+    RunnerError,
+    TeardownError,
+    TerraformError,
+    ToolError,
+)
 from runner.lifecycle.by_mark import end_by_mark, is_account_proved, other_account
 from runner.lifecycle.lookout import open_looks, until_over
 from runner.lifecycle.terraform_inputs import terraform_of
@@ -19,6 +27,7 @@ from runner.planning.estimate.finished_run import planned_usd
 from runner.run.journal import Journal
 from runner.run.models import Box, Host
 from runner.run.planned import has_plan
+from runner.safety.account_sweep import reason_of
 from runner.safety.asked import clouds_asked
 from runner.safety.patience import patience_of
 from runner.safety.receipt import Findings, write_receipt
@@ -79,7 +88,7 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
         end_by_mark(ctx, outcome_unknown=True)
     except RunnerError as err:
         return TeardownError(f"{err.message}; and {said}", details=err.details, resolution=err.resolution)
-    return ToolError(
+    return NoReceiptError(
         f"destroy: {said}; the machine is gone, by {ctx.run_file.compute.env}'s own listing, and there is no receipt",
         resolution=again,
     )
@@ -139,6 +148,10 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
                     resolution=f"run `make down RUN={ctx.run.run_id}` again",
                 ) from err
             unread[name] = err.message
+        except Exception as err:
+            if name in rented_on:
+                raise
+            unread[name] = reason_of(err)
     return {"cloud_resources": shown, "clouds_not_read": unread}
 
 
