@@ -27,7 +27,7 @@ BEGIN = f"<!-- made by `{RENEW}` from here -->"
 END = f"<!-- made by `{RENEW}` up to here -->"
 
 BOOT = "`boot` is the part of `provision` in which there is a machine that bills."
-FILE = "`<file>` is a file of the run's folder, by its name there; without it, the run's state."
+FILE = "`<file>` is a file of the run's folder, `runs/<run id>/state.json` unless it is given."
 
 
 def main() -> None:

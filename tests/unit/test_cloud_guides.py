@@ -127,6 +127,18 @@ def test_the_aws_guide_uses_operations_and_options_that_exist_for_every_kind_of_
     }  # fmt: skip
 
 
+def test_the_aws_policy_terminates_and_deletes_only_what_carries_a_runs_tag() -> None:
+    policy, scheduler = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", GUIDES["aws"], re.M | re.S))
+    words = ("Terminate", "Delete", "Cancel", "Release", "Modify")
+    tagged = {"StringLike": {"ec2:ResourceTag/douse-run": "*"}}
+    ending = [one for one in policy["Statement"] if any(f"ec2:{word}" in str(one["Action"]) for word in words)]
+
+    assert [one.get("Condition") for one in ending] == [tagged]
+    assert {"ec2:TerminateInstances", "ec2:DeleteVolume"} <= set(ending[0]["Action"])
+    deleting = [one for one in scheduler["Statement"] if "scheduler:DeleteSchedule" in one["Action"]]
+    assert [one["Resource"] for one in deleting] == ["arn:aws:scheduler:*:*:schedule/default/douse-*"]
+
+
 def ended_by(kind: Any) -> str:
     """Return the operation that ends a kind of thing, as the sweep asks for it."""
 

@@ -197,6 +197,29 @@ def test_a_changed_lock_renews_the_environment(
     assert "(its lock or its Python has changed, about a second)" in capsys.readouterr().err
 
 
+def test_an_environment_is_taken_as_it_stands_whatever_its_lock_says_and_made_where_there_is_none(
+    root: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verbs that terminate: a lock that was changed must not stop them, least of all without a network."""
+    monkeypatch.setattr(bootstrap, "REPOSITORY", root)
+    monkeypatch.setattr(bootstrap, "TARGETS", {"control": TARGET})
+
+    assert (main(["control", "--standing"]), len(tools.argvs)) == (0, 4)
+    (root / TARGET.lock).write_text("rich==2 --hash=sha256:11\n")
+    assert (main(["control", "--standing"]), len(tools.argvs)) == (0, 4)
+    assert (main(["control"]), len(tools.argvs)) == (0, 8)
+
+
+@pytest.mark.parametrize("verb", ["down", "terminate", "sweep", "status"])
+def test_the_verbs_that_terminate_or_look_take_the_environment_as_it_stands(verb: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", verb, f"PYTHON={sys.executable}"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+
+    module = "runner.cli.terminate" if verb == "terminate" else f"runner {verb}"
+    assert f"-m runner.bootstrap control --standing --then -m {module}" in done.stdout
+
+
 def test_another_python_renews_the_environment(root: Path, tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure(root, TARGET)
     monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")

@@ -164,6 +164,15 @@ def test_a_sweep_that_terminates_and_sees_all_is_written_down(
     assert (last_sweep(tmp_path / "runs", "lambda", RealWorld()) is not None) is is_noted
 
 
+def test_all_terminates_no_volume_that_only_looks_like_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = FakeCloud([thing("volume", "douse-models", run_id=None), thing("volume", "v-1"), thing()])
+    monkeypatch.setattr(account_verbs, "accounts", lambda world: Accounts([cloud], {}, {}))
+
+    assert cli.main(["sweep", "--apply", "--all", "--runs-dir", str(tmp_path / "runs")], VirtualWorld()) == 0
+
+    assert [found.id for found in cloud.there] == ["douse-models"]
+
+
 @pytest.mark.parametrize(("hours", "way"), [(2, "slow"), (-2, "fast")])
 def test_a_sweep_says_that_a_clock_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hours: int, way: str
