@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from runner.cloud_api.labels import expiry_mark
@@ -22,6 +23,7 @@ from runner.provider.pauses import pauses_s
 from runner.provider.resource import Ctx, ProblemError
 from runner.world import World
 
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 LOOK_FOR_S = 120.0
 """How long a machine is looked for whose launch was not answered; listings may lag."""
 TROUBLE = (CloudUnavailableError, RateLimitedError, UnreadableAnswerError)
@@ -51,6 +53,17 @@ class CandidateInput:
             values["trust"] or "secure",
             values.get("expires_at"),
         )
+
+    def by_clock(self, ahead: timedelta) -> CandidateInput:
+        """Return it with its end as a clock shows it that is ``ahead`` of this computer's.
+
+        The cloud keeps an end by its own clock, and a sweep judges a mark by that clock too.
+        """
+        try:
+            ends_at = datetime.fromisoformat(self.expires_at or "") + ahead
+        except ValueError:
+            return self  # none, or none that can be read
+        return replace(self, expires_at=f"{ends_at:{TIME}}") if ahead else self
 
     def marked(self, marks: Mapping[str, str] | None, name: str) -> dict[str, str]:
         """Return the marks of a machine with this candidate's own end in place of the run's, where it has one.

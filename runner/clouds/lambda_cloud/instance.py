@@ -65,7 +65,8 @@ class LambdaInstance(RentedMachine):
         return self.provider.client(open_lambda).offers()
 
     def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
-        """Launch a machine."""
+        """Launch a machine; its end is marked by Lambda's clock."""
+        candidate = candidate.by_clock(self.provider.client(open_lambda).clock_off)
         try:
             request = LaunchRequest(
                 region_name=candidate.region,

@@ -116,6 +116,11 @@ class RunPodCloud:
         self._api.close()
         self._graphql_api.close()
 
+    @property
+    def clock_off(self) -> timedelta:
+        """How far the cloud's clock is ahead of this computer's, as far as its answers have said."""
+        return self._api.clock_off or timedelta()
+
     def fingerprint(self, salt: str) -> str:
         """Return the key's; the API has no word for the account."""
         return self._api.fingerprint(salt)
@@ -152,7 +157,7 @@ class RunPodCloud:
     def listing(self) -> Listing:
         """Return all Douse pods and network volumes; pods gone for good are left out."""
         found = gather((self._our_pods, self._our_volumes), one_server=True)
-        return replace(found, clock_off=self._api.clock_off or timedelta())
+        return replace(found, clock_off=self.clock_off)
 
     def end(self, resource: Resource) -> None:
         """Ask the cloud to end one resource; one that is gone already is fine.

@@ -98,8 +98,10 @@ class RunPodPod(RentedMachine):
         return self.provider.client(open_runpod).offers("any" if has_community else "secure")
 
     def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
-        """Rent a pod: by GraphQL for spot or with an end that the server keeps, else by REST."""
-        cloud, order = self.provider.client(open_runpod), self._order(ctx, planned, candidate)
+        """Rent a pod: by GraphQL for spot or with an end that the server keeps by its own clock, else by REST."""
+        cloud = self.provider.client(open_runpod)
+        candidate = candidate.by_clock(cloud.clock_off)
+        order = self._order(ctx, planned, candidate)
         end = _end(planned, candidate)
         if not candidate.spot and end is None:
             return cloud.create_pod(order).id

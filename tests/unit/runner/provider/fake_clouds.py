@@ -6,6 +6,7 @@ import json
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ class FakeCloud:
     looks_to_boot: int = 1
     looks_to_end: int = 1
     listing_lag: int = 0
+    ahead_h: int = 0
+    """How far its clock is ahead of this computer's."""
     price: float = 1.29
     hold: threading.Event | None = None
     reached: threading.Event = field(default_factory=threading.Event)
@@ -310,6 +313,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + 3600 * self.server.cloud.ahead_h)
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 
@@ -27,6 +28,22 @@ from runner.simulation.world import VirtualWorld
 
 FIRST = CandidateInput("a10", "west", False, 2.0)
 LOST = CloudUnavailableError("cloud: no answer", resolution="ask again")
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "ahead_h", "shown"),
+    [
+        ("2026-11-21T23:00:00Z", 2, "2026-11-22T01:00:00Z"),
+        ("2026-11-21T23:00:00Z", -2, "2026-11-21T21:00:00Z"),
+        ("2026-11-21T23:00:00Z", 0, "2026-11-21T23:00:00Z"),
+        (None, 2, None),
+        ("tomorrow", 2, "tomorrow"),
+    ],
+)
+def test_an_end_is_shown_by_the_clouds_clock(expires_at: str | None, ahead_h: int, shown: str | None) -> None:
+    found = replace(FIRST, expires_at=expires_at).by_clock(timedelta(hours=ahead_h))
+
+    assert found == replace(FIRST, expires_at=shown)
 
 
 def offer(price_usd_per_h: float, region: str = "west") -> Offer:

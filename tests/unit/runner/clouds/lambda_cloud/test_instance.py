@@ -30,6 +30,20 @@ def test_a_machine_is_marked_with_the_end_of_the_candidate_that_was_rented(modul
     assert len(launched["tags"]) == 2
 
 
+@pytest.mark.parametrize("ahead_h", [2, -2])
+def test_a_machine_is_marked_with_its_end_by_lambdas_clock(ahead_h: int, module: Module, clouds: Clouds) -> None:
+    clouds.on_lambda.ahead_h = ahead_h
+    own = candidate().replace(" }", ', expires_at = "2026-11-21T16:30:00Z" }')
+
+    assert module.write(instance(own, extra='tags = { "douse-run" = "r1" }')).apply().returncode == 0
+
+    tags = {tag["key"]: tag["value"] for tag in clouds.on_lambda.bodies(LAUNCH)[-1]["tags"]}
+    ends_at = datetime.strptime(tags["douse-expires"], "%Y%m%dt%H%M%Sz").replace(tzinfo=UTC)
+    wanted = datetime(2026, 11, 21, 16, 30, tzinfo=UTC) + timedelta(hours=ahead_h)
+    assert abs(ends_at - wanted) < timedelta(minutes=1)
+    assert module.plan() == 0
+
+
 def test_a_machine_is_rented_known_again_and_ended(module: Module, clouds: Clouds) -> None:
     module.write(instance(extra='tags = { "douse-run" = "r1" }'))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from runner.cloud_api.labels import expiry_mark
 from tests.unit.runner.provider.conftest import InProcess, Module, gpu, pod, told
 from tests.unit.runner.provider.fake_clouds import GPU, Clouds, Fault
 
@@ -68,6 +70,22 @@ def test_a_pod_is_terminated_at_the_end_of_the_candidate_that_was_rented(module:
     (machine,) = clouds.on_runpod.machines.values()
     assert machine["terminate_after"] == "2026-11-21T16:30:00Z"
     assert {"key": "DOUSE_EXPIRES", "value": "20261121t163000z"} in machine["rented"]["env"]
+    assert module.plan() == 0
+
+
+@pytest.mark.parametrize("ahead_h", [2, -2])
+def test_a_pod_is_terminated_by_runpods_own_clock(ahead_h: int, module: Module, clouds: Clouds) -> None:
+    clouds.on_runpod.ahead_h = ahead_h
+    own = gpu(region="any").replace(" }", ', expires_at = "2026-11-21T16:30:00Z" }')
+
+    assert module.write(pod(own, extra=f'{END}\n  env = {{ DOUSE_RUN = "r1" }}')).apply().returncode == 0
+
+    (machine,) = clouds.on_runpod.machines.values()
+    marks = {entry["key"]: entry["value"] for entry in machine["rented"]["env"]}
+    ends_at = datetime.fromisoformat(machine["terminate_after"])
+    wanted = datetime(2026, 11, 21, 16, 30, tzinfo=UTC) + timedelta(hours=ahead_h)
+    assert abs(ends_at - wanted) < timedelta(minutes=1)
+    assert marks["DOUSE_EXPIRES"] == expiry_mark(machine["terminate_after"])
     assert module.plan() == 0
 
 
