@@ -118,6 +118,7 @@ def collect(session: Session) -> int:
         came = step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
         storing.copy_home(ctx, came)
     session.view.line(f"came home: {', '.join(came) or 'nothing'}")
+    say_what_is_up(ctx, host, has_lease=True)
     return EXIT_DONE
 
 
@@ -200,9 +201,9 @@ def watch(session: Session) -> int:
     ctx = session.context()
     if holder(ctx.run) is not None:
         _look_on(ctx)
-        return _tell_outcome(ctx, session)
+        return _report_outcome(ctx, session)
     if ctx.state.is_done("destroy"):
-        return _tell_outcome(ctx, session)
+        return _report_outcome(ctx, session)
     session.listen()
     session.view.line(f"the runner of {ctx.run.run_id} is gone; driving the run to its end")
     return session.finish(lifecycle.watch(ctx))
@@ -219,6 +220,7 @@ def sync(session: Session) -> int:
         sync_home(ctx, session.arguments.direction)
     else:
         sync_machine(ctx, host, session.arguments.direction)
+        say_what_is_up(ctx, host, has_lease=True)
     return EXIT_DONE
 
 
@@ -399,7 +401,7 @@ def _look_on(ctx: Context) -> None:
         ctx.world.sleep(0.5)
 
 
-def _tell_outcome(ctx: Context, session: Session) -> int:
+def _report_outcome(ctx: Context, session: Session) -> int:
     state = ctx.state
     say_where(ctx.run, session.view)
     session.view.line(f"run {ctx.run.run_id}: {state.outcome or 'not over'}")

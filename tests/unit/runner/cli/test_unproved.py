@@ -115,6 +115,17 @@ def test_whatever_ends_a_command_the_machine_is_named(
         assert f"bills: {LINE}; terminate it with `make down RUN={run.run_id}`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["collect"], ["sync", "push"]])
+def test_what_a_command_leaves_up_is_named_with_its_price_and_its_end(
+    run: RunDir, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("runner.lifecycle.steps.collect.collect", lambda ctx, host, *, with_checkpoints: ["adapter"])
+    monkeypatch.setattr("runner.lifecycle.sync.sync_machine", lambda ctx, host, direction: None)
+
+    assert ask(run, *words) == 0
+    assert "gpu i-1 at $0.75/h, until 2026-11-29 08:00 UTC at the latest" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("err", "status"),
     [(NoReceiptError("gone", resolution="-"), 1), (LeftUpError("left", resolution="-"), 130)],
