@@ -212,9 +212,9 @@ def test_an_environment_is_taken_as_it_stands_whatever_its_lock_says_and_made_wh
 
 @pytest.mark.parametrize("verb", ["down", "terminate", "sweep", "status"])
 def test_the_verbs_that_terminate_or_look_take_the_environment_as_it_stands(verb: str) -> None:
-    done = subprocess.run(
-        ["make", "-n", verb, f"PYTHON={sys.executable}"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
-    )
+    command = ["make", "-n", verb, f"PYTHON={sys.executable}"]
+    plain = {"PATH": os.environ["PATH"]}  # `make test ARGS=…` hands its own variables down
+    done = subprocess.run(command, cwd=REPOSITORY, env=plain, capture_output=True, text=True, timeout=60)
 
     module = "runner.cli.terminate" if verb == "terminate" else f"runner {verb}"
     assert f"-m runner.bootstrap control --standing --then -m {module}" in done.stdout
