@@ -27,8 +27,7 @@ def rehearse(folder: Path, cloud: str, *words: str) -> subprocess.CompletedProce
     return subprocess.run([*argv, *words], cwd=PROJECT, capture_output=True, text=True, timeout=500, check=False)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cloud", ["lambda", "runpod"])
+@pytest.mark.parametrize("cloud", [pytest.param("lambda", marks=pytest.mark.slow), "runpod"])
 def test_a_run_is_rehearsed_with_a_login_for_a_machine(cloud: str, tmp_path: Path) -> None:
     settings = [word for text in TRIMMED for word in ("--set", text)]
 
