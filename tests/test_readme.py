@@ -247,7 +247,7 @@ def test_the_adapters_checksums_are_right(clone: Clone) -> None:
 
 @in_clone
 def test_the_example_script_asks_the_adapter(clone: Clone) -> None:
-    (run,) = (clone.folder / "runs").glob("*-quickstart")
+    (run,) = (clone.folder / "runs").glob("*-quickstart-*")
     trainers = run / "box" / "venv" / "bin" / "python"
     python = trainers if trainers.exists() else Path(sys.executable)
     line = (clone.folder / "examples" / "quickstart" / "eval.jsonl").read_text(encoding="utf-8").splitlines()[0]
