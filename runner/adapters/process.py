@@ -13,7 +13,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -74,7 +74,7 @@ def run(
         ToolTimeoutError: If it did not end in time; its group is gone.
         ToolCancelledError: If ``cancel`` said yes; its group is gone.
     """
-    try:
+    with _starting(argv[0]):
         child = subprocess.Popen(
             list(argv),
             cwd=cwd,
@@ -85,8 +85,6 @@ def run(
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-    except (FileNotFoundError, PermissionError) as err:
-        raise _missing(argv[0], err) from err
     with child:
         watch = _Watch(child, tuple(argv), log, on_line, GRACE_S if grace_s is None else grace_s)
         try:
@@ -109,19 +107,16 @@ def start(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mappi
     Raises:
         ToolMissingError: If there is no such program.
     """
-    try:
-        with log.open("ab") as file:
-            child = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env=None if env is None else dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
-    except (FileNotFoundError, PermissionError) as err:
-        raise _missing(argv[0], err) from err
+    with _starting(argv[0]), log.open("ab") as file:
+        child = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
     return Child(child)
 
 
@@ -138,14 +133,14 @@ def tunnel(argv: Sequence[str], *, log: Path, env: Mapping[str, str]) -> tuple[s
     """
     ours, theirs = socket.socketpair()
     try:
-        with log.open("ab") as file, theirs:
+        with _starting(argv[0]), log.open("ab") as file, theirs:
             end = theirs.fileno()
             child = subprocess.Popen(
                 list(argv), env=dict(env), stdin=end, stdout=end, stderr=file, start_new_session=True
             )
-    except (FileNotFoundError, PermissionError) as err:
+    except ToolMissingError:
         ours.close()
-        raise _missing(argv[0], err) from err
+        raise
     return ours, Child(child)
 
 
@@ -155,7 +150,7 @@ def start_heard(argv: Sequence[str], heard: int, *, is_terminal: bool) -> Child:
     Raises:
         ToolMissingError: If there is no such program.
     """
-    try:
+    with _starting(argv[0]):
         child = subprocess.Popen(
             list(argv),
             stdin=heard if is_terminal else subprocess.DEVNULL,
@@ -164,8 +159,6 @@ def start_heard(argv: Sequence[str], heard: int, *, is_terminal: bool) -> Child:
             start_new_session=True,
             preexec_fn=_take_the_terminal if is_terminal else None,  # noqa: PLW1509 - nothing else runs by then
         )
-    except (FileNotFoundError, PermissionError) as err:
-        raise _missing(argv[0], err) from err
     return Child(child)
 
 
@@ -185,20 +178,17 @@ def start_apart(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, 
     Raises:
         ToolMissingError: If there is no such program.
     """
-    try:
-        with log.open("ab") as file:
-            child = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                bufsize=0,
-                start_new_session=True,
-            )
-    except (FileNotFoundError, PermissionError) as err:
-        raise _missing(argv[0], err) from err
+    with _starting(argv[0]), log.open("ab") as file:
+        child = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            bufsize=0,
+            start_new_session=True,
+        )
     os.set_blocking(_pipe(child.stdin).fileno(), False)
     return Apart(child)
 
@@ -399,6 +389,15 @@ class _Watch:
             os.killpg(self._child.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+@contextlib.contextmanager
+def _starting(program: str) -> Iterator[None]:
+    """Start a program in the block; one that there is not, or that may not be run, is an error of ours."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError) as err:
+        raise _missing(program, err) from err
 
 
 def _missing(program: str, err: OSError) -> ToolMissingError:
