@@ -71,10 +71,15 @@ def end_by_mark(
 def is_account_proved(ctx: Context) -> bool:
     """Return whether the account here is the one that the run was rented with: by its key, or by what it shows."""
     try:
-        cloud = open_cloud(ctx.run_file.compute.env, ctx.world)
-        return is_the_account(ctx.run, cloud) or bool(of_run(cloud, ctx.run.run_id).resources)
+        return _is_account_known(ctx)
     except RunnerError:
         return False  # who terminates says why the account cannot be read
+
+
+def _is_account_known(ctx: Context) -> bool:
+    """Return the same; raises as the account does that cannot be opened or read."""
+    cloud = open_cloud(ctx.run_file.compute.env, ctx.world)
+    return is_the_account(ctx.run, cloud) or bool(of_run(cloud, ctx.run.run_id).resources)
 
 
 def refuse_other_account(ctx: Context, doing: str) -> None:
@@ -91,10 +96,9 @@ def refuse_other_account(ctx: Context, doing: str) -> None:
     """
     if not ctx.environment.bills:
         return
-    name, run_id = ctx.run_file.compute.env, ctx.run.run_id
+    run_id = ctx.run.run_id
     try:
-        cloud = open_cloud(name, ctx.world)
-        is_known = is_the_account(ctx.run, cloud) or bool(of_run(cloud, run_id).resources)
+        is_known = _is_account_known(ctx)
     except AccountError as err:
         raise TeardownError(
             f"{doing}: the machine of run {run_id} bills, and could not be terminated in the end: {err.message}",

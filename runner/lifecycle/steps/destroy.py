@@ -140,18 +140,17 @@ def _look_at_clouds(ctx: Context, rented_on: set[str]) -> dict[str, Any]:
     for name in sorted(rented_on | set(clouds)):
         try:
             shown[name] = of_run(clouds.get(name) or open_cloud(name, ctx.world), ctx.run.run_id).whole()
-        except RunnerError as err:
-            if name in rented_on:
+        except Exception as err:
+            if name not in rented_on:
+                unread[name] = reason_of(err)
+            elif isinstance(err, RunnerError):
                 raise TeardownError(
                     f"destroy: cannot check what is left on {name}: {err.message}",
                     details=err.details,
                     resolution=f"run `make down RUN={ctx.run.run_id}` again",
                 ) from err
-            unread[name] = err.message
-        except Exception as err:
-            if name in rented_on:
+            else:
                 raise
-            unread[name] = reason_of(err)
     return {"cloud_resources": shown, "clouds_not_read": unread}
 
 
