@@ -58,9 +58,9 @@ class Held:
     known_hosts: str
 
 
-def line_of(word: str, content: Facts | Held | None = None) -> bytes:
+def line_of(word: str, content: Facts | Held | None = None, **values: float) -> bytes:
     """Return a word as it goes over the pipe: ``facts``, ``alive``, ``asks``, ``rented``, ``hold`` or ``over``."""
-    return json.dumps({"word": word} | ({} if content is None else asdict(content))).encode() + b"\n"
+    return json.dumps({"word": word, **values} | ({} if content is None else asdict(content))).encode() + b"\n"
 
 
 def facts_in(word: Mapping[str, Any]) -> Facts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 
 from runner.adapters.process import Apart
@@ -16,8 +15,12 @@ from runner.guard.link import start_guard
 from runner.guard.notes import LOG_NAME
 from runner.guard.place import end_guard
 from runner.guard.words import Facts, Held, line_of
-from runner.lifecycle.terraform_inputs import hours_to_end, seconds_to_hard_end, seconds_to_planned_end
-from runner.planning.ends import BLIND_TRAINING_H, SPARE_HOURS
+from runner.lifecycle.terraform_inputs import (
+    hours_to_end,
+    seconds_to_hard_end,
+    seconds_to_planned_end,
+    unplanned_hours,
+)
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
 from runner.world import Event, World
@@ -136,7 +139,7 @@ def asks(ctx: Context) -> None:
     That is as planned: its end holds what is left of the money, at its own price and not at that of an earlier machine.
     """
     hard_end_s = _at_least_a_lease(ctx, seconds_to_planned_end)
-    _of(ctx).say(json.dumps({"word": "asks", "hard_end_s": hard_end_s}).encode() + b"\n")
+    _of(ctx).say(line_of("asks", hard_end_s=hard_end_s))
 
 
 def rented(ctx: Context) -> None:
@@ -223,7 +226,7 @@ def _longest_s(ctx: Context) -> float:
     try:
         return max(hours_to_end(ctx, one) for one in ctx.plan.machines) * 3600
     except (RunnerError, OSError, TypeError, ValueError):
-        return ((ctx.run_file.budget.max_hours or BLIND_TRAINING_H) + SPARE_HOURS) * 3600
+        return unplanned_hours(ctx) * 3600
 
 
 def _pause_s(ctx: Context) -> float:

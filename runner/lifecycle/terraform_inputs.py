@@ -35,6 +35,11 @@ def hours_to_end(ctx: Context, machine: PlannedMachine) -> float:
     """Return how long a machine may go on from the request for it: to its own end, or, in an old plan, the run's."""
     if machine.hard_end_h is not None:
         return machine.hard_end_h
+    return unplanned_hours(ctx)
+
+
+def unplanned_hours(ctx: Context) -> float:
+    """Return how long a machine without a planned end may go on from the request for it."""
     return (ctx.run_file.budget.max_hours or BLIND_TRAINING_H) + SPARE_HOURS
 
 
