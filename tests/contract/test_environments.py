@@ -223,8 +223,8 @@ def test_no_exception_of_the_scanner_is_without_a_reason() -> None:
 
 
 def test_the_locks_name_the_same_providers_and_every_platform() -> None:
-    locks = [(FOLDER / name / ".terraform.lock.hcl").read_text() for name in ("environments/aws", "store")]
+    locks = [(FOLDER / name / ".terraform.lock.hcl").read_text() for name in ("environments/aws", "store", "safety")]
 
-    assert locks[0] == locks[1]
+    assert locks == [locks[0]] * 3
     assert len(re.findall(r'"zh:[0-9a-f]{64}"', locks[0])) == 15
     assert 'constraints = "~> 5.100"' in locks[0]
