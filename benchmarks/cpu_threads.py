@@ -1,5 +1,6 @@
 """The trainer's products on a CPU, alone and beside busy neighbours, under several settings of OpenMP's threads.
 
+"yielding" is what the trainer does (``trainer/threads.py``); the others are fixed settings of OpenMP's variables.
 Each setting takes turns with none ("before"), a few steps each; what is compared stands side by side in time. A pair
 that met other work of this machine is measured again. Linux only.
 
@@ -24,11 +25,14 @@ from typing import Any
 import psutil
 
 from benchmarks.results import PROJECT, ratios, table
+from trainer.threads import yield_to_neighbours
 
 BEFORE = "before"
+YIELDING = "yielding"
 SPINS = (100, 1_000, 3_000, 10_000, 30_000, 100_000)
 SETTINGS: dict[str, dict[str, str]] = {
     BEFORE: {},
+    YIELDING: {},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     **{f"spin {count}": {"GOMP_SPINCOUNT": str(count)} for count in SPINS},
     "one thread": {"OMP_NUM_THREADS": "1"},
@@ -96,17 +100,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--minutes", type=float, default=10, help="give up after so long (10)")
     parser.add_argument("--json", type=Path, help="file to write the measurements to")
-    parser.add_argument("--work", action="store_true", help="be one of the processes that are measured")
+    parser.add_argument("--work", choices=SETTINGS, metavar="NAME", help="be one of the processes that are measured")
     arguments = parser.parse_args(argv)
     if arguments.work:
+        if arguments.work == YIELDING:
+            yield_to_neighbours()
         work(make_step())
         return
     deadline_s = time.monotonic() + arguments.minutes * 60
     report: dict[int, Any] = {}
     with ExitStack() as stack:
-        sides = {
-            name: stack.enter_context(side(SETTINGS[name], arguments.steps)) for name in (BEFORE, *arguments.settings)
-        }
+        sides = {name: stack.enter_context(side(name, arguments.steps)) for name in (BEFORE, *arguments.settings)}
         for one in sides.values():
             one.turn()
         for count in arguments.neighbours:
@@ -118,10 +122,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def side(setting: Mapping[str, str], steps: int) -> Iterator[Side]:
+def side(setting: str, steps: int) -> Iterator[Side]:
     """Run one of the processes that are measured, with this setting and no other of OpenMP's variables."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OPENMP)} | dict(setting)
-    argv = [sys.executable, "-m", "benchmarks.cpu_threads", "--work"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OPENMP)} | SETTINGS[setting]
+    argv = [sys.executable, "-m", "benchmarks.cpu_threads", "--work", setting]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(argv, cwd=PROJECT, env=environment, bufsize=0, **pipes) as process:
         try:

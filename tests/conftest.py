@@ -10,7 +10,6 @@ import pytest
 
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
 from tests.tools.skips import pytest_terminal_summary
-from trainer.threads import let_waiting_threads_sleep
 
 __all__ = ["pytest_terminal_summary"]  # a hook: pytest finds it by its name
 
@@ -23,7 +22,6 @@ os.environ.setdefault(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what it starts in the background ignore Ctrl-C, and everything below would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-let_waiting_threads_sleep()  # for a test that lets more than one compute; tests run side by side
 
 
 @pytest.fixture(scope="session")

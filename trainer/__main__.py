@@ -88,11 +88,11 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
 def _train(arguments: argparse.Namespace) -> int:
     from trainer.config import load_recipe
     from trainer.quiet import silence_libraries
-    from trainer.threads import let_waiting_threads_sleep
+    from trainer.threads import yield_to_neighbours
 
     recipe = load_recipe(arguments.config)
     silence_libraries(telemetry=recipe.monitoring.telemetry)
-    let_waiting_threads_sleep()
+    yield_to_neighbours()
     from trainer.training.phases import train
 
     return train(recipe, arguments.output.resolve(), resume=arguments.resume)
@@ -108,11 +108,11 @@ def _data_check(arguments: argparse.Namespace) -> int:
 def _accept(arguments: argparse.Namespace) -> int:
     from trainer.config import load_recipe
     from trainer.quiet import silence_libraries
-    from trainer.threads import let_waiting_threads_sleep
+    from trainer.threads import yield_to_neighbours
 
     recipe = load_recipe(arguments.config)
     silence_libraries(telemetry=recipe.monitoring.telemetry)
-    let_waiting_threads_sleep()
+    yield_to_neighbours()
     from trainer.proof.acceptance import accept_adapter
 
     return accept_adapter(recipe, arguments.adapter.resolve())

@@ -384,7 +384,7 @@ def test_a_side_has_its_setting_and_nothing_else_that_openmp_reads(monkeypatch: 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("GOMP_SPINCOUNT", "9")
 
-    with cpu_threads.side({"OMP_WAIT_POLICY": "PASSIVE"}, 1) as one:
+    with cpu_threads.side("passive", 1) as one:
         environ, deadline_s = Path(f"/proc/{one.process.pid}/environ"), time.monotonic() + 60
         while not (said := environ.read_text(encoding="utf-8")) and time.monotonic() < deadline_s:
             continue  # the kernel shows nothing for a moment after a program has begun
