@@ -12,7 +12,8 @@ from pathlib import Path
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.config import DataSection
 from trainer.data.chat import EncodedSample, Message, encode_chat
-from trainer.data.files import RawSample, read_samples
+from trainer.data.files import read_samples
+from trainer.data.rows import RawSample
 from trainer.data.summary import DataSummary, SplitSummary, length_histogram
 from trainer.errors import BaseModelError, DataError
 

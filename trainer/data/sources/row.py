@@ -1,0 +1,44 @@
+"""One row of a source: what a sample is made of, and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import DataError
+
+FORMAT_HELP = (
+    'write one JSON object a line: {"messages": [{"role": "user", "content": "…"}, '
+    '{"role": "assistant", "content": "…"}]}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One object of a data file.
+
+    Attributes:
+        path: The file.
+        number: Its line there, from 1.
+        values: Its keys and values.
+    """
+
+    path: Path
+    number: int
+    values: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        """The file and the line, for messages."""
+        return f"{self.path}:{self.number}"
+
+    def refused(self, problem: str, resolution: str, details: str | None = None) -> DataError:
+        """Return the error that names this row."""
+        return DataError(f"data: {self.where} {problem}", resolution=resolution, details=details)
+
+
+def json_type(value: Any) -> str:
+    """Return JSON's name of a value's type."""
+    names = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
+    return names.get(type(value), "null")
