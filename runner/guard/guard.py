@@ -78,7 +78,7 @@ class Guard:
         now_s = world.boottime_s()
         self._word_s = self._woke_s = self._again_s = self._look_s = now_s
         self._slept_s = now_s - world.monotonic_s()
-        self._hard_end_s = now_s + facts.hard_end_s
+        self._hard_end_s, self._saving_s = now_s + facts.hard_end_s, facts.saving_s
         self._held: Held | None = None
         self._idle_end_s: float | None = None
         self._late_until_s: float | None = None
@@ -139,6 +139,8 @@ class Guard:
             self._is_asking, self._hard_end_s = True, self._word_s + float(word["hard_end_s"])
         elif word["word"] == "rented":
             self._is_asking = False
+        elif word["word"] == "saves":
+            self._saving_s = float(word["saving_s"])
 
     def _judge(self) -> str | None:
         """Do what is due; return why the run is over, once it is."""
@@ -156,7 +158,7 @@ class Guard:
         """Return when the machine has to go, as far as is known now."""
         if self._held is not None:
             return min(self._hard_end_s, self._hard_end_s if self._idle_end_s is None else self._idle_end_s)
-        due_s = self._word_s + self._facts.lease_s + self._facts.saving_s
+        due_s = self._word_s + self._facts.lease_s + self._saving_s
         if not self._words.has_ended:
             due_s = max(due_s, self._woke_s + WAKE_S if self._woke_s > self._word_s else due_s)
         return min(self._hard_end_s, due_s)

@@ -23,7 +23,7 @@ class Facts:
         cloud: Where its machine is rented.
         folder: The run's folder; the guard writes there as long as it exists, and reads nothing.
         lease_s: Seconds without a word of the runner after which the machine saves its work, and ends itself if it can.
-        saving_s: Seconds that it gets for that before it is terminated.
+        saving_s: Seconds that it gets for that before it is terminated, until a ``saves`` says otherwise.
         hard_end_s: Seconds from now to the time past which no word keeps the machine.
         endpoint: Address at which the cloud is asked.
     """
@@ -59,7 +59,13 @@ class Held:
 
 
 def line_of(word: str, content: Facts | Held | None = None, **values: float) -> bytes:
-    """Return a word as it goes over the pipe: ``facts``, ``alive``, ``asks``, ``rented``, ``hold`` or ``over``."""
+    """Return a word as it goes over the pipe.
+
+    Args:
+        word: ``facts``, ``alive``, ``asks``, ``rented``, ``saves``, ``hold`` or ``over``.
+        content: What it holds as a whole.
+        values: What else it holds.
+    """
     return json.dumps({"word": word, **values} | ({} if content is None else asdict(content))).encode() + b"\n"
 
 

@@ -147,6 +147,15 @@ def rented(ctx: Context) -> None:
     _of(ctx).say(line_of("rented"))
 
 
+def saves(ctx: Context, *, is_leased: bool) -> None:
+    """Let the guard know whether the machine's own lease runs, so that it gets time to save its work and end itself.
+
+    One that is booted or set up, or whose lease is dead, has nothing to save or nobody who would: it goes sooner.
+    """
+    if ctx.environment.lease != "none":
+        _of(ctx).say(line_of("saves", saving_s=SAVING_AND_ENDING_S if is_leased else SAVING_S))
+
+
 def hold(ctx: Context, host: Host, prefix: str | None) -> None:
     """Leave the run to its guard.
 
@@ -198,7 +207,7 @@ def _facts(ctx: Context, *, rents: bool) -> Facts:
         cloud=ctx.environment.name,
         folder=str(ctx.run.path),
         lease_s=ctx.run_file.budget.lease_minutes * 60,
-        saving_s=SAVING_S if ctx.environment.lease == "none" else SAVING_AND_ENDING_S,
+        saving_s=SAVING_S if rents or ctx.environment.lease == "none" else SAVING_AND_ENDING_S,
         hard_end_s=_longest_s(ctx) if rents else _hard_end_s(ctx),
         endpoint=endpoint_of(ctx.environment.name, ctx.world.environ),
     )

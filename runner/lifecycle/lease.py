@@ -160,6 +160,8 @@ class _Talk:
             self._put(prefix, text)
         listener = _listener(answer)
         said = {"word": word, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
+        if listener != "unknown":
+            guarding.saves(self._ctx, is_leased=listener != "dead")
         write_json(self._ctx.run.file("lease.json"), said)
         self._report(listener)
         return prefix

@@ -117,6 +117,15 @@ def test_it_goes_no_sooner_than_that(world: VirtualWorld, cloud: FakeCloud) -> N
     assert 60 + LEASE_S + SAVING_S <= asked_at[0] <= 60 + LEASE_S + SAVING_S + 1
 
 
+def test_it_waits_as_long_as_the_runner_says_that_the_machine_saves(world: VirtualWorld, cloud: FakeCloud) -> None:
+    saves = json.loads(line_of("saves", saving_s=600.0))
+
+    guard_of(world, cloud, Script(world, [(1.0, saves)], gone_s=2)).watch()
+
+    assert cloud.there == []
+    assert 1.0 + LEASE_S + 600.0 <= world.boottime_s() <= 1.0 + LEASE_S + 600.0 + 180
+
+
 def test_a_runner_that_is_stopped_or_hangs_counts_by_its_last_word(world: VirtualWorld, cloud: FakeCloud) -> None:
     over = guard_of(world, cloud, Script(world, beats(60))).watch()
 

@@ -97,9 +97,30 @@ def test_it_is_handed_the_run_before_anything_is_rented(guards: Guards, tmp_path
 def test_a_machine_that_ends_itself_gets_more_time_to_do_so(
     env: str, saving_s: float, guards: Guards, tmp_path: Path
 ) -> None:
-    guarding.begin(made(tmp_path, env), rents=True)
+    guarding.begin(made(tmp_path, env), rents=False)
 
     assert guards.facts[0].saving_s == saving_s
+
+
+@pytest.mark.parametrize("env", ["lambda", "runpod", "aws"])
+def test_one_that_is_being_rented_has_nothing_to_save_yet(env: str, guards: Guards, tmp_path: Path) -> None:
+    guarding.begin(made(tmp_path, env), rents=True)
+
+    assert guards.facts[0].saving_s == 60.0
+
+
+@pytest.mark.parametrize(
+    ("env", "is_leased", "heard"), [("runpod", True, [600.0]), ("aws", False, [60.0]), ("lambda", True, [])]
+)
+def test_a_guard_hears_whether_the_machines_own_lease_runs(
+    env: str, is_leased: bool, heard: list[float], guards: Guards, tmp_path: Path
+) -> None:
+    ctx = made(tmp_path, env)
+    guarding.begin(ctx, rents=True)
+
+    guarding.saves(ctx, is_leased=is_leased)
+
+    assert [word["saving_s"] for word in guards.started[0].heard if word["word"] == "saves"] == heard
 
 
 def test_one_process_starts_one_guard(guards: Guards, tmp_path: Path) -> None:

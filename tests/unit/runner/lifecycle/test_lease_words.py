@@ -123,6 +123,20 @@ def test_a_lost_connection_is_no_word(ctx: Context, tmp_path: Path) -> None:
     assert last_word(ctx.run) is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "heard"), [(FINE, [True]), (RESTARTED, [True]), (DEAF, [True]), (DEAD, [False]), (NOT_YET, []), (2, [])]
+)
+def test_the_guard_hears_whether_the_lease_runs(
+    answer: Any, heard: list[bool], ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr(lease.guarding, "saves", lambda ctx, is_leased: said.append(is_leased))
+
+    talk(ctx, Rented(tmp_path, answer), 1)
+
+    assert said == heard
+
+
 def test_a_dead_lease_that_was_started_again_is_reported_once(ctx: Context, tmp_path: Path) -> None:
     said = talk(ctx, Rented(tmp_path, FINE, RESTARTED, FINE, FINE), 4)
 
