@@ -1,6 +1,6 @@
 """``python -m runner.guard RUN_ID``: the guard of a run, as a process of its own.
 
-Its first word are the facts; it answers once it watches, or with the reason why it cannot. From then on it reads no
+Its first word are the facts; it answers once it watches, or with the reason why it cannot. From then on it needs no
 file of the checkout, of the virtual environment or of ``runs/``: all may be gone.
 """
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from runner.cloud_api.labels import belongs_to
 from runner.cloud_api.models import Cloud
 from runner.errors import RunnerError
+from runner.guard.kept import is_shown_at_cloud, said_here
 from runner.guard.notes import Notes
 from runner.guard.words import Facts, Held, Words, held_in
 from runner.run.models import TrainerState
-from runner.safety.lease_word import MOVES_PER_LEASE
 from runner.safety.patience import patience_of
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
@@ -39,8 +38,6 @@ LATE_S = 7200.0
 """Terraform may outlive its runner, and rent after the machine of its first try was terminated: for so long after a
 request without an answer is looked again."""
 LATE_PAUSE_S = 300.0
-SHOWN_LATE_S = 120.0
-"""A lease that a cloud shows ends so much later than it might: a beat, and a whole minute."""
 LOOK_S = 60.0
 """Pause between two questions after the trainer."""
 SILENT_LOOKS = 3
@@ -84,6 +81,7 @@ class Guard:
         self._late_until_s: float | None = None
         self._refused_s: float | None = None
         self._is_asking, self._silent, self._absent, self._over = False, 0, 0, ""
+        self._is_held_elsewhere = False
 
     def watch(self) -> str:
         """Watch until the run is over; return why it is."""
@@ -127,7 +125,7 @@ class Guard:
             raise _RunOverError(f"nobody answers at {self._facts.endpoint}: the emulated cloud is over")
 
     def _take(self, word: Mapping[str, Any]) -> None:
-        self._word_s = self._world.boottime_s()
+        self._word_s, self._is_held_elsewhere = self._world.boottime_s(), False
         if word["word"] == "over":
             self._over = "the run is over, and its runner has seen that nothing is left"
         elif word["word"] == "hold":
@@ -158,6 +156,8 @@ class Guard:
         """Return when the machine has to go, as far as is known now."""
         if self._held is not None:
             return min(self._hard_end_s, self._hard_end_s if self._idle_end_s is None else self._idle_end_s)
+        if self._is_held_elsewhere:
+            return self._hard_end_s
         due_s = self._word_s + self._facts.lease_s + self._saving_s
         if not self._words.has_ended:
             due_s = max(due_s, self._woke_s + WAKE_S if self._woke_s > self._word_s else due_s)
@@ -175,9 +175,8 @@ class Guard:
     def _terminate(self) -> str | None:
         """Terminate what the run has in its account; return why the run is over, if that is proved."""
         why = self._why()
-        if self._late_until_s is None and self._is_kept_elsewhere():
-            self._word_s = self._world.boottime_s()
-            self._notes.say("another runner keeps the machine: the cloud shows a lease that is newer than ours")
+        if self._late_until_s is None and (keeper := self._keeper()):
+            self._notes.say(f"another runner keeps the machine: {keeper}")
             return None
         if self._late_until_s is None:
             self._notes.say(f"{why}; terminating the machine")
@@ -198,26 +197,22 @@ class Guard:
         self._try_again(problem, AGAIN_S if seen.left else LATE_PAUSE_S)
         return None
 
-    def _is_kept_elsewhere(self) -> bool:
-        """Return whether the cloud shows a lease that another computer's runner has set after the last word to us.
-
-        A longer one than a runner sets is that of the launch, and keeps nothing.
-        """
-        now_s, longest_s = self._world.boottime_s(), self._facts.lease_s * (1 + 1 / MOVES_PER_LEASE)
+    def _keeper(self) -> str:
+        """Return which other runner keeps the machine, and count from its word; nothing where none does."""
+        now_s = self._world.boottime_s()
         if self._held is not None or now_s >= self._hard_end_s:
-            return False
-        try:
-            listing = self._cloud.listing()
-        except RunnerError:
-            return False  # whoever terminates asks again
-        now_there = self._world.now() + listing.clock_off
-        run_id, ours_s = self._facts.run_id, self._word_s + longest_s - now_s
-        shown = [
-            (found.lease_until - now_there).total_seconds()
-            for found in listing.resources
-            if found.lease_until is not None and belongs_to(run_id, found.run_id, found.name)
-        ]
-        return any(ours_s + SHOWN_LATE_S < left_s <= longest_s + SHOWN_LATE_S for left_s in shown)
+            return ""
+        said = said_here(self._facts, self._world, now_s - self._word_s)
+        if said is not None and said[0] == "hold":
+            self._is_held_elsewhere = True
+            return "it has left the run to another guard, by the run's folder"
+        if said is not None:
+            self._word_s = now_s - said[1]
+            return "it has renewed the lease since, by the run's folder"
+        if is_shown_at_cloud(self._facts, self._cloud, self._world, now_s - self._word_s):
+            self._word_s = now_s
+            return "the cloud shows a lease that is newer than ours"
+        return ""
 
     def _proved(self, why: str, seen: Terminated) -> str | None:
         """Return why the run is over; not yet, where a request without an answer may still be carried out."""

@@ -21,7 +21,7 @@ class Facts:
     Attributes:
         run_id: The run.
         cloud: Where its machine is rented.
-        folder: The run's folder; the guard writes there as long as it exists, and reads nothing.
+        folder: The run's folder; the guard writes there as long as it exists, and reads the last word of a lease.
         lease_s: Seconds without a word of the runner after which the machine saves its work, and ends itself if it can.
         saving_s: Seconds that it gets for that before it is terminated, until a ``saves`` says otherwise.
         hard_end_s: Seconds from now to the time past which no word keeps the machine.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,60 @@ def test_a_machine_that_a_runner_on_another_computer_keeps_goes_after_that(world
     assert cloud.there == []
     assert 2 * HOUR_S < world.boottime_s() <= 2 * HOUR_S + 2 * (LEASE_S + SAVING_S) + 180
     assert "another runner keeps the machine" in log_of(world)
+
+
+def renew(world: VirtualWorld, said_at: datetime, word: str = "renew") -> None:
+    said = {"word": word, "said_at": said_at.isoformat(), "listener": "runs"}
+    world.disk.write(FOLDER / "lease.json", json.dumps(said).encode())
+
+
+def test_a_machine_whose_lease_another_runner_here_renews_goes_after_that(
+    world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    """A run that was resumed while its older guard could not be seen: two guards, of which one hears the runner."""
+    script = Script(world, beats(60), gone_s=65)
+    heard = script.next
+
+    def beside(timeout_s: float) -> list[dict[str, Any]]:
+        if world.boottime_s() <= 2 * HOUR_S:
+            renew(world, world.now())
+        return heard(timeout_s)
+
+    script.next = beside  # type: ignore[method-assign]
+
+    guard_of(world, cloud, script).watch()
+
+    assert cloud.there == []
+    assert 2 * HOUR_S + LEASE_S <= world.boottime_s() <= 2 * HOUR_S + LEASE_S + SAVING_S + 200
+    assert "another runner keeps the machine: it has renewed the lease since" in log_of(world)
+
+
+@pytest.mark.parametrize(
+    ("word", "after_s"), [("renew", -4.0), ("renew", 9 * HOUR_S), ("hold", -4.0), ("hold", 9 * HOUR_S), ("renew", None)]
+)
+def test_a_word_that_is_old_or_of_another_time_keeps_none(
+    word: str, after_s: float | None, world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    renew(world, world.now() + timedelta(seconds=after_s or 0.0), word)
+    if after_s is None:
+        world.disk.write(FOLDER / "lease.json", b'{"word": "ren')
+
+    guard_of(world, cloud, Script(world, beats(60), gone_s=65)).watch()
+
+    assert cloud.there == []
+    assert world.boottime_s() <= 60 + LEASE_S + SAVING_S + 180
+
+
+def test_a_run_that_another_runner_here_has_left_to_its_guard_stays_to_the_hard_end(
+    world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    renew(world, world.now() + timedelta(seconds=100), "hold")
+
+    guard_of(world, cloud, Script(world, beats(60), gone_s=65)).watch()
+
+    assert cloud.there == []
+    assert 3 * HOUR_S <= world.boottime_s() <= 3 * HOUR_S + 200
+    assert "it has left the run to another guard" in log_of(world)
 
 
 def test_the_lease_that_the_launch_has_set_keeps_no_machine(world: VirtualWorld) -> None:
