@@ -17,6 +17,7 @@ Barred = Callable[[Offer], str]
 ARM_GPUS = ("GH200", "GB200", "GB300")
 """NVIDIA's names of GPUs that come with its ARM processor, on which Douse has not been tried."""
 UNTRIED = "an ARM machine, on which Douse has not been tried: name it in compute.instance_types to take it"
+ONE_IS_USED = "a run uses one of them: name it in compute.instance_types to pay for all"
 
 
 class WholeRun(NamedTuple):
@@ -124,7 +125,9 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
         f"{offer.disk_gib or 0:g} GiB of disk, {wanted.disk_size_gib:g} needed",
     )
     yield ceiling is not None and offer.price_usd_per_h > ceiling, f"too dear: at most ${ceiling or 0:g} an hour"
-    yield _is_untried(offer) and offer.instance_type not in wanted.instance_types, UNTRIED
+    is_named = offer.instance_type in wanted.instance_types
+    yield _is_untried(offer) and not is_named, UNTRIED
+    yield offer.gpu_count > 1 and not is_named, f"{offer.gpu_count} GPUs, and {ONE_IS_USED}"
     yield offer.available is False, "none available now"
 
 

@@ -16,8 +16,9 @@ def offer(
     disk: float | None = None,
     available: bool | None = True,
     trust: Trust = "secure",
+    gpus: int = 1,
 ) -> Offer:
-    return Offer(instance_type, region, spot, price, "A10", 1, memory, None, disk, available, trust)
+    return Offer(instance_type, region, spot, price, "A10", gpus, memory, None, disk, available, trust)
 
 
 def choose_machines(
@@ -92,6 +93,13 @@ def test_strangers_machines_are_left_out_unless_any_will_do() -> None:
     offers = [offer(price=0.3, trust="community"), offer(price=1.0)]
     assert [found.trust for found in choose_machines(offers, Wanted())] == ["secure"]
     assert [found.trust for found in choose_machines(offers, Wanted(trust="any"))] == ["community", "secure"]
+
+
+def test_a_machine_with_several_gpus_is_left_out_unless_it_is_named() -> None:
+    """A run uses one of them, and all are paid for."""
+    offers = [offer("four", price=0.5, gpus=4), offer("one", price=1.0)]
+    assert names(choose_machines(offers, Wanted())) == ["one/here"]
+    assert names(choose_machines(offers, Wanted(instance_types=("four",)))) == ["four/here"]
 
 
 def test_a_strangers_machine_says_so_to_terraform() -> None:
@@ -196,6 +204,11 @@ def test_with_nothing_listed_there_is_no_capacity_rather_than_a_wrong_name() -> 
         (offer(disk=20), Wanted(disk_size_gib=60), "20 GiB of disk, 60 needed"),
         (offer(spot=True), Wanted(), "a spot machine, and spot is not enabled"),
         (offer(trust="community"), Wanted(), "a community machine, and compute.trust is secure"),
+        (
+            offer(gpus=2),
+            Wanted(),
+            "2 GPUs, and a run uses one of them: name it in compute.instance_types to pay for all",
+        ),
     ],
 )
 def test_a_near_miss_is_reported_with_its_reason(missing: Offer, wanted: Wanted, reason: str) -> None:
