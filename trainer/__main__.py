@@ -18,9 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments))
     except TrainerError as err:
-        if err.details and err.details != err.message:
+        if err.details and err.details != err.message and not err.lines:
             print(err.details, file=sys.stderr)
-        print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr, flush=True)
+        shown = [f"error: {err.message}", *(f"       {line}" for line in err.lines), f"hint:  {err.resolution}"]
+        print("\n".join(shown), file=sys.stderr, flush=True)
         return err.exit_code
 
 

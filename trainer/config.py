@@ -7,11 +7,21 @@ has renamed a key, the older spelling is read too and the newer one is written; 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from trainer.config_file import read_mapping, validate
+from trainer.config_values import read_steps, read_targets
 
 RENAMED_KEYS: dict[str, dict[str, str]] = {
     "model": {
@@ -40,13 +50,36 @@ RENAMED_KEYS: dict[str, dict[str, str]] = {
 }
 """Older or other spellings by section; both are read, the right-hand one is written."""
 
+LARGEST = 10**15
+"""The largest number that any key takes: beyond it, estimates in dollars and hours are no numbers any more."""
+Steps = Annotated[Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)], BeforeValidator(read_steps)]
+"""A number of optimizer steps, or below 1 their share of all, as transformers has it."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
 class Section(BaseModel):
     """One section of the recipe: frozen, closed, documented by its attribute docstrings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``true`` and ``false`` for a number: Python takes them for 1 and 0."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and bool not in (field.annotation, *get_args(field.annotation)):
+            raise ValueError("true and false are no values of this key")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _refuse_huge(cls, value: Any) -> Any:
+        """Refuse a number with which nothing can be estimated."""
+        if isinstance(value, (int, float)) and abs(value) > LARGEST:
+            raise ValueError(f"give a number of at most {LARGEST:.0e}")
+        return value
 
 
 class RunSection(Section):
@@ -92,8 +125,9 @@ class AdapterSection(Section):
     """Scale of the update; the update is multiplied by ``lora_alpha / lora_r``."""
     lora_dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
     """Share of adapter inputs dropped during training; higher regularises small data sets."""
-    lora_target_modules: Literal["all-linear"] | list[str] = "all-linear"
-    """Layers that get an adapter: ``all-linear`` (all but the output head), or a list of module names."""
+    lora_target_modules: Annotated[str | list[str], BeforeValidator(read_targets)] = "all-linear"
+    """Layers that get an adapter: ``all-linear`` (all but the output head), a list of module names, the same as a text
+    with commas, or a regular expression for whole paths (``.*self_attn\\.[qv]_proj``)."""
     use_rslora: bool = False
     """Scale by ``lora_alpha / sqrt(lora_r)`` instead: steadier at ranks above 64."""
 
@@ -125,9 +159,9 @@ class TrainingSection(Section):
     """The optimisation."""
 
     num_train_epochs: float = Field(default=2.0, gt=0.0)
-    """Passes over the training data, unless ``max_steps`` ends the run earlier. More than 2 or 3 tend to overfit."""
+    """Passes over the training data, unless ``max_steps`` says otherwise. More than 2 or 3 tend to overfit."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps after which the run ends; ``null`` leaves it to ``num_train_epochs``."""
+    """Optimizer steps after which the run ends, in place of ``num_train_epochs``; ``null`` or -1 leaves it to that."""
     per_device_train_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Rows in one micro-batch on one device; a packed row holds ``max_length`` tokens. With ``auto`` the plan of a
     rented GPU takes as many of an optimizer step's rows as make it faster and fit its memory; elsewhere it is 1."""
@@ -149,6 +183,12 @@ class TrainingSection(Section):
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
 
+    @field_validator("max_steps", mode="before")
+    @classmethod
+    def _read_no_limit(cls, value: object) -> object:
+        """Take -1, which transformers has for no limit, for none."""
+        return None if value == -1 and not isinstance(value, bool) else value
+
     @field_validator("per_device_train_batch_size", mode="before")
     @classmethod
     def _check_rows(cls, value: Any) -> Any:
@@ -168,8 +208,8 @@ class EvaluationSection(Section):
 
     eval_strategy: Literal["epoch", "steps", "no"] = "epoch"
     """When to evaluate while training. The base and the finished adapter are evaluated in any case."""
-    eval_steps: int | None = Field(default=None, ge=1)
-    """Steps between evaluations, with ``eval_strategy: steps``."""
+    eval_steps: Steps | None = None
+    """Steps between evaluations, with ``eval_strategy: steps``; below 1 a share of all steps."""
     per_device_eval_batch_size: int = Field(default=1, ge=1)
     """Rows in one evaluation batch on one device."""
     max_eval_samples: int | None = Field(default=None, ge=1)
@@ -189,8 +229,9 @@ class EvaluationSection(Section):
 class CheckpointingSection(Section):
     """What is saved on the way."""
 
-    save_steps: int = Field(default=50, ge=1)
-    """Optimizer steps between checkpoints. A lost machine costs at most the steps since the last one."""
+    save_steps: Steps = 50
+    """Optimizer steps between checkpoints; below 1 a share of all steps. A lost machine costs at most the
+    steps since the last one."""
     save_total_limit: int = Field(default=3, ge=1)
     """Newest checkpoints to keep; the best one is kept as well."""
     load_best_model_at_end: bool = True
@@ -224,8 +265,8 @@ class PublishingSection(Section):
 class MonitoringSection(Section):
     """What is recorded while training."""
 
-    logging_steps: int = Field(default=1, ge=1)
-    """Optimizer steps between two lines of loss, learning rate and speed."""
+    logging_steps: Steps = 1
+    """Optimizer steps between two lines of loss, learning rate and speed; below 1 a share of all steps."""
     tensorboard: bool = True
     """Write TensorBoard logs."""
     telemetry: bool = False

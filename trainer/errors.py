@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -28,17 +30,19 @@ class ExpectedError(Exception):
         message: One line: what failed and the value.
         resolution: One imperative line: what to do.
         details: The words of the tool that failed, or ``None``.
+        lines: What else to show below the message, a line each: the other problems of the same kind.
         exit_code: Exit status of the process that lets the error through.
     """
 
     exit_code = EXIT_FAILED
 
-    def __init__(self, message: str, *, resolution: str, details: str | None = None) -> None:
-        """Keep the three parts; ``str()`` gives the message alone."""
+    def __init__(self, message: str, *, resolution: str, details: str | None = None, lines: Sequence[str] = ()) -> None:
+        """Keep the parts; ``str()`` gives the message alone."""
         super().__init__(message)
         self.message = message
         self.resolution = resolution
         self.details = details
+        self.lines = tuple(lines)
 
 
 class TrainerError(ExpectedError):

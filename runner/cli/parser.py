@@ -92,7 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def print_error(err: ExpectedError, log: Path) -> None:
-    """Print the three lines, and keep the rest in the log; both hold words of programs and of machines."""
+    """Print error, hint and log, and keep the rest in the log; both hold words of programs and of machines."""
     from runner.run.host_words import one_line, printable
 
     try:
@@ -102,7 +102,9 @@ def print_error(err: ExpectedError, log: Path) -> None:
     except OSError as problem:
         print(f"(the log cannot be written: {problem})", file=sys.stderr)
     sys.stdout.flush()
-    print(f"error: {one_line(err.message)}\nhint:  {one_line(err.resolution)}\nlog:   {log}", file=sys.stderr)
+    also = [f"       {one_line(line)}" for line in err.lines]
+    shown = [f"error: {one_line(err.message)}", *also, f"hint:  {one_line(err.resolution)}", f"log:   {log}"]
+    print("\n".join(shown), file=sys.stderr)
 
 
 def print_defect(err: BaseException, log: Path) -> None:

@@ -15,9 +15,11 @@ from runner.clouds.registry import CLOUDS
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import json_schema
 from trainer.config import RENAMED_KEYS
+from trainer.other_trainers import OTHER_TRAINERS, OtherTrainer
 
 PAGE = PROJECT / "docs" / "run-file.md"
 SCHEMA = PROJECT / "docs" / "run-file.schema.json"
+OTHERS = PROJECT / "docs" / "other-trainers.md"
 RENEW = "make docs"
 
 HEAD = f"""# The run file
@@ -56,11 +58,38 @@ the run file, by its path from there:
 
 The schema has the keys' own names. An older spelling works, but an editor will mark it."""
 
+OTHERS_HEAD = f"""# From another trainer
+
+A run file that was written for {{names}} is recognised, and the error has a line for each of its
+keys. The tables below say which key here does the same; a dash stands where there is none. Douse's keys stand in
+sections: `training.max_steps` is `max_steps` in the section `training`. What each means is in
+[the run file's page](run-file.md).
+
+This page is made from the tables that recognise the files, by `{RENEW}`. Do not edit it.
+"""
+
 
 def main() -> None:
-    """Write both documents."""
+    """Write the documents."""
     PAGE.write_text(reference_page(), encoding="utf-8")
     SCHEMA.write_text(schema_text(), encoding="utf-8")
+    OTHERS.write_text(others_page(), encoding="utf-8")
+
+
+def others_page() -> str:
+    """Return the text of ``docs/other-trainers.md``: which keys of other trainers have a counterpart here."""
+    names = ", ".join(trainer.name for trainer in OTHER_TRAINERS[:-1]) + f" or {OTHER_TRAINERS[-1].name}"
+    return OTHERS_HEAD.format(names=names) + "".join(_counterparts(trainer) for trainer in OTHER_TRAINERS)
+
+
+def _counterparts(trainer: OtherTrainer) -> str:
+    rows = "".join(f"| `{key}` | {_counterpart(here)} |\n" for key, here in trainer.keys.items())
+    return f"\n## {trainer.name}\n\n| its key | here |\n|---|---|\n{rows}"
+
+
+def _counterpart(here: str) -> str:
+    key, _, remark = here.partition(" ")
+    return f"`{key}` {remark}".rstrip() if key else "–"
 
 
 def schema_text() -> str:

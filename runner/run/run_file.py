@@ -16,6 +16,7 @@ from runner.errors import UsageError
 from trainer.config import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
 from trainer.config_file import SourceMapping, read_mapping, validate
 from trainer.errors import ConfigError
+from trainer.yaml_text import parse_yaml
 
 HOST_PATTERN = re.compile(
     r"(?P<user>[^@\s:-][^@\s:]*)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]-][^@\s:\[\]]*)(:(?P<port>\d{1,5}))?"
@@ -276,7 +277,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
             f"config: --set {text} is not section.key=value", resolution="write it like `--set training.max_steps=8`"
         )
     try:
-        return key, yaml.safe_load(value)
+        return key, parse_yaml(value)[1]
     except yaml.YAMLError as err:
         raise UsageError(
             f"config: the value of --set {text} is not valid YAML", resolution="quote the value", details=str(err)

@@ -26,6 +26,7 @@ from trl import SFTTrainer
 
 from trainer.base_model.load import keep_adapter_in_fp32
 from trainer.checkpoints import complete as checkpoint
+from trainer.config_values import steps_of
 from trainer.data.chat import IGNORE_INDEX, EncodedSample
 from trainer.environment import memory_peak_gib
 from trainer.errors import TrainingError
@@ -168,12 +169,15 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         """Optimizer steps of the whole run."""
         return self._total_steps
 
-    def set_schedule(self, eval_strategy: str, eval_steps: int | None) -> None:
-        """Set when to evaluate, in optimizer steps; ``epoch`` becomes the steps of one epoch."""
+    def set_schedule(self, eval_strategy: str, eval_steps: float | None) -> None:
+        """Set when to evaluate, save and log, in optimizer steps; ``epoch`` becomes the steps of one epoch."""
         values = self.set_initial_training_values(self.args, self.get_train_dataloader())
-        steps_per_epoch, self._total_steps = int(values[1]), int(values[6])
+        steps_per_epoch, total = int(values[1]), int(values[6])
+        self._total_steps = total
         self.args.eval_strategy = IntervalStrategy.NO if eval_strategy == "no" else IntervalStrategy.STEPS
-        self.args.eval_steps = eval_steps or max(1, steps_per_epoch)
+        self.args.eval_steps = max(1, steps_per_epoch) if eval_steps is None else steps_of(eval_steps, total)
+        self.args.save_steps = steps_of(self.args.save_steps, total)
+        self.args.logging_steps = steps_of(self.args.logging_steps, total)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return ``{"eval_loss": …}``, token-weighted over all samples, or nothing if a stop request came."""

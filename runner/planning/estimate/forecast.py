@@ -20,6 +20,7 @@ from runner.planning.estimate.micro_batch import row_choices, with_rows
 from runner.planning.estimate.model_shape import ModelShape
 from runner.run.planned import Foreseen
 from runner.run.run_file import RunFile
+from trainer.config_values import steps_of
 
 CUDA_PACKAGE_BYTES = 4_100_000_000
 """What a rented machine downloads: torch 2.8 with NVIDIA's packages and triton are 3.9 GB by pip's own output (public
@@ -216,7 +217,8 @@ def _eval_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
         between = math.ceil(run_file.training.num_train_epochs)
     elif evaluation.eval_strategy == "steps" and evaluation.eval_steps:
         step = run_file.training.gradient_accumulation_steps * max(1, _micro_batch_tokens(run_file, data))
-        between = max(1, _train_tokens(run_file, data) // step // evaluation.eval_steps)
+        steps = max(1, _train_tokens(run_file, data) // step)
+        between = max(1, steps // steps_of(evaluation.eval_steps, steps))
     return round((EVALUATIONS_AROUND + between) * share * int(data["eval_tokens"]))
 
 
@@ -287,5 +289,6 @@ def _cost(task: Task, environment: str, offer: Offer, durations: Durations) -> C
 
 
 def _checkpoint_tokens(task: Task) -> float:
-    steps, training = task.run_file.checkpointing.save_steps, task.run_file.training
-    return float(steps * training.gradient_accumulation_steps * task.work.micro_batch_tokens)
+    wanted, training = task.run_file.checkpointing.save_steps, task.run_file.training
+    step = training.gradient_accumulation_steps * task.work.micro_batch_tokens
+    return float(steps_of(wanted, max(1, task.work.train_tokens // step)) * step)

@@ -90,7 +90,28 @@ def test_every_key_is_documented() -> None:
         ("checkpointing:\n  save_steps: 0\n", ["checkpointing.save_steps"]),
         ("monitoring:\n  logging_steps: 0\n", ["monitoring.logging_steps"]),
         ("model:\n  revision: abc\n", ["model.revision is abc", "Python package"]),
-        ("training: 7\n", ["training", "7"]),
+        (
+            "training:\n  num_train_epochs: .inf\n",
+            ["num_train_epochs is inf: input should be a finite"],
+        ),
+        ("training:\n  max_grad_norm: .nan\n", ["training.max_grad_norm is nan"]),
+        ("training:\n  weight_decay: inf\n", ["training.weight_decay is 'inf'", "finite"]),
+        ("training:\n  num_train_epochs: 1e300\n", ["training.num_train_epochs", "at most 1e+15"]),
+        (f"training:\n  max_steps: 0x{'f' * 5000}\n", ["training.max_steps is a number of thousands of digits"]),
+        ("training:\n  gradient_accumulation_steps: true\n", ["gradient_accumulation_steps is True: true and false"]),
+        ("training:\n  learning_rate: yes\n", ["training.learning_rate is True: true and false are no values"]),
+        ("training:\n  max_steps: false\n", ["training.max_steps is False: true and false are no values"]),
+        ("data:\n  max_train_samples: no\n", ["data.max_train_samples is False"]),
+        ("checkpointing:\n  save_steps: 1.5\n", ["checkpointing.save_steps is 1.5: give a whole number of steps"]),
+        ("adapter:\n  lora_target_modules: '(q_proj'\n", ["'(q_proj': a regular expression that cannot be read"]),
+        ("1: 2\n", ["recipe.yml:1 1 is not a known key"]),
+        ("run:\n  no: 2\n", ["run.False is not a known key"]),
+        ("run: {name: a}\n? [b]\n: 1\n", ["not valid YAML", "unhashable key"]),
+        ("run:\n\tname: a\n", ["recipe.yml:2", "not valid YAML", "cannot start any token"]),
+        ("run: {name: \0}\n", ["not valid YAML: it holds the character U+0000"]),
+        ("a: &a {b: *a}\n", ["not valid YAML: it is nested too deeply"]),
+        (f"run:\n  seed: 1{'0' * 5000}\n", ["recipe.yml:2 is not valid YAML: this value cannot be read"]),
+        ("training: 7\n", ["training is 7: give the keys of this section below it"]),
         ("", ["is empty"]),
         ("- a\n- b\n", ["holds a list"]),
         ("run: {name: a\n", ["recipe.yml:", "not valid YAML"]),
@@ -121,6 +142,14 @@ def test_several_problems_are_counted_and_listed(tmp_path: Path) -> None:
     assert error.message.endswith("(and 1 more)")
     assert error.details is not None
     assert len(error.details.splitlines()) == 2
+    assert [line.partition(" ")[2][:20] for line in error.lines] == ["adapter.lora_alpha i"]
+
+
+def test_problems_are_listed_in_the_order_of_the_file(tmp_path: Path) -> None:
+    error = refusal(tmp_path, "monitoring:\n  zzz: 1\nrun:\n  zzz: 1\n  seed: -1\n")
+
+    assert "recipe.yml:2" in error.message
+    assert [line.partition("recipe.yml:")[2][0] for line in error.lines] == ["4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -182,3 +211,18 @@ def test_a_bare_no_is_the_word_no(tmp_path: Path) -> None:
     recipe = load_recipe(write(tmp_path, "evaluation:\n  eval_strategy: no\n"))
 
     assert recipe.evaluation.eval_strategy == "no"
+
+
+def test_minus_one_step_is_no_limit(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "training:\n  max_steps: -1\n")).training.max_steps is None
+
+
+def test_steps_may_be_a_share_of_all(tmp_path: Path) -> None:
+    text = "evaluation: {eval_strategy: steps, eval_steps: 0.5}\ncheckpointing: {save_steps: 0.1}\n"
+    recipe = load_recipe(write(tmp_path, text))
+
+    assert (recipe.evaluation.eval_steps, recipe.checkpointing.save_steps) == (0.5, 0.1)
+
+
+def test_truth_is_a_value_where_truth_is_wanted(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "data: {packing: false}\n")).data.packing is False

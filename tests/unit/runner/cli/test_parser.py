@@ -8,6 +8,7 @@ import pytest
 
 from runner.cli.parser import main, print_error
 from runner.errors import TrainingFailedError
+from trainer.errors import ConfigError
 
 
 def test_an_error_in_a_machines_words_is_three_lines_on_the_screen_and_in_the_log(
@@ -21,6 +22,12 @@ def test_an_error_in_a_machines_words_is_three_lines_on_the_screen_and_in_the_lo
     assert capsys.readouterr().err == f"error: no error: all is well\nhint:  do it\nlog:   {log}\n"
     assert log.read_text().endswith("a\nb\n")
     assert "\x1b" not in log.read_text()
+
+
+def test_all_problems_of_a_kind_are_shown_below_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(ConfigError("two", resolution="do it", lines=["a \x1b[2J", "b"]), tmp_path / "log")
+
+    assert capsys.readouterr().err.splitlines()[:4] == ["error: two", "       a", "       b", "hint:  do it"]
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt(), ZeroDivisionError("oh")])

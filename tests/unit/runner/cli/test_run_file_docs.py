@@ -20,8 +20,12 @@ EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 
 @pytest.mark.parametrize(
     ("path", "make_text"),
-    [(config_docs.PAGE, config_docs.reference_page), (config_docs.SCHEMA, config_docs.schema_text)],
-    ids=["page", "schema"],
+    [
+        (config_docs.PAGE, config_docs.reference_page),
+        (config_docs.SCHEMA, config_docs.schema_text),
+        (config_docs.OTHERS, config_docs.others_page),
+    ],
+    ids=["page", "schema", "others"],
 )
 def test_the_committed_document_is_current(path: Path, make_text: Any) -> None:
     committed = path.read_text(encoding="utf-8")
@@ -29,14 +33,16 @@ def test_the_committed_document_is_current(path: Path, make_text: Any) -> None:
     assert committed == make_text(), f"{path.name} is not what the classes say now: run `{config_docs.RENEW}`"
 
 
-def test_the_command_writes_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config_docs, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(config_docs, "SCHEMA", tmp_path / "schema.json")
+    monkeypatch.setattr(config_docs, "OTHERS", tmp_path / "others.md")
 
     config_docs.main()
 
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == config_docs.reference_page()
     assert json.loads((tmp_path / "schema.json").read_text(encoding="utf-8")) == config_docs.full_schema()
+    assert "| `cutoff_len` | `data.max_length` |" in (tmp_path / "others.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_a_row_for_every_key_and_names_every_older_spelling() -> None:
