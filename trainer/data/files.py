@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.data.rows import Format, RawSample, format_of, sample_of
-from trainer.data.sources.json_lines import read_json_lines
-from trainer.data.sources.row import FORMAT_HELP
+from trainer.data.sources.reader import read_blocks
+from trainer.data.sources.row import FORMAT_HELP, BadRow
 from trainer.errors import DataError
+from trainer.files import sha256_of_file
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ def read_samples(path: Path, key: str, wanted: str = "auto") -> SampleFile:
     Raises:
         DataError: On the first line that cannot be used, or if the file is missing, empty or a folder.
     """
-    content = _read_bytes(path, key)
     found: Format | None = None
     samples: list[RawSample] = []
-    for row in read_json_lines(path, content):
+    for row in (row for block in read_blocks(path, key) for row in block.rows()):
+        if isinstance(row, BadRow):
+            raise DataError(f"data: {row.path}:{row.number} {row.problem}", resolution=row.resolution)
         layout = format_of(row, wanted)
         if found is not None and layout != found:
             raise row.refused(
@@ -46,20 +47,4 @@ def read_samples(path: Path, key: str, wanted: str = "auto") -> SampleFile:
         samples.append(sample_of(row, layout))
     if found is None:
         raise DataError(f"data: {path} holds no sample", resolution=FORMAT_HELP)
-    return SampleFile(path, found, hashlib.sha256(content).hexdigest(), tuple(samples))
-
-
-def _read_bytes(path: Path, key: str) -> bytes:
-    if path.is_dir():
-        raise DataError(
-            f"data: {path} is a folder, not a file",
-            resolution=f"set {key} to a file in it, such as {path / 'train.jsonl'}",
-        )
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as err:
-        raise DataError(f"data: {path} does not exist", resolution=f"set {key} to an existing .jsonl file") from err
-    except OSError as err:
-        raise DataError(
-            f"data: cannot read {path}: {err.strerror}", resolution=f"make the file of {key} readable"
-        ) from err
+    return SampleFile(path, found, sha256_of_file(path), tuple(samples))

@@ -1,1 +1,1 @@
-"""Readers: from a file's bytes to rows."""
+"""Readers: from the bytes of a file, whatever its format, to rows."""

@@ -1,4 +1,4 @@
-"""JSON Lines: one JSON object a line, in UTF-8."""
+"""JSON Lines: one JSON object a line, in UTF-8. A line that cannot be read spoils no other."""
 
 from __future__ import annotations
 
@@ -7,47 +7,79 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.data.sources.row import FORMAT_HELP, Row, json_type
-from trainer.errors import DataError
+from trainer.data.sources.row import FORMAT_HELP, BadRow, Row, json_type
 
 
-def read_json_lines(path: Path, content: bytes) -> Iterator[Row]:
-    """Yield each line that is not blank as a row.
+class JsonObjects:
+    """Reads JSON texts as ``json.loads`` does, and notes a key that stands in an object more than once."""
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self.repeats: str | None = None
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._object)
+
+    def read(self, text: str, start: int = 0) -> tuple[Any, int]:
+        """Return the JSON value that begins at ``start``, and where it ends; ``repeats`` is about this value.
+
+        Raises:
+            ValueError: If there is none, or it holds a number that is too long (``json.JSONDecodeError`` is one).
+            RecursionError: If it is nested too deeply.
+        """
+        self.repeats = None
+        return self._decoder.raw_decode(text, start)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) != len(pairs):
+            seen: set[str] = set()
+            self.repeats = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        return values
+
+
+def read_json_lines(path: Path, content: bytes, first: int = 1) -> Iterator[Row | BadRow]:
+    """Yield each line that is not blank: mostly one row; several where objects follow one another on it.
 
     Args:
         path: The file, for messages.
-        content: Its bytes.
-
-    Raises:
-        DataError: On the first line that is no JSON object.
+        content: Whole lines of it.
+        first: The number of the first of them.
     """
-    for number, line in _lines(content):
-        yield Row(path, number, _parse(path, number, line))
-
-
-def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each line that is not blank; only a line feed ends a line."""
-    content = content.removeprefix(b"\xef\xbb\xbf")  # what some editors put in front of UTF-8
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    objects = JsonObjects()
+    for number, line in enumerate(content.split(b"\n"), start=first):  # only a line feed ends a line
         if line.strip():
-            yield number, line
+            yield from _rows(path, number, line, objects)
 
 
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _rows(path: Path, number: int, line: bytes, objects: JsonObjects) -> Iterator[Row | BadRow]:
     try:
-        value = json.loads(line.decode("utf-8"))
+        text = line.decode("utf-8")
     except UnicodeDecodeError as err:
-        raise DataError(
-            f"data: {path}:{number} is not UTF-8 text (byte {err.start + 1} of the line)",
-            resolution="save the file as UTF-8",
-        ) from err
-    except json.JSONDecodeError as err:
-        hint = "put each sample on one line as a whole JSON object"
-        raise DataError(
-            f"data: {path}:{number} is not valid JSON at column {err.colno}: {err.msg}", resolution=hint
-        ) from err
-    except RecursionError as err:
-        raise DataError(f"data: {path}:{number} is nested too deeply", resolution=FORMAT_HELP) from err
+        yield BadRow(path, number, f"is not UTF-8 text (byte {err.start + 1} of the line)", "save the file as UTF-8")
+        return
+    position = len(text) - len(text.lstrip())
+    while position < len(text):
+        try:
+            value, position = objects.read(text, position)
+        except (ValueError, RecursionError) as err:
+            yield BadRow(path, number, *what_is_wrong(err))
+            return
+        yield row_of(path, number, value, objects.repeats)
+        rest = text[position:]
+        position += len(rest) - len(rest.lstrip())
+
+
+def row_of(path: Path, number: int, value: Any, repeats: str | None) -> Row | BadRow:
+    """Return the row that a JSON value is, or why it is none."""
     if not isinstance(value, dict):
-        raise DataError(f"data: {path}:{number} is a JSON {json_type(value)}, not an object", resolution=FORMAT_HELP)
-    return value
+        return BadRow(path, number, f"is a JSON {json_type(value)}, not an object", FORMAT_HELP)
+    return Row(path, number, value, repeats)
+
+
+def what_is_wrong(err: Exception) -> tuple[str, str]:
+    """Return problem and resolution for what ``JsonObjects.read`` raises."""
+    if isinstance(err, json.JSONDecodeError):
+        hint = "put each sample on one line as a whole JSON object"
+        return f"is not valid JSON at column {err.colno}: {err.msg}", hint
+    if isinstance(err, RecursionError):
+        return "is nested too deeply", FORMAT_HELP
+    return "holds a number of too many digits to be read", "write it as text (in quotation marks), or take it out"

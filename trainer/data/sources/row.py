@@ -1,4 +1,4 @@
-"""One row of a source: what a sample is made of, and where it stands."""
+"""One row of a source: what a sample is made of, and where it stands; or what keeps it from being one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ class Row:
 
     Attributes:
         path: The file.
-        number: Its line there, from 1.
+        number: The line there on which it begins, from 1.
         values: Its keys and values.
+        repeats: A key that stood in it more than once, of which the last value was read; ``None`` where there is none.
     """
 
     path: Path
     number: int
     values: dict[str, Any]
+    repeats: str | None = None
 
     @property
     def where(self) -> str:
@@ -36,6 +38,23 @@ class Row:
     def refused(self, problem: str, resolution: str, details: str | None = None) -> DataError:
         """Return the error that names this row."""
         return DataError(f"data: {self.where} {problem}", resolution=resolution, details=details)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A place of a data file where a row should be and none can be read.
+
+    Attributes:
+        path: The file.
+        number: The line there, from 1.
+        problem: What is wrong, after the words "path:line".
+        resolution: What to do.
+    """
+
+    path: Path
+    number: int
+    problem: str
+    resolution: str
 
 
 def json_type(value: Any) -> str:
