@@ -111,7 +111,8 @@ class ModelSection(Section):
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Number format of the computation; ``auto`` is bfloat16 where the device computes it at speed, else float32."""
     attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
-    """Attention kernel; ``auto`` leaves the choice to transformers."""
+    """Attention kernel; ``auto`` leaves the choice to transformers. ``flash_attention_2`` is refused by the plan: its
+    package is not among those that Douse installs."""
     trust_remote_code: bool = False
     """Run Python code that comes with the base model. Leave it off unless you have read that code."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from trainer.config import Recipe, to_mapping
+from trainer.config_values import ALL_LINEAR
 from trainer.export.checksums import CHECKSUMS, checksum_problems, write_checksums
 from trainer.files import write_atomically, write_json
 
@@ -167,16 +169,19 @@ def _targeted_layers(base: Any, targets: str | list[str]) -> dict[str, tuple[int
     head = base.get_output_embeddings()
     layers: dict[str, tuple[int, int]] = {}
     for name, module in base.named_modules():
-        chosen = (
-            module is not head
-            if isinstance(targets, str)
-            else any(name == target or name.endswith(f".{target}") for target in targets)
-        )
+        chosen = module is not head if targets == ALL_LINEAR else _takes(targets, name)
         if chosen and isinstance(module, torch.nn.Linear):
             layers[name] = (module.in_features, module.out_features)
         elif chosen and isinstance(module, Conv1D):
             layers[name] = (module.nx, module.nf)
     return layers
+
+
+def _takes(targets: str | list[str], name: str) -> bool:
+    """Return whether PEFT takes a layer: an expression matches its whole path, a name is it or the end of it."""
+    if isinstance(targets, str):
+        return re.fullmatch(targets, name) is not None
+    return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def _unless_empty(what: str, names: list[str]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe
 from trainer.data.samples import EncodedDataset
 from trainer.environment import describe_environment, memory_peak_gib
+from trainer.errors import BaseModelError
 from trainer.training.qlora_trainer import QloraTrainer, Watch
 from trainer.training.run import Run
 
@@ -42,19 +44,34 @@ def build_trainer(
 
     recipe = run.recipe
     rows = [{"input_ids": sample.input_ids, "labels": sample.labels} for sample in encoded.train]
-    trainer = QloraTrainer(
-        eval_samples=encoded.eval[: recipe.evaluation.max_eval_samples],
-        fingerprints=fingerprints,
-        keep_checkpoints=recipe.checkpointing.save_total_limit,
-        watch=Watch(run.events, run.stop, run.say),
-        model=model,
-        args=sft_config(recipe, run.output, device),
-        train_dataset=datasets.Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=lora_config(recipe.adapter),
-    )
+    with _refusals_explained(recipe):
+        trainer = QloraTrainer(
+            eval_samples=encoded.eval[: recipe.evaluation.max_eval_samples],
+            fingerprints=fingerprints,
+            keep_checkpoints=recipe.checkpointing.save_total_limit,
+            watch=Watch(run.events, run.stop, run.say),
+            model=model,
+            args=sft_config(recipe, run.output, device),
+            train_dataset=datasets.Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=lora_config(recipe.adapter),
+        )
     trainer.set_schedule(recipe.evaluation.eval_strategy, recipe.evaluation.eval_steps)
     return trainer
+
+
+@contextmanager
+def _refusals_explained(recipe: Recipe) -> Iterator[None]:
+    """Turn what PEFT and TRL refuse to put an adapter on into an error that names the key."""
+    try:
+        yield
+    except ValueError as err:
+        raise BaseModelError(
+            f"train: an adapter on {recipe.adapter.lora_target_modules} of this base model is refused: "
+            f"{str(err).splitlines()[0]}",
+            details=str(err),
+            resolution="set adapter.lora_target_modules to all-linear, or to names of linear layers that it has",
+        ) from err
 
 
 def sft_config(recipe: Recipe, output: Path, device: torch.device) -> Any:

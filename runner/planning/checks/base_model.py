@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.adapters.packages import PACKAGED_MODELS
 from runner.planning.checks.hub import NAME
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
+from runner.planning.checks.targets import TARGETS, check_targets
 from runner.planning.estimate.model_shape import ModelShape, UnknownShapeError, read_shape
 from runner.run.run_file import RunFile
 from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
 from trainer.config import DataSection, ModelSection
 from trainer.errors import TrainerError
 
-TEMPLATE, LENGTH, TARGETS = "chat template", "max_length", "target modules"
-OUTSIDE_BLOCKS = ("lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "output")
-"""Names that an adapter may be put on and that are in no block: embedding and output head, as transformers has them."""
+TEMPLATE, LENGTH = "chat template", "max_length"
 WEIGHTS = ("*.safetensors", "*.bin")
 SHORTEST = 16
 """The least ``data.max_length``: what fits every model."""
@@ -140,37 +137,5 @@ def _targets(run_file: RunFile, files: Path) -> tuple[ModelShape | None, Check]:
     try:
         shape = read_shape(files)
     except UnknownShapeError as err:
-        if isinstance(wanted, str):
-            return None, passed(TARGETS, f"{wanted}; the layers are not known here")
-        remedy = "look the names up in the model's own code, or set adapter.lora_target_modules to all-linear"
-        return None, warned(TARGETS, err.message.removeprefix("plan: "), remedy)
-    return shape, check_targets(wanted, shape.target_modules)
-
-
-def check_targets(wanted: str | Sequence[str], known: Sequence[str]) -> Check:
-    """Compare ``adapter.lora_target_modules`` with the names that the layers have.
-
-    A name takes a layer if it is the layer's own, or the end of its path, as PEFT has it. Where none takes any, PEFT
-    refuses; where some do, it trains those and says nothing of the others.
-
-    Args:
-        wanted: ``all-linear``, or names.
-        known: Names of the linear layers of a block.
-    """
-    if isinstance(wanted, str):
-        return passed(TARGETS, f"{wanted}: {', '.join(known)}")
-    if not wanted:
-        return failed(TARGETS, "the list is empty", "set adapter.lora_target_modules to all-linear")
-    lost = [name for name in wanted if not _takes_any(name, (*known, *OUTSIDE_BLOCKS))]
-    if not lost:
-        return passed(TARGETS, ", ".join(wanted))
-    close = [name for name in known if difflib.get_close_matches(name, lost, n=1, cutoff=0.5)]
-    remedy = f"name layers that it has: {', '.join(close or known)}; or set adapter.lora_target_modules to all-linear"
-    if len(lost) == len(wanted):
-        return failed(TARGETS, f"no layer of the base model is called {' or '.join(lost)}", remedy)
-    return warned(TARGETS, f"no layer is called {' or '.join(lost)}: only the others get an adapter", remedy)
-
-
-def _takes_any(wanted: str, known: Sequence[str]) -> bool:
-    """Return whether a name takes a layer; one may give more of the path than is known here."""
-    return any(name == wanted or name.endswith(f".{wanted}") or wanted.endswith(f".{name}") for name in known)
+        return None, check_targets(wanted, None, why=err.message.removeprefix("plan: "))
+    return shape, check_targets(wanted, shape.target_modules, model_type=shape.model_type, layers=shape.layers)

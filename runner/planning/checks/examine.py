@@ -39,6 +39,7 @@ from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
 from runner.planning.checks.hub_token import check_strangers
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.reading import check_boot_lease
+from runner.planning.checks.recipe import check_recipe
 from runner.planning.checks.samples import check_dataset, check_template, check_tokens
 from runner.planning.checks.this_machine import (
     TERRAFORM,
@@ -163,7 +164,8 @@ def examine(
     if given is not None:
         here = [*here[:-1], *check_given(given, need.there_gib, seams.check_stop)]  # the last one waited for a login
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
-    checks = (environment, data_line, *base.checks, *template, *token_lines, *reported_once(asked), *here)
+    samples = (*template, *token_lines, *check_recipe(run_file))
+    checks = (environment, data_line, *base.checks, *samples, *reported_once(asked), *here)
     return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
 
 

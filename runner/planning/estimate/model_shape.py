@@ -109,7 +109,10 @@ class ModelShape:
         return self.layers * sum(linear.lora_parameters(rank) for linear in self.targeted(targets))
 
     def targeted(self, targets: str | list[str]) -> list[Linear]:
-        """Return the layers of a block that get an adapter: all of them, or those that peft takes for the names."""
+        """Return the layers of a block that get an adapter: those that peft takes for the names, else all of them.
+
+        A regular expression counts as all: it may choose among blocks, and too much memory is on the safe side.
+        """
         if isinstance(targets, str):
             return list(self.linears)
         return [linear for linear in self.linears if any(_matches(linear.name, name) for name in targets)]

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from tests.trained_adapter import AdapterCase
-from trainer.base_model.load import load_base
+from trainer.base_model.load import load_base, lora_config
 from trainer.config import Recipe
 from trainer.export.adapter_folder import (
     ADAPTER_WEIGHTS,
@@ -205,6 +205,21 @@ def test_named_targets_limit_what_is_expected(adapter_case: AdapterCase, base: t
     assert len(shapes) == 2 * 2 * 2
     assert shapes[f"{prefix}.v_proj.lora_A.weight"] == (4, 64)
     assert shapes[f"{prefix}.v_proj.lora_B.weight"] == (32, 4)
+
+
+def test_an_expression_takes_the_layers_whose_whole_path_it_matches(
+    adapter_case: AdapterCase, base: torch.nn.Module
+) -> None:
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    expression = r".*layers\.1\..*(q|up)_proj"
+    recipe = _with_adapter(adapter_case.recipe, lora_target_modules=expression)
+
+    found = {key.removeprefix("base_model.model.").rpartition(".lora_")[0] for key in expected_shapes(base, recipe)}
+
+    names = [name for name, _ in base.named_modules()]
+    assert found == {name for name in names if check_target_module_exists(lora_config(recipe.adapter), name)}
+    assert found == {"model.layers.1.self_attn.q_proj", "model.layers.1.mlp.up_proj"}
 
 
 def test_targets_that_the_base_does_not_have_are_named(adapter_case: AdapterCase, base: torch.nn.Module) -> None:

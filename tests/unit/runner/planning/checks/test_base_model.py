@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.planning.checks.base_model import BaseModel, check_targets, is_on_hub, local_files, look_at, without_files
+from runner.planning.checks.base_model import BaseModel, is_on_hub, local_files, look_at, without_files
 from runner.planning.checks.line import Check
 from runner.run.run_file import RunFile
 from tests.unit.runner.planning.checks.small_run import make_run, write_model
 from tests.unit.trainer.base_model.small_gguf import write_small_gguf
-
-LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def look(run_file: RunFile) -> BaseModel:
@@ -136,32 +134,6 @@ def test_target_modules_of_olmos_own_code_match_nothing_and_fail(tmp_path: Path)
     assert line.value == "no layer of the base model is called att_proj or ff_proj"
     assert "q_proj" in line.remedy
     assert "all-linear" in line.remedy
-
-
-def test_names_of_another_architecture_fail_with_the_nearest_ones() -> None:
-    line = check_targets(["query_key_value", "dense_h_to_4h"], LLAMA)
-
-    assert line.status == "fail"
-    assert line.remedy.startswith("name layers that it has: q_proj, k_proj,")
-
-
-def test_a_misspelt_name_among_good_ones_is_a_warning() -> None:
-    line = check_targets(["q_proj", "v_porj"], LLAMA)
-
-    assert (line.status, line.value) == ("warn", "no layer is called v_porj: only the others get an adapter")
-    assert line.remedy.startswith("name layers that it has: ")
-    assert "v_proj" in line.remedy
-
-
-@pytest.mark.parametrize(
-    "wanted", ["all-linear", ["q_proj"], ["self_attn.q_proj", "lm_head"], ["layers.0.mlp.up_proj"]]
-)
-def test_names_that_take_a_layer_pass(wanted: str | list[str]) -> None:
-    assert check_targets(wanted, LLAMA).status == "pass"
-
-
-def test_an_empty_list_of_target_modules_fails() -> None:
-    assert check_targets([], LLAMA).status == "fail"
 
 
 def test_names_cannot_be_checked_where_the_layers_are_not_known(tmp_path: Path) -> None:
