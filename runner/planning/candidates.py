@@ -14,6 +14,7 @@ from runner.run.planned import PlannedMachine
 MOST_CANDIDATES = 8
 MOST_MISSES = 5
 Barred = Callable[[Offer], str]
+IsLast = Callable[[Offer], bool]
 ARM_GPUS = ("GH200", "GB200", "GB300")
 """NVIDIA's names of GPUs that come with its ARM processor, on which Douse has not been tried."""
 UNTRIED = "an ARM machine, on which Douse has not been tried: name it in compute.instance_types to take it"
@@ -54,19 +55,25 @@ class Wanted:
 
 
 def choose_offers(
-    offers: Sequence[Offer], wanted: Wanted, expected: Expected | None = None, barred: Barred | None = None
+    offers: Sequence[Offer],
+    wanted: Wanted,
+    expected: Expected | None = None,
+    barred: Barred | None = None,
+    is_last: IsLast | None = None,
 ) -> list[Offer]:
     """Return the machines to try, at most eight, the best first.
 
-    The order of the run file's instance types comes first, machines that can be had now go before those of which the
-    cloud does not say, then what the whole run is expected to cost, to the cent (a faster machine may be the cheaper
-    one), then when it is expected to be over, then the price, then the order of the run file's regions.
+    The order of the run file's instance types comes first. Then those that ``is_last`` go after all others, and
+    machines that can be had now before those of which the cloud does not say. Then what the whole run is expected to
+    cost, to the cent (a faster machine may be the cheaper one), then when it is expected to be over, then the price,
+    then the order of the run file's regions.
 
     Args:
         offers: The available machines.
         wanted: What the run asks for.
         expected: Returns the US dollars and the hours of the whole run on a machine; without it the price alone counts.
         barred: Returns why a machine is not to be tried for a reason of its own; nothing where there is none.
+        is_last: Returns whether a machine is to be tried only after those that are not.
 
     Raises:
         UsageError: If no cloud has a machine of a wanted name.
@@ -75,7 +82,7 @@ def choose_offers(
     _check_names(offers, wanted.instance_types)
     fitting = suitable(offers, wanted, barred)
     whole = {id(offer): expected(offer) if expected else WholeRun(0.0, 0.0) for offer in fitting}
-    fitting.sort(key=lambda offer: _rank(offer, wanted, whole[id(offer)]))
+    fitting.sort(key=lambda offer: _rank(offer, wanted, whole[id(offer)], is_last=bool(is_last and is_last(offer))))
     if not fitting:
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",
@@ -136,10 +143,13 @@ def _is_untried(offer: Offer) -> bool:
     return any(name in offer.gpu_name.upper() for name in ARM_GPUS)
 
 
-def _rank(offer: Offer, wanted: Wanted, whole: WholeRun) -> tuple[int, bool, float, float, float, int, str, str]:
+def _rank(
+    offer: Offer, wanted: Wanted, whole: WholeRun, *, is_last: bool
+) -> tuple[int, bool, bool, float, float, float, int, str, str]:
     types, regions = wanted.instance_types, wanted.regions
     return (
         types.index(offer.instance_type) if types else 0,
+        is_last,
         offer.available is None,
         round(whole.usd, 2),
         whole.hours,

@@ -12,6 +12,7 @@ from runner.planning.estimate.disk import rented_disk_gib
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed
 from runner.planning.estimate.forecast import Forecast, Task, forecast
+from runner.planning.gpu_class import check_named, is_uncertain, why_out
 from runner.run.planned import MachineIdentity, MicroBatch, PlannedMachine
 from runner.run.run_file import RunFile
 
@@ -84,14 +85,17 @@ def choose(
 
     Raises:
         DoesNotFitError: If the run fits none of the GPUs.
+        UsageError: If no machine has a wanted name, or nothing can be trained on those that have.
         NoCapacityError: If nothing that is listed will do.
         BudgetError: If the run may cost more than what is left of its budget wherever it fits.
     """
     compute, left = run_file.compute, means or Means(run_file.budget)
     need = None if task is None or not compute.gpu_required else GpuNeed(run_file, task.shape, task.data)
     wanted = _wanted(run_file, need, disk_needed_gib)
+    check_named(offers, run_file)
     if need is not None:
-        need.check([offer for offer in offers if offer.instance_type in compute.instance_types] or offers)
+        able = [offer for offer in offers if not why_out(offer, run_file)]
+        need.check([offer for offer in able if offer.instance_type in compute.instance_types] or able)
     known = {} if task is None else {offer: forecast(task, compute.env, offer, ledger) for offer in offers}
     machines = {offer: planned(offer, offers, wanted) for offer in offers}
     ends = {
@@ -100,18 +104,21 @@ def choose(
     }
 
     def unfit(offer: Offer) -> str:
-        return "" if task is None else _why_unfit(known[offer], need)
+        return why_out(offer, run_file) or ("" if task is None else _why_unfit(known[offer], need))
 
     def barred(offer: Offer) -> str:
         return unfit(offer) or _why_too_early(ends[offer])
+
+    def is_last(offer: Offer) -> bool:
+        return is_uncertain(offer, run_file)
 
     suited = suitable(offers, wanted, unfit)
     check_budget({machine_name(offer): ends[offer] for offer in suited}, left)
     too_early = tuple(machine_name(offer) for offer in suited if ends[offer].is_too_early)
     if task is None:
-        found = choose_offers(offers, wanted, barred=barred)
+        found = choose_offers(offers, wanted, barred=barred, is_last=is_last)
         return Choice(tuple(ChosenMachine(ends[one].of(machines[one]), one) for one in found), too_early=too_early)
-    best = choose_offers(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred)
+    best = choose_offers(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred, is_last)
     chosen = tuple(_chosen(ends[offer].of(machines[offer]), known[offer], task, need) for offer in best)
     return Choice(chosen, None if need is None else _need_at(need, known[best[0]], task), tuple(ledger), too_early)
 

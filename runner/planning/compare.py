@@ -12,11 +12,12 @@ from runner.planning.candidates import Wanted, suitable
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.forecast import Forecast, Task, forecast
 from runner.planning.estimate.gpu_specs import find_gpu
+from runner.planning.gpu_class import is_uncertain, why_out
 from runner.prices.platforms import Platform, electricity_usd_per_h, is_trusted, platforms
 from runner.prices.price_list import ANYWHERE, age_days, all_prices, is_stale
 from runner.prices.refresh import listed_offers
 from runner.run.planned import Elsewhere
-from runner.run.run_file import ComputeSection
+from runner.run.run_file import RunFile
 
 OWN_GPU = "RTX 4090"
 """The GPU that a machine of one's own is taken to have."""
@@ -63,7 +64,7 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
     wanted = task.run_file.compute
     if not is_trusted(platform, wanted.trust):
         return Line(platform, None, f"community machines, and compute.trust is {wanted.trust}")
-    offers = _suitable(listed_offers(platform.prices_from), platform, wanted)
+    offers = _suitable(listed_offers(platform.prices_from), platform, task.run_file)
     found = [forecast(task, platform.name, offer, ledger) for offer in offers]
     if not found:
         return Line(
@@ -76,16 +77,25 @@ def _line(task: Task, platform: Platform, today: date, ledger: Sequence[Row]) ->
             platform, None, f"needs {largest.needed_gib:.0f} GiB, the largest GPU has {largest.offer.gpu_memory_gib:g}"
         )
     ceiling = wanted.max_price_usd_per_h or math.inf
-    best = min(fitting, key=lambda one: (one.offer.price_usd_per_h > ceiling, round(one.usd, 2), one.hours))
+    best = min(
+        fitting,
+        key=lambda one: (
+            one.offer.price_usd_per_h > ceiling,
+            is_uncertain(one.offer, task.run_file),
+            round(one.usd, 2),
+            one.hours,
+        ),
+    )
     why_out = _why_out(task, best)
     return Line(platform, best, why_out, *_day(platform.prices_from, best.offer, today))
 
 
-def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSection) -> list[Offer]:
+def _suitable(listed: Sequence[Offer], platform: Platform, run_file: RunFile) -> list[Offer]:
     """Return the machines that the run file would have; kinds and regions have the names of its own environment.
 
     A price that is too high is left in: it shows why a platform is left out.
     """
+    compute = run_file.compute
     is_own = platform.environment == compute.env
     wanted = Wanted(
         instance_types=tuple(compute.instance_types) if is_own else (),
@@ -95,7 +105,8 @@ def _suitable(listed: Sequence[Offer], platform: Platform, compute: ComputeSecti
         disk_size_gib=compute.disk_size_gib,
     )
     regions = (ANYWHERE, *compute.regions) if is_own and compute.regions else None
-    return [offer for offer in suitable(listed, wanted) if regions is None or offer.region in regions]
+    suited = suitable(listed, wanted, lambda offer: why_out(offer, run_file))
+    return [offer for offer in suited if regions is None or offer.region in regions]
 
 
 def _why_out(task: Task, best: Forecast) -> str:

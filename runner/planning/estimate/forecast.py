@@ -14,7 +14,7 @@ from runner.planning.estimate.cost import Cost, Spot, cost_of
 from runner.planning.estimate.duration import Correction, Durations, Hardware, Work, estimate_durations, speed_of
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed, rows_that_fit
-from runner.planning.estimate.gpu_specs import GpuSpec, gpu_of_machine
+from runner.planning.estimate.gpu_specs import BF16_CAPABILITY, GpuSpec, gpu_of_machine
 from runner.planning.estimate.ledger import correction
 from runner.planning.estimate.micro_batch import row_choices, with_rows
 from runner.planning.estimate.model_shape import ModelShape
@@ -32,8 +32,6 @@ PACKED_FILL = 0.97
 EVALUATIONS_AROUND = 4
 """The base and the adapter, each in four bits and whole."""
 ANSWERING_MODELS = 4
-BF16_CAPABILITY = 8.0
-"""GPUs from Ampere on compute in bfloat16."""
 
 AS_FAST = 0.99
 """Speeds within a hundredth of each other are the same: tables know no better."""

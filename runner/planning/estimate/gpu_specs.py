@@ -20,6 +20,7 @@ COLUMNS = (
     "aliases",
     "memory_gib",
     "bf16_tflops",
+    "fp16_tflops",
     "fp32_tflops",
     "bandwidth_gb_per_s",
     "compute_capability",
@@ -37,6 +38,8 @@ NOISE = frozenset(
 MEMORY = re.compile(r"(\d+) ?gi?b\b")
 COUNT = re.compile(r"\d+x")
 SOCKET = re.compile(r"(sxm)\d")
+BF16_CAPABILITY = 8.0
+"""GPUs from Ampere on compute in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class GpuSpec:
         aliases: Other names of it.
         memory_gib: Memory as it is sold, in GiB; ``None`` where it is the machine's.
         bf16_tflops: Dense bfloat16 matrix products, in 10^12 a second, without sparsity; ``None`` where it has none.
+        fp16_tflops: The same in float16, where there is no bfloat16.
         fp32_tflops: Dense float32, in 10^12 a second.
         bandwidth_gb_per_s: Memory bandwidth in 10^9 bytes a second.
         compute_capability: NVIDIA's number of what it can do.
@@ -60,6 +64,7 @@ class GpuSpec:
     aliases: tuple[str, ...]
     memory_gib: float | None
     bf16_tflops: float | None
+    fp16_tflops: float | None
     fp32_tflops: float | None
     bandwidth_gb_per_s: float | None
     compute_capability: str | None
@@ -118,6 +123,7 @@ def _row(line: dict[str, str], path: Path, number: int) -> GpuSpec:
             aliases=tuple(alias for alias in line["aliases"].split(";") if alias),
             memory_gib=_figure(line["memory_gib"]),
             bf16_tflops=_figure(line["bf16_tflops"]),
+            fp16_tflops=_figure(line["fp16_tflops"]),
             fp32_tflops=_figure(line["fp32_tflops"]),
             bandwidth_gb_per_s=_figure(line["bandwidth_gb_per_s"]),
             compute_capability=line["compute_capability"] or None,

@@ -47,6 +47,17 @@ def test_what_can_be_had_goes_before_what_nobody_knows_about() -> None:
     assert names(choose_machines(offers, Wanted())) == ["known/here", "unknown/here"]
 
 
+def test_what_is_to_be_last_goes_after_what_costs_more_and_may_be_gone_but_not_after_a_less_wanted_type() -> None:
+    offers = [offer("last", price=1), offer("dear", price=9, available=None)]
+
+    def order(*types: str) -> list[str]:
+        chosen = choose_offers(offers, Wanted(types), is_last=lambda one: one.instance_type == "last")
+        return [one.instance_type for one in chosen]
+
+    assert order() == ["dear", "last"]
+    assert order("last", "dear") == ["last", "dear"]
+
+
 def test_the_wanted_type_goes_before_another_that_is_known_to_be_there() -> None:
     offers = [offer("first", available=None), offer("second", available=True)]
     found = choose_machines(offers, Wanted(instance_types=("first", "second")))

@@ -10,7 +10,7 @@ import pytest
 from runner.cli.terminal import SilentView
 from runner.cloud_api import address
 from runner.cloud_api.models import Account, Listing, Offer
-from runner.errors import NoCapacityError
+from runner.errors import NoCapacityError, UsageError
 from runner.lifecycle.steps import plan
 from runner.planning.choose import Choice, choose
 from runner.planning.ends import BudgetError
@@ -70,17 +70,61 @@ def test_what_is_too_dear_or_too_small_is_not_tried() -> None:
 
 
 def test_a_faster_gpu_that_makes_the_run_cheaper_goes_first() -> None:
-    """The toy is a seventh of the A10's price, and trains in 32 bits, many times slower."""
-    assert names(pick([TOY, A10])) == ["gpu_1x_a10", "toy"]
-    assert names(choose_by_price([TOY, A10])) == ["toy", "gpu_1x_a10"]
+    """The other is a little cheaper by the hour, and takes almost twice as long."""
+    slow = replace(A10, instance_type="slow", gpu_name="RTX A4000", price_usd_per_h=0.7)
+
+    assert names(pick([slow, A10])) == ["gpu_1x_a10", "slow"]
+    assert names(choose_by_price([slow, A10])) == ["slow", "gpu_1x_a10"]
 
 
 def choose_by_price(offers: list[Offer]) -> Choice:
     return choose(rented(), offers, None, disk_needed_gib=1.0)
 
 
-def test_a_gpu_of_unknown_speed_goes_last() -> None:
-    assert names(pick([UNKNOWN, H100, A10]))[-1] == "new"
+@pytest.mark.parametrize("uncertain", [TOY, UNKNOWN])
+def test_a_gpu_without_bfloat16_and_one_of_unknown_speed_go_last_however_cheap(uncertain: Offer) -> None:
+    free = replace(uncertain, price_usd_per_h=0.0001)
+
+    assert names(pick([free, H100, A10]))[-1] == uncertain.instance_type
+    assert names(choose_by_price([free, H100, A10]))[-1] == uncertain.instance_type
+
+
+def test_a_gpu_goes_by_its_price_alone_where_none_is_asked_for() -> None:
+    assert names(choose(rented(gpu_required=False), [TOY, A10], None, disk_needed_gib=1.0))[0] == "toy"
+
+
+@pytest.mark.parametrize("gpu", ["Tesla V100", "Tesla V100-PCIE-32GB", "Tesla P100-PCIE-16GB", "MI300X"])
+def test_a_gpu_for_which_there_is_no_pytorch_is_not_tried(gpu: str) -> None:
+    old = Offer("old", "us-west-1", False, 0.01, gpu, 1, 32.0, available=True)
+
+    assert names(pick([old, A10])) == ["gpu_1x_a10"]
+    assert names(choose_by_price([old, A10])) == ["gpu_1x_a10"]
+
+
+def test_naming_a_gpu_for_which_there_is_no_pytorch_is_refused() -> None:
+    old = Offer("old", "us-west-1", False, 0.01, "Tesla V100", 1, 16.0, available=True)
+
+    with pytest.raises(UsageError, match=r"old: Tesla V100 has compute capability 7, PyTorch needs 7.5") as refused:
+        pick([old, A10], rented(instance_types=["old"]))
+    assert "compute.instance_types" in refused.value.resolution
+    assert names(pick([old, A10], rented(instance_types=["old", "gpu_1x_a10"]))) == ["gpu_1x_a10"]
+
+
+def test_a_gpu_without_bfloat16_is_not_tried_for_a_run_that_insists_on_it() -> None:
+    insists = {"data": {"train_path": "x"}, "model": {"dtype": "bfloat16"}, "compute": {"env": "lambda"}}
+    named = insists | {"compute": {"env": "lambda", "instance_types": ["toy"]}}
+
+    assert names(pick([TOY, A10], RunFile.model_validate(insists))) == ["gpu_1x_a10"]
+    with pytest.raises(UsageError, match=r"toy: Quadro RTX 6000 does not compute in bfloat16") as refused:
+        pick([TOY, A10], RunFile.model_validate(named))
+    assert "model.dtype" in refused.value.resolution
+
+
+def test_a_model_that_only_an_old_gpu_could_hold_does_not_fit() -> None:
+    old = Offer("old", "us-west-1", False, 0.01, "Tesla V100", 1, 640.0, available=True)
+
+    with pytest.raises(DoesNotFitError, match="and the largest here, A10, has 24 GiB"):
+        pick([old, A10], num_hidden_layers=320)
 
 
 def test_a_gpu_that_the_run_does_not_fit_is_not_tried() -> None:

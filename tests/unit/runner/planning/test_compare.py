@@ -95,6 +95,23 @@ def test_a_machine_within_the_price_goes_before_a_cheaper_run_on_a_dearer_one() 
     assert bound.best.usd >= free.usd
 
 
+@pytest.mark.parametrize("platform", ["aws", "lambda", "sagemaker"])
+def test_a_gpu_without_bfloat16_is_shown_only_where_nothing_else_will_do(platform: str) -> None:
+    best = by_name(compare(task(), TODAY))[platform].best
+    last = by_name(compare(task(compute={"env": "aws", "instance_types": ["g4dn.xlarge"]}), TODAY))["aws"].best
+
+    assert best is not None
+    assert last is not None
+    assert best.offer.gpu_name not in ("T4", "Quadro RTX 6000")
+    assert last.offer.gpu_name == "T4"
+
+
+def test_a_gpu_for_which_there_is_no_pytorch_is_no_line() -> None:
+    compute = {"env": "aws", "instance_types": ["p3.2xlarge"]}
+
+    assert by_name(compare(task(compute=compute), TODAY))["aws"].best is None
+
+
 def test_kinds_and_regions_bind_the_run_files_own_environment_alone() -> None:
     compute = {"env": "aws", "regions": ["eu-west-1"], "instance_types": ["g5.xlarge"]}
     lines = by_name(compare(task(compute=compute), TODAY))

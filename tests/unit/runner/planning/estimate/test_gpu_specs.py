@@ -9,7 +9,7 @@ from runner.errors import UsageError
 from runner.planning.estimate.gpu_specs import COLUMNS, find_gpu, gpu_of_machine, gpu_specs
 from runner.prices.price_list import CATALOG
 
-ROW = "L4,,24,121,30.3,300,8.9,72,2026-11-21,somebody"
+ROW = "L4,,24,121,,30.3,300,8.9,72,2026-11-21,somebody"
 
 
 def table(folder: Path, *rows: str) -> Path:
