@@ -21,6 +21,8 @@ from runner.bootstrap import uv_environment
 
 FOLDER = Path(__file__).resolve().parent
 MARK = "# made from: sha256:"
+CUDA_BUILD = re.compile(r"(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z-]+)==")
+"""What comes with a build of torch for CUDA, in its own versions."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Lock:
         agrees: Whether its versions have to be those of the other locks; not so for one installed apart from them.
         one_for_all: Whether a package gets one version for all Pythons where one fits them all, so that what is tested
             with the oldest is what the others get; the locks that are held to this one follow.
+        own_torch: Has another torch than the others, and with it what comes with a build for CUDA.
     """
 
     inputs: tuple[str, ...]
@@ -43,6 +46,7 @@ class Lock:
     dependencies: bool = True
     agrees: bool = True
     one_for_all: bool = False
+    own_torch: bool = False
 
 
 LOCKS: Mapping[str, Lock] = {
@@ -58,6 +62,7 @@ LOCKS: Mapping[str, Lock] = {
     "rehearsal": Lock(("control", "aws", "pages", "rehearsal")),
     "trainer-cpu": Lock(("trainer", "torch-cpu"), cpu_torch=True),
     "trainer-cuda": Lock(("trainer", "torch-cuda")),
+    "trainer-cuda12": Lock(("trainer", "torch-cuda12"), own_torch=True),
     "build": Lock(("build",)),
     "uv": Lock(("uv",)),
     "models": Lock(("models",), dependencies=False),
@@ -88,7 +93,8 @@ def renew(name: str, lock: Lock) -> None:
         environment.pop("UV_FIND_LINKS", None)
     constraints = FOLDER.parent / "build" / "constraints.txt"
     constraints.parent.mkdir(exist_ok=True)
-    constraints.write_text(versions_only((FOLDER / "dev.lock").read_text()) if lock.constrained else "")
+    pins = versions_only((FOLDER / "dev.lock").read_text(), own_torch=lock.own_torch)
+    constraints.write_text(pins if lock.constrained else "")
     argv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
     argv += ["--python-version", "3.11", "--no-header", "--annotation-style", "line", "--upgrade", *torch]
     argv += ["--fork-strategy", "fewest"] if lock.one_for_all else []
@@ -100,10 +106,16 @@ def renew(name: str, lock: Lock) -> None:
     target.write_text(f"# Made by `make lock`; do not edit.\n{MARK}{fingerprint(FOLDER, lock)}\n{body}")
 
 
-def versions_only(lock_text: str) -> str:
-    """Return the pins of a lock without hashes, torch left out: its build differs from lock to lock."""
+def versions_only(lock_text: str, *, own_torch: bool = False) -> str:
+    """Return the pins of a lock without hashes, torch left out: its build differs from lock to lock.
+
+    Args:
+        lock_text: The lock.
+        own_torch: Whether to leave out what comes with a build of torch for CUDA as well.
+    """
     pins = [line.removesuffix(" \\") for line in lock_text.splitlines() if re.match(r"[a-z0-9]", line)]
-    return "\n".join(pin for pin in pins if not pin.startswith("torch==")) + "\n"
+    differs = CUDA_BUILD if own_torch else re.compile("torch==")
+    return "\n".join(pin for pin in pins if not differs.match(pin)) + "\n"
 
 
 def fingerprint(folder: Path, lock: Lock) -> str:
@@ -130,7 +142,8 @@ def find_problems(folder: Path) -> list[str]:
             problems.append(f"requirements/{name}.lock is older than what it is made from: run `make lock`")
         pins = read_pins(text)
         problems += [f"requirements/{name}.lock: {package} has no hash" for package, _, hashes in pins if not hashes]
-        for package in {pin[0] for pin in pins} if lock.agrees else ():
+        own = {pin[0] for pin in pins if lock.own_torch and CUDA_BUILD.match(f"{pin[0]}==")}
+        for package in {pin[0] for pin in pins} - own if lock.agrees else ():
             # One for each Python where a package has let go of the old one.
             versions = frozenset(version.split("+")[0] for named, version, _ in pins if named == package)
             seen.setdefault(package, {}).setdefault(versions, name)

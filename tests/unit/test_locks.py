@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from requirements.lock import FOLDER, LOCKS, find_problems, read_pins, versions_only
+from requirements.lock import CUDA_BUILD, FOLDER, LOCKS, find_problems, read_pins, versions_only
 from runner.bootstrap import EXTRAS
 
 
@@ -71,6 +71,28 @@ def test_a_lock_that_is_never_installed_with_others_may_disagree(folder: Path) -
     assert pins("scan")["boto3"] != pins("aws")["boto3"]
 
     assert find_problems(folder) == []
+
+
+def test_the_lock_for_older_drivers_differs_in_torch_and_what_comes_with_it_alone(folder: Path) -> None:
+    newer, older = pins("trainer-cuda"), pins("trainer-cuda12")
+    differing = {name for name in newer.keys() & older.keys() if newer[name] != older[name]}
+    alone = newer.keys() ^ older.keys()
+
+    assert (older["torch"], older["nvidia-cuda-runtime-cu12"]) == ("2.10.0", "12.8.90")
+    assert {"torch", "triton"} <= differing
+    assert all(CUDA_BUILD.match(f"{name}==") for name in differing | alone)
+    path = folder / "trainer-cuda12.lock"
+    path.write_text(path.read_text().replace(f"transformers=={older['transformers']}", "transformers==1.0"))
+    assert find_problems(folder) == [
+        f"transformers has several versions: {older['transformers']} in dev.lock, 1.0 in trainer-cuda12.lock"
+    ]
+
+
+def test_the_lock_for_older_drivers_is_held_to_all_other_versions() -> None:
+    text = "a==1 \\\ntorch==2 \\\ntriton==3 ; x \\\nnvidia-cudnn-cu13==9 \\\ncuda-bindings==13 \\\n"
+
+    assert versions_only(text, own_torch=True) == "a==1\n"
+    assert versions_only(text).splitlines()[1:] == ["triton==3 ; x", "nvidia-cudnn-cu13==9", "cuda-bindings==13"]
 
 
 def test_builds_of_one_version_agree() -> None:
