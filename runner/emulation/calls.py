@@ -76,6 +76,7 @@ class Answer:
         headers: On top of the content type.
         raw: Sent instead of ``body``, as it is.
         is_lost: The connection breaks off before the answer is whole.
+        cut_after: Bytes after which the connection breaks off, where it does so within the body.
     """
 
     status: int
@@ -83,6 +84,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     is_lost: bool = False
+    cut_after: int | None = None
 
     def bytes(self) -> bytes:
         """Return the bytes to send."""
@@ -173,5 +175,7 @@ async def _send(answer: Answer, send: Callable[[dict[str, object]], Awaitable[No
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
     await send(start)
-    if not answer.is_lost:  # else the server finds the answer unfinished and drops the connection
+    if answer.cut_after is not None:
+        await send({"type": "http.response.body", "body": content[: answer.cut_after], "more_body": True})
+    elif not answer.is_lost:  # else the server finds the answer unfinished and drops the connection
         await send({"type": "http.response.body", "body": content if answer.status != 204 else b""})
