@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -207,7 +208,7 @@ def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience
     Raises:
         TeardownError: If something is still there after all patience, or a cloud cannot be read.
     """
-    ended: list[Resource] = []
+    ended: list[Resource] = _ask_all(clouds, doomed)
     left: list[Resource] = []
     problems: list[str] = []
     for cloud in clouds:
@@ -220,8 +221,11 @@ def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience
             seen = terminate_all(cloud, partial(_is_one_of, ids), wait=wait, patience=patience)
         except Exception as err:  # noqa: BLE001 - whatever one client raises, the other clouds are swept
             problems.append(f"cannot check what is left on {cloud.name}: {reason_of(err)}")
+            ended = [found for found in ended if found.cloud != cloud.name]
             continue
-        ended += seen.ended
+        still_there = {(found.kind, found.id) for found in seen.left}
+        ended = [found for found in ended if found.cloud != cloud.name or (found.kind, found.id) not in still_there]
+        ended += [found for found in seen.ended if found not in ended]
         left += seen.left
         problems += seen.problems(cloud.name)
     if problems:
@@ -233,6 +237,23 @@ def end(clouds: Sequence[Cloud], doomed: Sequence[Finding], wait: Wait, patience
             resolution=f"run `make sweep APPLY=1` again{again}",
         )
     return ended
+
+
+def _ask_all(clouds: Sequence[Cloud], doomed: Sequence[Finding]) -> list[Resource]:
+    """Ask every cloud once for the end of the machines that have to go; return those for which nobody refused.
+
+    One that stays for minutes must not let those of the next cloud bill meanwhile. With a single cloud there is none.
+    """
+    asked: list[Resource] = []
+    if len({found.resource.cloud for found in doomed}) < 2:
+        return asked
+    for cloud in clouds:
+        for found in doomed:
+            if (found.resource.cloud, found.resource.kind) == (cloud.name, "instance"):
+                with contextlib.suppress(Exception):  # it is asked again, and what it answers then counts
+                    cloud.end(found.resource)
+                    asked.append(found.resource)
+    return asked
 
 
 def is_surely_ours(resource: Resource) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runner.errors import UsageError
 
 VARIABLE = "DOUSE_PATIENCE"
-"""What the waits for something unanswered are multiplied by; rehearsals set it, and the receipt shows it."""
+"""What the waits are multiplied by; rehearsals set it, and the receipt shows it."""
 
 
 @dataclass(frozen=True)
@@ -51,4 +51,4 @@ def patience_of(environ: Mapping[str, str]) -> Patience:
         raise UsageError(
             f"{VARIABLE} is {given}, not a number over 0 and up to 1", resolution=f"unset {VARIABLE}: rehearsals set it"
         )
-    return Patience(factor=factor)
+    return Patience(factor=factor, longest_s=factor * Patience.longest_s)

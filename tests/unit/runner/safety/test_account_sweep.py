@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner.cloud_api.models import Kind
-from runner.errors import TeardownError, UnreadableAnswerError
+from runner.errors import CloudError, TeardownError, UnreadableAnswerError
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, write_json
 from runner.run.state import RunState, locked
@@ -287,6 +287,33 @@ def test_a_cloud_that_cannot_be_swept_does_not_keep_the_next_from_it(stuck: dict
 
     assert ([found.id for found in caught.value.ended], caught.value.exit_code) == (["i-2"], 3)
     assert clouds[1].there == []
+
+
+def test_what_stays_on_one_cloud_lets_nothing_bill_on_the_next_meanwhile() -> None:
+    doomed, other = thing(), thing(resource_id="i-2", cloud="runpod")
+    clouds, clock = [FakeCloud([doomed], ends_slowly=1000), FakeCloud([other], name="runpod")], Clock()
+    asked_after_s: list[float] = []
+    end_there = clouds[1].end
+    clouds[1].end = lambda found: asked_after_s.append(clock.waited_s) or end_there(found)  # type: ignore[method-assign]
+
+    with pytest.raises(sweeping.SweepError) as caught:
+        sweeping.end(clouds, [sweeping.Finding(found, "", True) for found in (doomed, other)], clock, Patience())
+
+    assert (asked_after_s, [found.id for found in caught.value.ended]) == ([0.0], ["i-2"])
+
+
+@pytest.mark.parametrize("troubles", [[UNREADABLE] * 1000, []])
+def test_what_was_asked_for_and_cannot_be_seen_is_not_said_to_have_ended(troubles: list[CloudError]) -> None:
+    findings = [sweeping.Finding(thing(resource_id=name, cloud=cloud), "", True) for name, cloud in
+                (("i-1", "lambda"), ("i-2", "runpod"))]  # fmt: skip
+    hidden = FakeCloud([findings[1].resource], name="runpod", listing_troubles=troubles)
+
+    try:
+        ended = sweeping.end([FakeCloud([findings[0].resource]), hidden], findings, Clock(), Patience())
+    except sweeping.SweepError as err:
+        ended = list(err.ended)
+
+    assert [found.id for found in ended] == (["i-1"] if troubles else ["i-1", "i-2"])
 
 
 @pytest.mark.parametrize(

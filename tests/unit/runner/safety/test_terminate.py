@@ -105,6 +105,7 @@ def test_patience_is_shortened_by_one_number() -> None:
     seen = terminate_run(FakeCloud(), RUN_ID, outcome_unknown=True, wait=clock, patience=patience)
 
     assert seen.looked_for_s == pytest.approx(12.0)
+    assert patience.longest_s == pytest.approx(60.0)
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "2", "nan", "soon"])
