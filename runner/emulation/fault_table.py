@@ -59,6 +59,7 @@ COMMON_FAULTS = frozenset(
         "box_killed",
         "box_deleted_in_console",
         "lease_killed",
+        "disk_full_on_box",
     }
 )
 """What every emulated cloud can do wrong so far; each adds its own."""
@@ -184,6 +185,7 @@ _INSIDE = (
         "the container loses every process, and starts again with the same disk",
         needs_real_box=True,
     ),
+    Fault("disk_full_on_box", "the machine's disk has no byte left", needs_real_box=True),
 )
 
 _END = (

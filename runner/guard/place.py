@@ -18,7 +18,7 @@ POLL_S = 0.05
 
 def living_guard(run_id: str, world: World) -> int | None:
     """Return the process id of the guard that watches over a run, 0 where it has not signed yet, ``None`` for none."""
-    return world.disk.lock_holder(_lock_of(run_id, world))
+    return world.disk.lock_holder(lock_of(run_id, world))
 
 
 def end_guard(run_id: str, world: World, *, ends_itself: bool = True) -> None:
@@ -52,7 +52,7 @@ def only_guard(run_id: str, world: World) -> Iterator[None]:
         ToolError: If that one does not end.
         OSError: If there can be no lock.
     """
-    path = _lock_of(run_id, world)
+    path = lock_of(run_id, world)
     world.disk.make_folder(path.parent, mode=0o700)
     with ExitStack() as held:
         try:
@@ -70,5 +70,6 @@ def _lives_on(run_id: str, pid: int) -> ToolError:
     return ToolError(f"guard: the guard of {run_id} does not end (pid {pid})", resolution=f"run `kill -9 {pid}`")
 
 
-def _lock_of(run_id: str, world: World) -> Path:
+def lock_of(run_id: str, world: World) -> Path:
+    """Return the file whose lock makes a guard the guard of a run."""
     return cache_folder(world.environ) / "guards" / f"{run_id}.lock"

@@ -17,9 +17,10 @@ from runner.emulation.faults import FaultQueue
 from runner.errors import UsageError
 from runner.guard.place import end_guard
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import DETACHED, CloudFault, HomeFault, RunnerFault, parse_faults
+from runner.rehearsal.faults import DETACHED, STUCK, TWINS, CloudFault, HomeFault, RunnerFault, parse_faults
 from runner.rehearsal.footprint import changes, footprint
 from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.rehearsal.twin import Twin, runs_of_twin
 from runner.rehearsal.user import User
 from runner.rehearsal.verdict import Verdict, judge
 from runner.run.models import View
@@ -80,19 +81,26 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     cloud_faults, runner_faults, home_faults = parse_faults(rehearsal.faults)
     afterwards = _afterwards(rehearsal.afterwards)
     _check_detaching(rehearsal, home_faults)
+    _check_other_runs(rehearsal, afterwards)
     has_real_boxes = _has_real_boxes(rehearsal, view)
     _check_possible(rehearsal.environment, runner_faults, has_real_boxes=has_real_boxes)
     if has_real_boxes:
         view.progress("preparing the packages of the trainer")
         warm_cache()
-    with Emulators(rehearsal.environment, rehearsal.folder) as emulators, _without_guards(rehearsal.folder / "runs"):
-        for fault in cloud_faults:
-            emulators.send("/faults", fault.to_mapping())
+    beside = [_another_cloud(rehearsal.environment)] if any(fault.action == STUCK for fault in home_faults) else []
+    clouds = Emulators(rehearsal.environment, rehearsal.folder, beside=beside)
+    with clouds as emulators, _without_guards(rehearsal.folder):
+        words = _words(rehearsal, rehearsal.environment)
+        twin = Twin(rehearsal.program, emulators, words)
+        user = User(rehearsal.program, emulators, view, stop, home_faults, twin)
         before = footprint(Path.home())
-        with contextlib.closing(User(rehearsal.program, emulators, view, stop, home_faults)) as user:
-            exit_code = user.run(
-                rehearsal.verb, ["--env", rehearsal.environment, *_simulated(), *rehearsal.words], runner_faults
-            )
+        with contextlib.closing(twin), contextlib.closing(user):
+            for cloud in beside:
+                user.leave_stuck(cloud, _words(rehearsal, cloud))
+            for fault in cloud_faults:
+                emulators.send("/faults", fault.to_mapping(rehearsal.environment))
+            exit_code = user.run(rehearsal.verb, words, runner_faults)
+            user.broken += twin.broken(exit_code)
             is_over = exit_code >= 0 and not _killed(emulators, cloud_faults) and not user.is_left_up
             if not is_over:
                 exit_code = user.after_the_kill(exit_code, afterwards)
@@ -109,6 +117,11 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         if rehearsal.before_close is not None:
             rehearsal.before_close(emulators)
         return verdict
+
+
+def _words(rehearsal: Rehearsal, cloud: str) -> list[str]:
+    """Return the options of the verb on a cloud."""
+    return ["--env", cloud, *(word for setting in SIMULATED for word in ("--set", setting)), *rehearsal.words]
 
 
 def _check_possible(cloud: str, faults: Sequence[RunnerFault], *, has_real_boxes: bool) -> None:
@@ -135,14 +148,39 @@ def _check_detaching(rehearsal: Rehearsal, faults: Sequence[HomeFault]) -> None:
         )
 
 
+def _check_other_runs(rehearsal: Rehearsal, afterwards: Sequence[str]) -> None:
+    """Refuse faults that have to do with another run where nothing could be said of it in the end.
+
+    Raises:
+        UsageError: If a second run of the same second would meet other faults, or nobody sweeps.
+    """
+    names = [name.strip() for name in rehearsal.faults.split(",") if name.strip()]
+    if TWINS in names and (len(names) > 1 or rehearsal.verb != "train"):
+        raise UsageError(
+            f"rehearse: {TWINS} goes with no other fault, and with `train` alone: nobody could say whom it hits",
+            resolution=f"write FAULTS={TWINS}",
+        )
+    is_killed = any(name.startswith("kill_runner@") for name in names)
+    if STUCK in names and not (is_killed and afterwards[-1] == "sweep"):
+        raise UsageError(
+            f"rehearse: {STUCK} is for a sweep: the runner has to be killed, and a sweep has to come last",
+            resolution=f"write FAULTS=kill_runner@train,{STUCK} AFTERWARDS=sweep",
+        )
+
+
+def _another_cloud(name: str) -> str:
+    """Return the first cloud that a sweep looks at, of those that are not this one."""
+    return next(other for other in emulated_clouds() if other != name)
+
+
 @contextlib.contextmanager
-def _without_guards(runs: Path) -> Iterator[None]:
+def _without_guards(folder: Path) -> Iterator[None]:
     """End the guards of all runs after the block: one whose run was left alone on purpose would wait for its lease."""
     world = RealWorld()
     try:
         yield
     finally:
-        for run in list_runs(runs, world):
+        for run in (run for runs in (folder / "runs", runs_of_twin(folder)) for run in list_runs(runs, world)):
             end_guard(run.run_id, world, ends_itself=False)
 
 
@@ -163,10 +201,6 @@ def _has_real_boxes(rehearsal: Rehearsal, view: View) -> bool:
         )
     view.line(f"the rented machine is a login of this one, with a home of its own: {reason}")
     return False
-
-
-def _simulated() -> list[str]:
-    return [word for setting in SIMULATED for word in ("--set", setting)]
 
 
 def _afterwards(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,9 +29,9 @@ PATIENCE = 0.1
 class Emulators:
     """Emulated clouds and their boxes; leaving the block ends them all."""
 
-    def __init__(self, cloud: str, folder: Path) -> None:
-        """Take the name of the cloud and the folder for all that belongs to the rehearsal."""
-        self.cloud, self.folder = cloud, folder
+    def __init__(self, cloud: str, folder: Path, *, beside: Sequence[str] = ()) -> None:
+        """Take the name of the cloud, the folder for all that belongs to the rehearsal, and other clouds to emulate."""
+        self.cloud, self.folder, self._beside = cloud, folder, tuple(beside)
         self._child: process.Child | None = None
         self.endpoints: dict[str, str] = {}
 
@@ -43,7 +43,8 @@ class Emulators:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder / "serve.log"
-        argv = [sys.executable, "-m", "runner.rehearsal.serve", "--clouds", self.cloud, "--folder", str(self.folder)]
+        clouds = ",".join((self.cloud, *self._beside))
+        argv = [sys.executable, "-m", "runner.rehearsal.serve", "--clouds", clouds, "--folder", str(self.folder)]
         argv += ["--until-pid", str(os.getpid())]
         self._child = process.start(argv, log=log, cwd=PROJECT, env=scrubbed(os.environ))
         try:
@@ -61,11 +62,14 @@ class Emulators:
             self._child.end(END_S)
 
     def environment(self) -> dict[str, str]:
-        """Return the whole environment for a runner that is to know nothing but the emulated cloud."""
+        """Return the whole environment for a runner that is to know nothing but the emulated clouds."""
         clouds = emulated_clouds()
         no_account = {name: value for cloud in clouds.values() for name, value in cloud.no_account.items()}
         ours = {VARIABLE: str(PATIENCE)}
-        return scrubbed(os.environ) | no_account | ours | dict(clouds[self.cloud].environment(self.endpoints))
+        environ = scrubbed(os.environ) | no_account | ours
+        for name in (self.cloud, *self._beside):
+            environ |= clouds[name].environment(self.endpoints)
+        return environ
 
     def other_account(self) -> Mapping[str, str]:
         """Return the variables of ``environment`` that are the key, as they lead to another account."""

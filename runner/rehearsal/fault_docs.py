@@ -12,6 +12,8 @@ from runner.rehearsal.faults import (
     DIRTY,
     FILE_FAULTS,
     HOSTILE,
+    ONE_VERB_FAULTS,
+    OTHER_RUNS,
     RUNNER_ACTIONS,
     STEPS,
     VERB_FAULTS,
@@ -69,10 +71,10 @@ def fault_tables() -> str:
         ),
     )
     home = _table(
-        ("name", "what is wrong on your own machine"),
+        ("name", "what is wrong on your own machine, or with another run of yours"),
         (
             *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
-            *((f"`{name}`", does) for name, does in (DIRTY | DETACHED).items()),
+            *((f"`{name}`", does) for name, does in (ONE_VERB_FAULTS | DIRTY | DETACHED | OTHER_RUNS).items()),
             *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
         ),
     )

@@ -67,6 +67,20 @@ VERB_FAULTS = {
     "other_version": "the run's folder was written by a version of Douse that has keys unknown to this one",
 }
 """What is wrong when a user who comes back after a kill gives a verb."""
+ONE_VERB_FAULTS = {
+    "lock_changed_offline@down": (
+        "the locks have changed and no package index can be reached when `make` gives the verb; then it is given again"
+    ),
+    "two_guards@resume": "the lock of the run's guard is lost, so that it lives on beside the guard of the resumed run",
+}
+"""What is wrong when one certain verb is given."""
+TWINS = "same_second_twins"
+STUCK = "stuck_thing"
+OTHER_RUNS = {
+    TWINS: "a second run has the same name and second in its id, as from another computer; both go on to their end",
+    STUCK: "the machine of an earlier run on another cloud cannot be terminated; it needs a kill and AFTERWARDS=sweep",
+}
+"""What another run of the same user has to do with it."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,9 @@ class CloudFault:
     count: int | None = None
     args: dict[str, Any] = field(default_factory=dict)
 
-    def to_mapping(self) -> dict[str, Any]:
-        """Return the body of ``POST /faults``."""
-        return {"name": self.name, "count": self.count, "args": self.args}
+    def to_mapping(self, cloud: str) -> dict[str, Any]:
+        """Return the body of ``POST /faults`` for a cloud."""
+        return {"name": self.name, "count": self.count, "args": {"cloud": cloud, **self.args}}
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,8 @@ class RunnerFault:
     Attributes:
         name: As it was asked for.
         step: The step.
-        action: What happens, a name in ``RUNNER_ACTIONS``, or to or by the machine, one in ``INSIDE`` or ``ATTACKS``.
+        action: What happens, a name in ``RUNNER_ACTIONS`` or ``TWINS``, or to or by the machine, one in ``INSIDE`` or
+            ``ATTACKS``.
     """
 
     name: str
@@ -108,7 +123,8 @@ class HomeFault:
 
     Attributes:
         name: As it was asked for.
-        action: A name in ``FILE_FAULTS``, ``VERB_FAULTS``, ``DIRTY`` or ``DETACHED``.
+        action: A name in ``FILE_FAULTS``, ``VERB_FAULTS``, ``ONE_VERB_FAULTS`` (without its verb), ``DIRTY`` or
+            ``DETACHED``, or ``STUCK``.
         at: The file, by its path in the run's folder, or the verb; empty for every verb.
     """
 
@@ -132,24 +148,38 @@ def parse_faults(text: str) -> tuple[list[CloudFault], list[RunnerFault], list[H
     runner: list[RunnerFault] = []
     home: list[HomeFault] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        action, at, step = word.partition("@")
-        if word.partition(":")[0] in FILE_FAULTS:
-            home.append(_file_fault(word))
-        elif word in DIRTY or word in DETACHED:
-            home.append(HomeFault(word, word, ""))
-        elif word.partition(":")[0] == HOSTILE:
-            runner.append(_attack(word))
-        elif word.partition(":")[0] in INSIDE:
-            runner.append(_inside(word))
-        elif not at or word in AT_LAUNCH:
+        if (at_home := _home_fault(word)) is not None:
+            home.append(at_home)
+        elif (of_the_runner := _runner_fault(word)) is not None:
+            runner.append(of_the_runner)
+        elif "@" not in word or word in AT_LAUNCH:
             clouds.append(_cloud_fault(word))
-        elif action in VERB_FAULTS and step in VERBS:
-            home.append(HomeFault(word, action, step))
-        elif action in RUNNER_ACTIONS and step in STEPS:
-            runner.append(RunnerFault(word, step, action))
         else:
             raise _unknown(word)
     return clouds, runner, home
+
+
+def _home_fault(word: str) -> HomeFault | None:
+    """Return a fault of the user's own machine by its word, ``None`` for a word that is none."""
+    action, _, verb = word.partition("@")
+    if word.partition(":")[0] in FILE_FAULTS:
+        return _file_fault(word)
+    if word in ONE_VERB_FAULTS or (action in VERB_FAULTS and verb in VERBS):
+        return HomeFault(word, action, verb)
+    return HomeFault(word, word, "") if word in DIRTY or word in DETACHED or word == STUCK else None
+
+
+def _runner_fault(word: str) -> RunnerFault | None:
+    """Return a fault of the runner or its machine by its word, ``None`` for a word that is none."""
+    action, _, step = word.partition("@")
+    if word.partition(":")[0] == HOSTILE:
+        return _attack(word)
+    if word.partition(":")[0] in INSIDE:
+        return _inside(word)
+    if word == TWINS:
+        return RunnerFault(word, "provision", word)
+    is_known = word not in AT_LAUNCH and action in RUNNER_ACTIONS and step in STEPS
+    return RunnerFault(word, step, action) if is_known else None
 
 
 def _attack(word: str) -> RunnerFault:
@@ -169,7 +199,12 @@ def _inside(word: str) -> RunnerFault:
 
 
 def _unknown(word: str) -> UsageError:
-    actions = (*(f"{name}@<step>" for name in RUNNER_ACTIONS), *(f"{name}@<verb>" for name in VERB_FAULTS), *AT_LAUNCH)
+    actions = (
+        *(f"{name}@<step>" for name in RUNNER_ACTIONS),
+        *(f"{name}@<verb>" for name in VERB_FAULTS),
+        *ONE_VERB_FAULTS,
+        *AT_LAUNCH,
+    )
     return UsageError(
         f"rehearse: there is no fault {word}",
         resolution=f"known: {', '.join(actions)}; steps: {', '.join(STEPS)}; verbs: {', '.join(VERBS)}",

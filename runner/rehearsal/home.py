@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.guard.place import living_guard, lock_of
 from runner.rehearsal.faults import FILE_FAULTS, HomeFault
 from runner.run.run_dir import RunDir, write_json
 from trainer.files import object_or_none
@@ -39,6 +40,14 @@ def write_as_a_later_version(run: RunDir) -> None:
     """Leave in a run's configuration and state what a later version of Douse might write there."""
     for name in ("config.json", "state.json"):
         write_json(run.path / name, {**read_leniently(run.path / name), "of_a_later_version": {"format": 99}})
+
+
+def lose_guard(run: RunDir) -> int | None:
+    """Take away the lock by which the guard of a run is known; return the guard's process id, ``None`` for no guard."""
+    pid = living_guard(run.run_id, run.world)
+    if pid:
+        lock_of(run.run_id, run.world).unlink()
+    return pid or None
 
 
 ASTRAY = {

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from runner.adapters import process
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.emulation.fault_table import INSIDE
-from runner.errors import EXIT_LEFTOVERS, RunInterruptedError
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunInterruptedError
 from runner.rehearsal.blows import LISTENER, kill_lease, strike
 from runner.rehearsal.emulators import Emulators
-from runner.rehearsal.faults import DETACHED, DIRTY, FILE_FAULTS, RUNNER_ACTIONS, HomeFault, RunnerFault
-from runner.rehearsal.home import ASTRAY, damage, in_another_shell, read_leniently, write_as_a_later_version
+from runner.rehearsal.faults import (
+    DETACHED,
+    DIRTY,
+    FILE_FAULTS,
+    RUNNER_ACTIONS,
+    STUCK,
+    TWINS,
+    CloudFault,
+    HomeFault,
+    RunnerFault,
+)
+from runner.rehearsal.full_disk import fill_disks
+from runner.rehearsal.home import damage, lose_guard, read_leniently, write_as_a_later_version
 from runner.rehearsal.hostile import ATTACKS, attack
+from runner.rehearsal.moments import goes_on
+from runner.rehearsal.shells import OFFLINE_SHELL, in_shell
+from runner.rehearsal.twin import Twin
 from runner.run.models import View
-from runner.run.run_dir import PROJECT, RunDir, list_runs
+from runner.run.run_dir import RunDir, list_runs
 from runner.world import RealWorld
-from trainer.events import parse_events
 
 LONGEST_S = 3600.0
 AFTER_THE_LEASE_S = 420.0
@@ -50,21 +67,49 @@ class User:
     """Runs the runner as a program of its own, shows what it says, and does to it what the faults ask for."""
 
     def __init__(
-        self, program: str, emulators: Emulators, view: View, stop: Stop, home_faults: Sequence[HomeFault] = ()
+        self,
+        program: str,
+        emulators: Emulators,
+        view: View,
+        stop: Stop,
+        home_faults: Sequence[HomeFault] = (),
+        twin: Twin | None = None,
     ) -> None:
-        """Take the module that is the command line, the clouds, who looks on, and what is wrong here after a kill."""
+        """Take what there is to act on.
+
+        Args:
+            program: Module that is the command line.
+            emulators: The clouds.
+            view: Who looks on.
+            stop: Whether the rehearsal was told to stop.
+            home_faults: What is wrong on this computer.
+            twin: A second run that can begin beside the first.
+        """
         self._program, self._emulators, self._view, self._stop = program, emulators, view, stop
         self._runs, self._home_faults = emulators.folder / "runs", list(home_faults)
+        self._boxes = emulators.folder / "boxes" / "boxes"
         self._lease_minutes: list[float] = []
         self._stopped: list[process.Child] = []
+        self._twin, self._stuck = twin, list[str]()
+        self._older_guards: list[psutil.Process] = []
         self._detaches = any(fault.action in DETACHED for fault in home_faults)
         self.fired = [fault.name for fault in home_faults if fault.action in {*DIRTY, *DETACHED}]
         self.broken: list[str] = []
 
     def close(self) -> None:
-        """End the runners that were stopped and never went on."""
+        """End the runners that were stopped and never went on, and guards that nobody sees any more."""
         for child in self._stopped:
             child.kill()
+        for guard in self._older_guards:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                guard.kill()
+
+    def leave_stuck(self, cloud: str, words: Sequence[str]) -> None:
+        """Let a run on another cloud be killed while it trains, whose machine cannot be terminated from then on."""
+        self.run("train", words, [RunnerFault(STUCK, "train", "kill_runner")])
+        self._stuck += [run.run_id for run in self._latest()]
+        ignored = CloudFault("terminate_ignored").to_mapping(cloud)
+        self._emulators.send("/faults", {**ignored, "count": "always"})
 
     @property
     def is_left_up(self) -> bool:
@@ -83,21 +128,19 @@ class User:
             verb: The verb.
             words: Its options.
             faults: What happens to the runner meanwhile.
-            shell: What is wrong with the shell in which it is given: ``no_key``, ``other_account`` or nothing.
+            shell: What is wrong with the shell in which it is given: ``no_key``, ``other_account``, ``OFFLINE_SHELL``
+                or nothing.
         """
         log = self._emulators.folder / f"{verb}.log"
-        argv = [sys.executable, "-m", self._program, verb, "--runs-dir", str(self._runs), *words]
-        argv += ["--yes"] if verb in RENTING else []
-        argv += ["--detach"] if verb == "train" and self._detaches else []
+        words = [verb, "--runs-dir", str(self._runs), *words]
+        words += ["--yes"] if verb in RENTING else []
+        words += ["--detach"] if verb == "train" and self._detaches else []
+        dirty = [fault.action for fault in self._home_faults if fault.action in DIRTY]
+        argv, cwd, environ = in_shell(self._program, words, self._emulators, [shell, *dirty])
         kind = next((LISTENERS[fault.action] for fault in faults if fault.action in LISTENERS), None)
         argv = argv if kind is None else [sys.executable, "-m", LISTENER, kind, *argv]
-        environ = self._emulators.environment()
-        if any(fault.action in DIRTY for fault in self._home_faults):
-            environ |= ASTRAY
-        if shell:
-            environ = in_another_shell(environ, shell, self._emulators.other_account())
         shown = log.stat().st_size if log.exists() else 0
-        child = process.start(argv, log=log, cwd=PROJECT, env=environ)
+        child = process.start(argv, log=log, cwd=cwd, env=environ)
         self._emulators.send("/runner", {"pid": child.pid})
         try:
             self._follow(child, log, shown, faults)
@@ -143,30 +186,44 @@ class User:
     def _come_back(self, word: str, *, shell: str = "") -> int:
         """Give a verb after the kill; what bills after it has to be said by its status, or is only shown."""
         exit_code = self.run(word, ["--apply"] if word == "sweep" else [], shell=shell)
-        is_said = exit_code == EXIT_LEFTOVERS or (word in SHOWING and not shell)
+        is_said = (exit_code == EXIT_LEFTOVERS and shell != OFFLINE_SHELL) or (word in SHOWING and not shell)
         if self._bills() and not is_said:
             self.broken.append(f"something still bills after {word} with exit status {exit_code}")
+        if word == "resume" and self._older_guards and exit_code != EXIT_DONE:
+            self.broken.append(f"beside the guard of before, resume ended with exit status {exit_code}")
         return exit_code
 
     def _give_in_another_shell(self, word: str) -> None:
         """Give a verb as the faults spoil it, before it is given as it should be."""
         for fault in [fault for fault in self._home_faults if fault.at == word]:
+            if fault.action == "two_guards" and not self._lose_the_guard():
+                continue
             self.fired.append(fault.name)
             self._view.line(f"fault: {fault.name}")
+            if fault.action == "two_guards":
+                continue
             if fault.action == "other_version":
                 for run in self._latest():
                     write_as_a_later_version(run)
             else:
                 self._come_back(word, shell=fault.action)
 
+    def _lose_the_guard(self) -> bool:
+        """Let the guard that lives be one that nobody can see; return whether there was one."""
+        pids = [lose_guard(run) for run in self._latest()]
+        self._older_guards += [psutil.Process(pid) for pid in pids if pid]
+        return any(pids)
+
     def _sweep_on_schedule(self, deadline: float) -> int:
         """Sweep as a schedule does, until nothing is left; return the exit status of the last sweep.
 
-        Keys, firewalls and volumes of a run go that way also where its machine ends itself.
+        Keys, firewalls and volumes of a run go that way also where its machine ends itself. Of what is stuck elsewhere
+        the last one has to say so: a lease there may run out later.
         """
         while True:
             exit_code = self._come_back("sweep")
-            if time.monotonic() > deadline or not (self._bills() or self._is_something_left()):
+            is_unsaid = bool(self._stuck) and exit_code != EXIT_LEFTOVERS
+            if time.monotonic() > deadline or not (self._bills() or self._is_something_left() or is_unsaid):
                 return exit_code
             self._wait(time.monotonic() + SWEEP_EVERY_S, lambda: True)
 
@@ -180,10 +237,14 @@ class User:
         self._lease_minutes = [float(budget.get("lease_minutes", 0.0)) for budget in budgets]
 
     def _bills(self) -> bool:
-        return any(machine["is_billing"] for machine in self._emulators.ask("/machines")["machines"])
+        return any(machine["is_billing"] for machine in self._of_this_cloud("/machines", "machines"))
 
     def _is_something_left(self) -> bool:
-        return bool(self._emulators.ask("/leftovers")["leftovers"])
+        return bool(self._of_this_cloud("/leftovers", "leftovers"))
+
+    def _of_this_cloud(self, path: str, key: str) -> list[dict[str, Any]]:
+        """Return rows of the control API without those of a cloud that is only there for a machine that is stuck."""
+        return [row for row in self._emulators.ask(path)[key] if row["cloud"] == self._emulators.cloud]
 
     def _wait(self, deadline: float, wanted: Callable[[], bool]) -> None:
         while time.monotonic() < deadline and wanted():
@@ -204,16 +265,7 @@ class User:
         """Let a fault happen once its step goes on; return whether that was now."""
         if not self._goes_on(fault.step):
             return False
-        if fault.action in ATTACKS:
-            boxes = self._emulators.folder / "boxes" / "boxes"
-            if not attack(fault.action, boxes, self._latest()[-1].run_id):
-                return False
-        elif fault.action in INSIDE:
-            if not self._strike_machine(fault.action):
-                return False
-        elif fault.action == "runs_deleted":
-            shutil.rmtree(self._runs, ignore_errors=True)
-        elif not strike(child.pid, fault.does):
+        if not self._act(child, fault):
             return False
         if fault.action == "runner_stopped":
             self._stopped.append(child)
@@ -221,10 +273,25 @@ class User:
         self.fired.append(fault.name)
         return True
 
+    def _act(self, child: process.Child, fault: RunnerFault) -> bool:
+        """Do what a fault asks for; return whether whom it is meant for was there."""
+        if fault.action in ATTACKS:
+            return attack(fault.action, self._boxes, self._latest()[-1].run_id)
+        if fault.action in INSIDE:
+            return self._strike_machine(fault.action)
+        if fault.action == TWINS:
+            return self._twin is not None and self._twin.begin(self._latest()[-1])
+        if fault.action == "runs_deleted":
+            shutil.rmtree(self._runs, ignore_errors=True)
+            return True
+        return strike(child.pid, fault.does)
+
     def _strike_machine(self, action: str) -> bool:
         """Let something happen to the machine of the run; return whether it did."""
         if action == "lease_killed":
             return kill_lease(self._latest()[-1].run_id)
+        if action == "disk_full_on_box":
+            return fill_disks(self._boxes)
         for machine in self._emulators.ask("/machines")["machines"]:
             if machine["is_billing"]:
                 self._emulators.send(f"/machines/{machine['id']}/restart", {})
@@ -232,22 +299,11 @@ class User:
         return False
 
     def _goes_on(self, step: str) -> bool:
-        runs = self._latest()
-        if not runs:
-            return False
-        state = read_leniently(runs[-1].path / "state.json")
-        wanted = "provision" if step == "boot" else step
-        if state.get("steps", {}).get(wanted, {}).get("status") != "running":
-            return False
-        if step == "boot":
-            return self._bills()
-        if step != "train":
-            return True
-        return any(event.get("event") == "step" for event in parse_events(runs[-1].events.read_or_nothing()))
+        return any(goes_on(run, step, self._bills) for run in self._latest())
 
     def _latest(self) -> list[RunDir]:
-        """Return the latest run in a list, which is empty while there is none."""
-        return list_runs(self._runs, RealWorld())[-1:]
+        """Return the latest run in a list, which is empty while there is none; what is stuck elsewhere is left out."""
+        return [run for run in list_runs(self._runs, RealWorld()) if run.run_id not in self._stuck][-1:]
 
 
 def _stopped() -> RunInterruptedError:

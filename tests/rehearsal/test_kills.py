@@ -24,6 +24,8 @@ FILES = (
     "terraform/terraform.tfstate",
 )
 LEASE = (*SLOW, "budget.lease_minutes=0.5")
+OUTLASTS_A_GUARD = ("publishing.tags=[steps=1300, step_s=0.1]", "budget.lease_minutes=0.5")
+"""A training that goes on longer than a guard waits that hears no runner: the lease, and a minute to save the work."""
 chosen = pytest.mark.chosen
 
 
@@ -74,6 +76,7 @@ def test_a_damaged_file_keeps_no_machine(file: str, damage: str, stage: Stage) -
         ("aws", "no_key", "status"),
         ("lambda", "other_account", "sweep"),
         ("runpod", "other_account", "resume"),
+        ("runpod", "lock_changed_offline", "down"),
         pytest.param("aws", "other_account", "down", marks=chosen),
         pytest.param("lambda", "other_version", "down", marks=chosen),
     ],
@@ -95,6 +98,7 @@ def test_who_comes_back_with_less_than_he_had_hears_it(cloud: str, fault: str, v
         ("stdout_gone@train", (), {EXIT_DONE}),
         ("runs_deleted@configure", (), {EXIT_FAILED}),
         ("box_rebooted", SLOW, {EXIT_FAILED}),
+        ("disk_full_on_box", SLOW, {EXIT_FAILED}),
     ],
 )
 def test_what_the_runner_loses_costs_no_machine(
@@ -105,6 +109,28 @@ def test_what_the_runner_loses_costs_no_machine(
     assert verdict.broken == [], stage.said()
     assert verdict.exit_code in statuses
     assert not any(machine["is_billing"] for machine in verdict.machines)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "faults", "settings", "afterwards", "stays"),
+    [
+        ("runpod", "same_second_twins", (), "down", []),
+        ("lambda", "same_second_twins", (), "down", []),
+        ("aws", "same_second_twins", (), "down", []),
+        ("runpod", "kill_runner@train,stuck_thing", LEASE, "sweep", ["lambda"]),
+        ("lambda", "kill_runner@train,two_guards@resume", OUTLASTS_A_GUARD, "resume", []),
+    ],
+)
+def test_other_runs_of_the_same_user_keep_no_machine_and_terminate_none(
+    cloud: str, faults: str, settings: tuple[str, ...], afterwards: str, stays: list[str], stage: Stage
+) -> None:
+    verdict = stage.rehearse(cloud, faults, *settings, afterwards=afterwards)
+
+    assert verdict.broken == [], stage.said()
+    assert [machine["cloud"] for machine in verdict.machines if machine["is_billing"]] == stays
+    assert verdict.exit_code == (EXIT_LEFTOVERS if stays else EXIT_DONE)
+    if "two_guards" in faults:
+        assert "another runner keeps the machine" in (stage.run().logs / "guard.log").read_text()
 
 
 def test_settings_of_the_users_own_reach_neither_terraform_nor_ansible(

@@ -132,6 +132,8 @@ def test_a_machine_that_was_left_alone_ends_itself_when_its_trainer_has_ended(st
         ("aws", "lease_killed", "shut itself down", 0.0),
         ("runpod", "container_restarted", "request", 0.0),
         ("aws", "box_rebooted", "shut itself down", 0.0),
+        ("runpod", "disk_full_on_box", "request", 0.0),
+        ("aws", "disk_full_on_box", "shut itself down", 0.0),
         ("aws", "poweroff_hangs", "shut itself down", LAST_WORD_S),
     ],
 )

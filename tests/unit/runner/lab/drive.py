@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,13 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
     return {}
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     plan.check = check
     configure.configure = prepare
     train.STATUS_EVERY_S = 1.0
     train.POLL_S = 0.05
     train.RETRY_S = (0.1,)
-    return cli.main()
+    return cli.main(argv, world)
 
 
 if __name__ == "__main__":

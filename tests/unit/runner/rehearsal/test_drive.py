@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from runner.emulation.boxes import loopback_yard
 from runner.errors import UsageError
 from runner.rehearsal import drive
 from runner.rehearsal.drive import Rehearsal, rehearse
+from runner.rehearsal.services import emulated_clouds
+from runner.rehearsal.twin import runs_of_twin
+from runner.run.run_dir import create_run, write_json
 from runner.world import RealWorld
 
 
@@ -74,3 +78,47 @@ def test_a_login_of_this_machine_cannot_be_rebooted(tmp_path: Path, monkeypatch:
 def test_only_training_can_be_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nobody can leave `make rebuild` alone"):
         ask(tmp_path, faults="detached_and_done", verb="rebuild")
+
+
+@pytest.mark.parametrize("faults", ["same_second_twins,no_capacity", "kill_runner@train, same_second_twins"])
+def test_a_second_run_of_the_same_second_goes_with_no_other_fault(faults: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="same_second_twins goes with no other fault"):
+        ask(tmp_path, faults=faults)
+
+
+def test_only_a_training_has_a_twin(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="same_second_twins goes with no other fault, and with `train` alone"):
+        ask(tmp_path, faults="same_second_twins", verb="rebuild")
+
+
+@pytest.mark.parametrize(
+    ("faults", "afterwards"),
+    [
+        ("stuck_thing", "sweep"),
+        ("kill_runner@train,stuck_thing", "down"),
+        ("kill_runner@train,stuck_thing", "sweep,down"),
+    ],
+)
+def test_what_is_stuck_needs_a_sweep_at_the_end(faults: str, afterwards: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="stuck_thing is for a sweep"):
+        ask(tmp_path, faults=faults, afterwards=afterwards)
+
+
+def test_what_is_stuck_is_on_the_first_other_cloud() -> None:
+    first, second, *_ = emulated_clouds()
+
+    assert [drive._another_cloud(name) for name in emulated_clouds()] == [second, first, first]
+
+
+def test_guards_of_a_twin_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [create_run(runs, "tiny", datetime(2026, 11, 29, tzinfo=UTC), RealWorld()) for runs in
+            (tmp_path / "runs", runs_of_twin(tmp_path))]  # fmt: skip
+    for run in made:
+        write_json(run.config, {})
+    ended: list[str] = []
+    monkeypatch.setattr(drive, "end_guard", lambda run_id, world, ends_itself: ended.append(run_id))
+
+    with drive._without_guards(tmp_path):
+        assert ended == []
+
+    assert ended == [run.run_id for run in made]

@@ -42,3 +42,16 @@ def test_a_rehearsed_runner_knows_one_emulated_cloud(
         "runpod": ["DOUSE_RUNPOD_ENDPOINT", "DOUSE_RUNPOD_GRAPHQL_ENDPOINT"],
         "aws": ["AWS_ENDPOINT_URL"],
     }[cloud]
+
+
+def test_a_cloud_beside_it_is_known_too(tmp_path: Path) -> None:
+    emulators = Emulators("runpod", tmp_path, beside=["lambda"])
+    emulators.endpoints = {
+        name: f"http://127.0.0.1/{name}" for name in ("lambda", "runpod", "runpod_graphql", "control")
+    }
+
+    environment = emulators.environment()
+
+    assert environment["DOUSE_LAMBDA_ENDPOINT"].endswith("/lambda")
+    assert environment["DOUSE_RUNPOD_ENDPOINT"].endswith("/runpod")
+    assert "LAMBDA_API_KEY" in environment

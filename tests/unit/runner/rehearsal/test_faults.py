@@ -40,6 +40,8 @@ def test_a_fault_of_the_cloud(text: str, fault: CloudFault) -> None:
         ("lease_killed", "train", "lease_killed"),
         ("box_rebooted", "train", "box_rebooted"),
         ("container_restarted", "train", "container_restarted"),
+        ("disk_full_on_box", "train", "disk_full_on_box"),
+        ("same_second_twins", "provision", "same_second_twins"),
     ],
 )
 def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
@@ -55,6 +57,9 @@ def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
         ("state_file_lost", "state_file_lost", "state.json"),
         ("dirty_environment", "dirty_environment", ""),
         ("detached_and_done", "detached_and_done", ""),
+        ("stuck_thing", "stuck_thing", ""),
+        ("two_guards@resume", "two_guards", "resume"),
+        ("lock_changed_offline@down", "lock_changed_offline", "down"),
         ("state_file_cut:file=terraform/terraform.tfstate", "state_file_cut", "terraform/terraform.tfstate"),
     ],
 )
@@ -79,6 +84,8 @@ def test_several_faults_keep_their_order() -> None:
         ("explode@train", "there is no fault explode@train"),
         ("hostile_host:smiles", "there is no fault hostile_host:smiles"),
         ("no_key@train", "there is no fault no_key@train"),
+        ("two_guards@down", "there is no fault two_guards@down"),
+        ("lock_changed_offline@resume", "there is no fault lock_changed_offline@resume"),
         ("lease_killed@stage", "there is no fault lease_killed@stage"),
         ("lease_killed:2", "lease_killed takes neither a count nor arguments"),
         ("box_rebooted:after=3", "box_rebooted takes neither a count nor arguments"),

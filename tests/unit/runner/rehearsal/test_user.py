@@ -19,9 +19,10 @@ from runner.adapters.stop import Stop
 from runner.cli.parser import make_parser
 from runner.cli.terminal import SilentView
 from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY
+from runner.guard.place import living_guard, only_guard
 from runner.rehearsal import blows, user
 from runner.rehearsal.faults import RUNNER_ACTIONS, parse_faults
-from runner.rehearsal.home import damage, in_another_shell, write_as_a_later_version
+from runner.rehearsal.home import damage, in_another_shell, lose_guard, write_as_a_later_version
 from runner.rehearsal.user import User
 from runner.run.run_dir import RunDir, create_run, read_json, write_json
 from runner.world import RealWorld
@@ -79,6 +80,7 @@ class Listening:
     def __init__(self, folder: Path, *, bills: bool = False, **environ: str) -> None:
         self.folder, self.bills, self._environ = folder, bills, environ
         self.sent: list[str] = []
+        self.cloud = "lambda"
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(self.folder), "LAMBDA_API_KEY": REHEARSAL_KEY, **self._environ}
@@ -87,7 +89,7 @@ class Listening:
         return {"LAMBDA_API_KEY": OTHER_KEY}
 
     def ask(self, path: str) -> dict[str, Any]:
-        return {path[1:]: [{"id": "i-1", "is_billing": self.bills}] if path == "/machines" else []}
+        return {path[1:]: [{"id": "i-1", "cloud": "lambda", "is_billing": self.bills}] if path == "/machines" else []}
 
     def send(self, path: str, body: dict[str, Any]) -> None:
         """Take it."""
@@ -270,6 +272,124 @@ def test_what_bills_after_a_verb_has_to_be_said_by_its_status(
 
     said = f"something still bills after {verb} with exit status {status}"
     assert one.broken == ([] if status == 3 else [said, said] if verb == "down" else [said])
+
+
+@pytest.mark.parametrize("bills", [True, False])
+def test_a_disk_is_filled_once_there_is_one(bills: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user, "fill_disks", lambda boxes: bills and boxes == tmp_path / "boxes" / "boxes")
+    one = User("runner", Listening(tmp_path), SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
+
+    assert one._strike_machine("disk_full_on_box") is bills
+
+
+def test_a_twin_begins_when_the_first_run_provisions(tmp_path: Path) -> None:
+    begun: list[str] = []
+
+    class Beginning:
+        def begin(self, first: RunDir) -> bool:
+            begun.append(first.run_id)
+            (tmp_path / "runs" / first.run_id / "config.json").unlink()
+            shutil.rmtree(tmp_path / "runs" / first.run_id)
+            return True
+
+    (tmp_path / "fake_runner.py").write_text(PROGRAM)
+    clouds = Listening(tmp_path, STEP="provision")
+    one = User("fake_runner", clouds, SilentView(), Stop(RealWorld()), twin=Beginning())  # type: ignore[arg-type]
+
+    one.run("train", [], parse_faults("same_second_twins")[1])
+
+    assert (begun, one.fired) == (["20261128-120000-tiny"], ["same_second_twins"])
+
+
+def test_what_is_stuck_is_a_run_on_another_cloud_whose_machine_stays(tmp_path: Path) -> None:
+    (tmp_path / "fake_runner.py").write_text(PROGRAM)
+    clouds = Listening(tmp_path, bills=True, STEP="train")
+    one = User("fake_runner", clouds, SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
+    sent: list[dict[str, Any]] = []
+    clouds.send = lambda path, body: sent.append(dict(body))  # type: ignore[method-assign]
+    (tmp_path / "runs" / "20261128-120000-tiny").mkdir(parents=True)
+    events = tmp_path / "runs" / "20261128-120000-tiny" / "events.jsonl"
+    events.write_text('{"event": "step", "step": 1}\n')
+    (tmp_path / "fake_runner.py").write_text(PROGRAM.replace("run.mkdir(parents=True)", "run.mkdir(exist_ok=True)"))
+
+    one.leave_stuck("runpod", ["--env", "runpod"])
+
+    assert one.fired == ["stuck_thing"]
+    assert sent[-1] == {"name": "terminate_ignored", "count": "always", "args": {"cloud": "runpod"}}
+    assert one._latest() == [], "the run that is rehearsed is the one after it"
+
+
+def test_a_machine_of_another_cloud_is_not_that_of_the_run(tmp_path: Path) -> None:
+    clouds = Listening(tmp_path, bills=True)
+    clouds.cloud = "runpod"
+
+    assert not User("runner", clouds, SilentView(), Stop(RealWorld()))._bills()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("statuses", "sweeps"), [(["0", "0", "3"], 3), (["3"], 1)])
+def test_a_schedule_sweeps_until_what_is_stuck_is_said(
+    statuses: list[str], sweeps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user, "SWEEP_EVERY_S", 0.0)
+    one = User("runner", Listening(tmp_path), SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
+    one._stuck = ["20261128-120000-tiny"]
+    given = iter(statuses)
+    monkeypatch.setattr(one, "run", lambda *words, **options: int(next(given)))
+
+    assert one._sweep_on_schedule(time.monotonic() + WAIT_S) == 3
+    assert list(given) == []
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_guard_of_before_lives_on_and_the_resume_has_to_go_well_all_the_same(
+    status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    try:
+        monkeypatch.setattr(user, "lose_guard", lambda run: guard.pid)
+        one, _ = acting(tmp_path, "kill_runner@stage,two_guards@resume", STEP="stage", STATUS=str(status))
+
+        one.after_the_kill(-9, ["resume"])
+
+        said = f"beside the guard of before, resume ended with exit status {status}"
+        assert one.broken == ([] if status == 0 else [said])
+        assert one.fired == ["kill_runner@stage", "two_guards@resume"]
+        assert guard.poll() is None
+        one.close()
+        assert guard.wait(WAIT_S) == -9
+    finally:
+        guard.kill()
+        guard.communicate(timeout=WAIT_S)
+
+
+def test_without_a_guard_there_are_not_two(tmp_path: Path) -> None:
+    one, _ = acting(tmp_path, "kill_runner@stage,two_guards@resume", STEP="stage", STATUS="0")
+
+    one.after_the_kill(-9, ["resume"])
+
+    assert one.fired == ["kill_runner@stage"]
+
+
+def test_a_guard_is_lost_with_its_lock(run: RunDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here = RunDir(run.path, RealWorld())
+
+    assert lose_guard(here) is None
+    with only_guard(run.run_id, here.world):
+        assert lose_guard(here) == os.getpid()
+        assert living_guard(run.run_id, here.world) is None
+
+
+@pytest.mark.parametrize(("bills", "status", "is_broken"), [(True, 3, True), (True, 0, True), (False, 0, False)])
+def test_a_down_offline_has_to_terminate_what_bills(
+    bills: bool, status: int, is_broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = User("runner", Listening(tmp_path, bills=bills), SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
+    monkeypatch.setattr(one, "run", lambda *words, **options: status)
+
+    one._come_back("down", shell="lock_changed_offline")
+
+    assert bool(one.broken) is is_broken
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""A step goes on by the run's own state; a boot by what bills, a training by its first step."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runner.rehearsal.moments import goes_on
+from runner.run.run_dir import create_run
+from runner.world import RealWorld
+
+
+@pytest.mark.parametrize(
+    ("running", "step", "bills", "events", "does"),
+    [
+        ("configure", "configure", False, "", True),
+        ("configure", "stage", False, "", False),
+        ("provision", "boot", False, "", False),
+        ("provision", "boot", True, "", True),
+        ("train", "train", True, "", False),
+        ("train", "train", True, '{"event": "step", "step": 1}\n', True),
+    ],
+)
+def test_a_step_goes_on(running: str, step: str, bills: bool, events: str, does: bool, tmp_path: Path) -> None:
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 29, tzinfo=UTC), RealWorld())
+    (run.path / "state.json").write_text(json.dumps({"steps": {running: {"status": "running"}}}))
+    (run.path / "events.jsonl").write_text(events)
+
+    assert goes_on(run, step, lambda: bills) is does
+
+
+def test_of_a_run_without_a_state_nothing_goes_on(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 29, tzinfo=UTC), RealWorld())
+
+    assert not goes_on(run, "train", lambda: True)
