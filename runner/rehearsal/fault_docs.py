@@ -70,14 +70,6 @@ def fault_tables() -> str:
             *((f"`{HOSTILE}:{name}`", f"{one.does} (at {one.step})") for name, one in ATTACKS.items()),
         ),
     )
-    home = _table(
-        ("name", "what is wrong on your own machine, or with another run of yours"),
-        (
-            *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
-            *((f"`{name}`", does) for name, does in (ONE_VERB_FAULTS | DIRTY | DETACHED | OTHER_RUNS).items()),
-            *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
-        ),
-    )
     refusals = "\n".join(
         f"- `{fault.name}` on {cloud}: {said.impossible[fault.name]}"
         for fault in FAULTS.values()
@@ -91,9 +83,21 @@ def fault_tables() -> str:
             f"What cannot happen, and why:\n\n{refusals}",
             runner,
             f"`<step>` is one of {steps}; `train` begins with the first step that has been trained. {BOOT}",
-            home,
+            _home_table(),
             f"`<verb>` is one of {verbs}, and has to be among `AFTERWARDS=`. {FILE}",
         )
+    )
+
+
+def _home_table() -> str:
+    return _table(
+        ("name", "what is wrong on your own machine, or with another run of yours"),
+        (
+            *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
+            *((f"`{name}`", does) for name, (_, does) in ONE_VERB_FAULTS.items()),
+            *((f"`{name}`", does) for name, does in (DIRTY | DETACHED | OTHER_RUNS).items()),
+            *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
+        ),
     )
 
 

@@ -69,11 +69,15 @@ VERB_FAULTS = {
 """What is wrong when a user who comes back after a kill gives a verb."""
 ONE_VERB_FAULTS = {
     "lock_changed_offline@down": (
-        "the locks have changed and no package index can be reached when `make` gives the verb; then it is given again"
+        "down",
+        "the locks have changed and no package index can be reached when `make` gives the verb; then it is given again",
     ),
-    "two_guards@resume": "the lock of the run's guard is lost, so that it lives on beside the guard of the resumed run",
+    "two_guards": (
+        "resume",
+        "before `resume` the lock of the run's guard is lost, so that it lives on beside the guard of the resumed run",
+    ),
 }
-"""What is wrong when one certain verb is given."""
+"""What is wrong when one certain verb is given: the verb, and what it is."""
 TWINS = "same_second_twins"
 STUCK = "stuck_thing"
 OTHER_RUNS = {
@@ -164,7 +168,9 @@ def _home_fault(word: str) -> HomeFault | None:
     action, _, verb = word.partition("@")
     if word.partition(":")[0] in FILE_FAULTS:
         return _file_fault(word)
-    if word in ONE_VERB_FAULTS or (action in VERB_FAULTS and verb in VERBS):
+    if word in ONE_VERB_FAULTS:
+        return HomeFault(word, action, ONE_VERB_FAULTS[word][0])
+    if action in VERB_FAULTS and verb in VERBS:
         return HomeFault(word, action, verb)
     return HomeFault(word, word, "") if word in DIRTY or word in DETACHED or word == STUCK else None
 

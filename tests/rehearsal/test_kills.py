@@ -118,7 +118,7 @@ def test_what_the_runner_loses_costs_no_machine(
         ("lambda", "same_second_twins", (), "down", []),
         ("aws", "same_second_twins", (), "down", []),
         ("runpod", "kill_runner@train,stuck_thing", LEASE, "sweep", ["lambda"]),
-        ("lambda", "kill_runner@train,two_guards@resume", OUTLASTS_A_GUARD, "resume", []),
+        ("lambda", "kill_runner@train,two_guards", OUTLASTS_A_GUARD, "resume", []),
     ],
 )
 def test_other_runs_of_the_same_user_keep_no_machine_and_terminate_none(

@@ -58,7 +58,7 @@ def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
         ("dirty_environment", "dirty_environment", ""),
         ("detached_and_done", "detached_and_done", ""),
         ("stuck_thing", "stuck_thing", ""),
-        ("two_guards@resume", "two_guards", "resume"),
+        ("two_guards", "two_guards", "resume"),
         ("lock_changed_offline@down", "lock_changed_offline", "down"),
         ("state_file_cut:file=terraform/terraform.tfstate", "state_file_cut", "terraform/terraform.tfstate"),
     ],

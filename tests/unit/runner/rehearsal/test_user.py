@@ -347,13 +347,13 @@ def test_the_guard_of_before_lives_on_and_the_resume_has_to_go_well_all_the_same
     guard = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     try:
         monkeypatch.setattr(user, "lose_guard", lambda run: guard.pid)
-        one, _ = acting(tmp_path, "kill_runner@stage,two_guards@resume", STEP="stage", STATUS=str(status))
+        one, _ = acting(tmp_path, "kill_runner@stage,two_guards", STEP="stage", STATUS=str(status))
 
         one.after_the_kill(-9, ["resume"])
 
         said = f"beside the guard of before, resume ended with exit status {status}"
         assert one.broken == ([] if status == 0 else [said])
-        assert one.fired == ["kill_runner@stage", "two_guards@resume"]
+        assert one.fired == ["kill_runner@stage", "two_guards"]
         assert guard.poll() is None
         one.close()
         assert guard.wait(WAIT_S) == -9
@@ -363,7 +363,7 @@ def test_the_guard_of_before_lives_on_and_the_resume_has_to_go_well_all_the_same
 
 
 def test_without_a_guard_there_are_not_two(tmp_path: Path) -> None:
-    one, _ = acting(tmp_path, "kill_runner@stage,two_guards@resume", STEP="stage", STATUS="0")
+    one, _ = acting(tmp_path, "kill_runner@stage,two_guards", STEP="stage", STATUS="0")
 
     one.after_the_kill(-9, ["resume"])
 
