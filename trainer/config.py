@@ -6,6 +6,7 @@ has renamed a key, the older spelling is read too and the newer one is written; 
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -146,6 +147,12 @@ class DataSection(Section):
     """Shape of the samples; ``auto`` detects it."""
     chat_template_path: str | None = None
     """Jinja file to use in place of the base model's chat template; it is saved with the adapter."""
+    system_prompt: Literal["refuse", "first_user_turn"] = "refuse"
+    """What to do with a system turn that the chat template has no place for (Gemma, some of Mistral's): refuse the
+    sample, or put the system turn before the words of the first user turn."""
+    template_date: date | None = None
+    """Day that a chat template writes into each sample (``2026-11-28``), where it writes one. The plan sets it to the
+    day of planning, so that a resumed run goes on with the same tokens."""
     max_length: int = Field(default=2048, ge=16)
     """Longest sequence in tokens; what is over is cut, and counted in the report. Longer: more memory."""
     packing: bool = True

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class BaseModelFacts:
         source: Where the facts come from, in words for a person.
         pad_token: Text of the padding token.
         unk_token: Text of the token for what is not in the vocabulary.
+        system_prompt: What happens to a system turn that the template has no place for; see ``DataSection``.
+        today: Day that the template writes; ``None`` for the day that it is.
     """
 
     tokenizer: Tokenizer
@@ -50,6 +53,8 @@ class BaseModelFacts:
     source: str
     pad_token: str | None = None
     unk_token: str | None = None
+    system_prompt: str = "refuse"
+    today: date | None = None
 
     @property
     def named_tokens(self) -> dict[str, str]:
@@ -106,6 +111,8 @@ def load_base_model_facts(model: ModelSection, data: DataSection) -> BaseModelFa
         source=source,
         pad_token=parts.named_tokens.get("pad_token"),
         unk_token=parts.named_tokens.get("unk_token"),
+        system_prompt=data.system_prompt,
+        today=data.template_date,
     )
 
 

@@ -1,25 +1,20 @@
 """Chat messages to token ids and labels, with the base model's own chat template.
 
-The labels come from our own mask, which fits any template that only ever appends: what the template adds for an
-assistant turn is the difference between the text up to its prompt and the text after it. A template's own
-``{% generation %}`` markers are used where it has them.
+The labels come from our own mask, which fits any template (``turns``). A template's own ``{% generation %}`` markers
+are used where it has them.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from typing import Any
-
-import jinja2
-from jinja2.ext import Extension, loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.frames import frames_of
+from trainer.data.message import Message
+from trainer.data.rendering import CLOSE, OPEN, Rendering, render, render_as, render_chat
+from trainer.data.turns import Turn, check_rendering, find_turns
 from trainer.errors import BaseModelError
 
 IGNORE_INDEX = -100
@@ -27,20 +22,8 @@ IGNORE_INDEX = -100
 
 Span = tuple[int, int]
 _GENERATION_TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_OPEN, _CLOSE = "\U000f5e01", "\U000f5e02"  # private-use characters around generated text while spans are sought
 
-
-@dataclass(frozen=True)
-class Message:
-    """One turn of a chat.
-
-    Attributes:
-        role: ``system``, ``user`` or ``assistant``.
-        content: What was said.
-    """
-
-    role: str
-    content: str
+__all__ = ["IGNORE_INDEX", "EncodedSample", "MaskedText", "Message", "encode_chat", "label", "mask_chat", "render"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +35,36 @@ class EncodedSample:
         labels: The same length; ``IGNORE_INDEX`` where nothing is learned.
         total_tokens: Length before the cut.
         turn_end: Token that ends the last assistant turn; ``None`` if the template ends it with none.
+        dropped_thoughts: Thoughts of earlier turns that the template leaves out.
     """
 
     input_ids: list[int]
     labels: list[int]
     total_tokens: int
     turn_end: str | None = None
+    dropped_thoughts: int = 0
 
     @property
     def supervised_tokens(self) -> int:
         """Tokens that count in the loss."""
         return len(self.labels) - self.labels.count(IGNORE_INDEX)
+
+
+@dataclass(frozen=True)
+class MaskedText:
+    """A chat as one text, and what of it is learned.
+
+    Attributes:
+        text: The rendered chat.
+        spans: First character and end of each part that is learned, in order and apart from each other.
+        turn_end: Token that ends the last assistant turn; ``None`` if the template ends it with none.
+        dropped_thoughts: Thoughts of earlier turns that the template leaves out.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    turn_end: str | None
+    dropped_thoughts: int
 
 
 def encode_chat(
@@ -80,180 +82,86 @@ def encode_chat(
         Ids and labels of the same length (T,).
 
     Raises:
-        BaseModelError: If the template refuses the messages, or changes earlier turns when a turn is added.
+        BaseModelError: If the template refuses the messages, leaves some out, or changes the assistant's words.
     """
-    text = render(messages, facts, add_generation_prompt=False)
-    encoding = facts.tokenizer.encode(text, add_special_tokens=False)
-    ids: list[int] = encoding.ids
-    if not assistant_only:
-        turn_end = next((token for token in _end_tokens(facts) if text.rstrip().endswith(token)), None)
-        return EncodedSample(ids[:max_length], ids[:max_length], len(ids), turn_end)
-    spans, turn_end = _assistant_spans(messages, facts, text)
-    labels = _labels(ids, encoding.offsets, spans)
-    return EncodedSample(ids[:max_length], labels[:max_length], len(ids), turn_end)
+    masked = mask_chat(messages, facts, assistant_only=assistant_only)
+    encoding = facts.tokenizer.encode(masked.text, add_special_tokens=False)
+    return label(masked, encoding.ids, encoding.offsets, max_length=max_length)
 
 
-def render(messages: Sequence[Message], facts: BaseModelFacts, *, add_generation_prompt: bool) -> str:
-    """Return the messages as one text, as ``transformers.apply_chat_template`` renders it.
+def mask_chat(messages: Sequence[Message], facts: BaseModelFacts, *, assistant_only: bool) -> MaskedText:
+    """Render messages with the chat template and find what is learned of the text.
 
-    Args:
-        messages: The turns so far.
-        facts: The base model's template and special tokens.
-        add_generation_prompt: Open a turn for the assistant at the end.
+    A turn that is not to be learned (``Message.learned``) is left out, also where everything else is learned.
 
     Raises:
-        BaseModelError: If the template is not valid Jinja, or refuses the messages.
+        BaseModelError: If the template refuses the messages, leaves some out, or changes the assistant's words.
     """
-    return _render(messages, facts, add_generation_prompt=add_generation_prompt, mark_generation=False)
+    rendering = render_chat(messages, facts)
+    seen = check_rendering(rendering, facts)
+    kept_out = [index for index, message in enumerate(rendering.messages) if not message.learned]
+    has_markers = _GENERATION_TAG.search(facts.chat_template) is not None
+    if assistant_only and not has_markers:
+        turns = find_turns(rendering, seen, facts)
+        spans = [(turn.start, turn.end) for turn in turns if turn.index not in kept_out]
+        return MaskedText(rendering.text, tuple(spans), turns[-1].end_token, seen.dropped_thoughts)
+    spans = _marked_spans(rendering, facts) if assistant_only else [(0, len(rendering.text))]
+    last_words = rendering.text[slice(*spans[-1])].rstrip() if spans else ""
+    turn_end = next((token for token in frames_of(facts).special_tokens if last_words.endswith(token)), None)
+    if kept_out:
+        turns = find_turns(rendering, seen, facts)
+        spans = _without(spans, [turn for turn in turns if turn.index in kept_out])
+    return MaskedText(rendering.text, tuple(spans), turn_end, seen.dropped_thoughts)
 
 
-def _render(
-    messages: Sequence[Message], facts: BaseModelFacts, *, add_generation_prompt: bool, mark_generation: bool
-) -> str:
-    try:
-        return _compile(facts.chat_template, mark_generation).render(
-            messages=[{"role": message.role, "content": message.content} for message in messages],
-            tools=None,
-            documents=None,
-            add_generation_prompt=add_generation_prompt,
-            **facts.named_tokens,
-        )
-    except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as err:
-        raise BaseModelError(
-            f"chat template: it refuses these messages: {err}",
-            details=f"roles: {', '.join(message.role for message in messages)}",
-            resolution="bring the samples into the template's order of roles, or set data.chat_template_path",
-        ) from err
+def label(masked: MaskedText, ids: list[int], offsets: Sequence[Span], *, max_length: int) -> EncodedSample:
+    """Return the tokens of a masked text with their labels.
 
+    A token that begins inside a span is learned. Some tokenizers give whitespace tokens no width and place them at
+    their end: such a token belongs to a span if it ends inside it.
 
-@lru_cache(maxsize=8)
-def _compile(chat_template: str, mark_generation: bool) -> jinja2.Template:
-    """Compile a template in the sandbox, with what transformers gives a chat template to work with."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[_MarkedGeneration if mark_generation else _PlainGeneration, loopcontrols],
-    )
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    return environment.from_string(chat_template)
-
-
-class _PlainGeneration(Extension):
-    """``{% generation %} … {% endgeneration %}`` stands around the assistant's words and changes nothing."""
-
-    tags = {"generation"}  # noqa: RUF012 - jinja's own way to name them
-    marks = ("", "")
-
-    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.CallBlock(self.call_method("_between_marks"), [], [], body).set_lineno(line)
-
-    def _between_marks(self, caller: Callable[[], str]) -> str:
-        return self.marks[0] + caller() + self.marks[1]
-
-
-class _MarkedGeneration(_PlainGeneration):
-    """The same, with a private-use character before and after the words, so that they can be found."""
-
-    marks = (_OPEN, _CLOSE)
-
-
-def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
-    """Write JSON without the HTML escapes of Jinja's own filter."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.now().strftime(pattern)  # noqa: DTZ005 - templates write the local date, as transformers does
-
-
-def _assistant_spans(messages: Sequence[Message], facts: BaseModelFacts, text: str) -> tuple[list[Span], str | None]:
-    """Return where the assistant speaks in ``text``, in characters, and the token that ends its last turn."""
-    if _GENERATION_TAG.search(facts.chat_template) is None:
-        return _spans_by_difference(messages, facts, text)
-    spans = _marked_spans(messages, facts, text)
-    last_turn = text[slice(*spans[-1])].rstrip() if spans else ""
-    return spans, next((token for token in _end_tokens(facts) if last_turn.endswith(token)), None)
-
-
-def _spans_by_difference(
-    messages: Sequence[Message], facts: BaseModelFacts, text: str
-) -> tuple[list[Span], str | None]:
-    spans: list[Span] = []
-    turn_end: str | None = None
-    for index, message in enumerate(messages):
-        if message.role != "assistant":
-            continue
-        prompt = render(messages[:index], facts, add_generation_prompt=True)
-        whole = (
-            text if index + 1 == len(messages) else render(messages[: index + 1], facts, add_generation_prompt=False)
-        )
-        if not (text.startswith(whole) and whole.startswith(prompt)):
-            raise BaseModelError(
-                f"chat template: turn {index + 1} of {len(messages)} is not rendered the same once more turns follow, "
-                "so the assistant's words cannot be distinguished from the rest",
-                resolution="set data.chat_template_path to a template that only appends, or that has "
-                "{% generation %} markers, or set `assistant_only_loss: false`",
-            )
-        length, turn_end = _turn_length(whole[len(prompt) :], message.content, facts)
-        spans.append((len(prompt), len(prompt) + length))
-    return spans, turn_end
-
-
-def _turn_length(turn: str, content: str, facts: BaseModelFacts) -> tuple[int, str | None]:
-    """Return how much of a rendered turn is learned, in characters, and the token that ends it.
-
-    The end is the base's own end token, or else another special token after the words (some templates end a turn with
-    one of their own and leave the end token to the base). What follows it, mostly a newline, is not learned.
+    Args:
+        masked: The text, and what of it is learned.
+        ids: Its token ids (T,).
+        offsets: First character and end of each token (T,).
+        max_length: Tokens to keep, from the start.
     """
-    words = content.strip()  # many templates strip it
-    words_end = turn.rfind(words) + len(words) if words in turn else 0
-    for token in _end_tokens(facts):
-        start = turn.rfind(token, words_end) if token == facts.eos_token else turn.find(token, words_end)
-        if start >= 0:
-            return start + len(token), token
-    return len(turn.rstrip()), None
+    labels: list[int] = []
+    spans = iter((*masked.spans, (len(masked.text) + 1, len(masked.text) + 1)))
+    first, end = next(spans)
+    for token, (at, token_end) in zip(ids[:max_length], offsets, strict=False):
+        place = at if token_end > at else at - 1
+        while place >= end:
+            first, end = next(spans)
+        labels.append(token if place >= first else IGNORE_INDEX)
+    return EncodedSample(ids[:max_length], labels, len(ids), masked.turn_end, masked.dropped_thoughts)
 
 
-def _end_tokens(facts: BaseModelFacts) -> list[str]:
-    return [facts.eos_token, *(token for token in facts.special_tokens if token != facts.eos_token)]
+def _without(spans: Iterable[Span], kept_out: Sequence[Turn]) -> list[Span]:
+    """Return the spans without the turns that are not learned."""
+    rest = list(spans)
+    for turn in kept_out:
+        rest = [
+            part
+            for first, end in rest
+            for part in ((first, min(end, turn.start)), (max(first, turn.end), end))
+            if part[0] < part[1]
+        ]
+    return rest
 
 
-def _marked_spans(messages: Sequence[Message], facts: BaseModelFacts, text: str) -> list[Span]:
-    marked = _render(messages, facts, add_generation_prompt=False, mark_generation=True)
-    if marked.replace(_OPEN, "").replace(_CLOSE, "") != text:
+def _marked_spans(rendering: Rendering, facts: BaseModelFacts) -> list[Span]:
+    marked = render_as(rendering.messages, facts, arguments_as_text=rendering.arguments_as_text, mark_generation=True)
+    if marked.replace(OPEN, "").replace(CLOSE, "") != rendering.text:
         raise BaseModelError(
             "chat template: its {% generation %} markers change the text around them",
             resolution="set data.chat_template_path to a template whose generation markers enclose plain output",
         )
-    first, *pieces = marked.split(_OPEN)
+    first, *pieces = marked.split(OPEN)
     spans: list[Span] = []
     position = len(first)
     for piece in pieces:
-        inside, _, after = piece.partition(_CLOSE)
+        inside, _, after = piece.partition(CLOSE)
         spans.append((position, position + len(inside)))
         position += len(inside) + len(after)
     return spans
-
-
-def _labels(ids: Sequence[int], offsets: Sequence[Span], spans: Sequence[Span]) -> list[int]:
-    """Label each token that begins inside a span with itself, the rest with ``IGNORE_INDEX``.
-
-    Some tokenizers give whitespace tokens no width and place them at their end: such a token belongs to a span if it
-    ends inside it.
-    """
-    return [
-        token if any(_belongs(start, end, span) for span in spans) else IGNORE_INDEX
-        for token, (start, end) in zip(ids, offsets, strict=True)
-    ]
-
-
-def _belongs(start: int, end: int, span: Span) -> bool:
-    return span[0] <= start < span[1] if end > start else span[0] < start <= span[1]

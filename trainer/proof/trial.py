@@ -12,7 +12,8 @@ import torch
 
 from trainer.base_model.load import base_fingerprint, load_base, resolve_device, resolve_dtype
 from trainer.config import Recipe
-from trainer.data.chat import Message, render
+from trainer.data.message import TOOLS, Message
+from trainer.data.rendering import render_chat, template_inputs
 from trainer.export.adapter_folder import missing_files, tensor_problems, weight_problems
 from trainer.export.checksums import CHECKSUMS, checksum_problems
 from trainer.export.merge import free_memory_bytes, weight_count
@@ -109,17 +110,16 @@ class Trial:
 
     def _check_tokenizer(self) -> bool:
         name, requirement = "tokenizer_agrees", "the saved tokenizer and chat template give the ids trained on"
-        messages = self._eval_set.prompts[0]
+        rendering = render_chat(self._eval_set.prompts[0], self._facts, add_generation_prompt=True)
+        inputs = template_inputs(rendering.messages, self._facts, arguments_as_text=rendering.arguments_as_text)
+        messages = inputs.pop("messages")
         try:
             own = self._tokenizer().apply_chat_template(
-                [{"role": message.role, "content": message.content} for message in messages],
-                add_generation_prompt=True,
-                return_dict=False,
+                messages, add_generation_prompt=True, return_dict=False, **inputs
             )
         except (OSError, ValueError, KeyError, TypeError) as err:
             return self._add(name, False, f"the tokenizer cannot be loaded: {_first_line(err)}", requirement)
-        text = render(messages, self._facts, add_generation_prompt=True)
-        trained = self._facts.tokenizer.encode(text, add_special_tokens=False).ids
+        trained = self._facts.tokenizer.encode(rendering.text, add_special_tokens=False).ids
         same = list(own) == list(trained)
         value = f"{len(trained)} ids of a prompt" if same else "a prompt gets other ids than in training"
         return self._add(name, same, value, requirement)
@@ -313,7 +313,7 @@ class Trial:
 
 def _as_text(messages: tuple[Message, ...]) -> str:
     """Return the question alone where there is one only, else the conversation with its roles."""
-    spoken = [message for message in messages if message.role != "system"]
+    spoken = [message for message in messages if message.role not in ("system", TOOLS)]
     if len(spoken) == 1:
         return spoken[0].content
     return "\n".join(f"{message.role}: {message.content}" for message in spoken)

@@ -8,6 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.message import Message
 
 CHATML = (
     "{% for message in messages %}"
@@ -45,3 +46,19 @@ def small_facts(template: str = CHATML, **changes: Any) -> BaseModelFacts:
         source="small",
     )
     return replace(facts, **changes)
+
+
+def as_transformers(facts: BaseModelFacts) -> Any:
+    """Return a tokenizer of transformers with the same template and tokens."""
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=facts.tokenizer, eos_token=facts.eos_token, bos_token=facts.bos_token
+    )
+    tokenizer.chat_template = facts.chat_template
+    return tokenizer
+
+
+def plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
+    """Return messages as transformers takes them."""
+    return [{"role": message.role, "content": message.content} for message in messages]

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tokenizers import processors
 
-from tests.unit.trainer.small_facts import CHATML, small_facts
+from tests.unit.trainer.small_facts import CHATML, as_transformers, plain, small_facts
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.data.chat import IGNORE_INDEX, EncodedSample, Message, encode_chat, render
+from trainer.data.chat import IGNORE_INDEX, EncodedSample, Message, encode_chat
 from trainer.errors import BaseModelError
 
 QUESTION = Message("user", "What is the answer?")
@@ -40,46 +41,12 @@ def supervised_text(sample: EncodedSample, facts: BaseModelFacts) -> str:
     return str(facts.tokenizer.decode(kept, skip_special_tokens=False))
 
 
-def as_transformers(facts: BaseModelFacts) -> Any:
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=facts.tokenizer, eos_token=facts.eos_token, bos_token=facts.bos_token
-    )
-    tokenizer.chat_template = facts.chat_template
-    return tokenizer
-
-
-def plain(messages: tuple[Message, ...]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
-
-
 @pytest.mark.parametrize("template", [CHATML, MARKED], ids=["plain", "with generation markers"])
 def test_ids_are_those_of_transformers(template: str) -> None:
     facts = small_facts(template)
     expected = as_transformers(facts).apply_chat_template(plain(TWO_TURNS), return_dict=False)
 
     assert encode(TWO_TURNS, facts).input_ids == expected
-
-
-def test_text_is_that_of_transformers_for_a_template_that_uses_all_extras() -> None:
-    template = (
-        "{%- set names = namespace(count=0) -%}\n"
-        "{{ bos_token }}{{ strftime_now('%Y') }}\n"
-        "{% for message in messages %}\n"
-        "    {% if message.role == 'system' %}{% continue %}{% endif %}\n"
-        "    {% set names.count = names.count + 1 %}\n"
-        "{{ names.count }} {{ message | tojson }}{{ [1, 2] | tojson(indent=1) }}{{ eos_token }}\n"
-        "{% endfor %}\n"
-        "{%- if add_generation_prompt %}go{% endif %}"
-    )
-    facts = small_facts(template)
-    messages = (*TWO_TURNS[:-1], Message("assistant", "<é & 'quoted'>"))
-    expected = as_transformers(facts).apply_chat_template(
-        plain(messages), tokenize=False, add_generation_prompt=True, return_dict=False
-    )
-
-    assert render(messages, facts, add_generation_prompt=True) == expected
 
 
 def test_labels_are_those_of_transformers_for_a_template_with_generation_markers() -> None:
@@ -193,49 +160,41 @@ def test_words_that_the_template_changes_are_learned_to_the_last_end_token() -> 
     assert supervised_text(sample, facts) == "<|im_end|> IT<|im_end|>"
 
 
-def test_template_that_rewrites_earlier_turns_is_refused() -> None:
+def test_template_that_rewrites_earlier_turns_is_learned_as_it_renders_them() -> None:
     template = (
         "{% for message in messages %}{{ message.role }}:"
         "{% if loop.last %}{{ message.content }}{% else %}{{ message.content | upper }}{% endif %}<|im_end|>"
         "{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
     )
+    facts = small_facts(template)
 
-    with pytest.raises(BaseModelError) as caught:
-        encode(TWO_TURNS, small_facts(template))
-
-    assert caught.value.message == (
-        "chat template: turn 3 of 5 is not rendered the same once more turns follow, "
-        "so the assistant's words cannot be distinguished from the rest"
-    )
-    assert "data.chat_template_path" in caught.value.resolution
+    assert supervised_text(encode(TWO_TURNS, facts), facts) == '{"ANSWER": 12}<|im_end|>yes<|im_end|>'
 
 
-def test_template_that_rewrites_earlier_turns_is_accepted_when_everything_is_learned() -> None:
-    template = "{% for message in messages %}{% if loop.last %}{{ message.content }}{% endif %}{% endfor %}"
+@pytest.mark.parametrize("template", [CHATML, MARKED], ids=["by difference", "by markers"])
+def test_turn_that_is_not_to_be_learned_stays_in_the_context_only(template: str) -> None:
+    facts = small_facts(template)
+    wrong = (*TWO_TURNS[:2], replace(ANSWER, learned=False), *TWO_TURNS[3:])
 
-    assert encode(TWO_TURNS, small_facts(template), assistant_only=False).supervised_tokens > 0
+    sample, all_learned = (encode(turns, facts) for turns in (wrong, TWO_TURNS))
+
+    assert sample.input_ids == all_learned.input_ids
+    assert supervised_text(sample, facts) == "yes<|im_end|>"
 
 
-@pytest.mark.parametrize(
-    ("template", "words"),
-    [
-        ("{{ raise_exception('System role not supported') }}", "System role not supported"),
-        ("{% for message in messages %}", "end of template"),
-        ("{{ messages[9].content.strip() }}", "has no element 9"),
-        ("{{ messages.__class__.__mro__ }}", "unsafe"),
-    ],
-    ids=["its own refusal", "broken Jinja", "missing turn", "break-out"],
-)
-def test_template_that_fails_is_an_error_of_the_base_model(template: str, words: str) -> None:
-    with pytest.raises(BaseModelError) as caught:
-        render((QUESTION, ANSWER), small_facts(template), add_generation_prompt=False)
+def test_turn_that_is_not_to_be_learned_has_no_label_where_everything_else_has_one() -> None:
+    facts = small_facts()
+    wrong = (*TWO_TURNS[:2], replace(ANSWER, learned=False), *TWO_TURNS[3:])
 
-    assert caught.value.message.startswith("chat template: it refuses these messages: ")
-    assert words in caught.value.message
+    sample = encode(wrong, facts, assistant_only=False)
+
+    whole = facts.tokenizer.decode(sample.input_ids, skip_special_tokens=False)
+    assert supervised_text(sample, facts) == whole.replace(ANSWER.content + "<|im_end|>", "")
 
 
 def test_markers_that_change_the_text_are_refused() -> None:
     template = (
+        "{% for message in messages %}{{ message.content }}{% endfor %}"
         "{% set said %}{% generation %}{{ messages[-1].content }}{% endgeneration %}{% endset %}{{ said | length }}"
     )
 

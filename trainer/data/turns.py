@@ -1,0 +1,224 @@
+"""Where the assistant speaks in a rendered chat, and whether the template left anything out.
+
+The whole chat is rendered once more, with a stand-in for each text (``stand_ins``). Between the stand-ins stand the
+frames: what the template itself writes. Frames and real texts put together again must be the real rendering to the
+last character; then the place of every text is certain. A turn of the assistant reaches from the end of its header to
+the end of its end token (``frames``), whatever the template writes between thought, words and calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.frames import Frames, frames_of
+from trainer.data.left_out import check_nothing_left_out, check_values
+from trainer.data.message import Message
+from trainer.data.rendering import Rendering, render_as
+from trainer.data.stand_ins import STAND_IN, StandIns, stand_in
+from trainer.errors import BaseModelError
+
+ALONE_AT_MOST = 64
+"""Answers that are looked for one at a time at most: each costs a rendering of the whole chat."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of the assistant in a rendered chat.
+
+    Attributes:
+        index: Index of its message.
+        start: First character that is the assistant's own.
+        end: The character after its last.
+        end_token: The token that ends it; ``None`` if the template ends it with none.
+    """
+
+    index: int
+    start: int
+    end: int
+    end_token: str | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the template made of stand-ins for all texts.
+
+    Attributes:
+        stand_ins: The chat of stand-ins.
+        text: Its rendering.
+        dropped_thoughts: Thoughts of earlier turns that the template leaves out.
+    """
+
+    stand_ins: StandIns
+    text: str
+    dropped_thoughts: int
+
+
+class Place(NamedTuple):
+    """Where a text stands in the rendering."""
+
+    start: int
+    end: int
+    turn: int
+
+
+def check_rendering(rendering: Rendering, facts: BaseModelFacts) -> Seen:
+    """Check that the template leaves no text of a chat out.
+
+    Raises:
+        BaseModelError: If it does, other than an earlier thought.
+    """
+    stand_ins = stand_in(rendering.messages)
+    text = _render(stand_ins.messages, rendering, facts)
+    dropped_thoughts = check_nothing_left_out(stand_ins, text, rendering.messages, facts)
+    check_values(rendering)
+    return Seen(stand_ins, text, dropped_thoughts)
+
+
+def find_turns(rendering: Rendering, seen: Seen, facts: BaseModelFacts) -> list[Turn]:
+    """Return the assistant's turns in a rendered chat, in order.
+
+    Raises:
+        BaseModelError: If the template changes texts so that they cannot be found.
+    """
+    places = _put_together(rendering.text, seen.text, seen.stand_ins)
+    if places is None:
+        places = _answers_alone(rendering, facts)
+    return list(_turns(places, rendering, frames_of(facts)))
+
+
+def _render(messages: Sequence[Message], rendering: Rendering, facts: BaseModelFacts) -> str:
+    return render_as(messages, facts, arguments_as_text=rendering.arguments_as_text)
+
+
+def _put_together(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[Place] | None:
+    """Return the place of every text, or ``None`` if frames and texts do not make up the rendering."""
+    first, *pieces = STAND_IN.split(with_stand_ins)
+    if not text.startswith(first):
+        return None
+    places: dict[int, Place] = {}
+    position = len(first)
+    for number, frame in zip(map(int, pieces[::2]), pieces[1::2], strict=True):
+        slot = stand_ins.slots[number]
+        form = next((form for form in _forms(slot.text) if text.startswith(form + frame, position)), None)
+        if form is None:
+            return None
+        # What a template writes again later, such as a tool's name in front of its answer, is not the turn's own.
+        places.setdefault(number, Place(position, position + len(form), slot.turn))
+        position += len(form) + len(frame)
+    return list(places.values()) if position == len(text) else None
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Yield a text as it is, and as templates write it into JSON, once or twice."""
+    yield text
+    once = json.dumps(text, ensure_ascii=False)[1:-1]
+    yield once
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(once, ensure_ascii=False)[1:-1]
+
+
+def _answers_alone(rendering: Rendering, facts: BaseModelFacts) -> list[Place]:
+    """Find the answers by stand-ins for them alone: a template may look at the words of the other turns."""
+    answers = {index for index, message in enumerate(rendering.messages) if message.role == "assistant"}
+    some = stand_in(rendering.messages, answers)
+    text = _render(some.messages, rendering, facts)
+    places = _put_together(rendering.text, text, some) or _between_frames(rendering.text, text, some)
+    if places is None:
+        if len(answers) > ALONE_AT_MOST:
+            raise _indistinct()
+        places = [_one_answer(rendering, index, facts) for index in sorted(answers)]
+    return sorted([*places, *_other_texts(rendering, places)])
+
+
+def _between_frames(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[Place] | None:
+    """Return the places of texts that the template changes, if its frames can lie in one way only."""
+    first, *pieces = STAND_IN.split(with_stand_ins)
+    frames = pieces[1::2]
+    if not frames or not text.startswith(first) or not text.endswith(frames[-1]) or not all(frames[:-1]):
+        return None
+    starts, ends = [len(first)], [len(text) - len(frames[-1])]
+    for frame in frames[:-1]:
+        found = text.find(frame, starts[-1])
+        if found < 0:
+            return None
+        starts.append(found + len(frame))
+    for frame in reversed(frames[:-1]):
+        ends.insert(0, text.rfind(frame, 0, ends[0]))
+    # From the left and from the right, each frame has to be found at the same place.
+    certain = all(end + len(frame) == start for end, frame, start in zip(ends, frames, starts[1:], strict=False))
+    if not certain or starts[-1] > ends[-1]:
+        return None
+    turns = [stand_ins.slots[int(number)].turn for number in pieces[::2]]
+    return [Place(*place) for place in zip(starts, ends, turns, strict=True)]
+
+
+def _one_answer(rendering: Rendering, index: int, facts: BaseModelFacts) -> Place:
+    """Find one answer: what differs between the rendering and the one with a stand-in for this answer."""
+    one = _render(stand_in(rendering.messages, {index}).messages, rendering, facts)
+    pieces = STAND_IN.split(one)
+    before, after = pieces[0], pieces[-1]
+    text = rendering.text
+    fits = len(before) + len(after) <= len(text) and text.startswith(before) and text.endswith(after)
+    if len(pieces) == 1 or not fits:
+        raise _indistinct()
+    return Place(len(before), len(text) - len(after), index)
+
+
+def _other_texts(rendering: Rendering, answers: Sequence[Place]) -> list[Place]:
+    """Return where the other turns' texts stand, as far as they stand there word for word and in order."""
+    found: list[Place] = []
+    position = 0
+    ends = {place.turn: place.end for place in sorted(answers)}
+    for index, message in enumerate(rendering.messages):
+        if message.role == "assistant":
+            position = max(position, ends.get(index, 0))
+            continue
+        words = message.content.strip()
+        at = rendering.text.find(words, position) if words else -1
+        if at >= 0 and not any(place.start < at + len(words) and at < place.end for place in answers):
+            found.append(Place(at, at + len(words), index))
+            position = at + len(words)
+    return found
+
+
+def _turns(places: Sequence[Place], rendering: Rendering, frames: Frames) -> Iterator[Turn]:
+    """Yield the assistant's turns, in order: from the end of the header to the end of the end token."""
+    text, messages = rendering.text, rendering.messages
+    seen: set[int] = set()
+    end_before = 0
+    for number, place in enumerate(places):
+        if messages[place.turn].role != "assistant" or place.turn in seen:
+            continue
+        seen.add(place.turn)
+        last = _last_of_turn(places, number)
+        following = places[last + 1].start if last + 1 < len(places) else len(text)
+        previous = places[number - 1] if number else Place(0, 0, -1)
+        role_before = messages[previous.turn].role if number else ""
+        start = previous.end + frames.header_length(text[previous.end : place.start], role_before)
+        own_end = places[last].end
+        length, token = frames.ending(
+            text[own_end:following], calls=bool(messages[place.turn].calls), is_last=following == len(text)
+        )
+        turn = Turn(place.turn, max(start, end_before), own_end + length, token)
+        end_before = turn.end
+        yield turn
+
+
+def _last_of_turn(places: Sequence[Place], first: int) -> int:
+    """Return the number of the last place of a turn, which ends where another turn's text begins."""
+    last = first
+    while last + 1 < len(places) and places[last + 1].turn == places[first].turn:
+        last += 1
+    return last
+
+
+def _indistinct() -> BaseModelError:
+    return BaseModelError(
+        "chat template: it changes the assistant's words, so they cannot be distinguished from the rest",
+        resolution="set data.chat_template_path to a template that writes the words as they are, or that has "
+        "{% generation %} markers, or set `assistant_only_loss: false`",
+    )
