@@ -31,7 +31,8 @@ EventName = Literal[
 Phase = Literal["data", "load_model", "evaluate_base", "train", "export", "acceptance"]
 
 EVENTS: dict[EventName, str] = {
-    "run_started": "device, device_name, dtype, versions, base_model, max_steps, rows, resumed_from_step (0: afresh)",
+    "run_started": "device, device_name, dtype, versions, base_model, max_steps, rows, resumed_from_step (0: afresh), "
+    "remarks (where a resume has any)",
     "phase_started": "phase",
     "phase_ended": "phase, duration_s",
     "data_summary": "the data check's summary: samples, tokens, supervised share, cut samples, length histogram",

@@ -202,7 +202,9 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
 def _describe_start(event: dict[str, Any]) -> str:
     resumed = event.get("resumed_from_step") or 0
     start = f"going on from step {resumed}" if resumed else "training starts"
-    return f"{start} on {event.get('device')} ({event.get('dtype')})"
+    remarks = event.get("remarks")
+    also = "".join(f"; {words}" for words in remarks) if isinstance(remarks, list) else ""
+    return f"{start} on {event.get('device')} ({event.get('dtype')}){also}"
 
 
 def _describe_step(event: dict[str, Any], pace: Pace) -> str:

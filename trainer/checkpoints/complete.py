@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from trainer.checkpoints.recipes import check_recipe
 from trainer.errors import CheckpointError
 from trainer.files import parse_object, sha256_of_file, write_json
 
@@ -38,15 +40,19 @@ class Checkpoint:
         step: Optimizer steps done.
         fingerprints: What it belongs to: recipe, data, base_model, environment.
         size_bytes: All files together.
+        recipe: The recipe in values, as ``recipe_values`` gives it; ``None`` of a version that wrote none.
     """
 
     path: Path
     step: int
     fingerprints: Mapping[str, str]
     size_bytes: int
+    recipe: Mapping[str, Any] | None = None
 
 
-def complete(folder: Path, step: int, fingerprints: Mapping[str, str]) -> Checkpoint:
+def complete(
+    folder: Path, step: int, fingerprints: Mapping[str, str], recipe: Mapping[str, Any] | None = None
+) -> Checkpoint:
     """Make the checkpoint in ``folder`` complete: flush its files, then write the manifest.
 
     Raises:
@@ -65,10 +71,11 @@ def complete(folder: Path, step: int, fingerprints: Mapping[str, str]) -> Checkp
         "step": step,
         "files": files,
         "fingerprints": dict(fingerprints),
+        "recipe": None if recipe is None else dict(recipe),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / MANIFEST_NAME, manifest)
-    return Checkpoint(folder, step, fingerprints, sum(int(str(file["size_bytes"])) for file in files))
+    return Checkpoint(folder, step, fingerprints, sum(int(str(file["size_bytes"])) for file in files), recipe)
 
 
 def verify(folder: Path) -> Checkpoint:
@@ -97,7 +104,9 @@ def verify(folder: Path) -> Checkpoint:
             raise _broken(folder, f"has {name} missing or cut short")
         if sha256_of_file(path) != sha256:
             raise _broken(folder, f"has a damaged {name}")
-    return Checkpoint(folder, step, fingerprints, sum(size for size, _ in listed.values()))
+    recipe = manifest.get("recipe")
+    size_bytes = sum(size for size, _ in listed.values())
+    return Checkpoint(folder, step, fingerprints, size_bytes, recipe if isinstance(recipe, dict) else None)
 
 
 def list_newest_first(folder: Path) -> list[Path]:
@@ -121,12 +130,20 @@ def newest_complete(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def choose(folder: Path, fingerprints: Mapping[str, str]) -> tuple[Checkpoint | None, list[str]]:
+def choose(
+    folder: Path, fingerprints: Mapping[str, str], recipe: Mapping[str, Any]
+) -> tuple[Checkpoint | None, list[str]]:
     """Return the checkpoint to resume from and remarks for the log; ``None`` means: start from the beginning.
+
+    Args:
+        folder: Where the checkpoints are.
+        fingerprints: What they have to belong to.
+        recipe: The recipe in values, as ``recipe_values`` gives it.
 
     Raises:
         CheckpointError: If checkpoints are there, but none verifies, or the newest belongs to another recipe, data
-            set or base model. A different environment is only remarked on: it may change the last bits.
+            set or base model. A different environment is only remarked on, for it may change the last bits, and so is
+            another length.
     """
     checkpoint, remarks = newest_complete(folder)
     if checkpoint is None:
@@ -143,6 +160,9 @@ def choose(folder: Path, fingerprints: Mapping[str, str]) -> tuple[Checkpoint | 
             continue
         if kind == "environment":
             remarks.append("resume: the environment has changed since the checkpoint; the last bits may differ")
+            continue
+        if kind == "recipe":
+            remarks += check_recipe(checkpoint.path.name, checkpoint.recipe, recipe)
             continue
         raise CheckpointError(
             f"resume: {checkpoint.path.name} belongs to another {kind.replace('_', ' ')}",

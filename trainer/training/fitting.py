@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import torch
 
 from trainer.base_model.load import lora_config, resolve_dtype
 from trainer.checkpoints import complete as checkpoint
+from trainer.checkpoints.recipes import recipe_values
 from trainer.config import Recipe
 from trainer.data.samples import EncodedDataset
 from trainer.environment import describe_environment, memory_peak_gib
-from trainer.errors import BaseModelError
+from trainer.errors import BaseModelError, CheckpointError
 from trainer.training.qlora_trainer import QloraTrainer, Watch
 from trainer.training.run import Run
 
@@ -48,6 +49,7 @@ def build_trainer(
         trainer = QloraTrainer(
             eval_samples=encoded.eval[: recipe.evaluation.max_eval_samples],
             fingerprints=fingerprints,
+            recipe=recipe_values(recipe),
             keep_checkpoints=recipe.checkpointing.save_total_limit,
             watch=Watch(run.events, run.stop, run.say),
             model=model,
@@ -123,12 +125,13 @@ def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, res
     found: checkpoint.Checkpoint | None = None
     remarks: list[str] = []
     if resume:
-        found, remarks = checkpoint.choose(run.output / "checkpoints", fingerprints)
+        found, remarks = checkpoint.choose(run.output / "checkpoints", fingerprints, recipe_values(run.recipe))
+        _refuse_shorter(found, trainer.total_steps)
     else:
         _clear_checkpoints(run.output / "checkpoints")
     for remark in remarks:
         run.say(remark)
-    _say_start(run, trainer, found)
+    _say_start(run, trainer, found, remarks)
     started_s = time.monotonic()
     with run.stop.deferred():
         if found is None or found.step < trainer.total_steps:
@@ -151,7 +154,16 @@ def _clear_checkpoints(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _say_start(run: Run, trainer: QloraTrainer, found: checkpoint.Checkpoint | None) -> None:
+def _refuse_shorter(found: checkpoint.Checkpoint | None, total_steps: int) -> None:
+    """Refuse a length that the run has passed already: its adapter would be taken for that of fewer steps."""
+    if found is not None and found.step > total_steps:
+        raise CheckpointError(
+            f"resume: {found.path.name} is beyond the {total_steps} steps that the run is to have now",
+            resolution="raise training.max_steps or training.num_train_epochs again, or start a new run",
+        )
+
+
+def _say_start(run: Run, trainer: QloraTrainer, found: checkpoint.Checkpoint | None, remarks: Sequence[str]) -> None:
     recipe, step = run.recipe, 0 if found is None else found.step
     environment = describe_environment(trainer.args.device)
     run.events.write(
@@ -167,6 +179,7 @@ def _say_start(run: Run, trainer: QloraTrainer, found: checkpoint.Checkpoint | N
         micro_batch_rows=recipe.training.micro_batch_rows,
         trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         resumed_from_step=step,
+        **({"remarks": list(remarks)} if remarks else {}),
     )
     origin = "" if found is None else f", resumed from step {step}"
     run.say(

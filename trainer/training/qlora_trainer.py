@@ -32,6 +32,7 @@ from trainer.environment import memory_peak_gib
 from trainer.errors import TrainingError
 from trainer.events import EventLog
 from trainer.proof.evaluation import eval_loss
+from trainer.training.schedule import start_above_zero, take_rate
 from trainer.training.stop_callback import StopCallback
 from trainer.training.stopping import StopRequest
 
@@ -61,6 +62,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
     Args:
         eval_samples: Encoded samples to evaluate on.
         fingerprints: What a checkpoint of this run belongs to.
+        recipe: The recipe in values, which its checkpoints keep.
         keep_checkpoints: Newest checkpoints to keep; the best one is kept as well.
         watch: Where to report, and what to listen to.
         options: Arguments of ``SFTTrainer``.
@@ -73,6 +75,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         *,
         eval_samples: Sequence[EncodedSample],
         fingerprints: Mapping[str, str],
+        recipe: Mapping[str, Any],
         keep_checkpoints: int,
         watch: Watch,
         **options: Any,
@@ -81,7 +84,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         super().__init__(**options)
         keep_adapter_in_fp32(self.model)
         self._eval_samples = eval_samples
-        self._fingerprints = fingerprints
+        self._fingerprints, self._recipe = fingerprints, recipe
         self._keep_checkpoints = keep_checkpoints
         self._watch = watch
         self._total_steps = 0
@@ -164,6 +167,20 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
 
     # ---- schedule and evaluation
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return transformers' schedule, with a first step that learns."""
+        is_new = self.lr_scheduler is None
+        scheduler = super().create_scheduler(num_training_steps, optimizer)
+        if is_new:
+            start_above_zero(scheduler, self.args.get_warmup_steps(num_training_steps))
+        return scheduler
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both, and take the rate that this run's schedule has at the step reached."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            take_rate(self.lr_scheduler)
+
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole run."""
@@ -237,7 +254,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
         shutil.rmtree(folder, ignore_errors=True)  # left by an attempt that was cut off
         super()._save_checkpoint(model, trial)
-        saved = checkpoint.complete(folder, step, self._fingerprints)
+        saved = checkpoint.complete(folder, step, self._fingerprints, self._recipe)
         rotate_checkpoints(
             output_dir=str(folder.parent),
             save_total_limit=self._keep_checkpoints,

@@ -122,14 +122,14 @@ def test_an_incomplete_newer_one_is_passed_over_and_reported(tmp_path: Path) -> 
 
 
 def test_without_any_checkpoint_the_run_starts_from_the_beginning(tmp_path: Path) -> None:
-    assert choose(tmp_path, FINGERPRINTS) == (None, [])
+    assert choose(tmp_path, FINGERPRINTS, {}) == (None, [])
 
 
 def test_when_none_verifies_resuming_is_refused_instead_of_starting_afresh(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4, is_complete=False)
 
     with pytest.raises(CheckpointError, match="none of 1 checkpoints verifies"):
-        choose(tmp_path, FINGERPRINTS)
+        choose(tmp_path, FINGERPRINTS, {})
 
 
 @pytest.mark.parametrize("kind", ["recipe", "data", "base_model"])
@@ -137,13 +137,13 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, kind: str) ->
     make_checkpoint(tmp_path, 4)
 
     with pytest.raises(CheckpointError, match=f"another {kind.replace('_', ' ')}"):
-        choose(tmp_path, {**FINGERPRINTS, kind: "other"})
+        choose(tmp_path, {**FINGERPRINTS, kind: "other"}, {})
 
 
 def test_a_changed_environment_is_only_remarked_on(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4)
 
-    found, remarks = choose(tmp_path, {**FINGERPRINTS, "environment": "other"})
+    found, remarks = choose(tmp_path, {**FINGERPRINTS, "environment": "other"}, {})
 
     assert found is not None
     assert ["environment has changed" in remark for remark in remarks] == [True]

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from trainer.base_model.load import load_base, load_tokenizer, prepare_base_model, resolve_device
+from trainer.checkpoints.recipes import recipe_values
 from trainer.config import Recipe
-from trainer.events import EventLog
+from trainer.events import EventLog, read_events
 from trainer.training.fitting import build_trainer, fit
 from trainer.training.phases import _read_inputs
 from trainer.training.qlora_trainer import QloraTrainer
 from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
 
-FINGERPRINTS: Mapping[str, str] = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
+
+def fingerprints(recipe: Recipe) -> dict[str, str]:
+    """Return what a checkpoint belongs to; data, base model and environment are the same in a test."""
+    return {"recipe": str(recipe_values(recipe)), "data": "d", "base_model": "b", "environment": "e"}
 
 
 @contextmanager
@@ -29,11 +36,26 @@ def small_trainer(recipe: Recipe, output: Path) -> Iterator[tuple[Run, QloraTrai
         model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
         tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
         device = resolve_device(recipe.run)
-        yield run, build_trainer(run, model, tokenizer, inputs.encoded, FINGERPRINTS, device)
+        yield run, build_trainer(run, model, tokenizer, inputs.encoded, fingerprints(recipe), device)
 
 
 def fit_small(recipe: Recipe, output: Path, *, resume: bool = False) -> QloraTrainer:
     """Train and return the trainer."""
     with small_trainer(recipe, output) as (run, trainer):
-        fit(run, trainer, FINGERPRINTS, resume=resume)
+        fit(run, trainer, fingerprints(recipe), resume=resume)
         return trainer
+
+
+def adapter_of(trainer: QloraTrainer) -> dict[str, torch.Tensor]:
+    """Return a copy of what has been trained."""
+    return {name: value.detach().clone() for name, value in trainer.model.named_parameters() if value.requires_grad}
+
+
+def is_same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether two adapters are the same, byte for byte."""
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def steps_in(output: Path) -> list[dict[str, Any]]:
+    """Return the steps that a run has reported."""
+    return [event for event in read_events(output / "events.jsonl") if event["event"] == "step"]

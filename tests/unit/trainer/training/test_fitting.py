@@ -1,14 +1,18 @@
-"""What PEFT and TRL refuse, and how many steps there are between two of what a run does now and then."""
+"""What PEFT and TRL refuse, the steps between two of what a run does now and then, and a run that is made longer."""
 
 from __future__ import annotations
 
+import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from tests.unit.trainer.training.small_fit import small_trainer
-from trainer.errors import BaseModelError
+from tests.unit.trainer.training.small_fit import adapter_of, fit_small, is_same, small_trainer, steps_in
+from trainer.config import Recipe
+from trainer.errors import BaseModelError, CheckpointError
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
@@ -39,3 +43,62 @@ def test_shares_become_steps_of_the_whole_run(tiny_model: Path, tiny_dataset: Pa
     with small_trainer(recipe, tmp_path / "output") as (_, trainer):
         assert trainer.total_steps == 12
         assert (trainer.args.eval_steps, trainer.args.save_steps, trainer.args.logging_steps) == (6, 4, 2)
+
+
+def short_recipe(model: Path, data: Path, steps: int, **training: Any) -> Recipe:
+    """Return a recipe of a few steps that evaluates nothing on its way."""
+    return tiny_recipe(
+        model,
+        data,
+        training={"max_steps": steps, "gradient_accumulation_steps": 1, **training},
+        evaluation={"eval_strategy": "no", "eval_steps": None},
+    )
+
+
+def test_a_run_of_one_step_learns(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    trainer = fit_small(short_recipe(tiny_model, tiny_dataset, 1), tmp_path / "output")
+
+    assert [step["learning_rate"] > 0 for step in steps_in(tmp_path / "output")] == [True]
+    assert all(bool(value.any()) for name, value in adapter_of(trainer).items() if "lora_B" in name)
+
+
+def test_a_finished_run_is_made_longer_by_the_schedule_of_its_new_length(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    before = adapter_of(fit_small(short_recipe(tiny_model, tiny_dataset, 4), output))
+
+    after = fit_small(short_recipe(tiny_model, tiny_dataset, 8), output, resume=True)
+
+    longer = steps_in(output)[4:]
+    assert [step["step"] for step in longer] == [5, 6, 7, 8]
+    cosine = [0.5 * (1 + math.cos(math.pi * (step - 1) / (8 - 1))) for step in range(4, 8)]  # one step of warm-up
+    assert [step["learning_rate"] for step in longer] == pytest.approx([5e-3 * rate for rate in cosine])
+    assert len({step["loss"] for step in longer}) == 4
+    assert not is_same(before, adapter_of(after))
+
+
+def test_a_longer_run_goes_on_as_if_it_had_been_that_long_from_the_start(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """At a constant rate the length changes nothing: optimizer, random state and place in the data are kept."""
+    constant = {"lr_scheduler_type": "constant"}
+    fit_small(short_recipe(tiny_model, tiny_dataset, 4, **constant), tmp_path / "longer")
+
+    longer = fit_small(short_recipe(tiny_model, tiny_dataset, 8, **constant), tmp_path / "longer", resume=True)
+    whole = fit_small(short_recipe(tiny_model, tiny_dataset, 8, **constant), tmp_path / "whole")
+
+    assert is_same(adapter_of(longer), adapter_of(whole))
+
+
+def test_a_length_that_the_run_has_passed_and_other_keys_are_refused(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    fit_small(short_recipe(tiny_model, tiny_dataset, 4), output)
+    shutil.rmtree(output / "checkpoints" / "checkpoint-3")
+
+    with pytest.raises(CheckpointError, match="checkpoint-4 is beyond the 3 steps that the run is to have now"):
+        fit_small(short_recipe(tiny_model, tiny_dataset, 3), output, resume=True)
+    with pytest.raises(CheckpointError, match=r"training\.weight_decay was 0\.0, is 0\.1"):
+        fit_small(short_recipe(tiny_model, tiny_dataset, 8, weight_decay=0.1), output, resume=True)
