@@ -226,6 +226,8 @@ class EvaluationSection(Section):
     """Eval prompts that base and adapter answer, side by side in the report."""
     max_new_tokens: int = Field(default=128, ge=1)
     """Longest answer in tokens."""
+    generation_batch_size: int = Field(default=8, ge=1)
+    """Prompts answered at a time."""
 
     @field_validator("eval_strategy", mode="before")
     @classmethod

@@ -7,6 +7,8 @@
 ├── ``BaseModelError``     exit 2: the base model cannot be found, read or used with this recipe
 ├── ``CheckpointError``    exit 1: no checkpoint can be resumed from
 ├── ``TrainingError``      exit 1: training cannot go on (not-a-number loss, no gradient)
+├── ``OutOfMemoryError``   exit 1: memory is short, and nothing is left to make smaller
+├── ``RestartError``       exit 71: memory was short; the next start of the trainer uses less
 ├── ``StoreError``         exit 1: the store cannot be reached, refuses, or holds nothing whole
 ├── ``AcceptanceError``    exit 1: the adapter was made, but does not prove to work
 └── ``InterruptedRunError``  exit 75: stopped on request, a checkpoint is on disk
@@ -19,6 +21,8 @@ from collections.abc import Sequence
 EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_RESTART = 71
+"""Out of memory, with a measure taken: start again with ``--resume``. ``EX_OSERR`` of ``sysexits.h``."""
 EXIT_INTERRUPTED = 75
 """Interrupted, resumable. ``EX_TEMPFAIL`` of ``sysexits.h``: try again later."""
 
@@ -73,6 +77,16 @@ class CheckpointError(TrainerError):
 
 class TrainingError(TrainerError):
     """Training cannot go on."""
+
+
+class OutOfMemoryError(TrainingError):
+    """Memory is short, and nothing is left to make smaller."""
+
+
+class RestartError(TrainerError):
+    """Memory was short; the next start of the trainer, in a fresh process, uses less."""
+
+    exit_code = EXIT_RESTART
 
 
 class StoreError(TrainerError):

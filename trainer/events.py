@@ -23,6 +23,7 @@ EventName = Literal[
     "evaluation",
     "checkpoint_saved",
     "interrupted",
+    "out_of_memory",
     "sample",
     "acceptance_check",
     "run_ended",
@@ -40,6 +41,7 @@ EVENTS: dict[EventName, str] = {
     "evaluation": "step, eval_loss, model (training, or as in metrics.json: base_4bit, adapter_4bit, ...)",
     "checkpoint_saved": "step, path, size_bytes, duration_s",
     "interrupted": "step, signal",
+    "out_of_memory": "step, work (training, evaluation, other), message, measure (what is used less of, or null)",
     "sample": "prompt, reference, base_answer, adapter_answer",
     "acceptance_check": "name, passed, value, requirement, required (false: a warning)",
     "run_ended": "status (accepted | interrupted | failed), exit_code, message, resolution",
@@ -52,6 +54,7 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         """Append to ``path``; a half line left by a killed writer is ended first."""
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab")
         if self._file.tell() > 0 and not _ends_with_newline(path):

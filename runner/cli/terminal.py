@@ -189,6 +189,7 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
         "phase_started": lambda event: f"{_words(event.get('phase'))} …",
         "evaluation": lambda event: f"eval loss {_number(event.get('eval_loss'))} ({_words(event.get('model'))})",
         "checkpoint_saved": lambda event: f"checkpoint at step {event.get('step')}",
+        "out_of_memory": _describe_shortage,
         "interrupted": lambda event: f"stopping at step {event.get('step')}",
         "acceptance_check": _describe_check,
         "run_ended": lambda event: f"{event.get('status')}: {event.get('message') or 'training is over'}",
@@ -216,6 +217,12 @@ def _describe_step(event: dict[str, Any], pace: Pace) -> str:
         parts.append(f"{float(event['memory_gib']):.1f} GiB")
     left = pace.left(step, max_steps)
     return "  ".join([*parts, *([left] if left else [])])
+
+
+def _describe_shortage(event: dict[str, Any]) -> str:
+    what = f"out of memory after step {event.get('step') or 0}: {event.get('message')}"
+    measure = event.get("measure")
+    return what if measure is None else f"{what}; going on with {measure}"
 
 
 def _describe_check(event: dict[str, Any]) -> str:

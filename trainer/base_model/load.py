@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import tempfile
@@ -163,6 +164,8 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
     try:
         model = AutoModelForCausalLM.from_pretrained(location, **options)
     except (OSError, ValueError, ImportError) as err:
+        if getattr(err, "errno", None) == errno.ENOMEM:
+            raise  # nothing is wrong with the model
         raise BaseModelError(
             f"base model: {recipe.model.base_model} cannot be loaded: {str(err).splitlines()[0]}",
             details=str(err),

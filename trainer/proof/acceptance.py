@@ -18,6 +18,8 @@ from trainer.files import write_json
 from trainer.proof.evaluation import EvalSet, Evaluation, make_eval_set
 from trainer.proof.report import AcceptanceReport
 from trainer.proof.trial import Trial
+from trainer.shortage.forms import Shortage, shortages_of
+from trainer.shortage.measures import nothing_left
 
 if TYPE_CHECKING:
     from trainer.events import EventLog
@@ -101,7 +103,11 @@ def accept_adapter(recipe: Recipe, adapter_folder: Path, *, events: EventLog | N
     dataset = load_dataset(recipe.data, recipe.run.seed)
     eval_set = make_eval_set(recipe, dataset, encode(dataset, facts, recipe.data))
     trial = Trial(recipe, adapter_folder, eval_set, facts, prepare_base_model(recipe.model), events)
-    trial.run(EXPECTED_FILES)
+    try:
+        with shortages_of("other"):
+            trial.run(EXPECTED_FILES)
+    except Shortage as err:
+        raise nothing_left(err) from err
     report = trial.report()
     for check in report.checks:
         mark = "pass" if check.passed else "FAIL" if check.required else "warn"

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 LOGITS_BUDGET_BYTES = 256 * 2**20
 """Most bytes of float32 logits at a time, unless one sample alone needs more."""
-GENERATION_BATCH = 8
 
 __all__ = ["EvalSet", "Evaluation", "eval_loss", "evaluate_model", "generate_answers", "make_eval_set", "score_answers"]
 
@@ -100,6 +99,7 @@ def evaluate_model(
         eval_set.prompts,
         facts,
         max_new_tokens=recipe.evaluation.max_new_tokens,
+        batch_size=recipe.evaluation.generation_batch_size,
         turn_ends={sample.turn_end for sample in eval_set.samples if sample.turn_end is not None},
     )
     return Evaluation(loss, score_answers(answers, eval_set.references), tuple(answers))
@@ -208,6 +208,7 @@ def generate_answers(
     facts: BaseModelFacts,
     *,
     max_new_tokens: int,
+    batch_size: int = 8,
     turn_ends: Collection[str] = (),
 ) -> list[str]:
     """Return the model's most likely answer to each prompt, word by word (greedy), up to its end-of-turn token.
@@ -220,6 +221,7 @@ def generate_answers(
         prompts: The messages so far, one conversation each.
         facts: The base model's template and end token.
         max_new_tokens: Longest answer, in tokens.
+        batch_size: Prompts answered at a time.
         turn_ends: Tokens that ended the assistant's turns in training: some templates use another than the end token.
     """
     texts = [render(messages, facts, add_generation_prompt=True) for messages in prompts]
@@ -229,10 +231,8 @@ def generate_answers(
     encoded = [ids[-room:] for ids in encoded]
     answers: list[str] = []
     with torch.no_grad(), _evaluation_mode(model):
-        for start in range(0, len(encoded), GENERATION_BATCH):
-            answers += _generate(
-                model, tokenizer, encoded[start : start + GENERATION_BATCH], end_tokens, max_new_tokens
-            )
+        for start in range(0, len(encoded), batch_size):
+            answers += _generate(model, tokenizer, encoded[start : start + batch_size], end_tokens, max_new_tokens)
     return answers
 
 

@@ -22,6 +22,7 @@ from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model
 from trainer.proof.merged import merged_problems
 from trainer.proof.report import AcceptanceCheck, AcceptanceReport
 from trainer.proof.scoring import FORMAT_SCORES
+from trainer.shortage.forms import is_shortage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -166,9 +167,9 @@ class Trial:
         name, requirement = f"loads_on_{kind}_base", "a fresh base model loads the saved adapter"
         try:
             model = PeftModel.from_pretrained(base, str(self._folder))
-        except torch.OutOfMemoryError:
-            raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as err:
+            if is_shortage(err):
+                raise
             self._add(name, False, f"the adapter does not load: {_first_line(err)}", requirement)
             return None
         self._add(name, True, f"{len(model.peft_config)} adapter", requirement)

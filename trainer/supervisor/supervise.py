@@ -22,9 +22,10 @@ from typing import Any, Literal
 import psutil
 
 from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
-from trainer.errors import TrainerError
+from trainer.errors import EXIT_INTERRUPTED, TrainerError
 from trainer.events import read_events
 from trainer.files import read_json, write_json
+from trainer.supervisor.after_shortage import has_less_to_try, look
 from trainer.surroundings import for_training
 
 HEARTBEAT_INTERVAL_S = 2.0
@@ -106,37 +107,72 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, 
 
 
 def run(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> int:
-    """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status."""
-    command = _trainer_command(config, output, resume=resume)
-    deadline_s = None if max_hours is None else time.monotonic() + max_hours * 3600
-    trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status.
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        del frame
-        trainer.send_signal(number)
-
-    signal.signal(signal.SIGTERM, pass_on)
-    signal.signal(signal.SIGINT, pass_on)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _write_who_runs(output, trainer.pid)
-    asked_to_stop = False
-    while True:
-        (output / "heartbeat").touch()
-        try:
-            code = trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
+    A trainer that ended for lack of memory is started again, from its newest checkpoint, as long as there is something
+    that it can use less of.
+    """
+    watch = _TrainerWatch(output, max_hours)
+    start = look(output)
+    code = watch.run(_trainer_command(config, output, resume=resume))
+    while has_less_to_try(config, output, code, start):
+        if watch.asked_to_stop:
+            code = EXIT_INTERRUPTED
             break
-        except subprocess.TimeoutExpired:
-            if deadline_s is None or time.monotonic() <= deadline_s:
-                continue
-        if asked_to_stop:  # a trainer that hangs hears no signal that it could hear
-            print(f"supervise: the trainer did not stop within {LIMIT_GRACE_S:.0f} s; killing it", flush=True)
-            trainer.kill()
-            continue
-        asked_to_stop, deadline_s = True, time.monotonic() + LIMIT_GRACE_S
-        print(f"supervise: the limit of {max_hours} hours is reached; stopping with a checkpoint", flush=True)
-        trainer.send_signal(signal.SIGTERM)
+        print("supervise: out of memory; starting the trainer again with less", flush=True)
+        start = look(output)
+        code = watch.run(_trainer_command(config, output, resume=True))
     _write_exit(output, code)
     return _shell_code(code)
+
+
+class _TrainerWatch:
+    """Watches one trainer after the other: their signals, the run's hours, the heartbeat.
+
+    Attributes:
+        asked_to_stop: Whether a signal or the limit of hours asked for the end.
+    """
+
+    def __init__(self, output: Path, max_hours: float | None) -> None:
+        """Begin the run's hours, and take the signals of this process."""
+        self.asked_to_stop = self._is_over = False
+        self._output, self._max_hours = output, max_hours
+        self._deadline_s = None if max_hours is None else time.monotonic() + max_hours * 3600
+        self._trainer: subprocess.Popen[bytes] | None = None
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGINT, self._pass_on)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def run(self, command: list[str]) -> int:
+        """Start a trainer and return its exit status, once it has one; negative for a signal."""
+        self._trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        if self.asked_to_stop:  # a signal between two trainers
+            self._trainer.send_signal(signal.SIGTERM)
+        _write_who_runs(self._output, self._trainer.pid)
+        while True:
+            (self._output / "heartbeat").touch()
+            try:
+                return self._trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
+            except subprocess.TimeoutExpired:
+                if self._deadline_s is not None and time.monotonic() > self._deadline_s:
+                    self._end(self._trainer)
+
+    def _end(self, trainer: subprocess.Popen[bytes]) -> None:
+        """Stop the trainer at the limit of hours; kill one that does not stop within its grace."""
+        if self._is_over:  # a trainer that hangs hears no signal that it could hear
+            print(f"supervise: the trainer did not stop within {LIMIT_GRACE_S:.0f} s; killing it", flush=True)
+            trainer.kill()
+            return
+        self._is_over = self.asked_to_stop = True
+        self._deadline_s = time.monotonic() + LIMIT_GRACE_S
+        print(f"supervise: the limit of {self._max_hours} hours is reached; stopping with a checkpoint", flush=True)
+        trainer.send_signal(signal.SIGTERM)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.asked_to_stop = True
+        if self._trainer is not None:
+            self._trainer.send_signal(number)
 
 
 def read_status(output: Path) -> Status:
@@ -178,12 +214,16 @@ def stop(output: Path, *, timeout_s: float, now: bool) -> Status:
     if who is None or read_status(output).state != "running":
         return read_status(output)
     if not now:
-        _signal_process(who["trainer_pid"], who["trainer_started"], signal.SIGTERM)
+        asked: int | None = None
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
+            if asked != who["trainer_pid"]:  # out of memory just now, it may have been started anew
+                _signal_process(who["trainer_pid"], who["trainer_started"], signal.SIGTERM)
+                asked = who["trainer_pid"]
             if read_status(output).state != "running":
                 return read_status(output)
             time.sleep(POLL_S)
+            who = read_json(output / "supervisor.json") or who
     for role in ("supervisor", "trainer"):
         _signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
     _write_exit(output, -signal.SIGKILL)

@@ -127,8 +127,6 @@ def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, res
     if resume:
         found, remarks = checkpoint.choose(run.output / "checkpoints", fingerprints, recipe_values(run.recipe))
         _refuse_shorter(found, trainer.total_steps)
-    else:
-        _clear_checkpoints(run.output / "checkpoints")
     for remark in remarks:
         run.say(remark)
     _say_start(run, trainer, found, remarks)
@@ -148,7 +146,7 @@ def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, res
     return _train_metrics(run.recipe, trainer, time.monotonic() - started_s)
 
 
-def _clear_checkpoints(folder: Path) -> None:
+def clear_checkpoints(folder: Path) -> None:
     """Make room for a fresh start, so that a later resume can't take an older run's checkpoint for its own."""
     for path in checkpoint.list_newest_first(folder):
         shutil.rmtree(path)

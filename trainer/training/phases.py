@@ -6,8 +6,7 @@ import gc
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,14 +27,16 @@ from trainer.base_model.tokenization import BaseModelFacts, load_base_model_fact
 from trainer.config import Recipe, to_mapping
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.environment import Environment, describe_environment, use_one_gpu
-from trainer.errors import EXIT_DONE, TrainerError, TrainingError
+from trainer.errors import EXIT_DONE, RestartError, TrainerError
 from trainer.events import EventLog
 from trainer.export.adapter_folder import export_adapter
 from trainer.files import read_json, write_json
 from trainer.proof.acceptance import run_acceptance
 from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model, make_eval_set
 from trainer.quiet import silence_libraries, silence_progress_bars
-from trainer.training.fitting import build_trainer, fit
+from trainer.shortage.forms import Shortage
+from trainer.shortage.measures import Measure, apply_measures, begin, take_measure
+from trainer.training.fitting import build_trainer, clear_checkpoints, fit
 from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
 
@@ -69,11 +70,10 @@ def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
     output.mkdir(parents=True, exist_ok=True)
     run = Run(recipe, output, EventLog(output / "events.jsonl"), StopRequest())
     try:
-        with run.stop.installed(), _memory_errors_explained():
-            run.recipe, remark = fit_to_device(recipe)
-            if remark is not None:
-                run.say(remark)
-            _run_phases(run, resume=resume)
+        with run.stop.installed():
+            _run_with_what_memory_allows(run, resume=resume)
+    except RestartError:
+        raise  # the run has not ended
     except TrainerError as err:
         status = "interrupted" if run.stop.is_requested else "failed"
         run.events.write(
@@ -85,10 +85,39 @@ def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
     return EXIT_DONE
 
 
-def _run_phases(run: Run, *, resume: bool) -> None:
+def _run_with_what_memory_allows(run: Run, *, resume: bool) -> None:
+    """Run the phases; where memory is short, choose what the next start of the trainer uses less of.
+
+    Raises:
+        RestartError: If the run goes on in a fresh process: this one's memory is in pieces.
+        OutOfMemoryError: If nothing is left to make smaller.
+    """
+    written = run.recipe
+    measures = begin(run.output, written, resume=resume)
+    run.recipe, remark = fit_to_device(apply_measures(written, measures))
+    if remark is not None:
+        run.say(remark)
+    for measure in measures:
+        run.say(f"memory was short before: {measure.words}")
+    try:
+        _run_phases(run, written, measures, resume=resume)
+    except Shortage as err:
+        measure = take_measure(run.output, written, run.events, err)
+        if run.stop.is_requested:
+            raise run.stop.interruption(step=None) from err
+        raise RestartError(
+            f"{err.work}: out of memory: {err.message}",
+            resolution=f"start again with `--resume`: it goes on with {measure.words}",
+            details=err.details,
+        ) from err
+
+
+def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, resume: bool) -> None:
     recipe, output = run.recipe, run.output
     with run.phase("data"):
         inputs = _read_inputs(run)
+    if not resume:
+        clear_checkpoints(output / "checkpoints")
     with run.phase("load_model"):
         location = prepare_base_model(recipe.model)
         model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
@@ -96,7 +125,7 @@ def _run_phases(run: Run, *, resume: bool) -> None:
         base_sha256 = base_fingerprint(model)
         device = resolve_device(recipe.run)
         environment = describe_environment(device)
-    fingerprints = _fingerprints(recipe, inputs, base_sha256, environment)
+    fingerprints = _fingerprints(written, recipe.training.micro_batch_rows, inputs, base_sha256, environment)
     with run.phase("evaluate_base"):
         eval_set = make_eval_set(recipe, inputs.dataset, inputs.encoded)
         base = _evaluate_base(run, model, tokenizer, eval_set, inputs, fingerprints)
@@ -105,7 +134,7 @@ def _run_phases(run: Run, *, resume: bool) -> None:
         train_metrics = fit(run, trainer, fingerprints, resume=resume)
         base_sha256_after = base_fingerprint(trainer.model)
     with run.phase("export"):
-        manifest = _manifest(recipe, inputs, fingerprints, environment)
+        manifest = _manifest(recipe, inputs, fingerprints, environment, measures)
         export_adapter(
             trainer.model,
             tokenizer,
@@ -144,8 +173,18 @@ def _read_inputs(run: Run) -> Inputs:
     return Inputs(facts, dataset, encoded)
 
 
-def _fingerprints(recipe: Recipe, inputs: Inputs, base_sha256: str, environment: Environment) -> dict[str, str]:
-    """Return the identity of this run's checkpoints; see ``checkpoint.choose``."""
+def _fingerprints(
+    recipe: Recipe, rows: int, inputs: Inputs, base_sha256: str, environment: Environment
+) -> dict[str, str]:
+    """Return the identity of this run's checkpoints; see ``checkpoint.choose``.
+
+    Args:
+        recipe: The recipe as it was written: a measure for the sake of memory makes no other run of it.
+        rows: Rows in a micro-batch, measures included.
+        inputs: The data.
+        base_sha256: The base model's fingerprint.
+        environment: What computes.
+    """
     sections = to_mapping(recipe)
     relevant = {name: sections[name] for name in ("model", "adapter", "training")}
     relevant["model"].pop("base_model")  # where it lies; what it is comes from its weights
@@ -159,7 +198,7 @@ def _fingerprints(recipe: Recipe, inputs: Inputs, base_sha256: str, environment:
     how = {
         "packages": environment.packages,
         "device": environment.device_name,
-        "micro_batch_rows": recipe.training.micro_batch_rows,
+        "micro_batch_rows": rows,
     }
     return {
         "recipe": _digest(relevant),
@@ -191,7 +230,11 @@ def _evaluate_base(
 
 
 def _manifest(
-    recipe: Recipe, inputs: Inputs, fingerprints: Mapping[str, str], environment: Environment
+    recipe: Recipe,
+    inputs: Inputs,
+    fingerprints: Mapping[str, str],
+    environment: Environment,
+    measures: tuple[Measure, ...],
 ) -> dict[str, Any]:
     model = recipe.model
     quantisation = {
@@ -214,20 +257,7 @@ def _manifest(
         "fingerprints": dict(fingerprints),
         "environment": environment.to_mapping(),
         "effective_batch_rows": recipe.effective_batch_rows,
+        "memory_measures": [measure.words for measure in measures],
         "seed": recipe.run.seed,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-@contextmanager
-def _memory_errors_explained() -> Iterator[None]:
-    """Turn running out of GPU memory into an error that says what to do."""
-    try:
-        yield
-    except torch.OutOfMemoryError as err:
-        raise TrainingError(
-            f"train: out of GPU memory: {str(err).splitlines()[0]}",
-            resolution="lower per_device_train_batch_size and raise gradient_accumulation_steps by the same factor, "
-            "then data.max_length",
-            details=str(err),
-        ) from err

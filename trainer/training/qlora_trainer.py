@@ -32,6 +32,8 @@ from trainer.environment import memory_peak_gib
 from trainer.errors import TrainingError
 from trainer.events import EventLog
 from trainer.proof.evaluation import eval_loss
+from trainer.shortage.forms import shortages_of
+from trainer.shortage.measures import FILE as MEASURES
 from trainer.training.schedule import start_above_zero, take_rate
 from trainer.training.stop_callback import StopCallback
 from trainer.training.stopping import StopRequest
@@ -200,15 +202,16 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         """Return ``{"eval_loss": …}``, token-weighted over all samples, or nothing if a stop request came."""
         del args, kwargs
         try:
-            loss = eval_loss(
-                self.model,
-                self._eval_samples,
-                batch_rows=self.args.per_device_eval_batch_size,
-                max_length=self.args.max_length,
-                device=self.args.device,
-                packing=self.args.packing,
-                on_batch=self._leave_evaluation_on_stop,
-            )
+            with shortages_of("evaluation"):
+                loss = eval_loss(
+                    self.model,
+                    self._eval_samples,
+                    batch_rows=self.args.per_device_eval_batch_size,
+                    max_length=self.args.max_length,
+                    device=self.args.device,
+                    packing=self.args.packing,
+                    on_batch=self._leave_evaluation_on_stop,
+                )
         except _EvaluationCutShort:
             self.save_now()  # `evaluate_if_due` makes up for it when the run resumes from here
             self.control.should_save = False
@@ -254,6 +257,9 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
         shutil.rmtree(folder, ignore_errors=True)  # left by an attempt that was cut off
         super()._save_checkpoint(model, trial)
+        measures = folder.parent.parent / MEASURES
+        if measures.is_file():
+            shutil.copyfile(measures, folder / MEASURES)
         saved = checkpoint.complete(folder, step, self._fingerprints, self._recipe)
         rotate_checkpoints(
             output_dir=str(folder.parent),

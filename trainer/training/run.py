@@ -10,6 +10,8 @@ from pathlib import Path
 
 from trainer.config import Recipe
 from trainer.events import EventLog, Phase
+from trainer.shortage.forms import shortages_of
+from trainer.shortage.measures import WORK_OF_PHASE
 from trainer.training.stopping import StopRequest
 
 
@@ -37,7 +39,8 @@ class Run:
         self.events.write("phase_started", phase=name)
         self.say(f"{name} ...")
         started_s = time.monotonic()
-        yield
+        with shortages_of(WORK_OF_PHASE.get(name, "other")):
+            yield
         duration_s = round(time.monotonic() - started_s, 2)
         self.phase_seconds[name] = duration_s
         self.events.write("phase_ended", phase=name, duration_s=duration_s)

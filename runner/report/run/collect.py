@@ -9,7 +9,15 @@ from typing import Any
 from runner.errors import RunnerError
 from runner.planning.estimate.settling import settle
 from runner.report.data_summary import DataSummary, data_summary
-from runner.report.run.curves import checkpoint_points, eval_points, phase_times, resume_steps, sessions, step_points
+from runner.report.run.curves import (
+    checkpoint_points,
+    eval_points,
+    memory_measures,
+    phase_times,
+    resume_steps,
+    sessions,
+    step_points,
+)
 from runner.report.run.models import AcceptanceRow, AnswerPair, Artifacts, LifeStep, RunReport, Scores, Verdict
 from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
@@ -50,6 +58,7 @@ def read_run(run: RunDir) -> RunReport:
         steps=steps,
         evaluations=evaluations,
         resumed_from=resume_steps(events),
+        memory_measures=memory_measures(events),
         checkpoints=checkpoint_points(events),
         phases=phase_times(events),
         data=_data(events, plan),

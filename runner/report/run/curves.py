@@ -56,6 +56,15 @@ def resume_steps(events: Iterable[Json]) -> tuple[int, ...]:
     return tuple(step for step in steps if step)
 
 
+def memory_measures(events: Iterable[Json]) -> tuple[str, ...]:
+    """Return what the trainer used less of when its memory was short, and after which step, in words."""
+    return tuple(
+        f"after step {whole(event.get('step')) or 0} {measure}"
+        for event in events
+        if event.get("event") == "out_of_memory" and (measure := text(event.get("measure"))) is not None
+    )
+
+
 def phase_times(events: Iterable[Json]) -> tuple[PhaseTime, ...]:
     """Return the time of each phase in the order of their first start.
 

@@ -144,6 +144,8 @@ class RunReport:
     steps: tuple[StepPoint, ...]
     evaluations: tuple[EvalPoint, ...]
     resumed_from: tuple[int, ...]
+    memory_measures: tuple[str, ...]
+    """What the trainer used less of when memory was short."""
     checkpoints: tuple[CheckpointPoint, ...]
     phases: tuple[PhaseTime, ...]
     data: DataSummary | None

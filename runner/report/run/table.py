@@ -108,6 +108,8 @@ def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
         wording.dollars(summary.cost_usd),
     )
     rows.append(("used", ", ".join(spent)))
+    if report.memory_measures:
+        rows.append(("memory", f"was short: {'; '.join(report.memory_measures)}"))
     rows += [("machine", wording.machine_words(line)) for line in report.receipt.get("machines", ())]
     rows += [("billed", words) for words in bill_words(report.receipt)]
     rows += _settled(report)

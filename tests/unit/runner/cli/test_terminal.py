@@ -30,6 +30,14 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
         ),
         ({"event": "acceptance_check", "name": "a", "passed": False, "value": 1}, "FAIL a: 1"),
         ({"event": "acceptance_check", "name": "a", "passed": False, "required": False, "value": 1}, "warn a: 1"),
+        (
+            {"event": "out_of_memory", "step": 6, "message": "CUDA out of memory", "measure": "gradient checkpointing"},
+            "out of memory after step 6: CUDA out of memory; going on with gradient checkpointing",
+        ),
+        (
+            {"event": "out_of_memory", "step": None, "message": "CUDA out of memory", "measure": None},
+            "out of memory after step 0: CUDA out of memory",
+        ),
         ({"event": "run_ended", "status": "failed", "message": "no"}, "failed: no"),
         ({"event": "run_ended", "status": "failed", "message": "a\x1b[2J\r\n    ok   b"}, "failed: a ok   b"),
         ({"event": "sample", "prompt": "p"}, None),

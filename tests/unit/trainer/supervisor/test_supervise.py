@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from trainer.errors import TrainerError
+from trainer.errors import EXIT_INTERRUPTED, EXIT_RESTART, TrainerError
 from trainer.supervisor import supervise
 
 TIMEOUT_S = 240.0
@@ -109,6 +109,36 @@ def test_stopping_lets_the_trainer_save_and_keeps_its_status(launch: Callable[..
     status = supervise.stop(output, timeout_s=TIMEOUT_S, now=False)
 
     assert (status.state, status.exit_code) == ("exited", 75)
+
+
+def test_a_trainer_that_was_started_anew_while_it_was_stopped_is_asked_as_well(
+    launch: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The first is out of memory just when it is asked to stop."""
+    is_second = tmp_path / "output" / "second"
+    script = f"""
+import signal, sys, time
+from pathlib import Path
+from trainer.events import EventLog
+is_second = Path({str(is_second)!r})
+def stop(*_):
+    if not is_second.exists():
+        is_second.touch()
+        EventLog(is_second.with_name("events.jsonl")).write("out_of_memory", measure="m")
+        sys.exit({EXIT_RESTART})
+    sys.exit({EXIT_INTERRUPTED})
+signal.signal(signal.SIGTERM, stop)
+print('up', flush=True)
+time.sleep(600)
+"""
+    output = launch(script)
+    wait_until_up(output)
+
+    status = supervise.stop(output, timeout_s=TIMEOUT_S, now=False)
+
+    assert is_second.exists()
+    assert status.state == "exited"
+    assert status.exit_code in (EXIT_INTERRUPTED, 128 + signal.SIGTERM)  # it may be asked before it listens
 
 
 def test_a_trainer_that_will_not_stop_is_killed_after_the_timeout(launch: Callable[..., Path]) -> None:

@@ -20,7 +20,7 @@ import pytest
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
-from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, CheckpointError, TrainingError
+from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, CheckpointError
 from trainer.events import read_events
 from trainer.export.adapter_folder import EXPECTED_FILES, verify_adapter_folder
 from trainer.files import sha256_of_file
@@ -276,20 +276,3 @@ def test_a_signal_outside_training_ends_the_run_at_once(
         train(recipe, tmp_path / "output", resume=False)
     assert caught.value.exit_code == EXIT_INTERRUPTED  # type: ignore[attr-defined]
     assert signal.getsignal(signal.SIGTERM) == handler
-
-
-def test_running_out_of_memory_says_what_to_do_and_never_shrinks_the_batch(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-    from trl import SFTTrainer
-
-    def out_of_memory(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-
-    monkeypatch.setattr(SFTTrainer, "training_step", out_of_memory)
-
-    with pytest.raises(TrainingError, match="out of GPU memory: CUDA out of memory") as caught:
-        train(recipe, tmp_path / "output", resume=False)
-    assert "gradient_accumulation_steps by the same factor" in caught.value.resolution
-    assert events_of(tmp_path / "output", "run_ended")[0]["status"] == "failed"

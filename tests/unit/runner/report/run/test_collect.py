@@ -9,7 +9,10 @@ import pytest
 
 from runner.report.data_summary import HistogramBin
 from runner.report.run.collect import read_run
+from runner.report.run.document import to_document
 from runner.report.run.models import EvalPoint, RunReport
+from runner.report.run.page import to_html
+from runner.report.run.table import lines
 from tests.unit.runner.report.run.run_folder import RUN_ID, STEPS, events, metrics, state, step_values, write_json
 from tests.unit.runner.run_at import run_at
 
@@ -93,6 +96,20 @@ def test_later_event_of_a_repeated_step_wins(run_dir: Path) -> None:
 
 def test_resume_point_is_known(run_dir: Path) -> None:
     assert read_run(run_at(run_dir)).resumed_from == (8,)
+
+
+def test_what_was_used_less_of_when_memory_was_short_is_known_and_shown(run_dir: Path) -> None:
+    shortage = {"event": "out_of_memory", "step": 3, "work": "training", "message": "CUDA out of memory"}
+    measures = ("micro-batches of 2 rows instead of 4", "micro-batches of 1 row instead of 2", None)
+    write_events(run_dir, [*(shortage | {"measure": measure} for measure in measures), *events()])
+    wanted = [f"after step 3 {measure}" for measure in measures[:2]]
+
+    report = read_run(run_at(run_dir))
+
+    assert list(report.memory_measures) == wanted
+    assert f"  memory     was short: {'; '.join(wanted)}" in lines(report)
+    assert to_document(report)["curves"]["memory_measures"] == wanted
+    assert f"Memory was short: {'; '.join(wanted)}." in to_html(report)
 
 
 def test_eval_curve_is_that_of_training(run_dir: Path) -> None:
