@@ -13,6 +13,8 @@ LENGTH_KEYS = ("training.max_steps", "training.num_train_epochs")
 BATCH_KEYS = ("training.per_device_train_batch_size", "training.gradient_accumulation_steps")
 """Only their product makes a step: ``EFFECTIVE_ROWS``."""
 EFFECTIVE_ROWS = "rows in an optimizer step"
+MEMORY_KEYS = ("training.gradient_checkpointing",)
+"""Decides what is kept and what is computed again, not what comes out: a shortage of memory may turn it on."""
 DATA_KEYS = ("data.max_length", "data.packing", "data.assistant_only_loss", "data.max_train_samples")
 
 
@@ -24,7 +26,7 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
         for section in ("model", "adapter", "training")
         for key, value in sections[section].items()
     }
-    for key in ("model.base_model", *BATCH_KEYS):
+    for key in ("model.base_model", *BATCH_KEYS, *MEMORY_KEYS):
         values.pop(key)
     values |= {key: sections["data"][key.partition(".")[2]] for key in DATA_KEYS}
     return values | {"run.seed": recipe.run.seed, EFFECTIVE_ROWS: recipe.effective_batch_rows}

@@ -59,3 +59,10 @@ def test_a_key_that_an_older_version_did_not_have_counts_as_its_default() -> Non
 def test_a_checkpoint_without_its_recipe_cannot_be_compared() -> None:
     with pytest.raises(CheckpointError, match="of a version that did not write down which"):
         check_recipe("checkpoint-4", None, values())
+
+
+def test_a_measure_against_a_shortage_of_memory_may_differ() -> None:
+    large = values(per_device_train_batch_size=4, gradient_accumulation_steps=1, gradient_checkpointing=False)
+    small = values(per_device_train_batch_size=1, gradient_accumulation_steps=4, gradient_checkpointing=True)
+
+    assert check_recipe("checkpoint-4", large, small) == []
