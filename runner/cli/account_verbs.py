@@ -28,6 +28,7 @@ from runner.run.run_dir import list_runs
 from runner.safety.patience import patience_of
 
 if TYPE_CHECKING:
+    from runner.run.run_dir import RunDir
     from runner.safety.account_sweep import Survey
     from runner.world import World
 
@@ -41,7 +42,7 @@ def sweep(session: Session) -> int:
     known = accounts(session.world)
     clouds, closed = known.opened, known.closed
     runs, unlisted = session.traces()
-    found = survey(clouds, runs, session.world.now(), closed=closed)
+    found = survey(clouds, runs, session.world.now(), closed=closed, guarded=_is_guarded)
     found = replace(found, unread={**found.unread, **known.unreadable, **unlisted})
     if not clouds and not found.not_looked_at:
         raise UsageError("sweep: no cloud is configured, so there is nothing to check", resolution=how_to_configure())
@@ -71,6 +72,12 @@ def sweep(session: Session) -> int:
         raise _incomplete(found, closed)
     abandoned = any(finding.abandoned for finding in found.findings)
     return EXIT_LEFTOVERS if abandoned and not session.arguments.apply else EXIT_DONE
+
+
+def _is_guarded(run: RunDir) -> bool:
+    from runner.guard.place import living_guard
+
+    return living_guard(run.run_id, run.world) is not None
 
 
 def _show(found: Survey, closed: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, is_named, list_runs, list_traces
 from runner.run.state import holder, locked
 from runner.safety.asked import DAMAGE, close
-from runner.safety.lease_word import last_word
+from runner.safety.lease_word import word_or_noted
 from runner.store import run_store as storing
 from runner.world import Entry, World
 
@@ -416,7 +416,7 @@ def _report_outcome(ctx: Context, session: Session) -> int:
 def _is_held(run: RunDir) -> bool:
     """Return whether the machine of a run goes on without a runner on purpose."""
     try:
-        word = last_word(run)
+        word = word_or_noted(run)
     except DAMAGE:
         return False
     return word is not None and word[0] == "hold"

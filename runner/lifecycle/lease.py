@@ -24,7 +24,7 @@ from runner.lifecycle import guarding
 from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end
 from runner.run.models import Host
 from runner.run.run_dir import write_json
-from runner.safety.lease_word import BEAT_S, MOVES_PER_LEASE, Word, beat_s
+from runner.safety.lease_word import BEAT_S, LEASE_NAME, MOVES_PER_LEASE, Word, beat_s, note
 from runner.store import run_store as storing
 from runner.world import Event
 from trainer.files import parse_object
@@ -44,6 +44,7 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
         yield
         return
     guarding.begin(ctx, rents=False)
+    note(ctx.run, "renew")
     renewing = beside(ctx.world, lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
     moving = beside(
         ctx.world, lambda over: _move_at_cloud(ctx, host, over), name="lease at cloud", patience_s=LAST_MOVE_S
@@ -65,6 +66,7 @@ def say_hold(ctx: Context, host: Host) -> None:
     machine = ctx.machine(host)
     try:
         prefix = _Talk(ctx, host, machine).say("hold")
+        note(ctx.run, "hold")
     finally:
         machine.close()
     hand_over(ctx, host, prefix)
@@ -162,7 +164,7 @@ class _Talk:
         said = {"word": word, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
         if listener != "unknown":
             guarding.saves(self._ctx, is_leased=listener != "dead")
-        write_json(self._ctx.run.file("lease.json"), said)
+        write_json(self._ctx.run.file(LEASE_NAME), said)
         self._report(listener)
         return prefix
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from runner.errors import RunnerError, TeardownError
 from runner.run.run_dir import RunDir, read_json
 from runner.run.state import RunState, holder
 from runner.safety.asked import DAMAGE, without_receipt
-from runner.safety.lease_word import Word, last_word
+from runner.safety.lease_word import Word, word_or_noted
 from runner.safety.patience import Patience
 from runner.safety.proof import is_surely_the_account
 from runner.safety.terminate import Wait, terminate_all
@@ -22,6 +22,7 @@ from runner.safety.terminate import Wait, terminate_all
 DEFAULT_LEASE_MINUTES = 15.0
 LONGEST_START = timedelta(hours=1)
 """A run's folder without a lease yet is taken for abandoned after this long without a runner."""
+Guarded = Callable[[RunDir], bool]
 
 
 class SweepError(TeardownError):
@@ -105,7 +106,12 @@ def reason_of(err: Exception) -> str:
 
 
 def survey(
-    clouds: Sequence[Cloud], runs: Sequence[RunDir], now: datetime, *, closed: Mapping[str, str] | None = None
+    clouds: Sequence[Cloud],
+    runs: Sequence[RunDir],
+    now: datetime,
+    *,
+    closed: Mapping[str, str] | None = None,
+    guarded: Guarded | None = None,
 ) -> Survey:
     """Look at every account, and judge what is there, each resource by itself.
 
@@ -114,10 +120,11 @@ def survey(
         runs: The runs whose folders are on this machine.
         now: The moment to judge by.
         closed: Clouds whose account cannot be opened here, with reasons.
+        guarded: Returns whether a guard here watches over a run.
     """
     known = {run.run_id: run for run in runs}
     resources, unread, clocks = list_all(clouds)
-    findings = [judge(found, known, now, clocks.get(found.cloud, timedelta())) for found in resources]
+    findings = [judge(found, known, now, clocks.get(found.cloud, timedelta()), guarded) for found in resources]
     asked = without_receipt(runs)
     missing: dict[str, list[str]] = {name: asked[name] for name in closed or {} if name in asked}
     seen = {finding.resource.run_id for finding in findings}
@@ -132,7 +139,13 @@ def survey(
     return Survey(findings, unread, missing, clocks)
 
 
-def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, clock_off: timedelta = timedelta()) -> Finding:
+def judge(
+    resource: Resource,
+    runs: Mapping[str, RunDir],
+    now: datetime,
+    clock_off: timedelta = timedelta(),
+    guarded: Guarded | None = None,
+) -> Finding:
     """Say whose a resource is, and whether it is abandoned.
 
     What stands at the cloud is judged by the cloud's clock, what a runner here has written by this computer's.
@@ -141,7 +154,7 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, clock_o
     for its mark cannot be read. Neither is judged.
     """
     try:
-        found = _judge(resource, runs, now, now + clock_off)
+        found = _judge(resource, runs, now, now + clock_off, guarded)
     except DAMAGE as err:
         reason = f"the folder of run {resource.run_id} cannot be read ({err})"
         return Finding(resource, reason, abandoned=False, is_judged=False)
@@ -151,7 +164,9 @@ def judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, clock_o
     return replace(found, reason=reason, is_judged=False)
 
 
-def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, now_there: datetime) -> Finding:
+def _judge(
+    resource: Resource, runs: Mapping[str, RunDir], now: datetime, now_there: datetime, guarded: Guarded | None
+) -> Finding:
     """Say whose a resource is, and whether it is abandoned.
 
     It is when its run is over by its own mark, when the lease that the cloud shows has run out and no runner here
@@ -176,10 +191,10 @@ def _judge(resource: Resource, runs: Mapping[str, RunDir], now: datetime, now_th
         return Finding(resource, f"run {run.run_id} is down, and this is left", True)
     if goes_on:
         return Finding(resource, f"run {run.run_id} has no runner here{goes_on}", False)
-    return _judge_by_folder(resource, run, now)
+    return _judge_by_folder(resource, run, now, guarded)
 
 
-def _judge_by_folder(resource: Resource, run: RunDir, now: datetime) -> Finding:
+def _judge_by_folder(resource: Resource, run: RunDir, now: datetime, guarded: Guarded | None) -> Finding:
     """Say whether a resource of a run that nobody drives here is abandoned, by what the run's folder holds alone."""
     word = _word(run)
     until = _end_of_lease(run)
@@ -191,6 +206,9 @@ def _judge_by_folder(resource: Resource, run: RunDir, now: datetime) -> Finding:
         return Finding(resource, f"run {run.run_id} trains without a runner, as requested (DETACH=1)", False)
     # A runner that is stopped (Ctrl-Z) or hangs still holds the run's lock: the age of its last word counts.
     runner = "a runner that does nothing" if holder(run) is not None else "no runner"
+    if word[0] is None and guarded is not None and guarded(run):
+        reason = f"the last word to the machine of run {run.run_id} cannot be read, and a guard watches over it"
+        return Finding(resource, reason, abandoned=False)
     if until < now:
         return Finding(resource, f"run {run.run_id} has {runner}, and its lease ran out at {until:%H:%M} UTC", True)
     return Finding(resource, f"run {run.run_id} has {runner}; its lease runs out at {until:%H:%M} UTC", False)
@@ -278,18 +296,22 @@ def _is_renewed_here(run: RunDir | None, now: datetime) -> bool:
 
 
 def _end_of_lease(run: RunDir) -> datetime | None:
-    """Return when a run's lease runs out by the last word from here, or ``None`` where that renewed none."""
+    """Return when a run's lease runs out by the last word from here, or ``None`` where that renewed none.
+
+    A word that nobody can read may have been any: its machine gets the time of a start.
+    """
     word = _word(run)
-    return word[1] + _lease(run) if word is not None and word[0] == "renew" else None
+    if word is None or word[0] == "hold":
+        return None
+    return word[1] + (LONGEST_START if word[0] is None else _lease(run))
 
 
-def _word(run: RunDir) -> tuple[Word, datetime] | None:
-    """Return the last word to a run's machine; one that cannot be read counts as little as one that is missing."""
+def _word(run: RunDir) -> tuple[Word | None, datetime] | None:
+    """Return the last word to a run's machine; where that cannot be read, the last that it can have been."""
     try:
-        word = last_word(run)
+        return word_or_noted(run)
     except DAMAGE:
         return None
-    return None if word is None or word[1].tzinfo is None else word
 
 
 def _is_down(run: RunDir) -> bool:

@@ -153,7 +153,11 @@ def _lived(made: Rig, cloud: str) -> None:
 
 def ask(verb: str, made: Rig, cloud: str) -> int:
     """Give a command as a user would whose runner was killed, and return its exit status."""
-    for path in (made.run.config.path, made.run.path):  # the virtual time is not that of the real disk
+    for path in (
+        made.run.config.path,
+        made.run.file("lease.json").path,
+        made.run.path,
+    ):  # the virtual time is not that of the real disk
         if path.exists():
             os.utime(path, (made.world.now().timestamp() - 7200.0,) * 2)
     words = ["--runs-dir", str(made.run.path.parent)]

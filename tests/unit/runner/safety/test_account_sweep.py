@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from runner.run.run_dir import RunDir, write_json
 from runner.run.state import RunState, locked
 from runner.safety import account_sweep as sweeping
 from runner.safety.asked import close, without_receipt
+from runner.safety.lease_word import Word, note
 from runner.safety.patience import Patience
 from runner.safety.proof import account_facts
 from runner.world import RealWorld
@@ -46,6 +48,70 @@ def test_what_is_past_its_end_is_abandoned_whoever_drives_it(run: RunDir) -> Non
     with locked(run):
         assert judged(run, expires_at=NOW - timedelta(seconds=1)).abandoned
         assert not judged(run, expires_at=NOW + timedelta(seconds=1)).abandoned
+
+
+DAMAGED = [
+    b"",
+    b"{",
+    b"[]",
+    b'{"word": "renew"}',
+    b'{"word": "pause", "said_at": "2026-11-21T02:00:00+00:00"}',
+    b"\x00",
+]
+
+
+def spoiled(run: RunDir, content: bytes, minutes_ago: float) -> None:
+    """Damage the file of the last word, so many minutes ago."""
+    run.file("lease.json").write_bytes(content)
+    os.utime(run.path / "lease.json", ((NOW - timedelta(minutes=minutes_ago)).timestamp(),) * 2)
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.parametrize(
+    ("words", "minutes_ago", "abandoned"),
+    [
+        (["renew", "hold"], 600.0, False),
+        (["renew", "hold", "renew"], 16.0, True),
+        (["renew"], 14.0, False),
+        ([], 59.0, False),
+        ([], 61.0, True),
+    ],
+)
+def test_a_word_that_cannot_be_read_is_the_one_that_the_journal_notes(
+    words: list[Word], minutes_ago: float, abandoned: bool, content: bytes, run: RunDir
+) -> None:
+    for word in words:
+        note(run, word)
+    spoiled(run, content, minutes_ago)
+
+    assert judged(run).abandoned is abandoned
+
+
+def test_a_runner_that_works_writes_its_word_anew(run: RunDir) -> None:
+    spoiled(run, b"", 61.0)
+    with locked(run):
+        assert judged(run).abandoned
+        spoiled(run, b"", 1.0)
+        assert not judged(run).abandoned
+
+
+def test_what_a_guard_watches_over_stays_though_nobody_can_read_its_last_word(run: RunDir) -> None:
+    spoiled(run, b"", 61.0)
+    cloud = FakeCloud([thing()])
+
+    (unwatched,) = sweeping.survey([cloud], [run], NOW).findings
+    (watched,) = sweeping.survey([cloud], [run], NOW, guarded=lambda one: one.run_id == RUN_ID).findings
+
+    assert (unwatched.abandoned, watched.abandoned) == (True, False)
+    assert watched.reason.endswith("cannot be read, and a guard watches over it")
+
+
+def test_a_lease_at_the_cloud_outranks_a_word_that_cannot_be_read(run: RunDir) -> None:
+    spoiled(run, b"", 61.0)
+
+    assert not leased(run, 1).abandoned
+    note(run, "hold")
+    assert leased(run, -1).abandoned
 
 
 def test_a_run_of_another_machine_stays(run: RunDir) -> None:
