@@ -159,6 +159,9 @@ class DataSection(Section):
     """Fill each row with several samples (kept apart in attention) instead of padding: about 2.6 times faster."""
     assistant_only_loss: bool = True
     """Learn from the assistant's words only, not from the questions."""
+    ignore_keys: list[str] = []
+    """Keys of samples or messages that are left out on purpose. Those that Douse does not know, and that are no ids or
+    sources, are refused otherwise."""
     max_train_samples: int | None = Field(default=None, ge=1)
     """Use only the first so many training samples; ``null`` uses all."""
 

@@ -7,16 +7,19 @@ from typing import Any
 
 from runner.report.sources import Json, items, text, whole
 
-_ENVELOPE = {"time", "event", "length_histogram", "warnings"}
+_ENVELOPE = {"time", "event", "length_histogram", "warnings", "notes"}
 
 
 def data_summary(reported: Json) -> DataSummary | None:
     """Return the summary in a ``data_summary`` event or in ``plan.json``, ``None`` where there is none."""
     facts = {key: value for key, value in reported.items() if key not in _ENVELOPE}
     bins = tuple(bin_ for row in items(reported.get("length_histogram")) if (bin_ := _bin(row)) is not None)
-    warnings = reported.get("warnings")
-    sentences = tuple(sentence for line in warnings if (sentence := text(line))) if isinstance(warnings, list) else ()
-    return DataSummary(facts, bins, sentences) if facts or bins else None
+    warnings, notes = (_sentences(reported.get(key)) for key in ("warnings", "notes"))
+    return DataSummary(facts, bins, (*warnings, *notes)) if facts or bins else None
+
+
+def _sentences(lines: object) -> tuple[str, ...]:
+    return tuple(sentence for line in lines if (sentence := text(line))) if isinstance(lines, list) else ()
 
 
 def _bin(row: Json) -> HistogramBin | None:

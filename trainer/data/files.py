@@ -22,13 +22,14 @@ class SampleFile:
     samples: tuple[RawSample, ...]
 
 
-def read_samples(path: Path, key: str, wanted: str = "auto") -> SampleFile:
+def read_samples(path: Path, key: str, wanted: str = "auto", ignored: frozenset[str] = frozenset()) -> SampleFile:
     """Read and check every line of a file.
 
     Args:
         path: The file.
         key: Recipe key that named it, for the hints.
         wanted: A format's name, or ``auto``: then the first sample decides for the whole file.
+        ignored: Keys that are left out on purpose.
 
     Raises:
         DataError: On the first line that cannot be used, or if the file is missing, empty or a folder.
@@ -44,7 +45,7 @@ def read_samples(path: Path, key: str, wanted: str = "auto") -> SampleFile:
                 f"is in the format {layout}, but the lines before are {found}", "keep one format in a file"
             )
         found = layout
-        samples.append(sample_of(row, layout))
+        samples.append(sample_of(row, layout, ignored))
     if found is None:
         raise DataError(f"data: {path} holds no sample", resolution=FORMAT_HELP)
     return SampleFile(path, found, sha256_of_file(path), tuple(samples))

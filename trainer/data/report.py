@@ -37,8 +37,9 @@ def run_data_check(recipe: Recipe, *, as_json: bool) -> int:
 def summary_text(summary: DataSummary) -> str:
     """Return table, histogram and warnings as text, no line longer than ``WIDTH``."""
     parts = [_table(summary), _histogram(summary.length_histogram, summary.max_length)]
-    if summary.warnings:
-        parts.append("\n".join(_wrapped("warning: " + warning) for warning in summary.warnings))
+    remarks = [*("warning: " + words for words in summary.warnings), *("note: " + words for words in summary.notes)]
+    if remarks:
+        parts.append("\n".join(_wrapped(words) for words in remarks))
     return "\n\n".join(parts)
 
 

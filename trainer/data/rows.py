@@ -5,15 +5,20 @@ Formats: ``messages`` (also ``conversations`` with ``from``/``value``), ``prompt
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainer.data.sources.row import FORMAT_HELP, Row, json_type
+from trainer.data.message import TOOLS, Message
+from trainer.data.row_keys import given, refuse_other_kinds, unused_keys
+from trainer.data.row_messages import Chat, read_messages, read_text
+from trainer.data.sources.row import FORMAT_HELP, Row
 
 Format = Literal["messages", "prompt_completion", "alpaca"]
-Turn = tuple[str, str]
 
-_ROLES = {"system": "system", "user": "user", "assistant": "assistant", "human": "user", "gpt": "assistant"}
+UNANSWERED = "end with turns that the assistant does not answer, which are left out"
+EMPTY_SYSTEM = "have an empty system turn, which counts as none"
 _LAYOUTS: dict[Format, tuple[frozenset[str], ...]] = {
     "messages": (frozenset({"messages"}), frozenset({"conversations"})),
     "alpaca": (frozenset({"instruction", "output"}),),
@@ -23,19 +28,40 @@ _LAYOUTS: dict[Format, tuple[frozenset[str], ...]] = {
 
 @dataclass(frozen=True)
 class RawSample:
-    """One sample of a file: its line, from 1, and its turns as (role, content)."""
+    """One sample of a file.
+
+    Attributes:
+        line: Its line, from 1.
+        turns: Its messages.
+        remarks: What was done to it, as words that follow "samples".
+        unused: Keys that are harmless to leave out, and are.
+    """
 
     line: int
-    turns: tuple[Turn, ...]
+    turns: tuple[Message, ...]
+    remarks: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
-def sample_of(row: Row, layout: Format) -> RawSample:
+def sample_of(row: Row, layout: Format, ignored: frozenset[str] = frozenset()) -> RawSample:
     """Return the sample that a row of a known format is.
 
+    Args:
+        row: What the file holds.
+        layout: Its format.
+        ignored: Keys that the user leaves out on purpose.
+
     Raises:
-        DataError: If its turns are not such as can be learned from.
+        DataError: If its turns are not such as can be learned from, or a key changes what should be learned.
     """
-    return RawSample(row.number, _checked(row, _turns(row, layout)))
+    refuse_other_kinds(row, ignored)
+    rest = given(row.values)
+    chat = _chat(row, rest, layout, ignored)
+    messages = _with_system(row, chat.messages, [rest.pop(key, None) for key in ("system", "system_prompt")])
+    tools = _tools(row, rest.pop("tools", None))
+    spoken, remarks = _cut(row, messages)
+    unused = unused_keys(row, rest, (message.content for message in spoken), ignored)
+    return RawSample(row.number, (*tools, *spoken), remarks, tuple(dict.fromkeys((*unused, *chat.unused))))
 
 
 def format_of(row: Row, wanted: str) -> Format:
@@ -48,9 +74,11 @@ def format_of(row: Row, wanted: str) -> Format:
     Raises:
         DataError: If the row is in no known format, or not in the one that is wanted.
     """
+    keys_given = {key for key, value in row.values.items() if value is not None}
     for layout, key_sets in _LAYOUTS.items():
-        if wanted in ("auto", layout) and any(keys <= row.values.keys() for keys in key_sets):
+        if wanted in ("auto", layout) and any(keys <= keys_given for keys in key_sets):
             return layout
+    refuse_other_kinds(row)
     keys = ", ".join(list(row.values)[:8]) or "none"
     expected = "any known format" if wanted == "auto" else f"the format {wanted}"
     raise row.refused(
@@ -61,72 +89,87 @@ def format_of(row: Row, wanted: str) -> Format:
     )
 
 
-def _turns(row: Row, layout: Format) -> list[tuple[Any, Any]]:
-    if row.values.get("tools"):
-        raise row.refused("`tools` are not supported", "leave the key out, or put the tools in the system turn")
-    if layout == "alpaca":
-        question, extra = row.values["instruction"], row.values.get("input")
-        if isinstance(question, str) and isinstance(extra, str) and extra.strip():
-            question = f"{question}\n\n{extra}"
-        system = [("system", row.values["system"])] if row.values.get("system") else []
-        return [*system, ("user", question), ("assistant", row.values["output"])]
-    if layout == "prompt_completion":
-        prompt, completion = row.values["prompt"], row.values["completion"]
-        if isinstance(prompt, list) and isinstance(completion, list):
-            return _chat(row, [*prompt, *completion])
-        return [("user", prompt), ("assistant", completion)]
-    return _chat(row, row.values["messages"] if "messages" in row.values else row.values["conversations"])
+def other_formats(wanted: str) -> frozenset[str]:
+    """Return the keys of the formats that are not wanted: who names a format leaves the others out on purpose."""
+    if wanted == "auto":
+        return frozenset()
+    others = (keys for layout, key_sets in _LAYOUTS.items() if layout != wanted for keys in key_sets)
+    return frozenset().union(*others)
 
 
-def _chat(row: Row, messages: Any) -> list[tuple[Any, Any]]:
-    if not isinstance(messages, list):
-        raise row.refused(f"messages is a JSON {json_type(messages)}, not a list", FORMAT_HELP)
-    turns = []
-    for position, message in enumerate(messages, start=1):
-        if not isinstance(message, dict):
-            raise row.refused(f"turn {position} is a JSON {json_type(message)}, not an object", FORMAT_HELP)
-        role_key, content_key = ("from", "value") if "from" in message else ("role", "content")
-        unknown = [key for key, value in message.items() if key not in (role_key, content_key, "name") and value]
-        if unknown:
-            raise row.refused(f"turn {position} has a key that is not supported: {unknown[0]}", "leave the key out")
-        turns.append((message.get(role_key), message.get(content_key)))
-    return turns
+def _chat(row: Row, rest: dict[str, Any], layout: Format, ignored: frozenset[str]) -> Chat:
+    """Return the messages of a row, and take the keys that they are made from out of ``rest``."""
+    if layout == "messages":
+        key = "messages" if row.values.get("messages") is not None else "conversations"
+        rest.pop(key, None)
+        return read_messages(row, row.values[key], ignored)
+    keys = ("instruction", "output") if layout == "alpaca" else ("prompt", "completion")
+    question, answer = (row.values[key] for key in keys)
+    history = _history(row, rest.pop("history", []))
+    for key in keys:
+        rest.pop(key, None)
+    if layout == "prompt_completion" and isinstance(question, list) and isinstance(answer, list):
+        chat = read_messages(row, [*question, *answer], ignored)
+        return Chat((*history, *chat.messages), chat.unused)
+    extra = rest.pop("input", None) if layout == "alpaca" else None
+    if isinstance(question, str) and isinstance(extra, str) and extra.strip():
+        question = f"{question}\n\n{extra}"
+    pair = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return Chat((*history, *read_messages(row, pair, ignored).messages), ())
 
 
-def _checked(row: Row, turns: list[tuple[Any, Any]]) -> tuple[Turn, ...]:
-    """Return the turns with today's role names, if roles, order and contents are right."""
-    result: list[Turn] = []
-    for position, (role, content) in enumerate(turns, start=1):
-        if not isinstance(role, str) or role not in _ROLES:
-            raise row.refused(f"turn {position} has the role {role!r}", "use the roles system, user and assistant")
-        result.append((_ROLES[role], _checked_content(row, position, content)))
-    roles = [role for role, _ in result]
-    spoken = roles[1:] if roles[:1] == ["system"] else roles
-    expected = ["user" if index % 2 == 0 else "assistant" for index in range(len(spoken))]
-    if "assistant" not in spoken:
-        raise row.refused("has no assistant turn: nothing would be learned", FORMAT_HELP)
-    if spoken != expected:
-        wrong = next(index for index, role in enumerate(spoken) if role != expected[index])
-        position = wrong + 1 + len(roles) - len(spoken)
+def _history(row: Row, pairs: Any) -> list[Message]:
+    """Return the earlier turns that Alpaca's ``history`` has as pairs of question and answer."""
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise row.refused(
-            f"turn {position} is {spoken[wrong]}, where {expected[wrong]} must be",
-            "begin with user (system only before it), then let user and assistant take turns",
+            "has a `history` that is not a list of pairs", 'write it as [["question", "answer"], …], or take it out'
         )
-    if spoken[-1] != "assistant":
-        raise row.refused("ends with a user turn without an answer", "end each sample with assistant")
-    return tuple(result)
+    return [
+        Message(role, read_text(row, position, text))
+        for position, pair in enumerate(pairs, start=1)
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
 
 
-def _checked_content(row: Row, position: int, content: Any) -> str:
-    if not isinstance(content, str):
-        raise row.refused(f"turn {position} has a JSON {json_type(content)} as content, not text", "write it as text")
-    if not content.strip():
-        raise row.refused(f"turn {position} is empty", "fill the turn, or take the sample out")
-    try:
-        content.encode("utf-8")
-    except UnicodeEncodeError as err:
-        code = f"\\u{ord(content[err.start]):04x}"
-        raise row.refused(
-            f"turn {position} holds half of a surrogate pair ({code})", "write the character whole, or take it out"
-        ) from err
-    return content
+def _with_system(row: Row, messages: Sequence[Message], beside: Sequence[Any]) -> list[Message]:
+    """Return the turns with the system text that stands beside them, once."""
+    texts = list(dict.fromkeys(read_text(row, 1, text) for text in beside if text not in (None, "")))
+    own = [message.content for message in messages if message.role == "system" and message.content.strip()]
+    if len(texts) > 1 or (texts and own and texts != own[:1]):
+        raise row.refused("has a system text beside a system turn that says something else", "keep one of them")
+    return list(messages) if own or not texts else [Message("system", texts[0]), *messages]
+
+
+def _tools(row: Row, tools: Any) -> list[Message]:
+    """Return the message that lists the tools on offer, in the form of chat APIs; none if there are none."""
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools)
+        except (ValueError, RecursionError) as err:
+            raise row.refused("has `tools` that are not valid JSON", "write them as a list of objects") from err
+    if not tools:
+        return []
+    offered = []
+    for tool in tools if isinstance(tools, list) else [None]:
+        values: dict[str, Any] = tool if isinstance(tool, dict) else {}
+        function = values.get("function", values)
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(name, str) or not name.strip():
+            raise row.refused(
+                "has `tools` of which one has no name",
+                'write each as {"type": "function", "function": {"name": "…", "parameters": {…}}}',
+            )
+        offered.append(values if "function" in values else {"type": "function", "function": values})
+    return [Message(TOOLS, read_text(row, 1, json.dumps(offered, ensure_ascii=False)))]
+
+
+def _cut(row: Row, messages: Sequence[Message]) -> tuple[list[Message], tuple[str, ...]]:
+    """Return the turns that are trained on, and what was left out: empty system turns, and what nobody answers."""
+    turns = [message for message in messages if message.role != "system" or message.content.strip()]
+    remarks = [EMPTY_SYSTEM] if len(turns) < len(messages) else []
+    answered = max((index + 1 for index, message in enumerate(turns) if message.role == "assistant"), default=0)
+    if answered == 0:
+        raise row.refused("has no assistant turn: nothing would be learned", FORMAT_HELP)
+    if answered < len(turns):
+        remarks.append(UNANSWERED)
+    return turns[:answered], tuple(remarks)

@@ -6,14 +6,16 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.config import DataSection
 from trainer.data.chat import EncodedSample, Message, encode_chat
-from trainer.data.files import read_samples
-from trainer.data.rows import RawSample
+from trainer.data.files import SampleFile, read_samples
+from trainer.data.remarks import losses_of, notes_of
+from trainer.data.rows import other_formats
 from trainer.data.summary import DataSummary, SplitSummary, length_histogram
 from trainer.errors import BaseModelError, DataError
 
@@ -23,10 +25,19 @@ SHOWN_LINES = 5
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: its line in the file, from 1, and its turns."""
+    """One sample.
+
+    Attributes:
+        line: Its line in the file, from 1.
+        messages: Its turns.
+        remarks: What was done to it, as words that follow "samples".
+        unused: Keys that are harmless to leave out, and are.
+    """
 
     line: int
     messages: tuple[Message, ...]
+    remarks: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Dataset:
         format: ``messages``, ``prompt_completion`` or ``alpaca``.
         train_sha256: SHA-256 of the training file.
         eval_sha256: SHA-256 of the eval file; of the held-out samples where there is no such file.
+        unlearnable: Samples that were left out, as none of their turns is to be learned.
     """
 
     train: tuple[Sample, ...]
@@ -46,6 +58,7 @@ class Dataset:
     format: str
     train_sha256: str
     eval_sha256: str
+    unlearnable: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,19 +78,23 @@ def load_dataset(data: DataSection, seed: int) -> Dataset:
     Raises:
         DataError: On the first problem, with file and line.
     """
-    file = read_samples(Path(data.train_path), "data.train_path", data.format)
-    samples = [_sample(raw) for raw in file.samples]
+    ignored = other_formats(data.format).union(data.ignore_keys)
+    file = read_samples(Path(data.train_path), "data.train_path", data.format, ignored)
+    samples, unlearnable = _learnable(file, data)
     if data.eval_path is None:
         train, held_out = _hold_out(samples, data, seed)
         eval_sha256 = hashlib.sha256(
-            "\n".join(json.dumps(_key(sample), ensure_ascii=False) for sample in held_out).encode()
+            "\n".join(json.dumps(_identity(sample), ensure_ascii=False) for sample in held_out).encode()
         ).hexdigest()
     else:
-        eval_file = read_samples(Path(data.eval_path), "data.eval_path", data.format)
-        train, held_out = samples, [_sample(raw) for raw in eval_file.samples]
+        eval_file = read_samples(Path(data.eval_path), "data.eval_path", data.format, ignored)
+        train, (held_out, unlearnable_eval) = samples, _learnable(eval_file, data)
+        unlearnable += unlearnable_eval
         _refuse_leaks(train, held_out, data)
         eval_sha256 = eval_file.sha256
-    return Dataset(tuple(train[: data.max_train_samples]), tuple(held_out), file.format, file.sha256, eval_sha256)
+    return Dataset(
+        tuple(train[: data.max_train_samples]), tuple(held_out), file.format, file.sha256, eval_sha256, unlearnable
+    )
 
 
 def encode(dataset: Dataset, facts: BaseModelFacts, data: DataSection) -> EncodedDataset:
@@ -103,12 +120,35 @@ def generation_prompts(dataset: Dataset, n: int) -> list[tuple[tuple[Message, ..
     return [(sample.messages[:-1], sample.messages[-1].content) for sample in dataset.eval[:n]]
 
 
-def _sample(raw: RawSample) -> Sample:
-    return Sample(raw.line, tuple(Message(role, content) for role, content in raw.turns))
+def _learnable(file: SampleFile, data: DataSection) -> tuple[list[Sample], int]:
+    """Return the samples of a file that have something to learn, and how many have not."""
+    samples = [Sample(raw.line, raw.turns, raw.remarks, raw.unused) for raw in file.samples]
+    if data.assistant_only_loss:
+        samples = [
+            sample
+            for sample in samples
+            if any(message.learned for message in sample.messages if message.role == "assistant")
+        ]
+    if not samples:
+        raise DataError(
+            f"data: {file.path} has no turn that is to be learned",
+            resolution="set `weight: 1` on turns of the assistant, or leave the key out",
+        )
+    return samples, len(file.samples) - len(samples)
 
 
-def _key(sample: Sample) -> tuple[tuple[str, str], ...]:
-    return tuple((message.role, message.content) for message in sample.messages)
+def _key(sample: Sample) -> tuple[Message, ...]:
+    return sample.messages
+
+
+def _identity(sample: Sample) -> list[list[str] | dict[str, Any]]:
+    """Return the turns as plain data: role and words, and whatever else a turn has."""
+    return [
+        [message.role, message.content]
+        if message == Message(message.role, message.content)
+        else {name: value for name, value in asdict(message).items() if value is not None}
+        for message in sample.messages
+    ]
 
 
 def _hold_out(samples: Sequence[Sample], data: DataSection, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -183,7 +223,8 @@ def _summarise(
         special_token_samples=len(special),
         turn_end=train[0].turn_end,
         length_histogram=length_histogram([sample.total_tokens for sample in train]),
-        warnings=(),
+        warnings=losses_of(dataset.train, train, facts),
+        notes=notes_of(dataset),
     )
     return summary.with_warnings(
         eos_token=facts.eos_token,

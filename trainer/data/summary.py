@@ -84,6 +84,7 @@ class DataSummary:
         turn_end: Token that the template ends an assistant turn with.
         length_histogram: Training samples by length before the cut.
         warnings: What a person should look at, a sentence each.
+        notes: What was done to the samples, a sentence each.
     """
 
     format: str
@@ -96,6 +97,7 @@ class DataSummary:
     turn_end: str | None
     length_histogram: tuple[HistogramBin, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def with_warnings(self, *, eos_token: str, special_lines: str, assistant_only: bool) -> DataSummary:
         """Return the summary with a sentence for everything that is allowed but worth checking."""
@@ -114,7 +116,8 @@ class DataSummary:
                 self.turn_end != eos_token
             ),
         }
-        return replace(self, warnings=tuple(sentence for sentence, is_so in found.items() if is_so))
+        sentences = tuple(sentence for sentence, is_so in found.items() if is_so)
+        return replace(self, warnings=(*sentences, *self.warnings))
 
     def _ending(self, assistant_only: bool) -> str:
         if self.turn_end is not None:
@@ -148,6 +151,7 @@ class DataSummary:
                 {"from": part.from_tokens, "to": part.to_tokens, "count": part.count} for part in self.length_histogram
             ],
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -166,6 +170,7 @@ class DataSummary:
                 HistogramBin(part["from"], part["to"], part["count"]) for part in values["length_histogram"]
             ),
             warnings=tuple(values["warnings"]),
+            notes=tuple(values.get("notes", ())),
         )
 
 

@@ -37,7 +37,9 @@ def check_template(facts: BaseModelFacts, dataset: Dataset | None) -> Check:
     A special token that the tokenizer lacks is split: the model has never seen it, and generation does not stop at it.
     That is how a template of another model shows. Those that only open a turn may be plain text, as in Zephyr's.
     """
-    roles = ("user", "assistant") if dataset is None else [message.role for message in dataset.train[0].messages]
+    roles = ["user", "assistant"] if dataset is None else [message.role for message in dataset.train[0].messages]
+    if not set(roles) <= {"system", "user", "assistant"}:
+        roles = ["user", "assistant"]  # a template of tools may ask for calls that belong together
     # Words of our own: real samples may contain special tokens, or parts of one.
     messages = [Message(role, f"This is turn {number}.") for number, role in enumerate(roles, start=1)]
     try:

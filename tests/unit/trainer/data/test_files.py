@@ -11,7 +11,7 @@ from trainer.data.files import read_samples
 from trainer.errors import EXIT_USAGE, DataError
 
 CHAT = {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because."}]}
-TURNS = (("user", "Why?"), ("assistant", "Because."))
+TURNS = [("user", "Why?"), ("assistant", "Because.")]
 
 
 def file_of(folder: Path, *lines: Any) -> Path:
@@ -35,7 +35,9 @@ def test_every_line_of_a_file_becomes_a_sample(tmp_path: Path) -> None:
     file = read_samples(path, "data.train_path")
 
     assert file.format == "messages"
-    assert [(raw.line, raw.turns) for raw in file.samples] == [(1, TURNS), (3, TURNS)]
+    assert [(raw.line, [(message.role, message.content) for message in raw.turns]) for raw in file.samples] == [
+        (1, TURNS), (3, TURNS)
+    ]  # fmt: skip
     assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 

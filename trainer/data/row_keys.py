@@ -1,0 +1,160 @@
+"""The keys of a sample and of its messages that Douse does not learn from: harmless ones, and those that are refused.
+
+A key is never dropped in silence: what it means counts, or it is listed as not used, or it is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from trainer.data.sources.row import Row
+from trainer.errors import DataError
+
+HARMLESS = frozenset({
+    "id", "idx", "index", "uid", "uuid", "key", "hash", "sample_id", "prompt_id", "message_id", "msg_id",
+    "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "user_id",
+    "parent_id", "turn_id", "doc_id", "example_id", "question_id", "row", "row_id", "line", "file", "filename",
+    "path", "source", "sources", "source_id", "data_source", "dataset", "dataset_name", "origin", "provenance",
+    "url", "link", "license", "licence", "copyright", "author", "authors", "creator", "annotator", "contributor",
+    "title", "subject", "topic", "topics", "category", "categories", "subcategory", "domain", "tag", "tags", "task",
+    "tasks", "task_id", "task_type", "task_name", "skill", "skills", "type", "kind", "lang", "language",
+    "languages", "locale", "subset", "split", "fold", "partition", "version", "model", "model_name", "generator",
+    "engine", "date", "time", "timestamp", "created", "created_at", "create_time", "updated_at", "meta", "metadata",
+    "info", "extra", "comment", "comments", "note", "notes", "description", "length", "num_turns", "num_tokens",
+    "n_tokens", "token_count", "tokens", "difficulty", "level", "name",
+})  # fmt: skip
+"""Keys that say where a sample comes from or what it is about."""
+_PREFERENCES = frozenset({
+    "chosen", "rejected", "score", "scores", "score_chosen", "score_rejected", "chosen_score", "rejected_score",
+    "reward", "rewards", "rating", "ratings", "rank", "ranking", "margin", "preference", "preferred", "winner",
+    "feedback", "kto_tag",
+})  # fmt: skip
+_MEDIA = frozenset({
+    "image", "images", "image_path", "image_url", "video", "videos", "video_path", "audio", "audios", "audio_path",
+    "pixel_values",
+})  # fmt: skip
+IMAGE_MARK = "<image>"
+_NOTHING: tuple[Any, ...] = ("", [], {})
+_NO_MEDIA = "Douse trains on text alone: take samples with pictures, sound or video out"
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that are there: a null column counts as absent."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def refuse_other_kinds(row: Row, ignored: frozenset[str] = frozenset()) -> None:
+    """Refuse a row that is made for another kind of training, by the key that says so.
+
+    Args:
+        row: The row.
+        ignored: Keys that the user leaves out on purpose.
+
+    Raises:
+        DataError: If there is such a key.
+    """
+    for key, value in given(row.values).items():
+        if key not in ignored and value not in _NOTHING:
+            _check_preference(row, key, value)
+            _check_media(row, key)
+
+
+def unused_keys(row: Row, others: Mapping[str, Any], texts: Iterable[str], ignored: frozenset[str]) -> tuple[str, ...]:
+    """Return the keys of a sample that are harmless to leave out, and refuse the others.
+
+    Args:
+        row: The row, for the message.
+        others: What the sample holds besides what it is learned from.
+        texts: The texts that are learned from: a key that only repeats them is harmless.
+        ignored: Keys that the user leaves out on purpose.
+
+    Raises:
+        DataError: If a key is one that changes what should be learned, or means nothing that is known.
+    """
+    texts = list(texts)
+    unused = []
+    for key, value in others.items():
+        if value in _NOTHING:
+            continue
+        if not (key in ignored or _is_harmless(key) or _repeats(value, texts) or key == "label"):
+            raise row.refused(f"has a key that is not used: {key}", _ignored_by(key))
+        unused.append(key)
+    return tuple(unused)
+
+
+def unused_message_keys(row: Row, position: int, others: Mapping[str, Any], ignored: frozenset[str]) -> tuple[str, ...]:
+    """Return the keys of a message that are harmless to leave out, and refuse the others.
+
+    Raises:
+        DataError: If a key is one that changes what should be learned, or means nothing that is known.
+    """
+    unused = [key for key, value in others.items() if value not in _NOTHING]
+    for key in unused:
+        if key in ignored:
+            continue
+        _check_media(row, key)
+        if key == "train_detail":
+            raise row.refused(
+                f"turn {position} has `train_detail`: parts of a turn cannot be left out of what is learned",
+                "set `weight: 0` to leave the whole turn out, or split it",
+            )
+        if key in _PREFERENCES:
+            raise _preference(row, f"turn {position} has `{key}`")
+        if not _is_harmless(key):
+            raise row.refused(f"turn {position} has a key that is not supported: {key}", _ignored_by(key))
+    return tuple(unused)
+
+
+def check_text(row: Row, position: int, role: str, text: str) -> None:
+    """Refuse the mark of a picture in a question.
+
+    Raises:
+        DataError: If there is one.
+    """
+    if role == "user" and IMAGE_MARK in text:
+        raise row.refused(f"turn {position} has the mark of a picture ({IMAGE_MARK})", _NO_MEDIA)
+
+
+def refuse_part(row: Row, position: int, kind: str) -> None:
+    """Refuse a part of a message that is not text.
+
+    Raises:
+        DataError: Always.
+    """
+    raise row.refused(f"turn {position} has a part that is not text: {kind}", _NO_MEDIA)
+
+
+def _ignored_by(key: str) -> str:
+    return f"set `data.ignore_keys: [{key}]` if nothing is lost by leaving it out, or take it out of the data"
+
+
+def _is_harmless(key: str) -> bool:
+    return key.lower() in HARMLESS or key.startswith("_")
+
+
+def _repeats(value: Any, texts: list[str]) -> bool:
+    """Return whether a value says nothing that the turns do not say."""
+    words = value.strip() if isinstance(value, str) else ""
+    return bool(words) and (any(words in text for text in texts) or all(text.strip() in words for text in texts))
+
+
+def _check_preference(row: Row, key: str, value: Any) -> None:
+    if key == "label" and value not in (True, False, 0, 1):
+        raise row.refused(f"has the label {value!r}, which is not used", _ignored_by(key))
+    if key == "label" and not value:
+        raise _preference(row, "has `label: false`, an answer that is not to be learned")
+    if key in _PREFERENCES:
+        raise _preference(row, f"has `{key}`")
+
+
+def _preference(row: Row, what: str) -> DataError:
+    return row.refused(
+        f"{what}: preference data, which DPO or KTO learn from",
+        "keep the good answers alone, as messages or as prompt and completion, without that key",
+    )
+
+
+def _check_media(row: Row, key: str) -> None:
+    if key in _MEDIA:
+        raise row.refused(f"has `{key}`, which is not supported", _NO_MEDIA)
