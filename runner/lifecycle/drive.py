@@ -32,7 +32,7 @@ from runner.report.plan.text import plan_lines
 from runner.run.models import Host, TrainerStatus, View
 from runner.run.planned import Plan
 from runner.run.run_dir import RunDir, begin_run, create_run, mark_plan
-from runner.run.run_file import RunFile
+from runner.run.run_file import RunFile, with_day
 from runner.run.state import locked
 from runner.store import run_store as storing
 from runner.world import World
@@ -50,6 +50,7 @@ def new_run(
     """
     view.step_started("plan")
     began, started = world.now(), world.monotonic_s()
+    run_file = with_day(run_file, began.date())
     found = plan.check(run_file, runs_dir, view, stop, world, is_dry=is_dry)
     stop.check()
     ctx = Context(create_run(runs_dir, run_file.run.name, world.now(), world), run_file, view, stop, world)

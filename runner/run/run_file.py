@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -225,6 +226,13 @@ def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict
     wanted = {**dict(_parse_override(text) for text in overrides), **settings}
     source = SourceMapping("the command line", run_file_mapping(run_file))
     return _resolve(validate(type(run_file), _overridden(source, wanted), renamed={}), folder)
+
+
+def with_day(run_file: RunFile, day: date) -> RunFile:
+    """Return a run file that says which day a chat template writes: that of planning, unless the user named one."""
+    if run_file.data.template_date is not None:
+        return run_file
+    return run_file.model_copy(update={"data": run_file.data.model_copy(update={"template_date": day})})
 
 
 def parse_address(text: str) -> tuple[str, str, int]:

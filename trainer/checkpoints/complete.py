@@ -38,7 +38,7 @@ class Checkpoint:
     Attributes:
         path: Its folder.
         step: Optimizer steps done.
-        fingerprints: What it belongs to: recipe, data, base_model, environment.
+        fingerprints: What it belongs to: recipe, data, tokenization, base_model, environment.
         size_bytes: All files together.
         recipe: The recipe in values, as ``recipe_values`` gives it; ``None`` of a version that wrote none.
     """
@@ -156,7 +156,7 @@ def choose(
         return None, []
     for kind, value in fingerprints.items():
         was = checkpoint.fingerprints.get(kind)
-        if was == value:
+        if was == value or was is None:  # earlier versions knew fewer kinds
             continue
         if kind == "environment":
             remarks.append("resume: the environment has changed since the checkpoint; the last bits may differ")

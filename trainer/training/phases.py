@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import shutil
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -203,9 +204,19 @@ def _fingerprints(
     return {
         "recipe": _digest(relevant),
         "data": _digest([inputs.dataset.train_sha256, inputs.dataset.eval_sha256, inputs.facts.chat_template]),
+        "tokenization": digest_tokens(inputs.encoded),
         "base_model": base_sha256,
         "environment": _digest(how),
     }
+
+
+def digest_tokens(encoded: EncodedDataset) -> str:
+    """Return a SHA-256 over the ids and labels of all samples: another day or tokenizer may give others."""
+    digest = hashlib.sha256()
+    for sample in (*encoded.train, *encoded.eval):
+        for numbers in (sample.input_ids, sample.labels):
+            digest.update(array("q", (len(numbers), *numbers)).tobytes())
+    return digest.hexdigest()
 
 
 def _digest(value: object) -> str:

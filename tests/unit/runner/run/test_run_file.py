@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from runner.errors import UsageError
-from runner.run.run_file import json_schema, load_run_file, parse_run_file, run_file_mapping, with_settings
+from runner.run.run_file import (
+    json_schema,
+    load_run_file,
+    parse_run_file,
+    run_file_mapping,
+    with_day,
+    with_settings,
+)
 from trainer.config import Recipe
 from trainer.errors import ConfigError
 
@@ -137,3 +145,23 @@ def test_the_schema_describes_every_key(tmp_path: Path) -> None:
     ]
     assert undescribed == []
     assert all(section["additionalProperties"] is False for section in sections.values())
+
+
+def test_the_day_that_a_template_writes_is_set_once_and_outlives_the_run_folder(tmp_path: Path) -> None:
+    planned = with_day(load(tmp_path, "run: {name: x}\n"), date(2026, 11, 28))
+    kept = parse_run_file(run_file_mapping(planned), "config.json")
+
+    assert run_file_mapping(planned)["data"]["template_date"] == "2026-11-28"
+    assert with_day(kept, date(2026, 12, 24)).data.template_date == date(2026, 11, 28)
+    assert kept.recipe().data.template_date == date(2026, 11, 28)
+
+
+def test_a_run_file_may_name_the_day(tmp_path: Path) -> None:
+    named = load(tmp_path, "data: {template_date: 2024-07-26}\n")
+
+    assert with_day(named, date(2026, 11, 28)).data.template_date == date(2024, 7, 26)
+
+
+def test_a_day_that_is_none_is_refused_by_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.template_date"):
+        load(tmp_path, "data: {template_date: someday}\n")

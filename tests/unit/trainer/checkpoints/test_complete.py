@@ -8,7 +8,7 @@ import pytest
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, choose, complete, newest_complete, verify
 from trainer.errors import CheckpointError
 
-FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
+FINGERPRINTS = {"recipe": "r", "data": "d", "tokenization": "t", "base_model": "b", "environment": "e"}
 
 
 def make_checkpoint(folder: Path, step: int, *, is_complete: bool = True) -> Path:
@@ -132,12 +132,20 @@ def test_when_none_verifies_resuming_is_refused_instead_of_starting_afresh(tmp_p
         choose(tmp_path, FINGERPRINTS, {})
 
 
-@pytest.mark.parametrize("kind", ["recipe", "data", "base_model"])
+@pytest.mark.parametrize("kind", ["recipe", "data", "tokenization", "base_model"])
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, kind: str) -> None:
     make_checkpoint(tmp_path, 4)
 
     with pytest.raises(CheckpointError, match=f"another {kind.replace('_', ' ')}"):
         choose(tmp_path, {**FINGERPRINTS, kind: "other"}, {})
+
+
+def test_a_checkpoint_of_a_version_that_knew_fewer_kinds_is_taken(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 4)
+
+    found, remarks = choose(tmp_path, {**FINGERPRINTS, "another": "kind"})
+
+    assert (found is None, remarks) == (False, [])
 
 
 def test_a_changed_environment_is_only_remarked_on(tmp_path: Path) -> None:
