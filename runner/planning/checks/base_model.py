@@ -10,7 +10,8 @@ from runner.adapters.packages import PACKAGED_MODELS
 from runner.planning.checks.hub import NAME
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.planning.checks.targets import TARGETS, check_targets
-from runner.planning.estimate.model_shape import ModelShape, UnknownShapeError, read_shape
+from runner.planning.estimate.families.kinds import UnknownShapeError
+from runner.planning.estimate.model_shape import ModelShape, read_shape
 from runner.run.run_file import RunFile
 from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
 from trainer.config import DataSection, ModelSection

@@ -120,7 +120,7 @@ def memory_of(shape: ModelShape, holding: Holding, *, tokens: int, rank: int, ta
         "activations": kept,
         "attention's mask": tokens * row * _shared_mask(shape, holding),
         "loss" if loss > backward else "one block's backward pass": max(loss, backward),
-        "a layer dequantised": max(linear.inputs * linear.outputs for linear in shape.linears) * a,
+        "a layer dequantised": max(linear.parameters for linear in shape.linears) * a,
     }
     held = sum(parts.values())
     parts["allocator's reserve"] = held * holding.reserve
@@ -183,7 +183,7 @@ def score_bytes(shape: ModelShape, holding: Holding) -> float:
 
 def _kernel(shape: ModelShape, holding: Holding) -> str:
     """Return the attention that a model gets."""
-    return "eager" if shape.caps_scores and holding.attention == "sdpa" else holding.attention
+    return "eager" if shape.is_eager and holding.attention == "sdpa" else holding.attention
 
 
 def _repeats_keys(shape: ModelShape, holding: Holding) -> bool:

@@ -137,13 +137,13 @@ def test_target_modules_of_olmos_own_code_match_nothing_and_fail(tmp_path: Path)
 
 
 def test_names_cannot_be_checked_where_the_layers_are_not_known(tmp_path: Path) -> None:
-    write_model(tmp_path / "model", model_type="unheard-of")
+    write_model(tmp_path / "model", model_type="mamba")
 
     named = lines(look(make_run(tmp_path, adapter={"lora_target_modules": ["q_proj"]})))["target modules"]
     all_linear = lines(look(make_run(tmp_path)))["target modules"]
 
     assert (named.status, all_linear.status) == ("warn", "pass")
-    assert "unheard-of" in named.value
+    assert "mamba" in named.value
 
 
 def test_a_packaged_model_that_is_not_here_is_a_warning(tmp_path: Path) -> None:
