@@ -93,11 +93,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def print_error(err: ExpectedError, log: Path) -> None:
     """Print error, hint and log, and keep the rest in the log; both hold words of programs and of machines."""
+    from runner.cli.session import LAST_ERROR
     from runner.run.host_words import one_line, printable
 
+    mode = "w" if log.name == LAST_ERROR else "a"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
+        with log.open(mode, encoding="utf-8") as file:
             file.write(printable(f"\n{''.join(traceback.format_exception(err))}{err.details or ''}\n"))
     except OSError as problem:
         print(f"(the log cannot be written: {problem})", file=sys.stderr)

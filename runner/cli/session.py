@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from runner.run.run_file import RunFile
 
 
+LAST_ERROR = "last-error.log"
+"""Where the error of a command goes that is about no run: the newest one alone."""
 GO_ON = ("collect", "configure", "launch", "resume", "sync")
 """Verbs that go on with a run, and so may install what it needs; those that end or only show one never install."""
 
@@ -36,7 +38,7 @@ class Session:
         self.runs_dir: Path = arguments.runs_dir
         with contextlib.suppress(OSError):  # the folder in which the command is given may be deleted
             self.runs_dir = arguments.runs_dir.resolve()
-        self.log = self.runs_dir / "last-error.log"
+        self.log = self.runs_dir / LAST_ERROR
         self.driven: RunDir | None = None
         """The run that the command is about, once that is known."""
         self.stop = Stop(world)

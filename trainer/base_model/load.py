@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from trainer.base_model.tokenization import BaseModelFacts
 
 ADAPTER_PARAMETER = "lora_"
+BASE_LAYERS = re.compile(r"(\.base_layer)+(?=\.)")
+"""What PEFT puts between a layer's name and its weight; a layer of the base model's own may be called so too."""
 CONVERTED_MARK = "converted.sha256"
 
 
@@ -249,8 +252,8 @@ def base_fingerprint(model: torch.nn.Module) -> str:
     Names are taken without PEFT's prefixes, so that a model has the same fingerprint with and without an adapter.
     """
     digest = hashlib.sha256()
-    named = sorted((_base_name(name), value) for name, value in model.named_parameters() if not _is_adapter(name))
-    for name, parameter in named:
+    named = [(_base_name(name), value) for name, value in model.named_parameters() if not _is_adapter(name)]
+    for name, parameter in sorted(named, key=lambda pair: pair[0]):
         digest.update(name.encode())
         _update_with_tensor(digest, parameter.data)
         state = getattr(parameter, "quant_state", None)
@@ -266,7 +269,7 @@ def _is_adapter(name: str) -> bool:
 
 
 def _base_name(name: str) -> str:
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    return BASE_LAYERS.sub("", name.removeprefix("base_model.model."))
 
 
 def _update_with_tensor(digest: Any, tensor: torch.Tensor) -> None:

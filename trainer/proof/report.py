@@ -14,7 +14,10 @@ RESOLUTIONS = {
     "checksums_match": "copy the adapter folder again: a file was changed after it was written",
     "base_fingerprint": "set model.base_model and model.revision to the model the adapter was trained on",
     "base_unchanged": "do not use this adapter: download the base model again, then run `make train`",
-    "eval_loss_below_base": "train longer, or raise training.learning_rate; see the loss curve in the report",
+    "weights_sound": "do not use this adapter; train it again, with more steps if it has learned nothing "
+    "(training.num_train_epochs, training.max_steps)",
+    "eval_loss_below_base": "see the loss curve in the report: where it fell to the end, train longer "
+    "(training.max_steps) or raise training.learning_rate; where it rose, lower that or train less",
     "merged_as_good_as_adapter": "use the adapter unmerged, or set `merged_dtype: float32`",
 }
 MODELS = ("base_4bit", "adapter_4bit", "base_unquantised", "adapter_unquantised")

@@ -191,10 +191,11 @@ class Trial:
 
     def _check_results(self, kind: str) -> None:
         base, adapter = self._evaluations[f"base_{kind}"], self._evaluations[f"adapter_{kind}"]
+        is_better = adapter.loss < base.loss
         self._add(
             "eval_loss_below_base",
-            adapter.loss < base.loss,
-            f"{base.loss:.4f} → {adapter.loss:.4f}",
+            is_better,
+            f"{base.loss:.4f} → {adapter.loss:.4f}{'' if is_better else ': no checkpoint beats the base'}",
             "on the base it was trained on, the adapter lowers the eval loss",
         )
         empty = sum(not answer for answer in adapter.answers)

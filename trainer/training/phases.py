@@ -8,6 +8,7 @@ import json
 import shutil
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ from trainer.shortage.measures import Measure, apply_measures, begin, take_measu
 from trainer.training.fitting import build_trainer, clear_checkpoints, fit
 from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
+from trainer.training.write_errors import write_errors_explained
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,20 @@ def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
     output.mkdir(parents=True, exist_ok=True)
     run = Run(recipe, output, EventLog(output / "events.jsonl"), StopRequest())
     try:
-        with run.stop.installed():
+        with run.stop.installed(), write_errors_explained():
             _run_with_what_memory_allows(run, resume=resume)
     except RestartError:
         raise  # the run has not ended
     except TrainerError as err:
         status = "interrupted" if run.stop.is_requested else "failed"
-        run.events.write(
-            "run_ended", status=status, exit_code=err.exit_code, message=err.message, resolution=err.resolution
-        )
+        with suppress(OSError):  # the disk may be why it ended
+            run.events.write(
+                "run_ended", status=status, exit_code=err.exit_code, message=err.message, resolution=err.resolution
+            )
         raise
     finally:
-        run.events.close()
+        with suppress(OSError):
+            run.events.close()
     return EXIT_DONE
 
 

@@ -24,6 +24,15 @@ def test_an_error_in_a_machines_words_is_three_lines_on_the_screen_and_in_the_lo
     assert "\x1b" not in log.read_text()
 
 
+@pytest.mark.parametrize(("name", "errors"), [("last-error.log", ["new"]), ("train.log", ["old", "new"])])
+def test_the_last_error_is_one_and_the_log_of_a_run_has_them_all(tmp_path: Path, name: str, errors: list[str]) -> None:
+    for words in ("old", "new"):
+        print_error(ConfigError(words, resolution="do it"), tmp_path / name)
+
+    text = (tmp_path / name).read_text()
+    assert [words for words in ("old", "new") if f"ConfigError: {words}" in text] == errors
+
+
 def test_all_problems_of_a_kind_are_shown_below_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_error(ConfigError("two", resolution="do it", lines=["a \x1b[2J", "b"]), tmp_path / "log")
 

@@ -147,3 +147,36 @@ def test_the_fingerprint_is_the_same_with_an_adapter_and_another_for_another_bas
 
     assert model.base_fingerprint(get_peft_model(base, model.lora_config(recipe.adapter))) == alone
     assert model.base_fingerprint(model.load_base(recipe, str(tiny_model), quantised=False)) != alone
+
+
+def test_a_layer_of_the_base_models_own_may_be_called_as_pefts_are() -> None:
+    """PEFT puts the base's layer into one that has it as ``base_layer``; nested names are no other weights."""
+    plain, wrapped = torch.nn.Module(), torch.nn.Module()
+    linear = torch.nn.Linear(2, 2)
+    inner, outer = torch.nn.Module(), torch.nn.Module()
+    inner.add_module("base_layer", linear)  # the model's own: block.base_layer.weight
+    plain.add_module("block", inner)
+    peft_layer = torch.nn.Module()
+    peft_layer.add_module("base_layer", linear)  # with an adapter: block.base_layer.base_layer.weight
+    outer.add_module("base_layer", peft_layer)
+    wrapped.add_module("block", outer)
+
+    assert model.base_fingerprint(wrapped) == model.base_fingerprint(plain)
+    with torch.no_grad():
+        linear.weight.add_(1)
+    assert model.base_fingerprint(wrapped) == model.base_fingerprint(plain)
+
+
+def test_two_weights_of_one_name_are_both_in_the_fingerprint() -> None:
+    def fingerprint(value: float) -> str:
+        both, inner = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+        both.add_module("base_layer", inner)
+        whole = torch.nn.Module()
+        whole.add_module("block", both)
+        with torch.no_grad():
+            for parameter in whole.parameters():
+                parameter.fill_(1.0)
+            inner.weight.fill_(value)
+        return model.base_fingerprint(whole)
+
+    assert fingerprint(1.0) != fingerprint(2.0)

@@ -265,7 +265,7 @@ def test_a_loss_that_is_not_a_number_is_refused(
     case = adapter_case.copy(tmp_path / "adapter")
     _fake_evaluations(monkeypatch, Evaluation(2.0, {}, ("a", "b")), Evaluation(float("nan"), {}, ("a", "b")))
 
-    assert _refusal(case).message == "acceptance: eval_loss_below_base: 2.0000 → nan"
+    assert _refusal(case).message == "acceptance: eval_loss_below_base: 2.0000 → nan: no checkpoint beats the base"
 
 
 def test_a_refused_folder_can_be_sent_home_and_checked_there(adapter_case: AdapterCase, tmp_path: Path) -> None:
