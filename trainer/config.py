@@ -109,8 +109,9 @@ class ModelSection(Section):
     """4-bit number format; ``nf4`` suits normally distributed weights."""
     bnb_4bit_use_double_quant: bool = True
     """Quantise the quantisation constants as well: saves about 0.4 bit a weight."""
-    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Number format of the computation; ``auto`` is bfloat16 where the device computes it at speed, else float32."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Number format of the computation; ``auto`` is bfloat16 where the device computes it at speed, else float16 on
+    CUDA, else float32. In float16 a step whose gradient is not finite is skipped and counted."""
     attn_implementation: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     """Attention kernel; ``auto`` leaves the choice to transformers. ``flash_attention_2`` is refused by the plan: its
     package is not among those that Douse installs."""

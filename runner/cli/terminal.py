@@ -215,6 +215,8 @@ def _describe_step(event: dict[str, Any], pace: Pace) -> str:
         parts.append(f"{float(event['tokens_per_s']):.0f} tokens/s")
     if event.get("memory_gib") is not None:
         parts.append(f"{float(event['memory_gib']):.1f} GiB")
+    if event.get("skipped_steps"):
+        parts.append(f"{event['skipped_steps']} skipped")
     left = pace.left(step, max_steps)
     return "  ".join([*parts, *([left] if left else [])])
 

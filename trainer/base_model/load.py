@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ ADAPTER_PARAMETER = "lora_"
 BASE_LAYERS = re.compile(r"(\.base_layer)+(?=\.)")
 """What PEFT puts between a layer's name and its weight; a layer of the base model's own may be called so too."""
 CONVERTED_MARK = "converted.sha256"
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 def resolve_device(run: RunSection) -> torch.device:
@@ -49,21 +51,43 @@ def resolve_dtype(model: ModelSection, device: torch.device) -> torch.dtype:
     """Return the number format of the computation.
 
     ``auto`` is float32 on the CPU: without AMX or AVX512-BF16 a bfloat16 matrix product there is 7 (forward) to 130
-    (backward) times slower.
+    (backward) times slower. A GPU before Ampere computes float16 eight times as fast as float32, and has no bfloat16.
+
+    Raises:
+        ConfigError: If the recipe asks for a format that this device does not compute.
     """
-    if model.dtype != "auto":
-        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[model.dtype]
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return torch.float32
+    on_cuda = device.type == "cuda"
+    has_bf16 = on_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    if model.dtype == "auto":
+        return torch.bfloat16 if has_bf16 else torch.float16 if on_cuda else torch.float32
+    if model.dtype == "float16" and not on_cuda:
+        raise ConfigError(
+            f"config: model.dtype is float16, which is trained on CUDA only, and this run computes on {device.type}",
+            resolution="set `dtype: auto`",
+        )
+    if model.dtype == "bfloat16" and on_cuda and not has_bf16:
+        raise ConfigError(
+            f"config: model.dtype is bfloat16, which {torch.cuda.get_device_name(device)} does not compute",
+            resolution="set `dtype: auto`, which takes float16 there",
+        )
+    return DTYPES[model.dtype]
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Return the context in which a model computes as in training: adapters are float32, their products ``dtype``."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 def fit_to_device(recipe: Recipe) -> tuple[Recipe, str | None]:
     """Return the recipe as this device can do it, and what had to be changed, in words.
 
     Only Apple MPS may lack 4-bit kernels; there the base model is held in full and plain LoRA is trained.
+
+    Raises:
+        ConfigError: If the recipe asks for a device or a number format that is not there.
     """
     device = resolve_device(recipe.run)
+    resolve_dtype(recipe.model, device)
     if not recipe.model.load_in_4bit or device.type != "mps" or _has_4bit_kernels(device):
         return recipe, None
     model = recipe.model.model_copy(update={"load_in_4bit": False})

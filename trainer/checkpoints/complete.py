@@ -29,6 +29,11 @@ REQUIRED_FILES = (
     "trainer_state.json",
 )
 """Without any one of these a resumed run would differ; transformers itself goes on silently without the optimizer."""
+SCALER = "scaler.pt"
+PRECISION = "precision"
+WITH_SCALER = {PRECISION: "float16"}
+"""What the fingerprints of a run in float16 hold besides: its checkpoints have the gradient scaler, too. Without one
+transformers goes on with a fresh scaler, silently. Other runs hold nothing of it, as before there was float16."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def complete(
     Raises:
         CheckpointError: If the trainer left out a file that a resume needs.
     """
-    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    missing = [name for name in _required_files(fingerprints) if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(
             f"checkpoint: {folder.name} was written without {', '.join(missing)}",
@@ -95,7 +100,7 @@ def verify(folder: Path) -> Checkpoint:
         raise _broken(folder, f"has an unreadable manifest ({err})") from err
     if manifest.get("format") != FORMAT:
         raise _broken(folder, f"has format {manifest.get('format')}, this version reads {FORMAT}")
-    for name in REQUIRED_FILES:
+    for name in _required_files(fingerprints):
         if name not in listed:
             raise _broken(folder, f"lists no {name}")
     for name, (size_bytes, sha256) in listed.items():
@@ -154,10 +159,12 @@ def choose(
                 resolution="start a new run with `make train`; the damaged folders are left as they are",
             )
         return None, []
-    for kind, value in fingerprints.items():
-        was = checkpoint.fingerprints.get(kind)
-        if was == value or was is None:  # earlier versions knew fewer kinds
+    for kind in dict.fromkeys((*fingerprints, PRECISION)):
+        was, value = checkpoint.fingerprints.get(kind), fingerprints.get(kind)
+        if was == value or (was is None and kind != PRECISION):  # earlier versions knew fewer kinds
             continue
+        if kind == PRECISION:
+            raise _other_precision(checkpoint, was, value)
         if kind == "environment":
             remarks.append("resume: the environment has changed since the checkpoint; the last bits may differ")
             continue
@@ -169,6 +176,18 @@ def choose(
             resolution=f"restore the {kind.replace('_', ' ')} it was started with, or start a new run",
         )
     return checkpoint, remarks
+
+
+def _required_files(fingerprints: Mapping[str, str]) -> tuple[str, ...]:
+    return (*REQUIRED_FILES, SCALER) if fingerprints.get(PRECISION) == WITH_SCALER[PRECISION] else REQUIRED_FILES
+
+
+def _other_precision(checkpoint: Checkpoint, was: str | None, now: str | None) -> CheckpointError:
+    other = "bfloat16 or float32"
+    return CheckpointError(
+        f"resume: {checkpoint.path.name} was trained in {was or other}, this run computes in {now or other}",
+        resolution="resume on a GPU of the kind that it was started on, or start a new run with `make train`",
+    )
 
 
 def _broken(folder: Path, what: str) -> CheckpointError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from trainer.base_model.load import autocast, resolve_dtype
 from trainer.data.chat import IGNORE_INDEX, EncodedSample, Message, render
 from trainer.proof.scoring import score_answers
 
@@ -85,23 +86,28 @@ def evaluate_model(
     facts: BaseModelFacts,
     recipe: Recipe,
 ) -> Evaluation:
-    """Return loss, answers and scores of ``model`` as it stands (with its adapter, if one is active)."""
-    loss = eval_loss(
-        model,
-        eval_set.samples,
-        batch_rows=recipe.evaluation.per_device_eval_batch_size,
-        max_length=recipe.data.max_length,
-        packing=recipe.data.packing,
-    )
-    answers = generate_answers(
-        model,
-        tokenizer,
-        eval_set.prompts,
-        facts,
-        max_new_tokens=recipe.evaluation.max_new_tokens,
-        batch_size=recipe.evaluation.generation_batch_size,
-        turn_ends={sample.turn_end for sample in eval_set.samples if sample.turn_end is not None},
-    )
+    """Return loss, answers and scores of ``model`` as it stands (with its adapter, if one is active).
+
+    It computes in the number format of training, so that its loss can be compared with those of training.
+    """
+    device = _input_device(model)
+    with autocast(device, resolve_dtype(recipe.model, device)):
+        loss = eval_loss(
+            model,
+            eval_set.samples,
+            batch_rows=recipe.evaluation.per_device_eval_batch_size,
+            max_length=recipe.data.max_length,
+            packing=recipe.data.packing,
+        )
+        answers = generate_answers(
+            model,
+            tokenizer,
+            eval_set.prompts,
+            facts,
+            max_new_tokens=recipe.evaluation.max_new_tokens,
+            batch_size=recipe.evaluation.generation_batch_size,
+            turn_ends={sample.turn_end for sample in eval_set.samples if sample.turn_end is not None},
+        )
     return Evaluation(loss, score_answers(answers, eval_set.references), tuple(answers))
 
 

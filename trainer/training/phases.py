@@ -26,6 +26,7 @@ from trainer.base_model.load import (
     resolve_dtype,
 )
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
+from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.environment import Environment, describe_environment, use_one_gpu
@@ -131,6 +132,8 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
         device = resolve_device(recipe.run)
         environment = describe_environment(device)
     fingerprints = _fingerprints(written, recipe.training.micro_batch_rows, inputs, base_sha256, environment)
+    if resolve_dtype(recipe.model, device) == torch.float16:
+        fingerprints |= checkpoint.WITH_SCALER
     with run.phase("evaluate_base"):
         eval_set = make_eval_set(recipe, inputs.dataset, inputs.encoded)
         base = _evaluate_base(run, model, tokenizer, eval_set, inputs, fingerprints)

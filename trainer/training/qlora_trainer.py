@@ -38,6 +38,9 @@ from trainer.training.schedule import start_above_zero, take_rate
 from trainer.training.stop_callback import StopCallback
 from trainer.training.stopping import StopRequest
 
+MOST_SKIPPED_IN_A_ROW = 20
+"""A gradient scaler halves its scale with each skipped step: from 65,536 down to 1/16, where no scale is left."""
+
 
 class _EvaluationCutShort(Exception):  # noqa: N818 (control flow inside this module)
     """The stop request came while evaluating."""
@@ -60,6 +63,9 @@ class Watch:
 
 class QloraTrainer(SFTTrainer):  # type: ignore[misc]
     """One QLoRA training run.
+
+    Attributes:
+        skipped_steps: Steps that a gradient scaler has skipped so far.
 
     Args:
         eval_samples: Encoded samples to evaluate on.
@@ -90,6 +96,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         self._keep_checkpoints = keep_checkpoints
         self._watch = watch
         self._total_steps = 0
+        self._skipped_in_a_row = 0
+        self.skipped_steps = 0
         self._tokens_since_log = 0
         self._last_log_s = time.monotonic()
         self._own_loss = self.args.device.type != "cuda" and _takes_logits_to_keep(self.model)
@@ -136,15 +144,38 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         return loss  # type: ignore[no-any-return]
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
-        """Return the gradient's norm; zero means that nothing is being learnt, and ends the run."""
+        """Return the gradient's norm; zero means that nothing is being learnt, and ends the run.
+
+        With a gradient scaler a norm that is not finite says that the scale was too large: the step is skipped.
+        """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         value = float(norm)
+        if self.accelerator.scaler is not None and not math.isfinite(value):
+            self._count_skipped_step()
+            return norm
+        self._skipped_in_a_row = 0
         if value <= 0.0 or not math.isfinite(value):
             raise TrainingError(
                 f"train: the gradient's norm at step {self.state.global_step + 1} is {value}",
                 resolution="check adapter.lora_target_modules; with a norm of inf or nan lower training.learning_rate",
             )
         return norm
+
+    def _count_skipped_step(self) -> None:
+        self.skipped_steps += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row > MOST_SKIPPED_IN_A_ROW:
+            raise TrainingError(
+                f"train: the gradient was not finite for {self._skipped_in_a_row} steps in a row, up to step "
+                f"{self.state.global_step + 1}",
+                resolution="lower training.learning_rate, or set `dtype: float32` or take a GPU with bfloat16",
+            )
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """Go on with the scaler of a checkpoint, and with its count of skipped steps."""
+        super()._load_scaler(checkpoint)
+        counts = [entry["skipped_steps"] for entry in self.state.log_history if "skipped_steps" in entry]
+        self.skipped_steps = counts[-1] if counts else 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with speed and memory added; steps go to the event file as well."""
@@ -153,6 +184,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
             logs["tokens"] = self._tokens_since_log
             logs["tokens_per_s"] = round(self._tokens_since_log / max(now_s - self._last_log_s, 1e-9), 1)
             logs["memory_gib"] = round(memory_peak_gib(self.args.device), 3)
+            if self.accelerator.scaler is not None:
+                logs["skipped_steps"] = self.skipped_steps
             self._tokens_since_log, self._last_log_s = 0, now_s
             self._report_step(logs)
         super().log(logs, start_time)
@@ -202,7 +235,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         """Return ``{"eval_loss": …}``, token-weighted over all samples, or nothing if a stop request came."""
         del args, kwargs
         try:
-            with shortages_of("evaluation"):
+            with shortages_of("evaluation"), self.accelerator.autocast():
                 loss = eval_loss(
                     self.model,
                     self._eval_samples,

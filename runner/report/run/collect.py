@@ -16,6 +16,7 @@ from runner.report.run.curves import (
     phase_times,
     resume_steps,
     sessions,
+    skipped_steps,
     step_points,
 )
 from runner.report.run.models import AcceptanceRow, AnswerPair, Artifacts, LifeStep, RunReport, Scores, Verdict
@@ -59,6 +60,7 @@ def read_run(run: RunDir) -> RunReport:
         evaluations=evaluations,
         resumed_from=resume_steps(events),
         memory_measures=memory_measures(events),
+        skipped_steps=skipped_steps(events),
         checkpoints=checkpoint_points(events),
         phases=phase_times(events),
         data=_data(events, plan),

@@ -65,6 +65,12 @@ def memory_measures(events: Iterable[Json]) -> tuple[str, ...]:
     )
 
 
+def skipped_steps(events: Iterable[Json]) -> int | None:
+    """Return how many steps were skipped because their gradient was not finite; ``None`` where none can be."""
+    counts = [whole(event.get("skipped_steps")) for event in events if event.get("event") == "step"]
+    return next((count for count in reversed(counts) if count is not None), None)
+
+
 def phase_times(events: Iterable[Json]) -> tuple[PhaseTime, ...]:
     """Return the time of each phase in the order of their first start.
 

@@ -10,7 +10,7 @@ Shape, ``format`` 1 (a key is always there; what is not known is ``null`` or emp
                   cost_usd, device
     curves        steps: one list for each of step, epoch, loss, learning_rate, grad_norm, tokens, tokens_per_s,
                   memory_gib, all of one length; evaluations: [{step, eval_loss, model}]; resumed_from: [step];
-                  memory_measures: [what was used less of when memory was short];
+                  memory_measures: [what was used less of when memory was short]; skipped_steps (float16 only);
                   checkpoints: [{step, size_bytes, duration_s}]
     phases        [{phase, duration_s, complete}]
     data          facts, histogram: [{from_tokens, to_tokens, count}] (up to, not including), warnings; or null
@@ -74,6 +74,7 @@ def to_document(report: RunReport) -> dict[str, Any]:
             "evaluations": [asdict(point) for point in report.evaluations],
             "resumed_from": list(report.resumed_from),
             "memory_measures": list(report.memory_measures),
+            "skipped_steps": report.skipped_steps,
             "checkpoints": [asdict(point) for point in report.checkpoints],
         },
         "phases": [asdict(phase) for phase in report.phases],

@@ -146,6 +146,8 @@ class RunReport:
     resumed_from: tuple[int, ...]
     memory_measures: tuple[str, ...]
     """What the trainer used less of when memory was short."""
+    skipped_steps: int | None
+    """Steps of a run in float16 whose gradient was not finite."""
     checkpoints: tuple[CheckpointPoint, ...]
     phases: tuple[PhaseTime, ...]
     data: DataSummary | None

@@ -101,7 +101,9 @@ def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
     if curve:
         rows.append(("loss", f"{wording.decimal(summary.loss_first)} {curve} {wording.decimal(summary.loss_last)}"))
     speed = f"{wording.compact(summary.tokens_per_s)} tokens/s"
-    rows.append(("trained", f"{wording.count(summary.steps)} steps, {wording.count(summary.tokens)} tokens, {speed}"))
+    skipped = f" ({report.skipped_steps} skipped: their gradient was not finite)" if report.skipped_steps else ""
+    steps = f"{wording.count(summary.steps)} steps{skipped}"
+    rows.append(("trained", f"{steps}, {wording.count(summary.tokens)} tokens, {speed}"))
     spent = (
         wording.duration(summary.duration_s),
         wording.gib(summary.peak_memory_gib),

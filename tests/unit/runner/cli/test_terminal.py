@@ -17,6 +17,8 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
     ("event", "line"),
     [
         (STEP, "step 3/12  loss 1.2346  210 tokens/s  1.2 GiB"),
+        (STEP | {"skipped_steps": 2}, "step 3/12  loss 1.2346  210 tokens/s  1.2 GiB  2 skipped"),
+        (STEP | {"skipped_steps": 0}, "step 3/12  loss 1.2346  210 tokens/s  1.2 GiB"),
         (STEP | {"loss": None, "tokens_per_s": None, "memory_gib": None}, "step 3/12  loss ?"),
         ({"event": "run_started", "device": "cpu", "dtype": "float32"}, "training starts on cpu (float32)"),
         (

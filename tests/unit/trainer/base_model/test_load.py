@@ -39,8 +39,35 @@ def test_computation_is_bfloat16_only_where_the_device_has_it(monkeypatch: pytes
     assert model.resolve_dtype(ModelSection(), torch.device("cpu")) == torch.float32
     assert model.resolve_dtype(ModelSection(), torch.device("mps")) == torch.float32
 
+
+def test_a_gpu_without_bfloat16_computes_in_float16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
-    assert model.resolve_dtype(ModelSection(), torch.device("cuda")) == torch.float32
+
+    assert model.resolve_dtype(ModelSection(), torch.device("cuda")) == torch.float16
+    assert model.resolve_dtype(ModelSection(dtype="float16"), torch.device("cuda")) == torch.float16
+
+
+def test_a_number_format_that_the_device_does_not_train_in_is_refused_before_the_data_is_read(
+    tiny_model: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"model\.dtype is float16, .* computes on cpu") as caught:
+        model.fit_to_device(tiny_recipe(tiny_model, tiny_dataset, model={"dtype": "float16"}))
+    assert caught.value.resolution == "set `dtype: auto`"
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Quadro RTX 6000")
+    with pytest.raises(ConfigError, match="bfloat16, which Quadro RTX 6000 does not compute"):
+        model.resolve_dtype(ModelSection(dtype="bfloat16"), torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("dtype", "enabled"), [(torch.float32, False), (torch.bfloat16, True), (torch.float16, True)])
+def test_adapters_compute_in_the_format_of_training(dtype: torch.dtype, enabled: bool) -> None:
+    product = torch.nn.Linear(4, 4)
+
+    with model.autocast(torch.device("cpu"), dtype):
+        found = product(torch.zeros(1, 4)).dtype
+
+    assert found == (dtype if enabled else torch.float32)
 
 
 def test_without_4bit_kernels_on_mps_the_run_goes_on_unquantised_and_says_so(

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, choose, complete, newest_complete, verify
+from trainer.checkpoints.complete import (
+    MANIFEST_NAME,
+    REQUIRED_FILES,
+    SCALER,
+    WITH_SCALER,
+    choose,
+    complete,
+    newest_complete,
+    verify,
+)
 from trainer.errors import CheckpointError
 
 FINGERPRINTS = {"recipe": "r", "data": "d", "tokenization": "t", "base_model": "b", "environment": "e"}
@@ -155,3 +164,41 @@ def test_a_changed_environment_is_only_remarked_on(tmp_path: Path) -> None:
 
     assert found is not None
     assert ["environment has changed" in remark for remark in remarks] == [True]
+
+
+def make_scaled_checkpoint(folder: Path, step: int) -> Path:
+    path = make_checkpoint(folder, step, is_complete=False)
+    (path / SCALER).write_text("a gradient scaler")
+    complete(path, step, FINGERPRINTS | WITH_SCALER)
+    return path
+
+
+def test_in_float16_a_checkpoint_without_its_scaler_is_not_complete(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"written without scaler\.pt"):
+        complete(make_checkpoint(tmp_path, 4, is_complete=False), 4, FINGERPRINTS | WITH_SCALER)
+
+
+def test_in_float16_a_scaler_that_went_missing_or_is_not_listed_is_found(tmp_path: Path) -> None:
+    path = make_scaled_checkpoint(tmp_path, 4)
+    (path / SCALER).unlink()
+    with pytest.raises(CheckpointError, match=r"has scaler\.pt missing"):
+        verify(path)
+
+    manifest = json.loads((path / MANIFEST_NAME).read_text())
+    manifest["files"] = [entry for entry in manifest["files"] if entry["name"] != SCALER]
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=r"lists no scaler\.pt"):
+        verify(path)
+
+
+def test_a_run_in_float16_goes_on_with_its_own_scaler_and_with_no_fresh_one(tmp_path: Path) -> None:
+    make_scaled_checkpoint(tmp_path / "scaled", 4)
+    make_checkpoint(tmp_path / "plain", 4)
+
+    found, remarks = choose(tmp_path / "scaled", FINGERPRINTS | WITH_SCALER)
+    assert found is not None
+    assert (found.step, remarks) == (4, [])
+    with pytest.raises(CheckpointError, match="was trained in bfloat16 or float32, this run computes in float16"):
+        choose(tmp_path / "plain", FINGERPRINTS | WITH_SCALER)
+    with pytest.raises(CheckpointError, match="was trained in float16, this run computes in bfloat16 or float32"):
+        choose(tmp_path / "scaled", FINGERPRINTS)

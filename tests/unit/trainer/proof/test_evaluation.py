@@ -10,10 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import trainer.proof.evaluation
 from tests.trained_adapter import make_recipe
+from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.data.chat import IGNORE_INDEX, EncodedSample, Message, render
 from trainer.data.samples import encode, load_dataset
-from trainer.proof.evaluation import eval_loss, generate_answers, make_eval_set
+from trainer.proof.evaluation import eval_loss, evaluate_model, generate_answers, make_eval_set
 
 MAX_LENGTH = 256
 
@@ -196,6 +197,21 @@ def test_a_prompt_longer_than_the_model_keeps_its_end(model: Any, tiny_model: Pa
     prompt = [Message("user", "page " * 2000)]
 
     assert len(generate_answers(model, tokenizer, [prompt], facts, max_new_tokens=4)) == 1
+
+
+@pytest.mark.parametrize(("dtype", "formats"), [("float32", {torch.float32}), ("bfloat16", {torch.bfloat16})])
+def test_a_model_is_evaluated_in_the_number_format_of_training(
+    dtype: str, formats: set[torch.dtype], tiny_model: Path, tiny_dataset: Path, facts: BaseModelFacts, model: Any
+) -> None:
+    recipe = tiny_recipe(tiny_model, tiny_dataset, model={"dtype": dtype})
+    dataset = load_dataset(recipe.data, 0)
+    eval_set = make_eval_set(recipe, dataset, encode(dataset, facts, recipe.data))
+    found: set[torch.dtype] = set()
+    model.lm_head.register_forward_hook(lambda _, __, logits: found.add(logits.dtype))
+
+    evaluate_model(model, AutoTokenizer.from_pretrained(tiny_model), eval_set, facts, recipe)
+
+    assert found == formats
 
 
 def test_eval_set_is_the_recipe_s_share_of_the_eval_split(tiny_model: Path, tiny_dataset: Path) -> None:

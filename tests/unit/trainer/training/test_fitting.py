@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from tests.unit.trainer.training.small_fit import adapter_of, fit_small, is_same, small_trainer, steps_in
 from trainer.config import Recipe
 from trainer.errors import BaseModelError, CheckpointError
+from trainer.training.fitting import sft_config
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
@@ -102,3 +104,14 @@ def test_a_length_that_the_run_has_passed_and_other_keys_are_refused(
         fit_small(short_recipe(tiny_model, tiny_dataset, 3), output, resume=True)
     with pytest.raises(CheckpointError, match=r"training\.weight_decay was 0\.0, is 0\.1"):
         fit_small(short_recipe(tiny_model, tiny_dataset, 8, weight_decay=0.1), output, resume=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_number_format_is_given_and_never_trls_default(
+    tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.training.fitting.resolve_dtype", lambda *_: dtype)
+
+    found = sft_config(tiny_recipe(tmp_path, tmp_path), tmp_path, torch.device("cpu"))
+
+    assert (found.bf16, found.fp16) == (dtype == torch.bfloat16, dtype == torch.float16)

@@ -112,6 +112,18 @@ def test_what_was_used_less_of_when_memory_was_short_is_known_and_shown(run_dir:
     assert f"Memory was short: {'; '.join(wanted)}." in to_html(report)
 
 
+def test_skipped_steps_are_counted_and_shown_in_float16_alone(run_dir: Path) -> None:
+    told = events()
+    assert read_run(run_at(run_dir)).skipped_steps is None
+
+    write_events(run_dir, [event | ({"skipped_steps": 2} if event["event"] == "step" else {}) for event in told])
+    report = read_run(run_at(run_dir))
+
+    assert report.skipped_steps == to_document(report)["curves"]["skipped_steps"] == 2
+    assert any("12 steps (2 skipped: their gradient was not finite)," in line for line in lines(report))
+    assert "2 steps skipped, because the gradient was not finite in float16." in to_html(report)
+
+
 def test_eval_curve_is_that_of_training(run_dir: Path) -> None:
     assert read_run(run_at(run_dir)).eval_curve == tuple(
         EvalPoint(step, loss, "training") for step, loss in ((4, 1.62), (8, 1.24), (12, 1.10))
