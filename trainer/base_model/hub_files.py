@@ -30,14 +30,17 @@ class HubUnreachableError(BaseModelError):
 
     Attributes:
         trouble: Why, in words that go on after the model's name.
+        retry_after_s: Seconds after which the Hub wants to be asked again, where it says so.
     """
 
-    def __init__(self, repo_id: str, trouble: str, resolution: str, details: str | None = None) -> None:
+    def __init__(
+        self, repo_id: str, trouble: str, resolution: str, details: str | None = None, *, retry_after_s: float = 0.0
+    ) -> None:
         """Say that there is nothing of the model on this machine either."""
         super().__init__(
             f"base model: {repo_id} is not in the cache, and {trouble}", resolution=resolution, details=details
         )
-        self.trouble = trouble
+        self.trouble, self.retry_after_s = trouble, retry_after_s
 
 
 class SmallFiles(NamedTuple):
@@ -84,18 +87,18 @@ def find_small_files(
         ) from err
     for wait_s in (*waits_s, None):
         try:
-            with _told(repo_id, revision):
+            with converted(repo_id, revision):
                 _ask(repo_id, revision, reach)
             break
         except HubUnreachableError as err:
             cached = _cached(repo_id, revision)
             if cached is not None:
                 return SmallFiles(cached, err.trouble)
-            if wait_s is None or _is_offline():
+            if wait_s is None or is_offline():
                 raise
             time.sleep(wait_s)
     # A connection lost here is reported: what is in the cache by now may be a part of the files.
-    with _told(repo_id, revision):
+    with converted(repo_id, revision):
         return SmallFiles(_fetch(repo_id, revision))
 
 
@@ -110,7 +113,7 @@ def is_public(repo_id: str, revision: str | None) -> bool | None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    if _is_offline():
+    if is_offline():
         return None
     try:
         get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), token=False, timeout=ASK_S)
@@ -122,8 +125,8 @@ def is_public(repo_id: str, revision: str | None) -> bool | None:
 
 
 @contextmanager
-def _told(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Turn what the library raises into errors of ours.
+def converted(repo_id: str, revision: str | None) -> Iterator[None]:
+    """Turn what the Hub's library raises into errors of ours.
 
     It lets its client's errors through, and of a proxy that cannot be one all that the client makes of it.
     """
@@ -141,7 +144,7 @@ def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> No
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled, RemoteEntryNotFoundError
 
-    if _is_offline():
+    if is_offline():
         raise OfflineModeIsEnabled
     if not reach(constants.ENDPOINT):
         raise ConnectionError(f"no connection to {constants.ENDPOINT}")
@@ -170,7 +173,8 @@ def _fetch(repo_id: str, revision: str | None) -> dict[str, Path]:
     return files
 
 
-def _is_offline() -> bool:
+def is_offline() -> bool:
+    """Return whether the user has said that nobody is to be asked (``HF_HUB_OFFLINE``)."""
     from huggingface_hub import constants
 
     return constants.is_offline_mode()
@@ -234,7 +238,14 @@ def _as_refusal(err: HfHubHTTPError, repo_id: str, revision: str | None) -> Base
     status, token = err.response.status_code, _token_place()
     if status == 429:
         remedy = f"repeat the command later{'' if token else '; with a token (HF_TOKEN) the Hub answers more often'}"
-        return HubUnreachableError(repo_id, "the Hub refuses too many requests (429)", remedy, _words(err))
+        after = err.response.headers.get("Retry-After", "")
+        return HubUnreachableError(
+            repo_id,
+            "the Hub refuses too many requests (429)",
+            remedy,
+            _words(err),
+            retry_after_s=float(after) if after.isdigit() else 0.0,
+        )
     if status >= 500:
         remedy = f"repeat the command later, {OTHERWISE}"
         return HubUnreachableError(repo_id, f"the Hub is in trouble (it answers {status})", remedy, _words(err))

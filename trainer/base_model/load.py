@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from trainer.base_model.hub_snapshot import fetch_snapshot
 from trainer.config import AdapterSection, ModelSection, Recipe, RunSection
 from trainer.errors import BaseModelError, ConfigError
 from trainer.files import cache_folder, sha256_of_file
@@ -108,15 +109,17 @@ def _has_4bit_kernels(device: torch.device) -> bool:
 
 
 def prepare_base_model(model: ModelSection) -> str:
-    """Return a Hub id or folder that transformers can load; a GGUF file is converted once and cached.
+    """Return a folder that transformers can load: a GGUF file is converted once and cached, a Hub model is fetched.
 
     Raises:
-        BaseModelError: If a local file or folder is missing or cannot be converted.
+        BaseModelError: If a local file or folder is missing or cannot be converted, or the Hub does not give the model.
     """
     source = model.base_model
     if source.endswith(".gguf"):
         return str(_converted_gguf(Path(source)))
-    if source.startswith("/") and not (Path(source) / "config.json").is_file():
+    if not source.startswith("/"):
+        return str(fetch_snapshot(source, model.revision, with_code=model.trust_remote_code))
+    if not (Path(source) / "config.json").is_file():
         raise BaseModelError(
             f"base model: {source} holds no config.json",
             resolution="set model.base_model to a folder saved by save_pretrained, a .gguf file or a Hub id",
@@ -169,7 +172,7 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
 
     Args:
         recipe: The recipe.
-        location: What ``prepare_base_model`` returned.
+        location: The folder that ``prepare_base_model`` returned.
         quantised: Hold the linear layers in 4 bits as the recipe says.
 
     Raises:
@@ -180,8 +183,6 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
     device = resolve_device(recipe.run)
     dtype = resolve_dtype(recipe.model, device)
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": recipe.model.trust_remote_code}
-    if recipe.model.revision is not None:
-        options["revision"] = recipe.model.revision
     if recipe.model.attn_implementation != "auto":
         options["attn_implementation"] = recipe.model.attn_implementation
     if device.type == "cuda":
@@ -234,9 +235,7 @@ def load_tokenizer(location: str, facts: BaseModelFacts, model: ModelSection) ->
     """Load the tokenizer as transformers has it, with the chat template that the samples were rendered with."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(
-        location, revision=model.revision, trust_remote_code=model.trust_remote_code
-    )
+    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=model.trust_remote_code)
     tokenizer.chat_template = facts.chat_template
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -272,6 +271,9 @@ def keep_adapter_in_fp32(model: PeftModel) -> None:
 
 def base_fingerprint(model: torch.nn.Module) -> str:
     """Return a SHA-256 over every weight of the base model, 4-bit blocks and their scales included.
+
+    It shows that training has not changed them. Another kind of device makes other blocks of the same weights: which
+    base model it is, ``origin.find_origin`` says.
 
     Names are taken without PEFT's prefixes, so that a model has the same fingerprint with and without an adapter.
     """

@@ -26,7 +26,7 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
         for section in ("model", "adapter", "training")
         for key, value in sections[section].items()
     }
-    for key in ("model.base_model", *BATCH_KEYS, *MEMORY_KEYS):
+    for key in ("model.base_model", "model.hub_id", *BATCH_KEYS, *MEMORY_KEYS):
         values.pop(key)
     values |= {key: sections["data"][key.partition(".")[2]] for key in DATA_KEYS}
     return values | {"run.seed": recipe.run.seed, EFFECTIVE_ROWS: recipe.effective_batch_rows}

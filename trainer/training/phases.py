@@ -25,6 +25,7 @@ from trainer.base_model.load import (
     resolve_device,
     resolve_dtype,
 )
+from trainer.base_model.origin import Origin, find_origin
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
@@ -126,12 +127,14 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
         clear_checkpoints(output / "checkpoints")
     with run.phase("load_model"):
         location = prepare_base_model(recipe.model)
-        model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
         tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
+        origin = find_origin(recipe.model, location)
+        model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
         base_sha256 = base_fingerprint(model)
         device = resolve_device(recipe.run)
         environment = describe_environment(device)
-    fingerprints = _fingerprints(written, recipe.training.micro_batch_rows, inputs, base_sha256, environment)
+    base_id = _base_id(output, origin, base_sha256)
+    fingerprints = _fingerprints(written, recipe.training.micro_batch_rows, inputs, base_id, environment)
     if resolve_dtype(recipe.model, device) == torch.float16:
         fingerprints |= checkpoint.WITH_SCALER
     with run.phase("evaluate_base"):
@@ -142,12 +145,13 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
         train_metrics = fit(run, trainer, fingerprints, resume=resume)
         base_sha256_after = base_fingerprint(trainer.model)
     with run.phase("export"):
-        manifest = _manifest(recipe, inputs, fingerprints, environment, measures)
+        manifest = _manifest(recipe, inputs, origin, fingerprints, environment, measures)
         export_adapter(
             trainer.model,
             tokenizer,
             recipe,
             inputs.facts,
+            origin,
             output / "adapter",
             manifest=manifest,
             metrics={"train": train_metrics, "phases": run.phase_seconds},
@@ -181,8 +185,15 @@ def _read_inputs(run: Run) -> Inputs:
     return Inputs(facts, dataset, encoded)
 
 
+def _base_id(output: Path, origin: Origin, loaded_sha256: str) -> str:
+    """Return what this run's checkpoints call their base model: its files, or in runs from before that, as loaded."""
+    known, _ = checkpoint.newest_complete(output / "checkpoints")
+    is_old = known is not None and known.fingerprints.get("base_model") == loaded_sha256
+    return loaded_sha256 if is_old else origin.sha256
+
+
 def _fingerprints(
-    recipe: Recipe, rows: int, inputs: Inputs, base_sha256: str, environment: Environment
+    recipe: Recipe, rows: int, inputs: Inputs, base_id: str, environment: Environment
 ) -> dict[str, str]:
     """Return the identity of this run's checkpoints; see ``checkpoint.choose``.
 
@@ -190,12 +201,13 @@ def _fingerprints(
         recipe: The recipe as it was written: a measure for the sake of memory makes no other run of it.
         rows: Rows in a micro-batch, measures included.
         inputs: The data.
-        base_sha256: The base model's fingerprint.
+        base_id: What the base model is called, see ``_base_id``.
         environment: What computes.
     """
     sections = to_mapping(recipe)
     relevant = {name: sections[name] for name in ("model", "adapter", "training")}
-    relevant["model"].pop("base_model")  # where it lies; what it is comes from its weights
+    for name in ("base_model", "hub_id"):  # where it lies and what it is called; what it is comes from its weights
+        relevant["model"].pop(name)
     for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):  # their product makes a step
         relevant["training"].pop(name)
     relevant["effective_batch_rows"] = recipe.effective_batch_rows
@@ -212,7 +224,7 @@ def _fingerprints(
         "recipe": _digest(relevant),
         "data": _digest([inputs.dataset.train_sha256, inputs.dataset.eval_sha256, inputs.facts.chat_template]),
         "tokenization": digest_tokens(inputs.encoded),
-        "base_model": base_sha256,
+        "base_model": base_id,
         "environment": _digest(how),
     }
 
@@ -250,6 +262,7 @@ def _evaluate_base(
 def _manifest(
     recipe: Recipe,
     inputs: Inputs,
+    origin: Origin,
     fingerprints: Mapping[str, str],
     environment: Environment,
     measures: tuple[Measure, ...],
@@ -261,10 +274,9 @@ def _manifest(
         "compute_dtype": str(resolve_dtype(model, torch.device(environment.device))).removeprefix("torch."),
     }
     return {
-        "format": 1,
+        "format": 2,
         "run_name": recipe.run.name,
-        "base_model": model.base_model,
-        "base_model_sha256": fingerprints["base_model"],
+        **origin.to_mapping(),
         "quantisation": quantisation if model.load_in_4bit else None,
         "data": {
             "train_sha256": inputs.dataset.train_sha256,

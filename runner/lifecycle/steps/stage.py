@@ -13,6 +13,7 @@ from runner.planning.estimate.micro_batch import is_chosen_here, row_settings
 from runner.run.models import Box, Host
 from runner.run.run_dir import write_json
 from runner.store import run_store as storing
+from trainer.base_model.origin import PACKAGES_ON_HUB
 from trainer.config import to_mapping
 from trainer.files import sha256_of_file
 
@@ -76,8 +77,9 @@ def box_recipe(ctx: Context, box: Box, host: Host) -> tuple[dict[str, Any], dict
     place("data", "chat_template_path", "chat_template.jinja")
     model_files = ctx.plan.model_files
     if model_files is not None:
-        recipe["model"]["base_model"] = model_files
-        recipe["model"]["revision"] = None
+        package = ctx.run_file.model.base_model.removeprefix("pypi:")
+        recipe["model"] |= {"base_model": model_files, "revision": None}
+        recipe["model"]["hub_id"] = recipe["model"]["hub_id"] or PACKAGES_ON_HUB.get(package)
         place("model", "base_model", f"model/{Path(model_files).name}")
     return recipe, files
 

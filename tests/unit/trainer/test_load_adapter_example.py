@@ -24,13 +24,13 @@ def imports_of(source: str) -> set[str]:
     return found
 
 
-def ask(adapter: Path, question: str, elsewhere: Path) -> subprocess.CompletedProcess[str]:
+def ask(adapter: Path, question: str, base: str, elsewhere: Path) -> subprocess.CompletedProcess[str]:
     """Run the script away from the repository, where nothing of ours can be imported."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     script = elsewhere / "script.py"
     script.write_text(SCRIPT.read_text())
     return subprocess.run(
-        [sys.executable, "-P", str(script), str(adapter), question],
+        [sys.executable, "-P", str(script), str(adapter), question, base],
         cwd=elsewhere,
         env=environment,
         capture_output=True,
@@ -58,7 +58,7 @@ def test_the_search_for_imports_finds_them() -> None:
 def test_the_script_answers_as_the_adapter_was_taught(adapter_case: AdapterCase, tmp_path: Path) -> None:
     question = "Page 59: what is the height of the Heron market?"
 
-    done = ask(adapter_case.folder, question, tmp_path)
+    done = ask(adapter_case.folder, question, adapter_case.recipe.model.base_model, tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith('{"answer":'), done.stdout

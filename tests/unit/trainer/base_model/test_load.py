@@ -150,8 +150,17 @@ def test_a_conversion_that_was_cut_off_is_made_again(tmp_path: Path, monkeypatch
     assert not (again / "half-written").exists()
 
 
-def test_a_hub_id_passes_through() -> None:
-    assert model.prepare_base_model(ModelSection(base_model="org/name")) == "org/name"
+def test_a_model_of_the_hub_is_fetched_at_its_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def fetch(repo_id: str, revision: str | None, *, with_code: bool) -> Path:
+        asked.append((repo_id, revision, with_code))
+        return tmp_path
+
+    monkeypatch.setattr(model, "fetch_snapshot", fetch)
+
+    assert model.prepare_base_model(ModelSection(base_model="org/name", revision="abc")) == str(tmp_path)
+    assert asked == [("org/name", "abc", False)]
 
 
 def test_a_base_that_cannot_be_loaded_is_explained(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -3,21 +3,26 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, pre_tokenizers
 
 from tests.trained_adapter import AdapterCase
-from trainer.base_model.load import load_base, lora_config
+from trainer.base_model.load import load_base, load_tokenizer, lora_config
+from trainer.base_model.origin import Origin
 from trainer.config import Recipe
 from trainer.export.adapter_folder import (
     ADAPTER_WEIGHTS,
     TRAINED_FILES,
     expected_shapes,
     export_adapter,
+    save_tokenizer,
     tensor_problems,
     verify_adapter_folder,
 )
@@ -56,7 +61,49 @@ def test_tokenizer_config_says_nothing_of_this_machine(adapter_case: AdapterCase
 def test_training_config_is_a_recipe_that_reads_back(adapter_case: AdapterCase) -> None:
     values = yaml.safe_load((adapter_case.folder / "training_config.yaml").read_text())
 
-    assert Recipe.model_validate(values) == adapter_case.recipe
+    read = Recipe.model_validate(values)
+    sections = [name for name in Recipe.model_fields if getattr(read, name) != getattr(adapter_case.recipe, name)]
+    assert sections == ["model", "data"]
+    assert (read.model.base_model, read.data.train_path) == (
+        Path(adapter_case.recipe.model.base_model).name,
+        "train.jsonl",
+    )
+
+
+def test_no_file_of_an_adapter_names_a_path_of_this_machine(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    case = adapter_case.copy(tmp_path / "copy")
+    case.accept()
+
+    secret = [str(Path(path).parent).encode() for path in (case.recipe.model.base_model, case.recipe.data.train_path)]
+    for path in case.folder.iterdir():
+        assert not [word for word in secret if word in path.read_bytes()], path.name
+
+
+def test_the_adapter_s_configuration_names_the_base_model_and_its_commit(
+    adapter_case: AdapterCase, tmp_path: Path
+) -> None:
+    base = load_base(adapter_case.recipe, adapter_case.recipe.model.base_model, quantised=True)
+    model = PeftModel.from_pretrained(base, str(adapter_case.folder))
+    origin = Origin("hub", "org/name", "a" * 40, {"model.safetensors": "b" * 64})
+
+    _export(adapter_case, model, tmp_path / "adapter", origin)
+
+    config = PeftConfig.from_pretrained(tmp_path / "adapter")
+    assert (config.base_model_name_or_path, config.revision) == ("org/name", "a" * 40)
+    values = yaml.safe_load((tmp_path / "adapter" / "training_config.yaml").read_text())
+    assert values["model"]["revision"] == "a" * 40
+
+
+def test_the_adapter_gets_the_tokenizer_that_was_trained_with(adapter_case: AdapterCase, tmp_path: Path) -> None:
+    other = Tokenizer.from_str(adapter_case.facts.tokenizer.to_str())
+    other.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer = load_tokenizer(adapter_case.recipe.model.base_model, adapter_case.facts, adapter_case.recipe.model)
+
+    save_tokenizer(tokenizer, replace(adapter_case.facts, tokenizer=other), tmp_path)
+
+    assert json.loads((tmp_path / "tokenizer.json").read_text()) == json.loads(other.to_str())
 
 
 def test_chat_template_is_the_one_trained_with(adapter_case: AdapterCase) -> None:
@@ -64,17 +111,13 @@ def test_chat_template_is_the_one_trained_with(adapter_case: AdapterCase) -> Non
 
 
 def test_export_leaves_nothing_of_an_older_one(adapter_case: AdapterCase, tmp_path: Path) -> None:
-    from peft import PeftModel
-    from transformers import AutoTokenizer
-
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / "acceptance.json").write_text("{}")
     base = load_base(adapter_case.recipe, adapter_case.recipe.model.base_model, quantised=True)
     model = PeftModel.from_pretrained(base, str(adapter_case.folder))
-    tokenizer = AutoTokenizer.from_pretrained(adapter_case.folder)
 
-    export_adapter(model, tokenizer, adapter_case.recipe, adapter_case.facts, folder, manifest={}, metrics={})
+    _export(adapter_case, model, folder, Origin("folder", "mine", None, {}))
 
     assert verify_adapter_folder(folder, expected=AS_TRAINED) == []
     assert not (folder / "acceptance.json").exists()
@@ -246,6 +289,12 @@ def test_layers_left_out_and_layers_too_many_are_named(
     problems = tensor_problems(case.folder, base, case.recipe)
 
     assert [line.split(":")[0] for line in problems] == ["14 missing tensors", "14 unexpected tensors"]
+
+
+def _export(case: AdapterCase, model: PeftModel, folder: Path, origin: Origin) -> None:
+    model.peft_config["default"].base_model_name_or_path = case.recipe.model.base_model  # PEFT looks there as it saves
+    tokenizer = load_tokenizer(str(case.folder), case.facts, case.recipe.model)
+    export_adapter(model, tokenizer, case.recipe, case.facts, origin, folder, manifest={}, metrics={})
 
 
 def _with_adapter(recipe: Recipe, **changes: object) -> Recipe:

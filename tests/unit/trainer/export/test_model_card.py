@@ -12,12 +12,16 @@ import pytest
 import yaml
 
 from tests.trained_adapter import AdapterCase
+from trainer.base_model.origin import Origin
 from trainer.config import ModelSection, PublishingSection, Recipe
 from trainer.export.model_card import render_model_card
 
 MANIFEST = {
     "run_name": "tiny",
-    "base_model_sha256": "b" * 64,
+    "base_model": "org/base-1.5B",
+    "base_model_kind": "hub",
+    "base_model_revision": "a" * 40,
+    "base_model_files": {"model.safetensors": "b" * 64},
     "data": {"train_sha256": "c" * 64, "eval_sha256": "d" * 64, "train_samples": 60, "eval_samples": 8},
     "environment": {
         "python": "3.11.7",
@@ -63,17 +67,33 @@ def test_front_matter_is_what_the_hub_reads() -> None:
     }
 
 
-def test_the_packaged_base_model_is_given_by_its_name_on_the_hub() -> None:
-    assert _front_matter(_render(Recipe()))["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+def test_a_model_of_the_hub_is_given_with_its_commit() -> None:
+    card = _render(Recipe())
+
+    assert f"The base model's commit was `{'a' * 40}`." in card
+    assert "base = 'org/base-1.5B'  # or where your copy of the base model is" in card
+    assert f"revision='{'a' * 40}'" in _snippet(card)
 
 
-@pytest.mark.parametrize("base_model", ["/home/me/models/mine", "/home/me/mine.gguf"])
-def test_a_local_base_model_is_not_offered_to_the_hub_and_its_path_is_kept_private(base_model: str) -> None:
-    card = _render(Recipe(model=ModelSection(base_model=base_model)))
+def test_a_gguf_file_with_a_name_on_the_hub_is_given_by_both() -> None:
+    card = _render(Recipe(), Origin("gguf", "org/base", None, {"base.Q4_1.gguf": "e" * 64}))
+
+    assert _front_matter(card)["base_model"] == "org/base"
+    assert (
+        f"read from the GGUF file `base.Q4_1.gguf` (SHA-256 `{'e' * 64}`): the adapter was trained on that file's "
+        "weights, held in 4 bits (NF4), not on the original ones.\n" in card
+    )
+    assert "revision" not in _snippet(card)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("folder", "mine"), ("gguf", "mine.gguf")])
+def test_a_base_model_without_a_name_on_the_hub_is_to_be_passed_by_hand(kind: str, name: str) -> None:
+    card = _render(Recipe(), Origin(kind, name, None, {"weights": "e" * 64}))
 
     assert "base_model" not in _front_matter(card)
-    assert "mine" in card
-    assert "/home/me" not in card
+    assert "It has no name on the Hub: pass your copy of it by hand, as below." in card
+    assert f"base = '{name}'  # where your copy of the base model is" in card
+    assert f"| base model's weights | `{'e' * 64}` |" in card
 
 
 def test_facts_that_nobody_gave_are_left_out_of_the_front_matter() -> None:
@@ -132,13 +152,13 @@ def test_a_bar_in_a_found_value_does_not_break_the_table() -> None:
 def test_a_prompt_with_quotes_and_a_pinned_revision_make_a_program_that_compiles() -> None:
     prompt = "Is it \"so\" or 'so'?\n```"
     metrics = {**METRICS, "samples": [{**METRICS["samples"][0], "prompt": prompt}]}
-    recipe = Recipe(model=ModelSection(base_model="org/base", revision="abc", trust_remote_code=True))
+    recipe = Recipe(model=ModelSection(base_model="org/base-1.5B", trust_remote_code=True))
 
     program = _snippet(render_model_card(recipe, MANIFEST, metrics, ACCEPTANCE))
 
     compile(program, "card", "exec")
     assert repr(prompt) in program
-    assert "revision='abc', trust_remote_code=True" in program
+    assert f"revision={'a' * 40!r}, trust_remote_code=True" in program
 
 
 def test_the_card_s_program_runs_by_itself_and_answers_as_acceptance_did(
@@ -147,6 +167,8 @@ def test_the_card_s_program_runs_by_itself_and_answers_as_acceptance_did(
     case = adapter_case.copy(tmp_path / "adapter")
     case.accept()
     program = _snippet((case.folder / "README.md").read_text()).replace("max_new_tokens=128", "max_new_tokens=40")
+    base = Path(case.recipe.model.base_model)
+    program = program.replace(f"base = {base.name!r}", f"base = {str(base)!r}")
 
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -162,8 +184,9 @@ def test_the_card_s_program_runs_by_itself_and_answers_as_acceptance_did(
     assert done.stdout.strip() == answer
 
 
-def _render(recipe: Recipe) -> str:
-    return render_model_card(recipe, MANIFEST, METRICS, ACCEPTANCE)
+def _render(recipe: Recipe, origin: Origin | None = None) -> str:
+    manifest = MANIFEST if origin is None else MANIFEST | origin.to_mapping()
+    return render_model_card(recipe, manifest, METRICS, ACCEPTANCE)
 
 
 def _front_matter(card: str) -> dict[str, Any]:

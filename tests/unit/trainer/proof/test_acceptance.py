@@ -214,7 +214,8 @@ def test_another_base_model_of_the_same_shape_is_refused(adapter_case: AdapterCa
     error = _refusal(case, location=str(other))
 
     assert error.message.startswith("acceptance: base_fingerprint: this base model is ")
-    assert error.message.endswith(f"the adapter was trained on {case.base_sha256[:12]}")
+    trained_on = json.loads((case.folder / "manifest.json").read_text())["base_model_sha256"]
+    assert error.message.endswith(f"the adapter was trained on {trained_on[:12]}")
     assert error.resolution == "set model.base_model and model.revision to the model the adapter was trained on"
 
 

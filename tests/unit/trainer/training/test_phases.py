@@ -18,14 +18,17 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
+from trainer.base_model.origin import Origin
 from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
 from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, CheckpointError
 from trainer.events import read_events
 from trainer.export.adapter_folder import EXPECTED_FILES, verify_adapter_folder
 from trainer.files import sha256_of_file
+from trainer.training import phases
 from trainer.training.phases import train
 
+ORIGIN = Origin("folder", "mine", None, {"model.safetensors": "a" * 64})
 TIMEOUT_S = 500.0
 ADAPTER = "adapter/adapter_model.safetensors"
 Start = Callable[[Recipe, Path], subprocess.Popen[bytes]]
@@ -131,6 +134,41 @@ def test_a_second_run_gives_the_same_bytes(recipe: Recipe, undisturbed: Path, tm
     train(recipe, tmp_path / "again", resume=False)
 
     assert sha256_of_file(tmp_path / "again" / ADAPTER) == sha256_of_file(undisturbed / ADAPTER)
+
+
+def test_the_manifest_names_the_base_model_and_its_files(undisturbed: Path, tiny_model: Path) -> None:
+    manifest = json.loads((undisturbed / "adapter" / "manifest.json").read_text())
+
+    weights = sha256_of_file(tiny_model / "model.safetensors")
+    assert (manifest["format"], manifest["base_model"], manifest["base_model_kind"]) == (2, tiny_model.name, "folder")
+    assert (manifest["base_model_revision"], manifest["base_model_files"]) == (None, {"model.safetensors": weights})
+    assert manifest["fingerprints"]["base_model"] == manifest["base_model_sha256"]
+
+
+def test_no_file_of_the_adapter_names_a_folder_of_this_machine(
+    undisturbed: Path, tiny_model: Path, tiny_dataset: Path
+) -> None:
+    folders = [str(path.parent).encode() for path in (undisturbed, tiny_model, tiny_dataset)]
+    for path in (undisturbed / "adapter").iterdir():
+        assert not [folder for folder in folders if folder in path.read_bytes()], path.name
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [("b" * 64, "b" * 64), ("c" * 64, ORIGIN.sha256), (None, ORIGIN.sha256)],
+    ids=["as-loaded", "by-files", "no-checkpoint"],
+)
+def test_a_run_that_calls_its_base_model_by_the_loaded_weights_goes_on_doing_so(
+    tmp_path: Path, kept: str | None, expected: str
+) -> None:
+    if kept is not None:
+        folder = tmp_path / "checkpoints" / "checkpoint-3"
+        folder.mkdir(parents=True)
+        for name in checkpoint.REQUIRED_FILES:
+            (folder / name).write_text("{}")
+        checkpoint.complete(folder, 3, {"base_model": kept})
+
+    assert phases._base_id(tmp_path, ORIGIN, "b" * 64) == expected
 
 
 def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(

@@ -374,6 +374,7 @@ def test_what_is_staged_is_what_the_recipe_names(ctx: Context, box: Box) -> None
     assert recipe["data"]["eval_path"] is None
     assert Path(recipe["data"]["train_path"]).read_text() == "train\n"
     assert recipe["model"]["base_model"] == f"{box.input}/model/base.gguf"
+    assert recipe["model"]["hub_id"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert set(recipe) == set(RunFile.model_fields) - {"compute", "budget", "store"}
     manifest = json.loads(ctx.run.file("data_manifest.json").read_text())
     assert [entry["name"] for entry in manifest["files"]] == ["train.jsonl", "model/base.gguf"]
