@@ -26,9 +26,11 @@ from trainer.base_model.load import (
     resolve_dtype,
 )
 from trainer.base_model.origin import Origin, find_origin
+from trainer.base_model.same_ids import ENOUGH_TEXTS, refuse_other_ids
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
+from trainer.data.chat import render
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.environment import Environment, describe_environment, use_one_gpu
 from trainer.errors import EXIT_DONE, RestartError, TrainerError
@@ -127,7 +129,7 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
         clear_checkpoints(output / "checkpoints")
     with run.phase("load_model"):
         location = prepare_base_model(recipe.model)
-        tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
+        tokenizer = _load_tokenizer(recipe, location, inputs)
         origin = find_origin(recipe.model, location)
         model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
         base_sha256 = base_fingerprint(model)
@@ -183,6 +185,16 @@ def _read_inputs(run: Run) -> Inputs:
     encoded = encode(dataset, facts, run.recipe.data)
     run.events.write("data_summary", **encoded.summary.to_mapping())
     return Inputs(facts, dataset, encoded)
+
+
+def _load_tokenizer(recipe: Recipe, location: str, inputs: Inputs) -> Any:
+    """Load the tokenizer as transformers has it, and refuse one that does not give the ids that are trained on."""
+    tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
+    samples = (*inputs.dataset.eval, *inputs.dataset.train)
+    some = samples[:: max(1, len(samples) // ENOUGH_TEXTS)]
+    texts = (render(sample.messages, inputs.facts, add_generation_prompt=False) for sample in some)
+    refuse_other_ids(tokenizer, inputs.facts, texts)
+    return tokenizer
 
 
 def _base_id(output: Path, origin: Origin, loaded_sha256: str) -> str:

@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
+from tests.tiny_model import make_tiny_model
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.base_model.origin import Origin
 from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
-from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, CheckpointError
+from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, BaseModelError, CheckpointError
 from trainer.events import read_events
 from trainer.export.adapter_folder import EXPECTED_FILES, verify_adapter_folder
 from trainer.files import sha256_of_file
@@ -169,6 +170,21 @@ def test_a_run_that_calls_its_base_model_by_the_loaded_weights_goes_on_doing_so(
         checkpoint.complete(folder, 3, {"base_model": kept})
 
     assert phases._base_id(tmp_path, ORIGIN, "b" * 64) == expected
+
+
+def test_a_tokenizer_that_transformers_makes_otherwise_ends_the_run_before_the_model_is_loaded(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """A Qwen2 gets Qwen2's own splitting of digits, whatever its ``tokenizer.json`` says."""
+    folder = make_tiny_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "qwen2"}))
+
+    with pytest.raises(BaseModelError, match=r"Qwen2Tokenizer gives other ids than the tokenizer\.json of .*/model: "):
+        train(tiny_recipe(folder, tiny_dataset), tmp_path / "output", resume=False)
+
+    assert [event["phase"] for event in events_of(tmp_path / "output", "phase_started")] == ["data", "load_model"]
+    assert not (tmp_path / "output" / "checkpoints").exists()
 
 
 def test_killed_at_a_random_step_and_resumed_gives_the_same_bytes(
