@@ -11,7 +11,9 @@ from typing import Any
 
 import jinja2
 from jinja2.ext import Extension, loopcontrols
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.message import TOOLS, Message
@@ -24,6 +26,9 @@ OPEN, CLOSE = "\U000f5e01", "\U000f5e02"
 SYSTEM_REMEDY = (
     "set `data.system_prompt: first_user_turn`, which puts it before the first question, or take the system turns out"
 )
+_TEXT_METHODS = frozenset(name for name in dir(str) if name[0] != "_") - {"format", "format_map"}
+_MAPPING_NAMES = frozenset(dir(dict))
+_SCOPES, _PLAIN = (Namespace, LoopContext), (str, int, bool, dict, list)
 _FAILURES = (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError)
 
 
@@ -171,7 +176,7 @@ def _shows(role: str, chat: Sequence[Message], facts: BaseModelFacts, *, argumen
 @lru_cache(maxsize=8)
 def _compile(chat_template: str, mark_generation: bool) -> jinja2.Template:
     """Compile a template in the sandbox, with what transformers gives a chat template to work with."""
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=[_MarkedGeneration if mark_generation else _PlainGeneration, loopcontrols],
@@ -179,6 +184,25 @@ def _compile(chat_template: str, mark_generation: bool) -> jinja2.Template:
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     return environment.from_string(chat_template)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, with a short way to what templates look at most: it gives what the long one gives.
+
+    These are keys of messages that no method of a dict has the name of; methods of a text but those that format, which
+    the sandbox wraps; plain values of a loop or a namespace.
+    """
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict and attribute not in _MAPPING_NAMES and attribute in obj:
+            return obj[attribute]
+        if type(obj) is str and attribute in _TEXT_METHODS:
+            return getattr(obj, attribute)
+        if type(obj) in _SCOPES and attribute[0] != "_":
+            value = getattr(obj, attribute, None)
+            if type(value) in _PLAIN:
+                return value
+        return super().getattr(obj, attribute)
 
 
 class _PlainGeneration(Extension):

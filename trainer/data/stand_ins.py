@@ -72,7 +72,7 @@ class _Writer:
         thought = message.thought and self._text(index, "thought", message.thought)
         content = self._content(index, message)
         calls = tuple(self._call(index, call) for call in message.calls)
-        return replace(message, content=content, thought=thought, calls=calls)
+        return Message(message.role, content, thought, calls, message.learned, message.name, message.call_id)
 
     def _tools(self, index: int, tools: str) -> str:
         offered = json.loads(tools)

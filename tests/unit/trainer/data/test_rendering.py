@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 
 import pytest
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tests.unit.trainer.data.families import CALLS, FAMILIES, ONE, SEVEN, family_facts, texts_of
 from tests.unit.trainer.small_facts import as_transformers, plain, small_facts
+from trainer.data import rendering
 from trainer.data.chat import mask_chat, render
 from trainer.data.message import Message
 from trainer.errors import BaseModelError
@@ -95,3 +99,30 @@ def test_template_that_fails_is_an_error_of_the_base_model(template: str, words:
 
     assert caught.value.message.startswith("chat template: it refuses these messages: ")
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "m.role", "m.items", "m.items() | list", "m.missing is defined", "m.content.upper()",
+        "m.content.nothing is defined",        "m.content.format", "'{0.__class__}'.format(m)", "'{0}'.format(m.role)", "m.content.__class__", "m.__class__",
+        "ns.x", "ns.missing is defined", "ns.__init__", "ns.text.upper()", "loop.index0", "loop.last",
+        "loop.previtem.role",        "loop.nextitem.role", "loop.__class__", "loop.cycle('a', 'b')", "m.role.__class__.__mro__", "m.pop('role')",
+        "m.update({'role': 'x'})", "messages.append(1)",
+    ],
+)  # fmt: skip
+def test_short_way_through_the_sandbox_gives_what_the_long_one_gives(expression: str) -> None:
+    template = (
+        "{% set ns = namespace(x=1, text='t') %}{% for m in messages %}{% set ns.x = ns.x + 1 %}"
+        "[{{ EXPRESSION }}]{% endfor %}"
+    ).replace("EXPRESSION", expression)
+
+    def outcome(environment: type[ImmutableSandboxedEnvironment]) -> str:
+        try:
+            return str(environment().from_string(template).render(messages=plain(SEVEN["two"])))
+        except TemplateError as err:
+            return f"refused: {err}"
+
+    address = re.compile("0x[0-9a-f]+")
+
+    assert address.sub("", outcome(rendering._Sandbox)) == address.sub("", outcome(ImmutableSandboxedEnvironment))
