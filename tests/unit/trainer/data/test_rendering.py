@@ -105,10 +105,11 @@ def test_template_that_fails_is_an_error_of_the_base_model(template: str, words:
     "expression",
     [
         "m.role", "m.items", "m.items() | list", "m.missing is defined", "m.content.upper()",
-        "m.content.nothing is defined",        "m.content.format", "'{0.__class__}'.format(m)", "'{0}'.format(m.role)", "m.content.__class__", "m.__class__",
-        "ns.x", "ns.missing is defined", "ns.__init__", "ns.text.upper()", "loop.index0", "loop.last",
-        "loop.previtem.role",        "loop.nextitem.role", "loop.__class__", "loop.cycle('a', 'b')", "m.role.__class__.__mro__", "m.pop('role')",
-        "m.update({'role': 'x'})", "messages.append(1)",
+        "m.content.nothing is defined", "m.content.format", "'{0.__class__}'.format(m)", "'{0}'.format(m.role)",
+        "m.content.__class__", "m.__class__", "ns.x", "ns.missing is defined", "ns.__init__", "ns.text.upper()",
+        "loop.index0", "loop.last", "loop.previtem.role", "loop.nextitem.role", "loop.__class__",
+        "loop.cycle('a', 'b')", "m.role.__class__.__mro__", "m.pop('role')", "m.update({'role': 'x'})",
+        "messages.append(1)",
     ],
 )  # fmt: skip
 def test_short_way_through_the_sandbox_gives_what_the_long_one_gives(expression: str) -> None:
