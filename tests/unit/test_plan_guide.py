@@ -20,6 +20,7 @@ NAMES = {
     "given_machine": ("LOGIN", "PYTHON", "GPU"),
     "hub": ("NAME", "TOKEN"),
     "hub_token": ("TOKEN",),
+    "kind_of_model": ("KIND",),
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
     "places": ("PLACE",),
     "quota": ("QUOTA",),

@@ -189,7 +189,7 @@ def _read_json(path: Path | None) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, RecursionError) as err:
         raise BaseModelError(
             f"base model: cannot read {path}",
             details=str(err),

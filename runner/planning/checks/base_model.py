@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runner.adapters.packages import PACKAGED_MODELS
 from runner.planning.checks.hub import NAME
+from runner.planning.checks.kind_of_model import check_kind
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.planning.checks.targets import TARGETS, check_targets
 from runner.planning.estimate.families.kinds import UnknownShapeError
@@ -88,13 +89,16 @@ def look_at(run_file: RunFile, files: Path, *, note: str = "") -> BaseModel:
         if bare is None:
             return unseen(line)
         facts, template = bare, (Check(TEMPLATE, line.status, line.value, line.remedy),)
+    kind_of_model = check_kind(run_file, files)
+    if (refused := next((line for line in kind_of_model if line.status == "fail"), None)) is not None:
+        return unseen(refused)
     facts = replace(facts, source=base)
     shape, targets = _targets(run_file, files)
     kind = "" if shape is None else f", {shape.model_type}, {shape.parameters / 1e9:.2f} billion weights"
     found = passed(NAME, f"{base}{kind}")
     if note:
         found = warned(NAME, f"{base}{kind}; {note}", "check the network, then repeat the command: it may have changed")
-    checks = (found, check_length(run_file, facts), targets, *template)
+    checks = (found, *kind_of_model, check_length(run_file, facts), targets, *template)
     return BaseModel(None if template else facts, shape, checks)
 
 

@@ -10,6 +10,7 @@ from runner.cloud_api.models import Account
 from runner.clouds.registry import find_cloud
 from runner.errors import NoCapacityError, NoPlaceError, counted
 from runner.planning.checks.account import check_balance
+from runner.planning.checks.kind_of_model import ON_ITS_OWN
 from runner.planning.checks.line import Check, from_error, passed, skipped, warned
 from runner.planning.checks.places import PLACE, AskPlaces, ChooseAmong, choose_placed
 from runner.planning.checks.quota import AskQuotas, check_quota
@@ -58,7 +59,7 @@ def choose_checked(
         return Chosen(None, [from_error(PLACE, err), prices])
     except NoCapacityError as err:
         return Chosen(None, [from_error(MACHINES, err), prices])
-    lines = [*network, _fits(choice), _budget(run_file, choice), prices]
+    lines = [*network, _fits(run_file, choice), _budget(run_file, choice), prices]
     quota = check_quota(run_file.compute.env, market, [one.offer for one in choice.chosen], ask_quotas)
     return Chosen(choice, [*lines, *_balance(run_file, market.account, choice), *quota])
 
@@ -69,10 +70,12 @@ def replaced(checks: Sequence[Check], newer: Sequence[Check]) -> list[Check]:
     return list(by_name.values())
 
 
-def _fits(choice: Choice) -> Check:
+def _fits(run_file: RunFile, choice: Choice) -> Check:
     """Report the machine with the least memory to spare: each has its own micro-batch."""
+    if not run_file.compute.gpu_required:
+        return skipped(MEMORY, "no GPU is asked for")
     if choice.need is None:
-        return skipped(MEMORY, "no GPU is asked for, or the base model's layers are not known")
+        return warned(MEMORY, "not known whether the run fits: the base model's layers are not known", ON_ITS_OWN)
     tightest = max(choice.forecasts, key=lambda one: one.needed_gib / one.offer.gpu_memory_gib)
     rows, offer = counted(tightest.micro_batch_rows, "row", "rows"), tightest.offer
     value = f"{tightest.needed_gib:.1f} of {offer.gpu_memory_gib:g} GiB for a micro-batch of {rows}"

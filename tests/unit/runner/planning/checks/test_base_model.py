@@ -76,6 +76,16 @@ def test_a_folder_without_configuration_fails(tmp_path: Path) -> None:
     assert (line.status, line.value) == ("fail", f"{tmp_path}/model holds no config.json")
 
 
+@pytest.mark.parametrize("text", ["[1]", "{", '"llama"', pytest.param("[" * 100_000, id="deep")])
+def test_a_configuration_that_is_none_fails(tmp_path: Path, text: str) -> None:
+    (write_model(tmp_path / "model") / "config.json").write_text(text)
+
+    line = look(make_run(tmp_path)).checks[0]
+
+    assert line.status == "fail"
+    assert "model/config.json" in line.value
+
+
 def test_a_folder_without_tokenizer_fails(tmp_path: Path) -> None:
     (write_model(tmp_path / "model") / "tokenizer.json").unlink()
 
@@ -144,6 +154,29 @@ def test_names_cannot_be_checked_where_the_layers_are_not_known(tmp_path: Path) 
 
     assert (named.status, all_linear.status) == ("warn", "pass")
     assert "mamba" in named.value
+
+
+def test_a_base_model_of_which_the_layers_are_not_known_keeps_its_warning(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", model_type="mamba")
+
+    found = look(make_run(tmp_path))
+
+    assert found.shape is None
+    assert [(check.name, check.status) for check in found.checks[:2]] == [
+        ("base model", "pass"),
+        ("model type", "warn"),
+    ]
+    assert found.checks[1].value.endswith("so what memory it takes is not known either")
+
+
+def test_a_mixture_of_experts_fails_in_one_line(tmp_path: Path) -> None:
+    write_model(tmp_path / "model", model_type="mixtral", num_local_experts=4)
+
+    found = look(make_run(tmp_path))
+
+    assert [check.status for check in found.checks] == ["fail", "skip", "skip"]
+    assert found.checks[0].name == "model type"
+    assert "this mixtral model is a mixture of experts (num_local_experts: 4)" in found.checks[0].value
 
 
 def test_a_packaged_model_that_is_not_here_is_a_warning(tmp_path: Path) -> None:

@@ -74,6 +74,23 @@ def test_a_run_that_fits_says_what_it_needs() -> None:
     assert "balance" not in found
 
 
+def test_a_run_of_which_the_memory_is_not_known_does_not_pass() -> None:
+    def blindly(offers: Sequence[Offer]) -> Choice:
+        return choose(rented(), offers, None, disk_needed_gib=1.0)
+
+    found = choose_checked(rented(), Market([A10]), blindly, TODAY, no_quotas, no_places).checks
+
+    (line,) = [line for line in found if line.name == "gpu memory"]
+    assert (line.status, line.value) == (
+        "warn",
+        "not known whether the run fits: the base model's layers are not known",
+    )
+
+
+def test_a_run_without_a_gpu_needs_no_gpu_memory() -> None:
+    assert lines(rented(compute={"env": "lambda", "gpu_required": False}))["gpu memory"].status == "skip"
+
+
 @pytest.mark.parametrize(
     ("err", "name"),
     [
@@ -135,7 +152,7 @@ def test_a_budget_without_an_estimate_is_a_warning() -> None:
     )
 
     assert {line.name: line.status for line in found} == {
-        "gpu memory": "skip", "budget": "warn", "prices": "pass", "quota": "skip",
+        "gpu memory": "warn", "budget": "warn", "prices": "pass", "quota": "skip",
     }  # fmt: skip
 
 
