@@ -51,6 +51,8 @@ RENAMED_KEYS: dict[str, dict[str, str]] = {
 }
 """Older or other spellings by section; both are read, the right-hand one is written."""
 
+MOST_ACCUMULATION = 16
+"""Micro-batches in an optimizer step, unless a run file says otherwise or the data set is too small for it."""
 LARGEST = 10**15
 """The largest number that any key takes: beyond it, estimates in dollars and hours are no numbers any more."""
 Steps = Annotated[Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)], BeforeValidator(read_steps)]
@@ -181,9 +183,10 @@ class TrainingSection(Section):
     per_device_train_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Rows in one micro-batch on one device; a packed row holds ``max_length`` tokens. With ``auto`` the plan of a
     rented GPU takes as many of an optimizer step's rows as make it faster and fit its memory; elsewhere it is 1."""
-    gradient_accumulation_steps: int = Field(default=16, ge=1)
-    """Micro-batches in one optimizer step. Effective batch = this * ``per_device_train_batch_size`` * devices, and this
-    alone with ``auto``: the step is the same for any number of rows in a micro-batch."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Micro-batches in one optimizer step; ``auto`` is 16, and less where the run would have under ten steps.
+    Effective batch = this * ``per_device_train_batch_size`` * devices, and this alone with ``auto`` there: the step is
+    the same for any number of rows in a micro-batch."""
     learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
     """Peak learning rate. LoRA likes about ten times what full fine-tuning does."""
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
@@ -205,13 +208,19 @@ class TrainingSection(Section):
         """Take -1, which transformers has for no limit, for none."""
         return None if value == -1 and not isinstance(value, bool) else value
 
-    @field_validator("per_device_train_batch_size", mode="before")
+    @field_validator("per_device_train_batch_size", "gradient_accumulation_steps", mode="before")
     @classmethod
     def _check_rows(cls, value: Any) -> Any:
-        """Refuse in one sentence what is neither a number of rows nor ``auto``."""
+        """Refuse in one sentence what is neither a number nor ``auto``."""
         if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
             return value
-        raise ValueError("give a whole number of rows from 1 on, or `auto`")
+        raise ValueError("give a whole number from 1 on, or `auto`")
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches in one optimizer step; with ``auto``, and no samples seen yet, the most."""
+        wanted = self.gradient_accumulation_steps
+        return MOST_ACCUMULATION if wanted == "auto" else wanted
 
     @property
     def micro_batch_rows(self) -> int:
@@ -322,7 +331,7 @@ class Recipe(Section):
     @property
     def effective_batch_rows(self) -> int:
         """Rows in one optimizer step on one device."""
-        return self.training.micro_batch_rows * self.training.gradient_accumulation_steps
+        return self.training.micro_batch_rows * self.training.accumulation
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -7,7 +7,8 @@ import textwrap
 
 from trainer.base_model.tokenization import load_base_model_facts
 from trainer.config import Recipe
-from trainer.data.samples import encode, load_dataset
+from trainer.data.samples import EncodedDataset, encode, load_dataset
+from trainer.data.steps import FEWEST_STEPS, steps_of_run
 from trainer.data.summary import DataSummary, HistogramBin, SplitSummary
 
 WIDTH = 100
@@ -29,9 +30,19 @@ def run_data_check(recipe: Recipe, *, as_json: bool) -> int:
     """
     dataset = load_dataset(recipe.data, recipe.run.seed)
     facts = load_base_model_facts(recipe.model, recipe.data)
-    summary = encode(dataset, facts, recipe.data).summary
-    print(json.dumps(summary.to_mapping(), ensure_ascii=False, indent=2) if as_json else summary_text(summary))
+    encoded = encode(dataset, facts, recipe.data)
+    summary = encoded.summary
+    print(json.dumps(summary.to_mapping(), ensure_ascii=False, indent=2) if as_json else data_text(recipe, encoded))
     return 0
+
+
+def data_text(recipe: Recipe, encoded: EncodedDataset) -> str:
+    """Return all that is said of the data, and how many steps a run of it has."""
+    steps = steps_of_run(recipe, encoded)
+    lines = [textwrap.fill(f"The run has {steps.in_words()}.", WIDTH)]
+    if steps.are_few:
+        lines.append(_wrapped(f"warning: under {FEWEST_STEPS} optimizer steps little is learned: {steps.remedy}"))
+    return "\n".join([summary_text(encoded.summary), "", *lines])
 
 
 def summary_text(summary: DataSummary) -> str:

@@ -119,7 +119,7 @@ def take_measure(output: Path, written: Recipe, events: EventLog, shortage: Shor
     started: dict[str, Any] = next((event for event in reversed(past) if event["event"] == "run_started"), {})
     step = next((event.get("step") for event in reversed(past) if event["event"] == "step"), 0)
     measure = next_measure(
-        apply_measures(written, taken),
+        _settled(apply_measures(written, taken), started.get("effective_batch_rows")),
         shortage.work,
         device=str(started.get("device")),
         has_checkpoint=newest_complete(output / "checkpoints")[0] is not None,
@@ -130,6 +130,14 @@ def take_measure(output: Path, written: Recipe, events: EventLog, shortage: Shor
         raise nothing_left(shortage)
     write_measures(output, written, (*taken, measure))
     return measure
+
+
+def _settled(recipe: Recipe, step_rows: int | None) -> Recipe:
+    """Return the recipe with the micro-batches that the run's start settled on, where it leaves them open."""
+    if recipe.training.gradient_accumulation_steps != "auto" or step_rows is None:
+        return recipe
+    settled = {"gradient_accumulation_steps": step_rows // recipe.training.micro_batch_rows}
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=settled)})
 
 
 def nothing_left(shortage: Shortage) -> OutOfMemoryError:

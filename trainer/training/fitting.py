@@ -97,7 +97,7 @@ def sft_config(recipe: Recipe, output: Path, device: torch.device) -> Any:
         max_steps=training.max_steps or -1,
         per_device_train_batch_size=training.micro_batch_rows,
         per_device_eval_batch_size=recipe.evaluation.per_device_eval_batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        gradient_accumulation_steps=training.accumulation,
         auto_find_batch_size=False,  # it would change the effective batch in silence
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.lr_scheduler_type,

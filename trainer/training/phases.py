@@ -32,6 +32,7 @@ from trainer.checkpoints import complete as checkpoint
 from trainer.config import Recipe, to_mapping
 from trainer.data.chat import render
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
+from trainer.data.steps import settle_accumulation, steps_of_run
 from trainer.environment import Environment, describe_environment, use_one_gpu
 from trainer.errors import EXIT_DONE, RestartError, TrainerError
 from trainer.events import EventLog
@@ -122,9 +123,10 @@ def _run_with_what_memory_allows(run: Run, *, resume: bool) -> None:
 
 
 def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, resume: bool) -> None:
-    recipe, output = run.recipe, run.output
+    output = run.output
     with run.phase("data"):
         inputs = _read_inputs(run)
+    recipe = run.recipe
     if not resume:
         clear_checkpoints(output / "checkpoints")
     with run.phase("load_model"):
@@ -179,11 +181,16 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
 
 
 def _read_inputs(run: Run) -> Inputs:
-    """Check and encode the data: everything that can be refused before the base model is loaded."""
+    """Check and encode the data: everything that can be refused before the base model is loaded.
+
+    The run's recipe gets a number where it depends on the data.
+    """
     facts = load_base_model_facts(run.recipe.model, run.recipe.data)
     dataset = load_dataset(run.recipe.data, run.recipe.run.seed)
     encoded = encode(dataset, facts, run.recipe.data)
     run.events.write("data_summary", **encoded.summary.to_mapping())
+    run.say(steps_of_run(run.recipe, encoded).in_words())
+    run.recipe = settle_accumulation(run.recipe, encoded)
     return Inputs(facts, dataset, encoded)
 
 
@@ -204,9 +211,7 @@ def _base_id(output: Path, origin: Origin, loaded_sha256: str) -> str:
     return loaded_sha256 if is_old else origin.sha256
 
 
-def _fingerprints(
-    recipe: Recipe, rows: int, inputs: Inputs, base_id: str, environment: Environment
-) -> dict[str, str]:
+def _fingerprints(recipe: Recipe, rows: int, inputs: Inputs, base_id: str, environment: Environment) -> dict[str, str]:
     """Return the identity of this run's checkpoints; see ``checkpoint.choose``.
 
     Args:

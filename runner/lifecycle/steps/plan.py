@@ -35,6 +35,7 @@ from runner.planning.estimate.disk import files_bytes
 from runner.planning.estimate.finished_run import is_emulated
 from runner.planning.estimate.forecast import Task
 from runner.planning.estimate.ledger import read_ledger
+from runner.planning.estimate.micro_batch import settled
 from runner.planning.market import Market, MarketCall
 from runner.report.plan.checks import checks_text
 from runner.run.models import View
@@ -92,7 +93,8 @@ def check(
     try:
         dataset, encoded = _read(run_file, seen, world, is_dry=is_dry)
         stop.check()
-        task = None if seen.shape is None else task_from(run_file, seen.shape, encoded.summary.to_mapping(), model)
+        run_file, data = settled(run_file, encoded)
+        task = None if seen.shape is None else task_from(run_file, seen.shape, data, model)
         choice, lines = (
             (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, means, view, stop, world)
         )
@@ -107,7 +109,7 @@ def check(
         model_bytes=files_bytes(model),
         train_samples=len(dataset.train),
         eval_samples=len(dataset.eval),
-        data=encoded.summary.to_mapping(),
+        data=data,
         disk_needed_gib=seen.disk.there_gib,
         terraform=str(find_terraform(world)) if not is_dry or is_near(world) else "",
         machines=(_given_machine(run_file),) if choice is None else choice.machines,

@@ -9,7 +9,7 @@ from runner.adapters.machine import Machine
 from runner.adapters.process import Cancel
 from runner.context import Context
 from runner.lifecycle.time_limit import hours_to_stage
-from runner.planning.estimate.micro_batch import is_chosen_here, row_settings
+from runner.planning.estimate.micro_batch import is_chosen_here, row_settings, settled_by_plan
 from runner.run.models import Box, Host
 from runner.run.run_dir import write_json
 from runner.store import run_store as storing
@@ -61,9 +61,10 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
 
 def box_recipe(ctx: Context, box: Box, host: Host) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the recipe with the machine's paths and the rows it computes at once, and which local file goes where."""
-    recipe = to_mapping(ctx.run_file.recipe())
-    if is_chosen_here(ctx.run_file):
-        recipe["training"] |= row_settings(ctx.run_file, _planned_rows(ctx, host))
+    run_file = settled_by_plan(ctx.run_file, ctx.plan.data)
+    recipe = to_mapping(run_file.recipe())
+    if is_chosen_here(run_file):
+        recipe["training"] |= row_settings(run_file, _planned_rows(ctx, host))
     files: dict[str, str] = {}
 
     def place(section: str, key: str, name: str) -> None:

@@ -164,7 +164,7 @@ def examine(
     if given is not None:
         here = [*here[:-1], *check_given(given, need.there_gib, seams.check_stop)]  # the last one waited for a login
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
-    samples = (*template, *token_lines, *check_recipe(run_file))
+    samples = (*template, *token_lines, *check_recipe(run_file, encoded))
     checks = (environment, data_line, *base.checks, *samples, *reported_once(asked), *here)
     return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
 

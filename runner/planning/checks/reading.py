@@ -69,7 +69,7 @@ def check_data(run_file: RunFile, stop: Stop, world: World) -> str:
     check_environment(run_file)
     dataset = _load_dataset(run_file)
     model = fetch_model(run_file, stop, world) or _hub_folder(run_file, world)
-    return data_table(_encode(run_file, model, dataset))
+    return data_table(run_file, _encode(run_file, model, dataset))
 
 
 def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
@@ -79,11 +79,14 @@ def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
         TrainerError: If the data or the base model will not do.
         UnknownShapeError: If the base model's layers are not known.
     """
+    from trainer.data.steps import settle_accumulation
+
     check_environment(run_file)
     model = fetch_model(run_file, stop, world)
     folder = model or _hub_folder(run_file, world)
-    data = _encode(run_file, folder, _load_dataset(run_file)).summary.to_mapping()
-    return task_from(run_file, read_shape(folder), data, model)
+    encoded = _encode(run_file, folder, _load_dataset(run_file))
+    settled = settle_accumulation(run_file, encoded)
+    return task_from(settled, read_shape(folder), encoded.summary.to_mapping(), model)
 
 
 def _hub_folder(run_file: RunFile, world: World) -> Path:
@@ -141,8 +144,8 @@ def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
     return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data)
 
 
-def data_table(encoded: EncodedDataset) -> str:
+def data_table(run_file: RunFile, encoded: EncodedDataset) -> str:
     """Return the data check's summary for people."""
-    from trainer.data.report import summary_text
+    from trainer.data.report import data_text
 
-    return summary_text(encoded.summary)
+    return data_text(run_file, encoded)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from runner.planning.checks.line import Check, failed
+from runner.planning.checks.line import Check, failed, passed, warned
 from runner.run.run_file import RunFile
+from trainer.data.samples import EncodedDataset
+from trainer.data.steps import steps_of_run
 
-ATTENTION = "attention"
+STEPS, ATTENTION = "steps", "attention"
 
 
-def check_recipe(run_file: RunFile) -> list[Check]:
-    """Return the lines about the recipe itself; none where there is nothing to say."""
-    return [*_attention(run_file)]
+def check_recipe(run_file: RunFile, encoded: EncodedDataset | None) -> list[Check]:
+    """Return the lines about the recipe itself.
+
+    Args:
+        run_file: The run.
+        encoded: Its samples as tokens, or ``None`` where they cannot be read.
+    """
+    return [*([] if encoded is None else [_steps(run_file, encoded)]), *_attention(run_file)]
+
+
+def _steps(run_file: RunFile, encoded: EncodedDataset) -> Check:
+    """Report how many optimizer steps the run has; under ten is a warning, as it may be meant, to try a run file."""
+    steps = steps_of_run(run_file, encoded)
+    if steps.are_few:
+        return warned(STEPS, steps.in_words(), steps.remedy)
+    return passed(STEPS, steps.in_words())
 
 
 def _attention(run_file: RunFile) -> list[Check]:

@@ -139,7 +139,7 @@ def nearest_fit(
 def _smaller(run_file: RunFile) -> Iterator[dict[str, Any]]:
     """Yield settings that need less and less."""
     training, length = run_file.training, run_file.data.max_length
-    rows, steps = training.micro_batch_rows, training.gradient_accumulation_steps
+    rows, steps = training.micro_batch_rows, training.accumulation
     settings: dict[str, Any] = {}
     while rows > 1:
         rows, steps = -(-rows // 2), steps * 2

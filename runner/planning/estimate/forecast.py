@@ -196,14 +196,12 @@ def _micro_batch_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
 
 
 def _train_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
-    """Return the tokens that are trained on: all epochs of them, or until ``max_steps``."""
-    training = run_file.training
-    tokens = training.num_train_epochs * int(data["train_tokens"])
-    if training.max_steps is not None:
-        tokens = min(
-            tokens, training.max_steps * training.gradient_accumulation_steps * _micro_batch_tokens(run_file, data)
-        )
-    return max(1, round(tokens))
+    """Return the tokens that are trained on: all epochs of them, or the steps of ``max_steps``, which count alone."""
+    training, in_epoch = run_file.training, int(data["train_tokens"])
+    if training.max_steps is None:
+        return max(1, round(training.num_train_epochs * in_epoch))
+    in_step = training.accumulation * _micro_batch_tokens(run_file, data)
+    return max(1, training.max_steps * min(in_step, in_epoch))
 
 
 def _eval_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
@@ -214,7 +212,7 @@ def _eval_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
     if evaluation.eval_strategy == "epoch":
         between = math.ceil(run_file.training.num_train_epochs)
     elif evaluation.eval_strategy == "steps" and evaluation.eval_steps:
-        step = run_file.training.gradient_accumulation_steps * max(1, _micro_batch_tokens(run_file, data))
+        step = run_file.training.accumulation * max(1, _micro_batch_tokens(run_file, data))
         steps = max(1, _train_tokens(run_file, data) // step)
         between = max(1, steps // steps_of(evaluation.eval_steps, steps))
     return round((EVALUATIONS_AROUND + between) * share * int(data["eval_tokens"]))
@@ -288,5 +286,5 @@ def _cost(task: Task, environment: str, offer: Offer, durations: Durations) -> C
 
 def _checkpoint_tokens(task: Task) -> float:
     wanted, training = task.run_file.checkpointing.save_steps, task.run_file.training
-    step = training.gradient_accumulation_steps * task.work.micro_batch_tokens
+    step = training.accumulation * task.work.micro_batch_tokens
     return float(steps_of(wanted, max(1, task.work.train_tokens // step)) * step)

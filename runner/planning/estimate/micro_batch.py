@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isqrt
+from typing import TYPE_CHECKING, Any
 
 from runner.run.run_file import RunFile
 
+if TYPE_CHECKING:
+    from trainer.data.samples import EncodedDataset
+
 AUTO = "auto"
+ACCUMULATION = "gradient_accumulation_steps"
+
+
+def settled(run_file: RunFile, encoded: EncodedDataset) -> tuple[RunFile, dict[str, Any]]:
+    """Return the run with a number of micro-batches in a step, and what a plan keeps of its samples."""
+    from trainer.data.steps import settle_accumulation
+
+    found = settle_accumulation(run_file, encoded)
+    return found, encoded.summary.to_mapping() | {ACCUMULATION: found.training.accumulation}
+
+
+def settled_by_plan(run_file: RunFile, data: Mapping[str, Any]) -> RunFile:
+    """Return the run with the micro-batches in a step that its plan settled; plans of older versions settled none."""
+    known = data.get(ACCUMULATION)
+    if run_file.training.gradient_accumulation_steps != AUTO or not isinstance(known, int):
+        return run_file
+    training = run_file.training.model_copy(update={ACCUMULATION: known})
+    return run_file.model_copy(update={"training": training})
 
 
 def is_chosen_here(run_file: RunFile) -> bool:

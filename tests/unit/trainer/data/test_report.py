@@ -79,12 +79,14 @@ def test_warnings_stand_at_the_end_and_no_line_is_too_long() -> None:
 
 
 def test_data_check_prints_the_table(tiny_model: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_data_check(tiny_recipe(tiny_model, tiny_dataset), as_json=False) == 0
+    assert run_data_check(tiny_recipe(tiny_model, tiny_dataset, training={"max_steps": 9}), as_json=False) == 0
 
     out = capsys.readouterr().out
     assert out.startswith("Data check (messages)")
     assert "samples                                   60             8" in out
     assert "#" in out
+    assert "The run has 9 optimizer steps of 2 rows, from 20 rows an epoch." in out
+    assert "warning: under 10 optimizer steps little is learned: raise training.max_steps" in out
 
 
 def test_data_check_prints_json(tiny_model: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,6 +156,16 @@ def test_a_measure_is_kept_reported_and_added_to_those_before(tmp_path: Path) ->
     assert (told[0]["step"], told[0]["work"], told[0]["message"]) == (7, "training", "CUDA out of memory")
 
 
+def test_a_step_keeps_the_rows_that_were_settled_for_a_small_data_set(tmp_path: Path) -> None:
+    recipe, events = recipe_of(4, training={"gradient_accumulation_steps": "auto"}), EventLog(tmp_path / "events.jsonl")
+    events.write("run_started", device="cpu", effective_batch_rows=8)
+
+    measure = take_measure(tmp_path, recipe, events, Shortage("training", "CUDA out of memory"))
+
+    events.close()
+    assert measure.changes == {"training.per_device_train_batch_size": 2, "training.gradient_accumulation_steps": 4}
+
+
 def test_a_fresh_start_forgets_the_measures_and_a_resumed_one_keeps_them(tmp_path: Path) -> None:
     recipe, measure = recipe_of(4), Measure("m", {"training.gradient_checkpointing": True})
     write_measures(tmp_path, recipe, (measure,))

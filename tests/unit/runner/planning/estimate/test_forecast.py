@@ -30,11 +30,12 @@ def test_epochs_multiply_what_is_trained_on() -> None:
     assert task(training={"num_train_epochs": 0.5}).work.train_tokens == 30_000
 
 
-def test_max_steps_ends_training_earlier() -> None:
+def test_max_steps_count_in_place_of_epochs() -> None:
     packed = {"max_steps": 2, "gradient_accumulation_steps": 4, "per_device_train_batch_size": 1}
 
     assert task(training=packed, data={"max_length": 1000}).work.train_tokens == 2 * 4 * 970
-    assert task(training=packed | {"max_steps": 10_000}).work.train_tokens == 120_000
+    assert task(training=packed | {"max_steps": 100, "num_train_epochs": 1}).work.train_tokens == 100 * 4 * 1987
+    assert task(training=packed | {"max_steps": 10, "gradient_accumulation_steps": 99}).work.train_tokens == 600_000
 
 
 def test_a_row_that_is_not_packed_has_the_mean_length() -> None:
