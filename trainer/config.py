@@ -141,17 +141,56 @@ class AdapterSection(Section):
     """Scale by ``lora_alpha / sqrt(lora_r)`` instead: steadier at ranks above 64."""
 
 
+class WeightedPath(Section):
+    """One source of a mixture."""
+
+    path: str = Field(min_length=1)
+    """A file, or a pattern such as ``part-*.jsonl``."""
+    weight: float = Field(default=1.0, gt=0.0, le=100.0)
+    """How often its samples are used: 2 takes each twice, 0.5 takes half of them, chosen by ``run.seed``."""
+
+
+Column = Literal["messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"]
+
+
+def _check_paths(value: Any) -> Any:
+    """Refuse what names no files, in words about the whole: the types give a line for each that might be meant."""
+    for entry in value if isinstance(value, list) and value else [value]:
+        keys = entry if isinstance(entry, dict) and isinstance(value, list) else {"path": entry}
+        path, weight = keys.get("path"), keys.get("weight", 1.0)
+        if isinstance(entry, WeightedPath):
+            continue
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not isinstance(path, str) or not path or not is_number or set(keys) - {"path", "weight"}:
+            raise ValueError("write a path, or a list of paths and of `{path: more.jsonl, weight: 0.5}`")
+        if not 0.0 < weight <= 100.0:
+            raise ValueError(f"the weight of {path} is {weight}, and has to be above 0 and at most 100")
+    return value
+
+
+OnePath = Annotated[str, Field(min_length=1)]
+Paths = Annotated[OnePath | Annotated[list[OnePath | WeightedPath], Field(min_length=1)], BeforeValidator(_check_paths)]
+
+
 class DataSection(Section):
     """The samples and how they become tokens."""
 
-    train_path: str = Field(default="train.jsonl", min_length=1)
-    """JSON Lines file to train on; a relative path starts at the run file's folder."""
-    eval_path: str | None = None
-    """JSON Lines file to evaluate on; without one, ``eval_fraction`` of the training file is held out."""
+    train_path: Paths = "train.jsonl"
+    """File to train on: JSON Lines, JSON, CSV or TSV, also packed with gzip or zstd. A pattern (``part-*.jsonl``) or a
+    list takes several, and ``{path: more.jsonl, weight: 0.5}`` in a list takes a share of one. A relative path starts
+    at the run file's folder."""
+    eval_path: Paths | None = None
+    """File or files to evaluate on; without one, ``eval_fraction`` of the training samples is held out."""
     eval_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)
     """Share of the training samples held out when there is no ``eval_path``."""
-    format: Literal["auto", "messages", "prompt_completion", "alpaca"] = "auto"
-    """Shape of the samples; ``auto`` detects it."""
+    format: Literal["auto", "any", "messages", "prompt_completion", "alpaca"] = "auto"
+    """Shape of the samples; ``auto`` detects the one shape of each file, ``any`` that of each sample."""
+    columns: dict[Column, str] = Field(default={})
+    """Which column of the files means what, where its name is another: ``{prompt: question, completion: answer}``."""
+    on_bad_sample: Literal["refuse", "skip"] = "refuse"
+    """What a sample that cannot be used does: it stops the run, or it is left out, counted and listed."""
+    on_long_sample: Literal["cut", "skip", "refuse"] = "cut"
+    """What a sample of more than ``max_length`` tokens does: it is cut, is left out and counted, or stops the run."""
     chat_template_path: str | None = None
     """Jinja file to use in place of the base model's chat template; it is saved with the adapter."""
     system_prompt: Literal["refuse", "first_user_turn"] = "refuse"
@@ -324,6 +363,12 @@ class Recipe(Section):
                 f"evaluation.eval_steps is {self.evaluation.eval_steps}, but eval_strategy is "
                 f"{self.evaluation.eval_strategy}: set `eval_strategy: steps`, or leave eval_steps out"
             )
+        if isinstance(self.data.eval_path, list):
+            heavy = [one for one in self.data.eval_path if isinstance(one, WeightedPath) and one.weight != 1.0]
+            if heavy:
+                raise ValueError(
+                    f"data.eval_path gives {heavy[0].path} a weight, and what is evaluated on has none: leave it out"
+                )
         if self.model.revision is not None and self.model.base_model.startswith("pypi:"):
             raise ValueError(f"model.revision is {self.model.revision}, but base_model comes as a Python package")
         return self
@@ -353,8 +398,8 @@ def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
 
     data = recipe.data.model_copy(
         update={
-            "train_path": absolute(recipe.data.train_path),
-            "eval_path": absolute(recipe.data.eval_path),
+            "train_path": _absolute_paths(recipe.data.train_path, folder),
+            "eval_path": None if recipe.data.eval_path is None else _absolute_paths(recipe.data.eval_path, folder),
             "chat_template_path": absolute(recipe.data.chat_template_path),
         }
     )
@@ -362,6 +407,17 @@ def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
     if is_local_model(model.base_model, folder):
         model = model.model_copy(update={"base_model": absolute(model.base_model)})
     return recipe.model_copy(update={"data": data, "model": model})
+
+
+def _absolute_paths(paths: Paths, folder: Path) -> Paths:
+    if isinstance(paths, str):
+        return absolute_path(paths, folder)
+    return [
+        absolute_path(one, folder)
+        if isinstance(one, str)
+        else one.model_copy(update={"path": absolute_path(one.path, folder)})
+        for one in paths
+    ]
 
 
 def absolute_path(path: str, folder: Path) -> str:

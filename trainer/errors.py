@@ -9,6 +9,7 @@
 ├── ``TrainingError``      exit 1: training cannot go on (not-a-number loss, no gradient)
 ├── ``OutOfMemoryError``   exit 1: memory is short, and nothing is left to make smaller
 ├── ``RestartError``       exit 71: memory was short; the next start of the trainer uses less
+├── ``WorkerError``        exit 1: a process that helps was killed
 ├── ``StoreError``         exit 1: the store cannot be reached, refuses, or holds nothing whole
 ├── ``AcceptanceError``    exit 1: the adapter was made, but does not prove to work
 └── ``InterruptedRunError``  exit 75: stopped on request, a checkpoint is on disk
@@ -87,6 +88,10 @@ class RestartError(TrainerError):
     """Memory was short; the next start of the trainer, in a fresh process, uses less."""
 
     exit_code = EXIT_RESTART
+
+
+class WorkerError(TrainerError):
+    """A process that helps this one was killed."""
 
 
 class StoreError(TrainerError):

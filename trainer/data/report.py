@@ -47,7 +47,7 @@ def data_text(recipe: Recipe, encoded: EncodedDataset) -> str:
 
 def summary_text(summary: DataSummary) -> str:
     """Return table, histogram and warnings as text, no line longer than ``WIDTH``."""
-    parts = [_table(summary), _histogram(summary.length_histogram, summary.max_length)]
+    parts = [_table(summary), *_sources(summary), _histogram(summary.length_histogram, summary.max_length)]
     remarks = [*("warning: " + words for words in summary.warnings), *("note: " + words for words in summary.notes)]
     if remarks:
         parts.append("\n".join(_wrapped(words) for words in remarks))
@@ -67,8 +67,29 @@ def _table(summary: DataSummary) -> str:
         _row("longest sample, tokens", train.longest, held_out.longest),
         _row(f"samples cut at {summary.max_length:,}", train.cut_samples, held_out.cut_samples),
     ]
+    left = summary.left_out
+    if left.bad or left.eval_bad:
+        rows.append(_row("left out: cannot be used", left.bad, left.eval_bad))
+    if left.long or left.eval_long:
+        rows.append(_row(f"left out: above {summary.max_length:,} tokens", left.long, left.eval_long))
     title = f"{f'Data check ({summary.format})':<30}{'train':>14}{'eval':>14}"
     return "\n".join([title, "-" * len(title), *rows])
+
+
+def _sources(summary: DataSummary) -> list[str]:
+    """Return how each file is used, where there are several."""
+    if not summary.sources:
+        return []
+    title = f"{'Training samples by source':<58}{'in it':>12}{'weight':>10}{'used':>12}"
+    rows = [
+        f"{_fitted(source.path, 58):<58}{source.samples:>12,}{source.weight:>10g}{source.used:>12,}"
+        for source in summary.sources
+    ]
+    return ["\n".join([title, *rows])]
+
+
+def _fitted(path: str, width: int) -> str:
+    return path if len(path) < width else f"…{path[2 - width :]}"
 
 
 def _row(name: str, train: int, held_out: int) -> str:

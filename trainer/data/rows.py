@@ -13,6 +13,7 @@ from typing import Any, Literal
 from trainer.data.message import TOOLS, Message
 from trainer.data.row_keys import given, refuse_other_kinds, unused_keys
 from trainer.data.row_messages import Chat, read_messages, read_text
+from trainer.data.sources.columns import columns_hint
 from trainer.data.sources.row import FORMAT_HELP, Row
 
 Format = Literal["messages", "prompt_completion", "alpaca"]
@@ -80,18 +81,19 @@ def format_of(row: Row, wanted: str) -> Format:
             return layout
     refuse_other_kinds(row)
     keys = ", ".join(list(row.values)[:8]) or "none"
+    help_here = columns_hint(row.values) or FORMAT_HELP
     expected = "any known format" if wanted == "auto" else f"the format {wanted}"
     raise row.refused(
         f"does not fit {expected} (keys: {keys})",
         details="messages: messages | conversations; prompt_completion: prompt, completion; "
         "alpaca: instruction, [input], output",
-        resolution=FORMAT_HELP if wanted == "auto" else "set `format: auto`, or correct the line",
+        resolution=help_here if wanted == "auto" else "set `format: auto`, or correct the line",
     )
 
 
 def other_formats(wanted: str) -> frozenset[str]:
-    """Return the keys of the formats that are not wanted: who names a format leaves the others out on purpose."""
-    if wanted == "auto":
+    """Return the keys of the other formats, where a format is named: who does leaves them out on purpose."""
+    if wanted not in _LAYOUTS:
         return frozenset()
     others = (keys for layout, key_sets in _LAYOUTS.items() if layout != wanted for keys in key_sets)
     return frozenset().union(*others)

@@ -6,9 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainer.data.chat import EncodedSample
+
+
+class Lengths(NamedTuple):
+    """A sample's tokens: before the cut, after it, and those of them that count in the loss."""
+
+    total_tokens: int
+    tokens: int
+    supervised_tokens: int
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,15 @@ class SplitSummary:
     @classmethod
     def of(cls, samples: Sequence[EncodedSample]) -> SplitSummary:
         """Sum up a split that holds at least one sample."""
+        return cls.of_lengths(
+            [Lengths(sample.total_tokens, len(sample.input_ids), sample.supervised_tokens) for sample in samples]
+        )
+
+    @classmethod
+    def of_lengths(cls, samples: Sequence[Lengths]) -> SplitSummary:
+        """Sum up a split of which only the lengths are at hand."""
         lengths = sorted(sample.total_tokens for sample in samples)
-        tokens = sum(len(sample.input_ids) for sample in samples)
+        tokens = sum(sample.tokens for sample in samples)
         return cls(
             samples=len(samples),
             tokens=tokens,
@@ -50,7 +65,7 @@ class SplitSummary:
             median=round(median(lengths)),
             p95=lengths[-(-95 * len(lengths) // 100) - 1],  # the smallest length that 95 % do not exceed
             longest=lengths[-1],
-            cut_samples=sum(sample.total_tokens > len(sample.input_ids) for sample in samples),
+            cut_samples=sum(sample.total_tokens > sample.tokens for sample in samples),
             cut_tokens=sum(lengths) - tokens,
         )
 
@@ -70,6 +85,40 @@ class HistogramBin:
 
 
 @dataclass(frozen=True)
+class SourceUse:
+    """How one file of the training split is used.
+
+    Attributes:
+        path: The file.
+        weight: How often its samples are to be used.
+        samples: Samples in it that can be used; those held out for evaluation are among them.
+        used: Samples of it that are learned from, repeats included.
+    """
+
+    path: str
+    weight: float
+    samples: int
+    used: int
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Samples that are neither learned from nor evaluated on, because the run file says so.
+
+    Attributes:
+        bad: Training samples that cannot be used (``data.on_bad_sample: skip``).
+        eval_bad: Eval samples that cannot.
+        long: Training samples that are too long (``data.on_long_sample: skip``).
+        eval_long: Eval samples that are.
+    """
+
+    bad: int = 0
+    eval_bad: int = 0
+    long: int = 0
+    eval_long: int = 0
+
+
+@dataclass(frozen=True)
 class DataSummary:
     """The data check's result.
 
@@ -85,6 +134,10 @@ class DataSummary:
         length_histogram: Training samples by length before the cut.
         warnings: What a person should look at, a sentence each.
         notes: What was done to the samples, a sentence each.
+        eval_special_token_samples: Eval samples whose own text holds a special token.
+        sources: How each training file is used, where there are several or one has a weight.
+        left_out: Samples that the run goes without.
+        longest_lines: The line of the longest training sample, and that of the longest eval sample.
     """
 
     format: str
@@ -98,9 +151,15 @@ class DataSummary:
     length_histogram: tuple[HistogramBin, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    eval_special_token_samples: int = 0
+    sources: tuple[SourceUse, ...] = ()
+    left_out: LeftOut = LeftOut()
+    longest_lines: tuple[str, str] = ("", "")
 
-    def with_warnings(self, *, eos_token: str, special_lines: str, assistant_only: bool) -> DataSummary:
-        """Return the summary with a sentence for everything that is allowed but worth checking."""
+    def with_warnings(
+        self, *, eos_token: str, special_lines: str, eval_special_lines: str, assistant_only: bool
+    ) -> DataSummary:
+        """Return the summary with a sentence for everything that is allowed but worth checking, after those it has."""
         found = {
             f"{self.train.cut_samples} of {self.train.samples} training samples are cut at max_length "
             f"{self.max_length} ({self.train.cut_tokens} tokens lost)": self.train.cut_samples > 0,
@@ -112,12 +171,13 @@ class DataSummary:
             ),
             f"{self.special_token_samples} training samples hold the text of a special token, which becomes that "
             f"token: line {special_lines}": self.special_token_samples > 0,
+            f"{self.eval_special_token_samples} eval samples hold the text of a special token, which becomes that "
+            f"token: line {eval_special_lines}": self.eval_special_token_samples > 0,
             f"the chat template never ends a turn with {eos_token}" + self._ending(assistant_only): (
                 self.turn_end != eos_token
             ),
         }
-        sentences = tuple(sentence for sentence, is_so in found.items() if is_so)
-        return replace(self, warnings=(*sentences, *self.warnings))
+        return replace(self, warnings=(*self.warnings, *(sentence for sentence, is_so in found.items() if is_so)))
 
     def _ending(self, assistant_only: bool) -> str:
         if self.turn_end is not None:
@@ -146,6 +206,10 @@ class DataSummary:
             "duplicate_samples": self.duplicate_samples,
             "shared_prompts": self.shared_prompts,
             "special_token_samples": self.special_token_samples,
+            "eval_special_token_samples": self.eval_special_token_samples,
+            "sources": [asdict(source) for source in self.sources],
+            "left_out": asdict(self.left_out),
+            "longest_lines": list(self.longest_lines),
             "turn_end": self.turn_end,
             "length_histogram": [
                 {"from": part.from_tokens, "to": part.to_tokens, "count": part.count} for part in self.length_histogram
@@ -171,6 +235,12 @@ class DataSummary:
             ),
             warnings=tuple(values["warnings"]),
             notes=tuple(values.get("notes", ())),
+            eval_special_token_samples=values.get(
+                "eval_special_token_samples", 0
+            ),  # summaries of older runs lack these
+            sources=tuple(SourceUse(**source) for source in values.get("sources", ())),
+            left_out=LeftOut(**values.get("left_out", {})),
+            longest_lines=tuple(values.get("longest_lines", ("", ""))),
         )
 
 

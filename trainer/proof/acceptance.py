@@ -100,8 +100,8 @@ def accept_adapter(recipe: Recipe, adapter_folder: Path, *, events: EventLog | N
         TrainerError: If the data or the base model cannot be used.
     """
     facts = load_base_model_facts(recipe.model, recipe.data)
-    dataset = load_dataset(recipe.data, recipe.run.seed)
-    eval_set = make_eval_set(recipe, dataset, encode(dataset, facts, recipe.data))
+    encoded = encode(load_dataset(recipe.data, recipe.run.seed), facts, recipe.data)
+    eval_set = make_eval_set(recipe, encoded.dataset, encoded)
     trial = Trial(recipe, adapter_folder, eval_set, facts, prepare_base_model(recipe.model), events)
     try:
         with shortages_of("other"):

@@ -191,7 +191,7 @@ def _read_inputs(run: Run) -> Inputs:
     run.events.write("data_summary", **encoded.summary.to_mapping())
     run.say(steps_of_run(run.recipe, encoded).in_words())
     run.recipe = settle_accumulation(run.recipe, encoded)
-    return Inputs(facts, dataset, encoded)
+    return Inputs(facts, encoded.dataset, encoded)
 
 
 def _load_tokenizer(recipe: Recipe, location: str, inputs: Inputs) -> Any:

@@ -20,6 +20,7 @@ from runner.planning.estimate.model_shape import ModelShape, read_shape
 from runner.planning.market import is_reachable
 from runner.run.run_file import RunFile, check_host
 from runner.world import World
+from trainer.data.sources.paths import find_files
 from trainer.files import cache_folder
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def task_from(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model:
         data: The data check's summary.
         model: The base model's file or folder on this machine, or ``None`` for a model of the Hub.
     """
-    paths = [Path(path) for path in (run_file.data.train_path, run_file.data.eval_path) if path is not None]
+    splits = (("data.train_path", run_file.data.train_path), ("data.eval_path", run_file.data.eval_path))
+    paths = [file.path for key, paths in splits if paths is not None for file in find_files(paths, key)]
     model_bytes = files_bytes(model)
     return make_task(
         run_file,

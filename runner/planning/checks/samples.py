@@ -79,7 +79,7 @@ def check_tokens(
         encoded = encode(dataset, facts, run_file.data)
     except TrainerError as err:
         return None, [from_error(TOKENS, err), skipped(LENGTHS, "needs samples that can be encoded")]
-    return encoded, [_to_learn(encoded), _lengths(dataset, encoded, facts)]
+    return encoded, [_to_learn(encoded), _lengths(encoded, facts)]
 
 
 def _to_learn(encoded: EncodedDataset) -> Check:
@@ -93,19 +93,16 @@ def _to_learn(encoded: EncodedDataset) -> Check:
     return passed(TOKENS, value)
 
 
-def _lengths(dataset: Dataset, encoded: EncodedDataset, facts: BaseModelFacts) -> Check:
+def _lengths(encoded: EncodedDataset, facts: BaseModelFacts) -> Check:
     """Report what is cut, however much that is: a warning, as there is something left to learn, and it may be meant.
 
     Trainers of this field cut as well, and say nothing (TRL: ``SFTConfig.max_length``; LLaMA-Factory: ``cutoff_len``).
     Where a cut takes the whole answer, ``TOKENS`` fails.
     """
     summary = encoded.summary
-    splits = (("training", dataset.train, encoded.train), ("eval", dataset.eval, encoded.eval))
-    tokens, where = max(
-        (one.total_tokens, f"{split} line {sample.line}")
-        for split, samples, ones in splits
-        for sample, one in zip(samples, ones, strict=True)
-    )
+    tokens, where = summary.train.longest, f"training line {summary.longest_lines[0]}"
+    if summary.eval.longest >= tokens:
+        tokens, where = summary.eval.longest, f"eval line {summary.longest_lines[1]}"
     cut = summary.train.cut_samples + summary.eval.cut_samples
     if not cut:
         return passed(LENGTHS, f"the longest has {tokens:,} tokens, all fit into {summary.max_length:,}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RENAMED_KEYS, Recipe, load_recipe, to_mapping
+from trainer.config import RENAMED_KEYS, Recipe, WeightedPath, load_recipe, to_mapping
 from trainer.errors import EXIT_USAGE, ConfigError
 
 
@@ -230,3 +230,41 @@ def test_steps_may_be_a_share_of_all(tmp_path: Path) -> None:
 
 def test_truth_is_a_value_where_truth_is_wanted(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, "data: {packing: false}\n")).data.packing is False
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("train_path: 7", "data.train_path is 7: write a path, or a list of paths"),
+        ("train_path: ''", "data.train_path is '': write a path, or a list of paths"),
+        ("train_path: []", "data.train_path is []: write a path, or a list of paths"),
+        ("train_path: [[a]]", "data.train_path is [['a']]: write a path, or a list of paths"),
+        ("train_path: {path: a}", "data.train_path is {'path': 'a'}: write a path, or a list of paths"),
+        ("train_path: [a, {path: b, wieght: 2}]", "and of `{path: more.jsonl, weight: 0.5}`"),
+        ("train_path: [{path: b, weight: yes}]", "and of `{path: more.jsonl, weight: 0.5}`"),
+        ("train_path: [{path: b, weight: 0}]", "the weight of b is 0, and has to be above 0 and at most 100"),
+        ("train_path: [{path: b, weight: .nan}]", "the weight of b is nan, and has to be above 0"),
+        ("eval_path: [{path: b, weight: 2}]", "data.eval_path gives "),
+        ("columns: {promt: a}", "data.columns.promt"),
+        ("on_bad_sample: drop", "data.on_bad_sample is 'drop'"),
+        ("on_long_sample: drop", "data.on_long_sample is 'drop'"),
+    ],
+)
+def test_sources_that_cannot_be_meant_are_refused(tmp_path: Path, keys: str, problem: str) -> None:
+    path = tmp_path / "run.yml"
+    path.write_text(f"data: {{{keys}}}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+
+    assert problem in caught.value.message
+
+
+def test_every_path_of_a_list_starts_at_the_recipe_s_folder(tmp_path: Path) -> None:
+    path = tmp_path / "run.yml"
+    path.write_text("data: {train_path: [a.jsonl, {path: b-*.csv, weight: 0.5}], eval_path: [/e.jsonl]}\n")
+
+    data = load_recipe(path).data
+
+    assert data.train_path == [str(tmp_path / "a.jsonl"), WeightedPath(path=str(tmp_path / "b-*.csv"), weight=0.5)]
+    assert data.eval_path == ["/e.jsonl"]

@@ -77,7 +77,7 @@ def test_held_out_samples_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert first == again
     assert first.eval != other.eval
     assert first.eval_sha256 != other.eval_sha256
-    assert first.train_sha256 == other.train_sha256
+    assert first.train_sha256 != other.train_sha256
 
 
 def test_at_least_one_sample_is_held_out(tmp_path: Path) -> None:

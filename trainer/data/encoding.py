@@ -1,0 +1,299 @@
+"""Samples as token ids: many at a time, in several processes, in the memory that their bytes take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import accumulate, chain
+from typing import Any, NamedTuple, overload
+
+from trainer.base_model.tokenization import BaseModelFacts
+from trainer.config import DataSection
+from trainer.data.chat import IGNORE_INDEX, EncodedSample, encode_chat
+from trainer.data.collected import LARGE_BYTES, PART_SAMPLES, Progress, Samples, SamplesPart
+from trainer.data.remarks import begins_indented
+from trainer.data.sample import Sample
+from trainer.data.shelf import Shelf, Writer, find_shelf
+from trainer.data.summary import Lengths
+from trainer.data.version import code_digest
+from trainer.data.workers import in_order, processes_here
+from trainer.errors import BaseModelError
+
+ENCODING = "encoding the samples"
+_TOKENS = ("input_ids", "labels")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A sample that the chat template refuses: its index in the split, and the parts of the error."""
+
+    index: int
+    message: str
+    details: str | None
+    resolution: str
+
+
+@dataclass(frozen=True)
+class EncodedPart:
+    """Encoded samples as bytes: what goes from one process to another, and into the cache.
+
+    Attributes:
+        columns: One after the other: ``ids`` (int32), ``learned`` (a byte for each id: does it count in the loss?),
+            ``lengths`` (ids of each sample, int32), ``special`` (a byte for each: does its own text hold a special
+            token?), ``indented`` (a byte for each: does an answer begin with an indentation?) and ``positions`` (index
+            in the part, int32).
+        rests: The other fields of each ``EncodedSample``, in the order of its class.
+        refused: The samples that are not there, with indices in the part.
+    """
+
+    columns: dict[str, bytes]
+    rests: list[tuple[Any, ...]]
+    refused: list[Refused]
+
+
+@dataclass(frozen=True)
+class EncodePart:
+    """The work: encode some samples with a base model's template and tokenizer."""
+
+    facts: BaseModelFacts
+    data: DataSection
+
+    def __call__(self, samples: Iterable[Sample]) -> EncodedPart:
+        """Return the samples as bytes, and those that the template refuses."""
+        special = special_tokens(self.facts)
+        encoded: list[tuple[int, EncodedSample]] = []
+        flags, indented = bytearray(), bytearray()
+        refused = []
+        for index, sample in enumerate(samples):
+            try:
+                encoded.append((index, self._encode(sample)))
+            except BaseModelError as err:
+                refused.append(Refused(index, err.message, err.details, err.resolution))
+                continue
+            indented.append(begins_indented(sample.messages))
+            flags.append(any(special.search(message.content) is not None for message in sample.messages))
+        ones = [one for _, one in encoded]
+        columns = {
+            "ids": array("i", chain.from_iterable(one.input_ids for one in ones)).tobytes(),
+            "learned": bytes(label != IGNORE_INDEX for one in ones for label in one.labels),
+            "lengths": array("i", (len(one.input_ids) for one in ones)).tobytes(),
+            "special": bytes(flags),
+            "indented": bytes(indented),
+            "positions": array("i", (index for index, _ in encoded)).tobytes(),
+        }
+        return EncodedPart(columns, [_rest(one) for one in ones], refused)
+
+    def _encode(self, sample: Sample) -> EncodedSample:
+        return encode_chat(
+            sample.messages, self.facts, max_length=self.data.max_length, assistant_only=self.data.assistant_only_loss
+        )
+
+
+def special_tokens(facts: BaseModelFacts) -> re.Pattern[str]:
+    """Return the pattern that finds the text of a special token."""
+    return re.compile("|".join(map(re.escape, facts.special_tokens)) or r"(?!)")
+
+
+def _rest(sample: EncodedSample) -> tuple[Any, ...]:
+    return tuple(getattr(sample, one.name) for one in fields(sample) if one.name not in _TOKENS)
+
+
+class EncodedSamples(Sequence[EncodedSample]):
+    """Encoded samples in some order; each is made from its bytes when it is wanted."""
+
+    def __init__(self, shelf: Shelf, prefix: str, order: Sequence[int]) -> None:
+        """Choose the samples of a shelf: its columns begin with ``prefix``, the name of the split."""
+        self._shelf, self._prefix, self._order = shelf, prefix, order
+
+    @cached_property
+    def _columns(self) -> dict[str, memoryview]:
+        columns = {name: self._shelf.columns[self._prefix + name] for name in ("ids", "learned", "starts", "rests")}
+        wide = {"ids": columns["ids"].cast("i"), "rests": columns["rests"].cast("i")}
+        return {**columns, **wide, "starts": columns["starts"].cast("q")}
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, index: int) -> EncodedSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> EncodedSamples: ...
+    def __getitem__(self, index: int | slice) -> EncodedSample | EncodedSamples:
+        """Return one sample, or some of them."""
+        if isinstance(index, slice):
+            return EncodedSamples(self._shelf, self._prefix, self._order[index])
+        start, end, rest = self._place(self._order[index])
+        ids = self._columns["ids"][start:end].tolist()
+        learned = self._columns["learned"][start:end]
+        labels = [token if is_learned else IGNORE_INDEX for token, is_learned in zip(ids, learned, strict=True)]
+        return EncodedSample(ids, labels, **rest)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the same samples stand in the same order."""
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(EncodedSample.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def chosen(self, indices: Sequence[int]) -> EncodedSamples:
+        """Return some of them."""
+        return EncodedSamples(self._shelf, self._prefix, [self._order[index] for index in indices])
+
+    def lengths(self) -> Iterator[Lengths]:
+        """Yield how long the samples are, without making them."""
+        learned = self._columns["learned"]
+        for index in self._order:
+            start, end, rest = self._place(index)
+            yield Lengths(rest["total_tokens"], end - start, bytes(learned[start:end]).count(1))
+
+    def dropped_thoughts(self) -> int:
+        """Return how many thoughts the template leaves out of the samples."""
+        return sum(self._place(index)[2]["dropped_thoughts"] for index in self._order)
+
+    def _place(self, index: int) -> tuple[int, int, dict[str, Any]]:
+        """Return where a sample's tokens begin and end, and its other fields."""
+        columns, starts = self._columns, self._columns["starts"]
+        end = starts[index + 1] if index + 1 < len(starts) else len(columns["ids"])
+        names = [one.name for one in fields(EncodedSample) if one.name not in _TOKENS]
+        return starts[index], end, dict(zip(names, self._shelf.meta["rests"][columns["rests"][index]], strict=True))
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """All of a split that can be encoded.
+
+    Attributes:
+        samples: The encoded samples.
+        positions: The index of each in the split.
+        special: Whether its own text holds a special token.
+        indented: Whether one of its answers begins with an indentation.
+        refused: The samples that the template refuses.
+    """
+
+    samples: EncodedSamples
+    positions: Sequence[int]
+    special: Sequence[int]
+    indented: Sequence[int]
+    refused: tuple[Refused, ...]
+
+    def chosen(self, indices: Sequence[int]) -> EncodedSplit:
+        """Return some of the encoded samples."""
+        columns = (self.positions, self.special, self.indented)
+        positions, special, indented = ([of[index] for index in indices] for of in columns)
+        return EncodedSplit(self.samples.chosen(indices), positions, special, indented, self.refused)
+
+
+def encode_splits(
+    splits: dict[str, Sequence[Sample]], facts: BaseModelFacts, data: DataSection, progress: Progress
+) -> dict[str, EncodedSplit]:
+    """Encode the splits of a data set, or take them from the cache.
+
+    Args:
+        splits: Samples by the name of the split.
+        facts: The base model's tokenizer and template.
+        data: Where to cut, and what to learn from.
+        progress: Hears how far it is.
+
+    Raises:
+        WorkerError: If a process that helps was killed.
+    """
+    stored = {name: samples for name, samples in splits.items() if isinstance(samples, Samples)}
+    total = sum(samples.size_bytes() for samples in stored.values())
+    progress(ENCODING, 0, total)
+    is_large = total >= LARGE_BYTES and len(stored) == len(splits)
+    key = _cache_key(stored, facts, data) if is_large else None
+    shelf = None if key is None else find_shelf(key)
+    if shelf is None:
+        shelf = _encode_all(splits, EncodePart(facts, data), key, lambda done: progress(ENCODING, done, total))
+    progress(ENCODING, total, total)
+    return {name: _split(shelf, name) for name in splits}
+
+
+def _split(shelf: Shelf, name: str) -> EncodedSplit:
+    positions = shelf.columns[f"{name}.positions"].cast("i")
+    return EncodedSplit(
+        EncodedSamples(shelf, f"{name}.", range(len(positions))),
+        positions,
+        shelf.columns[f"{name}.special"],
+        shelf.columns[f"{name}.indented"],
+        tuple(Refused(*values) for values in shelf.meta["refused"][name]),
+    )
+
+
+def _cache_key(splits: dict[str, Samples], facts: BaseModelFacts, data: DataSection) -> str:
+    """Return the digest of all that decides what the tokens of some samples are."""
+    about_facts = {
+        one.name: getattr(facts, one.name) for one in fields(facts) if one.name not in ("tokenizer", "source")
+    }
+    about_data = data.model_dump(mode="json", exclude={"train_path", "eval_path", "columns"})
+    sums = {name: samples.sha256() for name, samples in splits.items()}
+    values = [sums, about_facts, about_data, facts.tokenizer.to_str(), code_digest()]
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:32]
+
+
+class _Item(NamedTuple):
+    """A part of a split on its way: which split, the index of its first sample there, its text in bytes."""
+
+    split: str
+    first: int
+    size_bytes: int
+
+
+def _encode_all(
+    splits: dict[str, Sequence[Sample]], work: EncodePart, key: str | None, progress: Callable[[int], None]
+) -> Shelf:
+    writer, tally = Writer(key), _Tally(list(splits))
+    on_their_way: deque[_Item] = deque()
+
+    def parts() -> Iterator[Iterable[Sample]]:
+        for name, samples in splits.items():
+            for first in range(0, len(samples), PART_SAMPLES):
+                some = samples[first : first + PART_SAMPLES]
+                part = some.part() if isinstance(some, Samples) else some
+                on_their_way.append(_Item(name, first, part.size_bytes() if isinstance(part, SamplesPart) else 0))
+                yield part
+
+    done = 0
+    try:
+        for part in in_order(work, parts(), processes=1 if key is None else processes_here()):
+            item = on_their_way.popleft()
+            writer.add(tally.count(item, part))
+            done += item.size_bytes
+            progress(done)
+        return writer.finish(tally.meta())
+    except BaseException:
+        writer.drop()
+        raise
+
+
+class _Tally:
+    """What is counted over all parts."""
+
+    def __init__(self, splits: list[str]) -> None:
+        self._tokens = dict.fromkeys(splits, 0)
+        self._refused: dict[str, list[tuple[object, ...]]] = {name: [] for name in splits}
+        self._rests: dict[tuple[Any, ...], int] = {}
+
+    def count(self, item: _Item, part: EncodedPart) -> dict[str, bytes]:
+        """Count a part of a split and return the columns that are kept of it."""
+        columns = dict(part.columns)
+        starts = array("q", accumulate(array("i", columns.pop("lengths")), initial=self._tokens[item.split]))
+        self._tokens[item.split] = starts.pop()
+        columns["starts"] = starts.tobytes()
+        columns["rests"] = array("i", (self._rests.setdefault(rest, len(self._rests)) for rest in part.rests)).tobytes()
+        places = (item.first + index for index in array("i", columns["positions"]))
+        columns["positions"] = array("i", places).tobytes()
+        self._refused[item.split] += [
+            (item.first + one.index, one.message, one.details, one.resolution) for one in part.refused
+        ]
+        return {f"{item.split}.{name}": column for name, column in columns.items()}
+
+    def meta(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {"rests": list(self._rests), "refused": self._refused}

@@ -1,0 +1,65 @@
+"""The files that a run file names: one path, a pattern, or a list of either with weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.config import Paths, WeightedPath
+from trainer.errors import DataError
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a split.
+
+    Attributes:
+        path: The file.
+        weight: How often its samples are used.
+    """
+
+    path: Path
+    weight: float = 1.0
+
+
+def find_files(paths: Paths, key: str) -> tuple[SourceFile, ...]:
+    """Return the files of a split, in the order of the run file, those of a pattern by their names.
+
+    Args:
+        paths: A path or a pattern, or a list of them.
+        key: Recipe key that has them, for the hints.
+
+    Raises:
+        DataError: If a pattern fits no file, or a file is named twice.
+    """
+    entries = [paths] if isinstance(paths, str) else paths
+    files: list[SourceFile] = []
+    for entry in entries:
+        one = WeightedPath(path=entry) if isinstance(entry, str) else entry
+        files += [SourceFile(path, one.weight) for path in _matches(one.path, key)]
+    names = [file.path for file in files]
+    twice = next((path for path in names if names.count(path) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"data: {key} names {twice} twice",
+            resolution="name each file once; a weight of 2 uses its samples twice",
+        )
+    return tuple(files)
+
+
+def shown_paths(paths: Paths) -> str:
+    """Return the paths of a split in one line, for messages."""
+    if isinstance(paths, str):
+        return paths
+    return ", ".join(one if isinstance(one, str) else one.path for one in paths)
+
+
+def _matches(path: str, key: str) -> list[Path]:
+    whole = Path(path)
+    if not set(path) & set("*?[") or whole.exists():  # brackets and the like may be a part of a name
+        return [whole]
+    pattern = str(whole.relative_to(whole.anchor))
+    found = sorted(one for one in Path(whole.anchor).glob(pattern) if one.is_file() and not one.name.startswith("."))
+    if not found:
+        raise DataError(f"data: no file fits {path}", resolution=f"set {key} to a pattern that fits, or name the files")
+    return found
