@@ -43,6 +43,23 @@ meadow, needle, ribbon, pocket.
 """
 
 
+RUN_FILE = """
+run: {{name: tiny}}
+model: {{base_model: {model}}}
+data: {{train_path: {data}/train.jsonl, eval_path: {data}/eval.jsonl, max_length: 256}}
+training: {{max_steps: 12, gradient_accumulation_steps: 2, learning_rate: 0.01}}
+checkpointing: {{save_steps: 2}}
+evaluation: {{generation_samples: 1, max_new_tokens: 8, max_eval_samples: 4}}
+"""
+"""A recipe whose adapter is accepted, within seconds."""
+
+
+def write_tiny_run_file(path: Path, model: Path, data: Path) -> Path:
+    """Write a run file that trains the tiny model in ``model`` on the data set in ``data``, and return its path."""
+    path.write_text(RUN_FILE.format(model=model, data=data), encoding="utf-8")
+    return path
+
+
 def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     """Write a base model folder: config, safetensors, tokenizer files and a ChatML template.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from runner.run.run_dir import PROJECT, list_runs, read_json
 from runner.world import RealWorld
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import HUB_TOKEN, Watcher, leaks
+from tests.tiny_model import write_tiny_run_file
 
 pytestmark = pytest.mark.slow  # two cores are just enough for one real training at a time
 
@@ -24,16 +26,30 @@ TRIMMED = (
 )
 
 
-@pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
-def test_a_run_is_rehearsed_from_start_to_end(cloud: str, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quickstart_is_rehearsed_from_start_to_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.config = PROJECT / "examples" / "quickstart.yml"
+
+    look_at_a_whole_life("lambda", TRIMMED, stage, monkeypatch)
+
+
+@pytest.mark.parametrize("cloud", ["runpod", "aws"])
+def test_a_run_is_rehearsed_from_start_to_end(
+    cloud: str, stage: Stage, tiny_model: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.config = write_tiny_run_file(stage.folder / "tiny.yml", tiny_model, tiny_dataset)
+
+    look_at_a_whole_life(cloud, (), stage, monkeypatch)
+
+
+def look_at_a_whole_life(cloud: str, settings: Sequence[str], stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rehearse a run with the real trainer, and judge its adapter, its receipt and what was to be kept secret."""
     monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
 
     with tempfile.TemporaryDirectory(prefix="dt-") as scratch:
         monkeypatch.setenv("TMPDIR", scratch)
         passing = (Path(scratch), "douse-*"), (stage.folder, "r*/boxes/boxes/*/console.log")
         with Watcher(*passing) as watcher:
-            verdict = stage.rehearse(cloud, "", *TRIMMED, program="runner")
+            verdict = stage.rehearse(cloud, "", *settings, program="runner")
 
     run = stage.run()
     assert (verdict.broken, verdict.exit_code) == ([], 0), stage.said()

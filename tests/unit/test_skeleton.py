@@ -21,6 +21,7 @@ MAY_START_PROCESSES = {
     "runner/emulation/boxes/guest/first_boot.py",  # runs inside a box, where there is nothing of ours
     "trainer/supervisor/supervise.py",
 }
+CI_NEEDS = ("chromium", "chromedriver", "ssh", "sshd", "mmdebstrap", "systemd-nspawn", "ip", "mkfs.ext4")
 HOSTS = ("py" + "pi.org", "pythonhosted" + ".org", "download.pytorch" + ".org", "registry.npmjs" + ".org")
 MACHINE_PATHS = re.compile(r"(?<![\w.$}])(/(work|root|opt/wheels|opt/pypi|tmp/lab)/)")
 
@@ -160,6 +161,22 @@ def understood(recipe: str) -> argparse.Namespace:
     return make_parser().parse_args(words[words.index("runner") + 1 :])
 
 
+@pytest.mark.parametrize("fails", ["", "test", "check", "test-rehearsal-chosen", "test-slow"])
+def test_ci_ends_red_with_whatever_part_fails_and_shows_the_checks(fails: str, tmp_path: Path) -> None:
+    make = f'case $1 in check) echo "the checks say";; esac; [ "$1" != "{fails}" ]'
+    for name, does in {**dict.fromkeys(CI_NEEDS, "true"), "make": make, "pgrep": "false"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DOUSE_PROVIDER_MIRROR": "/nowhere"}
+
+    done = subprocess.run(
+        [REPOSITORY / ".ci" / "run"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode == 0) is (fails == ""), done.stdout + done.stderr
+    assert ("the checks say" in done.stdout) is (fails not in ("test", "test-rehearsal-chosen")), done.stdout
+
+
 @pytest.mark.parametrize("target", ["train", "plan", "up", "data-check"])
 def test_the_runner_understands_what_starts_a_run(target: str) -> None:
     said = make("-n", target, "CONFIG=a.yml", "DATA=d", "ENV=existing", "HOST=me@box", "SET=run.seed=1 run.name=x")
@@ -188,6 +205,6 @@ def test_ci_runs_the_checks_and_all_tests() -> None:
     path = REPOSITORY / ".ci" / "run"
     calls = re.findall(r"^part \S+ make (\S+)", path.read_text(), re.MULTILINE)
 
-    assert calls == ["check", "test", "test-rehearsal-chosen", "test-slow"]
+    assert calls == ["test", "check", "test-rehearsal-chosen", "test-slow"]
     assert os.access(path, os.X_OK)
     assert "\nset -euo pipefail\n" in path.read_text()

@@ -12,24 +12,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_model import write_tiny_run_file
 from tests.unit.runner.conftest import PROJECT, Sshd, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-RUN_FILE = """
-run: {{name: tiny}}
-model: {{base_model: {model}}}
-data: {{train_path: {data}/train.jsonl, eval_path: {data}/eval.jsonl, max_length: 256}}
-training: {{max_steps: 12, gradient_accumulation_steps: 2, learning_rate: 0.01}}
-checkpointing: {{save_steps: 2}}
-evaluation: {{generation_samples: 1, max_new_tokens: 8, max_eval_samples: 4}}
-"""
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("real run")]
 
 
 @pytest.fixture
 def run_file(tmp_path: Path, tiny_model: Path, tiny_dataset: Path) -> Path:
-    path = tmp_path / "run.yml"
-    path.write_text(RUN_FILE.format(model=tiny_model, data=tiny_dataset))
-    return path
+    return write_tiny_run_file(tmp_path / "run.yml", tiny_model, tiny_dataset)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_dataset: Path) -> Path:
+    """The folder of a run on this machine that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_tiny_run_file(folder / "run.yml", tiny_model, tiny_dataset)
+    return trained(folder)
 
 
 def argv(folder: Path, *words: str) -> list[str]:
@@ -50,17 +49,17 @@ def sha256_of(run_folder: Path) -> str:
     return hashlib.sha256((run_folder / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
-def test_a_killed_trainer_is_resumed_to_the_same_bytes(run_file: Path, tmp_path: Path) -> None:
-    undisturbed = trained(tmp_path)
+def test_a_killed_trainer_is_resumed_to_the_same_bytes(run_file: Path, tmp_path: Path, undisturbed: Path) -> None:
     runner = subprocess.Popen(
         argv(tmp_path, "train", "--config", str(run_file)), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
-    def latest() -> Path:
-        return max(path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    def runs() -> list[Path]:
+        return [path for path in tmp_path.glob("runs/*") if path.is_dir()]
 
-    wait_until(lambda: latest() != undisturbed, 120)
-    events = latest() / "box" / "output" / "events.jsonl"
+    wait_until(lambda: runs() != [], 120)
+    (killed,) = runs()
+    events = killed / "box" / "output" / "events.jsonl"
     wait_until(lambda: events.exists() and '"checkpoint_saved"' in events.read_text(), 600)
     os.kill(json.loads((events.parent / "supervisor.json").read_text())["trainer_pid"], signal.SIGKILL)
     _, errors = runner.communicate(timeout=300)
@@ -71,18 +70,18 @@ def test_a_killed_trainer_is_resumed_to_the_same_bytes(run_file: Path, tmp_path:
 
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert "going on from step" in resumed.stdout
-    assert sha256_of(latest()) == sha256_of(undisturbed)
+    assert sha256_of(killed) == sha256_of(undisturbed)
 
 
-def test_an_existing_machine_gives_the_same_adapter(run_file: Path, tmp_path: Path, sshd: Sshd) -> None:
-    here = trained(tmp_path)
-
+def test_an_existing_machine_gives_the_same_adapter(
+    run_file: Path, tmp_path: Path, sshd: Sshd, undisturbed: Path
+) -> None:
     there = trained(
         tmp_path,
         *("--env", "existing", "--host", sshd.host, "--set", f"compute.identity_file={sshd.identity}"),
         *("--set", f"compute.prefix={tmp_path}/there"),
     )
 
-    assert sha256_of(here) == sha256_of(there)
+    assert sha256_of(undisturbed) == sha256_of(there)
     assert json.loads((there / "host_facts.json").read_text())["versions"]["torch"]
     assert list((tmp_path / "there").iterdir()) == []
