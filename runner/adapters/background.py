@@ -14,7 +14,14 @@ POLL_S = 0.2
 
 
 @contextmanager
-def beside(world: World, work: Callable[[Event], None], *, name: str, patience_s: float) -> Iterator[None]:
+def beside(
+    world: World,
+    work: Callable[[Event], None],
+    *,
+    name: str,
+    patience_s: float,
+    is_urgent: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
     """Let ``work`` go on as long as the block does.
 
     Args:
@@ -22,6 +29,7 @@ def beside(world: World, work: Callable[[Event], None], *, name: str, patience_s
         work: Called with the event that is set when the block is over; it should return soon after.
         name: What to call it.
         patience_s: How long to wait for it at the end, in seconds; it never outlives the process.
+        is_urgent: Asked several times a second; when it says yes, it is waited for no longer.
     """
     over = world.event()
     task = world.start(lambda: work(over), name=name)
@@ -29,7 +37,10 @@ def beside(world: World, work: Callable[[Event], None], *, name: str, patience_s
         yield
     finally:
         over.set()
-        task.join(patience_s)
+        deadline_s = world.monotonic_s() + patience_s
+        while not task.join(max(0.0, min(POLL_S, deadline_s - world.monotonic_s()))):
+            if is_urgent() or world.monotonic_s() >= deadline_s:
+                break
 
 
 def awaited(world: World, work: Callable[[], Result], *, name: str, waits: Callable[[], None]) -> Result:

@@ -54,6 +54,7 @@ def run(
     on_line: OnLine | None = None,
     cancel: Cancel | None = None,
     grace_s: float | None = None,
+    hurry: Cancel | None = None,
 ) -> Completed:
     """Run a program to its end, in a process group of its own so that Ctrl-C reaches the runner alone.
 
@@ -68,6 +69,7 @@ def run(
         on_line: Called with each line of its standard output as it comes.
         cancel: Asked several times a second; when it says yes, the group gets SIGINT, time to end, then SIGKILL.
         grace_s: How much time that is, in seconds; ``GRACE_S`` by default.
+        hurry: Asked during that time; once it says yes, ``GRACE_S`` more is all that there is.
 
     Raises:
         ToolMissingError: If there is no such program.
@@ -86,7 +88,7 @@ def run(
             start_new_session=True,
         )
     with child:
-        watch = _Watch(child, tuple(argv), log, on_line, GRACE_S if grace_s is None else grace_s)
+        watch = _Watch(child, tuple(argv), log, on_line, GRACE_S if grace_s is None else grace_s, hurry)
         try:
             return watch.until_end(timeout_s, cancel)
         except BaseException:
@@ -273,12 +275,21 @@ class Apart:
             except (OSError, ValueError):  # it has ended, or this side was closed
                 return False
 
-    def first_line(self, timeout_s: float) -> bytes:
-        """Return the first line that it writes, waiting so long at most; empty where it wrote none."""
+    def first_line(self, timeout_s: float, cancel: Cancel = lambda: False) -> bytes:
+        """Return the first line that it writes, waiting so long at most; empty where it wrote none.
+
+        Args:
+            timeout_s: Longest wait, in seconds.
+            cancel: Asked several times a second; when it says yes, nobody waits any longer.
+        """
         stream, line, deadline = _pipe(self._child.stdout), bytearray(), time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
-            while not line.endswith(b"\n") and selector.select(max(0.0, deadline - time.monotonic())):
+            while not line.endswith(b"\n"):
+                if not selector.select(max(0.0, min(POLL_S, deadline - time.monotonic()))):
+                    if cancel() or time.monotonic() >= deadline:
+                        break
+                    continue
                 chunk = os.read(stream.fileno(), 65536)
                 if not chunk:
                     break
@@ -307,9 +318,10 @@ class _Watch:
         log: Path | None,
         on_line: OnLine | None,
         grace_s: float,
+        hurry: Cancel | None,
     ) -> None:
         self._child, self._argv, self._on_line, self._grace_s = child, argv, on_line, grace_s
-        self._log = log
+        self._log, self._hurry = log, hurry
         self._text: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
         self._shown = 0
 
@@ -381,14 +393,24 @@ class _Watch:
                 os.killpg(self._child.pid, number)
             except ProcessLookupError:
                 break
-            try:
-                self._child.wait(self._grace_s if number == signal.SIGINT else None)
-            except subprocess.TimeoutExpired:
-                continue
+            if number == signal.SIGKILL:
+                self._child.wait()
+            elif self._ends_in_time():
+                break
         try:
             os.killpg(self._child.pid, signal.SIGKILL)
         except ProcessLookupError:
             return
+
+    def _ends_in_time(self) -> bool:
+        """Return whether the program ends in the time that it has for that; less, once somebody is in a hurry."""
+        deadline, is_hurried = time.monotonic() + self._grace_s, False
+        while self._child.poll() is None and time.monotonic() < deadline:
+            if not is_hurried and self._hurry is not None and self._hurry():
+                deadline, is_hurried = min(deadline, time.monotonic() + GRACE_S), True
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(min(POLL_S, max(0.0, deadline - time.monotonic())))
+        return self._child.poll() is not None
 
 
 @contextlib.contextmanager

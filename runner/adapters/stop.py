@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 from runner.errors import RunInterruptedError
 from runner.world import World
@@ -35,6 +36,14 @@ class Stop:
     def listen(self) -> None:
         """Take over the signals of this process."""
         self._world.on_signals(dict.fromkeys(ORDERLY, self._on_stop) | {signal.SIGHUP: self._on_hangup})
+
+    def impatience(self) -> Callable[[], bool]:
+        """Return what says whether the user has lost patience with what begins now.
+
+        That is another signal since now, and the second one or more. Whoever asked twice before has been heard already.
+        """
+        before = max(self.count, 1)
+        return lambda: self.count > before
 
     def check(self) -> None:
         """Raise if the run has to stop or the runner has to leave.

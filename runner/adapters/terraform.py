@@ -52,6 +52,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         on_progress: OnLine | None = None,
         on_start: OnLine | None = None,
         cancel: Cancel | None = None,
+        hurry: Cancel | None = None,
         cli_config: str | None = None,
         env: Mapping[str, str] | None = None,
         inputs: Collection[str] = (),
@@ -66,6 +67,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             on_progress: Called with one line for each thing Terraform does.
             on_start: Called once, with Terraform's own time (ISO 8601), when it begins to change the first resource.
             cancel: Asked several times a second whether to stop.
+            hurry: Asked while Terraform stops in order; once it says yes, it gets ``process.GRACE_S`` more.
             cli_config: Terraform's own settings, where the module needs providers that the registry does not have;
                 other modules have those of the file that the user names by ``TF_CLI_CONFIG_FILE``.
             env: Variables on top of it; the place for secrets, which must be in no file and no argv.
@@ -73,7 +75,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
         self._folder, self._log = working_dir, log
-        self._on_progress, self._on_start, self._cancel = on_progress, on_start, cancel
+        self._on_progress, self._on_start, self._cancel, self._hurry = on_progress, on_start, cancel, hurry
         self._cli_config, self._user_config = cli_config, environ.get("TF_CLI_CONFIG_FILE")
         self._env = surroundings.for_terraform(environ, inputs) | dict(env or {})
         self.words: list[str] = []
@@ -159,6 +161,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
             on_line=self._read_line if verb in STREAMED else None,
             cancel=self._cancel,
             grace_s=STOP_S if verb in STREAMED else None,
+            hurry=self._hurry,
         )
         if done.exit_code not in ((0, 2) if verb == "plan" else (0,)):
             raise self._failure(verb, done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from runner.adapters.process import Apart, start_apart
@@ -18,7 +19,7 @@ START_S = 120.0
 """A guard starts within a second; a computer that is busy with other work takes longer."""
 
 
-def start_guard(facts: Facts, world: World, log: Path) -> Apart:
+def start_guard(facts: Facts, world: World, log: Path, cancel: Callable[[], bool] = lambda: False) -> Apart:
     """Start the guard of a run and return it once it watches; one that lives already makes way for it.
 
     The account's key goes along in its environment, which has no other secret, and which no other user can read.
@@ -27,6 +28,7 @@ def start_guard(facts: Facts, world: World, log: Path) -> Apart:
         facts: The run.
         world: The environment variables.
         log: What it complains about before it watches; its folder is there.
+        cancel: Asked several times a second; when it says yes, the guard is waited for no longer.
 
     Raises:
         ToolError: If it does not come to watch.
@@ -38,7 +40,7 @@ def start_guard(facts: Facts, world: World, log: Path) -> Apart:
         env=for_guard(world.environ, find_cloud(facts.cloud).real_variables),
     )
     guard.say(line_of("facts", facts))
-    answer = object_or_none(guard.first_line(START_S)) or {}
+    answer = object_or_none(guard.first_line(START_S, cancel)) or {}
     if "pid" not in answer:
         guard.end()
         raise ToolError(

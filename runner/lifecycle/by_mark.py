@@ -22,6 +22,9 @@ from runner.safety.proof import is_surely_the_account, is_the_account
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
 
+HURRY_S = 20.0
+"""How long a cloud has to show that nothing is left, once the user has pressed Ctrl-C twice."""
+
 
 def end_by_mark(
     ctx: Context, *, outcome_unknown: bool, trouble: RunnerError | None = None, looks: Looks | None = None
@@ -186,10 +189,29 @@ def _unexpected(run: RunDir, cause: Exception) -> RunnerError:
 
 
 def _pause(ctx: Context) -> Callable[[float], None]:
-    """Return a wait that says what it waits for."""
+    """Return a wait that says what it waits for.
+
+    Termination is requested before the first wait. A user who has lost patience gets the last word of it soon: what is
+    still there, in status 3.
+    """
+    has_lost_patience, last_s = ctx.stop.impatience(), None
 
     def pause(seconds: float) -> None:
+        nonlocal last_s
         ctx.view.progress("waiting until the cloud shows nothing of the run")
-        ctx.world.sleep(seconds)
+        until_s = ctx.world.monotonic_s() + seconds
+        while (left_s := until_s - ctx.world.monotonic_s()) > 0:
+            ctx.world.sleep(min(left_s, 1.0))
+            if has_lost_patience():
+                last_s = last_s or ctx.world.monotonic_s() + HURRY_S
+                if ctx.world.monotonic_s() >= last_s:
+                    raise _stopped(ctx)
 
     return pause
+
+
+def _stopped(ctx: Context) -> TeardownError:
+    return TeardownError(
+        "stopped on request, before the cloud showed that nothing is left",
+        resolution=f"run `make down RUN={ctx.run.run_id}` again",
+    )

@@ -123,14 +123,20 @@ def begin(ctx: Context, *, rents: bool) -> None:
         guarding.do_without(ctx.view, "no guard watches over the machine (budget.guard is false)", own_end)
         return
     try:
-        guarding.begin(lambda: start_guard(_facts(ctx, rents=rents), ctx.world, ctx.run.log("guard")), _pause_s(ctx))
+        guarding.begin(lambda: _started(ctx, rents=rents), _pause_s(ctx))
     except (RunnerError, OSError) as err:
+        if rents:
+            ctx.stop.check()
         if rents and isinstance(own_end, NotThere):
             raise UsageError(
                 f"{err}; on {name} nothing else terminates the machine of a runner that was killed",
                 resolution=f"see {ctx.run.path / 'logs' / LOG_NAME}; `--set budget.guard=false` rents without a guard",
             ) from err
         guarding.do_without(ctx.view, str(err), own_end)
+
+
+def _started(ctx: Context, *, rents: bool) -> Apart:
+    return start_guard(_facts(ctx, rents=rents), ctx.world, ctx.run.log("guard"), ctx.stop.impatience())
 
 
 def asks(ctx: Context) -> None:

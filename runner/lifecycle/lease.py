@@ -45,7 +45,10 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
         return
     guarding.begin(ctx, rents=False)
     note(ctx.run, "renew")
-    renewing = beside(ctx.world, lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S)
+    is_urgent = ctx.stop.impatience()
+    renewing = beside(
+        ctx.world, lambda over: _renew(ctx, host, over), name="lease", patience_s=BEAT_S, is_urgent=is_urgent
+    )
     moving = beside(
         ctx.world, lambda over: _move_at_cloud(ctx, host, over), name="lease at cloud", patience_s=LAST_MOVE_S
     )

@@ -59,7 +59,7 @@ def _looking(ctx: Context, looks: Looks | None, is_enough: Callable[[], bool]) -
             if is_enough() or over.wait(max(LOOK_S, took_s / SHARE) - took_s):
                 return
 
-    with beside(ctx.world, watch, name="lookout", patience_s=PATIENCE_S):
+    with beside(ctx.world, watch, name="lookout", patience_s=PATIENCE_S, is_urgent=ctx.stop.impatience()):
         yield
 
 

@@ -117,6 +117,7 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None, on_st
         on_progress=ctx.view.progress,
         on_start=on_start,
         cancel=cancel,
+        hurry=lambda: ctx.stop.urgent,
         cli_config=_cli_config(ctx.world) if rented else None,
         env=environment(ctx.world.environ) | _secrets(ctx) if rented else {},
         inputs=find_cloud(ctx.plan.environment).open_inputs if rented else (),

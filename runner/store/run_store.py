@@ -97,7 +97,8 @@ def kept_open(ctx: Context, host: Host) -> Iterator[None]:
     if not _is_armed_by(ctx.run_file):
         yield
         return
-    with beside(ctx.world, lambda over: _renew(ctx, host, over), name="store", patience_s=LOOK_S):
+    renewing = lambda over: _renew(ctx, host, over)  # noqa: E731
+    with beside(ctx.world, renewing, name="store", patience_s=LOOK_S, is_urgent=ctx.stop.impatience()):
         yield
 
 

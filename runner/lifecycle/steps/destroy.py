@@ -207,7 +207,7 @@ def _destroy_resources(ctx: Context) -> list[str]:
     """Destroy what Terraform knows of; return what it still names after that."""
     if not has_plan(ctx.run) or not ctx.run.terraform.is_dir():
         return []
-    terraform = terraform_of(ctx, "destroy")
+    terraform = terraform_of(ctx, "destroy", cancel=ctx.stop.impatience())
     try:
         terraform.destroy()
         return terraform.resources()

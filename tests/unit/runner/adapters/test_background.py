@@ -36,6 +36,18 @@ def test_a_block_that_fails_ends_the_work_as_well() -> None:
     assert ended.is_set()
 
 
+def test_work_that_hangs_is_left_alone_once_somebody_is_in_a_hurry() -> None:
+    for_good, asked = threading.Event(), iter([False, False, True])
+
+    with beside(
+        RealWorld(), lambda over: for_good.wait(240), name="test", patience_s=600, is_urgent=lambda: next(asked)
+    ):
+        pass
+
+    assert list(asked) == []
+    for_good.set()
+
+
 def test_work_that_is_waited_for_gives_its_result_or_its_error() -> None:
     def fail() -> int:
         raise ZeroDivisionError

@@ -154,3 +154,31 @@ def test_a_program_apart_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> N
         assert not all(deaf.say(b"x" * 1023 + b"\n") for _ in range(2048))
     finally:
         deaf.end()
+
+
+def test_a_program_that_takes_its_time_to_end_loses_it_once_somebody_is_in_a_hurry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "GRACE_S", 0.1)
+    asked: list[bool] = []
+
+    with pytest.raises(process.ToolCancelledError):
+        process.run(
+            ["sh", "-c", "trap '' INT; sleep 600; sleep 600"],
+            timeout_s=600,
+            cancel=lambda: True,
+            grace_s=600,
+            hurry=lambda: asked.append(True) or len(asked) > 2,  # type: ignore[func-returns-value]
+        )
+
+    assert len(asked) == 3, "it is asked until it says yes"
+
+
+def test_nobody_waits_for_a_first_line_once_that_is_cancelled(tmp_path: Path) -> None:
+    deaf = process.start_apart(
+        [sys.executable, "-c", "import time; time.sleep(600)"], log=tmp_path / "log", cwd=tmp_path, env={}
+    )
+    try:
+        assert deaf.first_line(600.0, lambda: True) == b""
+    finally:
+        deaf.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from runner.adapters.stop import Stop
 from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import EXIT_USAGE, TeardownError, ToolError, UsageError
+from runner.errors import EXIT_USAGE, RunInterruptedError, TeardownError, ToolError, UsageError
 from runner.guard.words import Facts
 from runner.lifecycle import drive, finish, guarding
 from runner.lifecycle.steps import provision
@@ -47,8 +47,10 @@ class Guards:
     facts: list[Facts] = field(default_factory=list)
     started: list[FakeGuard] = field(default_factory=list)
     trouble: ToolError | None = None
+    cancels: list[Callable[[], bool]] = field(default_factory=list)
 
-    def start(self, facts: Facts, world: World, log: Path) -> FakeGuard:
+    def start(self, facts: Facts, world: World, log: Path, cancel: Callable[[], bool]) -> FakeGuard:
+        self.cancels.append(cancel)
         if self.trouble is not None:
             raise self.trouble
         self.facts.append(facts)
@@ -123,6 +125,24 @@ def test_a_guard_hears_whether_the_machines_own_lease_runs(
     assert [word["saving_s"] for word in guards.started[0].heard if word["word"] == "saves"] == heard
 
 
+def test_a_second_ctrl_c_is_heard_while_a_guard_starts(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+    guarding.begin(ctx, rents=True)
+    (is_given_up,) = guards.cancels
+
+    assert not is_given_up()
+    ctx.stop.count = 2
+    assert is_given_up()
+
+
+def test_a_run_that_was_stopped_while_its_guard_started_rents_nothing(guards: Guards, tmp_path: Path) -> None:
+    ctx = made(tmp_path)
+    guards.trouble, ctx.stop.count = CANNOT, 2
+
+    with pytest.raises(RunInterruptedError):
+        guarding.begin(ctx, rents=True)
+
+
 def test_one_process_starts_one_guard(guards: Guards, tmp_path: Path) -> None:
     ctx = made(tmp_path)
 
@@ -193,7 +213,7 @@ def test_a_disk_that_is_full_costs_the_guard_and_nothing_else(
 ) -> None:
     ctx = made(tmp_path)
 
-    def full(facts: Facts, world: World, log: Path) -> FakeGuard:
+    def full(facts: Facts, world: World, log: Path, cancel: Callable[[], bool]) -> FakeGuard:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(guarding, "start_guard", full)
@@ -327,9 +347,9 @@ def test_a_guard_that_starts_while_its_run_ends_is_let_go_too(
     guarding.begin(ctx, rents=True)
     guards.started[0].is_dead = True
 
-    def slow(facts: Facts, world: World, log: Path) -> FakeGuard:
+    def slow(facts: Facts, world: World, log: Path, cancel: Callable[[], bool]) -> FakeGuard:
         guarding.let_go(ctx)
-        return guards.start(facts, world, log)
+        return guards.start(facts, world, log, cancel)
 
     monkeypatch.setattr(guarding, "start_guard", slow)
 

@@ -217,3 +217,18 @@ def test_a_lease_that_could_not_be_moved_to_the_hard_end_is_shown(
 
     assert isinstance(ctx.view, Shown)
     assert ctx.view.lines == ["lambda: no answer; a sweep may terminate i-1 before its hard end: `make watch` keeps it"]
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_whoever_renews_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, hung = made(tmp_path), 10 * lease.BEAT_S
+    at(monkeypatch, ctx)
+    monkeypatch.setattr(lease._Talk, "say", lambda self, word: ctx.world.sleep(hung))
+    monkeypatch.setattr(lease.storing, "kept_open", lambda ctx, host: nullcontext())
+
+    with lease.kept(ctx, HOST):
+        ctx.world.sleep(1.0)
+        ctx.stop.count = 2
+
+    assert ctx.world.monotonic_s() < lease.BEAT_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -133,3 +135,21 @@ def test_an_account_that_cannot_be_opened_keeps_terraform_from_nothing(monkeypat
         assert open_looks(ctx) is None
         with until_over(ctx, None):
             world.sleep(1.0)
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    urgent: list[Callable[[], bool]] = []
+
+    @contextmanager
+    def beside(world: object, work: object, *, is_urgent: Callable[[], bool], **named: object) -> Iterator[None]:
+        urgent.append(is_urgent)
+        yield
+
+    with VirtualWorld() as world:
+        ctx = made(world)
+        opens(monkeypatch, TimedCloud(world=world))
+        monkeypatch.setattr(lookout, "beside", beside)
+        with until_shown(ctx):
+            ctx.stop.count = 2
+
+    assert [is_urgent() for is_urgent in urgent] == [True]

@@ -42,8 +42,8 @@ def test_runpod_takes_strangers_machines_only_where_any_will_do(tmp_path: Path, 
     }
 
 
-def test_an_open_input_reaches_terraform_and_no_other_setting_does(tmp_path: Path) -> None:
-    environ = {"TF_VAR_lambda_user": "ada", "TF_VAR_run_id": "theirs", "TF_WORKSPACE": "other", "PATH": "/bin"}
+def planned(tmp_path: Path, environ: dict[str, str]) -> Context:
+    """Return a run on Lambda that has its plan."""
     world = RealWorld(environ | {"DOUSE_CACHE": str(tmp_path / "cache")})
     run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, 1, 55, tzinfo=UTC), world)
     make_key(run.host_key)
@@ -51,6 +51,23 @@ def test_an_open_input_reaches_terraform_and_no_other_setting_does(tmp_path: Pat
     run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda"}})
     ctx = Context(run, run_file, SilentView(), Stop(world), world)
     ctx.keep_plan(made_plan(environment="lambda", machines=(PlannedMachine("X", "any", False, 0.5, 1.0),)))
+    return ctx
+
+
+def test_a_second_ctrl_c_is_heard_while_terraform_stops_in_order(tmp_path: Path) -> None:
+    ctx = planned(tmp_path, {})
+    is_hurried = terraform_of(ctx, "provision")._hurry
+    assert is_hurried is not None
+
+    ctx.stop.count = 1
+    assert not is_hurried()
+    ctx.stop.count = 2
+    assert is_hurried()
+
+
+def test_an_open_input_reaches_terraform_and_no_other_setting_does(tmp_path: Path) -> None:
+    environ = {"TF_VAR_lambda_user": "ada", "TF_VAR_run_id": "theirs", "TF_WORKSPACE": "other", "PATH": "/bin"}
+    ctx = planned(tmp_path, environ)
 
     found = terraform_of(ctx, "provision")._environment()
 

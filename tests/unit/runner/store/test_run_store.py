@@ -38,6 +38,9 @@ NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 RUN_ID = "20261121-090000-tiny"
 
 
+WAIT_S = 240.0
+
+
 class Lines:
     """A view that keeps what it is told."""
 
@@ -573,3 +576,23 @@ def test_a_community_machine_is_handed_the_keys_of_a_role(tmp_path: Path, bucket
     (file,) = memory.rglob("*.json")
     assert "AWS_SESSION_TOKEN" in file.read_text()
     assert "my-secret" not in file.read_text()
+
+
+def test_a_second_ctrl_c_ends_the_wait_for_whoever_renews_credentials(
+    armed: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung, began = threading.Event(), threading.Event()
+
+    def renew(ctx: Context, host: Host, over: object) -> None:
+        began.set()
+        hung.wait(WAIT_S)
+
+    monkeypatch.setattr(storing, "_renew", renew)
+    monkeypatch.setattr(storing, "LOOK_S", WAIT_S)
+
+    with storing.kept_open(armed, HOST):
+        assert began.wait(WAIT_S)
+        armed.stop.count = 2
+
+    assert not hung.is_set(), "nobody waited for its end"
+    hung.set()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from runner.context import Context
 from runner.errors import TerraformError
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.steps import destroy as destroying
@@ -217,3 +220,25 @@ def test_a_new_receipt_says_that_nothing_is_billed_yet_or_never(cloud: str, go_d
         assert bill["usd"] is None
         assert ("console" if cloud == "lambda" else "not billed yet") in bill["why"]
         assert read_json(made.run.receipt) == receipt
+
+
+def test_a_second_ctrl_c_stops_terraform_and_one_from_before_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Callable[[], bool]] = []
+
+    def terraform_of(ctx: Context, step: str, *, cancel: Callable[[], bool]) -> Any:
+        given.append(cancel)
+        return SimpleNamespace(destroy=lambda: None, resources=list)
+
+    with rig("lambda") as made:
+        made.provision("lambda")
+        ctx = made.context("lambda")
+        ctx.run.terraform.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr(destroying, "terraform_of", terraform_of)
+        monkeypatch.setattr(destroying, "has_plan", lambda run: True)
+        ctx.stop.count = 1
+
+        assert destroying._destroy_resources(ctx) == []
+
+        assert not given[0]()
+        ctx.stop.count = 2
+        assert given[0]()

@@ -1,0 +1,67 @@
+"""Termination by the mark of a run, and a user who does not want to wait for its proof any longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import EXIT_LEFTOVERS, TeardownError
+from runner.lifecycle import by_mark
+from runner.lifecycle.by_mark import HURRY_S, end_by_mark
+from runner.run.run_dir import create_run, write_json
+from runner.run.run_file import RunFile
+from runner.simulation.world import VirtualWorld
+from tests.unit.runner.fake_cloud import FakeCloud, thing
+
+
+@pytest.fixture
+def ctx() -> Iterator[Context]:
+    with VirtualWorld() as world:
+        run = create_run(Path("/runs"), "tiny", datetime(2026, 11, 29, tzinfo=UTC), world)
+        values = {"data": {"train_path": "x"}, "compute": {"env": "lambda"}}
+        write_json(run.config, values)
+        yield Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
+
+
+def stuck(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    cloud = FakeCloud([thing(run_id=ctx.run.run_id)], ends_slowly=10**6)
+    monkeypatch.setattr(by_mark, "open_cloud", lambda name, world: cloud)
+    return cloud
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_second_ctrl_c_ends_the_wait_for_a_machine_that_stays_with_status_3(
+    before: int, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud, began_s = stuck(ctx, monkeypatch), ctx.world.monotonic_s()
+    ctx.stop.count = before
+
+    def press() -> None:
+        ctx.world.sleep(30.0)
+        ctx.stop.count = max(2, before + 1)
+
+    ctx.world.start(press, name="user")
+    with pytest.raises(
+        TeardownError, match="stopped on request, before the cloud showed that nothing is left"
+    ) as caught:
+        end_by_mark(ctx, outcome_unknown=False)
+
+    assert caught.value.exit_code == EXIT_LEFTOVERS
+    assert 30.0 + HURRY_S <= ctx.world.monotonic_s() - began_s <= 30.0 + HURRY_S + 5.0
+    assert cloud.asked_to_end
+
+
+def test_one_ctrl_c_does_not(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck(ctx, monkeypatch)
+    began_s, ctx.stop.count = ctx.world.monotonic_s(), 1
+
+    with pytest.raises(TeardownError, match="still"):
+        end_by_mark(ctx, outcome_unknown=False)
+
+    assert ctx.world.monotonic_s() - began_s >= ctx.run_file.compute.teardown_timeout_minutes * 60
