@@ -175,12 +175,19 @@ def _read(source: str, world: World) -> bytes:
     """Return the archive at a URL or in a mirror folder; its checksum decides whether it is the right one."""
     import httpx2  # takes its time to import, and is not needed where Terraform is installed
 
+    from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, no_way_out_words
+
     try:
         if "://" not in source:
             return Path(source).read_bytes()
-        with httpx2.Client(
-            transport=world.http_transport(), timeout=DOWNLOAD_TIMEOUT_S, follow_redirects=True
-        ) as client:
+        try:
+            client = httpx2.Client(transport=world.http_transport(), timeout=DOWNLOAD_TIMEOUT_S, follow_redirects=True)
+        except NO_WAY_OUT as err:
+            raise TerraformDownloadError(
+                f"terraform: none on PATH is supported, and {source} cannot be asked for: {no_way_out_words(err)}",
+                resolution=f"{WAY_OUT}; or {BY_HAND}",
+            ) from err
+        with client:
             return client.get(source).raise_for_status().content
     except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as err:
         raise TerraformDownloadError(

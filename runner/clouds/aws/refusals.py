@@ -84,6 +84,8 @@ TOO_MANY = frozenset(
     }
 )
 IN_TROUBLE = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"})
+UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
+"""OpenSSL's word for a certificate that nobody known here has signed."""
 IN_USE = frozenset(
     {
         "DependencyViolation",
@@ -325,7 +327,30 @@ def _error_from_boto(err: BotoCoreError, doing: str) -> CloudError:
         )
     if isinstance(err, exceptions.PaginationError):
         return unreadable(doing, words)
+    if isinstance(err, exceptions.ProxyConnectionError):
+        return CloudUnavailableError(
+            f"aws: cannot {doing}: the proxy that HTTPS_PROXY names cannot be used",
+            resolution="correct or unset HTTPS_PROXY: boto3 takes an HTTP proxy alone, and no SOCKS proxy",
+            details=words,
+        )
+    if isinstance(err, exceptions.SSLError):
+        return _untrusted(doing, words)
     return _out_of_reach(doing, words)
+
+
+def _untrusted(doing: str, words: str) -> CloudUnavailableError:
+    """Return the error for certificates: AWS's, which those of this computer do not vouch for, or these themselves."""
+    if UNVERIFIED in words:
+        return CloudUnavailableError(
+            f"aws: cannot {doing}: the certificate that is shown for AWS is not trusted here",
+            resolution="where a proxy opens TLS connections, name a file of its certificates with AWS_CA_BUNDLE",
+            details=words,
+        )
+    return CloudUnavailableError(
+        f"aws: cannot {doing}: no TLS connection with the certificates that AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE names",
+        resolution="correct or unset AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE and `ca_bundle` in ~/.aws/config",
+        details=words,
+    )
 
 
 def _out_of_reach(doing: str, words: str) -> CloudUnavailableError:

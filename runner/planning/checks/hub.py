@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 
+from runner.cloud_api.network import NO_WAY_OUT
 from runner.planning.checks.line import Check, failed, not_asked, passed, skipped
 from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, find_small_files, words_of
 
@@ -73,7 +74,7 @@ def check_token(
         return not_asked(TOKEN, UNREACHABLE)
     try:
         answer = _whoami(constants.ENDPOINT, token, transport)
-    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as err:  # the last three: of a bad proxy
+    except (httpx2.HTTPError, *NO_WAY_OUT) as err:
         return not_asked(TOKEN, f"the Hub gives no answer ({words_of(err, token)})")
     return _judged(answer)
 

@@ -299,6 +299,27 @@ def test_a_source_that_cannot_be_read_is_reported(
     assert caught.value.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "a SOCKS proxy, and socksio is not installed"),
+        ("SSL_CERT_FILE", "/nowhere/certificates", "SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
+        ("HTTPS_PROXY", "nonsense://x", "a proxy variable or the address is of no use"),
+    ],
+)
+def test_a_network_that_nobody_can_use_is_said(
+    variable: str, value: str, words: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    machine.environ["DOUSE_TERRAFORM_MIRROR"] = "https://127.0.0.1:1"
+
+    with pytest.raises(TerraformDownloadError, match=words) as caught:
+        find_terraform(machine.world)
+
+    assert "unset SSL_CERT_FILE" in caught.value.resolution
+    assert caught.value.resolution.endswith("put it on PATH")
+
+
 def test_a_cache_that_cannot_be_written_is_reported(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(machine, monkeypatch, archive_of("#!/bin/sh\n"))
     machine.environ["DOUSE_TERRAFORM_MIRROR"] = str(machine / "mirror" / "1.11.4")

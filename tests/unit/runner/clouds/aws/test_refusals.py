@@ -1,5 +1,9 @@
+import socket
+
+import boto3
 import botocore.exceptions
 import pytest
+from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from runner.clouds.aws.refusals import aws_errors, error_from_code, error_from_terraform
@@ -287,3 +291,38 @@ def test_a_wrong_clock_is_named_as_one(code: str, words: str) -> None:
     assert err.message == f"aws: cannot list machines: this computer's clock is wrong ({code})"
     assert "set this computer's clock right" in err.resolution
     assert "clock" not in error_from_code("SignatureDoesNotMatch", "The signature does not match.", "x").message
+
+
+UNTRUSTED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+
+
+def test_a_certificate_that_nobody_here_vouches_for_is_said_as_such() -> None:
+    raised = botocore.exceptions.SSLError(endpoint_url="https://ec2.test", error=UNTRUSTED)
+
+    with pytest.raises(CloudUnavailableError, match="is not trusted here") as caught, aws_errors("list instances"):
+        raise raised
+    assert "AWS_CA_BUNDLE" in caught.value.resolution
+    assert caught.value.details == str(raised)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message", "resolution"),
+    [
+        ("HTTPS_PROXY", "socks5h://127.0.0.1:9", "the proxy that HTTPS_PROXY names cannot be used", "no SOCKS proxy"),
+        ("AWS_CA_BUNDLE", "/nowhere/ca.pem", "AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE names", "unset AWS_CA_BUNDLE"),
+        ("AWS_CA_BUNDLE", __file__, "AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE names", "unset AWS_CA_BUNDLE"),
+    ],
+)
+def test_a_proxy_and_certificates_of_no_use_to_boto3_are_said_in_their_own_words(
+    variable: str, value: str, message: str, resolution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    session = boto3.Session("id", "secret", region_name="us-east-1")
+    config = Config(retries={"total_max_attempts": 1})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(CloudUnavailableError, match=message) as caught, aws_errors("open the account"):
+            session.client("sts", endpoint_url=address, config=config).get_caller_identity()
+    assert resolution in caught.value.resolution

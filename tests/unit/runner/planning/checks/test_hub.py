@@ -199,6 +199,18 @@ def test_an_answer_that_is_none_is_a_warning(transport: httpx2.MockTransport) ->
     assert check_token("hf_x", reads_hub=True, transport=transport).status == "warn"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("SSL_CERT_FILE", "/nowhere/certificates"), ("ALL_PROXY", "socks5://127.0.0.1:9")]
+)
+def test_a_network_that_nobody_can_use_is_a_warning(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+
+    line = check_token("hf_x", reads_hub=True, reach=lambda url: True)
+
+    assert line.status == "warn"
+    assert "the Hub gives no answer" in line.value
+
+
 def test_a_token_that_no_public_model_needs_may_be_missing() -> None:
     assert check_token(None, reads_hub=True).status == "skip"
     assert check_token("hf_x", reads_hub=False).status == "skip"
