@@ -19,45 +19,17 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.family_configs import FAMILIES, SIGHTED, configurations, own_names, own_values
 from benchmarks.results import PROJECT
 
 TABLE = PROJECT / "benchmarks" / "model_families.json"
-PUBLISHED = PROJECT / "benchmarks" / "published_configs.json"
-FAMILIES = PROJECT / "runner" / "planning" / "estimate" / "families"
 FIELDS = FAMILIES / "fields.json"
 BLOCK = re.compile(r"\.\d+\.")
-SMALL = {
-    "vocab_size": 96,
-    "hidden_size": 64,
-    "intermediate_size": 160,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 24,
-    "max_position_embeddings": 128,
-}
-"""A shape of which no two numbers are the same, by transformers' common names."""
-LATENT = {"q_lora_rank": 40, "kv_lora_rank": 20, "qk_nope_head_dim": 12, "qk_rope_head_dim": 8, "v_head_dim": 10}
-OWN: Mapping[str, Mapping[str, Any]] = {
-    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
-    "ctrl": {"dff": 160},
-    "diffllama": {"head_dim": 16},
-    "falcon": {"ffn_hidden_size": 160, "num_kv_heads": 2},
-    "gpt_neo": {"attention_types": [[["global"], 3]]},
-    "helium": {"head_dim": 16},
-    "minicpm3": LATENT,
-    "opt": {"ffn_dim": 160, "word_embed_proj_dim": 64},
-    "stablelm": {"head_dim": 16},
-    "xglm": {"ffn_dim": 160},
-    "youtu": LATENT,
-}
-"""What single families have besides, or otherwise."""
-TOGETHER = {"internlm3": ("attention_bias", "mlp_bias")}
-"""Switches of a family that it takes together or not at all."""
-TIE = "tie_word_embeddings"
+PARTS = ("siglip_vision_model",)
+"""Types of such a part."""
 MIXTURE = re.compile(r"^class \w*(Experts?|Mo[eE])\w*\(", re.MULTILINE)
 SWITCHED_ON: Mapping[str, Mapping[str, Any]] = {
     "doge": {"is_moe": True},
@@ -67,8 +39,6 @@ SWITCHED_ON: Mapping[str, Mapping[str, Any]] = {
     "hunyuan_v1_moe": {"num_experts": 8},
 }
 """What makes mixtures of families that are none by default."""
-NO_FORM = ("is_encoder_decoder", "is_moe")
-"""Switches that make another kind of model, which is refused."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,64 +105,15 @@ def difference(row: Mapping[str, Any]) -> str | None:
     return f"{row['config']['model_type']}, {row['what']}: {'; '.join(wrong)}" if wrong else None
 
 
-def _named(shape: Any) -> list[list[Any]]:
+def _named(shape: Any) -> list[tuple[Any, ...]]:
     """Return the layers that a shape says are quantised: name, inputs and outputs."""
     taken = (linear for linear in (*shape.linears, *shape.outer) if linear.is_quantised)
-    return sorted([linear.name, linear.inputs, linear.outputs] for linear in taken)
+    return sorted({(linear.name, linear.inputs, linear.outputs) for linear in taken})
 
 
-def _ends(four_bit: Sequence[Sequence[Any]]) -> list[list[Any]]:
+def _ends(four_bit: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Return the same of a row of the table; a layer outside of blocks has its last name alone."""
-    return sorted([path.rpartition(".*." if ".*." in path else ".")[2], *sizes] for path, *sizes, _ in four_bit)
-
-
-def configurations(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the configurations of a family: what is special about each, and what its ``config.json`` holds."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    of_kind = CONFIG_MAPPING[kind]
-    sizes = {**{name: size for name, size in SMALL.items() if _takes(of_kind, name)}, **OWN.get(kind, {})}
-    switches = {name: not value for name, value in _own_values(of_kind).items() if isinstance(value, bool)}
-    tied = switches.pop(TIE)
-    changes: dict[str, Mapping[str, Any]] = {"by default": {}, "tied" if tied else "untied": {TIE: tied}}
-    for names in (TOGETHER.get(kind, (name,)) for name in switches):
-        changes[", ".join(names)] = {name: switches[name] for name in names}
-    changes["all switches"] = switches | {TIE: tied}
-    for what, change in changes.items():
-        yield what, _complete(of_kind, sizes | change, OWN.get(kind, {}))
-    for row in json.loads(PUBLISHED.read_text(encoding="utf-8")):
-        if row["config"]["model_type"] == kind:
-            yield row["name"], row["config"]
-
-
-def _takes(of_kind: Any, name: str) -> bool:
-    """Return whether a configuration has a number; many models look for ``head_dim`` though it is no field."""
-    own = {field.name for field in dataclasses.fields(of_kind)} | set(getattr(of_kind, "attribute_map", {}))
-    return name in own or (name == "head_dim" and not isinstance(getattr(of_kind, name, None), property))
-
-
-def _complete(of_kind: Any, values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers and switches of a configuration as ``config.json`` holds them."""
-    whole = of_kind(**values).to_diff_dict()
-    kept = {"model_type", *_mentioned(of_kind), *own}
-    return {name: whole[name] for name in sorted(whole) if name in kept}
-
-
-def _mentioned(of_kind: Any) -> set[str]:
-    """Return the keys of a configuration that our reading looks at, by the family's own names."""
-    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(FAMILIES.glob("*.py")))
-    others = getattr(of_kind, "attribute_map", {})
-    return {others.get(name, name) for name in re.findall(r'"(\w+)"', sources)} | {TIE}
-
-
-def _own_values(of_kind: Any) -> dict[str, Any]:
-    """Return the numbers and switches that a family takes where its configuration says nothing."""
-    mentioned = _mentioned(of_kind)
-    return {
-        field.name: field.default
-        for field in dataclasses.fields(of_kind)
-        if field.name in mentioned and isinstance(field.default, int) and field.name not in NO_FORM
-    }
+    return sorted({(path.rpartition(".*." if ".*." in path else ".")[2], *sizes) for path, *sizes, _ in four_bit})
 
 
 def built(config: Mapping[str, Any]) -> Built:
@@ -230,20 +151,16 @@ def fields() -> dict[str, Any]:
 
     from runner.planning.estimate.families.table import FAMILIES as KNOWN
 
-    known = {kind: CONFIG_MAPPING[kind] for kind in KNOWN if kind in causal()}
+    known = {kind: CONFIG_MAPPING[f"{kind}_text" if kind in SIGHTED else kind] for kind in KNOWN if kind in causal()}
+    known |= {kind: CONFIG_MAPPING[kind] for kind in PARTS}
     return {
         "transformers": transformers.__version__,
         "causal": {kind: text for kind, (text, _) in sorted(causal().items())},
-        "eager": sorted(kind for kind in known if not causal()[kind][1]._supports_sdpa),
+        "eager": sorted(kind for kind in KNOWN if kind in causal() and not causal()[kind][1]._supports_sdpa),
         "fields": {
-            kind: {"defaults": _own_values(of_kind), "names": _own_names(of_kind)} for kind, of_kind in known.items()
+            kind: {"defaults": own_values(of_kind), "names": own_names(of_kind)} for kind, of_kind in known.items()
         },
     }
-
-
-def _own_names(of_kind: Any) -> dict[str, str]:
-    mentioned = _mentioned(of_kind)
-    return {name: own for name, own in getattr(of_kind, "attribute_map", {}).items() if own in mentioned}
 
 
 def causal() -> dict[str, tuple[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.model_families import PUBLISHED, TABLE, built, causal, difference
+from benchmarks.family_configs import PUBLISHED
+from benchmarks.model_families import TABLE, built, causal, difference
 from benchmarks.results import PROJECT
 from runner.planning.estimate.families.kinds import UntrainableModelError, kinds
 from runner.planning.estimate.families.table import FAMILIES

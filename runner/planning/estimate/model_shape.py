@@ -150,7 +150,8 @@ def shape_of(config: Config) -> ModelShape:
             resolution="take a base model of a known type: docs/memory-model.md lists them",
         )
     fields = kinds().fields.get(kind, {})
-    numbers = Numbers(part, fields.get("defaults", {}), fields.get("names", {}), is_nested=part is not config)
+    own, names = fields.get("defaults", {}), fields.get("names", {})
+    numbers = Numbers(part, own, names, is_nested=part is not config, whole=config)
     try:
         return _shape(kind, numbers, build(numbers))
     except NumberError as err:
@@ -161,7 +162,8 @@ def shape_of(config: Config) -> ModelShape:
 
 def _shape(kind: str, n: Numbers, layers: Layers) -> ModelShape:
     """Return the shape of a model that is built so."""
-    is_tied, width = n.on("tie_word_embeddings"), layers.embedding or n.hidden
+    width = layers.embedding or n.hidden
+    is_tied = n.on("tie_word_embeddings") if layers.is_tied is None else layers.is_tied
     quantised = n.layers * _quantised(layers.block) + _quantised(layers.outer)
     if is_tied and layers.ends_in_linear:
         quantised -= layers.block[-1].parameters

@@ -15,6 +15,8 @@ from runner.errors import UsageError
 FIELDS = Path(__file__).with_name("fields.json")
 EXPERTS = re.compile(r"(?:^|_)(?:n|num)_(?!shared)(?:\w+_)?experts$")
 """Keys that count experts: ``num_experts``, ``num_local_experts``, ``n_routed_experts``, ``moe_num_experts``."""
+WITH_EYES = ("gemma3",)
+"""Types of which the part that sees is built as well; their sizes are those of the text part."""
 SWITCHES = ("is_moe", "enable_moe_block")
 """Keys by which a family leaves the experts out that its configuration counts."""
 
@@ -64,7 +66,8 @@ def text_part(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
             resolution="set model.base_model to a model that transformers loads: its config.json names its type",
         )
     built = kinds().causal.get(kind, kind)
-    part = config if built == kind else config.get("text_config")
+    has_text_part = built != kind or kind in WITH_EYES
+    part = config.get("text_config") if has_text_part else config
     if not isinstance(part, Mapping):
         raise UntrainableModelError(
             f"plan: the configuration of a {kind} model has no text_config, which describes what is trained",

@@ -59,6 +59,7 @@ class Layers:
         queries: Width of queries, where they are not as wide as heads and ``head_dim`` say.
         keys: The same of keys.
         embedding: Width of the embedding, where that is not the stream's.
+        is_tied: Whether the head is the embedding, where the configuration of the text does not say.
         ends_in_linear: Whether a linear layer is the last that transformers lists, the output head apart: it takes what
             is last for the head, and leaves it in 16 bits (``get_keys_to_not_convert``).
     """
@@ -71,6 +72,7 @@ class Layers:
     queries: int | None = None
     keys: int | None = None
     embedding: int | None = None
+    is_tied: bool | None = None
     ends_in_linear: bool = False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,14 +25,16 @@ class Numbers:
     Attributes:
         config: The configuration.
         defaults: The family's own values, by its own names.
-        names: Its own names of what other families call otherwise.
+        names: Its own names by what may stand there instead: other families' names, and those of older files.
         is_nested: Whether it is a part of another configuration, which leaves out what is as by default.
+        whole: That other configuration.
     """
 
     config: Mapping[str, Any]
     defaults: Mapping[str, Any]
     names: Mapping[str, str]
     is_nested: bool = False
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> int:
         """Return a number.
@@ -71,7 +73,7 @@ class Numbers:
 
     def _value(self, key: str) -> Any:
         own = self.names.get(key, key)
-        for name in (own, key):
+        for name in (*(name for name, theirs in self.names.items() if theirs == own), own):
             if name in self.config:
                 return self.config[name]
         return None if key in SIZES and not self.is_nested else self.defaults.get(own)

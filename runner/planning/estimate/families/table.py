@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from runner.planning.estimate.families.early import EARLY
 from runner.planning.estimate.families.layers import Build
 from runner.planning.estimate.families.recent import RECENT
+from runner.planning.estimate.families.sighted import SIGHTED
 
-FAMILIES: Mapping[str, Build] = {**EARLY, **RECENT}
+FAMILIES: Mapping[str, Build] = {**EARLY, **RECENT, **SIGHTED}
 """By ``model_type``: the function that returns the layers."""

@@ -38,6 +38,14 @@ def test_a_number_has_the_familys_own_name_or_the_common_one() -> None:
     assert numbers({"n_embd": 64}).hidden == numbers({"hidden_size": 64}).hidden == 64
 
 
+def test_all_names_of_a_number_are_read_the_older_before_the_familys_own() -> None:
+    bloom = Numbers({"n_embed": 64, "hidden_size": 1024}, {}, {"n_embed": "hidden_size"})
+    internlm3 = Numbers({"qkv_bias": True}, {"attention_bias": False}, {"qkv_bias": "attention_bias"})
+
+    assert bloom.hidden == 64
+    assert internlm3.on("attention_bias")
+
+
 def test_a_switch_is_on_off_or_as_by_default() -> None:
     assert numbers({"mlp_bias": True}).on("mlp_bias")
     assert not numbers({"mlp_bias": None}, mlp_bias=True).on("mlp_bias")
