@@ -51,6 +51,11 @@ RENAMED_KEYS: dict[str, dict[str, str]] = {
 }
 """Older or other spellings by section; both are read, the right-hand one is written."""
 
+SCHEDULES_WITH = {
+    "min_lr_ratio": ("cosine_with_min_lr", "warmup_stable_decay"),
+    "decay_ratio": ("warmup_stable_decay",),
+}
+"""The schedules that have use for a key."""
 MOST_ACCUMULATION = 16
 """Micro-batches in an optimizer step, unless a run file says otherwise or the data set is too small for it."""
 LARGEST = 10**15
@@ -228,16 +233,33 @@ class TrainingSection(Section):
     the same for any number of rows in a micro-batch."""
     learning_rate: float = Field(default=2e-4, gt=0.0, le=1.0)
     """Peak learning rate. LoRA likes about ten times what full fine-tuning does."""
-    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    lr_scheduler_type: Literal[
+        "cosine",
+        "linear",
+        "constant",
+        "constant_with_warmup",
+        "cosine_with_min_lr",
+        "inverse_sqrt",
+        "warmup_stable_decay",
+    ] = "cosine"
     """Course of the learning rate after the warm-up."""
+    min_lr_ratio: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Lowest learning rate as a share of the peak, with ``cosine_with_min_lr`` (``null``: 0.1) and
+    ``warmup_stable_decay`` (``null``: 0)."""
+    decay_ratio: float | None = Field(default=None, gt=0.0, le=1.0)
+    """Share of all steps in which the learning rate falls at the end, with ``warmup_stable_decay``; ``null`` is 0.1."""
     warmup_ratio: float = Field(default=0.03, ge=0.0, lt=1.0)
-    """Share of all steps in which the learning rate rises from zero."""
+    """Share of all steps in which the learning rate rises; the first step is above zero."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps in which the learning rate rises, in place of ``warmup_ratio``; ``null`` leaves it to that."""
     weight_decay: float = Field(default=0.0, ge=0.0)
     """Weight decay of the adapter weights."""
     max_grad_norm: float = Field(default=1.0, gt=0.0)
     """Longest gradient; longer ones are scaled down."""
     optim: Literal["auto", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "auto"
     """Optimizer; ``auto`` is ``paged_adamw_8bit`` on CUDA and ``adamw_torch`` elsewhere."""
+    neftune_noise_alpha: float | None = Field(default=None, gt=0.0)
+    """Strength of the noise that NEFTune adds to the embeddings while training (5 is usual); ``null`` adds none."""
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third slower."""
 
@@ -254,6 +276,17 @@ class TrainingSection(Section):
         if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
             return value
         raise ValueError("give a whole number from 1 on, or `auto`")
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> TrainingSection:
+        """Refuse what the chosen schedule has no use for: it would be passed over in silence."""
+        for key, value in (("min_lr_ratio", self.min_lr_ratio), ("decay_ratio", self.decay_ratio)):
+            if value is not None and self.lr_scheduler_type not in SCHEDULES_WITH[key]:
+                raise ValueError(
+                    f"training.{key} is {value}, but lr_scheduler_type is {self.lr_scheduler_type}: "
+                    f"only {' and '.join(SCHEDULES_WITH[key])} have use for it"
+                )
+        return self
 
     @property
     def accumulation(self) -> int:
@@ -276,6 +309,9 @@ class EvaluationSection(Section):
     """Steps between evaluations, with ``eval_strategy: steps``; below 1 a share of all steps."""
     per_device_eval_batch_size: int = Field(default=1, ge=1)
     """Rows in one evaluation batch on one device."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Evaluations in a row without a lower eval loss after which training stops; ``null`` never does. Needs evaluation
+    while training."""
     max_eval_samples: int | None = Field(default=None, ge=1)
     """Evaluate on the first so many samples; ``null`` uses all."""
     generation_samples: int = Field(default=4, ge=1, le=64)
@@ -369,6 +405,11 @@ class Recipe(Section):
                 raise ValueError(
                     f"data.eval_path gives {heavy[0].path} a weight, and what is evaluated on has none: leave it out"
                 )
+        if self.evaluation.early_stopping_patience is not None and self.evaluation.eval_strategy == "no":
+            raise ValueError(
+                f"evaluation.early_stopping_patience is {self.evaluation.early_stopping_patience}, but eval_strategy "
+                "is no: set `eval_strategy: epoch` or `steps`"
+            )
         if self.model.revision is not None and self.model.base_model.startswith("pypi:"):
             raise ValueError(f"model.revision is {self.model.revision}, but base_model comes as a Python package")
         return self

@@ -13,6 +13,21 @@ from trainer.other_trainers import counterpart
 Renamed = Mapping[str, Mapping[str, str]]
 LIKELY, POSSIBLE = 0.8, 0.5
 """How alike two names are, from 0 to 1, that are taken for one another: in any section, and within one."""
+NOT_OFFERED = {
+    **dict.fromkeys(
+        ("use_dora", "peft_use_dora"),
+        "DoRA is not offered, because the memory that it takes is not in the plan's model; leave it out",
+    ),
+    **dict.fromkeys(
+        ("loraplus_lr_ratio", "loraplus_lr_embedding"),
+        "LoRA+ is not offered, because the trainer's optimizers have one learning rate; raise training.learning_rate",
+    ),
+    **dict.fromkeys(
+        ("modules_to_save", "lora_modules_to_save", "additional_target"),
+        "whole modules are not trained, because acceptance and the merge know adapters alone; leave it out",
+    ),
+}
+"""What libraries of this field can do and Douse does not, by their keys, and why."""
 
 
 def suggestion(model: type[BaseModel], path: Sequence[str], renamed: Renamed) -> str:
@@ -27,6 +42,8 @@ def suggestion(model: type[BaseModel], path: Sequence[str], renamed: Renamed) ->
     homes = [dotted for dotted in _dotted_keys(model, renamed, key) if dotted != ".".join(path)]
     if homes:
         return f"; it belongs to {_section_of(homes[0])}: write `{homes[0]}`"
+    if key in NOT_OFFERED:
+        return f": {NOT_OFFERED[key]}"
     meant = counterpart(key)
     if meant is not None:
         return f"; here it is `{meant}`"

@@ -14,7 +14,7 @@ from runner.run.run_dir import PROJECT
 GUIDE = PROJECT / "docs" / "plan.md"
 NAMES = {
     "account": ("KEY", "BALANCE", "BILLING"),
-    "base_model": ("TEMPLATE", "LENGTH", "TARGETS"),
+    "base_model": ("TEMPLATE", "LENGTH"),
     "ends": ("ENDS",),
     "examine": ("STORE",),
     "given_machine": ("LOGIN", "PYTHON", "GPU"),
@@ -24,7 +24,9 @@ NAMES = {
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
     "places": ("PLACE",),
     "quota": ("QUOTA",),
+    "recipe": ("STEPS", "ATTENTION"),
     "samples": ("DATASET", "TOKENS", "LENGTHS"),
+    "targets": ("TARGETS",),
     "this_machine": ("ENVIRONMENT", "TERRAFORM", "ANSIBLE", "HERE", "THERE"),
 }
 WITHOUT_LINES = {"asking", "line", "reading"}

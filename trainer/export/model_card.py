@@ -145,6 +145,8 @@ def _settings(recipe: Recipe) -> list[tuple[str, object]]:
         ("LoRA rank, alpha, dropout", f"{adapter.lora_r}, {adapter.lora_alpha}, {adapter.lora_dropout}"),
         ("target modules", adapter.lora_target_modules),
         ("learning rate", f"{training.learning_rate:g}, {training.lr_scheduler_type}"),
+        *([("rsLoRA", "on")] if adapter.use_rslora else []),
+        *([("NEFTune noise", training.neftune_noise_alpha)] if training.neftune_noise_alpha is not None else []),
         ("effective batch", f"{recipe.effective_batch_rows} rows of up to {recipe.data.max_length} tokens"),
         ("packing", "on" if recipe.data.packing else "off"),
         ("loss on", "the assistant's tokens" if recipe.data.assistant_only_loss else "all tokens"),

@@ -19,8 +19,10 @@ from trainer.config import Recipe
 from trainer.data.samples import EncodedDataset
 from trainer.environment import describe_environment, memory_peak_gib
 from trainer.errors import BaseModelError, CheckpointError
+from trainer.training.early_stopping import EarlyStopping, has_stopped
 from trainer.training.qlora_trainer import QloraTrainer, Watch
 from trainer.training.run import Run
+from trainer.training.schedule import schedule_options
 
 
 def build_trainer(
@@ -59,6 +61,9 @@ def build_trainer(
             peft_config=lora_config(recipe.adapter),
         )
     trainer.set_schedule(recipe.evaluation.eval_strategy, recipe.evaluation.eval_steps)
+    trainer.args.lr_scheduler_kwargs = schedule_options(recipe.training, trainer.total_steps)
+    if recipe.evaluation.early_stopping_patience is not None:
+        trainer.add_callback(EarlyStopping(recipe.evaluation.early_stopping_patience))
     return trainer
 
 
@@ -101,7 +106,10 @@ def sft_config(recipe: Recipe, output: Path, device: torch.device) -> Any:
         auto_find_batch_size=False,  # it would change the effective batch in silence
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.lr_scheduler_type,
-        warmup_steps=training.warmup_ratio,  # below 1 it is a share of all steps
+        warmup_steps=training.warmup_ratio
+        if training.warmup_steps is None
+        else training.warmup_steps,  # below 1: a share
+        neftune_noise_alpha=training.neftune_noise_alpha,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         optim=optimizer if training.optim == "auto" else training.optim,
@@ -133,13 +141,18 @@ def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, res
     _say_start(run, trainer, found, remarks)
     started_s = time.monotonic()
     with run.stop.deferred():
-        if found is None or found.step < trainer.total_steps:
+        if found is None or (found.step < trainer.total_steps and not has_stopped(found.path, run.recipe)):
             trainer.train(resume_from_checkpoint=None if found is None else str(found.path))
         else:
             trainer.restore_finished(found.path)
         if run.stop.is_requested:
             run.events.write("interrupted", step=trainer.state.global_step, signal=run.stop.signal_name)
             raise run.stop.interruption(trainer.state.global_step)
+    if trainer.state.global_step < trainer.total_steps:
+        run.say(
+            f"stopped at step {trainer.state.global_step} of {trainer.total_steps}: no lower eval loss in "
+            f"{run.recipe.evaluation.early_stopping_patience} evaluations"
+        )
     if run.recipe.checkpointing.load_best_model_at_end:
         best = trainer.load_best()
         if best is not None:

@@ -48,6 +48,9 @@ from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
 from trainer.training.write_errors import write_errors_explained
 
+ADDED_KEYS = ("min_lr_ratio", "decay_ratio", "warmup_steps", "neftune_noise_alpha")
+"""Keys of ``training`` that came after the first checkpoints were written."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -197,8 +200,9 @@ def _read_inputs(run: Run) -> Inputs:
 def _load_tokenizer(recipe: Recipe, location: str, inputs: Inputs) -> Any:
     """Load the tokenizer as transformers has it, and refuse one that does not give the ids that are trained on."""
     tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
-    samples = (*inputs.dataset.eval, *inputs.dataset.train)
-    some = samples[:: max(1, len(samples) // ENOUGH_TEXTS)]
+    splits = inputs.dataset.eval, inputs.dataset.train
+    every = max(1, sum(map(len, splits)) // ENOUGH_TEXTS)
+    some = [sample for split in splits for sample in split[::every]]
     texts = (render(sample.messages, inputs.facts, add_generation_prompt=False) for sample in some)
     refuse_other_ids(tokenizer, inputs.facts, texts)
     return tokenizer
@@ -225,6 +229,9 @@ def _fingerprints(recipe: Recipe, rows: int, inputs: Inputs, base_id: str, envir
     relevant = {name: sections[name] for name in ("model", "adapter", "training")}
     for name in ("base_model", "hub_id"):  # where it lies and what it is called; what it is comes from its weights
         relevant["model"].pop(name)
+    for name in ADDED_KEYS:  # those of older versions have the same digest where nothing is asked of them
+        if relevant["training"][name] is None:
+            relevant["training"].pop(name)
     for name in ("per_device_train_batch_size", "gradient_accumulation_steps"):  # their product makes a step
         relevant["training"].pop(name)
     relevant["effective_batch_rows"] = recipe.effective_batch_rows

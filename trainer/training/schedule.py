@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+from trainer.config import TrainingSection
+
+MIN_LR_RATIO, DECAY_RATIO = 0.1, 0.1
+"""Where a run file leaves them open: of ``cosine_with_min_lr``, and of ``warmup_stable_decay``."""
 Rate = Callable[[int], float]
+
+
+def schedule_options(training: TrainingSection, total_steps: int) -> dict[str, Any]:
+    """Return what transformers wants to know besides warm-up and length, by the names that each schedule has for it."""
+    lowest = training.min_lr_ratio
+    if training.lr_scheduler_type == "cosine_with_min_lr":
+        return {"min_lr_rate": MIN_LR_RATIO if lowest is None else lowest}
+    if training.lr_scheduler_type == "warmup_stable_decay":
+        falling = math.ceil(total_steps * (training.decay_ratio or DECAY_RATIO))
+        return {"num_decay_steps": falling, "min_lr_ratio": lowest or 0.0}
+    return {}
 
 
 def start_above_zero(scheduler: Any, warmup_steps: int) -> None:

@@ -200,3 +200,15 @@ def _snippet(card: str) -> str:
     found = re.search(r"^(`{3,})python\n(.*?)\n\1$", card, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found.group(2)
+
+
+def test_what_was_asked_for_besides_is_in_the_settings() -> None:
+    plain = Recipe(model=ModelSection(base_model="org/base"))
+    asked = Recipe.model_validate(
+        {"model": {"base_model": "org/base"}, "adapter": {"use_rslora": True}, "training": {"neftune_noise_alpha": 5}}
+    )
+
+    assert "rsLoRA" not in _render(plain)
+    assert "NEFTune" not in _render(plain)
+    assert "| rsLoRA | on |" in _render(asked)
+    assert "| NEFTune noise | 5.0 |" in _render(asked)

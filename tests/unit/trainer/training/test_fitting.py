@@ -115,3 +115,64 @@ def test_the_number_format_is_given_and_never_trls_default(
     found = sft_config(tiny_recipe(tmp_path, tmp_path), tmp_path, torch.device("cpu"))
 
     assert (found.bf16, found.fp16) == (dtype == torch.bfloat16, dtype == torch.float16)
+
+
+FEATURES = {
+    "noise, a lowest rate, a warm-up in steps, rsLoRA": (
+        {"neftune_noise_alpha": 5.0, "lr_scheduler_type": "cosine_with_min_lr", "min_lr_ratio": 0.5, "warmup_steps": 2},
+        {"use_rslora": True},
+    ),
+    "warm-up, plateau, decay": ({"lr_scheduler_type": "warmup_stable_decay", "decay_ratio": 0.5}, {}),
+    "inverse square root": ({"lr_scheduler_type": "inverse_sqrt", "warmup_steps": 1}, {}),
+}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_what_may_be_asked_for_is_resumed_byte_for_byte_and_held_in_fp32(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path, feature: str
+) -> None:
+    training, adapter = FEATURES[feature]
+    recipe = tiny_recipe(
+        tiny_model,
+        tiny_dataset,
+        training={"max_steps": 4, "gradient_accumulation_steps": 1, **training},
+        adapter=adapter,
+        evaluation={"eval_strategy": "no", "eval_steps": None},
+        checkpointing={"save_steps": 2},
+    )
+    output = tmp_path / "output"
+    whole = adapter_of(fit_small(recipe, output))
+    rates = [step["learning_rate"] for step in steps_in(output)]
+    shutil.rmtree(output / "checkpoints" / "checkpoint-4")
+
+    resumed = adapter_of(fit_small(recipe, output, resume=True))
+
+    assert is_same(whole, resumed)
+    assert {value.dtype for value in resumed.values()} == {torch.float32}
+    assert [step["learning_rate"] for step in steps_in(output)] == rates + rates[2:]
+    assert min(rates) > 0
+
+
+def test_noise_changes_what_is_learned(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    plain = fit_small(short_recipe(tiny_model, tiny_dataset, 1), tmp_path / "plain")
+    noisy = fit_small(short_recipe(tiny_model, tiny_dataset, 1, neftune_noise_alpha=5.0), tmp_path / "noisy")
+
+    assert not is_same(adapter_of(plain), adapter_of(noisy))
+
+
+def test_training_ends_when_the_eval_loss_no_longer_falls_and_a_resume_leaves_it_at_that(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 2.0, 2.5, 2.25])
+    monkeypatch.setattr("trainer.training.qlora_trainer.eval_loss", lambda *_, **__: next(losses))
+    evaluation = {"eval_steps": 1, "early_stopping_patience": 2}
+    training = {"max_steps": 12, "gradient_accumulation_steps": 1}
+    recipe = tiny_recipe(tiny_model, tiny_dataset, training=training, evaluation=evaluation)
+    output = tmp_path / "output"
+
+    trainer = fit_small(recipe, output)
+    again = fit_small(recipe, output, resume=True)
+
+    assert [step["step"] for step in steps_in(output)] == [1, 2, 3, 4]
+    assert (trainer.state.best_global_step, again.state.best_global_step) == (2, 2)
+    assert is_same(adapter_of(trainer), adapter_of(again))

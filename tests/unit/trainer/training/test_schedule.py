@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, get_args
+
 import pytest
 import torch
 from transformers import get_scheduler
 
-from trainer.training.schedule import start_above_zero, take_rate
+from trainer.config import TrainingSection
+from trainer.training.schedule import schedule_options, start_above_zero, take_rate
 
 PEAK = 0.1
 
 
-def rates(name: str, warmup: int, steps: int) -> list[float]:
+def rates(name: str, warmup: int, steps: int, **training: Any) -> list[float]:
     """Return the rate of each step of a run."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=PEAK)
-    scheduler = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+    options = schedule_options(TrainingSection(lr_scheduler_type=name, **training), steps)  # type: ignore[arg-type]
+    scheduler = get_scheduler(
+        name, optimizer, num_warmup_steps=warmup, num_training_steps=steps, scheduler_specific_kwargs=options
+    )
     start_above_zero(scheduler, warmup)
     found = []
     for _ in range(steps):
@@ -24,7 +31,9 @@ def rates(name: str, warmup: int, steps: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("name", ["cosine", "linear", "constant_with_warmup"])
+@pytest.mark.parametrize(
+    "name", sorted({*get_args(TrainingSection.model_fields["lr_scheduler_type"].annotation)} - {"constant"})
+)
 @pytest.mark.parametrize(("warmup", "steps"), [(1, 1), (1, 2), (3, 10), (5, 5)])
 def test_every_step_learns_and_the_warm_up_rises_by_equal_parts(name: str, warmup: int, steps: int) -> None:
     found = rates(name, warmup, steps)
@@ -48,3 +57,13 @@ def test_the_rate_after_loading_is_that_of_the_schedule_here() -> None:
 
     assert optimizer.param_groups[0]["lr"] == PEAK / 2
     assert scheduler.get_last_lr() == [PEAK / 2]
+
+
+def test_the_lowest_rate_and_the_length_of_the_fall_are_those_of_the_run_file() -> None:
+    lowest = rates("cosine_with_min_lr", 0, 100, min_lr_ratio=0.5)
+    falling = rates("warmup_stable_decay", 0, 10, decay_ratio=0.5)
+
+    assert min(lowest) == pytest.approx(PEAK / 2, rel=0.01)
+    fall = [PEAK * 0.5 * (1 + math.cos(math.pi * step / 5)) for step in range(5)]
+    assert falling == pytest.approx([PEAK] * 5 + fall)
+    assert min(rates("cosine_with_min_lr", 0, 100)) == pytest.approx(PEAK / 10, rel=0.05)
