@@ -1,7 +1,7 @@
 """What can be trained on a kind of GPU: whether PyTorch computes there, in which number format, and how sure that is.
 
-Turing and older have no bfloat16 in hardware. What is older than Turing is in no wheel of a PyTorch that Douse locks,
-so that no run can start there.
+Turing and older have no bfloat16 in hardware. PyTorch for CUDA 13 has no code for what is older than Turing, and its
+build for CUDA 12 has never been tried there: no run starts on one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from runner.planning.estimate.gpu_specs import BF16_CAPABILITY, GpuSpec, gpu_of_
 from runner.run.run_file import RunFile
 
 LEAST_CAPABILITY = 7.5
-"""PyTorch's wheels begin with Turing: the role ``nvidia_driver`` has the source."""
+"""PyTorch's wheels for CUDA 13 begin with Turing: the role ``nvidia_driver`` has the source."""
 NEWER = "take machines with a newer NVIDIA GPU: set compute.instance_types, or leave it out"
 OTHER_FORMAT = f"set model.dtype to auto, or {NEWER}"
 
@@ -43,7 +43,7 @@ def why_too_old(name: str, capability: float, run_file: RunFile) -> str:
         run_file: The run.
     """
     if capability < LEAST_CAPABILITY:
-        return f"{name} has compute capability {capability:g}, PyTorch needs {LEAST_CAPABILITY:g} (Turing) or newer"
+        return f"{name} has compute capability {capability:g}, Douse needs {LEAST_CAPABILITY:g} (Turing) or newer"
     if capability < BF16_CAPABILITY and run_file.model.dtype == "bfloat16":
         return f"{name} does not compute in bfloat16, and model.dtype is bfloat16"
     return ""

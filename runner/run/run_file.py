@@ -61,6 +61,10 @@ class ComputeSection(Section):
     """Highest price of a machine in US dollars an hour; ``null`` sets no limit."""
     min_gpu_memory_gib: float = Field(default=16.0, ge=0.0)
     """Memory of one GPU in GiB that a rented machine must have at least; more where the run needs more."""
+    driver: Literal["verify", "install"] | None = None
+    """What is done about the NVIDIA driver before anything is downloaded: ``verify`` checks it, ``install`` puts one
+    there by apt, as root, if it is missing or too old, and restarts the machine if its kernel module asks for it.
+    ``null`` does what each cloud's image needs; on a machine of your own the plan looks, and nothing is installed."""
     gpu_required: bool = True
     """Whether a rented machine without a working GPU is refused before anything is trained on it."""
     disk_size_gib: int = Field(default=100, ge=10, le=16000)

@@ -14,6 +14,7 @@ from runner.context import Context
 from runner.errors import HostWordsError
 from runner.lifecycle.play import play
 from runner.lifecycle.terraform_inputs import seconds_to_hard_end
+from runner.planning.cuda_builds import LOCKS, cuda_builds
 from runner.run.host_words import plain_data
 from runner.run.models import Box, Host
 from runner.run.run_dir import PROJECT, write_json
@@ -24,7 +25,6 @@ ANSIBLE_PYTHON = "3.8"
 RENTED_PACKAGES = ("python3-venv", "python3-pip")
 TENSORBOARD_PORT = 6006
 LARGEST_FACTS_BYTES = 1 << 20
-LOCKS = PROJECT / "requirements"
 
 
 def configure(ctx: Context, host: Host) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
         "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
         "python_env_cache": cache,
         "python_env_lock_cpu": str(LOCKS / "trainer-cpu.lock"),
-        "python_env_lock_gpu": str(LOCKS / "trainer-cuda.lock"),
+        "python_env_locks_gpu": [build.to_role() for build in cuda_builds()],
         "python_env_lock_uv": str(LOCKS / "uv.lock"),
         "python_env_prefix": box.prefix,
         "python_env_uv": str(uv) if host.is_this_machine and os.access(uv, os.X_OK) else "",
@@ -108,7 +108,27 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
         "verify_facts_path": str(ctx.run.file("host_facts.json")),
         "verify_modules": list(VERIFIED_MODULES),
         "verify_prefix": box.prefix,
-    } | _rented_variables(ctx, box)
+        **driver_variables(ctx, box),
+        **_rented_variables(ctx, box),
+    }
+
+
+def driver_variables(ctx: Context, box: Box) -> dict[str, Any]:
+    """Return the settings of the role ``nvidia_driver``; a container keeps to its own way, whatever is asked for."""
+    environment, run_file = ctx.environment, ctx.run_file
+    mode = environment.driver
+    if run_file.compute.driver is not None and mode != "container":
+        mode = run_file.compute.driver
+    if not run_file.compute.gpu_required:
+        mode = "none"
+    found: dict[str, Any] = {
+        "nvidia_driver_locks": [str(LOCKS / build.lock) for build in cuda_builds()],
+        "nvidia_driver_mode": mode,
+        "nvidia_driver_prefix": box.prefix,
+    }
+    if run_file.run.device == "cpu" and not environment.rents_machine:
+        found["python_env_gpu"] = "absent"
+    return found
 
 
 def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
@@ -130,8 +150,5 @@ def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
         "monitoring_enabled": run_file.monitoring.tensorboard,
         "monitoring_port": TENSORBOARD_PORT,
         "monitoring_prefix": box.prefix,
-        "nvidia_driver_lock": str(LOCKS / "trainer-cuda.lock"),
-        "nvidia_driver_mode": environment.driver if gpu_required else "none",
-        "nvidia_driver_prefix": box.prefix,
         "verify_require_gpu": gpu_required,
     }

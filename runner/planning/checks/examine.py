@@ -36,6 +36,7 @@ from runner.planning.checks.base_model import (
 from runner.planning.checks.ends import check_end
 from runner.planning.checks.given_machine import LOGIN, Seen, check_given, look
 from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
+from runner.planning.checks.gpus import check_here
 from runner.planning.checks.hub_token import check_strangers
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.reading import check_boot_lease
@@ -159,6 +160,7 @@ def examine(
         check_ansible(run_file, world),
         *check_guard(run_file, world),
         *check_disks(run_file, runs_dir, need),
+        *check_here(run_file, world),
         *check_boot_lease(run_file),
     ]
     if given is not None:

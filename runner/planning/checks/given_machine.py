@@ -12,7 +12,8 @@ from runner.adapters.machine import Machine
 from runner.adapters.ssh_config import find_way, write_way
 from runner.errors import ConnectionLostError, RunnerError, TransferError
 from runner.planning.checks.asking import Question
-from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
+from runner.planning.checks.gpus import GPU, check_gpus
+from runner.planning.checks.line import Check, failed, from_error, passed, skipped
 from runner.planning.checks.this_machine import THERE
 from runner.planning.estimate.disk import GIB
 from runner.run.host_words import one_line
@@ -20,14 +21,12 @@ from runner.run.models import Host
 from runner.run.run_file import RunFile
 from runner.world import World
 
-LOGIN, PYTHON, GPU = "login", "python there", "gpu there"
+LOGIN, PYTHON = "login", "python there"
 PATIENCE_S = 180.0
 """How long all of it may take; each request has an end of its own before that."""
 ANSWER_S = 60.0
 MARK = "douse-hears"
 SHOWN = 120
-FIND_GPU = "command -v nvidia-smi >/dev/null || exit 127; nvidia-smi --query-gpu=name --format=csv,noheader"
-NO_PROGRAM = 127
 
 
 @dataclass(frozen=True)
@@ -75,27 +74,28 @@ def look(run_file: RunFile, world: World, known_hosts: Path | None = None) -> Se
             pins.write_text(pinned, encoding="utf-8")
         machine = SshMachine(world, host, pins, Way(config=config))
         try:
-            return see(machine, compute.prefix)
+            return see(machine, run_file)
         finally:
             machine.close()
 
 
-def see(machine: Machine, prefix: str | None) -> Seen:
+def see(machine: Machine, run_file: RunFile) -> Seen:
     """Return what is to be seen on a machine.
 
     Args:
         machine: The machine.
-        prefix: ``compute.prefix``.
+        run_file: The run.
 
     Raises:
         RunnerError: If nobody can work there.
     """
     _hear(machine)
     home = _home(machine)
+    prefix = run_file.compute.prefix
     given = "~/.douse/runs" if prefix is None else prefix
     folder = given.replace("~", home, 1) if given.startswith("~") else given
     _check_writable(machine, folder)
-    return Seen(machine.name, machine.free_bytes(folder), folder, _python(machine), _gpu(machine))
+    return Seen(machine.name, machine.free_bytes(folder), folder, _python(machine), check_gpus(run_file, machine))
 
 
 def check_given(question: Question[Seen], needed_gib: float, check_stop: Callable[[], None]) -> list[Check]:
@@ -169,13 +169,3 @@ def _python(machine: Machine) -> Check:
         return passed(PYTHON, find_python(machine, any_will_do=False))
     except RunnerError as err:
         return from_error(PYTHON, err)
-
-
-def _gpu(machine: Machine) -> Check:
-    done = machine.run(["sh", "-c", FIND_GPU], timeout_s=ANSWER_S)
-    words = one_line(done.stdout if done.exit_code == 0 else done.last_words)[:SHOWN]
-    if done.exit_code == NO_PROGRAM:
-        return warned(GPU, "no NVIDIA driver: it would train on the CPU", "install the driver there, if it has a GPU")
-    if done.exit_code != 0:
-        return failed(GPU, f"the NVIDIA driver does not answer: {words}", "repair it there until nvidia-smi works")
-    return passed(GPU, words)

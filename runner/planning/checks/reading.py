@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.adapters.packages import PACKAGED_MODELS, packaged_model
 from runner.adapters.stop import Stop
-from runner.cloud_api.environment import NotThere
+from runner.cloud_api.environment import Environment, NotThere
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS
 from runner.errors import UsageError
@@ -32,15 +32,32 @@ def check_environment(run_file: RunFile) -> None:
 
     Raises:
         UnknownEnvironmentError: If there is no such environment.
-        UsageError: If the host can be none, or the base model package is not known.
+        UsageError: If the host can be none, no driver can be installed there, or the base model package is not known.
     """
-    if find_environment(run_file.compute.env).name == "existing":
+    environment = find_environment(run_file.compute.env)
+    if environment.name == "existing":
         check_host(run_file.compute.host or "")
+    _check_driver(run_file, environment)
     base = run_file.model.base_model
     if base.startswith("pypi:") and base.removeprefix("pypi:") not in PACKAGED_MODELS:
         raise UsageError(
             f"plan: model.base_model is {base}, and no such package is locked",
             resolution=f"known: {', '.join(f'pypi:{package}' for package in PACKAGED_MODELS)}",
+        )
+
+
+def _check_driver(run_file: RunFile, environment: Environment) -> None:
+    if run_file.compute.driver != "install":
+        return
+    if environment.driver == "container":
+        raise UsageError(
+            f"plan: compute.driver is install, and {environment.name} has containers, which use their hosts' driver",
+            resolution="leave compute.driver out",
+        )
+    if environment.name == "local":
+        raise UsageError(
+            "plan: compute.driver is install, and the machine is this one: the run cannot outlive its restart",
+            resolution="install the driver with your system's own packages, then leave compute.driver out",
         )
 
 

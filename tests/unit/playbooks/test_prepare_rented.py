@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,11 @@ def box(tmp_path: Path) -> Iterator[Path]:
         os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
+def gpu_lock(path: Path, driver_min: str = "580") -> dict[str, Any]:
+    """Return a lock for NVIDIA GPUs as the role takes it."""
+    return {"path": str(path), "driver_min": driver_min, "machines": [platform.machine()], "needs": "needs newer"}
+
+
 def variables(box: Path) -> dict[str, Any]:
     lock = box.parent / "tiny.lock"
     lock.write_text("")  # an empty lock installs nothing, with the very same tasks
@@ -44,7 +50,7 @@ def variables(box: Path) -> dict[str, Any]:
         "python_env_cache": str(box.parent / "cache"),
         "python_env_gpu": "absent",
         "python_env_lock_cpu": str(lock),
-        "python_env_lock_gpu": str(lock),
+        "python_env_locks_gpu": [gpu_lock(lock)],
         "python_env_lock_uv": str(PLAYBOOKS.parent / "requirements" / "uv.lock"),
         "python_env_prefix": str(box),
         "python_env_uv": str(uv) if uv.exists() else "",

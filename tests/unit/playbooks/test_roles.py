@@ -19,6 +19,8 @@ import yaml
 from runner.adapters import ansible, packages
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
+from runner.planning.cuda_builds import CudaBuild, cuda_builds
+from runner.planning.gpu_class import LEAST_CAPABILITY
 from runner.world import RealWorld
 from tests.unit.playbooks.conftest import PLAYBOOKS, RUNPOD, load
 
@@ -216,7 +218,7 @@ def driver_variables(prefix: Path, program: str, **changes: Any) -> dict[str, An
     return {
         "nvidia_driver_mode": "verify",
         "nvidia_driver_prefix": str(prefix),
-        "nvidia_driver_lock": str(REQUIREMENTS / "trainer-cuda.lock"),
+        "nvidia_driver_locks": [str(REQUIREMENTS / build.lock) for build in cuda_builds()],
         "nvidia_driver_smi": program,
         "nvidia_driver_probe_cuda": False,
     } | changes
@@ -237,8 +239,9 @@ def test_a_good_driver_is_left_alone_in_every_mode(play: Play, prefix: Path) -> 
 @pytest.mark.parametrize(
     ("answer", "code", "mode", "words"),
     [
-        ("NVIDIA A10, 570.86.10, 8.6, 23028", 0, "verify", r"driver 570.86.10 is too old; torch .* needs 580 or newer"),
-        ("NVIDIA A10, 570.86.10, 8.6, 23028", 0, "container", r"rent another pod, with CUDA 13.0 or newer"),
+        ("NVIDIA A10, 515.86.10, 8.6, 23028", 0, "verify", r"driver 515.86.10 is too old; torch .* needs 525 or newer"),
+        ("NVIDIA A10, 515.86.10, 8.6, 23028", 0, "verify", r"installed with compute\.driver=install"),
+        ("NVIDIA A10, 515.86.10, 8.6, 23028", 0, "container", r"rent another pod, with CUDA 12.8 or newer"),
         ("Tesla V100, 580.95.05, 7.0, 16384", 0, "verify", r"GPU Tesla V100 is too old .*needs 7.5 or newer"),
         ("Failed to initialize NVML: Driver/library version mismatch", 18, "verify", r"ended with 18: Failed to init"),
         ("", 0, "verify", r"the driver shows 0 GPUs, 1 are needed"),
@@ -259,27 +262,40 @@ def test_a_gpu_that_is_shown_and_cannot_compute_is_dead(play: Play, prefix: Path
 
 
 def test_versions_that_nobody_has_looked_up_are_refused_first(play: Play, prefix: Path, tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("torch==9.9.9 \\\nbitsandbytes==0.50.2 \\\ncuda-toolkit==13.0.3.0 ; x\n")
-    inputs = driver_variables(prefix, smi(prefix, GPU)) | {"nvidia_driver_lock": str(tmp_path / "lock")}
+    lock = tmp_path / "trainer-cuda.lock"
+    lock.write_text("torch==9.9.9 \\\nbitsandbytes==0.50.2 \\\ncuda-toolkit==13.0.3.0 ; x\n")
+    inputs = driver_variables(prefix, smi(prefix, GPU)) | {"nvidia_driver_locks": [str(lock)]}
 
-    with pytest.raises(PlaybookFailedError, match=r"the lock names torch 9.9.9, CUDA 13.0 .* table"):
+    with pytest.raises(PlaybookFailedError, match=r"the lock trainer-cuda.lock names torch 9.9.9, CUDA 13.0 .* table"):
         play("nvidia_driver", **inputs)
 
 
-def test_the_table_of_what_works_together_has_the_locks_versions() -> None:
+@pytest.mark.parametrize("build", cuda_builds(), ids=lambda build: build.lock)
+def test_the_table_of_what_works_together_has_the_locks_versions(build: CudaBuild) -> None:
     table = yaml.safe_load((PLAYBOOKS / "roles" / "nvidia_driver" / "vars" / "main.yml").read_text())
-    lock = (REQUIREMENTS / "trainer-cuda.lock").read_text()
+    lock = (REQUIREMENTS / build.lock).read_text()
     locked = {
-        name: re.search(rf"^{package}==([0-9.]+)", lock, re.MULTILINE)[1]  # type: ignore[index]
-        for name, package in (("torch", "torch"), ("bitsandbytes", "bitsandbytes"), ("cuda", "cuda-toolkit"))
+        name: re.search(rf"^(?:{package})==([0-9.]+)", lock, re.MULTILINE)[1]  # type: ignore[index]
+        for name, package in (
+            ("torch", "torch"),
+            ("bitsandbytes", "bitsandbytes"),
+            ("cuda", "cuda-toolkit|nvidia-cuda-runtime-cu12"),
+        )
     }
     locked["cuda"] = ".".join(locked["cuda"].split(".")[:2])
 
     rows = table["nvidia_driver_compatibility"]
-    assert [row for row in rows if all(row[name] == value for name, value in locked.items())] != []
+    assert [row["lock"] for row in rows if all(row[name] == value for name, value in locked.items())] == [build.lock]
+    assert {float(row["compute_capability_min"]) for row in rows} == {LEAST_CAPABILITY}
+
+
+def test_every_lock_with_cuda_is_in_the_table_and_rented_containers_can_run_the_newest() -> None:
+    newest, *_ = builds = cuda_builds()
+
+    assert {build.lock for build in builds} == {path.name for path in REQUIREMENTS.glob("trainer-cuda*.lock")}
     rented = (PLAYBOOKS.parent / "infra" / "environments" / "runpod" / "variables.tf").read_text()
     least = rented.split('variable "runpod_min_cuda_version"')[1].split("default")[1].splitlines()[0]
-    assert least.split('"')[1] == locked["cuda"], "RunPod is asked for hosts whose driver is too old"
+    assert least.split('"')[1] == newest.cuda, "RunPod is asked for hosts whose driver is too old"
 
 
 class FakeCuda:

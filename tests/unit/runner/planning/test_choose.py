@@ -104,7 +104,7 @@ def test_a_gpu_for_which_there_is_no_pytorch_is_not_tried(gpu: str) -> None:
 def test_naming_a_gpu_for_which_there_is_no_pytorch_is_refused() -> None:
     old = Offer("old", "us-west-1", False, 0.01, "Tesla V100", 1, 16.0, available=True)
 
-    with pytest.raises(UsageError, match=r"old: Tesla V100 has compute capability 7, PyTorch needs 7.5") as refused:
+    with pytest.raises(UsageError, match=r"old: Tesla V100 has compute capability 7, Douse needs 7.5") as refused:
         pick([old, A10], rented(instance_types=["old"]))
     assert "compute.instance_types" in refused.value.resolution
     assert names(pick([old, A10], rented(instance_types=["old", "gpu_1x_a10"]))) == ["gpu_1x_a10"]

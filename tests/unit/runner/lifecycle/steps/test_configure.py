@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,34 @@ def ctx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr(Context, "machine", lambda self, host: Says("/usr/bin/python3"))
     monkeypatch.setattr(Context, "box", lambda self, host, machine: Box("/home/u/.douse/runs/x"))
     return Context(run, run_file, SilentView(), Stop(RealWorld()), RealWorld())
+
+
+@pytest.mark.parametrize(
+    ("compute", "mode"),
+    [
+        ({"env": "existing", "host": "u@h"}, "none"),
+        ({"env": "existing", "host": "u@h", "driver": "install"}, "install"),
+        ({"env": "lambda"}, "verify"),
+        ({"env": "lambda", "driver": "install"}, "install"),
+        ({"env": "aws", "driver": "verify"}, "verify"),
+        ({"env": "runpod", "driver": "verify"}, "container"),
+        ({"env": "lambda", "driver": "install", "gpu_required": False}, "none"),
+    ],
+)
+def test_the_run_file_says_what_is_done_about_the_driver(ctx: Context, compute: dict[str, Any], mode: str) -> None:
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": compute})
+
+    found = configure.driver_variables(replace(ctx, run_file=run_file), Box("/home/u/x"))
+
+    assert found["nvidia_driver_mode"] == mode
+    assert [Path(path).name for path in found["nvidia_driver_locks"]] == ["trainer-cuda.lock", "trainer-cuda12.lock"]
+    assert "python_env_gpu" not in found
+
+
+def test_a_machine_of_ones_own_gets_no_cuda_where_the_cpu_trains(ctx: Context) -> None:
+    run_file = ctx.run_file.model_copy(update={"run": ctx.run_file.run.model_copy(update={"device": "cpu"})})
+
+    assert configure.driver_variables(replace(ctx, run_file=run_file), Box("/home/u/x"))["python_env_gpu"] == "absent"
 
 
 def test_the_interpreter_is_the_last_line_that_was_printed() -> None:

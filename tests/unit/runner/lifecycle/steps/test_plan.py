@@ -236,6 +236,22 @@ def test_every_environment_with_its_nearest_name(folder: Path) -> None:
     assert caught.value.resolution == "known: aws, existing, lambda, local, runpod"
 
 
+@pytest.mark.parametrize(
+    ("env", "words", "way_out"),
+    [
+        ("local", "the machine is this one", "your system's own packages"),
+        ("runpod", "runpod has containers, which use their hosts' driver", "leave compute.driver out"),
+    ],
+)
+def test_a_driver_that_cannot_be_installed_there_is_refused(folder: Path, env: str, words: str, way_out: str) -> None:
+    run_file = load_run_file(folder / "run.yml", settings={"compute.env": env, "compute.driver": "install"})
+
+    with pytest.raises(UsageError, match=f"compute.driver is install, and .*{words}") as caught:
+        reading.check_environment(run_file)
+
+    assert way_out in caught.value.resolution
+
+
 def test_a_bigger_model_and_more_checkpoints_need_more_disk(folder: Path) -> None:
     run_file = load_run_file(folder / "run.yml")
     keeps_more = load_run_file(folder / "run.yml", overrides=["checkpointing.save_total_limit=9"])

@@ -47,7 +47,7 @@ class There(LocalMachine):
 
 
 HEARS = {"douse-hears": (0, "douse-hears\n")}
-GPU = {"nvidia-smi": (0, "NVIDIA A10\n")}
+GPU = {"nvidia-smi": (0, "NVIDIA A10, 580.95.05, 8.6\nx86_64\n")}
 
 
 def lines(seen: Seen | RunnerError, needed_gib: float = 5.0) -> dict[str, Check]:
@@ -61,15 +61,17 @@ def lines(seen: Seen | RunnerError, needed_gib: float = 5.0) -> dict[str, Check]
 
 
 def test_what_will_do_is_shown(tmp_path: Path) -> None:
-    found = lines(see(There(tmp_path, GPU, 7 * GIB), None))
+    home = tmp_path / "home"
+    home.mkdir()
+    found = lines(see(There(home, GPU, 7 * GIB), make_run(tmp_path)))
 
     assert [(line.name, line.status) for line in found.values()] == [
         ("login", "pass"), ("disk there", "pass"), ("python there", "pass"), ("gpu there", "pass"),
     ]  # fmt: skip
     assert found["login"].value == "me@there:22"
     assert found["disk there"].value == "7.0 GiB free, 5.0 needed"
-    assert found["gpu there"].value == "NVIDIA A10"
-    assert list(tmp_path.iterdir()) == []
+    assert found["gpu there"].value == "NVIDIA A10, driver 580.95.05: torch 2.13.0 with CUDA 13.0"
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_what_will_do_is_shown(tmp_path: Path) -> None:
     [(0, "the disk under {}/.douse/runs is full"), (2 * GIB, "2.0 GiB are free under {}/.douse/runs, 5.0 are needed")],
 )
 def test_a_disk_that_is_too_small_or_full_is_refused(tmp_path: Path, free_bytes: int, says: str) -> None:
-    line = lines(see(There(tmp_path, GPU, free_bytes), None))["disk there"]
+    line = lines(see(There(tmp_path, GPU, free_bytes), make_run(tmp_path)))["disk there"]
 
     assert line.status == "fail"
     assert line.value.startswith(says.format(tmp_path))
@@ -86,7 +88,7 @@ def test_a_disk_that_is_too_small_or_full_is_refused(tmp_path: Path, free_bytes:
 
 def test_a_shell_that_prints_of_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TransferError) as caught:
-        see(There(tmp_path, {"douse-hears": (0, "Welcome\x1b[2J to the box\ndouse-hears\n")}), None)
+        see(There(tmp_path, {"douse-hears": (0, "Welcome\x1b[2J to the box\ndouse-hears\n")}), make_run(tmp_path))
 
     assert "prints 'Welcome to the box' before what any program says" in caught.value.message
     assert "~/.bashrc" in caught.value.resolution
@@ -94,12 +96,12 @@ def test_a_shell_that_prints_of_itself_is_refused(tmp_path: Path) -> None:
 
 def test_a_login_that_runs_no_programs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="runs no programs: This account is currently not available"):
-        see(There(tmp_path, {"douse-hears": (1, "This account is currently not available.\n")}), None)
+        see(There(tmp_path, {"douse-hears": (1, "This account is currently not available.\n")}), make_run(tmp_path))
 
 
 def test_a_home_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match=f"{tmp_path} on me@there:22 cannot be written") as caught:
-        see(There(tmp_path, {'-w "$1"': (1, "")}), None)
+        see(There(tmp_path, {'-w "$1"': (1, "")}), make_run(tmp_path))
 
     assert "compute.prefix" in caught.value.resolution
 
@@ -113,7 +115,10 @@ def test_the_prefix_of_the_run_file_is_what_is_looked_at(tmp_path: Path) -> None
             asked.append(path)
             return 1
 
-    assert see(Noting(tmp_path, GPU), "~/disk/runs").folder == f"{tmp_path}/disk/runs"
+    assert (
+        see(Noting(tmp_path, GPU), make_run(tmp_path, compute={"prefix": "~/disk/runs"})).folder
+        == f"{tmp_path}/disk/runs"
+    )
     assert asked == [f"{tmp_path}/disk/runs"]
 
 
@@ -122,7 +127,7 @@ def test_without_a_python_that_trains_the_run_is_refused(tmp_path: Path, monkeyp
     monkeypatch.setattr("runner.adapters.interpreter.LocalMachine", SshMachine)
     machine.answers["sys.version_info"] = (1, "")
 
-    line = lines(see(machine, None))["python there"]
+    line = lines(see(machine, make_run(tmp_path)))["python there"]
 
     assert line.status == "fail"
     assert line.value == "me@there:22 has no Python 3.11 or newer with venv"
@@ -139,7 +144,7 @@ def test_without_a_python_that_trains_the_run_is_refused(tmp_path: Path, monkeyp
 def test_a_driver_that_is_missing_is_said_and_one_that_fails_refused(
     tmp_path: Path, answer: tuple[int, str], status: str, says: str
 ) -> None:
-    line = lines(see(There(tmp_path, {"nvidia-smi": answer}), None))["gpu there"]
+    line = lines(see(There(tmp_path, {"nvidia-smi": answer}), make_run(tmp_path)))["gpu there"]
 
     assert (line.status, line.value) == (status, says)
 
