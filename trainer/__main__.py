@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer.errors import ConfigError, TrainerError
 from trainer.files import read_json
+
+if TYPE_CHECKING:
+    from trainer.config import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,16 +91,24 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from trainer.config import load_recipe
-    from trainer.quiet import silence_libraries
-    from trainer.threads import yield_to_neighbours
-
-    recipe = load_recipe(arguments.config)
-    silence_libraries(telemetry=recipe.monitoring.telemetry)
-    yield_to_neighbours()
+    recipe = _load_recipe_before_torch(arguments.config)
     from trainer.training.phases import train
 
     return train(recipe, arguments.output.resolve(), resume=arguments.resume)
+
+
+def _load_recipe_before_torch(config: Path) -> Recipe:
+    """Return the recipe, with the environment set as it asks: what torch reads there, it reads when it is imported."""
+    from trainer.config import load_recipe
+    from trainer.gpu_environment import prepare_gpu_environment
+    from trainer.quiet import silence_libraries
+    from trainer.threads import yield_to_neighbours
+
+    recipe = load_recipe(config)
+    silence_libraries(telemetry=recipe.monitoring.telemetry)
+    yield_to_neighbours()
+    prepare_gpu_environment(deterministic=recipe.run.deterministic)
+    return recipe
 
 
 def _data_check(arguments: argparse.Namespace) -> int:
@@ -107,13 +119,7 @@ def _data_check(arguments: argparse.Namespace) -> int:
 
 
 def _accept(arguments: argparse.Namespace) -> int:
-    from trainer.config import load_recipe
-    from trainer.quiet import silence_libraries
-    from trainer.threads import yield_to_neighbours
-
-    recipe = load_recipe(arguments.config)
-    silence_libraries(telemetry=recipe.monitoring.telemetry)
-    yield_to_neighbours()
+    recipe = _load_recipe_before_torch(arguments.config)
     from trainer.proof.acceptance import accept_adapter
 
     return accept_adapter(recipe, arguments.adapter.resolve())

@@ -96,7 +96,10 @@ class RunSection(Section):
     name: Name = "run"
     """Short name of the run: lower-case letters, digits and hyphens, at most 40. Part of the run id."""
     seed: int = Field(default=42, ge=0, lt=2**32)
-    """Seed of every random generator. The same seed on the same machine gives the same adapter, byte for byte."""
+    """Seed of every random generator. On a CPU the same seed on the same machine gives the same adapter, byte for byte;
+    on CUDA that takes ``deterministic: true``, and is not yet measured."""
+    deterministic: bool = False
+    """Take only operations that give the same bytes each time. On CUDA that is slower; on a CPU it is so anyway."""
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Device to compute on; ``auto`` takes CUDA, then Apple MPS, then the CPU."""
 

@@ -67,9 +67,12 @@ def describe_environment(device: torch.device) -> Environment:
 
 
 def memory_peak_gib(device: torch.device) -> float:
-    """Return the most memory held so far: of the GPU on CUDA, else of this process, in GiB."""
+    """Return the most memory held so far: of the GPU on CUDA, else of this process, in GiB.
+
+    On CUDA it is what PyTorch's allocator reserved, its gaps included: what the plan predicts, and what has to fit.
+    """
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
+        return torch.cuda.max_memory_reserved(device) / 2**30
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

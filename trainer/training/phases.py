@@ -43,6 +43,7 @@ from trainer.proof.evaluation import EvalSet, Evaluation, evaluate_model, make_e
 from trainer.quiet import silence_libraries, silence_progress_bars
 from trainer.shortage.forms import Shortage
 from trainer.shortage.measures import Measure, apply_measures, begin, take_measure
+from trainer.training.determinism import determinism
 from trainer.training.fitting import build_trainer, clear_checkpoints, fit
 from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
@@ -81,7 +82,7 @@ def train(recipe: Recipe, output: Path, *, resume: bool) -> int:
     output.mkdir(parents=True, exist_ok=True)
     run = Run(recipe, output, EventLog(output / "events.jsonl"), StopRequest())
     try:
-        with run.stop.installed(), write_errors_explained():
+        with run.stop.installed(), write_errors_explained(), determinism(recipe.run.deterministic):
             _run_with_what_memory_allows(run, resume=resume)
     except RestartError:
         raise  # the run has not ended
@@ -239,11 +240,13 @@ def _fingerprints(recipe: Recipe, rows: int, inputs: Inputs, base_id: str, envir
         name: sections["data"][name] for name in ("max_length", "packing", "assistant_only_loss", "max_train_samples")
     }
     relevant["seed"] = recipe.run.seed
-    how = {
+    how: dict[str, Any] = {
         "packages": environment.packages,
         "device": environment.device_name,
         "micro_batch_rows": rows,
     }
+    if recipe.run.deterministic:  # others have the fingerprint that they had before there was a choice
+        how["deterministic"] = True
     return {
         "recipe": _digest(relevant),
         "data": _digest([inputs.dataset.train_sha256, inputs.dataset.eval_sha256, inputs.facts.chat_template]),
