@@ -13,6 +13,7 @@ from trainer.files import SECRET_MODE, write_atomically
 
 MEMORY = "/dev/shm"  # noqa: S108 - the file system that Linux keeps in memory, on the machine
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
+HUB_ENDPOINT = "HF_ENDPOINT"
 
 
 def hub_secrets(world: World) -> dict[str, str]:
@@ -21,6 +22,12 @@ def hub_secrets(world: World) -> dict[str, str]:
 
     token = world.environ.get(HUB_TOKEN) or get_token()
     return {} if not token else {HUB_TOKEN: token}
+
+
+def hub_address(world: World) -> dict[str, str]:
+    """Return the variable that leads to another Hub than huggingface.co, where this machine's user has it."""
+    address = world.environ.get(HUB_ENDPOINT, "").strip()
+    return {HUB_ENDPOINT: address} if address else {}
 
 
 def put_secrets(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from runner.adapters.process import ToolCancelledError
@@ -25,6 +26,7 @@ from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.lost_machine import machine_gone
+from runner.lifecycle.pinning import pinned
 from runner.lifecycle.replan import Consent, check_again, record_again
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
@@ -53,7 +55,8 @@ def new_run(
     run_file = with_day(run_file, began.date())
     found = plan.check(run_file, runs_dir, view, stop, world, is_dry=is_dry)
     stop.check()
-    ctx = Context(create_run(runs_dir, run_file.run.name, world.now(), world), run_file, view, stop, world)
+    folder = create_run(runs_dir, run_file.run.name, world.now(), world)
+    ctx = Context(folder, pinned(run_file, found), view, stop, world)
     mark_plan(ctx.run, world.now())
     with locked(ctx.run):
         ctx.state.begin("plan", began)
@@ -163,7 +166,7 @@ def resume(
             return taken_down
     found = check_again(again)
     consent.ask(again, found)
-    return drive(again, planned=found, detach=detach)
+    return drive(replace(again, run_file=pinned(again.run_file, found)), planned=found, detach=detach)
 
 
 def down(ctx: Context) -> Outcome:

@@ -231,6 +231,8 @@ class Plan:
         most_usd: The most that any of the machines may cost until its end, in US dollars; ``None`` where nothing is
             rented, and in a plan of before there were such ends.
         keep_idle_minutes: Minutes that a machine which was left alone runs on without a trainer, likewise.
+        base_model_commit: Commit of a base model of the Hub; ``None`` for any other, where the Hub was not asked, and
+            in a plan of before commits were pinned.
         format: Of the file.
     """
 
@@ -249,6 +251,7 @@ class Plan:
     checks: tuple[dict[str, str], ...] = ()
     most_usd: float | None = None
     keep_idle_minutes: float | None = None
+    base_model_commit: str | None = None
     format: Literal[2] = FORMAT
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ ASK_S = 4.0
 """How long the Hub may take to answer; the library's client asks twice."""
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 8.0)
 """Between tries of a machine that has nothing else to do; the library waits as long between its own."""
+LED_TO = re.compile(r"^https?://[^/]+/(?:api/resolve-cache/models/)?([^/]+/[^/]+)/")
+"""Where the Hub leads for a file of a model: the name in it is the model's own, also where an old one was asked for."""
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 NEW_TOKEN = f"make a token at {TOKENS_PAGE}, then set HF_TOKEN or run `hf auth login`"
 OTHERWISE = "or set model.base_model to a local folder or .gguf file"
@@ -44,10 +47,17 @@ class HubUnreachableError(BaseModelError):
 
 
 class SmallFiles(NamedTuple):
-    """A Hub model's small files by name, and why the Hub was not asked, if it was not."""
+    """A Hub model's small files.
+
+    Attributes:
+        files: The files by name.
+        trouble: Why the Hub was not asked, if it was not.
+        true_name: What the model is called on the Hub by now, if it was asked.
+    """
 
     files: dict[str, Path]
     trouble: str | None = None
+    true_name: str | None = None
 
 
 def fetch_tokenizer_files(repo_id: str, revision: str | None) -> dict[str, Path]:
@@ -88,7 +98,7 @@ def find_small_files(
     for wait_s in (*waits_s, None):
         try:
             with converted(repo_id, revision):
-                _ask(repo_id, revision, reach)
+                true_name = _ask(repo_id, revision, reach)
             break
         except HubUnreachableError as err:
             cached = _cached(repo_id, revision)
@@ -99,7 +109,7 @@ def find_small_files(
             time.sleep(wait_s)
     # A connection lost here is reported: what is in the cache by now may be a part of the files.
     with converted(repo_id, revision):
-        return SmallFiles(_fetch(repo_id, revision))
+        return SmallFiles(_fetch(repo_id, revision), true_name=true_name)
 
 
 def is_public(repo_id: str, revision: str | None) -> bool | None:
@@ -139,8 +149,11 @@ def converted(repo_id: str, revision: str | None) -> Iterator[None]:
         raise _as_base_model_error(err, repo_id, revision, constants.ENDPOINT) from err
 
 
-def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> None:
-    """Ask the Hub once for a model's configuration; the library asks for 23 seconds where nobody answers."""
+def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> str:
+    """Ask the Hub once for a model's configuration, and return what the model is called there by now.
+
+    The library asks for 23 seconds where nobody answers.
+    """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled, RemoteEntryNotFoundError
 
@@ -151,9 +164,11 @@ def _ask(repo_id: str, revision: str | None, reach: Callable[[str], bool]) -> No
     try:
         reported = get_hf_file_metadata(hf_hub_url(repo_id, REQUIRED[0], revision=revision), timeout=ASK_S)
     except RemoteEntryNotFoundError:
-        return  # reported for the missing file
+        return repo_id  # reported for the missing file
     if reported.commit_hash is None:
         raise FileMetadataError("the answer names no commit")
+    led_to = LED_TO.search(reported.location)
+    return led_to[1] if led_to else repo_id
 
 
 def _fetch(repo_id: str, revision: str | None) -> dict[str, Path]:

@@ -20,6 +20,7 @@ from runner.context import Context
 from runner.errors import TerraformError
 from runner.lifecycle.cloud_words import cause_of
 from runner.lifecycle.extras import provide_for
+from runner.lifecycle.pinning import refuse_unpinned
 from runner.lifecycle.terraform_inputs import check_providers, terraform_of, variables
 from runner.planning.checks.asking import Question
 from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
@@ -104,7 +105,7 @@ def check(
     _refuse(checks)
     return Plan(
         environment=run_file.compute.env,
-        base_model=run_file.model.base_model,
+        base_model=run_file.model.base_model if seen.hub is None else seen.hub.true_name or run_file.model.base_model,
         model_files=None if model is None else str(model),
         model_bytes=files_bytes(model),
         train_samples=len(dataset.train),
@@ -118,6 +119,7 @@ def check(
         ssh_ingress_cidrs=tuple(_ingress(run_file, world, is_dry=is_dry)),
         elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),
         checks=tuple(line.to_mapping() for line in checks),
+        base_model_commit=None if seen.hub is None else seen.hub.commit,
     )
 
 
@@ -151,7 +153,8 @@ def _read(run_file: RunFile, seen: Preflight, world: World, *, is_dry: bool) -> 
 
 
 def _insist(run_file: RunFile, seen: Preflight, world: World) -> None:
-    """Refuse a store that could not be reached: who rents has to be able to save."""
+    """Refuse a base model without a commit, and a store that could not be reached: who rents has to be able to save."""
+    refuse_unpinned(run_file, seen)
     if any(line.name == STORE and line.status == "warn" for line in seen.checks):
         check_store(world, run_file)  # in its own words
 

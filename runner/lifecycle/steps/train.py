@@ -18,7 +18,7 @@ from runner.errors import (
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.time_limit import hours_to_follow, hours_to_train
-from runner.planning.checks.hub_token import token_for_machine
+from runner.planning.checks.hub_token import hub_variables
 from runner.run.events import read_event
 from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerStatus
@@ -55,7 +55,7 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         limit_h = hours_to_train(ctx)
         argv += [*(["--resume"] if resume else []), *(["--max-hours", str(limit_h)] if math.isfinite(limit_h) else [])]
         # On this machine the supervisor hands the user's own on.
-        secrets = {} if host.is_this_machine else token_for_machine(ctx.run_file, ctx.world)
+        secrets = {} if host.is_this_machine else hub_variables(ctx.run_file, ctx.world)
         if secrets:
             argv += ["--secrets", put_secrets(ctx.world, machine, ctx.run.run_id, box.input, secrets)]
         done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES, cancel=lambda: ctx.stop.urgent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from runner.adapters.packages import PACKAGED_MODELS
 from runner.planning.checks.hub import NAME
@@ -22,6 +23,13 @@ TEMPLATE, LENGTH = "chat template", "max_length"
 WEIGHTS = ("*.safetensors", "*.bin")
 SHORTEST = 16
 """The least ``data.max_length``: what fits every model."""
+
+
+class Remark(NamedTuple):
+    """What to warn of beside the model's name, and what to do about it."""
+
+    words: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -66,13 +74,14 @@ def without_files(run_file: RunFile) -> BaseModel:
     return unseen(warned(NAME, f"{base} has not been fetched yet", "run `make data-check`, which fetches it"))
 
 
-def look_at(run_file: RunFile, files: Path, *, note: str = "") -> BaseModel:
+def look_at(run_file: RunFile, files: Path, *, note: str = "", remark: Remark | None = None) -> BaseModel:
     """Read what there is to know of a base model and compare the run file with it.
 
     Args:
         run_file: The run.
         files: The model's folder or ``.gguf`` file; a folder need not hold weights.
-        note: What to say beside the model's name, as a warning.
+        note: What to say beside the model's name.
+        remark: What to warn of there, and what to do about it.
     """
     base = run_file.model.base_model
     if files.is_dir() and (lacking := _lacking(run_file, files)) is not None:
@@ -95,9 +104,9 @@ def look_at(run_file: RunFile, files: Path, *, note: str = "") -> BaseModel:
     facts = replace(facts, source=base)
     shape, targets = _targets(run_file, files)
     kind = "" if shape is None else f", {shape.model_type}, {shape.parameters / 1e9:.2f} billion weights"
-    found = passed(NAME, f"{base}{kind}")
-    if note:
-        found = warned(NAME, f"{base}{kind}; {note}", "check the network, then repeat the command: it may have changed")
+    found = passed(NAME, f"{base}{kind}{note}")
+    if remark is not None:
+        found = warned(NAME, f"{base}{kind}; {remark.words}{note}", remark.remedy)
     checks = (found, *kind_of_model, check_length(run_file, facts), targets, *template)
     return BaseModel(None if template else facts, shape, checks)
 

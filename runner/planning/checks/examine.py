@@ -27,6 +27,7 @@ from runner.planning.checks.asking import PATIENCE_S, NoAnswerError, Question, l
 from runner.planning.checks.base_model import (
     TEMPLATE,
     BaseModel,
+    Remark,
     is_on_hub,
     local_files,
     look_at,
@@ -58,6 +59,7 @@ from runner.store.credentials import endpoint_url, is_s3, refuse_own_keys
 from runner.store.run_store import check_store
 from runner.world import World
 from trainer.base_model.hub_files import OTHERWISE, cached_folder
+from trainer.base_model.origin import given_commit
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.samples import Dataset, EncodedDataset
 from trainer.errors import BaseModelError, StoreError
@@ -65,6 +67,8 @@ from trainer.files import cache_folder
 
 STORE = "store"
 AMAZON_S3 = "https://s3.amazonaws.com"
+SHOWN_DIGITS = 12
+CHECK_NETWORK = "check the network, then repeat the command: it may have changed"
 SLOW_HUB = f"repeat the command later, {OTHERWISE}"
 CheckStop = Callable[[], None]
 
@@ -115,6 +119,7 @@ class Preflight:
         shape: Its layers.
         encoded: The samples as tokens.
         disk: The free disk that the run needs.
+        hub: What the Hub says of the base model, where it is there.
     """
 
     checks: tuple[Check, ...]
@@ -124,6 +129,7 @@ class Preflight:
     facts: BaseModelFacts | None = None
     shape: ModelShape | None = None
     encoded: EncodedDataset | None = None
+    hub: hub.Found | None = None
 
 
 def examine(
@@ -150,7 +156,7 @@ def examine(
     given = _ask_machine(run_file, known, world, seams)
     environment = check_environment(run_file)
     dataset, data_line = check_dataset(run_file)
-    files, base = _base_model(run_file, model, known, seams)
+    on_hub, files, base = _base_model(run_file, model, known, seams)
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
     encoded, token_lines = check_tokens(run_file, dataset, base.facts)
     need = disk_of_run(run_file, files, base.shape, cache_folder(world.environ))
@@ -168,7 +174,7 @@ def examine(
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
     samples = (*template, *token_lines, *check_recipe(run_file, encoded))
     checks = (environment, data_line, *base.checks, *samples, *reported_once(asked), *here)
-    return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded)
+    return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded, on_hub)
 
 
 Asked = tuple[tuple[str, ...], Question[list[Check]]]
@@ -236,23 +242,32 @@ def _ask_machine(run_file: RunFile, known: Known, world: World, seams: Seams) ->
 
 def _base_model(
     run_file: RunFile, asked: Question[hub.Found] | None, known: Known, seams: Seams
-) -> tuple[Path | None, BaseModel]:
-    """Return the base model's files on this machine and what is to be said of it."""
+) -> tuple[hub.Found | None, Path | None, BaseModel]:
+    """Return what the Hub says of the base model, its files on this machine and what is to be said of it."""
     if asked is None:
         files = known.model_files or local_files(run_file)
-        return files, without_files(run_file) if files is None else look_at(run_file, files)
+        return None, files, without_files(run_file) if files is None else look_at(run_file, files)
+    base, revision = run_file.model.base_model, run_file.model.revision
     try:
         found = asked.answer(seams.check_stop)
-        note = "" if found.trouble is None else f"{found.trouble}; read from the cache"
-        return found.folder, look_at(run_file, found.folder, note=note)
     except BaseModelError as err:
-        return None, unseen(from_error(hub.NAME, err))
+        return None, None, unseen(from_error(hub.NAME, err))
     except NoAnswerError as err:
-        cached = cached_folder(run_file.model.base_model, run_file.model.revision)
+        cached = cached_folder(base, revision)
         if cached is None:
-            return None, unseen(failed(hub.NAME, f"{run_file.model.base_model}: {err.message} from the Hub", SLOW_HUB))
-        note = f"{err.message} from the Hub; read from the cache"
-        return cached, look_at(run_file, cached, note=note)
+            return None, None, unseen(failed(hub.NAME, f"{base}: {err.message} from the Hub", SLOW_HUB))
+        found = hub.Found(cached, f"{err.message} from the Hub", given_commit(revision))
+    pinned = "not pinned to a commit" if found.commit is None else f"commit {found.commit[:SHOWN_DIGITS]}"
+    return found, found.folder, look_at(run_file, found.folder, note=f", {pinned}", remark=_remark(base, found))
+
+
+def _remark(base: str, found: hub.Found) -> Remark | None:
+    """Return what to warn of: the Hub was not asked, or the model has another name by now."""
+    if found.trouble is not None:
+        return Remark(f"{found.trouble}; read from the cache", CHECK_NETWORK)
+    if found.true_name not in (None, base):
+        return Remark(f"it is called {found.true_name} by now", f"set model.base_model to {found.true_name}")
+    return None
 
 
 def _template(facts: BaseModelFacts | None, dataset: Dataset | None) -> Check:

@@ -11,6 +11,7 @@ import httpx2
 from runner.cloud_api.network import NO_WAY_OUT
 from runner.planning.checks.line import Check, failed, not_asked, passed, skipped
 from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, find_small_files, words_of
+from trainer.base_model.origin import commit_of, given_commit
 
 NAME = "base model"
 TOKEN = "hub token"  # noqa: S105 - the name of a line
@@ -19,10 +20,19 @@ REQUEST_S = 8.0
 
 
 class Found(NamedTuple):
-    """The folder with a Hub model's small files, and why the Hub was not asked, if it was not."""
+    """A Hub model's small files.
+
+    Attributes:
+        folder: Where they are.
+        trouble: Why the Hub was not asked, where somebody would expect that it is.
+        commit: The commit that the revision stands for; ``None`` where the Hub was not asked.
+        true_name: What the model is called on the Hub by now, likewise.
+    """
 
     folder: Path
     trouble: str | None = None
+    commit: str | None = None
+    true_name: str | None = None
 
 
 def find_model(repo_id: str, revision: str | None, *, reach: Callable[[str], bool] = lambda _: True) -> Found:
@@ -40,9 +50,12 @@ def find_model(repo_id: str, revision: str | None, *, reach: Callable[[str], boo
     """
     from huggingface_hub import constants
 
-    files, trouble = find_small_files(repo_id, revision, reach=reach)
+    found = find_small_files(repo_id, revision, reach=reach)
+    folder = found.files[REQUIRED[0]].parent
+    if found.trouble is None:
+        return Found(folder, None, commit_of(folder), found.true_name)
     # Who works offline wants what is in the cache: that is no trouble.
-    return Found(files[REQUIRED[0]].parent, None if constants.is_offline_mode() else trouble)
+    return Found(folder, None if constants.is_offline_mode() else found.trouble, given_commit(revision))
 
 
 def check_token(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runner.adapters.secrets import hub_secrets
+from runner.adapters.secrets import hub_address, hub_secrets
 from runner.clouds.environments import may_be_community
 from runner.planning.checks.base_model import is_on_hub
 from runner.planning.checks.hub import TOKEN
@@ -12,6 +12,16 @@ from runner.planning.checks.line import Check, failed
 from runner.run.run_file import RunFile
 from runner.world import World
 from trainer.base_model.hub_files import is_public
+
+
+def hub_variables(run_file: RunFile, world: World) -> dict[str, str]:
+    """Return what the machine of a run is given for the Hub: its address, where it has one of its own, and the token.
+
+    Args:
+        run_file: The run.
+        world: Where they are.
+    """
+    return (hub_address(world) if is_on_hub(run_file) else {}) | token_for_machine(run_file, world)
 
 
 def token_for_machine(run_file: RunFile, world: World) -> dict[str, str]:

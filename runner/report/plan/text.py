@@ -29,13 +29,17 @@ def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
     price = _price(plan) if bills else "$0.00"
     return [
         *_data_table(plan.data),
-        f"base model   {plan.base_model}{size}",
+        f"base model   {plan.base_model}{size}{_commit(plan)}",
         *_memory(plan.first),
         *(part for line in estimate for part in wrapped(line)),
         *_bound(plan),
         *_if_lost(plan),
         *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {price}"),
     ]
+
+
+def _commit(plan: Plan) -> str:
+    return "" if plan.base_model_commit is None else f", commit {plan.base_model_commit[:12]}"
 
 
 def _data_table(data: Mapping[str, Any]) -> list[str]:

@@ -187,7 +187,7 @@ def test_offline_a_file_that_is_not_in_the_cache_is_taken_as_absent(
     with hub_of(serving(write_model(tmp_path / "model")), tmp_path / "cache", monkeypatch):
         find_small_files(MODEL, None)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        files, trouble = find_small_files(MODEL, None)
+        files, trouble, _ = find_small_files(MODEL, None)
 
     assert sorted(files) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
     assert trouble == "HF_HUB_OFFLINE is set"

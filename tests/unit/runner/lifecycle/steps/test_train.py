@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,12 @@ class Box(LocalMachine):
 
 
 def secrets_on(
-    box: Box, handler: Handler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **compute: Any
+    box: Box,
+    handler: Handler,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: Mapping[str, str] | None = None,
+    **compute: Any,
 ) -> list[dict[str, str]]:
     """Return what the files that are put on a machine hold, once its trainer was started."""
     memory = tmp_path / "shm"
@@ -52,7 +57,7 @@ def secrets_on(
     values = {"data": {"train_path": "x"}, "model": {"base_model": "org/name"}}
     compute = {"env": "runpod", "prefix": str(tmp_path / "box"), **compute}
     run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
-    world = RealWorld({"HF_TOKEN": "hf_secret"})
+    world = RealWorld({"HF_TOKEN": "hf_secret", **(environ or {})})
     ctx = Context(run, RunFile.model_validate(values | {"compute": compute}), SilentView(), Stop(world), world)
     host = Host("203.0.113.7", 22, "root", "p-1", "A40", "any", False, 0.4, None, "runpod")
     with hub_of(handler, tmp_path / "cache", monkeypatch):
@@ -75,6 +80,13 @@ def test_a_rented_machine_has_no_token_for_a_public_model(tmp_path: Path, monkey
 
     assert secrets_on(box, serving(write_model(tmp_path / "model")), tmp_path, monkeypatch) == []
     assert "--secrets" not in box.started
+
+
+def test_a_rented_machine_is_led_to_the_hub_that_the_user_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve = serving(write_model(tmp_path / "model"))
+    environ = {"HF_ENDPOINT": "http://hub.example:8080"}
+
+    assert secrets_on(Box(), serve, tmp_path, monkeypatch, environ) == [environ]
 
 
 @pytest.mark.parametrize(("enabled", "held"), [(False, []), (True, [{"HF_TOKEN": "hf_secret"}])])

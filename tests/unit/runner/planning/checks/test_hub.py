@@ -42,9 +42,9 @@ def test_small_files_are_fetched_and_found_again(tmp_path: Path, monkeypatch: py
 
     with hub_of(serving(model), tmp_path / "cache", monkeypatch):
         before = cached_folder(MODEL, None)
-        folder, trouble = find_model(MODEL, None)
+        folder, trouble, commit, true_name = find_model(MODEL, None)
 
-    assert (before, trouble) == (None, None)
+    assert (before, trouble, commit, true_name) == (None, None, COMMIT, MODEL)
     assert folder.name == COMMIT
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
     assert cached_folder(MODEL, None) == folder
