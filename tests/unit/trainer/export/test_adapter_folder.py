@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from peft import PeftConfig, PeftModel
+from peft import AutoPeftModelForCausalLM, PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers
 
+from tests.emulated_hub import Library, files_of, lead_to, served_hub
 from tests.trained_adapter import AdapterCase
 from trainer.base_model.load import load_base, load_tokenizer, lora_config
 from trainer.base_model.origin import Origin
@@ -92,6 +93,27 @@ def test_the_adapter_s_configuration_names_the_base_model_and_its_commit(
     assert (config.base_model_name_or_path, config.revision) == ("org/name", "a" * 40)
     values = yaml.safe_load((tmp_path / "adapter" / "training_config.yaml").read_text())
     assert values["model"]["revision"] == "a" * 40
+
+
+def test_an_adapter_loads_by_name_with_plain_peft_where_nobody_has_seen_the_run(
+    adapter_case: AdapterCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location = Path(adapter_case.recipe.model.base_model)
+    base = load_base(adapter_case.recipe, str(location), quantised=False)
+    model = PeftModel.from_pretrained(base, str(adapter_case.folder)).eval()
+    ids = torch.tensor([adapter_case.eval_set.samples[0].input_ids[:32]])
+    library = Library()
+    commit = library.add("models", "org/name", files_of(location))
+    library.add("models", "org/name", {"config.json": b"{}"})  # what is newest would not load
+    _export(adapter_case, model, tmp_path / "adapter", Origin("hub", "org/name", commit, {}))
+
+    with served_hub(library) as hub:
+        lead_to(hub.endpoint, tmp_path / "cache", monkeypatch)
+        loaded = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter").eval()
+
+    with torch.no_grad():
+        assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+    assert hub.asked(commit, "model.safetensors")
 
 
 def test_the_adapter_gets_the_tokenizer_that_was_trained_with(adapter_case: AdapterCase, tmp_path: Path) -> None:
