@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -361,7 +362,7 @@ def data_check(session: Session) -> int:
     """Check the data and show what it holds."""
     from runner.planning.checks.reading import check_data
 
-    print(check_data(session.run_file(), session.stop, session.world).rstrip())
+    print(check_data(session.run_file(), session.stop, session.world, colour=sys.stdout.isatty()).rstrip())
     return EXIT_DONE
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 
 from trainer.base_model.tokenization import load_base_model_facts
 from trainer.config import Recipe
 from trainer.data.samples import EncodedDataset, encode, load_dataset
+from trainer.data.shown import shown_text
 from trainer.data.steps import FEWEST_STEPS, steps_of_run
 from trainer.data.summary import DataSummary, HistogramBin, SplitSummary
 
@@ -31,18 +33,28 @@ def run_data_check(recipe: Recipe, *, as_json: bool) -> int:
     dataset = load_dataset(recipe.data, recipe.run.seed)
     facts = load_base_model_facts(recipe.model, recipe.data)
     encoded = encode(dataset, facts, recipe.data)
-    summary = encoded.summary
-    print(json.dumps(summary.to_mapping(), ensure_ascii=False, indent=2) if as_json else data_text(recipe, encoded))
+    if as_json:
+        print(json.dumps(encoded.summary.to_mapping(), ensure_ascii=False, indent=2))
+    else:
+        print(data_text(recipe, encoded, colour=sys.stdout.isatty()))
     return 0
 
 
-def data_text(recipe: Recipe, encoded: EncodedDataset) -> str:
-    """Return all that is said of the data, and how many steps a run of it has."""
+def data_text(recipe: Recipe, encoded: EncodedDataset, *, colour: bool) -> str:
+    """Return all that is said of the data: the summary, the steps of a run, and what is learned of the first samples.
+
+    Args:
+        recipe: What a run of it would do.
+        encoded: The samples.
+        colour: Whether the text goes to a terminal.
+    """
     steps = steps_of_run(recipe, encoded)
     lines = [textwrap.fill(f"The run has {steps.in_words()}.", WIDTH)]
     if steps.are_few:
         lines.append(_wrapped(f"warning: under {FEWEST_STEPS} optimizer steps little is learned: {steps.remedy}"))
-    return "\n".join([summary_text(encoded.summary), "", *lines])
+    return "\n\n".join(
+        [summary_text(encoded.summary), "\n".join(lines), shown_text(encoded.summary.shown, colour=colour)]
+    )
 
 
 def summary_text(summary: DataSummary) -> str:

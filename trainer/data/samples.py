@@ -27,6 +27,7 @@ from trainer.data.mixture import hold_out, refuse_leaks, used_sources, weighted
 from trainer.data.remarks import losses_of, notes_of
 from trainer.data.row_remarks import row_remarks
 from trainer.data.sample import Sample
+from trainer.data.shown import SAMPLES, show_sample
 from trainer.data.sources.paths import find_files, shown_paths
 from trainer.data.summary import DataSummary, LeftOut, Lengths, SourceUse, SplitSummary, length_histogram
 from trainer.errors import BaseModelError, DataError
@@ -236,6 +237,16 @@ def _summarise(
             *losses_of(train.split.samples.dropped_thoughts(), sum(train.split.indented), facts),
         ),
         notes=dataset.notes,
+        shown=tuple(
+            show_sample(
+                sample.line,
+                sample.messages,
+                facts,
+                max_length=data.max_length,
+                assistant_only=data.assistant_only_loss,
+            )
+            for sample in dataset.train[:SAMPLES]
+        ),
     )
     return summary.with_warnings(
         eos_token=facts.eos_token,

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from trainer.data.chat import EncodedSample
+from trainer.data.shown import ShownSample
 
 
 class Lengths(NamedTuple):
@@ -138,6 +139,7 @@ class DataSummary:
         sources: How each training file is used, where there are several or one has a weight.
         left_out: Samples that the run goes without.
         longest_lines: The line of the longest training sample, and that of the longest eval sample.
+        shown: The first training samples, with what is learned of them.
     """
 
     format: str
@@ -155,6 +157,7 @@ class DataSummary:
     sources: tuple[SourceUse, ...] = ()
     left_out: LeftOut = LeftOut()
     longest_lines: tuple[str, str] = ("", "")
+    shown: tuple[ShownSample, ...] = ()
 
     def with_warnings(
         self, *, eos_token: str, special_lines: str, eval_special_lines: str, assistant_only: bool
@@ -216,6 +219,7 @@ class DataSummary:
             ],
             "warnings": list(self.warnings),
             "notes": list(self.notes),
+            "shown": [sample.to_mapping() for sample in self.shown],
         }
 
     @classmethod
@@ -241,6 +245,7 @@ class DataSummary:
             sources=tuple(SourceUse(**source) for source in values.get("sources", ())),
             left_out=LeftOut(**values.get("left_out", {})),
             longest_lines=tuple(values.get("longest_lines", ("", ""))),
+            shown=tuple(ShownSample.from_mapping(sample) for sample in values.get("shown", ())),
         )
 
 

@@ -78,8 +78,14 @@ def check_boot_lease(run_file: RunFile) -> list[Check]:
     ]
 
 
-def check_data(run_file: RunFile, stop: Stop, world: World) -> str:
-    """Check the data against the base model and return the summary as a table.
+def check_data(run_file: RunFile, stop: Stop, world: World, *, colour: bool = False) -> str:
+    """Check the data against the base model and return the summary as a table, and what is learned of a few samples.
+
+    Args:
+        run_file: The run.
+        stop: Who may stop it.
+        world: Time, chance and surroundings.
+        colour: Whether the text goes to a terminal.
 
     Raises:
         TrainerError: If the data or the base model will not do.
@@ -87,7 +93,7 @@ def check_data(run_file: RunFile, stop: Stop, world: World) -> str:
     check_environment(run_file)
     dataset = _load_dataset(run_file)
     model = fetch_model(run_file, stop, world) or _hub_folder(run_file, world)
-    return data_table(run_file, _encode(run_file, model, dataset))
+    return data_table(run_file, _encode(run_file, model, dataset), colour=colour)
 
 
 def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
@@ -163,8 +169,8 @@ def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
     return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data)
 
 
-def data_table(run_file: RunFile, encoded: EncodedDataset) -> str:
+def data_table(run_file: RunFile, encoded: EncodedDataset, *, colour: bool) -> str:
     """Return the data check's summary for people."""
     from trainer.data.report import data_text
 
-    return data_text(run_file, encoded)
+    return data_text(run_file, encoded, colour=colour)

@@ -13,7 +13,8 @@ Shape, ``format`` 1 (a key is always there; what is not known is ``null`` or emp
                   memory_measures: [what was used less of when memory was short]; skipped_steps (float16 only);
                   checkpoints: [{step, size_bytes, duration_s}]
     phases        [{phase, duration_s, complete}]
-    data          facts, histogram: [{from_tokens, to_tokens, count}] (up to, not including), warnings; or null
+    data          facts, histogram: [{from_tokens, to_tokens, count}] (up to, not including), warnings, notes,
+                  shown: [{line, parts: [{text, learned}]}]; or null
     answers       [{prompt, reference, base_answer, adapter_answer}]
     scores        {model: {score: value}}
     acceptance    [{name, passed, value, requirement, required}]

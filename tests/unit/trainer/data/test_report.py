@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.data.report import WIDTH, run_data_check, summary_text
+from trainer.config import Recipe
+from trainer.data.report import WIDTH, data_text, run_data_check, summary_text
+from trainer.data.samples import Dataset, EncodedDataset
+from trainer.data.shown import Part, ShownSample
 from trainer.data.summary import DataSummary, HistogramBin, SplitSummary
 from trainer.errors import ConfigError, DataError
 
@@ -41,6 +44,21 @@ def test_a_summary_is_whole_in_its_plain_data() -> None:
     told = summary(warnings=("look at this",), turn_end=None)
 
     assert DataSummary.from_mapping(json.loads(json.dumps(told.to_mapping()))) == told
+
+
+def test_data_check_shows_what_is_learned_below_the_table() -> None:
+    checked = summary(shown=(ShownSample(7, (Part("Why? ", learned=False), Part("Because.", learned=True))),))
+
+    text = data_text(Recipe(), EncodedDataset((), (), checked, Dataset((), (), "messages", "", "")), colour=False)
+
+    assert text.startswith(summary_text(checked))
+    assert text.endswith("line 7\n  Why? [[Because.]]")
+
+
+def test_notes_stand_below_the_warnings() -> None:
+    text = summary_text(summary(warnings=("look at this",), notes=("keys that are not used: id",)))
+
+    assert text.endswith("warning: look at this\nnote: keys that are not used: id")
 
 
 def test_table_and_histogram() -> None:

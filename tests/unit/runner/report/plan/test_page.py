@@ -26,6 +26,7 @@ from tests.unit.runner.report.plan.plan_folder import (
     sections_of,
     written,
 )
+from tests.unit.runner.report.run.test_page import sample_in_parts
 from tests.unit.runner.run_at import run_at
 
 
@@ -53,6 +54,15 @@ def test_same_plan_gives_the_same_bytes(run_dir: Path) -> None:
 def test_whole_plan_has_every_section_and_figure(run_dir: Path) -> None:
     assert sections_of(run_dir) == SECTIONS
     assert list(figures_of(page_of(run_dir))) == PLOTS
+
+
+def test_what_is_learned_of_a_sample_is_marked(tmp_path: Path) -> None:
+    told = plan()
+    told["data"] = told["data"] | {"shown": [sample_in_parts("A question?", "An answer.")]}
+
+    page = write_plan_page(run_at(written(tmp_path / RUN_ID, told)))
+
+    assert ">A question?<mark>An answer.</mark></pre>" in page.read_text(encoding="utf-8")
 
 
 def test_page_reports_what_is_planned(run_dir: Path) -> None:

@@ -22,7 +22,7 @@ from tests.unit.runner.report.plan.plan_folder import (
     span,
     written,
 )
-from tests.unit.runner.report.run.test_page import PLANTED
+from tests.unit.runner.report.run.test_page import PLANTED, sample_in_parts
 from tests.unit.runner.run_at import run_at
 
 LINK = "<a href='https://example.org'>planted</a>"
@@ -34,6 +34,10 @@ def _in_base_model(told: dict[str, Any]) -> None:
 
 def _in_check(told: dict[str, Any]) -> None:
     told["checks"] = [dict.fromkeys(("name", "status", "value", "remedy"), PLANTED)]
+
+
+def _in_sample(told: dict[str, Any]) -> None:
+    told["data"] |= {"shown": [sample_in_parts(PLANTED, PLANTED)], "notes": [PLANTED]}
 
 
 def _in_part(told: dict[str, Any]) -> None:
@@ -61,7 +65,7 @@ def _in_data(told: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "plant", [_in_base_model, _in_check, _in_part, _in_gpu, _in_phase, _in_basis, _in_machine, _in_data]
+    "plant", [_in_base_model, _in_check, _in_part, _in_gpu, _in_phase, _in_basis, _in_machine, _in_data, _in_sample]
 )
 def test_planted_markup_stays_text(tmp_path: Path, plant: Callable[[dict[str, Any]], None]) -> None:
     plain = page_of(written(tmp_path / "plain", plan()))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -241,7 +242,7 @@ def test_page_names_nothing_outside_itself(run_dir: Path) -> None:
     assert "@import" not in style
 
 
-@pytest.mark.parametrize("place", ["name", "answer", "phase", "check", "fact", "recipe"])
+@pytest.mark.parametrize("place", ["name", "answer", "phase", "check", "fact", "sample", "recipe"])
 def test_planted_markup_stays_text(tmp_path: Path, place: str) -> None:
     plain = page_of(write_run(tmp_path / "plain"))
     run_dir = write_run(
@@ -261,10 +262,39 @@ def test_planted_markup_stays_text(tmp_path: Path, place: str) -> None:
     assert PLANTED in shown or PLANTED.replace("'", "''") in shown
 
 
+def sample_in_parts(context: str, learned: str) -> dict[str, Any]:
+    parts = [{"text": context, "learned": False}, {"text": learned, "learned": True}]
+    return {"line": 7, "parts": parts}
+
+
+def test_what_is_learned_of_a_sample_is_marked(run_dir: Path) -> None:
+    summary = data_summary() | {
+        "shown": [sample_in_parts("A question?", "An answer.")],
+        "notes": ["keys that are not used: id"],
+    }
+    told = [*events(), {"event": "data_summary", **summary}]
+    (run_dir / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in told))
+
+    text = write_report(run_at(run_dir)).read_text(encoding="utf-8")
+
+    assert ">A question?<mark>An answer.</mark></pre>" in text
+    assert "keys that are not used: id" in Page(text).words
+    assert not {"shown", "notes"} & set(json.loads((run_dir / "report.json").read_text())["data"]["facts"])
+
+
 def plant(run_dir: Path, place: str) -> None:
     told = events()
     if place == "phase":
         told += [{"event": "phase_ended", "phase": PLANTED, "duration_s": 2.0}]
+    if place == "sample":
+        told += [
+            {
+                "event": "data_summary",
+                **data_summary(),
+                "shown": [sample_in_parts(PLANTED, PLANTED)],
+                "notes": [PLANTED],
+            }
+        ]
     if place == "fact":
         told += [
             {
