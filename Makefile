@@ -14,11 +14,12 @@ SCAN = $(PYTHON) -m runner.bootstrap scan --then
 
 # A shell may export ENV or HOST for purposes of its own, so variables count only on make's command line.
 is_given = $(filter command line,$(origin $1))
-given = $(and $(is_given),$($1))
+# A value is what is typed, with a dollar sign in it as well; written as make wants it, $$, it is one too.
+given = $(and $(is_given),$(subst $$$$,$$,$(value $1)))
 quoted = '$(subst ','\'',$1)'
 flag = $(if $(call given,$1),$2 $(call quoted,$(call given,$1)))
 RUN_FLAG = $(call flag,RUN,--run)
-SET_FLAGS = $(foreach pair,$(call given,SET),--set $(call quoted,$(pair)))
+SET_FLAGS = $(call flag,SET,--set)
 HOST_FLAGS = $(call flag,ENV,--env) $(call flag,HOST,--host) $(SET_FLAGS)
 DATA_FLAGS = $(call flag,CONFIG,--config) $(call flag,DATA,--data)
 PLAN_FLAGS = $(DATA_FLAGS) $(HOST_FLAGS)

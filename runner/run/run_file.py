@@ -19,6 +19,8 @@ from trainer.config_file import SourceMapping, read_mapping, validate
 from trainer.errors import ConfigError
 from trainer.yaml_text import parse_yaml
 
+NEXT_KEY = re.compile(r"\s+(?=[\w-]+(?:\.[\w-]+){1,2}=)")
+"""The space before each ``section.key=`` of a text; other space belongs to a value."""
 HOST_PATTERN = re.compile(
     r"(?P<user>[^@\s:-][^@\s:]*)@(?P<address>\[[0-9a-fA-F:]+\]|[^@\s:\[\]-][^@\s:\[\]]*)(:(?P<port>\d{1,5}))?"
 )
@@ -208,7 +210,7 @@ def load_run_file(
         UsageError: If an override is not ``section.key=value``.
     """
     source = read_mapping(path)
-    wanted = {**dict(_parse_override(text) for text in overrides), **(settings or {})}
+    wanted = {**_parse_overrides(overrides), **(settings or {})}
     run_file = validate(model, _overridden(source, wanted), renamed=RENAMED_KEYS)
     return _resolve(run_file, path.parent)
 
@@ -227,7 +229,7 @@ def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict
         settings: ``section.key`` to value.
         folder: Where relative paths among the changed values begin: the folder in which the command is given.
     """
-    wanted = {**dict(_parse_override(text) for text in overrides), **settings}
+    wanted = {**_parse_overrides(overrides), **settings}
     source = SourceMapping("the command line", run_file_mapping(run_file))
     return _resolve(validate(type(run_file), _overridden(source, wanted), renamed={}), folder)
 
@@ -282,6 +284,11 @@ def json_schema(model: type[RunFile] = RunFile) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
+def _parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values by their keys; one text may hold several, as in make's ``SET="a.b=1 c.d=two words"``."""
+    return dict(_parse_override(part) for text in texts for part in NEXT_KEY.split(text.strip()))
+
+
 def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or key.count(".") not in (1, 2) or not all(key.split(".")):
@@ -289,7 +296,9 @@ def _parse_override(text: str) -> tuple[str, Any]:
             f"config: --set {text} is not section.key=value", resolution="write it like `--set training.max_steps=8`"
         )
     try:
-        return key, parse_yaml(value)[1]
+        read = parse_yaml(value)[1]
+        # YAML would take "part #1.jsonl" for "part" and a comment; who wants a comment does not write it here.
+        return key, value.strip() if isinstance(read, str) and value.strip()[:1] not in ("'", '"') else read
     except yaml.YAMLError as err:
         raise UsageError(
             f"config: the value of --set {text} is not valid YAML", resolution="quote the value", details=str(err)

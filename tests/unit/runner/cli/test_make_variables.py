@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,23 @@ def test_what_a_goal_takes_is_let_through(words: list[str]) -> None:
     done = make("-n", *words)
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert not (REPOSITORY / "no").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["it's mine", "my data", "grün öß", "a$b", "a$$(touch no)", 'a "b" `c`', "a;b&c|d", "a\\b", "a (b) #1", "*"]
+)
+@pytest.mark.parametrize("variable", ["CONFIG", "DATA", "SET"])
+def test_a_value_reaches_the_program_as_it_was_typed(tmp_path: Path, variable: str, name: str) -> None:
+    prefix = "data.train_path=" if variable == "SET" else ""
+    echo = tmp_path / "python"
+    echo.write_text('#!/bin/sh\n[ "$2" = runner.cli.make_variables ] && echo ok || printf "%s\\n" "$@"\n')
+    echo.chmod(0o755)
+
+    done = make("data-check", f"{variable}={prefix}{name}", f"PYTHON={echo}")
+
+    assert done.returncode == 0, done.stderr
+    assert f"{prefix}{name}".replace("$$", "$") in done.stdout.splitlines()
     assert not (REPOSITORY / "no").exists()
 
 

@@ -16,7 +16,7 @@ from runner.run.run_file import (
     with_day,
     with_settings,
 )
-from trainer.config import Recipe
+from trainer.config import Recipe, WeightedPath
 from trainer.errors import ConfigError
 
 ROLE = "arn:aws:iam::123456789012:role/douse-runs"
@@ -165,3 +165,23 @@ def test_a_run_file_may_name_the_day(tmp_path: Path) -> None:
 def test_a_day_that_is_none_is_refused_by_its_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.template_date"):
         load(tmp_path, "data: {template_date: someday}\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["my data.jsonl", "it's mine.jsonl", "grün.jsonl", "a$b.jsonl", "part #1.jsonl", "a = b"]
+)
+def test_an_override_may_have_spaces_and_signs_in_its_value(tmp_path: Path, name: str) -> None:
+    run_file = load(tmp_path, "run: {name: a}\n", f"data.train_path={name} run.seed=3", "run.name=b")
+
+    assert run_file.data.train_path == str(tmp_path / name)
+    assert (run_file.run.seed, run_file.run.name) == (3, "b")
+
+
+def test_an_override_may_be_a_list_and_quoted(tmp_path: Path) -> None:
+    run_file = load(
+        tmp_path, "run: {name: a}\n", "data.train_path=[a b.jsonl, {path: c.jsonl, weight: 2}] run.name='b'"
+    )
+
+    assert run_file.data.train_path == [
+        str(tmp_path / "a b.jsonl"), WeightedPath(path=str(tmp_path / "c.jsonl"), weight=2.0)
+    ]  # fmt: skip
