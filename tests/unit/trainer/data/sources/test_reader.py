@@ -147,7 +147,7 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
         (b"Rar!\x1a\x07\x01", "a RAR archive"),
         (b"train.jsonl".ljust(257, b"\0") + b"ustar\x0000", "a tar archive"),
-        (gzip.compress(b"train.jsonl".ljust(257, b"\0") + b"ustar  \0"), "a tar archive"),
+        (gzip.compress(b"train.jsonl".ljust(257, b"\0") + b"ustar  \0", mtime=0), "a tar archive"),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"GGUF\x03\0\0\0", "a GGUF model, not a file of samples"),
         (b"\x80\x04\x95", "a Python pickle"),
@@ -209,7 +209,7 @@ def test_what_is_no_file_is_refused_with_the_key_that_names_it(tmp_path: Path) -
     assert refusal(tmp_path / "pipe").message == f"data: {tmp_path}/pipe is a pipe or a device, not a file"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", codecs.BOM_UTF8, gzip.compress(b""), b"[]", b"[\n]\n"])
+@pytest.mark.parametrize("content", [b"", b"\n \n", codecs.BOM_UTF8, gzip.compress(b"", mtime=0), b"[]", b"[\n]\n"])
 @pytest.mark.parametrize("name", ["train.jsonl", "train.csv"])
 def test_a_file_may_be_empty(tmp_path: Path, content: bytes, name: str) -> None:
     assert values_of(tmp_path, name, content) == []
