@@ -33,7 +33,7 @@ Phase = Literal["data", "load_model", "evaluate_base", "train", "export", "accep
 
 EVENTS: dict[EventName, str] = {
     "run_started": "device, device_name, dtype, versions, base_model, max_steps, rows, resumed_from_step (0: afresh), "
-    "remarks (where a resume has any)",
+    "why_no_triton (null: it is used, or not needed), remarks (where a resume has any)",
     "phase_started": "phase",
     "phase_ended": "phase, duration_s",
     "data_summary": "the data check's summary: samples, tokens, supervised share, cut samples, length histogram",

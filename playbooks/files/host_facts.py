@@ -86,6 +86,7 @@ def gpu_facts() -> dict[str, Any]:
     """Return the device torch computes on here, for which CUDA it was built, and whether the GPU computes right."""
     torch = sys.modules.get("torch")
     facts: dict[str, Any] = {"device": "none", "cuda": None, "gpu_problem": None, "gpu_checks": {}}
+    facts["triton_problem"] = None
     if torch is None:
         return facts
     facts["cuda"] = torch.version.cuda
@@ -100,10 +101,24 @@ def gpu_facts() -> dict[str, Any]:
     except Exception as err:  # noqa: BLE001 - a dead GPU raises anything; the playbook reports it
         facts["gpu_problem"] = f"{type(err).__name__}: {' '.join(str(err).split())}"[:300]
         return facts
+    facts["triton_problem"] = triton_problem()
     wrong = {name: error for name, error in facts["gpu_checks"].items() if not error <= TOLERANCE}
     if wrong:
         facts["gpu_problem"] = f"its results are wrong by {wrong} where {TOLERANCE} is allowed"
     return facts
+
+
+def triton_problem() -> str | None:
+    """Return why Triton cannot compile its kernels for this machine's GPU, as the trainer will find; else ``None``."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    try:
+        from trainer.training.compiling import why_no_triton
+    except ImportError:
+        return None  # the modules that are missing are reported by themselves
+    return why_no_triton(torch.device("cuda"))
 
 
 def compute(device: str) -> dict[str, float]:

@@ -204,7 +204,10 @@ def _describe_start(event: dict[str, Any]) -> str:
     resumed = event.get("resumed_from_step") or 0
     start = f"going on from step {resumed}" if resumed else "training starts"
     remarks = event.get("remarks")
-    also = "".join(f"; {words}" for words in remarks) if isinstance(remarks, list) else ""
+    words = list(remarks) if isinstance(remarks, list) else []
+    if event.get("why_no_triton"):
+        words.append(f"without Triton: {event['why_no_triton']}")
+    also = "".join(f"; {remark}" for remark in words)
     return f"{start} on {event.get('device')} ({event.get('dtype')}){also}"
 
 

@@ -191,8 +191,11 @@ def _say_start(run: Run, trainer: QloraTrainer, found: checkpoint.Checkpoint | N
         micro_batch_rows=recipe.training.micro_batch_rows,
         trainable_parameters=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         resumed_from_step=step,
+        why_no_triton=trainer.why_no_triton,
         **({"remarks": list(remarks)} if remarks else {}),
     )
+    if trainer.why_no_triton is not None:
+        run.say(f"Triton cannot be used, so the loss takes longer and more memory: {trainer.why_no_triton}")
     origin = "" if found is None else f", resumed from step {step}"
     run.say(
         f"training {len(trainer.train_dataset)} rows in {trainer.total_steps} steps of "

@@ -34,6 +34,7 @@ from trainer.events import EventLog
 from trainer.proof.evaluation import eval_loss
 from trainer.shortage.forms import shortages_of
 from trainer.shortage.measures import FILE as MEASURES
+from trainer.training.compiling import why_no_triton
 from trainer.training.schedule import start_above_zero, take_rate
 from trainer.training.stop_callback import StopCallback
 from trainer.training.stopping import StopRequest
@@ -100,7 +101,10 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         self.skipped_steps = 0
         self._tokens_since_log = 0
         self._last_log_s = time.monotonic()
-        self._own_loss = self.args.device.type != "cuda" and _takes_logits_to_keep(self.model)
+        self.why_no_triton = why_no_triton(self.args.device)
+        self._keeps_logits = _takes_logits_to_keep(self.model)
+        is_fused = self.args.device.type == "cuda" and self.why_no_triton is None
+        self._own_loss = not is_fused and (self._keeps_logits or self.why_no_triton is not None)
         self.remove_callback(PrinterCallback)  # `log` says it in words
         self.add_callback(StopCallback(self, watch.stop))
 
@@ -115,18 +119,21 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
     ) -> Any:
         """Return the mean loss over supervised tokens.
 
-        On CUDA this is TRL's fused kernel. Elsewhere the output head, a fifth of a small model's work, is applied to
-        the supervised positions alone.
+        On CUDA this is TRL's fused kernel. Elsewhere, and where Triton cannot compile it, the output head, a fifth of a
+        small model's work, is applied to the supervised positions alone.
         """
         if not self._own_loss or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         inputs = {key: value for key, value in inputs.items() if key != "use_cache"}
         targets = inputs.pop("labels")[:, 1:]  # (B, T - 1)
         positions = (targets != IGNORE_INDEX).any(dim=0).nonzero().flatten()  # (P,)
-        outputs = model(**inputs, use_cache=False, logits_to_keep=positions)
         targets = targets[:, positions]  # (B, P)
+        if self._keeps_logits:
+            logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits
+        else:
+            logits = model(**inputs, use_cache=False).logits[:, positions]
         total = functional.cross_entropy(
-            outputs.logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
         )
         count = (targets != IGNORE_INDEX).sum() if num_items_in_batch is None else num_items_in_batch
         return total / torch.as_tensor(count, device=total.device).clamp(min=1)

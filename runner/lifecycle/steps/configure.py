@@ -23,6 +23,8 @@ from trainer.files import cache_folder, parse_object
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
 ANSIBLE_PYTHON = "3.8"
 RENTED_PACKAGES = ("python3-venv", "python3-pip")
+COMPILER_PACKAGES = ("gcc", "libc6-dev")
+"""What Triton compiles with, besides Python's headers."""
 TENSORBOARD_PORT = 6006
 LARGEST_FACTS_BYTES = 1 << 20
 
@@ -109,7 +111,7 @@ def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict
         "verify_modules": list(VERIFIED_MODULES),
         "verify_prefix": box.prefix,
         **driver_variables(ctx, box),
-        **_rented_variables(ctx, box),
+        **rented_variables(ctx, box),
     }
 
 
@@ -131,7 +133,7 @@ def driver_variables(ctx: Context, box: Box) -> dict[str, Any]:
     return found
 
 
-def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
+def rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
     """Return the extra settings of the roles on a rented machine: packages, driver, lease, curves."""
     environment, run_file = ctx.environment, ctx.run_file
     if not environment.rents_machine:
@@ -141,6 +143,7 @@ def _rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
     return {
         "base_system_install_packages": list(RENTED_PACKAGES),
         "base_system_python_min": ANSIBLE_PYTHON,
+        "base_system_useful_packages": list(COMPILER_PACKAGES) if gpu_required else [],
         "lease_enabled": True,
         "lease_hard_end_s": max(lease_ttl_s, seconds_to_hard_end(ctx)),
         "lease_idle_s": run_file.idle_minutes * 60,

@@ -384,6 +384,8 @@ def test_the_gpu_check_agrees_with_the_processor_and_finds_a_wrong_result(monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     compute = facts.compute
     monkeypatch.setattr(facts, "compute", lambda device: compute("cpu"))
+    monkeypatch.setenv("PATH", "/nowhere")  # no C compiler
+    monkeypatch.delenv("CC", raising=False)
     good = facts.gpu_facts()
     monkeypatch.setattr(facts, "compute", lambda device: {"matrix_product": 0.5})
     wrong = facts.gpu_facts()
@@ -394,6 +396,7 @@ def test_the_gpu_check_agrees_with_the_processor_and_finds_a_wrong_result(monkey
         {"matrix_product", "linear_4bit"},
     )
     assert max(good["gpu_checks"].values()) < facts.TOLERANCE
+    assert good["triton_problem"] == "there is no C compiler (gcc or clang)"
     assert "its results are wrong by {'matrix_product': 0.5}" in wrong["gpu_problem"]
 
 

@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTTrainer
 
 from benchmarks.plain_sft import make_plain_trainer
 from tests.unit.trainer.tiny_recipe import tiny_recipe
@@ -29,6 +30,8 @@ from trainer.data.samples import encode, load_dataset
 from trainer.errors import TrainingError
 from trainer.events import EventLog
 from trainer.export.merge import merge_adapter
+from trainer.training import qlora_trainer
+from trainer.training.compiling import why_no_triton
 from trainer.training.fitting import build_trainer
 from trainer.training.phases import train
 from trainer.training.qlora_trainer import QloraTrainer
@@ -366,6 +369,29 @@ def test_our_loss_equals_that_of_the_plain_head(seed: Seed) -> None:
     ours._own_loss = False
     trl = ours.compute_loss(ours.model, dict(batch))
 
+    torch.testing.assert_close(own, trl, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("keeps_logits", [True, False])
+def test_without_a_compiler_a_gpu_computes_the_same_loss_without_triton(
+    seed: Seed, monkeypatch: pytest.MonkeyPatch, keeps_logits: bool
+) -> None:
+    """This processor stands in for the GPU; the compiler is really missing."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(qlora_trainer, "why_no_triton", lambda _: why_no_triton(torch.device("cuda")))
+    monkeypatch.setattr(qlora_trainer, "_takes_logits_to_keep", lambda _: keeps_logits)
+    ours = seed.ours()
+    batch = next(iter(ours.get_train_dataloader()))
+    ours.model.eval()
+
+    with monkeypatch.context() as without:
+        without.setattr(SFTTrainer, "compute_loss", None)
+        own = ours.compute_loss(ours.model, dict(batch))
+    ours._own_loss = False
+    trl = ours.compute_loss(ours.model, dict(batch))
+
+    assert ours.why_no_triton == "there is no C compiler (gcc or clang)"
     torch.testing.assert_close(own, trl, rtol=1e-5, atol=1e-6)
 
 

@@ -69,6 +69,20 @@ def test_the_run_file_says_what_is_done_about_the_driver(ctx: Context, compute: 
     assert "python_env_gpu" not in found
 
 
+@pytest.mark.parametrize(("gpu_required", "packages"), [(True, ["gcc", "libc6-dev"]), (False, [])])
+def test_a_rented_machine_with_a_gpu_is_to_have_a_compiler(
+    ctx: Context, gpu_required: bool, packages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = {"env": "lambda", "gpu_required": gpu_required}
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": compute})
+    monkeypatch.setattr(configure, "seconds_to_hard_end", lambda ctx: 3600)
+
+    found = configure.rented_variables(replace(ctx, run_file=run_file), Box("/home/u/x"))
+
+    assert found["base_system_useful_packages"] == packages
+    assert not {"gcc", "libc6-dev"} & set(found["base_system_install_packages"])
+
+
 def test_a_machine_of_ones_own_gets_no_cuda_where_the_cpu_trains(ctx: Context) -> None:
     run_file = ctx.run_file.model_copy(update={"run": ctx.run_file.run.model_copy(update={"device": "cpu"})})
 
