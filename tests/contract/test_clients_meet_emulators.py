@@ -82,7 +82,7 @@ class Clouds:
 def _pod() -> CreatePod:
     return CreatePod(
         name=NAME,
-        image="runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404",
+        image="runpod/base:1.0.2-ubuntu2404",
         gpu_id="NVIDIA GeForce RTX 4090",
         disk_gb=40,
         env={"DOUSE_RUN": RUN, "PUBLIC_KEY": KEY_LINE},

@@ -8,7 +8,7 @@ variable "runpod_community_enabled" {
 variable "runpod_image" {
   description = "Container image whose start script runs sshd with the key in PUBLIC_KEY, as RunPod's own images do."
   type        = string
-  default     = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
+  default     = "runpod/base:1.0.2-ubuntu2404"
   nullable    = false
 
   validation {

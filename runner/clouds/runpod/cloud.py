@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runner.cloud_api.pacing import Timer
     from runner.clouds.runpod.api import RunPodCloud
 
-IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
+IMAGE = "runpod/base:1.0.2-ubuntu2404"
 OUR_PROVIDER = "our own provider rents the machine, and its errors say what the cloud said"
 
 

@@ -122,7 +122,7 @@ run "what_is_asked_for_reaches_the_provider" {
     ]
     create_timeout_s         = 900
     runpod_community_enabled = true
-    runpod_image             = "runpod/base:1.0.2-ubuntu2404"
+    runpod_image             = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
   }
 
   assert {
@@ -136,7 +136,7 @@ run "what_is_asked_for_reaches_the_provider" {
   }
 
   assert {
-    condition     = douse_runpod_pod.this.image == "runpod/base:1.0.2-ubuntu2404"
+    condition     = douse_runpod_pod.this.image == "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
     error_message = "The image is the caller's."
   }
 

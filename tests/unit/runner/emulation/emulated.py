@@ -18,7 +18,7 @@ BEARER = {"authorization": f"Bearer {REHEARSAL_KEY}"}
 NO_PACE = {"lambda.pace_s": "0", "runpod.per_minute": "10000"}
 POD = {
     "name": "douse-20261121-0155-tiny",
-    "image": "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404",
+    "image": "runpod/base:1.0.2-ubuntu2404",
     "gpu": {"id": "NVIDIA GeForce RTX 4090", "count": 1},
     "disk": 50,
     "ports": ["22/tcp"],

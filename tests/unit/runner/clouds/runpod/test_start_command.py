@@ -77,7 +77,7 @@ def test_the_pods_folder_is_the_one_that_the_role_of_the_lease_looks_into() -> N
     assert yaml.safe_load(ROLES.read_text())["lease_boot_folder"] == module.FOLDER
 
 
-@pytest.mark.parametrize("image", [None, IMAGE, "runpod/base:1.0.2-ubuntu2404"])
+@pytest.mark.parametrize("image", [None, IMAGE, "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"])
 def test_the_vendors_images_have_a_lease_from_the_start(image: str | None) -> None:
     assert why_no_boot_lease(image) is None
 
