@@ -104,7 +104,7 @@ def choose(
     }
 
     def unfit(offer: Offer) -> str:
-        return why_out(offer, run_file) or ("" if task is None else _why_unfit(known[offer], need))
+        return why_out(offer, run_file)
 
     def barred(offer: Offer) -> str:
         return unfit(offer) or _why_too_early(ends[offer])
@@ -142,7 +142,7 @@ def _chosen(machine: PlannedMachine, found: Forecast, task: Task, need: GpuNeed 
 
 def _need_at(need: GpuNeed, found: Forecast, task: Task) -> GpuNeed:
     """Return the GPU memory that the run needs on a machine, with its micro-batch there."""
-    return replace(need, run_file=task.at(found.micro_batch_rows).run_file, has_bf16=found.has_bf16)
+    return replace(need, run_file=task.at(found.micro_batch_rows).run_file)
 
 
 def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> Wanted:
@@ -157,13 +157,6 @@ def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> 
         gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
         disk_size_gib=rented_disk_gib(run_file, disk_needed_gib),
     )
-
-
-def _why_unfit(found: Forecast, need: GpuNeed | None) -> str:
-    """Return the reason why a GPU only seems to fit: without bfloat16 the run needs more memory."""
-    if need is None or found.fits or found.offer.gpu_memory_gib < need.gpu_gib:
-        return ""
-    return f"{found.offer.gpu_memory_gib:g} GiB of GPU memory, {found.needed_gib:.1f} needed"
 
 
 def _why_too_early(end: End) -> str:

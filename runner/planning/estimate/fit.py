@@ -39,13 +39,11 @@ class GpuNeed:
         run_file: The run.
         shape: Its base model.
         data: The data check's summary: the longest sample counts where rows are not packed.
-        has_bf16: Whether the GPU computes in bfloat16; one that does not (before Ampere) trains in float32.
     """
 
     run_file: RunFile
     shape: ModelShape
     data: Mapping[str, Any]
-    has_bf16: bool = True
 
     @property
     def rows(self) -> int:
@@ -60,7 +58,7 @@ class GpuNeed:
     @property
     def parts_gib(self) -> Mapping[str, float]:
         """Memory at the worst moment of a step, in GiB by part."""
-        holding, adapter = trainer_holding(self.run_file, rows=self.rows, has_bf16=self.has_bf16), self.run_file.adapter
+        holding, adapter = trainer_holding(self.run_file, rows=self.rows), self.run_file.adapter
         tokens = self.rows * self.row_tokens
         found = memory_of(self.shape, holding, tokens=tokens, rank=adapter.lora_r, targets=adapter.lora_target_modules)
         return found.parts_gib
@@ -103,15 +101,13 @@ def row_tokens(run_file: RunFile, data: Mapping[str, Any]) -> int:
     return min(run_file.data.max_length, int(data.get("longest_tokens") or run_file.data.max_length))
 
 
-def rows_that_fit(
-    run_file: RunFile, shape: ModelShape, data: Mapping[str, Any], gpu_memory_gib: float, *, has_bf16: bool = True
-) -> int:
+def rows_that_fit(run_file: RunFile, shape: ModelShape, data: Mapping[str, Any], gpu_memory_gib: float) -> int:
     """Return how many rows in a micro-batch fit a GPU that is sold with so much memory; 0 where not even one does."""
 
     def most(rows: int) -> int:
         return largest_micro_batch(
             shape,
-            trainer_holding(run_file, rows=rows, has_bf16=has_bf16),
+            trainer_holding(run_file, rows=rows),
             memory_gib=gpu_memory_gib * USABLE_SHARE,
             length=row_tokens(run_file, data),
             rank=run_file.adapter.lora_r,
@@ -163,13 +159,14 @@ def _with(run_file: RunFile, settings: Mapping[str, Any]) -> RunFile:
     return changed
 
 
-def trainer_holding(run_file: RunFile, *, rows: int, has_bf16: bool = True) -> Holding:
+def trainer_holding(run_file: RunFile, *, rows: int) -> Holding:
     """Return how our trainer holds tensors on a GPU with so many rows in a micro-batch.
 
+    Every GPU that is planned with computes in 16 bits: in bfloat16, or in float16 where it has none.
     The adapter is in 32 bits, and TRL's fused head goes over the logits in tiles. TRL makes one row of all packed rows;
     there, and where several rows are filled up to the longest, attention is given a mask unless it is flash attention.
     """
-    model, number = run_file.model, 2.0 if has_bf16 and run_file.model.dtype != "float32" else 4.0
+    model, number = run_file.model, 4.0 if run_file.model.dtype == "float32" else 2.0
     packs, kernel = run_file.data.packing, model.attn_implementation
     return Holding(
         quantised=(NF4 if model.bnb_4bit_use_double_quant else NF4_PLAIN) if model.load_in_4bit else number,

@@ -14,7 +14,7 @@ from runner.planning.estimate.cost import Cost, Spot, cost_of
 from runner.planning.estimate.duration import Correction, Durations, Hardware, Work, estimate_durations, speed_of
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed, rows_that_fit
-from runner.planning.estimate.gpu_specs import BF16_CAPABILITY, GpuSpec, gpu_of_machine
+from runner.planning.estimate.gpu_specs import GpuSpec, gpu_of_machine
 from runner.planning.estimate.ledger import correction
 from runner.planning.estimate.micro_batch import row_choices, with_rows
 from runner.planning.estimate.model_shape import ModelShape
@@ -74,7 +74,6 @@ class Forecast:
         work: What there is to do with so many rows at a time.
         durations: How long it takes, or ``None`` where no speed of the GPU is known.
         cost: What it costs, or ``None`` with the durations.
-        has_bf16: Whether its GPU computes in bfloat16.
     """
 
     environment: str
@@ -86,7 +85,6 @@ class Forecast:
     cost: Cost | None
     micro_batch_rows: int
     work: Work
-    has_bf16: bool = True
 
     @property
     def fits(self) -> bool:
@@ -230,17 +228,16 @@ def forecast(task: Task, environment: str, offer: Offer, ledger: Sequence[Row] =
     if not task.run_file.compute.gpu_required:
         return _without_gpu(task, environment, offer, ledger)
     gpu = gpu_of_machine(offer.instance_type, offer.gpu_name, offer.gpu_memory_gib)
-    has_bf16 = gpu is None or gpu.compute_capability is None or float(gpu.compute_capability) >= BF16_CAPABILITY
-    most = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib, has_bf16=has_bf16)
+    most = rows_that_fit(task.run_file, task.shape, task.data, offer.gpu_memory_gib)
     machine = Hardware(environment, gpu, offer.gpu_count)
     rows = _fastest_rows(task, machine, most)
     chosen = task.at(rows)
-    needed_gib = GpuNeed(chosen.run_file, task.shape, task.data, has_bf16=has_bf16).gpu_gib
+    needed_gib = GpuNeed(chosen.run_file, task.shape, task.data).gpu_gib
     durations = None
     if gpu is not None:
         durations = estimate_durations(chosen.work, machine, _own(task, environment, offer, gpu, ledger))
     cost = None if durations is None else _cost(chosen, environment, offer, durations)
-    return Forecast(environment, offer, gpu, needed_gib, most, durations, cost, rows, chosen.work, has_bf16)
+    return Forecast(environment, offer, gpu, needed_gib, most, durations, cost, rows, chosen.work)
 
 
 def _fastest_rows(task: Task, machine: Hardware, most: int) -> int:

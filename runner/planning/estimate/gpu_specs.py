@@ -74,8 +74,9 @@ class GpuSpec:
 
     @property
     def training_tflops(self) -> float | None:
-        """Peak of the number format that the trainer takes by itself: bfloat16, else float32."""
-        return self.bf16_tflops if self.bf16_tflops is not None else self.fp32_tflops
+        """Peak of the number format that the trainer takes by itself: bfloat16, else float16, else float32."""
+        peaks = (self.bf16_tflops, self.fp16_tflops, self.fp32_tflops)
+        return next((peak for peak in peaks if peak is not None), None)
 
 
 @cache

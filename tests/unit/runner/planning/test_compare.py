@@ -82,17 +82,23 @@ def test_strangers_machines_are_out_with_the_reason_and_in_where_any_will_do() -
         assert (trusting[name].why_out, trusting[name].best is None) == ("", False)
 
 
-def test_a_machine_within_the_price_goes_before_a_cheaper_run_on_a_dearer_one() -> None:
+def test_a_machine_within_the_price_goes_before_a_cheaper_run_on_a_dearer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast, slow = (
+        Offer("fast", "any", False, 0.80, "H100 SXM", 1, 80.0),
+        Offer("slow", "any", False, 0.79, "RTX A4000", 1, 16.0),
+    )
+    monkeypatch.setattr(comparing, "listed_offers", lambda name: [fast, slow])
     free = by_name(compare(task(), TODAY))["lambda"].best
-    assert free is not None
-    limit = free.offer.price_usd_per_h - 0.01
+    limit = slow.price_usd_per_h
 
     bound = by_name(compare(task(compute={"env": "lambda", "max_price_usd_per_h": limit}), TODAY))["lambda"]
 
+    assert free is not None
+    assert free.offer == fast
     assert bound.why_out == ""
     assert bound.best is not None
-    assert bound.best.offer.price_usd_per_h <= limit
-    assert bound.best.usd >= free.usd
+    assert bound.best.offer == slow
+    assert bound.best.usd > free.usd
 
 
 @pytest.mark.parametrize("platform", ["aws", "lambda", "sagemaker"])

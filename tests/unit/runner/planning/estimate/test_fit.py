@@ -55,8 +55,8 @@ def test_dropout_keeps_a_mask() -> None:
     assert need(adapter={"lora_dropout": 0.0}).gpu_gib < need().gpu_gib
 
 
-def test_a_gpu_without_bfloat16_needs_twice_the_memory_for_what_is_not_quantised() -> None:
-    parts, old = need().parts_gib, GpuNeed(run_file(), LLAMA, DATA, has_bf16=False).parts_gib
+def test_float32_needs_twice_the_memory_for_what_is_not_quantised() -> None:
+    parts, old = need().parts_gib, need(model={"dtype": "float32"}).parts_gib
 
     assert old["base model, unquantised"] == 2 * parts["base model, unquantised"]
     assert old["base model, 4 bit"] == parts["base model, 4 bit"]

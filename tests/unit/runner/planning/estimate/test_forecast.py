@@ -93,12 +93,13 @@ def test_a_gpu_that_nobody_knows_has_no_price_for_the_run() -> None:
     assert found.fits
 
 
-def test_a_gpu_without_bfloat16_needs_more_memory() -> None:
+def test_a_gpu_without_bfloat16_is_planned_in_float16_and_needs_no_more_memory() -> None:
     new = forecast(task(), "lambda", A10)
-    old = forecast(task(), "lambda", Offer("old", "here", False, 0.5, "T4", 1, 16.0))
+    old = forecast(task(), "lambda", Offer("old", "here", False, 0.5, "Quadro RTX 6000", 1, 24.0))
 
-    assert old.needed_gib > new.needed_gib
-    assert old.rows < new.rows
+    assert (old.needed_gib, old.rows) == (new.needed_gib, new.rows)
+    whole = forecast(task(model={"dtype": "float32"}), "lambda", Offer("old", "here", False, 0.5, "T4", 1, 16.0))
+    assert whole.needed_gib > old.needed_gib
 
 
 def test_a_cloud_bills_whole_units() -> None:
