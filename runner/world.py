@@ -36,6 +36,9 @@ Shared = TypeVar("Shared")
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder in it is made with a name of its own, for its owner alone
 """Where a file never reaches a disk, on Linux."""
 HIGHEST_READ_BYTES = 65536
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID_LENGTH = 8
+"""Enough of it: a run knows a few starts of a few computers."""
 BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Linux has a clock of its own that counts sleep; macOS has no such name, for its ``CLOCK_MONOTONIC`` counts it."""
 
@@ -176,6 +179,10 @@ class World(Protocol):
     @property
     def process_id(self) -> int:
         """This process's id."""
+
+    @property
+    def boot_id(self) -> str:
+        """What tells this start of this computer from every other, for ``boottime_s``; empty where it has none."""
 
     @property
     def home(self) -> Path:
@@ -515,6 +522,14 @@ class RealWorld:
     def process_id(self) -> int:
         """This process's id."""
         return os.getpid()
+
+    @property
+    def boot_id(self) -> str:
+        """What tells this start of this computer from every other; Linux has such an id."""
+        try:
+            return BOOT_ID.read_text(encoding="ascii")[:BOOT_ID_LENGTH]
+        except (OSError, ValueError):
+            return ""
 
     @property
     def home(self) -> Path:

@@ -14,6 +14,9 @@ JOURNAL_NAME = "journal.jsonl"
 KINDS = ("intent", "answer")
 CHECKSUM = "crc32"
 """Key of a line's checksum: the CRC-32 of the line as it is without it. Lines of older versions have none."""
+CLOCK = "clock"
+"""Key of what a line knows of the computer that wrote it besides the time of day, which may be set: ``boot`` says which
+start of which computer it was (empty: unknown), ``up_s`` how many seconds it had counted, sleep included."""
 
 
 class Journal:
@@ -34,6 +37,16 @@ class Journal:
     def entries(self) -> list[dict[str, Any]]:
         """Return all lines that are as they were written, oldest first."""
         return [entry for entry in self._lines() if entry is not None]
+
+    def line_of_now(self, kind: str = "answer", action: str = "now") -> dict[str, Any]:
+        """Return a line as it would be written now, without facts."""
+        clock = {"boot": self._world.boot_id, "up_s": round(self._world.boottime_s(), 1)}
+        return {
+            "time": self._world.now().isoformat(timespec="milliseconds"),
+            "kind": kind,
+            "action": action,
+            CLOCK: clock,
+        }
 
     @property
     def is_damaged(self) -> bool:
@@ -57,7 +70,7 @@ class Journal:
         return [_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line]
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
-        line = {"time": self._world.now().isoformat(timespec="milliseconds"), "kind": kind, "action": action, **facts}
+        line = self.line_of_now(kind, action) | facts
         whole = json.dumps(line | {CHECKSUM: _checksum(line)}).encode()
         ends_whole = self._file.read_or_nothing()[-1:] in (b"", b"\n")
         self._file.append((b"" if ends_whole else b"\n") + whole + b"\n", synced=True)

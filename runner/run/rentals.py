@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 LOOK = "look"
 """The action of a journal line that says what a look at a cloud showed."""
 CREATE = "create"
 """The action of a journal line that says when Terraform began to create the first of what was asked for."""
-SET_BACK = timedelta(minutes=1)
-"""A line that is older than the one before it by more than this was written after the clock was set back."""
+SET = timedelta(minutes=1)
+"""A clock that differs by more than this from what was counted was set; so was one by which a line is so much older."""
 Line = Mapping[str, Any]
 
 
@@ -77,12 +77,10 @@ class Rental:
 def rentals_in(lines: Iterable[Line]) -> list[Rental]:
     """Return what was rented by the lines of a journal, oldest first; lines of older versions say less."""
     found: list[Rental] = []
-    before = datetime.min.replace(tzinfo=UTC)
+    before: Line | None = None
     for line in lines:
         at, kind, action = datetime.fromisoformat(str(line["time"])), line["kind"], line["action"]
-        if before - at > SET_BACK:
-            found = [replace(one, is_set_back=one.is_set_back or one.gone_at is None) for one in found]
-        before = at
+        found, before = _by_the_clock_of(line, before, found), line
         if (action, kind) == ("provision", "intent"):
             found.append(Rental(str(line.get("environment") or ""), at, _most(line.get("candidates"))))
         elif (action, kind) == ("provision", "answer"):
@@ -94,6 +92,42 @@ def rentals_in(lines: Iterable[Line]) -> list[Rental]:
         elif (action, kind) == ("destroy", "answer") and not line.get("left"):
             found = [one if one.gone_at else replace(one, gone_at=at) for one in found]
     return [one for one in found if not (one.is_request and one.is_refused)]
+
+
+def _by_the_clock_of(line: Line, before: Line | None, found: list[Rental]) -> list[Rental]:
+    """Return what was rented as it looks by the clock that a line was written by.
+
+    Where the clock was set since the line before, by what the computer has counted meanwhile, all moments move along:
+    what lies between them stays. Where nobody has counted (another computer, or a start of it, or an older version), a
+    time that goes back leaves what is open without an end.
+    """
+    if before is None:
+        return found
+    passed = datetime.fromisoformat(str(line["time"])) - datetime.fromisoformat(str(before["time"]))
+    meanwhile = counted(before, line)
+    if meanwhile is not None:
+        return [_moved(one, passed - meanwhile) for one in found] if abs(passed - meanwhile) > SET else found
+    if -passed > SET:
+        return [replace(one, is_set_back=one.is_set_back or one.gone_at is None) for one in found]
+    return found
+
+
+def counted(before: Line, line: Line) -> timedelta | None:
+    """Return the time between two lines as their computer has counted it; ``None`` where it has not."""
+    first, second = before.get("clock"), line.get("clock")
+    if not isinstance(first, dict) or not isinstance(second, dict) or first.get("boot") != second.get("boot"):
+        return None
+    begun_s, ended_s = _number(first.get("up_s")), _number(second.get("up_s"))
+    if not first.get("boot") or begun_s is None or ended_s is None or ended_s < begun_s:
+        return None
+    return timedelta(seconds=ended_s - begun_s)
+
+
+def _moved(rental: Rental, by: timedelta) -> Rental:
+    """Return a rental all of whose moments are later by so much."""
+    names = ("asked_at", "there_at", "seen_at", "gone_at")
+    moments = {name: getattr(rental, name) for name in names}
+    return replace(rental, **{name: at + by for name, at in moments.items() if at is not None})
 
 
 def _create(found: list[Rental], line: Line, at: datetime) -> None:
@@ -118,7 +152,9 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
     found[index] = replace(
         known,
         machine_id=known.machine_id or machine_id,
-        price_usd_per_h=_price(line.get("price_usd_per_h")) if known.price_usd_per_h is None else known.price_usd_per_h,
+        price_usd_per_h=_number(line.get("price_usd_per_h"))
+        if known.price_usd_per_h is None
+        else known.price_usd_per_h,
         there_at=known.there_at or at,
         seen_at=known.seen_at or at,
         is_answered=True,
@@ -136,7 +172,7 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
         found[index] = replace(
             known,
             machine_id=str(entry["id"]),
-            price_usd_per_h=(None if is_stopped else _price(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
+            price_usd_per_h=(None if is_stopped else _number(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
             there_at=known.there_at or at,
             seen_at=known.seen_at if is_stopped and known.seen_at else began,
             # A look that missed it was not up to date; one that began before that, and hung, says nothing new.
@@ -174,7 +210,7 @@ def _is_open(rental: Rental, cloud: str) -> bool:
 def _most(candidates: object) -> float | None:
     """Return the highest ceiling of the machines that were asked for; ``None`` where one has none."""
     rows = candidates if isinstance(candidates, list) else []
-    ceilings = (_price(row.get("max_price_usd_per_h")) for row in rows if isinstance(row, dict))
+    ceilings = (_number(row.get("max_price_usd_per_h")) for row in rows if isinstance(row, dict))
     known = [ceiling for ceiling in ceilings if ceiling is not None]
     return max(known) if known and len(known) == len(rows) else None
 
@@ -184,7 +220,7 @@ def _rows(value: object) -> list[Line]:
     return [row for row in value if isinstance(row, dict) and "id" in row] if isinstance(value, list) else []
 
 
-def _price(value: object) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

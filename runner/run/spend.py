@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.run.journal import Journal
-from runner.run.rentals import Rental, moment_or_none, rentals_in
+from runner.run.rentals import Rental, counted, moment_or_none, rentals_in
 from runner.run.run_dir import RunDir
 from runner.run.state import RunState
 from trainer.files import object_or_none
@@ -127,7 +127,9 @@ def dollars_left(run: RunDir, max_usd: float) -> float:
 
 def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     """Return the rentals, with what other files of the run know of the last one; a damaged one knows nothing."""
-    found = rentals_in(journal.entries())
+    lines, now = journal.entries(), journal.line_of_now()
+    is_counted = bool(lines) and counted(lines[-1], now) is not None  # the clock may have been set since that line
+    found = rentals_in([*lines, now] if is_counted else lines)
     if not found:
         return []
     *earlier, last = found

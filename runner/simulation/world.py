@@ -117,6 +117,11 @@ class VirtualWorld:
         return 1000
 
     @property
+    def boot_id(self) -> str:
+        """When the world began: two worlds that begin at one moment count alike."""
+        return f"{self._began.timestamp():.0f}"
+
+    @property
     def home(self) -> Path:
         """The user's home folder."""
         return Path(self._environ.get("HOME") or "/home/user")

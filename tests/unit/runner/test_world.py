@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import world as worlds
 from runner.simulation.world import VirtualWorld
 from runner.world import Entry, LockedError, RealWorld, World
 
@@ -39,6 +40,16 @@ def test_the_environment_is_what_was_given(world: World) -> None:
 
 def test_the_command_is_given_in_a_whole_path(world: World) -> None:
     assert world.folder.is_absolute()
+
+
+def test_two_worlds_of_one_start_have_the_same_id(world: World) -> None:
+    assert world.boot_id == type(world)().boot_id
+
+
+def test_a_system_without_an_id_for_its_start_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worlds, "BOOT_ID", tmp_path / "none")
+
+    assert RealWorld().boot_id == ""
 
 
 def test_the_clock_that_counts_sleep_goes_on_with_the_other(world: World) -> None:

@@ -59,7 +59,7 @@ def test_an_intent_without_an_answer_is_unanswered(run: RunDir) -> None:
 
     assert not journal.unanswered("provision")
     assert [entry["kind"] for entry in journal.entries()] == ["intent", "answer"]
-    assert set(journal.entries()[1]) == {"time", "kind", "action", "instance_id", "price_usd_per_h"}
+    assert set(journal.entries()[1]) == {"time", "kind", "action", "instance_id", "price_usd_per_h", "clock"}
 
 
 @pytest.mark.parametrize("lines", [[ask], [ask, answer, ask]], ids=["first", "second"])
@@ -131,3 +131,11 @@ def test_lines_of_older_versions_are_read(run: RunDir, lines: list[str], open_: 
 
     assert Journal(run).entries() == [json.loads(line) for line in lines]
     assert Journal(run).unanswered("provision") is open_
+
+
+def test_a_line_knows_what_its_computer_has_counted(run: RunDir) -> None:
+    Journal(run).intent("provision")
+
+    (line,) = Journal(run).entries()
+    assert line["clock"]["boot"] == run.world.boot_id
+    assert 0 < line["clock"]["up_s"] <= run.world.boottime_s() + 0.1

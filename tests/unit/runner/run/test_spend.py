@@ -180,6 +180,54 @@ def test_two_lines_that_were_written_at_once_set_no_clock_back(second: float, ru
     assert spend_of(run).unknown == ()
 
 
+def counted(line: dict[str, Any], up_s: float, boot: str = "b-1") -> dict[str, Any]:
+    """Return a line of a computer that has counted so many seconds since its start."""
+    return {**line, "clock": {"boot": boot, "up_s": up_s}}
+
+
+@pytest.mark.parametrize("off_s", [7200, -7200, 30])
+def test_a_clock_that_was_set_while_a_machine_billed_moves_its_moments_along(off_s: float, run: RunDir) -> None:
+    """An hour and a half billed, whatever the time of day is by then."""
+    lines = (asked(10_000), 50.0), (handed(10_100, "i-1"), 150.0), (destroyed(15_400 + off_s), 5450.0)
+    rented(run, *(counted(line, up_s) for line, up_s in lines))
+
+    spend = spend_of(run, BEGUN + timedelta(seconds=20_000 + off_s))
+
+    within_s = 0 if abs(off_s) > 60 else off_s
+    assert (spend.billed_s, spend.unknown) == (5400.0 + within_s, ())
+
+
+def test_a_machine_that_is_up_is_counted_by_the_clock_of_now(run: RunDir) -> None:
+    shown = {"kind": "answer", "action": "look", "cloud": "lambda", "machines": [{"id": "i-1", "price_usd_per_h": 3.6}]}
+    lines = (asked(0), 50.0), (handed(100, "i-1"), 150.0), ({"time": at(9100), **shown}, 1950.0)
+    rented(run, *(counted(line, up_s) for line, up_s in lines))
+
+    spend = spend_of(run, BEGUN + timedelta(seconds=9100))
+
+    assert spend.billed_s == 1900.0
+    assert spend.range_usd == pytest.approx([1.8, 1.9], abs=2e-6)
+
+
+def test_a_clock_that_was_set_since_the_last_line_is_known(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine came ten minutes ago by what this computer has counted, and two hours ago by its clock."""
+    monkeypatch.setattr(RealWorld, "boot_id", "b-1")
+    monkeypatch.setattr(RealWorld, "boottime_s", lambda self: 1000.0)
+    monkeypatch.setattr(RealWorld, "now", lambda self: BEGUN + timedelta(seconds=7200))
+    rented(run, counted(asked(0), 400.0), counted(handed(0, "i-1"), 400.0))
+
+    assert spend_of(run).billed_s == 600.0
+
+
+@pytest.mark.parametrize(("boot", "up_s"), [("b-2", 5450.0), ("b-1", 20.0), ("", 5450.0)])
+def test_what_another_start_has_counted_says_nothing(boot: str, up_s: float, run: RunDir) -> None:
+    first = "" if not boot else "b-1"
+    rented(run, counted(asked(7200), 50.0, first), counted(handed(7300, "i-1"), 150.0, first),
+           counted(destroyed(7100), up_s, boot))  # fmt: skip
+
+    assert spend_of(run).total_usd is None
+    assert "was set back" in spend_of(run).unknown[0]
+
+
 def test_a_clock_that_was_set_back_later_moves_no_machine_that_was_gone(run: RunDir) -> None:
     rented(run, asked(7200), handed(7300, "i-1"), destroyed(9000), asked(0), handed(100, "i-2"), destroyed(3600))
 
