@@ -80,49 +80,49 @@ class Frames:
 def frames_of(facts: BaseModelFacts) -> Frames:
     """Return what the base's template writes around the assistant's words."""
     special = (facts.eos_token, *(token for token in facts.special_tokens if token != facts.eos_token))
-    opened, closed = (_tail(TWO_ANSWERS[:3], facts, opens=opens) for opens in (True, False))
-    of_words = _end_tokens(TWO_ANSWERS, facts, special, early=1, late=3)
-    of_call = _end_tokens(ONE_CALL, facts, special, early=3, late=3)
+    pieces = re.compile("|".join((*map(re.escape, sorted(special, key=len, reverse=True)), _PIECE.pattern))).findall
+    opened, closed = (pieces(_tail(TWO_ANSWERS[:3], facts, opens=opens)) for opens in (True, False))
+    answer, last_answer = (pieces(_frame_after(number, TWO_ANSWERS, facts)) for number in (1, 3))
+    call, last_call = (pieces(_frame_after(3, chat, facts)) for chat in (ONE_CALL, ONE_CALL[:3]))
     return Frames(
-        prompt=opened[_shared_count(opened, closed) :],
-        after_user=opened,
-        after_tool=_tail(ONE_CALL, facts, opens=True),
-        end_tokens=special if of_words is None else of_words,
-        call_end_tokens=of_call or (),
+        prompt=tuple(opened[_shared_count(opened, closed) :]),
+        after_user=tuple(opened),
+        after_tool=tuple(pieces(_tail(ONE_CALL, facts, opens=True))),
+        end_tokens=_end_tokens(answer, last_answer, special) if answer else special,
+        call_end_tokens=_end_tokens(call, last_call, special) if call else (),
         special_tokens=special,
     )
 
 
-def _tail(messages: Sequence[Message], facts: BaseModelFacts, *, opens: bool) -> tuple[str, ...]:
-    """Return the pieces that stand after the last text of a chat; none if the template refuses the chat."""
+def _tail(messages: Sequence[Message], facts: BaseModelFacts, *, opens: bool) -> str:
+    """Return what stands after the last text of a chat; nothing if the template refuses the chat."""
     try:
-        text = render_chat(stand_in(messages).messages, facts, add_generation_prompt=opens).text
+        return STAND_IN.split(render_chat(stand_in(messages).messages, facts, add_generation_prompt=opens).text)[-1]
     except BaseModelError:
-        return ()
-    return tuple(_PIECE.findall(STAND_IN.split(text)[-1]))
+        return ""
 
 
-def _end_tokens(
-    chat: Sequence[Message], facts: BaseModelFacts, special: Sequence[str], *, early: int, late: int
-) -> tuple[str, ...] | None:
-    """Return the tokens that end a turn which is followed by another, and one that is the last.
+def _frame_after(number: int, chat: Sequence[Message], facts: BaseModelFacts) -> str:
+    """Return what stands between a text and the next one; nothing if the template refuses the chat or leaves it out."""
+    try:
+        _, *pieces = STAND_IN.split(render_chat(stand_in(chat).messages, facts).text)
+    except BaseModelError:
+        return ""
+    return dict(zip(pieces[::2], pieces[1::2], strict=True)).get(str(number), "")
 
-    ``None`` if the template cannot be asked, as it refuses the chat.
 
-    What is the same in both is the end of a turn: its last special token. Where they share none, each ends with the
-    first that it has, if that follows at once (GLM's turns end with the header of the next).
+def _end_tokens(followed: Sequence[str], last: Sequence[str], special: Sequence[str]) -> tuple[str, ...]:
+    """Return the tokens that end a turn.
+
+    What stands after a turn that is followed by another, and after one that is the last, is the same up to the end of
+    the turn: its last special token. Where they share none, each ends with the first that it has, if that follows at
+    once (GLM's turns end with the header of the next).
 
     Args:
-        chat: Ends with the answer of the turn that follows, or of the one that is the last.
-        facts: The base model's template.
+        followed: What stands after a turn with another one behind it, in pieces.
+        last: What stands after a last turn.
         special: All special tokens.
-        early: Number of the last text of the turn that is followed by another.
-        late: Number of the text that the rendering ends with; the same as ``early`` if the chat is cut there.
     """
-    followed = _frame_after(early, chat, facts)
-    last = _frame_after(late, chat[:3] if late == early else chat, facts)
-    if not followed:
-        return None
     shared = _shared_count(followed, last)
     common = [piece for piece in followed[:shared] if piece in special]
     if common:
@@ -133,23 +133,18 @@ def _end_tokens(
     return tuple(dict.fromkeys(token for token in each if token is not None))
 
 
-def _frame_after(number: int, chat: Sequence[Message], facts: BaseModelFacts) -> tuple[str, ...]:
-    """Return the pieces between a text and the next one; none if the template refuses the chat or leaves it out."""
-    try:
-        pieces = STAND_IN.split(render_chat(stand_in(chat).messages, facts).text)
-    except BaseModelError:
-        return ()
-    at = pieces.index(str(number)) if str(number) in pieces[1::2] else None
-    return () if at is None else tuple(_PIECE.findall(pieces[at + 1]))
-
-
 def _shared_count(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _shared_length(frame: str, pieces: Sequence[str]) -> int:
-    found = _PIECE.findall(frame)
-    return len("".join(found[: _shared_count(found, pieces)]))
+    """Return the length of the pieces that a frame begins with."""
+    position = 0
+    for piece in pieces:
+        if not frame.startswith(piece, position):
+            break
+        position += len(piece)
+    return position
 
 
 def _without_blanks(pieces: Sequence[str]) -> Sequence[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.trainer.data.families import FAMILIES, ONE, SEVEN, TWO, family_facts, texts_of
+from tests.unit.trainer.data.families import CALL, FAMILIES, ONE, SEVEN, TWO, family_facts, texts_of
 from tests.unit.trainer.small_facts import CHATML, small_facts
 from trainer.data import rendering
 from trainer.data.chat import mask_chat
@@ -151,3 +151,28 @@ def test_template_without_any_end_token_does_not_learn_the_header_of_the_next_tu
     facts = small_facts(CHATML.replace("'<|im_end|>' + ", ""))
 
     assert texts_of(mask_chat(SEVEN["two"], facts, assistant_only=True)) == ["A1.", "A2."]
+
+
+@pytest.mark.parametrize("end", ["EOT", "|end of turn|", "▁<EOT>", "###"])
+def test_end_token_may_look_like_anything(end: str) -> None:
+    facts = small_facts(CHATML.replace("<|im_end|>", end), eos_token=end, special_tokens=(end, "<|im_start|>"))
+
+    assert texts_of(mask_chat(SEVEN["two"], facts, assistant_only=True)) == [f"A1.{end}", f"A2.{end}"]
+
+
+def test_turns_of_the_assistant_may_stand_first_and_together() -> None:
+    chat = (Message("assistant", "Hello."), *ONE, Message("assistant", "A2."))
+
+    masked = mask_chat(chat, small_facts(), assistant_only=True)
+
+    assert texts_of(masked) == ["Hello.<|im_end|>", "A1.<|im_end|>", "A2.<|im_end|>"]
+
+
+def test_calls_without_a_text_among_their_arguments_are_found_by_the_name_of_the_tool() -> None:
+    call = replace(CALL, arguments='{"days": 2}')
+    chat = (*SEVEN["call"][:2], Message("assistant", "", calls=(call, call)), *SEVEN["call"][3:])
+
+    masked = mask_chat(chat, family_facts("Qwen2.5"), assistant_only=True)
+
+    one = '<tool_call>\n{"name": "look", "arguments": {"days": 2}}\n</tool_call>'
+    assert texts_of(masked) == [f"{one}\n{one}<|im_end|>", "Wet.<|im_end|>"]
