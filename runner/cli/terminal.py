@@ -187,6 +187,7 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
     describe: dict[str, Callable[[dict[str, Any]], str]] = {
         "run_started": _describe_start,
         "phase_started": lambda event: f"{_words(event.get('phase'))} …",
+        "loading": lambda event: f"loading weights: {event.get('done')} of {event.get('total')} tensors",
         "evaluation": lambda event: f"eval loss {_number(event.get('eval_loss'))} ({_words(event.get('model'))})",
         "checkpoint_saved": lambda event: f"checkpoint at step {event.get('step')}",
         "out_of_memory": _describe_shortage,

@@ -107,6 +107,8 @@ def words(name: str) -> str:
         "base_4bit": "base, 4-bit",
         "adapter_4bit": "adapter on 4-bit base",
         "base_unquantised": "base, unquantised",
+        "base_quantised": "base, quantised",
+        "adapter_quantised": "adapter on quantised base",
         "adapter_unquantised": "adapter on unquantised base",
         "merged": "merged model",
         "json_valid": "valid JSON",

@@ -14,7 +14,7 @@ LOOK_BYTES = 256 << 10
 """The most that one look at a machine's events brings; a longer line is no event."""
 MOST_BYTES = 64 << 20
 """The most of a run's events that is kept: over a hundred thousand steps."""
-COUNTS = ("step", "max_steps", "resumed_from_step", "tokens", "size_bytes", "skipped_steps")
+COUNTS = ("step", "max_steps", "resumed_from_step", "tokens", "size_bytes", "skipped_steps", "done", "total")
 NUMBERS = ("epoch", "loss", "learning_rate", "grad_norm", "tokens_per_s", "memory_gib", "eval_loss", "duration_s")
 WORDS = ("time", "phase", "device", "device_name", "dtype", "base_model", "model", "status", "message", "resolution",
          "work", "measure")  # fmt: skip

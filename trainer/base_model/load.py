@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from trainer.base_model.tokenization import BaseModelFacts
 
+BaseKind = Literal["4bit", "quantised", "unquantised"]
 ADAPTER_PARAMETER = "lora_"
 BASE_LAYERS = re.compile(r"(\.base_layer)+(?=\.)")
 """What PEFT puts between a layer's name and its weight; a layer of the base model's own may be called so too."""
@@ -201,7 +202,7 @@ def load_base(recipe: Recipe, location: str, *, quantised: bool) -> PreTrainedMo
         ) from err
     if device.type == "mps":
         model = model.to(device)
-    if quantised and device.type == "cpu":
+    if device.type == "cpu":
         _keep_4bit_weights_as_they_are(model)
     return model.eval()
 
@@ -217,6 +218,15 @@ def _keep_4bit_weights_as_they_are(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
+
+
+def base_kind(model: torch.nn.Module) -> BaseKind:
+    """Return how a base model is held: some come in 4 bits, or quantised in another way, whatever the recipe says."""
+    from bitsandbytes.nn import Linear4bit
+
+    if any(isinstance(module, Linear4bit) for module in model.modules()):
+        return "4bit"
+    return "quantised" if getattr(model, "is_quantized", False) else "unquantised"
 
 
 def quantisation_config(model: ModelSection, dtype: torch.dtype) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from trainer.base_model.load import load_base, resolve_device
+from trainer.base_model.load import base_kind, load_base, resolve_device
 from trainer.config import Recipe
 from trainer.errors import AcceptanceError
 from trainer.export.checksums import write_checksums
@@ -47,8 +47,9 @@ def merge_adapter(recipe: Recipe, adapter_folder: Path, folder: Path, *, locatio
 
     base: Any = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
     _require_memory(base, recipe)
-    if recipe.model.load_in_4bit:
+    if base_kind(base) != "unquantised":
         base = base.dequantize()
+        _forget_packed_format(base)
     base = base.to(torch.float32)
     try:
         merged = PeftModel.from_pretrained(base, str(adapter_folder)).merge_and_unload(safe_merge=True)
@@ -65,6 +66,19 @@ def merge_adapter(recipe: Recipe, adapter_folder: Path, folder: Path, *, locatio
         if (adapter_folder / name).is_file():
             shutil.copyfile(adapter_folder / name, folder / name)
     write_checksums(folder)
+
+
+def _forget_packed_format(base: Any) -> None:
+    """Keep transformers from writing the weights of a base that came in 4 bits as it read them, which it can't."""
+    from transformers.integrations.bitsandbytes import Bnb4bitDeserialize
+
+    read = getattr(base, "_weight_conversions", None)
+    if read is not None:
+        base._weight_conversions = [
+            one
+            for one in read
+            if not any(isinstance(step, Bnb4bitDeserialize) for step in getattr(one, "operations", ()))
+        ]
 
 
 def weight_count(model: torch.nn.Module) -> int:

@@ -18,6 +18,8 @@ MODEL_NAMES = {
     "base_4bit": "base, 4-bit",
     "adapter_4bit": "**adapter, 4-bit**",
     "base_unquantised": "base, unquantised",
+    "base_quantised": "base, quantised",
+    "adapter_quantised": "adapter, quantised",
     "adapter_unquantised": "adapter, unquantised",
     "merged": "merged model",
 }

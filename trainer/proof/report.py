@@ -49,7 +49,7 @@ class AcceptanceReport:
     Attributes:
         checks: All checks made, in order. After a check that leaves nothing to load, the rest is not made.
         evaluations: What each model scored: ``base_4bit``, ``adapter_4bit``, ``base_unquantised``,
-            ``adapter_unquantised``, ``merged``.
+            ``adapter_unquantised``, ``base_quantised``, ``adapter_quantised``, ``merged``.
         samples: Prompt, reference and both answers, for the report.
         metrics: All of ``metrics.json``: what training measured, and the parts ``eval`` and ``samples``.
     """
@@ -86,8 +86,7 @@ class AcceptanceReport:
     def to_metrics(self) -> dict[str, Any]:
         """Return the parts ``eval`` and ``samples`` of ``metrics.json``."""
         results = {
-            kind: None if (found := self.evaluations.get(kind)) is None else found.to_mapping() for kind in MODELS
+            kind: None if (found := self.evaluations.get(kind)) is None else found.to_mapping()
+            for kind in dict.fromkeys((*MODELS, *self.evaluations))
         }
-        if (merged := self.evaluations.get("merged")) is not None:
-            results["merged"] = merged.to_mapping()
         return {"eval": results, "samples": list(self.samples)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from trainer.base_model.load import load_base, resolve_device, resolve_dtype
+from trainer.base_model.load import BaseKind, base_kind, load_base, resolve_device, resolve_dtype
 from trainer.config import Recipe
 from trainer.data.message import TOOLS, Message
 from trainer.data.rendering import render_chat, template_inputs
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 SMALLEST_LOGIT_CHANGE = 1e-3
 KEPT_SHARE = 0.5
 """On the unquantised base the adapter should keep this share of what it lowered the 4-bit base's loss by."""
-BASE_KINDS = {True: "4bit", False: "unquantised"}
 
 
 class Trial:
@@ -70,6 +69,7 @@ class Trial:
         self._checks: list[AcceptanceCheck] = []
         self._evaluations: dict[str, Evaluation] = {}
         self._weights = 0
+        self._trained_kind: BaseKind = "4bit" if recipe.model.load_in_4bit else "unquantised"
 
     def run(self, expected: tuple[str, ...], base: Evaluation | None = None) -> None:
         """Check the folder, then the adapter on every base model.
@@ -134,8 +134,8 @@ class Trial:
     # ---- on the base it was trained on
 
     def _check_on_trained_base(self, quantised: bool, base_result: Evaluation | None) -> bool:
-        kind = BASE_KINDS[quantised]
         base = self._load_base(quantised)
+        kind = self._trained_kind = base_kind(base)
         self._weights = weight_count(base)
         if not (self._check_fingerprint(base) and self._check_coverage(base)):
             return False
@@ -214,6 +214,10 @@ class Trial:
             self._add("loads_on_unquantised_base", False, value, "a fresh base model loads the adapter", required=False)
             return
         base = self._load_base(quantised=False)
+        if (kind := base_kind(base)) != "unquantised":
+            value = f"not tried: the base model comes {'in 4 bits' if kind == '4bit' else 'quantised'}"
+            self._add("loads_on_unquantised_base", False, value, "a fresh base model loads the adapter", required=False)
+            return
         self._record("base_unquantised", self._evaluate(base))
         model = self._load_adapter(base, "unquantised")
         if model is None:
@@ -255,7 +259,7 @@ class Trial:
             return
         merged = self._evaluate(load_base(self._recipe, str(folder), quantised=False))
         self._record("merged", merged)
-        adapter = self._evaluations[f"adapter_{BASE_KINDS[self._recipe.model.load_in_4bit]}"]
+        adapter = self._evaluations[f"adapter_{self._trained_kind}"]
         self._add_problems(
             "merged_as_good_as_adapter",
             merged_problems(merged, adapter),
@@ -292,7 +296,7 @@ class Trial:
         return self._add(name, not problems, "; ".join(problems) or value, requirement)
 
     def _samples(self) -> Iterator[dict[str, str]]:
-        kind = BASE_KINDS[self._recipe.model.load_in_4bit]
+        kind = self._trained_kind
         base, adapter = self._evaluations.get(f"base_{kind}"), self._evaluations.get(f"adapter_{kind}")
         if base is None or adapter is None:
             return

@@ -18,6 +18,7 @@ import torch
 
 from trainer.base_model.load import (
     base_fingerprint,
+    base_kind,
     fit_to_device,
     load_base,
     load_tokenizer,
@@ -26,6 +27,7 @@ from trainer.base_model.load import (
     resolve_dtype,
 )
 from trainer.base_model.origin import Origin, find_origin
+from trainer.base_model.progress import loading_reported
 from trainer.base_model.same_ids import ENOUGH_TEXTS, refuse_other_ids
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.checkpoints import complete as checkpoint
@@ -45,6 +47,7 @@ from trainer.shortage.forms import Shortage
 from trainer.shortage.measures import Measure, apply_measures, begin, take_measure
 from trainer.training.determinism import determinism
 from trainer.training.fitting import build_trainer, clear_checkpoints, fit
+from trainer.training.release import release_optimizer_overrides
 from trainer.training.run import Run
 from trainer.training.stopping import StopRequest
 from trainer.training.write_errors import write_errors_explained
@@ -133,7 +136,7 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
     recipe = run.recipe
     if not resume:
         clear_checkpoints(output / "checkpoints")
-    with run.phase("load_model"):
+    with run.phase("load_model"), loading_reported(run.report_loading):
         location = prepare_base_model(recipe.model)
         tokenizer = _load_tokenizer(recipe, location, inputs)
         origin = find_origin(recipe.model, location)
@@ -165,6 +168,7 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
             metrics={"train": train_metrics, "phases": run.phase_seconds},
         )
     del trainer, model
+    release_optimizer_overrides()
     gc.collect()
     with run.phase("acceptance"):
         try:
@@ -280,8 +284,7 @@ def _evaluate_base(
         return Evaluation(known["loss"], known["scores"], tuple(known["answers"]))
     base = evaluate_model(model, tokenizer, eval_set, inputs.facts, run.recipe)
     write_json(path, {"key": key, "loss": base.loss, "scores": base.scores, "answers": list(base.answers)})
-    quantised = run.recipe.model.load_in_4bit
-    run.events.write("evaluation", step=0, eval_loss=base.loss, model="base_4bit" if quantised else "base_unquantised")
+    run.events.write("evaluation", step=0, eval_loss=base.loss, model=f"base_{base_kind(model)}")
     run.say(f"base model: eval loss {base.loss:.4f}")
     return base
 

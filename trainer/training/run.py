@@ -45,6 +45,10 @@ class Run:
         self.phase_seconds[name] = duration_s
         self.events.write("phase_ended", phase=name, duration_s=duration_s)
 
+    def report_loading(self, done: int, total: int) -> None:
+        """Report how many of the base model's tensors are loaded."""
+        self.events.write("loading", done=done, total=total)
+
     def say(self, line: str) -> None:
         """Print one line for a person; the run's log keeps it."""
         print(line, flush=True)

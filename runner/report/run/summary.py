@@ -11,7 +11,11 @@ from runner.report.wording import words
 from runner.run.spend import Spend
 
 T = TypeVar("T")
-PAIRS = (("base_4bit", "adapter_4bit", "4-bit base"), ("base_unquantised", "adapter_unquantised", "unquantised base"))
+PAIRS = (
+    ("base_4bit", "adapter_4bit", "4-bit base"),
+    ("base_quantised", "adapter_quantised", "quantised base"),
+    ("base_unquantised", "adapter_unquantised", "unquantised base"),
+)
 
 
 def summarise(

@@ -29,6 +29,7 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
             {"event": "run_started", "device": "cuda", "dtype": "bfloat16", "why_no_triton": "there is no C compiler"},
             "training starts on cuda (bfloat16); without Triton: there is no C compiler",
         ),
+        ({"event": "loading", "done": 120, "total": 291}, "loading weights: 120 of 291 tensors"),
         ({"event": "evaluation", "eval_loss": 1.5, "model": "adapter_4bit"}, "eval loss 1.5000 (adapter 4bit)"),
         (
             {"event": "acceptance_check", "name": "base_unchanged", "passed": True, "value": "x"},

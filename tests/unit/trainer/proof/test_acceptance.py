@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import trainer.proof.trial
 from tests.tiny_model import make_tiny_model
-from tests.trained_adapter import AdapterCase, train_tiny_adapter
+from tests.trained_adapter import AdapterCase, make_recipe, train_tiny_adapter
 from trainer.base_model.load import load_base
 from trainer.errors import AcceptanceError
 from trainer.events import EventLog, read_events
@@ -129,6 +130,33 @@ def test_an_adapter_on_an_unquantised_base_is_proved_there(
     assert list(report.evaluations) == ["base_unquantised", "adapter_unquantised"]
     assert report.metrics["eval"]["adapter_4bit"] is None
     assert "loads_on_unquantised_base" in [check.name for check in report.checks]
+
+
+@pytest.fixture(scope="module")
+def prequantised(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model that comes in 4 bits."""
+    folder = tmp_path_factory.mktemp("prequantised")
+    recipe = make_recipe(tiny_model, tiny_model)
+    shutil.copytree(tiny_model, folder, dirs_exist_ok=True)
+    load_base(recipe, str(tiny_model), quantised=True).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("load_in_4bit", [True, False])
+@pytest.mark.filterwarnings("ignore:You passed `quantization_config`:UserWarning")
+def test_a_base_that_comes_in_4_bits_is_called_that(
+    prequantised: Path, tiny_dataset: Path, tmp_path: Path, load_in_4bit: bool
+) -> None:
+    case = train_tiny_adapter(prequantised, tiny_dataset, tmp_path / "adapter", load_in_4bit=load_in_4bit)
+
+    artifacts = case.recipe.artifacts.model_copy(update={"merged_model": True})
+    report = case.accept(recipe=case.recipe.model_copy(update={"artifacts": artifacts}))
+
+    assert list(report.evaluations) == ["base_4bit", "adapter_4bit", "merged"]  # merged on what it was trained on
+    tried = {check.name: check.value for check in report.checks if check.name.startswith("loads_on")}
+    not_tried = {"loads_on_unquantised_base": "not tried: the base model comes in 4 bits"} if load_in_4bit else {}
+    assert tried == {"loads_on_4bit_base": "1 adapter"} | not_tried
+    assert len(report.samples) == 2
 
 
 # ---- planted defects: each is refused by name

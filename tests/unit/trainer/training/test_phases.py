@@ -93,6 +93,12 @@ def test_every_phase_is_begun_and_ended_in_order(undisturbed: Path) -> None:
     assert events_of(undisturbed, "run_ended")[0]["status"] == "accepted"
 
 
+def test_the_loading_of_the_base_model_is_reported(undisturbed: Path) -> None:
+    (loading,) = events_of(undisturbed, "loading")
+
+    assert loading["done"] == loading["total"] > 0
+
+
 def test_every_step_is_reported_with_loss_rate_norm_speed_and_memory(undisturbed: Path) -> None:
     steps = events_of(undisturbed, "step")
 
