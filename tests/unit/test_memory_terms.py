@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from runner.planning.estimate.memory import Holding, block_bytes
 from runner.planning.estimate.model_shape import shape_of
@@ -28,9 +28,10 @@ FULL = Holding(activation=4, saved_input=8, attention="sdpa")
 HALF = Holding(saved_input=2, attention="sdpa")
 
 
-def make_model(attention: str, dtype: torch.dtype, dropout: float) -> Any:
+def make_model(attention: str, dtype: torch.dtype, dropout: float, kind: str = "llama", **own: int) -> Any:
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**CONFIG, attn_implementation=attention)).to(dtype)
+    config_of_kind = AutoConfig.for_model(kind, **CONFIG, **own, attn_implementation=attention)
+    model = AutoModelForCausalLM.from_config(config_of_kind).to(dtype)
     config = LoraConfig(r=RANK, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(model, config)
     for parameter in model.parameters():
@@ -82,3 +83,16 @@ def test_a_block_keeps_what_the_model_says(
     said = TOKENS * block_bytes(SHAPE, holding, "all-linear", rank=RANK, row_tokens=TOKENS)
 
     assert said == pytest.approx(kept, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "glm4", "olmo2", "qwen3"])
+def test_the_norms_that_a_family_has_besides_are_kept_too(kind: str) -> None:
+    """Four norms of the stream, norms of all heads or of each: of Gemma 3 they are a tenth of what a block keeps."""
+    own = {"head_dim": 32, "pad_token_id": 0}
+    kept = kept_bytes(make_model("sdpa", torch.float32, 0.05, kind, **own), packed=False)
+    shape = shape_of(CONFIG | own | {"model_type": kind})
+
+    said = TOKENS * block_bytes(shape, FULL, "all-linear", rank=RANK, row_tokens=TOKENS)
+
+    assert said == pytest.approx(kept, rel=0.015)
+    assert shape.norm_size > 2 * shape.hidden_size

@@ -146,7 +146,7 @@ def block_bytes(
 ) -> float:
     """Return the memory that one block keeps per token for its backward pass, in bytes.
 
-    Two norms keep their input in 32 bits; each adapter keeps its own copy of its input, and the ``r`` numbers that its
+    Norms keep their input in 32 bits; each adapter keeps its own copy of its input, and the ``r`` numbers that its
     first half makes of it; attention keeps queries, keys, values and its answer, and what ``score_bytes`` says of each
     pair of tokens; the MLP keeps the gate, what the activation makes of it and the way up. A frozen 4-bit layer keeps
     nothing: its backward pass needs weights alone.
@@ -155,9 +155,9 @@ def block_bytes(
     and ``bitsandbytes.autograd.MatMul4Bit`` (0.50); compare Korthikanti et al. 2022, section 4. A test compares this
     with what ``torch.autograd`` saves of a small model.
     """
-    a, hidden, inner, queries = holding.activation, shape.hidden_size, shape.intermediate_size, shape.query_size
+    a, inner, queries = holding.activation, shape.intermediate_size, shape.query_size
     keys = queries if _repeats_keys(shape, holding) else shape.key_value_size
-    norms = 2 * holding.norm_input * hidden
+    norms = holding.norm_input * shape.norm_size
     answer = 0 if _kernel(shape, holding) == "eager" else queries  # a product of matrices keeps what goes in alone
     attention = a * (queries + 2 * keys + answer) + row_tokens * score_bytes(shape, holding)
     mlp = a * inner * (holding.mlp_kept if shape.is_gated else 1)

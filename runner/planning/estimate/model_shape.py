@@ -39,6 +39,7 @@ class ModelShape:
         intermediate_size: Width between the two ends of a block's MLP, ``I``.
         query_size: Width of queries: that of the stream, unless heads have a size of their own.
         key_value_size: Width of keys, ``K``.
+        norm_size: Numbers of a token that go through the norms of a block.
         heads: Heads of attention: as many scores are there for each pair of tokens.
         is_tied: Whether the output head is the embedding.
         linear_parameters: Weights that bitsandbytes holds in four bits.
@@ -58,6 +59,7 @@ class ModelShape:
     intermediate_size: int
     query_size: int
     key_value_size: int
+    norm_size: int
     heads: int
     is_tied: bool
     linear_parameters: int
@@ -180,6 +182,7 @@ def _shape(kind: str, n: Numbers, layers: Layers) -> ModelShape:
         intermediate_size=layers.block[-1].inputs,
         query_size=layers.queries or n.queries,
         key_value_size=layers.keys or n.keys,
+        norm_size=layers.normed or 2 * n.hidden,
         heads=n.heads,
         is_tied=is_tied,
         linear_parameters=quantised,

@@ -56,6 +56,7 @@ class Layers:
         once: Weights outside of the blocks, beside embedding and output head: the last norm, positions, biases.
         outer: Linear layers outside of the blocks, beside the output head.
         is_gated: Whether the MLP has a gate beside its way up.
+        normed: Numbers of a token that go through the norms of a block, where these are not two as wide as the stream.
         queries: Width of queries, where they are not as wide as heads and ``head_dim`` say.
         keys: The same of keys.
         embedding: Width of the embedding, where that is not the stream's.
@@ -69,6 +70,7 @@ class Layers:
     once: int = 0
     outer: tuple[Linear, ...] = ()
     is_gated: bool = True
+    normed: int | None = None
     queries: int | None = None
     keys: int | None = None
     embedding: int | None = None

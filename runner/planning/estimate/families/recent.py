@@ -32,17 +32,14 @@ def _llama(
     """
     chosen = n.on("attention_bias") if bias is None else bias
     block = (*attention(n, bias=chosen, out_bias=out_bias), *gated(n, bias=n.on("mlp_bias")))
-    return Layers(block, norms * n.hidden + kept, n.hidden)
+    return Layers(block, norms * n.hidden + kept, n.hidden, normed=max(2, norms) * n.hidden)
 
 
-def _head_norms(n: Numbers) -> int:
-    """Return the weights of a norm for the heads of queries and one for those of keys, which all heads share."""
-    return 2 * n.head
-
-
-def _all_head_norms(n: Numbers) -> int:
-    """Return the weights of the same where each head has its own."""
-    return n.queries + n.keys
+def _head_normed(n: Numbers, layers: Layers, *, each: bool = False) -> Layers:
+    """Return layers with norms for the heads of queries and for those of keys: one for all heads, or one for each."""
+    weights = n.queries + n.keys if each else 2 * n.head
+    normed = (layers.normed or 2 * n.hidden) + n.queries + n.keys
+    return replace(layers, kept=layers.kept + weights, normed=normed)
 
 
 def _arcee(n: Numbers) -> Layers:
@@ -55,13 +52,13 @@ def _apertus(n: Numbers) -> Layers:
     """LLaMA with norms in attention and an MLP without a gate, whose activation learns two numbers."""
     learned = 2 if n.config.get("hidden_act", "xielu") == "xielu" else 0
     block = (*attention(n, bias=n.on("attention_bias")), *up_down(n))
-    return Layers(block, 2 * n.hidden + _head_norms(n) + learned, n.hidden, is_gated=False)
+    return _head_normed(n, Layers(block, 2 * n.hidden + learned, n.hidden, is_gated=False))
 
 
 def _cohere(n: Numbers) -> Layers:
     """Attention and MLP beside each other, behind one norm."""
-    normed = _all_head_norms(n) if n.on("use_qk_norm") else 0
-    return _llama(n, norms=1, kept=normed)
+    layers = _llama(n, norms=1)
+    return _head_normed(n, layers, each=True) if n.on("use_qk_norm") else layers
 
 
 def _ernie(n: Numbers) -> Layers:
@@ -76,7 +73,7 @@ def _doge(n: Numbers) -> Layers:
     q_proj, k_proj, v_proj, o_proj = attention(n, bias=bias)
     mask = Linear("self_attn.dt_proj", n.keys, n.key_heads, bias)
     block = (q_proj, k_proj, v_proj, mask, o_proj, *gated(n, bias=n.on("mlp_bias")))
-    return Layers(block, 4 * n.hidden + n.key_heads + _head_norms(n), n.hidden)
+    return _head_normed(n, Layers(block, 4 * n.hidden + n.key_heads, n.hidden))
 
 
 def _glm(n: Numbers, norms: int = 2) -> Layers:
@@ -86,7 +83,7 @@ def _glm(n: Numbers, norms: int = 2) -> Layers:
         Linear("mlp.gate_up_proj", n.hidden, 2 * n.inner),
         Linear("mlp.down_proj", n.inner, n.hidden),
     )
-    return Layers(block, norms * n.hidden, n.hidden)
+    return Layers(block, norms * n.hidden, n.hidden, normed=norms * n.hidden)
 
 
 def _phi3(n: Numbers) -> Layers:
@@ -181,16 +178,16 @@ RECENT: Mapping[str, Build] = {
     "diffllama": lambda n: _llama(n, kept=4 * n.head),
     "doge": _doge,
     "ernie4_5": _ernie,
-    "exaone4": lambda n: _llama(n, bias=False, kept=_head_norms(n)),
+    "exaone4": lambda n: _head_normed(n, _llama(n, bias=False)),
     "gemma": _llama,
     "gemma2": lambda n: _llama(n, norms=4),
-    "gemma3_text": lambda n: _llama(n, norms=4, kept=_head_norms(n)),
+    "gemma3_text": lambda n: _head_normed(n, _llama(n, norms=4)),
     "glm": _glm,
     "glm4": lambda n: _glm(n, norms=4),
     "granite": _llama,
     "granite_swa": lambda n: _llama(n, kept=n.heads),
     "helium": lambda n: _llama(n, out_bias=False),
-    "hunyuan_v1_dense": lambda n: _llama(n, kept=_head_norms(n)),
+    "hunyuan_v1_dense": lambda n: _head_normed(n, _llama(n)),
     "hyperclovax": lambda n: _llama(n, norms=4 if n.on("use_post_norm") else 2),
     "internlm3": _llama,
     "iquestcoder": _llama,
@@ -204,13 +201,13 @@ RECENT: Mapping[str, Build] = {
     "nanochat": _nanochat,
     "nemotron": _jais2,
     "olmo": lambda n: replace(_llama(n, norms=0), once=0, ends_in_linear=True),
-    "olmo2": lambda n: _llama(n, kept=_all_head_norms(n)),
-    "olmo3": lambda n: _llama(n, kept=_all_head_norms(n)),
+    "olmo2": lambda n: _head_normed(n, _llama(n), each=True),
+    "olmo3": lambda n: _head_normed(n, _llama(n), each=True),
     "phi": _phi,
     "phi3": _phi3,
     "qwen": _qwen,
     "qwen2": lambda n: _llama(n, bias=True, out_bias=False),
-    "qwen3": lambda n: _llama(n, kept=_head_norms(n)),
+    "qwen3": lambda n: _head_normed(n, _llama(n)),
     "seed_oss": lambda n: _llama(n, out_bias=n.on("attention_out_bias")),
     "smollm3": _llama,
     "stablelm": _stablelm,
