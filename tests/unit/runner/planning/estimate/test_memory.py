@@ -21,6 +21,7 @@ from runner.planning.estimate.model_shape import shape_of
 from tests.unit.runner.planning.estimate.test_model_shape import GEMMA2, LLAMA_8B, PYTHIA
 
 LLAMA = shape_of(LLAMA_8B)
+FALCON = {"num_hidden_layers": 32, "num_attention_heads": 71}
 PLAIN = Holding()
 ALL = "all-linear"
 
@@ -136,6 +137,23 @@ def test_a_model_that_caps_its_scores_gets_eager_attention() -> None:
 
 
 # the rest
+
+
+def test_a_family_without_fused_attention_gets_eager_attention() -> None:
+    bloom = {"model_type": "bloom", "vocab_size": 250880, "hidden_size": 1024, "n_layer": 24, "n_head": 16}
+    sdpa, eager = (Holding(attention=kernel, has_mask=True) for kernel in ("sdpa", "eager"))
+
+    assert score_bytes(shape_of(bloom), sdpa) == score_bytes(shape_of(bloom), eager) == 16 * 6
+    assert score_bytes(LLAMA, sdpa) == 2
+
+
+def test_layers_that_bitsandbytes_leaves_alone_are_held_in_16_bits() -> None:
+    falcon = shape_of({"model_type": "falcon", "vocab_size": 65024, "hidden_size": 4544} | FALCON)
+
+    found = memory_of(falcon, PLAIN, tokens=1024, rank=16, targets=ALL).parts_gib
+
+    assert "base model, 4 bit" not in found
+    assert found["base model, unquantised"] == pytest.approx(6_921_720_704 * 2 / GIB)
 
 
 def test_reserve_and_process_come_on_top() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.planning.estimate.families.kinds import UnknownShapeError
+from runner.planning.estimate.families.kinds import UnknownShapeError, UntrainableModelError
 from runner.planning.estimate.model_shape import read_shape, shape_of
 
 LLAMA_8B = {
@@ -150,23 +150,46 @@ def test_a_broken_gguf_file_is_refused(tmp_path: Path) -> None:
         read_shape(tmp_path / "model.gguf")
 
 
-def test_a_gguf_file_says_the_same_as_the_configuration(tmp_path: Path) -> None:
+def write_gguf(path: Path, architecture: str, **numbers: int) -> Path:
+    """Write the header of a GGUF file: SmolLM2-135M's, with ``numbers`` of its architecture replaced or added."""
     from gguf import GGUFWriter
 
-    path = tmp_path / "model.gguf"
-    writer = GGUFWriter(path, "llama")
-    writer.add_block_count(30)
-    writer.add_embedding_length(576)
-    writer.add_feed_forward_length(1536)
-    writer.add_head_count(9)
-    writer.add_head_count_kv(3)
-    writer.add_context_length(8192)
-    writer.add_vocab_size(49152)
+    whole = {
+        "block_count": 30,
+        "embedding_length": 576,
+        "feed_forward_length": 1536,
+        "attention.head_count": 9,
+        "attention.head_count_kv": 3,
+        "context_length": 8192,
+        "vocab_size": 49152,
+    }
+    writer = GGUFWriter(path, architecture)
+    for name, number in (whole | numbers).items():
+        writer.add_uint32(f"{architecture}.{name}", number)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return path
 
-    shape = read_shape(path)
+
+def test_a_gguf_file_says_the_same_as_the_configuration(tmp_path: Path) -> None:
+    shape = read_shape(write_gguf(tmp_path / "model.gguf", "llama"))
 
     assert (shape.parameters, shape.is_tied, shape.max_length) == (134_515_008, True, 8192)
+
+
+def test_a_gguf_file_of_a_mixture_is_refused_though_its_architecture_is_llama(tmp_path: Path) -> None:
+    dense = write_gguf(tmp_path / "dense.gguf", "llama", expert_count=0)
+
+    assert read_shape(dense).parameters == 134_515_008
+    with pytest.raises(UntrainableModelError, match=r"mixture of experts \(num_experts: 8\)"):
+        read_shape(write_gguf(tmp_path / "mixture.gguf", "llama", expert_count=8))
+
+
+def test_an_architecture_that_llama_cpp_calls_otherwise_is_known(tmp_path: Path) -> None:
+    shape = read_shape(write_gguf(tmp_path / "model.gguf", "gemma3", **{"attention.key_length": 64}))
+
+    assert (shape.model_type, shape.query_size) == ("gemma3_text", 576)
+    with pytest.raises(UntrainableModelError, match="no causal language model of type whatever"):
+        read_shape(write_gguf(tmp_path / "other.gguf", "whatever"))
