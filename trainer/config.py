@@ -339,6 +339,9 @@ class CheckpointingSection(Section):
     steps since the last one."""
     save_total_limit: int = Field(default=3, ge=1)
     """Newest checkpoints to keep; the best one is kept as well."""
+    bring_home: bool = False
+    """Bring the newest checkpoint home from another machine when the run is done too, so that it can be made longer;
+    that of a run that was stopped comes home in any case."""
     load_best_model_at_end: bool = True
     """Export the checkpoint with the lowest eval loss rather than the last one (needs evaluation while training)."""
 

@@ -25,6 +25,7 @@ from runner.lifecycle import guarding, lease
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.left_alone import leave_alone
+from runner.lifecycle.longer import is_made_longer, with_same_steps
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.pinning import pinned
 from runner.lifecycle.replan import Consent, check_again, record_again
@@ -139,7 +140,7 @@ def resume(
 
     Args:
         run: The run.
-        run_file: The run file with another machine in it, or ``None`` for the one it had.
+        run_file: The run file with another machine or length in it, or ``None`` for the one it had.
         view: Who looks on.
         stop: Who may stop it.
         world: Time, chance and surroundings.
@@ -148,7 +149,8 @@ def resume(
     """
     ctx = open_context(run, view, stop, world)
     state = ctx.state
-    if state.outcome == "done":
+    run_file = None if run_file is None else with_same_steps(ctx, run_file)
+    if state.outcome == "done" and not is_made_longer(ctx, run_file):
         view.line(f"run {run.run_id} is done already")
         return Outcome(run)
     moved = run_file is not None and run_file.compute != ctx.run_file.compute

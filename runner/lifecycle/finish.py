@@ -76,7 +76,8 @@ def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
     if ctx.stop.urgent:
         return None
     with lease.kept(ctx, host):
-        return step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=error is not None))
+        goes_on = error is not None or host.is_this_machine or ctx.run_file.checkpointing.bring_home
+        return step(ctx, "collect", lambda: _collect(ctx, host, with_checkpoints=goes_on))
 
 
 def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trainer.checkpoints.recipes import check_recipe
+from trainer.checkpoints.recipes import EFFECTIVE_ROWS, check_recipe
 from trainer.errors import CheckpointError
 from trainer.files import parse_object, sha256_of_file, write_json
 
@@ -133,6 +133,13 @@ def newest_complete(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         except CheckpointError as err:
             problems.append(err.message)
     return None, problems
+
+
+def rows_in_step(folder: Path) -> int | None:
+    """Return how many rows a step of the newest complete checkpoint has; ``None`` where that is not known."""
+    checkpoint, _ = newest_complete(folder)
+    rows = None if checkpoint is None or checkpoint.recipe is None else checkpoint.recipe.get(EFFECTIVE_ROWS)
+    return rows if isinstance(rows, int) and rows > 0 else None
 
 
 def choose(

@@ -75,11 +75,19 @@ def steps_of_run(recipe: Recipe, encoded: EncodedDataset) -> RunSteps:
     )
 
 
-def settle_accumulation(recipe: AnyRecipe, encoded: EncodedDataset) -> AnyRecipe:
-    """Return the recipe with a number of micro-batches in a step, where it leaves that open."""
+def settle_accumulation(recipe: AnyRecipe, encoded: EncodedDataset, rows_in_step: int | None = None) -> AnyRecipe:
+    """Return the recipe with a number of micro-batches in a step, where it leaves that open.
+
+    Args:
+        recipe: The recipe.
+        encoded: Its samples.
+        rows_in_step: Rows in a step of the checkpoint to go on from: a longer run would get more, and other steps.
+    """
     if recipe.training.gradient_accumulation_steps != "auto":
         return recipe
     settled = _accumulation(recipe, _rows(recipe, encoded))
+    if rows_in_step is not None and rows_in_step % recipe.training.micro_batch_rows == 0:
+        settled = rows_in_step // recipe.training.micro_batch_rows
     training = recipe.training.model_copy(update={"gradient_accumulation_steps": settled})
     return recipe.model_copy(update={"training": training})
 

@@ -132,7 +132,7 @@ def _run_with_what_memory_allows(run: Run, *, resume: bool) -> None:
 def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, resume: bool) -> None:
     output = run.output
     with run.phase("data"):
-        inputs = _read_inputs(run)
+        inputs = _read_inputs(run, resume=resume)
     recipe = run.recipe
     if not resume:
         clear_checkpoints(output / "checkpoints")
@@ -188,7 +188,7 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
     run.events.write("run_ended", status="accepted", exit_code=EXIT_DONE, message="the adapter is accepted")
 
 
-def _read_inputs(run: Run) -> Inputs:
+def _read_inputs(run: Run, *, resume: bool) -> Inputs:
     """Check and encode the data: everything that can be refused before the base model is loaded.
 
     The run's recipe gets a number where it depends on the data.
@@ -198,7 +198,8 @@ def _read_inputs(run: Run) -> Inputs:
     encoded = encode(dataset, facts, run.recipe.data)
     run.events.write("data_summary", **encoded.summary.to_mapping())
     run.say(steps_of_run(run.recipe, encoded).in_words())
-    run.recipe = settle_accumulation(run.recipe, encoded)
+    rows_in_step = checkpoint.rows_in_step(run.output / "checkpoints") if resume else None
+    run.recipe = settle_accumulation(run.recipe, encoded, rows_in_step)
     return Inputs(facts, encoded.dataset, encoded)
 
 

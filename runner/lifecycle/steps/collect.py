@@ -39,7 +39,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
     Args:
         ctx: The run.
         host: The machine.
-        with_checkpoints: Whether to bring the newest and the best checkpoint, because training is not over.
+        with_checkpoints: Whether to bring the newest and the best checkpoint, because the run may go on from them.
 
     Returns:
         Names of what came, relative to the run folder.

@@ -70,3 +70,11 @@ def test_the_recipe_gets_the_number_and_keeps_one_that_it_has() -> None:
 
 def test_packed_rows_count() -> None:
     assert of([32] * 40, packing=True, gradient_accumulation_steps=1, num_train_epochs=1).total == 20
+
+
+def test_a_resumed_run_keeps_the_rows_of_its_steps() -> None:
+    longer = recipe(num_train_epochs=20)
+
+    assert settle_accumulation(longer, encoded([8] * 40)).effective_batch_rows == 16
+    assert settle_accumulation(longer, encoded([8] * 40), 8).effective_batch_rows == 8
+    assert settle_accumulation(recipe(gradient_accumulation_steps=4), encoded([8] * 40), 8).effective_batch_rows == 4

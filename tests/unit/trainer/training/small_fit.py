@@ -26,12 +26,13 @@ def fingerprints(recipe: Recipe) -> dict[str, str]:
 
 
 @contextmanager
-def small_trainer(recipe: Recipe, output: Path) -> Iterator[tuple[Run, QloraTrainer]]:
+def small_trainer(recipe: Recipe, output: Path, *, resume: bool = False) -> Iterator[tuple[Run, QloraTrainer]]:
     """Give the tiny model's trainer, as a run builds it."""
     output.mkdir(parents=True, exist_ok=True)
     with closing(EventLog(output / "events.jsonl")) as events:
         run = Run(recipe, output, events, StopRequest())
-        inputs = _read_inputs(run)
+        inputs = _read_inputs(run, resume=resume)
+        recipe = run.recipe
         location = prepare_base_model(recipe.model)
         model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)
         tokenizer = load_tokenizer(location, inputs.facts, recipe.model)
@@ -41,8 +42,8 @@ def small_trainer(recipe: Recipe, output: Path) -> Iterator[tuple[Run, QloraTrai
 
 def fit_small(recipe: Recipe, output: Path, *, resume: bool = False) -> QloraTrainer:
     """Train and return the trainer."""
-    with small_trainer(recipe, output) as (run, trainer):
-        fit(run, trainer, fingerprints(recipe), resume=resume)
+    with small_trainer(recipe, output, resume=resume) as (run, trainer):
+        fit(run, trainer, fingerprints(run.recipe), resume=resume)
         return trainer
 
 

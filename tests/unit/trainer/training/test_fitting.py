@@ -12,6 +12,8 @@ import torch
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from tests.unit.trainer.training.small_fit import adapter_of, fit_small, is_same, small_trainer, steps_in
+from trainer.checkpoints.complete import REQUIRED_FILES, complete
+from trainer.checkpoints.recipes import EFFECTIVE_ROWS
 from trainer.config import Recipe
 from trainer.errors import BaseModelError, CheckpointError
 from trainer.training.fitting import sft_config
@@ -176,3 +178,21 @@ def test_training_ends_when_the_eval_loss_no_longer_falls_and_a_resume_leaves_it
     assert [step["step"] for step in steps_in(output)] == [1, 2, 3, 4]
     assert (trainer.state.best_global_step, again.state.best_global_step) == (2, 2)
     assert is_same(adapter_of(trainer), adapter_of(again))
+
+
+def test_a_longer_run_keeps_the_rows_of_a_step_that_were_settled_for_the_short_one(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    """Twenty rows in five epochs would be ten steps of sixteen; the run began with steps of four."""
+    left_open = {"max_steps": None, "gradient_accumulation_steps": "auto", "num_train_epochs": 5.0}
+    recipe = tiny_recipe(tiny_model, tiny_dataset, training=left_open)
+    folder = tmp_path / "output" / "checkpoints" / "checkpoint-2"
+    folder.mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (folder / name).write_text("{}")
+    complete(folder, 2, {}, {EFFECTIVE_ROWS: 4})
+
+    with small_trainer(recipe, tmp_path / "output", resume=True) as (_, longer):
+        assert longer.args.gradient_accumulation_steps == 4
+    with small_trainer(recipe, tmp_path / "afresh") as (_, afresh):
+        assert afresh.args.gradient_accumulation_steps == 16
