@@ -85,6 +85,7 @@ def make_recipe(location: str, data: Path, *, steps: int) -> dict[str, Any]:
             "per_device_train_batch_size": 1,
             "gradient_accumulation_steps": 2,
             "learning_rate": 1e-3,
+            "warmup_ratio": 0.0,  # theirs begins at zero and ours does not: the two would learn differently
             "gradient_checkpointing": False,
         },
         "evaluation": {"eval_strategy": "no"},

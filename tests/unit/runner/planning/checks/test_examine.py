@@ -83,7 +83,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> None:
-    found = look(make_run(tmp_path), tmp_path)
+    found = look(make_run(tmp_path, training={"max_steps": 10}), tmp_path)
 
     assert {name: check.status for name, check in found.items()} == {
         "environment": "pass",
@@ -94,6 +94,7 @@ def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> No
         "chat template": "pass",
         "tokens to learn": "pass",
         "sample length": "pass",
+        "steps": "pass",
         "hub token": "skip",
         "store": "skip",
         "terraform": "pass",
