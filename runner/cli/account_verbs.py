@@ -205,7 +205,13 @@ def rehearse(session: Session) -> int:
     folder = new_folder(arguments.folder)
     session.log = folder / "rehearse.log"
     rehearsal = Rehearsal(
-        arguments.env, words, arguments.faults, arguments.afterwards, folder, verb=arguments.rehearsed
+        arguments.env,
+        words,
+        arguments.faults,
+        arguments.afterwards,
+        folder,
+        verb=arguments.rehearsed,
+        hub=arguments.hub,
     )
     verdict = act(rehearsal, session.view, session.stop)
     print(describe(verdict, arguments.json))

@@ -119,6 +119,7 @@ def _rehearse(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--verb", dest="rehearsed", choices=("train", "rebuild"), default="train", help="what is rehearsed (train)"
     )
+    verb.add_argument("--hub", type=Path, default=None, help="folder of models and data sets for an emulated Hub")
     verb.add_argument("--folder", type=Path, default=Path("rehearsals"), help="folder for all rehearsals (rehearsals)")
     verb.add_argument("--json", action="store_true", help="print the verdict as JSON")
 

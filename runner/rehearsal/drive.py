@@ -52,6 +52,7 @@ class Rehearsal:
         program: Module that is the command line.
         verb: What the user does: ``train`` or ``rebuild``.
         before_close: Called when all is over and judged, while the emulated cloud still answers.
+        hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
     """
 
     environment: str
@@ -62,6 +63,7 @@ class Rehearsal:
     program: str = "runner"
     verb: str = "train"
     before_close: Callable[[Emulators], None] | None = None
+    hub: Path | None = None
 
 
 def new_folder(root: Path) -> Path:
@@ -88,7 +90,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         view.progress("preparing the packages of the trainer")
         warm_cache()
     beside = [_another_cloud(rehearsal.environment)] if any(fault.action == STUCK for fault in home_faults) else []
-    clouds = Emulators(rehearsal.environment, rehearsal.folder, beside=beside)
+    clouds = Emulators(rehearsal.environment, rehearsal.folder, rehearsal.hub, beside=beside)
     with clouds as emulators, _without_guards(rehearsal.folder):
         words = _words(rehearsal, rehearsal.environment)
         twin = Twin(rehearsal.program, emulators, words)

@@ -29,9 +29,9 @@ PATIENCE = 0.1
 class Emulators:
     """Emulated clouds and their boxes; leaving the block ends them all."""
 
-    def __init__(self, cloud: str, folder: Path, *, beside: Sequence[str] = ()) -> None:
-        """Take the name of the cloud, the folder for all that belongs to the rehearsal, and other clouds to emulate."""
-        self.cloud, self.folder, self._beside = cloud, folder, tuple(beside)
+    def __init__(self, cloud: str, folder: Path, hub: Path | None = None, *, beside: Sequence[str] = ()) -> None:
+        """Take the cloud's name, the folder for all of the rehearsal, what a Hub is to have, and clouds beside it."""
+        self.cloud, self.folder, self._hub, self._beside = cloud, folder, hub, tuple(beside)
         self._child: process.Child | None = None
         self.endpoints: dict[str, str] = {}
 
@@ -45,7 +45,7 @@ class Emulators:
         log = self.folder / "serve.log"
         clouds = ",".join((self.cloud, *self._beside))
         argv = [sys.executable, "-m", "runner.rehearsal.serve", "--clouds", clouds, "--folder", str(self.folder)]
-        argv += ["--until-pid", str(os.getpid())]
+        argv += ["--until-pid", str(os.getpid()), *([] if self._hub is None else ["--hub", str(self._hub)])]
         self._child = process.start(argv, log=log, cwd=PROJECT, env=scrubbed(os.environ))
         try:
             self._wait_for_endpoints(log)
@@ -65,11 +65,18 @@ class Emulators:
         """Return the whole environment for a runner that is to know nothing but the emulated clouds."""
         clouds = emulated_clouds()
         no_account = {name: value for cloud in clouds.values() for name, value in cloud.no_account.items()}
-        ours = {VARIABLE: str(PATIENCE)}
+        ours = {VARIABLE: str(PATIENCE)} | self._hub_variables()
         environ = scrubbed(os.environ) | no_account | ours
         for name in (self.cloud, *self._beside):
             environ |= clouds[name].environment(self.endpoints)
         return environ
+
+    def _hub_variables(self) -> dict[str, str]:
+        """Return what leads to the emulated Hub alone, and keeps what comes from there out of the user's cache."""
+        if "hub" not in self.endpoints:
+            return {}
+        cache = str(self.folder / "hub-cache")
+        return {"HF_ENDPOINT": self.endpoints["hub"], "HF_HUB_OFFLINE": "0", "HF_HUB_CACHE": cache}
 
     def other_account(self) -> Mapping[str, str]:
         """Return the variables of ``environment`` that are the key, as they lead to another account."""

@@ -4,8 +4,9 @@ It serves on 127.0.0.1, each cloud on a port of its own, and writes ``F/endpoint
 URL of each API of the clouds that are served, by the name in its cloud's ``Service.paths``, and that of ``control``,
 which ``runner/emulation/control_app.py`` describes. For a cloud that boxes have to reach there is also
 ``<name>_from_boxes``: the same API at an address that a box can reach. Where boxes are logins of this machine,
-``logins`` is ``ssh://user@127.0.0.1:port``: the user of all and, for a cloud that gives none, the port. SIGTERM, SIGINT
-or SIGHUP ends everything, all boxes with it.
+``logins`` is ``ssh://user@127.0.0.1:port``: the user of all and, for a cloud that gives none, the port. With ``--hub``
+an emulated Hugging Face Hub answers at ``hub``, for boxes and this machine alike, and ``F/hub-log.jsonl`` is its log.
+SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from runner.emulation import machines
 from runner.emulation.boxes import Yard, why_no_logins
 from runner.emulation.cloud_state import CloudState, Settings
 from runner.emulation.control_app import Control
+from runner.emulation.hub import hub_of
 from runner.emulation.paper_yard import PaperYard
 from runner.emulation.service import EmulatedCloud, Service, Wsgi, chosen_settings
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
 from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.run.run_dir import write_json
 
+HUB_LOG = "hub-log.jsonl"
 TICK_S = 0.2
 GRACEFUL_S = 1
 
@@ -60,6 +63,7 @@ class Options:
         boxes: ``real`` machines, or ``none``.
         until_pid: End when this process is gone, or ``None``.
         settings: The clouds' settings, by name.
+        hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
     """
 
     clouds: tuple[EmulatedCloud, ...]
@@ -67,6 +71,7 @@ class Options:
     boxes: str
     until_pid: int | None
     settings: Mapping[str, Settings]
+    hub: Path | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,13 +109,14 @@ def _options(argv: Sequence[str] | None) -> Options:
     parser.add_argument(
         "--setting", action="append", default=[], metavar="CLOUD.NAME=NUMBER", help="a duration or quota of a cloud"
     )
+    parser.add_argument("--hub", type=Path, default=None, help="serve a Hub with the models and data sets of a folder")
     given = parser.parse_args(argv)
     wanted = [word.strip() for word in given.clouds.split(",") if word.strip()]
     clouds = tuple(cloud for name, cloud in every.items() if name in wanted)
     if len(clouds) != len(set(wanted)) or not clouds:
         parser.error(f"--clouds: use {', '.join(every)}")
     settings = chosen_settings(clouds, dict(word.partition("=")[::2] for word in given.setting), os.environ)
-    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, settings)
+    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, settings, given.hub)
 
 
 def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, str]]:
@@ -154,6 +160,9 @@ async def _serve(state: CloudState, options: Options, bridge: str | None, known:
         endpoints = {**known, "control": await _listen_asgi(stack, control.app(), "127.0.0.1")}
         for service in services.values():
             endpoints |= await _start(stack, service, bridge)
+        if options.hub is not None:
+            hub = hub_of(options.hub, options.folder / HUB_LOG)
+            endpoints["hub"] = await _listen_asgi(stack, hub.app(), bridge or "127.0.0.1")
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
         while not stop.is_set() and _is_wanted(owner):
             await asyncio.to_thread(_tick, state)

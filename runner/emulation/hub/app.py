@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +15,7 @@ from starlette.applications import Starlette
 
 from runner.emulation.calls import Answer, Call, as_app
 from runner.emulation.hub.faults import Faults, HubFault
-from runner.emulation.hub.library import MAIN, Account, HubFile, Library, RepoKind, Repository
+from runner.emulation.hub.library import MAIN, Account, HubFile, Library, RepoKind, Repository, read_library
 
 NAME = r"(?P<name>[^/]+/[^/]+)"
 RESOLVE = re.compile(rf"/(?P<kind>datasets/)?{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
@@ -233,9 +235,23 @@ def refusal(status: int, message: str, code: str | None = None) -> Answer:
     return Answer(status, {"error": message}, headers)
 
 
-def log_line(asked: Asked) -> dict[str, Any]:
-    """Return a request as plain data."""
-    return asdict(asked)
+def hub_of(folder: Path, log: Path) -> Hub:
+    """Return a Hub with what a folder has for it (``library.read_library``), which writes each request into a log.
+
+    Args:
+        folder: What it has.
+        log: JSON Lines file, one line for each request.
+
+    Raises:
+        UsageError: If the folder's settings cannot be read.
+    """
+    library, faults = read_library(folder)
+
+    def note(asked: Asked) -> None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(asked)) + "\n")
+
+    return Hub(library, faults, note)
 
 
 def _token(call: Call) -> str | None:

@@ -23,6 +23,20 @@ def test_nothing_that_leads_to_a_real_account_reaches_a_rehearsal() -> None:
     assert found == {"DOUSE_LAMBDA_PACE_S": "1", "PATH": "/"}
 
 
+def test_a_rehearsed_runner_is_led_to_the_emulated_hub_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, "the user's")
+    emulators = Emulators("lambda", tmp_path, tmp_path / "hub")
+    emulators.endpoints = {"lambda": "http://127.0.0.1:1", "control": "http://127.0.0.1:1"}
+    assert emulators.environment()["HF_ENDPOINT"] == "the user's"
+
+    emulators.endpoints["hub"] = "http://10.77.0.1:2"
+    environment = emulators.environment()
+
+    assert environment["HF_ENDPOINT"] == "http://10.77.0.1:2"
+    assert (environment["HF_HUB_OFFLINE"], environment["HF_HUB_CACHE"]) == ("0", str(tmp_path / "hub-cache"))
+
+
 @pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
 def test_a_rehearsed_runner_knows_one_emulated_cloud(
     cloud: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -194,6 +194,36 @@ def test_cloud_that_there_is_not_is_bad_usage(tmp_path: Path, clouds: str) -> No
     assert "--clouds: use lambda, runpod, aws" in (tmp_path / "serve.log").read_text()
 
 
+def test_a_hub_is_served_with_what_a_folder_has_and_keeps_a_log(tmp_path: Path) -> None:
+    model = tmp_path / "hub" / "models" / "org" / "name"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    folder = tmp_path / "rehearsal"
+    child = start(folder, "--clouds", "lambda", "--hub", str(tmp_path / "hub"))
+    try:
+        url = wait_for(folder / "endpoints.json", child)["hub"]
+        said = httpx2.get(url + "/api/models/org/name", headers=BEARER, timeout=WAIT_S)
+        named = httpx2.get(url + "/api/models/org/name", timeout=WAIT_S).json()["id"]
+    finally:
+        child.end(20)
+
+    assert (said.status_code, named) == (401, "org/name")
+    lines = [json.loads(line) for line in (folder / "hub-log.jsonl").read_text().splitlines()]
+    assert [(line["path"], line["who"], line["status"]) for line in lines] == [
+        ("/api/models/org/name", "?", 401),
+        ("/api/models/org/name", None, 200),
+    ]
+
+
+def test_a_hub_whose_settings_are_none_is_bad_usage(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "hub.json").write_text("{")
+    child = start(tmp_path / "rehearsal", "--clouds", "lambda", "--hub", str(tmp_path / "hub"))
+
+    assert child.wait(WAIT_S) == 2
+    assert "hub.json" in (tmp_path / "serve.log").read_text()
+
+
 def test_pace_of_lambda_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUSE_LAMBDA_PACE_S", "0")
     child = start(tmp_path / "rehearsal", "--clouds", "lambda")
