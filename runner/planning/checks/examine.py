@@ -38,7 +38,7 @@ from runner.planning.checks.ends import check_end
 from runner.planning.checks.given_machine import LOGIN, Seen, check_given, look
 from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
 from runner.planning.checks.gpus import check_here
-from runner.planning.checks.hub_token import check_strangers
+from runner.planning.checks.hub_token import check_address, check_strangers
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.reading import check_boot_lease
 from runner.planning.checks.recipe import check_recipe
@@ -165,6 +165,7 @@ def examine(
         *([check_end(cloud, runs_dir, world)] if cloud in CLOUDS else []),
         check_ansible(run_file, world),
         *check_guard(run_file, world),
+        *check_address(run_file, world),
         *check_disks(run_file, runs_dir, need),
         *check_here(run_file, world),
         *check_boot_lease(run_file),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from runner.adapters.secrets import hub_address, hub_secrets
+from runner.adapters.secrets import HUB_ENDPOINT, hub_address, hub_secrets
 from runner.clouds.environments import may_be_community
 from runner.planning.checks.base_model import is_on_hub
 from runner.planning.checks.hub import TOKEN
-from runner.planning.checks.line import Check, failed
+from runner.planning.checks.line import Check, failed, warned
 from runner.run.run_file import RunFile
 from runner.world import World
 from trainer.base_model.hub_files import is_public
+
+ADDRESS = "hub address"
+LOOPBACK = re.compile(r"https?://(localhost|127(\.\d+){3}|\[::1\])([:/]|$)")
 
 
 def hub_variables(run_file: RunFile, world: World) -> dict[str, str]:
@@ -37,6 +41,20 @@ def token_for_machine(run_file: RunFile, world: World) -> dict[str, str]:
     if not found or not is_on_hub(run_file) or (is_strangers(run_file) and not compute.community_hub_token_enabled):
         return {}
     return {} if is_public(model.base_model, model.revision) else found
+
+
+def check_address(run_file: RunFile, world: World) -> list[Check]:
+    """Return the line for a Hub that this machine alone can reach, where another one is to train; else nothing.
+
+    Args:
+        run_file: The run.
+        world: Where the Hub's address is.
+    """
+    address = hub_address(world).get(HUB_ENDPOINT, "")
+    if run_file.compute.env == "local" or not is_on_hub(run_file) or not LOOPBACK.match(address):
+        return []
+    value = f"{HUB_ENDPOINT} is {address}, an address of this machine, and the one that trains reads from there too"
+    return [warned(ADDRESS, value, f"set {HUB_ENDPOINT} to an address that it reaches as well, or unset it")]
 
 
 def is_strangers(run_file: RunFile) -> bool:

