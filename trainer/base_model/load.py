@@ -242,10 +242,23 @@ def quantisation_config(model: ModelSection, dtype: torch.dtype) -> Any:
 
 
 def load_tokenizer(location: str, facts: BaseModelFacts, model: ModelSection) -> PreTrainedTokenizerFast:
-    """Load the tokenizer as transformers has it, with the chat template that the samples were rendered with."""
+    """Load the tokenizer as transformers has it, with the chat template that the samples were rendered with.
+
+    Raises:
+        BaseModelError: If transformers makes none of the base model's files.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=model.trust_remote_code)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=model.trust_remote_code)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, ImportError) as err:
+        said = (str(err).splitlines() or [type(err).__name__])[0]
+        raise BaseModelError(
+            f"base model: transformers makes no tokenizer of {model.base_model}: {said}",
+            details=str(err),
+            resolution="correct `tokenizer_class` and the tokens in the base model's tokenizer_config.json, "
+            "or take another copy of the base model",
+        ) from err
     tokenizer.chat_template = facts.chat_template
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,8 @@ import torch
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.base_model import load as model
-from trainer.config import ModelSection, RunSection
+from trainer.base_model.tokenization import load_base_model_facts
+from trainer.config import DataSection, ModelSection, RunSection
 from trainer.errors import BaseModelError, ConfigError
 
 
@@ -161,6 +164,30 @@ def test_a_model_of_the_hub_is_fetched_at_its_revision(tmp_path: Path, monkeypat
 
     assert model.prepare_base_model(ModelSection(base_model="org/name", revision="abc")) == str(tmp_path)
     assert asked == [("org/name", "abc", False)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tokenizer_class": "T5Tokenizer"},
+        {"tokenizer_class": ["LlamaTokenizer"]},
+        {"added_tokens_decoder": {"x": {"content": 1}}},
+        {"additional_special_tokens": 5},
+    ],
+    ids=["another-kind", "no-name", "a-token-that-is-none", "no-list"],
+)
+def test_a_tokenizer_that_transformers_cannot_make_is_explained(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    section = ModelSection(base_model=str(folder))
+    facts = load_base_model_facts(section, DataSection(max_length=64))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | changes))
+
+    with pytest.raises(BaseModelError, match=f"transformers makes no tokenizer of {folder}: .") as caught:
+        model.load_tokenizer(str(folder), facts, section)
+    assert "tokenizer_config.json" in caught.value.resolution
 
 
 def test_a_base_that_cannot_be_loaded_is_explained(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
