@@ -14,7 +14,8 @@ from runner.run.models import Box, Host
 from runner.run.run_dir import write_json
 from runner.store import run_store as storing
 from trainer.base_model.origin import PACKAGES_ON_HUB
-from trainer.config import to_mapping
+from trainer.config import DataSection, to_mapping
+from trainer.data.sources.paths import shown_paths
 from trainer.files import sha256_of_file
 
 
@@ -31,10 +32,13 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
 
     Raises:
         TransferError: If the disk there is full.
+        DataError: If the data files have changed since the plan, and can no longer be used.
         CloudError: If there are no credentials for the store.
         ConnectionLostError: If the machine cannot be reached.
         ToolCancelledError: If the run has to stop, or its time is over.
     """
+    from trainer.data.staged import write_staged  # the trainer's side takes its time to import
+
     machine = ctx.machine(host)
     deadline_s = ctx.world.monotonic_s() + hours_to_stage(ctx) * 3600
 
@@ -44,25 +48,34 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
     try:
         box = ctx.box(host, machine)
         storing.arm(ctx, host, machine)
-        recipe, files = box_recipe(ctx, box, host)
-        for source, target in files.items():
-            ctx.stop.check()
-            ctx.view.progress(f"staging {Path(source).name}")
-            machine.put(Path(source), target, cancel=is_over)
         with ctx.world.scratch("douse-stage-") as folder:
+            ctx.view.progress("reading the samples")
+            data = write_staged(ctx.run_file.data, ctx.run_file.run.seed, folder)
+            recipe, files = box_recipe(ctx, box, host, data)
+            for source, target in files.items():
+                ctx.stop.check()
+                ctx.view.progress(f"staging {Path(source).name}")
+                machine.put(Path(source), target, cancel=is_over)
             path = folder / "recipe.json"
             write_json(path, recipe)
             machine.put(path, box.recipe, cancel=is_over)
-        write_json(ctx.run.file("data_manifest.json"), _manifest(files, box))
+            write_json(ctx.run.file("data_manifest.json"), _manifest(files, box, _origins(ctx.run_file.data, data)))
         return _stage_past(ctx, machine, box, is_over, resume=resume)
     finally:
         machine.close()
 
 
-def box_recipe(ctx: Context, box: Box, host: Host) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the recipe with the machine's paths and the rows it computes at once, and which local file goes where."""
+def box_recipe(ctx: Context, box: Box, host: Host, data: DataSection) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the recipe with the machine's paths and the rows it computes at once, and which local file goes where.
+
+    Args:
+        ctx: The run.
+        box: The places on the machine.
+        host: The machine.
+        data: The samples as they are staged.
+    """
     run_file = settled_by_plan(ctx.run_file, ctx.plan.data)
-    recipe = to_mapping(run_file.recipe())
+    recipe = to_mapping(run_file.recipe().model_copy(update={"data": data}))
     if is_chosen_here(run_file):
         recipe["training"] |= row_settings(run_file, _planned_rows(ctx, host))
     files: dict[str, str] = {}
@@ -73,8 +86,7 @@ def box_recipe(ctx: Context, box: Box, host: Host) -> tuple[dict[str, Any], dict
             files[source] = recipe[section][key] = str(PurePosixPath(box.input, name))
 
     place("data", "train_path", "train.jsonl")
-    if recipe["data"]["eval_path"] != ctx.run_file.data.train_path:
-        place("data", "eval_path", "eval.jsonl")
+    place("data", "eval_path", "eval.jsonl")
     place("data", "chat_template_path", "chat_template.jinja")
     model_files = ctx.plan.model_files
     if model_files is not None:
@@ -91,8 +103,14 @@ def _planned_rows(ctx: Context, host: Host) -> int:
     return batches[0].rows if batches else 1
 
 
-def _manifest(files: dict[str, str], box: Box) -> dict[str, Any]:
-    """Return name, size and SHA-256 of each staged file."""
+def _origins(own: DataSection, staged: DataSection) -> dict[str, str]:
+    """Return where the samples of each staged file come from."""
+    train, held_out = shown_paths(own.train_path), shown_paths(own.eval_path or own.train_path)
+    return {shown_paths(staged.train_path): train, shown_paths(staged.eval_path or ""): held_out}
+
+
+def _manifest(files: dict[str, str], box: Box, origins: dict[str, str]) -> dict[str, Any]:
+    """Return name, origin, size and SHA-256 of each staged file."""
     entries = []
     for source, target in files.items():
         root = Path(source)
@@ -101,7 +119,7 @@ def _manifest(files: dict[str, str], box: Box) -> dict[str, Any]:
             entries.append(
                 {
                     "name": str(inner.relative_to(box.input)),
-                    "source": str(path),
+                    "source": origins.get(source, str(path)),
                     "size_bytes": path.stat().st_size,
                     "sha256": sha256_of_file(path),
                 }

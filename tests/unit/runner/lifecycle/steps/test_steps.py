@@ -27,6 +27,8 @@ from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile, with_settings
 from runner.world import RealWorld
 from tests.unit.runner.made_plan import made_plan
+from trainer.config import DataSection
+from trainer.data.samples import load_dataset
 
 HOST = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
 MACHINE = PlannedMachine(HOST.instance_type, HOST.region, False, 0.0, 0.0)
@@ -48,9 +50,10 @@ class Recorder(LocalMachine):
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
-    (tmp_path / "train.jsonl").write_text("train\n")
+    samples = [{"prompt": f"What is {n}?", "completion": f"It is {n}."} for n in range(10)]
+    (tmp_path / "train.json").write_text(json.dumps(samples))
     (tmp_path / "base.gguf").write_text("weights\n")
-    data = {"train_path": str(tmp_path / "train.jsonl")}
+    data = {"train_path": str(tmp_path / "train.json")}
     run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 21, tzinfo=UTC), RealWorld())
     write_json(run.host, HOST.to_mapping())
     ctx = Context(run, RunFile.model_validate({"data": data}), SilentView(), Stop(RealWorld()), RealWorld())
@@ -334,7 +337,7 @@ def test_a_machine_that_the_plan_does_not_know_computes_one_row_at_once(ctx: Con
 
 def rows_there(ctx: Context, box: Box, host: Host) -> int:
     """Return the rows that a machine is told to compute at once."""
-    recipe, _ = stage.box_recipe(ctx, box, host)
+    recipe, _ = stage.box_recipe(ctx, box, host, ctx.run_file.data)
     return int(recipe["training"]["per_device_train_batch_size"])
 
 
@@ -371,14 +374,26 @@ def test_what_is_staged_is_what_the_recipe_names(ctx: Context, box: Box) -> None
 
     recipe = json.loads(Path(box.recipe).read_text())
     assert recipe["data"]["train_path"] == f"{box.input}/train.jsonl"
-    assert recipe["data"]["eval_path"] is None
-    assert Path(recipe["data"]["train_path"]).read_text() == "train\n"
+    assert recipe["data"]["eval_path"] == f"{box.input}/eval.jsonl"
     assert recipe["model"]["base_model"] == f"{box.input}/model/base.gguf"
     assert recipe["model"]["hub_id"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert set(recipe) == set(RunFile.model_fields) - {"compute", "budget", "store"}
     manifest = json.loads(ctx.run.file("data_manifest.json").read_text())
-    assert [entry["name"] for entry in manifest["files"]] == ["train.jsonl", "model/base.gguf"]
-    assert manifest["files"][0]["sha256"] == hashlib.sha256(b"train\n").hexdigest()
+    assert [entry["name"] for entry in manifest["files"]] == ["train.jsonl", "eval.jsonl", "model/base.gguf"]
+    assert {entry["source"] for entry in manifest["files"][:2]} == {ctx.run_file.data.train_path}
+
+
+def test_the_samples_are_staged_as_json_lines_that_give_what_was_planned(ctx: Context, box: Box) -> None:
+    stage.stage(ctx, HOST, resume=False)
+
+    planned = load_dataset(ctx.run_file.data, ctx.run_file.run.seed)
+    there = load_dataset(DataSection.model_validate(json.loads(Path(box.recipe).read_text())["data"]), 7)
+    assert [sample.messages for sample in there.train] == [sample.messages for sample in planned.train]
+    assert [sample.messages for sample in there.eval] == [sample.messages for sample in planned.eval]
+    manifest = json.loads(ctx.run.file("data_manifest.json").read_text())
+    sums = [entry["sha256"] for entry in manifest["files"][:2]]
+    assert sums == [planned.train_sha256, planned.eval_sha256] == [there.train_sha256, there.eval_sha256]
+    assert sums[0] == hashlib.sha256(Path(box.input, "train.jsonl").read_bytes()).hexdigest()
 
 
 def test_a_resume_takes_the_checkpoint_along(ctx: Context, box: Box) -> None:
