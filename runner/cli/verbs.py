@@ -361,8 +361,10 @@ def report(session: Session) -> int:
 def data_check(session: Session) -> int:
     """Check the data and show what it holds."""
     from runner.planning.checks.reading import check_data
+    from trainer.data.progress import Bar
 
-    print(check_data(session.run_file(), session.stop, session.world, colour=sys.stdout.isatty()).rstrip())
+    shown, bar = sys.stdout.isatty(), Bar(sys.stderr)
+    print(check_data(session.run_file(), session.stop, session.world, bar, colour=shown).rstrip())
     return EXIT_DONE
 
 

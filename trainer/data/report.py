@@ -8,6 +8,7 @@ import textwrap
 
 from trainer.base_model.tokenization import load_base_model_facts
 from trainer.config import Recipe
+from trainer.data.progress import Bar
 from trainer.data.samples import EncodedDataset, encode, load_dataset
 from trainer.data.shown import shown_text
 from trainer.data.steps import FEWEST_STEPS, steps_of_run
@@ -30,9 +31,10 @@ def run_data_check(recipe: Recipe, *, as_json: bool) -> int:
     Raises:
         TrainerError: If data, template or base model cannot be used.
     """
-    dataset = load_dataset(recipe.data, recipe.run.seed)
+    bar = Bar(sys.stderr)
+    dataset = load_dataset(recipe.data, recipe.run.seed, bar)
     facts = load_base_model_facts(recipe.model, recipe.data)
-    encoded = encode(dataset, facts, recipe.data)
+    encoded = encode(dataset, facts, recipe.data, bar)
     if as_json:
         print(json.dumps(encoded.summary.to_mapping(), ensure_ascii=False, indent=2))
     else:

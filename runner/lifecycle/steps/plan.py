@@ -45,6 +45,8 @@ from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
 from runner.store.run_store import check_store
 from runner.world import World
+from trainer.data.collected import LARGE_BYTES
+from trainer.data.progress import bar_text
 
 if TYPE_CHECKING:
     from trainer.data.samples import Dataset, EncodedDataset
@@ -89,7 +91,7 @@ def check(
     stop.check()
     view.progress("looking at what can be known")
     known = Known(model_files=model if run_file.model.base_model.startswith("pypi:") else None, known_hosts=known_hosts)
-    seen = examine(run_file, runs_dir, world, known, seams=_seams(market, stop))
+    seen = examine(run_file, runs_dir, world, known, seams=_seams(market, stop, view))
     checks = list(seen.checks)
     try:
         dataset, encoded = _read(run_file, seen, world, is_dry=is_dry)
@@ -213,15 +215,21 @@ def _market_call(run_file: RunFile, is_dry: bool, world: World) -> MarketCall | 
     )
 
 
-def _seams(market: MarketCall | None, stop: Stop) -> Seams:
-    """Let the preflight take the cloud's word from the same asking as the plan."""
+def _seams(market: MarketCall | None, stop: Stop, view: View) -> Seams:
+    """Let the preflight take the cloud's word from the same asking as the plan, and show how far it is."""
+
+    def progress(what: str, done: int, total: int) -> None:
+        stop.check()
+        if total >= LARGE_BYTES:
+            view.progress(bar_text(what, done, total))
+
     if market is None:
-        return Seams(check_stop=stop.check)
+        return Seams(check_stop=stop.check, progress=progress)
 
     def open_account(name: str, world: World) -> MarketCall:  # noqa: ARG001 - it is this cloud's
         return market
 
-    return Seams(check_stop=stop.check, open_account=open_account)
+    return Seams(check_stop=stop.check, open_account=open_account, progress=progress)
 
 
 def _given_machine(run_file: RunFile) -> PlannedMachine:

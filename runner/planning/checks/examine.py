@@ -61,6 +61,7 @@ from runner.world import World
 from trainer.base_model.hub_files import OTHERWISE, cached_folder
 from trainer.base_model.origin import given_commit
 from trainer.base_model.tokenization import BaseModelFacts
+from trainer.data.collected import Progress, no_progress
 from trainer.data.samples import Dataset, EncodedDataset
 from trainer.errors import BaseModelError, StoreError
 from trainer.files import cache_folder
@@ -97,6 +98,7 @@ class Seams:
         hub_transport: A stand-in for the network to the Hub.
         patience_s: Seconds that a question may go without an answer.
         check_stop: Called now and then while waiting; raises when the user wants out.
+        progress: Hears how far the reading of the samples is.
     """
 
     open_account: OpenCloud = open_cloud
@@ -105,6 +107,7 @@ class Seams:
     hub_transport: httpx2.BaseTransport | None = None
     patience_s: float = PATIENCE_S
     check_stop: CheckStop = field(default=lambda: None)
+    progress: Progress = no_progress
 
 
 @dataclass(frozen=True)
@@ -155,10 +158,10 @@ def examine(
     model = _ask_model(run_file, known, world, seams)
     given = _ask_machine(run_file, known, world, seams)
     environment = check_environment(run_file)
-    dataset, data_line = check_dataset(run_file)
+    dataset, data_line = check_dataset(run_file, seams.progress)
     on_hub, files, base = _base_model(run_file, model, known, seams)
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
-    encoded, token_lines = check_tokens(run_file, dataset, base.facts)
+    encoded, token_lines = check_tokens(run_file, dataset, base.facts, seams.progress)
     need = disk_of_run(run_file, files, base.shape, cache_folder(world.environ))
     cloud = run_file.compute.env
     here = [

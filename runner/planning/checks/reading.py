@@ -24,6 +24,7 @@ from trainer.data.sources.paths import find_files
 from trainer.files import cache_folder
 
 if TYPE_CHECKING:
+    from trainer.data.collected import Progress
     from trainer.data.samples import Dataset, EncodedDataset
 
 
@@ -78,22 +79,23 @@ def check_boot_lease(run_file: RunFile) -> list[Check]:
     ]
 
 
-def check_data(run_file: RunFile, stop: Stop, world: World, *, colour: bool = False) -> str:
+def check_data(run_file: RunFile, stop: Stop, world: World, progress: Progress, *, colour: bool = False) -> str:
     """Check the data against the base model and return the summary as a table, and what is learned of a few samples.
 
     Args:
         run_file: The run.
         stop: Who may stop it.
         world: Time, chance and surroundings.
+        progress: Hears how far it is.
         colour: Whether the text goes to a terminal.
 
     Raises:
         TrainerError: If the data or the base model will not do.
     """
     check_environment(run_file)
-    dataset = _load_dataset(run_file)
+    dataset = _load_dataset(run_file, progress)
     model = fetch_model(run_file, stop, world) or _hub_folder(run_file, world)
-    return data_table(run_file, _encode(run_file, model, dataset), colour=colour)
+    return data_table(run_file, _encode(run_file, model, dataset, progress), colour=colour)
 
 
 def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
@@ -108,7 +110,7 @@ def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
     check_environment(run_file)
     model = fetch_model(run_file, stop, world)
     folder = model or _hub_folder(run_file, world)
-    encoded = _encode(run_file, folder, _load_dataset(run_file))
+    encoded = _encode(run_file, folder, _load_dataset(run_file, _unseen), _unseen)
     settled = settle_accumulation(run_file, encoded)
     return task_from(settled, read_shape(folder), encoded.summary.to_mapping(), model)
 
@@ -145,10 +147,14 @@ def task_from(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model:
     )
 
 
-def _load_dataset(run_file: RunFile) -> Dataset:
+def _unseen(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def _load_dataset(run_file: RunFile, progress: Progress) -> Dataset:
     from trainer.data.samples import load_dataset
 
-    return load_dataset(run_file.data, run_file.run.seed)
+    return load_dataset(run_file.data, run_file.run.seed, progress)
 
 
 def fetch_model(run_file: RunFile, stop: Stop, world: World) -> Path | None:
@@ -159,14 +165,14 @@ def fetch_model(run_file: RunFile, stop: Stop, world: World) -> Path | None:
     return local_files(run_file)
 
 
-def _encode(run_file: RunFile, model: Path, dataset: Dataset) -> EncodedDataset:
+def _encode(run_file: RunFile, model: Path, dataset: Dataset, progress: Progress) -> EncodedDataset:
     """Return the samples as tokens, whose lengths are in the summary."""
     from trainer.base_model.tokenization import load_base_model_facts
     from trainer.data.samples import encode
 
     section = run_file.model.model_copy(update={"base_model": str(model), "revision": None})
     facts = load_base_model_facts(section, run_file.data)
-    return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data)
+    return encode(dataset, dataclasses.replace(facts, source=run_file.model.base_model), run_file.data, progress)
 
 
 def data_table(run_file: RunFile, encoded: EncodedDataset, *, colour: bool) -> str:

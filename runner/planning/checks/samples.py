@@ -10,6 +10,7 @@ from runner.planning.checks.line import Check, failed, from_error, passed, skipp
 from runner.run.run_file import RunFile
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.chat import Message, render
+from trainer.data.collected import Progress, no_progress
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.errors import BaseModelError, TrainerError
 
@@ -21,10 +22,10 @@ SPECIAL_TOKEN = re.compile(
 ``<turn|>``, DeepSeek's ``<｜…｜>``, and ``<s>``. Source: the templates of those models on the Hub."""
 
 
-def check_dataset(run_file: RunFile) -> tuple[Dataset | None, Check]:
+def check_dataset(run_file: RunFile, progress: Progress = no_progress) -> tuple[Dataset | None, Check]:
     """Read the data files and return the samples, or ``None``, with the line about them."""
     try:
-        dataset = load_dataset(run_file.data, run_file.run.seed)
+        dataset = load_dataset(run_file.data, run_file.run.seed, progress)
     except TrainerError as err:
         return None, from_error(DATASET, err)
     words = f"{counted(len(dataset.train), 'sample')} to train on, {len(dataset.eval):,} to evaluate on"
@@ -69,14 +70,17 @@ def _is_token(word: str, facts: BaseModelFacts) -> bool:
 
 
 def check_tokens(
-    run_file: RunFile, dataset: Dataset | None, facts: BaseModelFacts | None
+    run_file: RunFile,
+    dataset: Dataset | None,
+    facts: BaseModelFacts | None,
+    progress: Progress = no_progress,
 ) -> tuple[EncodedDataset | None, list[Check]]:
     """Turn the samples into tokens and return them, or ``None``, with the lines about them."""
     if dataset is None or facts is None:
         missing = "the samples" if dataset is None else "the base model"
         return None, [skipped(name, f"needs {missing}") for name in (TOKENS, LENGTHS)]
     try:
-        encoded = encode(dataset, facts, run_file.data)
+        encoded = encode(dataset, facts, run_file.data, progress)
     except TrainerError as err:
         return None, [from_error(TOKENS, err), skipped(LENGTHS, "needs samples that can be encoded")]
     return encoded, [_to_learn(encoded), _lengths(encoded, facts)]
