@@ -114,8 +114,8 @@ class CommandLine:
 
 @pytest.fixture
 def command_line(tmp_path: Path) -> Iterator[CommandLine]:
-    (tmp_path / "train.jsonl").write_text('{"messages": []}\n')
-    (tmp_path / "eval.jsonl").write_text('{"messages": []}\n')
+    (tmp_path / "train.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n')
+    (tmp_path / "eval.jsonl").write_text('{"prompt": "When?", "completion": "Then."}\n')
     (tmp_path / "run.yml").write_text(
         "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n"
     )
