@@ -145,7 +145,7 @@ def test_variables_on_the_command_line_become_flags() -> None:
 
     assert shlex.split(said)[7:] == [
         *("train", "--config", "my runs/a.yml", "--data", "d", "--env", "existing"),
-        *("--host", "me@box:2222", "--set", "run.seed=1", "--set", "run.name=x", "--detach"),
+        *("--host", "me@box:2222", "--set", "run.seed=1 run.name=x", "--detach"),
     ]
 
 
@@ -184,7 +184,7 @@ def test_the_runner_understands_what_starts_a_run(target: str) -> None:
     arguments = understood(said)
 
     assert (arguments.verb, str(arguments.config), str(arguments.data)) == (target, "a.yml", "d")
-    assert (arguments.env, arguments.host, arguments.set) == ("existing", "me@box", ["run.seed=1", "run.name=x"])
+    assert (arguments.env, arguments.host, arguments.set) == ("existing", "me@box", ["run.seed=1 run.name=x"])
 
 
 @pytest.mark.parametrize(
