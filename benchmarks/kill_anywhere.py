@@ -90,9 +90,10 @@ def make_job(cloud: str, folder: Path, *, is_stand_in: bool) -> Job:
         variables = {"DOUSE_LAB_ROLES": "base_system,lease"}
         settings.append("publishing.tags=[steps=2, step_s=1]")
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "samples.jsonl").write_text('{"messages": []}\n', encoding="utf-8")
+        (folder / "train.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n', encoding="utf-8")
+        (folder / "eval.jsonl").write_text('{"prompt": "When?", "completion": "Then."}\n', encoding="utf-8")
         config.write_text(
-            "run: {name: tiny}\ndata: {train_path: samples.jsonl, eval_path: samples.jsonl}\n"
+            "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\n"
             "monitoring: {tensorboard: false}\n",
             encoding="utf-8",
         )

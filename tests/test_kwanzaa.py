@@ -21,11 +21,11 @@ pytestmark = [
 
 def test_the_kwanzaa_example_trains_an_accepted_adapter(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runner", "train", "--config", "examples/kwanzaa.yml", "--data", str(DATA)]
-    shorter = ["--set", "training.max_steps=3", "--set", "evaluation.max_eval_samples=3"]
-    shorter += ["--set", "evaluation.max_new_tokens=16"]
+    shorter = ["training.max_steps=2", "training.gradient_accumulation_steps=1", "checkpointing.save_steps=2"]
+    shorter += ["evaluation.max_eval_samples=2", "evaluation.generation_samples=1", "evaluation.max_new_tokens=8"]
 
     done = subprocess.run(
-        [*command, "--runs-dir", str(tmp_path / "runs"), *shorter],
+        [*command, "--runs-dir", str(tmp_path / "runs"), *(word for one in shorter for word in ("--set", one))],
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -93,8 +93,8 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def make_stage(folder: Path) -> Stage:
     """Return a folder to rehearse in, with a run file that the stand-ins take."""
-    (folder / "train.jsonl").write_text('{"messages": []}\n')
-    (folder / "eval.jsonl").write_text('{"messages": []}\n')
+    (folder / "train.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n')
+    (folder / "eval.jsonl").write_text('{"prompt": "When?", "completion": "Then."}\n')
     (folder / "run.yml").write_text(
         "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n"
     )
