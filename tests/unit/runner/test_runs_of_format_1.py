@@ -36,13 +36,18 @@ AT_7_USD_CENTS = {"boot": 0.0333, "environment": 0.0056, "teardown": 0.0046}
 
 
 class Later(RealWorld):
-    """The evening of that day, in which no pause takes any time."""
+    """The evening of that day, in which pauses pass at once."""
+
+    slept_s = 0.0
 
     def now(self) -> datetime:
         return NOW
 
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.slept_s
+
     def sleep(self, seconds: float) -> None:
-        """Wait for nothing."""
+        self.slept_s += seconds
 
 
 class Gone:

@@ -19,10 +19,15 @@ Ask = Callable[..., int]
 
 
 class Quick(RealWorld):
-    """A world in which no pause takes any time."""
+    """A world in which pauses pass at once."""
+
+    slept_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.slept_s
 
     def sleep(self, seconds: float) -> None:
-        """Wait for nothing."""
+        self.slept_s += seconds
 
 
 @pytest.fixture

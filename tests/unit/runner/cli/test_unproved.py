@@ -163,14 +163,6 @@ def test_a_machine_that_does_not_answer_bills(run: RunDir, verb: str, monkeypatc
 
 def test_a_runner_that_does_not_stop_keeps_its_machine(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:
     class Waiting(Later):
-        passed_s = 0.0
-
-        def sleep(self, seconds: float) -> None:
-            self.passed_s += seconds
-
-        def monotonic_s(self) -> float:
-            return self.passed_s
-
         def signal(self, process_id: int, number: Any) -> None:
             """Let nobody hear it."""
 
