@@ -82,7 +82,7 @@ def variables(prefix: Path, cache: Path) -> dict[str, Any]:
         "python_env_bootstrap": str(PROJECT / "runner" / "bootstrap.py"),
         "python_env_cache": str(cache),
         "python_env_lock_cpu": str(lock),
-        "python_env_lock_gpu": str(lock),
+        "python_env_locks_gpu": [{"path": str(lock), "driver_min": "525", "machines": [], "needs": "nothing"}],
         "python_env_lock_uv": str(PROJECT / "requirements" / "uv.lock"),
         "python_env_prefix": str(prefix),
         "python_env_uv": str(uv) if uv.exists() else "",

@@ -64,7 +64,7 @@ def test_a_run_folder_of_before_there_were_such_sections_is_read(tmp_path: Path)
             "run.yml:3 compute.aws.subnet is not a known key; did you mean `subnet_id`?",
         ),
         ("compute:\n  asw: {}\n", "run.yml:2 compute.asw is not a known key; did you mean `aws`?"),
-        ("compute:\n  aws: here\n", "run.yml:2 compute.aws is 'here': input should be a valid dictionary"),
+        ("compute:\n  aws: here\n", "run.yml:2 compute.aws is 'here': give the keys of this section below it"),
         ("compute:\n  aws:\n    vpc_id: net\n", "run.yml:3 compute.aws.vpc_id is 'net': string should match pattern"),
     ],
 )

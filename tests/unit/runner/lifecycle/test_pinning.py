@@ -61,7 +61,7 @@ def test_the_plan_pins_the_commit_that_it_saw(hub: ServedHub, tmp_path: Path) ->
     commit = found.refs["main"]
     assert ctx.plan.base_model_commit == commit
     assert json.loads(ctx.run.config.read_text())["model"]["revision"] == commit
-    assert box_recipe(ctx, Box("/box"), HOST)[0]["model"]["revision"] == commit
+    assert box_recipe(ctx, Box("/box"), HOST, ctx.run_file.data)[0]["model"]["revision"] == commit
     assert checks_of(ctx)["base model"]["status"] == "pass"
     assert f", commit {commit[:12]}" in checks_of(ctx)["base model"]["value"]
 
@@ -75,7 +75,10 @@ def test_a_resume_stays_with_that_commit_whatever_is_newest(hub: ServedHub, tmp_
     found = check_again(again)
 
     assert found.base_model_commit == first.plan.base_model_commit
-    assert box_recipe(again, Box("/box"), HOST)[0]["model"]["revision"] == first.plan.base_model_commit
+    assert (
+        box_recipe(again, Box("/box"), HOST, again.run_file.data)[0]["model"]["revision"]
+        == first.plan.base_model_commit
+    )
     assert not [one.path for one in hub.hub.log()[asked:] if "/resolve/main/" in one.path]
 
 

@@ -152,7 +152,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, kind: str) ->
 def test_a_checkpoint_of_a_version_that_knew_fewer_kinds_is_taken(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4)
 
-    found, remarks = choose(tmp_path, {**FINGERPRINTS, "another": "kind"})
+    found, remarks = choose(tmp_path, {**FINGERPRINTS, "another": "kind"}, {})
 
     assert (found is None, remarks) == (False, [])
 
@@ -195,10 +195,10 @@ def test_a_run_in_float16_goes_on_with_its_own_scaler_and_with_no_fresh_one(tmp_
     make_scaled_checkpoint(tmp_path / "scaled", 4)
     make_checkpoint(tmp_path / "plain", 4)
 
-    found, remarks = choose(tmp_path / "scaled", FINGERPRINTS | WITH_SCALER)
+    found, remarks = choose(tmp_path / "scaled", FINGERPRINTS | WITH_SCALER, {})
     assert found is not None
     assert (found.step, remarks) == (4, [])
     with pytest.raises(CheckpointError, match="was trained in bfloat16 or float32, this run computes in float16"):
-        choose(tmp_path / "plain", FINGERPRINTS | WITH_SCALER)
+        choose(tmp_path / "plain", FINGERPRINTS | WITH_SCALER, {})
     with pytest.raises(CheckpointError, match="was trained in float16, this run computes in bfloat16 or float32"):
-        choose(tmp_path / "scaled", FINGERPRINTS)
+        choose(tmp_path / "scaled", FINGERPRINTS, {})
