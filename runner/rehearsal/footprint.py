@@ -17,6 +17,8 @@ FOLDERS = (".ssh", ".ansible", ".config", ".terraform.d", "bin", ".local/bin")
 """Folders of a home in which a file would matter to whoever logs in next."""
 ALLOWED = frozenset({".cache", "__pycache__", "tmp", "cp", "runs", "rehearsals", "node_modules"})
 """Folders that change by design: caches, what Ansible keeps for a moment, other runs."""
+WORK = "build"
+"""What the checkout has for logs of set-ups and what checks make, which may run beside a rehearsal."""
 LARGEST_BYTES = 64 << 20
 MOST_FILES = 20_000
 
@@ -44,7 +46,8 @@ def _files_at_the_top(folder: Path) -> Iterator[Path]:
 
 def _folders(checkout: Path) -> Iterator[Path]:
     with suppress(OSError):
-        yield from (path for path in sorted(checkout.iterdir()) if path.is_dir() and not path.name.startswith("."))
+        folders = (path for path in sorted(checkout.iterdir()) if path.is_dir())
+        yield from (path for path in folders if path.name != WORK and not path.name.startswith("."))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -26,7 +26,7 @@ def test_nothing_has_changed_where_nothing_was_done(home: Path) -> None:
     assert len(seen(home)) == 4
 
 
-@pytest.mark.parametrize("name", ["home/.ssh/authorized_keys", "home/.profile", "home/bin/ls", "checkout/infra/a.tf"])
+@pytest.mark.parametrize("name", ["home/.ssh/authorized_keys", "home/.profile", "home/bin/ls", "checkout/infra/build"])
 def test_a_new_file_is_seen(name: str, home: Path) -> None:
     before = seen(home)
     file = home.parent / name
@@ -65,6 +65,7 @@ def test_a_file_that_became_a_link_and_one_that_is_gone_are_seen(home: Path) -> 
         "checkout/rehearsals/r/x",
         "checkout/runner/__pycache__/errors.pyc",
         "checkout/.venv/bin/python",
+        "checkout/build/terraform/main.tf",
     ],
 )
 def test_what_changes_by_design_is_let_by(name: str, home: Path) -> None:
