@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +32,9 @@ from trainer.export.checksums import CHECKSUMS, write_checksums
 
 AS_TRAINED = (*TRAINED_FILES, CHECKSUMS)
 Tensors = dict[str, torch.Tensor]
+MACHINE_PATH = re.compile(
+    rb"(?<![\w.:/<-])/(?:home|root|tmp|work|workspace|mnt|opt|srv|usr|var|Users|private)/[\w./-]+|[A-Z]:\\[\w\\]+"
+)
 
 
 def test_exported_folder_is_whole_as_far_as_training_goes(adapter_case: AdapterCase) -> None:
@@ -71,13 +75,36 @@ def test_training_config_is_a_recipe_that_reads_back(adapter_case: AdapterCase) 
     )
 
 
+def paths_in(folder: Path) -> list[tuple[str, str]]:
+    """Return the file and the text of all that reads like a path of a machine in an adapter's folder."""
+    return [
+        (path.name, found.decode(errors="replace"))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        for found in MACHINE_PATH.findall(path.read_bytes())
+    ]
+
+
 def test_no_file_of_an_adapter_names_a_path_of_this_machine(adapter_case: AdapterCase, tmp_path: Path) -> None:
     case = adapter_case.copy(tmp_path / "copy")
     case.accept()
 
+    assert {path.name for path in case.folder.iterdir()} == {*AS_TRAINED, "acceptance.json", "README.md"}
+    assert paths_in(case.folder) == []
     secret = [str(Path(path).parent).encode() for path in (case.recipe.model.base_model, case.recipe.data.train_path)]
     for path in case.folder.iterdir():
         assert not [word for word in secret if word in path.read_bytes()], path.name
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ['{"base": "/home/me/model"}', "path=/root/.cache/x", "base: /tmp/pytest-0/model", "C:\\Users\\me\\model"],
+)
+def test_a_path_of_a_machine_is_found_whatever_file_it_is_in(tmp_path: Path, planted: str) -> None:
+    (tmp_path / "adapter_config.json").write_text(planted)
+    (tmp_path / "README.md").write_text("See https://huggingface.co/tmp/model, docs/run-file.md and <think>/</think>.")
+
+    assert [name for name, _ in paths_in(tmp_path)] == ["adapter_config.json"]
 
 
 def test_the_adapter_s_configuration_names_the_base_model_and_its_commit(
