@@ -13,6 +13,9 @@ from runner.world import World
 
 ENDS = "ends by itself"
 SWEPT_WITHIN = timedelta(hours=1)
+UNSEEN = "no sweep has run here in the last hour, and one on another computer cannot be seen from here"
+"""A sweep leaves its trace beside the runs. At a cloud that has no end of its own it would have to leave a key or a
+file system there, in an account that a sweep is to leave empty."""
 ON_A_SCHEDULE = "let `make sweep APPLY=1` run every few minutes on a computer that stays awake: docs/money-safety.md"
 
 
@@ -37,4 +40,4 @@ def _by_sweeps(cloud: str, because: str, runs_dir: Path, world: World) -> Check:
     swept, now = last_sweep(runs_dir, cloud, world), world.now()
     if swept is not None and now - SWEPT_WITHIN <= swept <= now:
         return passed(ENDS, f"no, but a sweep ran here at {swept:%H:%M} UTC")
-    return warned(ENDS, f"no: {because}; no sweep has run here in the last hour", ON_A_SCHEDULE)
+    return warned(ENDS, f"no: {because}; {UNSEEN}", ON_A_SCHEDULE)

@@ -77,8 +77,8 @@ def _if_lost(plan: Plan) -> list[str]:
     if is_swept or record is None or not isinstance(record.hard_end, NotThere):
         return []
     a_day_usd = 24 * max(machine.max_price_usd_per_h for machine in plan.machines)
-    words = f"up to ${a_day_usd:.2f} a day until somebody terminates it: {record.title} does not, and no sweep is seen"
-    return wrapped(f"if lost      {words}")
+    why = f"{record.title} does not, and from here no sweep is seen"
+    return wrapped(f"if lost      up to ${a_day_usd:.2f} a day until somebody terminates it: {why}")
 
 
 def _memory(machine: PlannedMachine) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.planning.checks.ends import check_end
+from runner.planning.checks.ends import UNSEEN, check_end
 from runner.safety.sweeps_seen import SWEPT_NAME, note_sweep
 from runner.simulation.world import VirtualWorld
 
@@ -44,7 +44,13 @@ def test_what_cannot_be_read_is_no_sweep(content: bytes | None) -> None:
 
     found = check_end("lambda", RUNS, world)
 
-    assert (found.status, "no sweep has run here in the last hour" in found.value) == ("warn", True)
+    assert (found.status, UNSEEN in found.value) == ("warn", True)
+
+
+def test_the_plan_says_that_a_sweep_on_another_computer_cannot_be_seen() -> None:
+    assert check_end("lambda", RUNS, VirtualWorld()).value.endswith(
+        "no sweep has run here in the last hour, and one on another computer cannot be seen from here"
+    )
 
 
 def test_a_sweep_of_another_cloud_is_none_of_this_one() -> None:
