@@ -66,6 +66,8 @@ class Resource:
         lease_until: When a machine's lease runs out (UTC), or ``None`` where the cloud does not say.
         odd_expiry: What its mark holds in place of the date of ``expires_at``, where no date can be read from it. That
             never means that it does not expire.
+        disk_usd_per_h: What the disk of a machine costs besides, 0 where it comes with the machine, ``None`` where that
+            is unknown.
     """
 
     cloud: str
@@ -80,6 +82,7 @@ class Resource:
     price_usd_per_h: float | None = None
     lease_until: datetime | None = None
     odd_expiry: str | None = None
+    disk_usd_per_h: float | None = 0.0
 
 
 @dataclass(frozen=True)

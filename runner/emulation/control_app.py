@@ -7,7 +7,8 @@ GET     /health                       ``{"status": "ok", "clouds": [...], "machi
 GET     /address                      what a service on the internet answers: the caller's address, as text
 GET     /machines                     ``{"machines": [...]}``: id, cloud, name, status (the cloud's word), started_at
                                       and ended_at (seconds since the epoch), ended_by, price_usd_per_h (now),
-                                      billed_usd, is_billing, address {host, port}, instance_type, region, spot, box
+                                      disk_usd_per_h (besides, while it runs), billed_usd, is_billing, address
+                                      {host, port}, instance_type, region, spot, box
 GET     /machines/{id}/user_data      ``{"user_data": text|null}``
 GET     /leftovers                    ``{"leftovers": [...]}``: cloud, kind, id, name, region, billed_usd, is_billing
 GET     /requests[?cloud=]            ``{"requests": [...]}``: see ``requests_log.Recorded``

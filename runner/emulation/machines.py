@@ -80,6 +80,7 @@ class EmulatedMachine:
         spot: Whether the cloud may reclaim it.
         meter: What it costs.
         idle_usd_per_h: What its disk costs while it is stopped.
+        disk_usd_per_h: What its disk costs besides while it runs; the meter counts it in.
         created_at: When the cloud said yes.
         active_at: When it is active; infinite when it never will be.
         traits: Faults that it was born with, by name.
@@ -107,6 +108,7 @@ class EmulatedMachine:
     traits: Mapping[str, Queued] = field(default_factory=dict)
     box: str | None = None
     address: Address | None = None
+    disk_usd_per_h: float = 0.0
     is_stopped: bool = False
     is_taken_back: bool = False
     ends_at: float | None = None
@@ -131,6 +133,11 @@ class EmulatedMachine:
     def is_ending(self) -> bool:
         """Return whether its end was accepted and has not come yet."""
         return self.ends_at is not None and not self.is_ended
+
+    @property
+    def price_usd_per_h(self) -> float:
+        """Return what it costs now, without the disk of one that runs."""
+        return self.meter.usd_per_h if self.is_stopped else round(self.meter.usd_per_h - self.disk_usd_per_h, 9)
 
     def remind(self, at: float, what: str) -> None:
         """Let something happen to it later."""
@@ -177,7 +184,8 @@ def machine_row(machine: EmulatedMachine, now: float) -> Mapping[str, object]:
         "started_at": machine.created_at,
         "ended_at": machine.ended_at,
         "ended_by": machine.ended_by,
-        "price_usd_per_h": machine.meter.usd_per_h,
+        "price_usd_per_h": machine.price_usd_per_h,
+        "disk_usd_per_h": machine.disk_usd_per_h,
         "billed_usd": round(machine.meter.billed_usd(now), 6),
         "is_billing": machine.meter.is_billing,
         "address": None if address is None else {"host": address.host, "port": address.port},

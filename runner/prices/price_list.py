@@ -27,6 +27,8 @@ from trainer.files import write_atomically
 
 CATALOG = Path(__file__).parent / "catalog"
 ANYWHERE = "any"
+HOURS_PER_MONTH = 730.0
+"""By which clouds turn a price a month into one an hour: 365 × 24 / 12."""
 STALE_AFTER_DAYS = 30
 GPUHUNT_COLUMNS = (
     "instance_name",
@@ -116,6 +118,19 @@ def listed_disk_price(cloud: str, region: str) -> float | None:
     """
     rows = ((row.region, row.disk_price_usd_per_gb_month) for row in all_prices(cloud))
     return price_in(region, ((place, usd) for place, usd in rows if usd is not None))
+
+
+def disk_usd_per_h(cloud: str, region: str, size_gib: float | None) -> float | None:
+    """Return the price of a disk in US dollars an hour; ``None`` where its size is unknown, or its price has no source.
+
+    Unlike ``listed_disk_price`` it takes no other region's price: it says what was paid, not what to be ready for.
+
+    Raises:
+        UsageError: If there is no price list for the cloud.
+    """
+    here = [row.disk_price_usd_per_gb_month for row in all_prices(cloud) if row.region in (region, ANYWHERE)]
+    known = [usd for usd in here if usd is not None]
+    return size_gib * max(known) / HOURS_PER_MONTH if known and size_gib is not None else None
 
 
 def price_in(region: str, prices: Iterable[tuple[str, float]]) -> float | None:

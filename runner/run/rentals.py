@@ -26,6 +26,8 @@ class Rental:
         most_usd_per_h: The dearest of the machines that were asked for may cost so much; ``None`` where nobody said.
         machine_id: The cloud's id; ``None`` as long as no answer and no look showed a machine.
         price_usd_per_h: What it costs by the cloud's own word, else by that of Terraform; ``None`` where none is known.
+        disk_usd_per_h: What its disk costs besides, by the looks that showed it; ``None`` where they could not say. 0
+            where no look of today's Douse has shown it: what nobody saw has no disk that one could count.
         there_at: It existed by then.
         seen_at: The last moment at which it was there and not stopped, as far as anybody looked.
         gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
@@ -40,6 +42,7 @@ class Rental:
     most_usd_per_h: float | None = None
     machine_id: str | None = None
     price_usd_per_h: float | None = None
+    disk_usd_per_h: float | None = 0.0
     there_at: datetime | None = None
     seen_at: datetime | None = None
     gone_at: datetime | None = None
@@ -62,12 +65,21 @@ class Rental:
         """Return the US dollars that its time has cost at least."""
         if self.price_usd_per_h is None or self.there_at is None or self.seen_at is None:
             return 0.0
-        return self.price_usd_per_h * _hours(self.there_at, self.seen_at)
+        return (self.price_usd_per_h + (self.disk_usd_per_h or 0.0)) * _hours(self.there_at, self.seen_at)
 
     def high_usd(self, now: datetime) -> float | None:
-        """Return the US dollars that its time has cost at most; ``None`` where neither price nor ceiling is known."""
+        """Return the US dollars that its time has cost at most; ``None`` where its price or its disk's is unknown."""
+        return None if self.limit_usd_per_h is None or self.disk_usd_per_h is None else self.known_usd(now)
+
+    def known_usd(self, now: datetime) -> float:
+        """Return the US dollars that its time has cost at most, without what is unknown."""
+        return (self.limit_usd_per_h or 0.0) * self.hours(now)
+
+    @property
+    def limit_usd_per_h(self) -> float | None:
+        """What it may cost an hour with its disk, as far as known: by its price, else the request's ceiling."""
         price = self.most_usd_per_h if self.price_usd_per_h is None else self.price_usd_per_h
-        return None if price is None else price * self.hours(now)
+        return None if price is None else price + (self.disk_usd_per_h or 0.0)
 
     def hours(self, now: datetime) -> float:
         """Return for how long it may have billed, in hours."""
@@ -173,6 +185,7 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
             known,
             machine_id=str(entry["id"]),
             price_usd_per_h=(None if is_stopped else _number(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
+            disk_usd_per_h=_disk(entry, known),
             there_at=known.there_at or at,
             seen_at=known.seen_at if is_stopped and known.seen_at else began,
             # A look that missed it was not up to date; one that began before that, and hung, says nothing new.
@@ -184,6 +197,14 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
             if _is(known, str(entry["id"])) and known.gone_at is None:
                 seen = max(filter(None, (known.seen_at, moment_or_none(entry.get("seen_at")))), default=None)
                 found[index] = replace(known, gone_at=at, seen_at=seen)
+
+
+def _disk(entry: Line, known: Rental) -> float | None:
+    """Return what a machine's disk costs by a look, else by the look before; lines of older versions say nothing."""
+    if "disk_usd_per_h" not in entry:
+        return known.disk_usd_per_h
+    usd_per_h = _number(entry["disk_usd_per_h"])
+    return (known.disk_usd_per_h or None) if usd_per_h is None else usd_per_h
 
 
 def _another(found: list[Rental], cloud: str, began: datetime) -> Rental:

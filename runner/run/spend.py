@@ -25,6 +25,8 @@ PHASES = {
 """What a person pays for while each step goes on."""
 EARLIER = "earlier machines"
 """The phase of what earlier machines of the run have cost: ``state.json`` has the steps of the last try alone."""
+DISK = "disk"
+"""What the disk of the last machine has cost, over all phases, where it is billed apart from the machine."""
 
 WAY_HOME_H = 0.1
 """Kept back of a limit in dollars: the last checkpoint, the way home and the teardown cost as well."""
@@ -43,7 +45,8 @@ class Spend:
         now: The moment it was counted at.
         machines: Every machine that was rented, and every request that nobody has answered, oldest first.
         total_usd: US dollars in all, at most.
-        by_phase_usd: ``total_usd`` by phase: boot, build, train, upload, teardown, and idle for the time between.
+        by_phase_usd: ``total_usd`` by phase: boot, build, train, upload, teardown, and idle for the time between; the
+            disk, over all of them, stands apart.
         price_usd_per_h: Price of the last machine; 0 where none was rented.
         billed_s: Seconds that all machines were billed for, at most.
         unknown: Why something is not known, a sentence each.
@@ -60,7 +63,7 @@ class Spend:
     @property
     def known_usd(self) -> float:
         """US dollars at most, without what has neither a price nor a ceiling: what a limit in dollars is held to."""
-        return sum(one.high_usd(self.now) or 0.0 for one in self.machines)
+        return sum(one.known_usd(self.now) for one in self.machines)
 
     @property
     def range_usd(self) -> list[float | None]:
@@ -75,9 +78,9 @@ class Spend:
 
     @property
     def limit_usd_per_h(self) -> float:
-        """What the last machine may cost an hour: its price, else the ceiling of the request; 0 where none bills."""
+        """What the last machine may cost an hour with its disk; 0 where none bills."""
         last = self.machines[-1] if self.machines else None
-        return 0.0 if last is None else last.price_usd_per_h or last.most_usd_per_h or 0.0
+        return 0.0 if last is None else last.limit_usd_per_h or 0.0
 
     @property
     def earlier_h(self) -> float:
@@ -151,6 +154,7 @@ def _line(rental: Rental, now: datetime) -> dict[str, Any]:
         "cloud": rental.cloud,
         "machine_id": rental.machine_id,
         "price_usd_per_h": rental.price_usd_per_h,
+        "disk_usd_per_h": rental.disk_usd_per_h,
         "cost_range_usd": _outwards(rental.low_usd(), None if rental.is_set_back else rental.high_usd(now)),
         "unknown": _why_unknown(rental),
         "asked_at": asked_at,
@@ -177,7 +181,8 @@ def _why_unknown(rental: Rental) -> str | None:
         what = f"machine {rental.machine_id}" if rental.machine_id else f"what {rental.cloud} was asked for"
         return f"the clock of this computer was set back while {what} may have billed"
     if rental.price_usd_per_h is not None:
-        return None
+        no_disk = f"the price of the disk of machine {rental.machine_id} on {rental.cloud} has no source"
+        return no_disk if rental.disk_usd_per_h is None else None
     if rental.is_request:
         return f"{rental.cloud} was asked for a machine at {rental.asked_at:%Y-%m-%d %H:%M:%S} UTC, and has shown none"
     return f"{rental.cloud} gives no price of machine {rental.machine_id}, and Terraform has handed none back"
@@ -196,6 +201,8 @@ def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[st
     seconds["idle"] = max(0.0, (end - begun).total_seconds() - sum(seconds.values()))
     price = last.price_usd_per_h if last.price_usd_per_h is not None else last.most_usd_per_h or 0.0
     by_phase = {phase: round(duration / 3600 * price, 4) for phase, duration in seconds.items()}
+    if last.disk_usd_per_h:
+        by_phase[DISK] = round(last.disk_usd_per_h * last.hours(now), 4)
     earlier_usd = sum(one.high_usd(now) or 0.0 for one in earlier)
     return by_phase | ({EARLIER: round(earlier_usd, 4)} if earlier else {})
 

@@ -12,6 +12,9 @@ from runner.run.rentals import LOOK, rentals_in
 from runner.run.run_dir import RunDir
 from runner.safety.asked import DAMAGE
 
+State = tuple[str | None, float | None, float | None]
+"""Status of a machine, its price and that of its disk, in US dollars an hour."""
+
 
 class Looks:
     """Looks at one account for the machines of one run; what changes between two looks becomes a journal line.
@@ -23,7 +26,7 @@ class Looks:
     def __init__(self, run: RunDir, cloud: Cloud) -> None:
         """Go on from what the journal says."""
         self._run, self._cloud, self._lock = run, cloud, run.world.lock()
-        self._shown: dict[str, tuple[str | None, float | None]] = {}
+        self._shown: dict[str, State] = {}
         self._seen_at: dict[str, datetime] = {}
         self._newest = datetime.min.replace(tzinfo=UTC)
         try:
@@ -32,7 +35,7 @@ class Looks:
             known = []
         for one in known:
             if one.cloud == cloud.name and one.machine_id:
-                self._shown[one.machine_id] = (None, None)
+                self._shown[one.machine_id] = (None, None, None)
 
     @property
     def shows_machine(self) -> bool:
@@ -80,12 +83,17 @@ class Looks:
             return  # what is terminated counts for more than what is known of its cost
 
 
-def _state(found: Resource) -> tuple[str | None, float | None]:
-    return found.status, found.price_usd_per_h
+def _state(found: Resource) -> State:
+    return found.status, found.price_usd_per_h, found.disk_usd_per_h
 
 
 def _row(found: Resource) -> dict[str, Any]:
-    return {"id": found.id, "status": found.status, "price_usd_per_h": found.price_usd_per_h}
+    return {
+        "id": found.id,
+        "status": found.status,
+        "price_usd_per_h": found.price_usd_per_h,
+        "disk_usd_per_h": found.disk_usd_per_h,
+    }
 
 
 def _written(moment: datetime) -> str:

@@ -163,4 +163,5 @@ def last_word_at(stage: Stage) -> float:
 
 
 def billed_usd(machine: dict[str, Any]) -> float:
-    return float((machine["ended_at"] - machine["started_at"]) / 3600 * machine["price_usd_per_h"])
+    usd_per_h = machine["price_usd_per_h"] + machine["disk_usd_per_h"]
+    return float((machine["ended_at"] - machine["started_at"]) / 3600 * usd_per_h)

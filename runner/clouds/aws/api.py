@@ -18,7 +18,8 @@ from runner.cloud_api.listings import gather
 from runner.cloud_api.models import Account, Kind, Listing, Offer, Placement, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import clock_off
 from runner.clouds.aws.bill import bill_in
-from runner.clouds.aws.listing import CLOUD, entries, listing_in, required
+from runner.clouds.aws.disks import priced_listing_in
+from runner.clouds.aws.listing import CLOUD, entries, required
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.places import places_in
 from runner.clouds.aws.quotas import quota_code, quota_in
@@ -237,7 +238,8 @@ class AwsCloud:
             regions, unlisted = (self._home,), [err]
         clients = self._ec2_in(regions)
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
-            asked = [pool.submit(listing_in, client, region) for client, region in zip(clients, regions, strict=True)]
+            pairs = zip(clients, regions, strict=True)
+            asked = [pool.submit(priced_listing_in, client, region) for client, region in pairs]
         found = gather(one.result for one in asked)
         schedules = self._schedules(regions)
         unread = unlisted + found.unread + schedules.unread

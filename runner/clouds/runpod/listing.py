@@ -9,6 +9,7 @@ from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, expiry_of, is_ours_if_
 from runner.cloud_api.listings import Wanted, price_or_none, text_or_none, untagged, wanted_id
 from runner.cloud_api.models import Resource, Status
 from runner.clouds.runpod.messages import GONE, RUNNING, ListedPod, ListedVolume
+from runner.prices.price_list import disk_usd_per_h
 
 CLOUD = "runpod"
 LIST_PODS, LIST_VOLUMES = "list the pods", "list the network volumes"
@@ -48,6 +49,7 @@ def pod_in(entry: object, is_wanted: Wanted = is_ours_if_read) -> Resource | Non
         status=STATUS.get(status or "", "unknown"),
         address=_host(pod.ssh) if status == RUNNING else None,  # an ended one keeps showing a stale address
         price_usd_per_h=price_or_none(pod.cost),
+        disk_usd_per_h=disk_usd_per_h(CLOUD, text_or_none(pod.data_center_id) or "", price_or_none(pod.disk)),
     )
 
 

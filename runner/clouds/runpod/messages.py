@@ -192,6 +192,7 @@ class ListedPod(Answered):
     env: Any = Field(default=None, repr=False)
     data_center_id: Any = Field(default=None, alias="dataCenterId")
     cost: Any = None
+    disk: Any = None
     ssh: Any = None
 
 

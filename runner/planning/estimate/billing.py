@@ -14,10 +14,10 @@ from pathlib import Path
 
 from runner.cloud_api.models import Offer
 from runner.errors import UsageError
-from runner.planning.estimate.cost import BILLING_UNITS_S, HOURS_PER_MONTH, Billing
+from runner.planning.estimate.cost import BILLING_UNITS_S, Billing
 from runner.planning.estimate.disk import disk_needed_gib, rented_disk_gib
 from runner.prices.platforms import platform_at
-from runner.prices.price_list import listed_disk_price, price_in
+from runner.prices.price_list import HOURS_PER_MONTH, listed_disk_price, price_in
 from runner.prices.tables import table_lines
 from runner.run.run_file import RunFile
 

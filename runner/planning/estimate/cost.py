@@ -10,10 +10,9 @@ from runner.errors import UsageError
 from runner.planning.estimate.duration import PHASES, Durations
 from runner.planning.estimate.finished_run import IDLE, Row
 from runner.planning.estimate.ranges import NOTHING, Range, between, exactly, total
+from runner.prices.price_list import HOURS_PER_MONTH
 
 GIB = 2**30
-HOURS_PER_MONTH = 730.0
-"""By which clouds turn a price a month into one an hour: 365 × 24 / 12."""
 BILLING_UNITS_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 SPOT_INTERRUPTIONS_PER_H = between(-math.log(0.95) / HOURS_PER_MONTH, -math.log(0.80) / HOURS_PER_MONTH)
 """How often a cloud takes a spot machine back. AWS's advisor sorts machines from below 5 % to above 20 % a month
@@ -218,11 +217,12 @@ def _off(estimated: float | None, actual: float | None) -> float | None:
 
 
 def _sum(row: Row, idle_s: float) -> Compared:
-    """Return the machine's time on both sides, as the receipt does: without disk, egress and billing unit."""
+    """Return the machine's time on both sides: without disk, egress and billing unit."""
+    machine_usd = None if row.cost_usd is None else row.cost_usd - row.disk_usd
     return Compared(
         "total",
         sum(row.estimated_seconds.values()) if row.estimated_seconds else None,
         sum(row.seconds.values()) + idle_s if row.seconds and row.is_whole else None,
         sum(row.estimated_usd.values()) if row.estimated_usd else None,
-        row.cost_usd if row.actual_usd else None,
+        machine_usd if row.actual_usd else None,
     )

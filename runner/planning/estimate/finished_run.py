@@ -68,6 +68,7 @@ class Row:
         estimated_extras_usd: US dollars that were estimated on top, by their cause as in ``Cost.extras_usd``.
         actual_usd: US dollars by phase, with what was idle.
         cost_usd: US dollars in all, over all tries, by the receipt; ``None`` where it does not know.
+        disk_usd: What of that is the disk of the last machine, which no phase has; older receipts know of none.
         price_usd_per_h: Price of the machine.
         receipt: The receipt; it has a line for each machine, and the clouds' own bills.
     """
@@ -91,6 +92,7 @@ class Row:
     estimated_extras_usd: dict[str, float] = field(default_factory=dict)
     actual_usd: dict[str, float] = field(default_factory=dict)
     cost_usd: float | None = None
+    disk_usd: float = 0.0
     price_usd_per_h: float = 0.0
     receipt: Json = field(default_factory=dict)
 
@@ -114,6 +116,7 @@ def read_row(run: RunDir) -> Row | None:
     tokens_per_s, train_tokens = _number(train.get("tokens_per_s")), _train_tokens(work, train)
     seconds = _seconds(_object(state, "steps"), events, is_resumed=is_resumed)
     price_usd_per_h, cost_usd = (_number(host.get("price_usd_per_h")) or 0.0, _number(receipt.get("cost_usd")))
+    disk_usd = _number(_object(receipt, "cost_by_phase_usd").get("disk")) or 0.0
     return Row(
         run_id=run.run_id,
         environment=environment,
@@ -132,8 +135,9 @@ def read_row(run: RunDir) -> Row | None:
         table_seconds=_expected(_object(durations, "table_seconds_by_phase")),
         estimated_usd=_expected_usd(cost),
         estimated_extras_usd=_expected(_object(cost, "extras_usd")),
-        actual_usd=_dollars(seconds, price_usd_per_h, cost_usd, is_whole=not is_resumed),
+        actual_usd=_dollars(seconds, price_usd_per_h, cost_usd, disk_usd, is_whole=not is_resumed),
         cost_usd=cost_usd,
+        disk_usd=disk_usd,
         price_usd_per_h=price_usd_per_h,
         receipt=receipt,
     )
@@ -180,14 +184,16 @@ def _seconds(steps: Json, events: Sequence[Json], *, is_resumed: bool) -> dict[s
     return {phase: round(value, 3) for phase, value in seconds.items()}
 
 
-def _dollars(seconds: Json, price_usd_per_h: float, cost_usd: float | None, *, is_whole: bool) -> dict[str, float]:
+def _dollars(
+    seconds: Json, price_usd_per_h: float, cost_usd: float | None, disk_usd: float, *, is_whole: bool
+) -> dict[str, float]:
     """Return US dollars by phase; what is left is idle, unless phases or the whole are missing."""
     if price_usd_per_h <= 0:
         return {}
     by_phase = {phase: round(value / 3600 * price_usd_per_h, 4) for phase, value in seconds.items()}
     if cost_usd is None or not is_whole:
         return by_phase
-    return by_phase | {IDLE: round(max(0.0, cost_usd - sum(by_phase.values())), 4)}
+    return by_phase | {IDLE: round(max(0.0, cost_usd - disk_usd - sum(by_phase.values())), 4)}
 
 
 def _gpu(started: Sequence[Json]) -> str | None:
@@ -282,7 +288,7 @@ def _number(value: Any) -> float | None:
 
 
 def _expected_usd(cost: Json) -> dict[str, float]:
-    """Return US dollars of the machine's time, by phase: a receipt knows no disk, no egress and no billing unit."""
+    """Return US dollars of the machine's time, by phase: without disk, egress and billing unit."""
     by_phase = _expected(_object(cost, "usd_by_phase"))
     lost_usd = _expected(_object(cost, "extras_usd")).get("interruptions")
     return by_phase | {"interruptions": lost_usd} if by_phase and lost_usd else by_phase

@@ -57,6 +57,7 @@ class AwsInstances:
         state = self._state
         spot = call.fields.get("InstanceMarketOptions.MarketType") == "spot"
         traits, now = state.traits("aws", instance.id), state.clock()
+        disk_usd_per_h = _disk_usd_per_h(instance)
         machine = EmulatedMachine(
             id=instance.id,
             cloud="aws",
@@ -64,8 +65,9 @@ class AwsInstances:
             instance_type=instance.instance_type,
             region=call.region,
             spot=spot,
-            meter=state.new_meter(price_usd_per_h(instance.instance_type, spot=spot)),
-            idle_usd_per_h=_disk_usd_per_h(instance),
+            meter=state.new_meter(price_usd_per_h(instance.instance_type, spot=spot) + disk_usd_per_h),
+            idle_usd_per_h=disk_usd_per_h,
+            disk_usd_per_h=disk_usd_per_h,
             created_at=now,
             active_at=now + self._active_s,
             traits=traits,
@@ -128,7 +130,7 @@ class AwsInstances:
         self._state.boot(machine, _box_order(self._moto[machine.id]))
         machine.is_stopped, machine.active_at = False, self._state.clock() + self._active_s
         price = price_usd_per_h(machine.instance_type, spot=machine.spot)
-        machine.meter.change(self._state.clock(), price)
+        machine.meter.change(self._state.clock(), price + machine.disk_usd_per_h)
         self.refresh()
 
     def leftovers(self) -> Sequence[Leftover]:

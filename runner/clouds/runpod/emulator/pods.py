@@ -14,7 +14,8 @@ from runner.emulation.cloud_state import CloudState
 from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover
 from runner.emulation.meters import per_hour_of_month
 
-STOPPED_DISK_USD_PER_GIB_MONTH = 0.20
+DISK_USD_PER_GIB_MONTH, STOPPED_DISK_USD_PER_GIB_MONTH = 0.10, 0.20
+"""Of a pod that runs, and of one that is stopped (https://docs.runpod.io/pods/pricing)."""
 VOLUME_USD_PER_GIB_MONTH = 0.07
 NO_CAPACITY = (
     "There are no longer any instances available with the requested specifications. Please refresh and try again."
@@ -137,6 +138,7 @@ class Pods:
         factor = traits["price_differs"].number("factor") if "price_differs" in traits else 1.0
         one = gpu.price_usd_per_h(order.cloud) if order.bid_usd_per_h is None else order.bid_usd_per_h
         price, now = round(one * order.gpu_count * factor, 4), state.clock()
+        disk_usd_per_h = per_hour_of_month(order.container.disk * DISK_USD_PER_GIB_MONTH)
         machine = EmulatedMachine(
             id=pod_id,
             cloud="runpod",
@@ -144,8 +146,9 @@ class Pods:
             instance_type=gpu.id,
             region=data_center,
             spot=order.bid_usd_per_h is not None,
-            meter=state.new_meter(price),
+            meter=state.new_meter(price + disk_usd_per_h),
             idle_usd_per_h=per_hour_of_month(order.container.disk * STOPPED_DISK_USD_PER_GIB_MONTH),
+            disk_usd_per_h=disk_usd_per_h,
             created_at=now,
             active_at=now + self._started_s,
             traits=traits,
@@ -243,7 +246,7 @@ class Pods:
         """Start a pod anew."""
         self._state.boot(pod.machine, self._box_order(pod))
         pod.machine.is_stopped, pod.started_at = False, self._state.clock()
-        pod.machine.meter.change(self._state.clock(), pod.price_usd_per_h)
+        pod.machine.meter.change(self._state.clock(), pod.price_usd_per_h + pod.machine.disk_usd_per_h)
 
     def end(self, pod: Pod, by: str = "request") -> None:
         """End a pod; unless a fault makes it slow it is gone at once."""

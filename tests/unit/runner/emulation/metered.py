@@ -34,6 +34,9 @@ NAME = f"douse-{RUN_ID}"
 PORTS = {1001: "lambda", 1002: "runpod"}
 PRICES = {"lambda": 0.75, "runpod": 0.69, "aws": 0.526}
 """What the catalogues say of the machines that are rented here."""
+DISKS = {"lambda": 0.0, "runpod": 50 * 0.10 / 730, "aws": 60 * 0.08 / 730}
+"""What their disks cost an hour besides."""
+ROOT = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 60, "VolumeType": "gp3", "DeleteOnTermination": True}}
 TERRAFORM_STARTS_S, CREATE_S, BOOT_S = 4.0, 1.0, 180.0
 AWS = {"AWS_ACCESS_KEY_ID": "AKIAREHEARSAL0000000", "AWS_SECRET_ACCESS_KEY": "x"}
 
@@ -130,6 +133,7 @@ class Rig:
             MinCount=1,
             MaxCount=1,
             KeyName="k",
+            BlockDeviceMappings=[ROOT],
             TagSpecifications=[
                 {
                     "ResourceType": "instance",

@@ -42,6 +42,7 @@ def test_machine_is_shown_with_its_meter(lab: Lab) -> None:
         "ended_at": None,
         "ended_by": "",
         "price_usd_per_h": 0.75,
+        "disk_usd_per_h": 0.0,
         "billed_usd": 0.375,
         "is_billing": True,
         "address": {"host": "192.0.2.2", "port": 22},

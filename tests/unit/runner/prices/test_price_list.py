@@ -12,6 +12,7 @@ from runner.prices.price_list import (
     GPUHUNT_COLUMNS,
     ListedPrice,
     all_prices,
+    disk_usd_per_h,
     is_stale,
     listed_clouds,
     listed_disk_price,
@@ -192,6 +193,24 @@ def test_a_disk_costs_the_same_for_every_kind_of_machine_of_a_region() -> None:
         for row in all_prices(cloud):
             known[row.region].add(row.disk_price_usd_per_gb_month)
         assert all(len(prices) == 1 for prices in known.values()), cloud
+
+
+@pytest.mark.parametrize(
+    ("cloud", "region", "size_gib", "usd_per_h"),
+    [
+        ("aws", "us-east-1", 73.0, 0.008),
+        ("aws", "eu-west-1", 73.0, None),
+        ("aws", "us-east-1", None, None),
+        ("runpod", "EU-RO-1", 73.0, 0.01),
+        ("lambda", "us-west-1", 73.0, 0.0),
+    ],
+)
+def test_a_disk_is_paid_at_the_price_of_its_own_region_alone(
+    cloud: str, region: str, size_gib: float | None, usd_per_h: float | None
+) -> None:
+    found = disk_usd_per_h(cloud, region, size_gib)
+
+    assert found == (None if usd_per_h is None else pytest.approx(usd_per_h))
 
 
 def test_a_cloud_without_a_price_list_is_refused() -> None:

@@ -167,3 +167,32 @@ def test_a_machine_of_ones_own_is_given_before_it_is_handed_over_too() -> None:
 
     assert only(request).is_given
     assert only(request, handed(1, "this-machine", price=0.0)).is_given
+
+
+def test_a_disk_is_billed_beside_its_machine() -> None:
+    found = only(asked(), shown(10, "i-1", disk_usd_per_h=0.36), handed(200), missed(1005, seen=1000), destroyed(1050))
+
+    assert (found.low_usd(), found.high_usd(LATER)) == (pytest.approx(1.089), pytest.approx(1.1055))
+    assert found.limit_usd_per_h == pytest.approx(3.96)
+
+
+def test_a_disk_of_unknown_price_leaves_no_upper_end_and_is_left_out_of_the_lower() -> None:
+    found = only(asked(), shown(10, "i-1", disk_usd_per_h=None), handed(200), missed(1005, seen=1000), destroyed(1050))
+
+    assert (found.low_usd(), found.high_usd(LATER)) == (pytest.approx(0.99), None)
+    assert found.known_usd(LATER) == pytest.approx(1.005)
+
+
+@pytest.mark.parametrize("prices", [(None, 0.36), (0.36, None)], ids=["known later", "known before"])
+def test_one_look_that_knows_the_price_of_a_disk_is_enough(prices: tuple[float | None, ...]) -> None:
+    first, second = prices
+
+    found = only(asked(), shown(10, "i-1", disk_usd_per_h=first), shown(20, "i-1", disk_usd_per_h=second))
+
+    assert found.disk_usd_per_h == 0.36
+
+
+def test_a_journal_of_before_counts_the_machine_alone() -> None:
+    found = only(asked(), shown(10, "i-1"), handed(200), missed(1005, seen=1000), destroyed(1050))
+
+    assert (found.disk_usd_per_h, found.high_usd(LATER)) == (0.0, pytest.approx(1.005))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner.run.run_dir import RunDir, create_run, write_json
-from runner.run.spend import EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
+from runner.run.spend import DISK, EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
 from runner.world import RealWorld
 
 BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -232,3 +232,33 @@ def test_a_clock_that_was_set_back_later_moves_no_machine_that_was_gone(run: Run
     rented(run, asked(7200), handed(7300, "i-1"), destroyed(9000), asked(0), handed(100, "i-2"), destroyed(3600))
 
     assert spend_of(run).unknown == ()
+
+
+def shown(second: float, machine_id: str, disk_usd_per_h: float | None) -> dict[str, Any]:
+    machines = [
+        {"id": machine_id, "status": "running", "price_usd_per_h": 3.6, "disk_usd_per_h": disk_usd_per_h},
+    ]
+    facts = {"cloud": "lambda", "began": at(second), "machines": machines}
+    return {"time": at(second), "kind": "answer", "action": "look", **facts}
+
+
+def test_the_disk_counts_in_the_whole_and_against_the_limit_in_dollars(run: RunDir) -> None:
+    rented(run, asked(0), shown(60, "i-1", 0.36), handed(100, "i-1"), destroyed(3600))
+
+    spend = spend_of(run)
+
+    assert (spend.total_usd, spend.limit_usd_per_h) == (3.96, pytest.approx(3.96))
+    assert spend.by_phase_usd[DISK] == 0.36
+    assert sum(spend.by_phase_usd.values()) == pytest.approx(3.96)
+    assert spend.lines[0]["disk_usd_per_h"] == 0.36
+    assert dollars_left(run, 5.0) == pytest.approx(1.04)
+
+
+def test_a_disk_without_a_sourced_price_is_said_and_the_rest_counts_against_the_limit(run: RunDir) -> None:
+    rented(run, asked(0), shown(60, "i-1", None), handed(100, "i-1"), destroyed(3600))
+
+    spend = spend_of(run)
+
+    assert (spend.total_usd, spend.range_usd[1]) == (None, None)
+    assert spend.unknown == ("the price of the disk of machine i-1 on lambda has no source",)
+    assert dollars_left(run, 5.0) == pytest.approx(1.4)

@@ -54,10 +54,10 @@ def tags(kind: str, **more: str) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in named.items()]}]
 
 
-def launch(region: str = HERE, *, ours: bool = True, instance_type: str = "g5.xlarge") -> str:
+def launch(region: str = HERE, *, ours: bool = True, instance_type: str = "g5.xlarge", **more: Any) -> str:
     client = ec2(region)
     image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-    marked = {"TagSpecifications": tags("instance")} if ours else {}
+    marked = more | ({"TagSpecifications": tags("instance")} if ours else {})
     answer = client.run_instances(ImageId=image, InstanceType=instance_type, MinCount=1, MaxCount=1, **marked)
     return str(answer["Instances"][0]["InstanceId"])
 
@@ -99,6 +99,23 @@ def test_an_instance_is_found_in_the_regions_looked_at_with_all_that_is_known_of
     assert found.status == "running"
     assert found.address
     assert found.price_usd_per_h == 1.123
+
+
+@pytest.mark.parametrize(
+    ("region", "kind", "usd_per_h"),
+    [(HERE, "gp3", 0.008), (HERE, "gp2", None), (THERE, "gp3", None)],
+    ids=["sourced", "another type", "another region"],
+)
+def test_a_machines_disks_have_the_price_of_their_region_or_none(
+    cloud: AwsCloud, region: str, kind: str, usd_per_h: float | None
+) -> None:
+    disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 73, "VolumeType": kind}}
+    launch(region, BlockDeviceMappings=[disk])
+    there = open_aws({**ENVIRON, "DOUSE_AWS_REGIONS": region}, now=RealWorld().now)
+
+    (found,) = of_kind(there.listing().whole())["instance"]
+
+    assert found.disk_usd_per_h == (None if usd_per_h is None else pytest.approx(usd_per_h))
 
 
 @pytest.mark.parametrize(("text", "odd"), [("20261121t180000z", None), ("soon", "soon")])

@@ -336,6 +336,20 @@ def test_each_state_has_its_status_and_only_terminated_is_gone(
     assert [found.status for found in cloud.listing().whole()] == ([status] if status else [])
 
 
+ATTACHED = "attachment.instance-id"
+
+
+def test_disks_that_cannot_be_read_hide_no_machine(ec2: Ec2, cloud: AwsCloud) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0")))
+    denied = failure(403, "UnauthorizedOperation")
+    ec2.on("DescribeVolumes", lambda form: denied if ATTACHED in form.values() else listing("DescribeVolumes"))
+
+    found = cloud.listing()
+
+    assert [(one.id, one.disk_usd_per_h) for one in found.resources] == [("i-0", None)]
+    assert found.unread == []
+
+
 def test_a_spot_machine_does_not_get_the_on_demand_price(ec2: Ec2, cloud: AwsCloud) -> None:
     extra = "<instanceType>g5.xlarge</instanceType>"
     demand, spot = instance("i-0"), instance("i-1")

@@ -491,13 +491,13 @@ def test_resources_are_all_of_ours_and_nothing_else(bench: Bench) -> None:
 
     found = bench.cloud.listing().whole()
 
-    name, place = f"douse-{RUN_ID}", "US-KS-2"
+    name, place, disk = f"douse-{RUN_ID}", "US-KS-2", {"disk_usd_per_h": pytest.approx(50 * 0.10 / 730)}
     assert found == [
-        Resource("runpod", "instance", "p1", name, place, RUN_ID, WHEN, "running", "195.26.233.3", 0.44),
-        Resource("runpod", "instance", "p3", "renamed", place, RUN_ID, WHEN, "stopped", None, 0.0),
-        Resource("runpod", "instance", "p4", name, None, RUN_ID, None, "unknown", None, 0.44),
-        Resource("runpod", "instance", "p6", name, place, RUN_ID, WHEN, "unknown", None, 0.44),
-        Resource("runpod", "instance", "p7", name, place, RUN_ID, WHEN, "pending", None, 0.44),
+        Resource("runpod", "instance", "p1", name, place, RUN_ID, WHEN, "running", "195.26.233.3", 0.44, **disk),
+        Resource("runpod", "instance", "p3", "renamed", place, RUN_ID, WHEN, "stopped", None, 0.0, **disk),
+        Resource("runpod", "instance", "p4", name, None, RUN_ID, None, "unknown", None, 0.44, **disk),
+        Resource("runpod", "instance", "p6", name, place, RUN_ID, WHEN, "unknown", None, 0.44, **disk),
+        Resource("runpod", "instance", "p7", name, place, RUN_ID, WHEN, "pending", None, 0.44, **disk),
         Resource("runpod", "volume", "v1", "douse-disk", place, None, None),
     ]
 
@@ -617,6 +617,18 @@ def test_an_odd_pod_of_ours_can_be_ended(bench: Bench, odd: Any, status: str, pr
     (found,) = bench.cloud.listing().whole()
 
     assert (found.id, found.run_id, found.status, found.price_usd_per_h) == ("p1", RUN_ID, status, price)
+
+
+@pytest.mark.parametrize(("disk", "usd_per_h"), [(73, 0.01), (None, None), ("73", None)])
+def test_a_pods_disk_is_billed_besides_as_far_as_its_size_can_be_read(
+    bench: Bench, disk: Any, usd_per_h: float | None
+) -> None:
+    bench.on("GET", PODS, answer({"pods": [a_pod(disk=disk)]}))
+    bench.on("GET", VOLUMES, answer({"networkVolumes": []}))
+
+    (found,) = bench.cloud.listing().whole()
+
+    assert found.disk_usd_per_h == (None if usd_per_h is None else pytest.approx(usd_per_h))
 
 
 def test_an_odd_pod_of_ours_that_is_gone_is_left_out(bench: Bench) -> None:

@@ -16,10 +16,10 @@ from runner.lifecycle.steps.destroy import destroy
 from runner.rehearsal.receipt_check import outside_receipt
 from runner.run.run_dir import read_json
 from runner.run.state import RunState
-from tests.unit.runner.emulation.metered import PRICES, Rig, rig
+from tests.unit.runner.emulation.metered import DISKS, PRICES, Rig, rig
 
 ON = pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
-TRAINS_S = 420.0
+TRAINS_S, DAY_S = 420.0, 86400.0
 
 
 @pytest.fixture
@@ -65,6 +65,23 @@ def test_a_plain_run_costs_what_the_meter_shows(cloud: str, go_down: Any) -> Non
         check_width(receipt)
         assert receipt["cost_unknown"] == []
         assert receipt["machines"][0]["price_usd_per_h"] == PRICES[cloud]
+
+
+@ON
+def test_after_a_day_the_disk_is_in_the_receipt_as_the_meter_has_it(cloud: str, go_down: Any) -> None:
+    with rig(cloud) as made:
+        machine_id = made.provision(cloud)
+        made.world.sleep(DAY_S)  # ten seconds' price, which a range may be wide, hide no disk any more
+
+        receipt = go_down(made, cloud, made.terraform_destroys(cloud, machine_id))
+
+        check(made, receipt)
+        (line,) = receipt["machines"]
+        assert line["disk_usd_per_h"] == pytest.approx(DISKS[cloud])
+        low, high = line["cost_range_usd"]
+        assert high - low <= line["price_usd_per_h"] * 30 / 3600
+        assert receipt["cost_by_phase_usd"].get("disk", 0.0) == pytest.approx(DISKS[cloud] * 24, rel=0.01)
+        assert sum(receipt["cost_by_phase_usd"].values()) == pytest.approx(receipt["cost_usd"], abs=1e-3)
 
 
 @ON

@@ -21,6 +21,7 @@ from runner.world import RealWorld
 from tests.unit.runner.emulation.emulated import KEY_LINE, Lab
 
 DEEP_LEARNING = next(iter(IMAGES))
+DISK = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 73, "VolumeType": "gp3", "DeleteOnTermination": True}}
 
 
 class Quiet(MotoRequestHandler):
@@ -139,7 +140,7 @@ def test_instance_is_pending_then_running_at_its_boxs_address(lab: AwsLab, ec2: 
 
 
 def test_terminated_instance_bills_until_it_is_gone(lab: AwsLab, ec2: Any) -> None:
-    instance = lab.run(ec2)
+    instance = lab.run(ec2, BlockDeviceMappings=[DISK])
     lab.clock.advance(3600.0)
 
     change = ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"][0]
@@ -149,7 +150,7 @@ def test_terminated_instance_bills_until_it_is_gone(lab: AwsLab, ec2: Any) -> No
 
     assert shown(ec2, instance)["State"]["Name"] == "terminated"
     assert lab.billing() == []
-    assert lab.machines()[0]["billed_usd"] == pytest.approx(0.8048 * 3601 / 3600, abs=1e-6)
+    assert lab.machines()[0]["billed_usd"] == pytest.approx((0.8048 + 73 * 0.08 / 730) * 3601 / 3600, abs=1e-6)
     assert lab.yard.boxes == {}
     again = ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"][0]
     assert again["CurrentState"]["Name"] == "terminated"
@@ -270,8 +271,7 @@ def test_instance_taken_back_says_why(lab: AwsLab, ec2: Any) -> None:
 
 
 def test_stopped_instance_bills_its_disks_and_starts_at_another_address(lab: AwsLab, ec2: Any) -> None:
-    disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 73, "VolumeType": "gp3", "DeleteOnTermination": True}}
-    instance = lab.run(ec2, BlockDeviceMappings=[disk])
+    instance = lab.run(ec2, BlockDeviceMappings=[DISK])
     lab.clock.advance(2.0)
 
     ec2.stop_instances(InstanceIds=[instance])
@@ -281,7 +281,10 @@ def test_stopped_instance_bills_its_disks_and_starts_at_another_address(lab: Aws
     lab.clock.advance(2.0)
 
     assert shown(ec2, instance)["PublicIpAddress"] == "192.0.2.3"
-    assert lab.machines()[0]["price_usd_per_h"] == pytest.approx(0.8048)
+    (row,) = lab.machines()
+    assert (row["price_usd_per_h"], row["disk_usd_per_h"]) == pytest.approx((0.8048, 73 * 0.08 / 730))
+    lab.clock.advance(3600.0)
+    assert lab.machines()[0]["billed_usd"] - row["billed_usd"] == pytest.approx(0.8048 + 73 * 0.08 / 730, abs=1e-5)
 
 
 def test_repeated_request_makes_no_second_machine(lab: AwsLab, ec2: Any) -> None:

@@ -175,7 +175,7 @@ def test_pods_own_key_ends_its_own_pod_and_touches_no_other(lab: Lab) -> None:
     assert lab.runpod.get(f"/pods/{first['id']}", headers=key).status_code == 401
 
 
-def test_deleted_pod_is_gone_from_the_list_and_bills_no_more(lab: Lab) -> None:
+def test_deleted_pod_is_gone_from_the_list_and_bills_no_more_after_its_time_and_its_disk(lab: Lab) -> None:
     pod = lab.pod()
     lab.clock.advance(3600.0)
 
@@ -184,7 +184,7 @@ def test_deleted_pod_is_gone_from_the_list_and_bills_no_more(lab: Lab) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
     assert lab.runpod.get(f"/pods/{pod['id']}").status_code == 404
     assert lab.runpod.get("/pods").json() == {"pods": [], "pagination": NO_MORE}
-    assert lab.machines()[0]["billed_usd"] == pytest.approx(0.69)
+    assert lab.machines()[0]["billed_usd"] == pytest.approx(0.69 + 50 * 0.10 / 730, abs=1e-6)
     assert lab.billing() == []
     assert lab.yard.boxes == {}
 
@@ -209,7 +209,10 @@ def test_stopped_pod_starts_anew(lab: Lab) -> None:
 
     assert shown["status"] == "PROVISIONING"
     assert get(lab, pod)["ssh"]["direct"]["port"] == 20002
-    assert lab.machines()[0]["price_usd_per_h"] == pytest.approx(0.69)
+    (row,) = lab.machines()
+    assert (row["price_usd_per_h"], row["disk_usd_per_h"]) == pytest.approx((0.69, 50 * 0.10 / 730))
+    lab.clock.advance(3600.0)
+    assert lab.machines()[0]["billed_usd"] - row["billed_usd"] == pytest.approx(0.69 + 50 * 0.10 / 730, abs=1e-5)
 
 
 def test_action_that_the_status_does_not_allow_is_a_conflict(lab: Lab) -> None:
@@ -442,7 +445,9 @@ def test_bill_of_a_pod_is_the_meters(lab: Lab) -> None:
 
     bill = lab.runpod.get(f"/billing/pods?podId={pod['id']}&bucketSize=hour").json()
 
-    assert [(row["podId"], row["totalAmount"]) for row in bill["records"]] == [(pod["id"], pytest.approx(0.69))]
+    assert [(row["podId"], row["totalAmount"]) for row in bill["records"]] == [
+        (pod["id"], pytest.approx(0.69 + 50 * 0.10 / 730, abs=1e-6))
+    ]
     assert bill["metadata"]["uniquePodCount"] == 1
 
 
