@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.command(arguments))
     except TrainerError as err:
-        if err.details and err.details != err.message and not err.lines:
+        if err.details and err.details not in err.message and not err.lines:
             print(err.details, file=sys.stderr)
         shown = [f"error: {err.message}", *(f"       {line}" for line in err.lines), f"hint:  {err.resolution}"]
         print("\n".join(shown), file=sys.stderr, flush=True)

@@ -42,6 +42,8 @@ def suggestion(model: type[BaseModel], path: Sequence[str], renamed: Renamed) ->
     homes = [dotted for dotted in _dotted_keys(model, renamed, key) if dotted != ".".join(path)]
     if homes:
         return f"; it belongs to {_section_of(homes[0])}: write `{homes[0]}`"
+    if sections and key in model.model_fields and _inner(model, key) is not None:
+        return f"; it is a section of its own: write it beside `{sections[0]}`, not in it"
     if key in NOT_OFFERED:
         return f": {NOT_OFFERED[key]}"
     meant = counterpart(key)

@@ -21,6 +21,7 @@ from trainer.config_hints import suggestion
         (("adapter", "use_dora"), ": DoRA is not offered"),
         (("training", "loraplus_lr_ratio"), ": LoRA+ is not offered"),
         (("adapter", "modules_to_save"), ": whole modules are not trained"),
+        (("training", "adapter"), "; it is a section of its own: write it beside `training`, not in it"),
         (("adapter", "lora_rr"), "; did you mean `lora_r`?"),
         (("run", "learning_rat"), "; did you mean `training.learning_rate`?"),
         (("adaptor",), "; did you mean `adapter`?"),
