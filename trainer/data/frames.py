@@ -41,7 +41,7 @@ class Frames:
     call_end_tokens: tuple[str, ...]
     special_tokens: tuple[str, ...]
 
-    def header_length(self, frame: str, role_before: str) -> int:
+    def header_length(self, frame: str, role_before: str, *, has_words: bool) -> int | None:
         """Return how many characters of a frame the assistant does not write itself.
 
         That is up to the end of the generation prompt, or of as much of it as stands there: some open a thought that
@@ -50,12 +50,18 @@ class Frames:
         Args:
             frame: What stands between the text before the turn and the turn's first text.
             role_before: Role of the turn that the text before is from.
+            has_words: Whether the frame holds words of another turn, which were not found there.
+
+        Returns:
+            The number; ``None`` if it is not known where those words end.
         """
         for count in range(len(self.prompt), 0, -1):
             header = "".join(self.prompt[:count])
             at = frame.rfind(header)
             if at >= 0 and header.strip():
                 return at + len(header)
+        if has_words:
+            return None
         expected = self.after_tool if role_before == "tool" else self.after_user
         blank = len(frame) - len(frame.lstrip())
         return max(_shared_length(frame, expected), blank + _shared_length(frame[blank:], _without_blanks(expected)))

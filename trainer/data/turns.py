@@ -16,7 +16,7 @@ from typing import NamedTuple
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.frames import Frames, frames_of
 from trainer.data.left_out import check_nothing_left_out, check_values
-from trainer.data.message import Message
+from trainer.data.message import TOOLS, Message
 from trainer.data.rendering import Rendering, render_as
 from trainer.data.stand_ins import STAND_IN, StandIns, stand_in
 from trainer.errors import BaseModelError
@@ -99,7 +99,8 @@ def _put_together(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[P
     first, *pieces = STAND_IN.split(with_stand_ins)
     if not text.startswith(first):
         return None
-    places: dict[int, Place] = {}
+    places: list[Place] = []
+    seen: set[int] = set()
     position = len(first)
     for number, frame in zip(map(int, pieces[::2]), pieces[1::2], strict=True):
         slot = stand_ins.slots[number]
@@ -107,9 +108,11 @@ def _put_together(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[P
         if form is None:
             return None
         # What a template writes again later, such as a tool's name in front of its answer, is not the turn's own.
-        places.setdefault(number, Place(position, position + len(form), slot.turn))
+        if number not in seen or stand_ins.messages[slot.turn].role != "assistant":
+            places.append(Place(position, position + len(form), slot.turn))
+        seen.add(number)
         position += len(form) + len(frame)
-    return list(places.values()) if position == len(text) else None
+    return places if position == len(text) else None
 
 
 def _forms(text: str) -> Iterator[str]:
@@ -169,7 +172,7 @@ def _one_answer(rendering: Rendering, index: int, facts: BaseModelFacts) -> Plac
 
 
 def _other_texts(rendering: Rendering, answers: Sequence[Place]) -> list[Place]:
-    """Return where the other turns' texts stand, as far as they stand there word for word and in order."""
+    """Return where the other turns' texts stand, as far as each stands once, word for word, between two answers."""
     found: list[Place] = []
     position = 0
     ends = {place.turn: place.end for place in sorted(answers)}
@@ -178,8 +181,9 @@ def _other_texts(rendering: Rendering, answers: Sequence[Place]) -> list[Place]:
             position = max(position, ends.get(index, 0))
             continue
         words = message.content.strip()
-        at = rendering.text.find(words, position) if words else -1
-        if at >= 0 and not any(place.start < at + len(words) and at < place.end for place in answers):
+        limit = next((place.start for place in sorted(answers) if place.start >= position), len(rendering.text))
+        if words and rendering.text.count(words, position, limit) == 1:
+            at = rendering.text.find(words, position, limit)
             found.append(Place(at, at + len(words), index))
             position = at + len(words)
     return found
@@ -198,7 +202,15 @@ def _turns(places: Sequence[Place], rendering: Rendering, frames: Frames) -> Ite
         following = places[last + 1].start if last + 1 < len(places) else len(text)
         previous = places[number - 1] if number else Place(0, 0, -1)
         role_before = messages[previous.turn].role if number else ""
-        start = previous.end + frames.header_length(text[previous.end : place.start], role_before)
+        between = messages[previous.turn + 1 : place.turn]
+        header = frames.header_length(
+            text[previous.end : place.start],
+            role_before,
+            has_words=any(message.content.strip() for message in between if message.role not in ("assistant", TOOLS)),
+        )
+        if header is None:
+            raise _indistinct("the user's")
+        start = previous.end + header
         own_end = places[last].end
         length, token = frames.ending(
             text[own_end:following], calls=bool(messages[place.turn].calls), is_last=following == len(text)
@@ -216,9 +228,9 @@ def _last_of_turn(places: Sequence[Place], first: int) -> int:
     return last
 
 
-def _indistinct() -> BaseModelError:
+def _indistinct(whose: str = "the assistant's") -> BaseModelError:
     return BaseModelError(
-        "chat template: it changes the assistant's words, so they cannot be distinguished from the rest",
+        f"chat template: it changes {whose} words, so they cannot be distinguished from the rest",
         resolution="set data.chat_template_path to a template that writes the words as they are, or that has "
         "{% generation %} markers, or set `assistant_only_loss: false`",
     )

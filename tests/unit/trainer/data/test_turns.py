@@ -147,6 +147,28 @@ def test_many_answers_that_cannot_be_distinguished_from_the_rest_are_refused_wit
     assert "data.chat_template_path" in caught.value.resolution
 
 
+NO_PROMPT = CHATML.partition("{% if add_generation_prompt %}")[0]
+
+
+def test_question_that_a_template_writes_twice_is_not_learned_where_it_has_no_generation_prompt() -> None:
+    facts = small_facts(NO_PROMPT.replace("message['content'] +", "message['content'] * 2 +"))
+
+    masked = mask_chat(TWO, facts, assistant_only=True)
+
+    assert texts_of(masked) == [f"<|im_start|>assistant\nA{n}.A{n}.<|im_end|>" for n in (1, 2)]
+
+
+def test_question_that_a_template_changes_is_never_learned() -> None:
+    changed = CHATML.replace("message['content'] +", "message['content'] | replace('?', '!') +")
+
+    assert texts_of(mask_chat(TWO, small_facts(changed), assistant_only=True)) == ["A1.<|im_end|>", "A2.<|im_end|>"]
+    without_prompt = small_facts(changed.partition("{% if add_generation_prompt %}")[0])
+    for question in ("Q2?", "m?", "m"):  # an m stands in special tokens too
+        chat = (*ONE, Message("user", "Q1?"), Message("user", question), TWO[3])
+        with pytest.raises(BaseModelError, match="it changes the user's words"):
+            mask_chat(chat, without_prompt, assistant_only=True)
+
+
 def test_template_without_any_end_token_does_not_learn_the_header_of_the_next_turn() -> None:
     facts = small_facts(CHATML.replace("'<|im_end|>' + ", ""))
 
