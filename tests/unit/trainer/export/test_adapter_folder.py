@@ -97,7 +97,7 @@ def test_no_file_of_an_adapter_names_a_path_of_this_machine(adapter_case: Adapte
 
 
 @pytest.mark.parametrize("before", ['{"base": "', "path=", "base: "])
-@pytest.mark.parametrize("root", ["/home/", "/root/", "/tmp/", "C:\\Users\\"])
+@pytest.mark.parametrize("root", [*(f"/{name}/" for name in ("home", "root", "tmp", "work")), "C:\\Users\\"])
 def test_a_path_of_a_machine_is_found_whatever_stands_before_it(tmp_path: Path, before: str, root: str) -> None:
     (tmp_path / "adapter_config.json").write_text(before + root + "me")
     (tmp_path / "README.md").write_text("See https://huggingface.co/tmp/model, docs/run-file.md and <think>/</think>.")
