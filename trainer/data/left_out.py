@@ -10,10 +10,11 @@ from typing import Any
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.message import TOOLS, Message
 from trainer.data.probes import THOUGHT_BESIDE, THOUGHT_WITHIN
-from trainer.data.rendering import SYSTEM_REMEDY, Rendering, render_chat
+from trainer.data.rendering import SYSTEM_REMEDY, Rendering, has_system_turn, render_chat
 from trainer.data.stand_ins import STAND_IN, Slot, StandIns, stand_in
 from trainer.errors import BaseModelError
 
+_ONE_SYSTEM_TURN = "the template has a place for one system turn: join them into one at the beginning"
 _OTHER_TEMPLATE = "set data.chat_template_path to a template that renders it, or take it out of the data"
 
 
@@ -36,7 +37,7 @@ def check_nothing_left_out(
     dropped: set[int] = set()
     for slot in missing:
         if slot.kind != "thought" or not _renders_thoughts(facts, messages[slot.turn].thought is None):
-            raise _left_out(slot, messages)
+            raise _left_out(slot, messages, _ONE_SYSTEM_TURN if has_system_turn(facts) else SYSTEM_REMEDY)
         dropped.add(slot.turn)
     return len(dropped)
 
@@ -84,7 +85,7 @@ def _plain_values(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _left_out(slot: Slot, messages: Sequence[Message]) -> BaseModelError:
+def _left_out(slot: Slot, messages: Sequence[Message], system_remedy: str = SYSTEM_REMEDY) -> BaseModelError:
     number, role = _number(slot.turn, messages), messages[slot.turn].role
     words = slot.text if len(slot.text) <= 40 else f"{slot.text[:40]}…"
     what, resolution = {
@@ -98,7 +99,7 @@ def _left_out(slot: Slot, messages: Sequence[Message]) -> BaseModelError:
             if messages[slot.turn].thought is not None
             else _OTHER_TEMPLATE,
         ),
-        "content": (f"turn {number} ({role})", SYSTEM_REMEDY if role == "system" else _OTHER_TEMPLATE),
+        "content": (f"turn {number} ({role})", system_remedy if role == "system" else _OTHER_TEMPLATE),
     }[slot.kind]
     return BaseModelError(f"chat template: it leaves out {what}", resolution=resolution)
 

@@ -103,6 +103,11 @@ def render_as(
             add_generation_prompt=add_generation_prompt,
             **facts.named_tokens,
         )
+    except jinja2.TemplateSyntaxError as err:
+        raise BaseModelError(
+            f"chat template: it is not valid Jinja, in its line {err.lineno}: {err.message}",
+            resolution="set data.chat_template_path to a template that is; without it the base model's own is used",
+        ) from err
     except _FAILURES as err:
         raise BaseModelError(
             f"chat template: it refuses these messages: {err}",

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.trainer.data.families import CALLS, SEVEN, family_facts
 from tests.unit.trainer.small_facts import CHATML, small_facts
 from trainer.data.chat import mask_chat
+from trainer.data.message import Message
 from trainer.errors import BaseModelError
 
 
@@ -61,3 +62,22 @@ def test_thought_is_refused_where_the_template_renders_none(template: str, chat:
 
     assert caught.value.message == "chat template: it leaves out the thought in turn 2"
     assert caught.value.resolution
+
+
+@pytest.mark.parametrize(
+    ("condition", "remedy"),
+    [
+        ("loop.first or message.role != 'system'", "join them into one"),
+        ("message.role != 'system'", "first_user_turn"),
+    ],
+    ids=["a place for one system turn", "none"],
+)
+def test_system_turn_without_a_place_is_refused_with_what_helps_there(condition: str, remedy: str) -> None:
+    template = CHATML.replace("{{ '<|im_start|>' +", f"{{% if {condition} %}}{{{{ '<|im_start|>' +", 1)
+    template = template.replace("{% endfor %}", "{% endif %}{% endfor %}", 1)
+    chat = (SEVEN["system"][0], Message("system", "Be kind."), *SEVEN["one"])
+
+    with pytest.raises(BaseModelError, match="it leaves out turn") as caught:
+        mask_chat(chat, small_facts(template), assistant_only=True)
+
+    assert remedy in caught.value.resolution

@@ -87,11 +87,10 @@ def test_template_writes_the_day_that_the_run_has(family: str) -> None:
     ("template", "words"),
     [
         ("{{ raise_exception('System role not supported') }}", "System role not supported"),
-        ("{% for message in messages %}", "end of template"),
         ("{{ messages[9].content.strip() }}", "has no element 9"),
         ("{{ messages.__class__.__mro__ }}", "unsafe"),
     ],
-    ids=["its own refusal", "broken Jinja", "missing turn", "break-out"],
+    ids=["its own refusal", "missing turn", "break-out"],
 )
 def test_template_that_fails_is_an_error_of_the_base_model(template: str, words: str) -> None:
     with pytest.raises(BaseModelError) as caught:
@@ -99,6 +98,13 @@ def test_template_that_fails_is_an_error_of_the_base_model(template: str, words:
 
     assert caught.value.message.startswith("chat template: it refuses these messages: ")
     assert words in caught.value.message
+
+
+def test_template_that_is_no_jinja_is_named_for_what_it_is() -> None:
+    with pytest.raises(BaseModelError, match=r"it is not valid Jinja, in its line 2: .*end of template") as caught:
+        render(ONE, small_facts("{{ bos_token }}\n{% for message in messages %}"), add_generation_prompt=False)
+
+    assert "data.chat_template_path" in caught.value.resolution
 
 
 @pytest.mark.parametrize(
