@@ -22,9 +22,15 @@ HARMLESS = frozenset({
     "languages", "locale", "subset", "split", "fold", "partition", "version", "model", "model_name", "generator",
     "engine", "date", "time", "timestamp", "created", "created_at", "create_time", "updated_at", "meta", "metadata",
     "info", "extra", "comment", "comments", "note", "notes", "description", "length", "num_turns", "num_tokens",
-    "n_tokens", "token_count", "tokens", "difficulty", "level", "name",
+    "n_tokens", "token_count", "tokens", "difficulty", "level", "name", "tool_choice", "parallel_tool_calls",
+    "cache_control", "citations",
 })  # fmt: skip
-"""Keys that say where a sample comes from or what it is about."""
+"""Keys that say where a sample comes from, what it is about, or how an answer was asked for."""
+LEARNED = {
+    "weight": True, "loss_weight": True, "train": True, "trainable": True, "loss": True,
+    "masked": False, "mask": False,
+}  # fmt: skip
+"""Keys that say whether a turn is learned, and what their 1 or true means."""
 _PREFERENCES = frozenset({
     "chosen", "rejected", "score", "scores", "score_chosen", "score_rejected", "chosen_score", "rejected_score",
     "reward", "rewards", "rating", "ratings", "rank", "ranking", "margin", "preference", "preferred", "winner",
@@ -36,12 +42,18 @@ _MEDIA = frozenset({
 })  # fmt: skip
 IMAGE_MARK = "<image>"
 _NOTHING: tuple[Any, ...] = ("", [], {})
-_NO_MEDIA = "Douse trains on text alone: take samples with pictures, sound or video out"
+NO_MEDIA = "Douse trains on text alone: take samples with pictures, sound or video out"
+_PARTS_OF_A_TURN = "set `weight: 0` on the turn to leave the whole turn out, or split it"
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys that are there: a null column counts as absent."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def is_harmless(key: str) -> bool:
+    """Return whether a key says nothing about what is learned."""
+    return key.lower() in HARMLESS or key.startswith("_")
 
 
 def refuse_other_kinds(row: Row, ignored: frozenset[str] = frozenset()) -> None:
@@ -77,7 +89,7 @@ def unused_keys(row: Row, others: Mapping[str, Any], texts: Iterable[str], ignor
     for key, value in others.items():
         if value in _NOTHING:
             continue
-        if not (key in ignored or _is_harmless(key) or _repeats(value, texts) or key == "label"):
+        if not (key in ignored or is_harmless(key) or _repeats(value, texts) or key == "label"):
             raise row.refused(f"has a key that is not used: {key}", _ignored_by(key))
         unused.append(key)
     return tuple(unused)
@@ -95,15 +107,24 @@ def unused_message_keys(row: Row, position: int, others: Mapping[str, Any], igno
             continue
         _check_media(row, key)
         if key == "train_detail":
-            raise row.refused(
-                f"turn {position} has `train_detail`: parts of a turn cannot be left out of what is learned",
-                "set `weight: 0` to leave the whole turn out, or split it",
-            )
+            raise _partly(row, f"turn {position} has `train_detail`")
         if key in _PREFERENCES:
             raise _preference(row, f"turn {position} has `{key}`")
-        if not _is_harmless(key):
+        if not is_harmless(key):
             raise row.refused(f"turn {position} has a key that is not supported: {key}", _ignored_by(key))
     return tuple(unused)
+
+
+def unused_part_keys(row: Row, position: int, others: Mapping[str, Any], ignored: frozenset[str]) -> tuple[str, ...]:
+    """Return the keys of a message's text parts that are harmless to leave out, and refuse the others.
+
+    Raises:
+        DataError: If a key is one that changes what should be learned, or means nothing that is known.
+    """
+    weight = next((key for key in others if key in LEARNED and key not in ignored), None)
+    if weight is not None:
+        raise _partly(row, f"turn {position} has a part with `{weight}`")
+    return unused_message_keys(row, position, others, ignored)
 
 
 def check_text(row: Row, position: int, role: str, text: str) -> None:
@@ -113,24 +134,11 @@ def check_text(row: Row, position: int, role: str, text: str) -> None:
         DataError: If there is one.
     """
     if role == "user" and IMAGE_MARK in text:
-        raise row.refused(f"turn {position} has the mark of a picture ({IMAGE_MARK})", _NO_MEDIA)
-
-
-def refuse_part(row: Row, position: int, kind: str) -> None:
-    """Refuse a part of a message that is not text.
-
-    Raises:
-        DataError: Always.
-    """
-    raise row.refused(f"turn {position} has a part that is not text: {kind}", _NO_MEDIA)
+        raise row.refused(f"turn {position} has the mark of a picture ({IMAGE_MARK})", NO_MEDIA)
 
 
 def _ignored_by(key: str) -> str:
     return f"set `data.ignore_keys: [{key}]` if nothing is lost by leaving it out, or take it out of the data"
-
-
-def _is_harmless(key: str) -> bool:
-    return key.lower() in HARMLESS or key.startswith("_")
 
 
 def _repeats(value: Any, texts: list[str]) -> bool:
@@ -148,6 +156,10 @@ def _check_preference(row: Row, key: str, value: Any) -> None:
         raise _preference(row, f"has `{key}`")
 
 
+def _partly(row: Row, what: str) -> DataError:
+    return row.refused(f"{what}: parts of a turn cannot be left out of what is learned", _PARTS_OF_A_TURN)
+
+
 def _preference(row: Row, what: str) -> DataError:
     return row.refused(
         f"{what}: preference data, which DPO or KTO learn from",
@@ -157,4 +169,4 @@ def _preference(row: Row, what: str) -> DataError:
 
 def _check_media(row: Row, key: str) -> None:
     if key in _MEDIA:
-        raise row.refused(f"has `{key}`, which is not supported", _NO_MEDIA)
+        raise row.refused(f"has `{key}`, which is not supported", NO_MEDIA)

@@ -5,15 +5,16 @@ Formats: ``messages`` (also ``conversations`` with ``from``/``value``), ``prompt
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainer.data.message import TOOLS, Message
+from trainer.data.message import Message
+from trainer.data.row_calls import read_tools
+from trainer.data.row_hints import layout_hint
 from trainer.data.row_keys import given, refuse_other_kinds, unused_keys
-from trainer.data.row_messages import Chat, read_messages, read_text
-from trainer.data.sources.columns import columns_hint
+from trainer.data.row_messages import Chat, read_messages
+from trainer.data.row_text import read_text, unpacked
 from trainer.data.sources.row import FORMAT_HELP, Row
 
 Format = Literal["messages", "prompt_completion", "alpaca"]
@@ -25,6 +26,8 @@ _LAYOUTS: dict[Format, tuple[frozenset[str], ...]] = {
     "alpaca": (frozenset({"instruction", "output"}),),
     "prompt_completion": (frozenset({"prompt", "completion"}),),
 }
+
+_ROLE_KEYS = {"role", "from"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def sample_of(row: Row, layout: Format, ignored: frozenset[str] = frozenset()) -
     rest = given(row.values)
     chat = _chat(row, rest, layout, ignored)
     messages = _with_system(row, chat.messages, [rest.pop(key, None) for key in ("system", "system_prompt")])
-    tools = _tools(row, rest.pop("tools", None))
+    tools = read_tools(row, rest)
     spoken, remarks = _cut(row, messages)
     unused = unused_keys(row, rest, (message.content for message in spoken), ignored)
     return RawSample(row.number, (*tools, *spoken), remarks, tuple(dict.fromkeys((*unused, *chat.unused))))
@@ -81,13 +84,12 @@ def format_of(row: Row, wanted: str) -> Format:
             return layout
     refuse_other_kinds(row)
     keys = ", ".join(list(row.values)[:8]) or "none"
-    help_here = columns_hint(row.values) or FORMAT_HELP
     expected = "any known format" if wanted == "auto" else f"the format {wanted}"
     raise row.refused(
         f"does not fit {expected} (keys: {keys})",
         details="messages: messages | conversations; prompt_completion: prompt, completion; "
         "alpaca: instruction, [input], output",
-        resolution=help_here if wanted == "auto" else "set `format: auto`, or correct the line",
+        resolution=layout_hint(row) if wanted == "auto" else "set `format: auto`, or correct the line",
     )
 
 
@@ -104,20 +106,40 @@ def _chat(row: Row, rest: dict[str, Any], layout: Format, ignored: frozenset[str
     if layout == "messages":
         key = "messages" if row.values.get("messages") is not None else "conversations"
         rest.pop(key, None)
-        return read_messages(row, row.values[key], ignored)
+        return read_messages(row, unpacked(row.values[key]), ignored)
     keys = ("instruction", "output") if layout == "alpaca" else ("prompt", "completion")
-    question, answer = (row.values[key] for key in keys)
-    history = _history(row, rest.pop("history", []))
+    question, answer = (_one_text(row, key, row.values[key]) for key in keys)
+    history = _history(row, unpacked(rest.pop("history", [])) or [])
     for key in keys:
         rest.pop(key, None)
-    if layout == "prompt_completion" and isinstance(question, list) and isinstance(answer, list):
-        chat = read_messages(row, [*question, *answer], ignored)
-        return Chat((*history, *chat.messages), chat.unused)
-    extra = rest.pop("input", None) if layout == "alpaca" else None
-    if isinstance(question, str) and isinstance(extra, str) and extra.strip():
-        question = f"{question}\n\n{extra}"
-    pair = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return Chat((*history, *read_messages(row, pair, ignored).messages), ())
+    if layout == "alpaca":
+        question = _with_input(row, question, rest.pop("input", None))
+    asked = [{"weight": 0, **given(turn)} for turn in _turns(question, "user")]
+    chat = read_messages(row, [*asked, *_turns(answer, "assistant")], ignored)
+    return Chat((*history, *chat.messages), chat.unused)
+
+
+def _turns(said: Any, role: str) -> list[dict[str, Any]]:
+    """Return a question or an answer as turns: it may be a chat of its own."""
+    if isinstance(said, list) and said and all(isinstance(turn, dict) and turn.keys() & _ROLE_KEYS for turn in said):
+        return said
+    return [{"role": role, "content": said}]
+
+
+def _one_text(row: Row, key: str, said: Any) -> Any:
+    """Refuse several texts in one place: they may be answers of which each is right by itself."""
+    if isinstance(said, list) and len(said) > 1 and all(isinstance(text, str) for text in said):
+        raise row.refused(f"has {len(said)} texts as `{key}`", "keep one of them, as text")
+    return said
+
+
+def _with_input(row: Row, question: Any, given_input: Any) -> Any:
+    """Return Alpaca's instruction with its input below it."""
+    extra = read_text(row, 1, given_input, may_be_empty=True)
+    if not extra.strip():
+        return question
+    words = read_text(row, 1, question, may_be_empty=True)
+    return "\n\n".join(text for text in (words, extra) if text.strip())
 
 
 def _history(row: Row, pairs: Any) -> list[Message]:
@@ -127,7 +149,7 @@ def _history(row: Row, pairs: Any) -> list[Message]:
             "has a `history` that is not a list of pairs", 'write it as [["question", "answer"], …], or take it out'
         )
     return [
-        Message(role, read_text(row, position, text))
+        Message(role, read_text(row, position, _one_text(row, "history", text)))
         for position, pair in enumerate(pairs, start=1)
         for role, text in zip(("user", "assistant"), pair, strict=True)
     ]
@@ -140,29 +162,6 @@ def _with_system(row: Row, messages: Sequence[Message], beside: Sequence[Any]) -
     if len(texts) > 1 or (texts and own and texts != own[:1]):
         raise row.refused("has a system text beside a system turn that says something else", "keep one of them")
     return list(messages) if own or not texts else [Message("system", texts[0]), *messages]
-
-
-def _tools(row: Row, tools: Any) -> list[Message]:
-    """Return the message that lists the tools on offer, in the form of chat APIs; none if there are none."""
-    if isinstance(tools, str):
-        try:
-            tools = json.loads(tools)
-        except (ValueError, RecursionError) as err:
-            raise row.refused("has `tools` that are not valid JSON", "write them as a list of objects") from err
-    if not tools:
-        return []
-    offered = []
-    for tool in tools if isinstance(tools, list) else [None]:
-        values: dict[str, Any] = tool if isinstance(tool, dict) else {}
-        function = values.get("function", values)
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(name, str) or not name.strip():
-            raise row.refused(
-                "has `tools` of which one has no name",
-                'write each as {"type": "function", "function": {"name": "…", "parameters": {…}}}',
-            )
-        offered.append(values if "function" in values else {"type": "function", "function": values})
-    return [Message(TOOLS, read_text(row, 1, json.dumps(offered, ensure_ascii=False)))]
 
 
 def _cut(row: Row, messages: Sequence[Message]) -> tuple[list[Message], tuple[str, ...]]:

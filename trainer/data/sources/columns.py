@@ -11,6 +11,8 @@ PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem", "us
 """What files call the words that the model is asked, the likeliest first."""
 ANSWERS = ("completion", "answer", "response", "output", "solution", "assistant", "gpt", "target", "chosen_answer")
 """What files call the words that it learns, the likeliest first."""
+INPUTS = ("context", "input")
+"""What files call the text that a question is about."""
 
 
 def renamed(values: Mapping[str, Any], columns: Mapping[Column, str]) -> tuple[dict[str, Any], list[str]]:
@@ -37,4 +39,7 @@ def columns_hint(names: Collection[str]) -> str | None:
     answer = next((by_lower[name] for name in ANSWERS if name in by_lower and by_lower[name] != prompt), None)
     if prompt is None or answer is None:
         return None
+    context = next((by_lower[name] for name in INPUTS if by_lower.get(name) not in (None, prompt, answer)), None)
+    if context is not None:
+        return f"set `data.columns: {{instruction: {prompt}, input: {context}, output: {answer}}}`"
     return f"set `data.columns: {{prompt: {prompt}, completion: {answer}}}`"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,42 @@ def test_the_format_is_found_by_looking(sample: Any, layout: str, turns: Any) ->
     assert read(sample) == (layout, turns)
 
 
+@pytest.mark.parametrize("prompt", ["Why?", CHAT["messages"][:1], [{"type": "text", "text": "Why?"}]])
+@pytest.mark.parametrize("completion", ["Because.", ["Because."], CHAT["messages"][1:]])
+def test_prompt_and_completion_may_each_be_a_text_or_a_chat(prompt: Any, completion: Any) -> None:
+    assert read({"prompt": prompt, "completion": completion}) == ("prompt_completion", TURNS)
+
+
+def test_answers_within_a_prompt_are_in_the_context_only_unless_they_say_otherwise() -> None:
+    prompt = [*CHAT["messages"], {"role": "user", "content": "And how?"}]
+    weighted = [prompt[0], {**prompt[1], "weight": 1}, prompt[2]]
+
+    learned = [
+        [turn.learned for turn in sample({"prompt": turns, "completion": "So."}).turns if turn.role == "assistant"]
+        for turns in (prompt, weighted)
+    ]
+
+    assert learned == [[False, True], [True, True]]
+
+
+def test_lists_in_the_cells_of_a_table_are_read() -> None:
+    assert read({"messages": json.dumps(CHAT["messages"])}) == ("messages", TURNS)
+    assert read({"prompt": "Why?", "completion": "Because.", "history": ""}) == ("prompt_completion", TURNS)
+    earlier = read({"prompt": "Why?", "completion": "Because.", "history": '[["a", "b"]]'})[1]
+    assert earlier == (("user", "a"), ("assistant", "b"), *TURNS)
+
+
+def test_an_answer_that_is_json_stays_the_text_that_it_is() -> None:
+    assert read({"prompt": "Why?", "completion": '["a", "b"]'})[1] == (TURNS[0], ("assistant", '["a", "b"]'))
+
+
+def test_an_input_stands_below_its_instruction_whatever_form_both_have() -> None:
+    parts = [{"type": "text", "text": "Add."}]
+
+    assert read({"instruction": parts, "input": "1 2", "output": "3"})[1][0] == ("user", "Add.\n\n1 2")
+    assert read({"instruction": "", "input": ["1 2"], "output": "3"})[1][0] == ("user", "1 2")
+
+
 def test_words_are_kept_as_they_are() -> None:
     turns = (("system", " Be kind. "), ("user", "\tWhy?\n"), ("assistant", "é\n\n日本🙂 "))
 
@@ -94,7 +131,12 @@ def test_a_sample_keeps_its_line() -> None:
         ({"messages": []}, "has no assistant turn: nothing would be learned"),
         (chat(("user", " \n"), ("assistant", "b")), "turn 1 is empty"),
         ({"prompt": "a", "completion": ""}, "turn 2 is empty"),
-        (chat(("user", [{"type": "text"}]), ("assistant", "b")), "turn 1 has a part that is not text: text"),
+        (chat(("user", [{"type": "text"}]), ("assistant", "b")), "turn 1 has a text part without a text"),
+        ({"messages": [{"role": "user", "text": "a"}]}, "turn 1 has no `content`, but text"),
+        ({"instruction": "a", "input": 3, "output": "b"}, "turn 1 has a JSON number as content, not text"),
+        ({"prompt": "a", "completion": ["b", "c"]}, "has 2 texts as `completion`"),
+        ({"instruction": ["a", "b"], "output": "c"}, "has 2 texts as `instruction`"),
+        ({"prompt": "a", "completion": "b", "history": [["c", ["d", "e"]]]}, "has 2 texts as `history`"),
         ({"instruction": "a", "output": 3}, "turn 2 has a JSON number as content, not text"),
         ({"prompt": {"a": 1}, "completion": "b"}, "turn 1 has a JSON object as content, not text"),
         (chat(("user", "a"), ("assistant", None)), "turn 2 has a JSON null as content, not text"),
@@ -132,7 +174,7 @@ def assistant(**keys: Any) -> dict[str, Any]:
         ({"weight": 0}, False), ({"weight": 1}, True), ({"weight": 0.0}, False), ({"loss_weight": 0}, False),
         ({"train": False}, False), ({"train": True}, True), ({"trainable": 0}, False), ({"masked": True}, False),
         ({"masked": False}, True), ({"mask": 1}, False), ({"weight": 0, "masked": True, "train": False}, False),
-        ({"weight": None}, True), ({}, True),
+        ({"weight": None}, True), ({"loss": False}, False), ({"loss": True}, True), ({}, True),
     ],
 )  # fmt: skip
 def test_key_of_a_turn_says_whether_it_is_learned(keys: dict[str, Any], learned: bool) -> None:
@@ -215,7 +257,7 @@ def test_history_that_is_no_list_of_pairs_is_a_bad_line(history: Any) -> None:
         ("videos", ["a"], "not supported"), ("audio", {"path": "a"}, "not supported"),
         ("history", [["q", "a"]], "not used: history"), ("quality", 3, "not used: quality"),
         ("completion", "something else", "not used: completion"), ("weight", 0, "not used: weight"),
-        ("train_detail", [1], "not used: train_detail"), ("functions", [{"name": "f"}], "not used: functions"),
+        ("train_detail", [1], "not used: train_detail"), ("criteria", [{"name": "f"}], "not used: criteria"),
     ],
 )  # fmt: skip
 def test_key_that_changes_what_is_to_be_learned_is_refused_by_name(key: str, value: Any, kind: str) -> None:
@@ -355,7 +397,6 @@ def test_tools_and_calls_may_be_json_text_and_calls_may_be_turns_of_their_own() 
          "turn 1 (user) has `tool_calls`"),
         (assistant(images=["a.png"]), "has `images`, which is not supported"),
         (assistant(score=3), "turn 2 has `score`: preference data, which DPO or KTO learn from"),
-        (assistant(function_call={"name": "f"}), "turn 2 has a key that is not supported: function_call"),
     ],
 )  # fmt: skip
 def test_broken_tools_calls_and_thoughts_are_refused_by_name(values: dict[str, Any], problem: str) -> None:

@@ -45,6 +45,21 @@ def test_a_hint_names_the_columns_that_seem_meant(names: tuple[str, ...], prompt
     assert columns_hint(names) == f"set `data.columns: {{prompt: {prompt}, completion: {completion}}}`"
 
 
+@pytest.mark.parametrize(
+    ("names", "prompt", "context", "completion"),
+    [
+        (("instruction", "context", "response", "category"), "instruction", "context", "response"),
+        (("Question", "Context", "Answer"), "Question", "Context", "Answer"),
+        (("instruction", "input", "response"), "instruction", "input", "response"),
+    ],
+)
+def test_a_hint_names_the_text_that_a_question_is_about(
+    names: tuple[str, ...], prompt: str, context: str, completion: str
+) -> None:
+    named = f"{{instruction: {prompt}, input: {context}, output: {completion}}}"
+    assert columns_hint(names) == f"set `data.columns: {named}`"
+
+
 @pytest.mark.parametrize("names", [("text",), ("question",), ("answer",), (), ("input", "label")])
 def test_there_is_no_hint_where_nothing_seems_meant(names: tuple[str, ...]) -> None:
     assert columns_hint(names) is None
