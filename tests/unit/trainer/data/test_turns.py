@@ -81,24 +81,53 @@ def test_learned_is_what_generation_markers_say_where_a_template_has_them(family
     assert by_markers.text[slice(*by_markers.spans[-1])].endswith(end)
 
 
-@pytest.mark.parametrize("name", ["llama3", "deepseekv3", "gptoss", "gemma3", "phi3", "qwen2_5", "cohere"])
-def test_learned_agrees_with_the_markers_in_templates_of_another_trainer(name: str) -> None:
-    """TRL ships templates with markers; they differ from ours in the header and the line after a turn only."""
+def ours_and_theirs(name: str, chat: str) -> tuple[list[str], list[str]]:
+    """Return what is learned of a chat with a template that TRL ships, and what the markers in its twin say."""
     folder = Path(str(find_spec("trl").origin)).parent / "chat_templates"  # type: ignore[union-attr]
     marked = (folder / f"{name}_training.jinja").read_text(encoding="utf-8")
     plain = (folder / f"{name}.jinja").read_text(encoding="utf-8")
     special = tuple(dict.fromkeys(SPECIAL.findall(plain)))
     facts = small_facts(plain, special_tokens=special, eos_token="<eos>", bos_token="<bos>")
 
-    ours = mask_chat(SEVEN["two"], facts, assistant_only=True)
-    theirs = mask_chat(SEVEN["two"], replace(facts, chat_template=marked), assistant_only=True)
+    ours = mask_chat(SEVEN[chat], facts, assistant_only=True)
+    theirs = mask_chat(SEVEN[chat], replace(facts, chat_template=marked), assistant_only=True)
 
     assert ours.text == theirs.text
-    assert len(texts_of(ours)) == 2
+    return texts_of(ours), texts_of(theirs)
+
+
+@pytest.mark.parametrize("name", ["llama3", "deepseekv3", "gptoss", "gemma3", "phi3", "qwen2_5", "cohere"])
+def test_learned_agrees_with_the_markers_in_templates_of_another_trainer(name: str) -> None:
+    """They differ from ours in the header and the line after a turn only, and Phi-3's end of the text is one more."""
+    ours, theirs = ours_and_theirs(name, "two")
+
+    assert len(ours) == 2
     assert all(
         there.rstrip().removesuffix("<|endoftext|>").rstrip().endswith(here)
-        for here, there in zip(texts_of(ours), texts_of(theirs), strict=False)
+        for here, there in zip(ours, theirs, strict=False)
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "chat"),
+    [
+        *((name, "call") for name in ("qwen2_5", "qwen3_instruct_2507", "qwen3_vl", "lfm2_v2")),
+        *((name, chat) for name in ("qwen3_5_think", "qwen3_6") for chat in ("call", "thought call")),
+        *(
+            (name, chat)
+            for name in ("gptoss", "qwen3_8", "nemotron_3_nano", "muse_glimmer")
+            for chat in ("thoughts", "call", "thought call")
+        ),
+        ("qwen3", "thought call"),
+    ],
+)
+def test_calls_and_thoughts_agree_with_the_markers_in_templates_of_another_trainer(name: str, chat: str) -> None:
+    ours, theirs = ours_and_theirs(name, chat)
+
+    assert len(ours) == 2
+    assert all(there.rstrip().endswith(here) for here, there in zip(ours, theirs, strict=True))
+    said = ("T2.", "A2.") if chat == "thoughts" else ("look", "Ems")
+    assert all(word in ours[1 if chat == "thoughts" else 0] for word in said)
 
 
 def test_chat_of_two_thousand_turns_is_masked_with_two_renderings(monkeypatch: pytest.MonkeyPatch) -> None:
