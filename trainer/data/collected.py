@@ -189,6 +189,10 @@ class Samples(Sequence[Sample]):
 
     def sha256(self) -> str:
         """Return the SHA-256 of the canonical lines, which is that of the file they are staged in."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
         found = hashlib.sha256()
         for line in self.lines():
             found.update(line)

@@ -9,34 +9,23 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from itertools import accumulate, chain
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.config import DataSection
 from trainer.data.chat import IGNORE_INDEX, EncodedSample, encode_chat
+from trainer.data.checked import ANY
 from trainer.data.collected import LARGE_BYTES, PART_SAMPLES, Progress, Samples, SamplesPart
+from trainer.data.encoded import RESTS, EncodedSamples, EncodedSplit, Refused
 from trainer.data.remarks import begins_indented
 from trainer.data.sample import Sample
 from trainer.data.shelf import Shelf, Writer, find_shelf
-from trainer.data.summary import Lengths
 from trainer.data.version import code_digest
 from trainer.data.workers import in_order, processes_here
 from trainer.errors import BaseModelError
 
 ENCODING = "encoding the samples"
-_TOKENS = ("input_ids", "labels")
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A sample that the chat template refuses: its index in the split, and the parts of the error."""
-
-    index: int
-    message: str
-    details: str | None
-    resolution: str
 
 
 @dataclass(frozen=True)
@@ -45,10 +34,10 @@ class EncodedPart:
 
     Attributes:
         columns: One after the other: ``ids`` (int32), ``learned`` (a byte for each id: does it count in the loss?),
-            ``lengths`` (ids of each sample, int32), ``special`` (a byte for each: does its own text hold a special
-            token?), ``indented`` (a byte for each: does an answer begin with an indentation?) and ``positions`` (index
-            in the part, int32).
-        rests: The other fields of each ``EncodedSample``, in the order of its class.
+            ``lengths``, ``totals`` and ``supervised`` (int32 for each sample, as ``Lengths`` has them), ``special`` (a
+            byte for each: does its own text hold a special token?), ``indented`` (a byte for each: does an answer begin
+            with an indentation?) and ``positions`` (index in the part, int32).
+        rests: The other fields of each ``EncodedSample``, as ``RESTS`` names them.
         refused: The samples that are not there, with indices in the part.
     """
 
@@ -83,6 +72,8 @@ class EncodePart:
             "ids": array("i", chain.from_iterable(one.input_ids for one in ones)).tobytes(),
             "learned": bytes(label != IGNORE_INDEX for one in ones for label in one.labels),
             "lengths": array("i", (len(one.input_ids) for one in ones)).tobytes(),
+            "totals": array("i", (one.total_tokens for one in ones)).tobytes(),
+            "supervised": array("i", (one.supervised_tokens for one in ones)).tobytes(),
             "special": bytes(flags),
             "indented": bytes(indented),
             "positions": array("i", (index for index, _ in encoded)).tobytes(),
@@ -101,92 +92,7 @@ def special_tokens(facts: BaseModelFacts) -> re.Pattern[str]:
 
 
 def _rest(sample: EncodedSample) -> tuple[Any, ...]:
-    return tuple(getattr(sample, one.name) for one in fields(sample) if one.name not in _TOKENS)
-
-
-class EncodedSamples(Sequence[EncodedSample]):
-    """Encoded samples in some order; each is made from its bytes when it is wanted."""
-
-    def __init__(self, shelf: Shelf, prefix: str, order: Sequence[int]) -> None:
-        """Choose the samples of a shelf: its columns begin with ``prefix``, the name of the split."""
-        self._shelf, self._prefix, self._order = shelf, prefix, order
-
-    @cached_property
-    def _columns(self) -> dict[str, memoryview]:
-        columns = {name: self._shelf.columns[self._prefix + name] for name in ("ids", "learned", "starts", "rests")}
-        wide = {"ids": columns["ids"].cast("i"), "rests": columns["rests"].cast("i")}
-        return {**columns, **wide, "starts": columns["starts"].cast("q")}
-
-    def __len__(self) -> int:
-        """Count the samples."""
-        return len(self._order)
-
-    @overload
-    def __getitem__(self, index: int) -> EncodedSample: ...
-    @overload
-    def __getitem__(self, index: slice) -> EncodedSamples: ...
-    def __getitem__(self, index: int | slice) -> EncodedSample | EncodedSamples:
-        """Return one sample, or some of them."""
-        if isinstance(index, slice):
-            return EncodedSamples(self._shelf, self._prefix, self._order[index])
-        start, end, rest = self._place(self._order[index])
-        ids = self._columns["ids"][start:end].tolist()
-        learned = self._columns["learned"][start:end]
-        labels = [token if is_learned else IGNORE_INDEX for token, is_learned in zip(ids, learned, strict=True)]
-        return EncodedSample(ids, labels, **rest)
-
-    def __eq__(self, other: object) -> bool:
-        """Return whether the same samples stand in the same order."""
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(EncodedSample.__eq__, self, other))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def chosen(self, indices: Sequence[int]) -> EncodedSamples:
-        """Return some of them."""
-        return EncodedSamples(self._shelf, self._prefix, [self._order[index] for index in indices])
-
-    def lengths(self) -> Iterator[Lengths]:
-        """Yield how long the samples are, without making them."""
-        learned = self._columns["learned"]
-        for index in self._order:
-            start, end, rest = self._place(index)
-            yield Lengths(rest["total_tokens"], end - start, bytes(learned[start:end]).count(1))
-
-    def dropped_thoughts(self) -> int:
-        """Return how many thoughts the template leaves out of the samples."""
-        return sum(self._place(index)[2]["dropped_thoughts"] for index in self._order)
-
-    def _place(self, index: int) -> tuple[int, int, dict[str, Any]]:
-        """Return where a sample's tokens begin and end, and its other fields."""
-        columns, starts = self._columns, self._columns["starts"]
-        end = starts[index + 1] if index + 1 < len(starts) else len(columns["ids"])
-        names = [one.name for one in fields(EncodedSample) if one.name not in _TOKENS]
-        return starts[index], end, dict(zip(names, self._shelf.meta["rests"][columns["rests"][index]], strict=True))
-
-
-@dataclass(frozen=True)
-class EncodedSplit:
-    """All of a split that can be encoded.
-
-    Attributes:
-        samples: The encoded samples.
-        positions: The index of each in the split.
-        special: Whether its own text holds a special token.
-        indented: Whether one of its answers begins with an indentation.
-        refused: The samples that the template refuses.
-    """
-
-    samples: EncodedSamples
-    positions: Sequence[int]
-    special: Sequence[int]
-    indented: Sequence[int]
-    refused: tuple[Refused, ...]
-
-    def chosen(self, indices: Sequence[int]) -> EncodedSplit:
-        """Return some of the encoded samples."""
-        columns = (self.positions, self.special, self.indented)
-        positions, special, indented = ([of[index] for index in indices] for of in columns)
-        return EncodedSplit(self.samples.chosen(indices), positions, special, indented, self.refused)
+    return tuple(getattr(sample, name) for name in RESTS)
 
 
 def encode_splits(
@@ -231,7 +137,8 @@ def _cache_key(splits: dict[str, Samples], facts: BaseModelFacts, data: DataSect
     about_facts = {
         one.name: getattr(facts, one.name) for one in fields(facts) if one.name not in ("tokenizer", "source")
     }
-    about_data = data.model_dump(mode="json", exclude={"train_path", "eval_path", "columns"})
+    about_data = data.model_dump(mode="json", exclude={"train_path", "eval_path", "columns", "chat_template_path"})
+    about_data["format"] = "auto" if data.format == ANY else data.format  # what is staged is read row by row
     sums = {name: samples.sha256() for name, samples in splits.items()}
     values = [sums, about_facts, about_data, facts.tokenizer.to_str(), code_digest()]
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:32]
@@ -283,7 +190,7 @@ class _Tally:
     def count(self, item: _Item, part: EncodedPart) -> dict[str, bytes]:
         """Count a part of a split and return the columns that are kept of it."""
         columns = dict(part.columns)
-        starts = array("q", accumulate(array("i", columns.pop("lengths")), initial=self._tokens[item.split]))
+        starts = array("q", accumulate(array("i", columns["lengths"]), initial=self._tokens[item.split]))
         self._tokens[item.split] = starts.pop()
         columns["starts"] = starts.tobytes()
         columns["rests"] = array("i", (self._rests.setdefault(rest, len(self._rests)) for rest in part.rests)).tobytes()

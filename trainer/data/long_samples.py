@@ -8,7 +8,7 @@ from typing import NamedTuple
 from trainer.config import DataSection
 from trainer.data.bad_samples import write_list
 from trainer.data.collected import SHOWN_PLACES, path_of, shown_places
-from trainer.data.encoding import EncodedSplit
+from trainer.data.encoded import EncodedSplit
 from trainer.data.sample import Sample
 from trainer.data.sources.paths import shown_paths
 from trainer.errors import DataError

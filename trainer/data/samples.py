@@ -20,7 +20,8 @@ from trainer.data.collected import (
     prompts_of,
     shown_places,
 )
-from trainer.data.encoding import EncodedSplit, Refused, encode_splits
+from trainer.data.encoded import EncodedSplit, Refused
+from trainer.data.encoding import encode_splits
 from trainer.data.long_samples import Settled, settle_long
 from trainer.data.message import Message
 from trainer.data.mixture import hold_out, refuse_leaks, used_sources, weighted

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trainer.config import MOST_ACCUMULATION, Recipe
+from trainer.data.encoded import lengths_of
 from trainer.data.samples import EncodedDataset
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -122,7 +123,7 @@ def _bins(lengths: Sequence[int], max_length: int) -> int:
 
 
 def _rows(recipe: Recipe, encoded: EncodedDataset) -> int:
-    lengths = [len(sample.input_ids) for sample in encoded.train]
+    lengths = [one.tokens for one in lengths_of(encoded.train)]
     return packed_rows(lengths, recipe.data.max_length) if recipe.data.packing else len(lengths)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -40,3 +42,21 @@ def test_what_is_learned_of_the_same_tokens_is_part_of_their_identity(tmp_path: 
     first = replace(encoded.train[0], labels=list(encoded.train[0].input_ids))
 
     assert digest_tokens(replace(encoded, train=(first, *encoded.train[1:]))) != digest_tokens(encoded)
+
+
+def test_samples_are_made_one_at_a_time_for_the_digest(tmp_path: Path) -> None:
+    encoded = encoded_on(tmp_path, PLANNED)
+    made: list[Any] = []
+
+    def watched(samples: Any) -> Any:
+        for number in range(len(samples)):
+            sample = samples[number]
+            made.append(ref(sample))
+            assert sum(one() is not None for one in made) <= 2  # this one, and the one before in the loop
+            yield sample
+            del sample
+
+    assert len(encoded.train) + len(encoded.eval) >= 3
+    lazy: Any = replace(encoded, train=watched(encoded.train), eval=watched(encoded.eval))
+    assert digest_tokens(lazy) == digest_tokens(encoded)
+    assert len(made) >= 3
