@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import torch
 
 from benchmarks import (
     cpu_threads,
+    data_check_speed,
     estimate_beside_meter,
     machine_to_first_step,
     packing,
@@ -208,7 +210,16 @@ def test_an_estimate_stands_beside_what_the_meter_billed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["trainer_speed", "packing", "runner_overhead", "measuring", "cpu_threads", "estimate_beside_meter"]
+    "name",
+    [
+        "trainer_speed",
+        "packing",
+        "runner_overhead",
+        "measuring",
+        "cpu_threads",
+        "data_check_speed",
+        "estimate_beside_meter",
+    ],
 )
 def test_each_script_explains_itself(name: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
@@ -302,6 +313,55 @@ def test_a_plan_without_a_network_is_reported_beside_its_imports() -> None:
 def test_a_plan_that_fails_is_not_measured() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         plan_offline.seconds_of(["-c", "raise SystemExit(2)"])
+
+
+# the data check on large data
+
+
+def test_made_up_chats_are_the_same_each_time_and_of_the_size(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        data_check_speed.write_chats(tmp_path / name, 20_000, 3, random.Random(1))
+    lines = (tmp_path / "a").read_text().splitlines()
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert 20_000 <= (tmp_path / "a").stat().st_size < 30_000
+    assert {len(json.loads(line)["messages"]) for line in lines} == {6}
+    assert len(set(lines)) == len(lines)
+
+
+def test_a_tiny_data_check_is_measured_beside_the_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    size = ["--megabytes", "0.02", "--long-turns", "8", "--template", "qwen3"]
+
+    data_check_speed.main(["--model", str(tiny_model), *size, "--scratch", str(tmp_path), "--json", str(target)])
+
+    report = json.loads(target.read_text())
+    assert report["ratio"] == report["first"]["seconds"] / report["encode_batch_s"]
+    assert all(report[name]["seconds"] > 0 < report[name]["peak_gib"] for name in ("first", "again", "long"))
+    assert report["first"]["first_sign_s"] is None  # too small for a bar
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_figures_of_the_data_check_stand_beside_their_bounds() -> None:
+    call = {"seconds": 30.0, "first_sign_s": 1.0, "peak_gib": 0.5}
+    report = {"megabytes": 10.0, "template": "qwen3", "long_turns": 2000, "encode_batch_s": 20.0, "ratio": 1.5}
+
+    lines = data_check_speed.show(
+        report | {"first": call, "again": call, "long": call | {"peak_gib": 0.75}}
+    ).splitlines()
+
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert rows[0][0] == "10 MB, template qwen3"
+    assert ["times encode_batch", "1.50", "2.5"] in rows
+    assert ["first sign of a bar", "1.0 s", "2 s"] in rows
+    assert ["peak memory, all processes", "0.75 GiB", "1.5 GiB"] in rows
+
+
+def test_a_data_check_that_fails_is_not_measured(tiny_model: Path, tmp_path: Path) -> None:
+    run_file = data_check_speed.write_run_file(tmp_path / "run.yml", tiny_model, tmp_path / "none.jsonl", None)
+
+    with pytest.raises(SystemExit, match="data-check failed"):
+        data_check_speed.check(run_file, tmp_path)
 
 
 # threads on a CPU
