@@ -66,6 +66,7 @@ LOCKS: Mapping[str, Lock] = {
     "build": Lock(("build",)),
     "uv": Lock(("uv",)),
     "models": Lock(("models",), dependencies=False),
+    "data": Lock(("data",)),
     "scan": Lock(("scan",), constrained=False, agrees=False),
 }
 

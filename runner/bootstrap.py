@@ -51,6 +51,7 @@ TARGETS = {
     "control": Target(".venv", "requirements/control.lock", "about 20 s"),
     "rehearsal": Target(".venv-rehearsal", "requirements/rehearsal.lock", "about 30 s"),
     "dev": Target(".venv-dev", "requirements/dev.lock", "about a minute"),
+    "data": Target(".venv-data", "requirements/data.lock", "about 20 s"),
     "scan": Target(".venv-scan", "requirements/scan.lock", "about 20 s"),
 }
 

@@ -195,9 +195,10 @@ class DataSection(Section):
     """The samples and how they become tokens."""
 
     train_path: Paths = "train.jsonl"
-    """File to train on: JSON Lines, JSON, CSV or TSV, also packed with gzip or zstd. A pattern (``part-*.jsonl``) or a
-    list takes several, and ``{path: more.jsonl, weight: 0.5}`` in a list takes a share of one. A relative path starts
-    at the run file's folder."""
+    """File to train on: JSON Lines, JSON, CSV or TSV, also packed with gzip or zstd; Parquet, Arrow, or a folder that
+    ``save_to_disk`` has written. A pattern (``part-*.jsonl``) or a list takes several, and
+    ``{path: more.jsonl, weight: 0.5}`` in a list takes a share of one. A relative path starts at the run file's
+    folder."""
     eval_path: Paths | None = None
     """File or files to evaluate on; without one, ``eval_fraction`` of the training samples is held out."""
     eval_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)

@@ -330,7 +330,7 @@ def _read_all(
 def _checked(path: Path, data: DataSection, key: str, *, is_large: bool) -> Iterator[CheckedBlock]:
     """Yield the checked blocks of a file; the first ones say which format the others have to have."""
     work = CheckBlock(data.format, data.columns, _ignored(data), data.assistant_only_loss)
-    blocks = iter(read_blocks(path, key))
+    blocks = iter(read_blocks(path, key, _ignored(data)))
     layout: Format | None = None
     for block in blocks:
         checked = work((block, None))

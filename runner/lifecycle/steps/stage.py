@@ -37,7 +37,8 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         ConnectionLostError: If the machine cannot be reached.
         ToolCancelledError: If the run has to stop, or its time is over.
     """
-    from trainer.data.staged import write_staged  # the trainer's side takes its time to import
+    from runner.planning.checks.data_files import fetch_data  # the trainer's side takes its time to import
+    from trainer.data.staged import write_staged
 
     machine = ctx.machine(host)
     deadline_s = ctx.world.monotonic_s() + hours_to_stage(ctx) * 3600
@@ -50,7 +51,8 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         storing.arm(ctx, host, machine)
         with ctx.world.scratch("douse-stage-") as folder:
             ctx.view.progress("reading the samples")
-            data = write_staged(ctx.run_file.data, ctx.run_file.run.seed, folder)
+            found = fetch_data(ctx.run_file.data, ctx.world, lambda *_: ctx.stop.check())
+            data = write_staged(found, ctx.run_file.run.seed, folder)
             recipe, files = box_recipe(ctx, box, host, data)
             for source, target in files.items():
                 ctx.stop.check()

@@ -42,7 +42,7 @@ from runner.planning.checks.hub_token import check_address, check_strangers
 from runner.planning.checks.line import Check, failed, from_error, not_asked, passed, skipped
 from runner.planning.checks.reading import check_boot_lease
 from runner.planning.checks.recipe import check_recipe
-from runner.planning.checks.samples import check_dataset, check_template, check_tokens
+from runner.planning.checks.samples import check_samples, check_template, check_tokens
 from runner.planning.checks.this_machine import (
     TERRAFORM,
     check_ansible,
@@ -158,7 +158,7 @@ def examine(
     model = _ask_model(run_file, known, world, seams)
     given = _ask_machine(run_file, known, world, seams)
     environment = check_environment(run_file)
-    dataset, data_line = check_dataset(run_file, seams.progress)
+    dataset, data_line = check_samples(run_file, world, seams.progress)
     on_hub, files, base = _base_model(run_file, model, known, seams)
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
     encoded, token_lines = check_tokens(run_file, dataset, base.facts, seams.progress)

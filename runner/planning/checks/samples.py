@@ -6,8 +6,10 @@ import re
 
 from runner.errors import counted
 from runner.planning.checks.base_model import TEMPLATE
+from runner.planning.checks.data_files import fetch_data
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.run.run_file import RunFile
+from runner.world import World
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.chat import Message, render
 from trainer.data.collected import Progress, no_progress
@@ -20,6 +22,19 @@ SPECIAL_TOKEN = re.compile(
 )
 """What delimits turns in chat templates: ChatML's, Llama 3's and Phi's ``<|…|>``, Gemma's ``<start_of_turn>`` and
 ``<turn|>``, DeepSeek's ``<｜…｜>``, and ``<s>``. Source: the templates of those models on the Hub."""
+
+
+def check_samples(run_file: RunFile, world: World, progress: Progress = no_progress) -> tuple[Dataset | None, Check]:
+    """Fetch and read the data files and return the samples, or ``None``, with the line about them.
+
+    Raises:
+        ExtraError: If what reads such files cannot be installed.
+    """
+    try:
+        data = fetch_data(run_file.data, world, progress)
+    except TrainerError as err:
+        return None, from_error(DATASET, err)
+    return check_dataset(run_file.model_copy(update={"data": data}), progress)
 
 
 def check_dataset(run_file: RunFile, progress: Progress = no_progress) -> tuple[Dataset | None, Check]:

@@ -10,6 +10,8 @@ from trainer.errors import DataError
 
 SNIFFED_BYTES = 4096
 """How much of a file's beginning is looked at."""
+COLUMNAR = rb"PAR1[^ -~\s]|ARROW1\x00\x00|\xff{4}.{3}\x00"
+"""How Parquet, Arrow's file format and its stream format begin: the first words of a table's header may look alike."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def _kind(begins: bytes, name: str, remedy: str) -> Kind:
 
 _TABLE = "export the sheet as CSV (UTF-8), and name that file"
 _UNPACK = "unpack it, and name the file that is in it"
-_SAMPLES = "name a file of samples: JSON Lines, JSON, CSV or TSV, also packed with gzip or zstd"
+_COLUMNAR = "write the table as Parquet or JSON Lines, and name that file"
+_SAMPLES = "name a file of samples: JSON Lines, JSON, CSV or TSV, also packed with gzip or zstd, or Parquet"
 KINDS = (
     _kind(rb"version https://git-lfs\.github\.com/spec/", "a Git LFS pointer, not the file itself",
           "fetch the file with `git lfs pull` in its repository, then run the command again"),
@@ -51,6 +54,12 @@ KINDS = (
     _kind(rb"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     _kind(rb".{257}ustar", "a tar archive", _UNPACK),
     _kind(rb"SQLite format 3\x00", "an SQLite database", "export the table as CSV, and name that file"),
+    _kind(COLUMNAR, "a packed Parquet or Arrow file", _UNPACK),
+    _kind(rb"PARE[^ -~\s]", "an encrypted Parquet file", "write it without encryption, and name that file"),
+    _kind(rb"FEA1\x00", "a Feather file of version 1", _COLUMNAR),
+    _kind(rb"ORC[^ -~\s]", "an ORC file", _COLUMNAR),
+    _kind(rb"Obj\x01", "an Avro file", _COLUMNAR),
+    _kind(rb"\x89HDF\r\n", "an HDF5 file", _COLUMNAR),
     _kind(rb"GGUF", "a GGUF model, not a file of samples", _SAMPLES),
     _kind(rb"\x80[\x02-\x05]", "a Python pickle", _SAMPLES),
     _kind(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP", "an image", _SAMPLES),

@@ -1,4 +1,4 @@
-"""The files that a run file names: one path, a pattern, or a list of either with weights."""
+"""The files that a run file names: a path, a pattern or a saved data set, or a list of them with weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.config import Paths, WeightedPath
+from trainer.data.sources.saved import is_saved, saved_files
 from trainer.errors import DataError
 
 
@@ -56,6 +57,8 @@ def shown_paths(paths: Paths) -> str:
 
 def _matches(path: str, key: str) -> list[Path]:
     whole = Path(path)
+    if is_saved(whole):
+        return saved_files(whole, key)
     if not set(path) & set("*?[") or whole.exists():  # brackets and the like may be a part of a name
         return [whole]
     pattern = str(whole.relative_to(whole.anchor))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
+from trainer.data.sources.columnar import is_columnar, row_lines
 from trainer.data.sources.json_lines import read_json_lines
 from trainer.data.sources.json_values import MOST_ROW_BYTES, is_one_object_a_line, read_json_values
 from trainer.data.sources.opened import check_readable, opened, plain_name
@@ -51,34 +52,38 @@ class RowsBlock:
         return self.found
 
 
-def read_blocks(path: Path, key: str) -> Iterator[Block]:
+def read_blocks(path: Path, key: str, ignored: Collection[str] = ()) -> Iterator[Block]:
     """Yield all of a data file, in its order.
 
     JSON Lines, JSON arrays and objects over several lines, CSV and TSV, in UTF-8 or with the mark of UTF-16 or UTF-32,
-    plain or packed with gzip, zstd, bzip2 or xz.
+    plain or packed with gzip, zstd, bzip2 or xz; and the kept rows of Parquet and Arrow.
 
     Args:
         path: The file.
         key: Recipe key that named it, for the hints.
+        ignored: Columns that are left out on purpose.
 
     Raises:
         DataError: If the file cannot be read as a whole; a row that cannot be read is a ``BadRow``.
     """
     check_readable(path, key)
+    if is_columnar(path):
+        yield from _line_blocks(path, row_lines(path, ignored))
+        return
     with opened(path) as file:
         name = plain_name(path)
         head = file.peek(BLOCK_BYTES)
         if name.endswith(TABLE_SUFFIXES) and head.lstrip()[:1] not in (b"{", b"["):
             yield from _grouped(read_table(path, file, name))
         elif is_one_object_a_line(head):
-            yield from _line_blocks(path, file)
+            yield from _line_blocks(path, iter(lambda: file.read(BLOCK_BYTES), b""))
         else:
             yield from _grouped(read_json_values(path, file))
 
 
-def _line_blocks(path: Path, file: IO[bytes]) -> Iterator[LinesBlock]:
+def _line_blocks(path: Path, parts: Iterable[bytes]) -> Iterator[LinesBlock]:
     number, left = 1, b""
-    while data := file.read(BLOCK_BYTES):
+    for data in parts:
         content, found, rest = data.rpartition(b"\n")
         if not found:
             left += data
