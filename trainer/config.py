@@ -58,6 +58,19 @@ SCHEDULES_WITH = {
 }
 """The schedules that have use for a key."""
 MOST_ACCUMULATION = 16
+HUB_ADDRESS = "hf://datasets/"
+"""How an address on the Hub begins, in the Hub's own form."""
+HUB_DATASET = re.compile(
+    rf"(?:{HUB_ADDRESS}|https://huggingface\.co/datasets/)?(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*)/?"
+)
+"""A data set of the Hub, as people write it."""
+HUB_KEYS = ("name", "split", "revision")
+"""As ``datasets.load_dataset`` calls them."""
+DATA_SUFFIXES = (
+    ".arrow", ".bz2", ".csv", ".gz", ".json", ".jsonl", ".ndjson", ".parquet", ".tab", ".tsv", ".txt", ".xz", ".zip",
+    ".zst", ".zstd",
+)  # fmt: skip
+"""How the names of files end that are no data sets of the Hub where they are missing."""
 """Micro-batches in an optimizer step, unless a run file says otherwise or the data set is too small for it."""
 LARGEST = 10**15
 """The largest number that any key takes: beyond it, estimates in dollars and hours are no numbers any more."""
@@ -164,9 +177,20 @@ class WeightedPath(Section):
     """One source of a mixture."""
 
     path: str = Field(min_length=1)
-    """A file, or a pattern such as ``part-*.jsonl``."""
+    """A file, a pattern such as ``part-*.jsonl``, or a data set of the Hub as ``org/name``."""
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
     """How often its samples are used: 2 takes each twice, 0.5 takes half of them, chosen by ``run.seed``."""
+    name: str | None = Field(default=None, min_length=1)
+    """Config of a data set of the Hub; ``null`` is its default one."""
+    split: str | None = Field(default=None, min_length=1)
+    """Split of a data set of the Hub; ``null`` is ``train`` in ``train_path``, and has to be named in ``eval_path``."""
+    revision: str | None = Field(default=None, min_length=1)
+    """Commit, tag or branch of a data set of the Hub. ``null`` is the newest commit; the plan puts in which that is."""
+
+    @property
+    def hub_keys(self) -> tuple[str, ...]:
+        """The keys given that only a data set of the Hub has."""
+        return tuple(key for key in HUB_KEYS if getattr(self, key) is not None)
 
 
 Column = Literal["messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system"]
@@ -180,7 +204,7 @@ def _check_paths(value: Any) -> Any:
         if isinstance(entry, WeightedPath):
             continue
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not isinstance(path, str) or not path or not is_number or set(keys) - {"path", "weight"}:
+        if not isinstance(path, str) or not path or not is_number or set(keys) - {"path", "weight", *HUB_KEYS}:
             raise ValueError("write a path, or a list of paths and of `{path: more.jsonl, weight: 0.5}`")
         if not 0.0 < weight <= 100.0:
             raise ValueError(f"the weight of {path} is {weight}, and has to be above 0 and at most 100")
@@ -196,11 +220,12 @@ class DataSection(Section):
 
     train_path: Paths = "train.jsonl"
     """File to train on: JSON Lines, JSON, CSV or TSV, also packed with gzip or zstd; Parquet, Arrow, or a folder that
-    ``save_to_disk`` has written. A pattern (``part-*.jsonl``) or a list takes several, and
-    ``{path: more.jsonl, weight: 0.5}`` in a list takes a share of one. A relative path starts at the run file's
+    ``save_to_disk`` has written; or a data set of the Hub (``org/name``, where no such path exists). A pattern
+    (``part-*.jsonl``) or a list takes several, and in a list ``{path: more.jsonl, weight: 0.5}`` takes a share of one,
+    ``{path: org/name, name: main, split: train}`` a config and a split. A relative path starts at the run file's
     folder."""
     eval_path: Paths | None = None
-    """File or files to evaluate on; without one, ``eval_fraction`` of the training samples is held out."""
+    """File, files or data set to evaluate on; without one, ``eval_fraction`` of the training samples is held out."""
     eval_fraction: float = Field(default=0.1, gt=0.0, lt=0.5)
     """Share of the training samples held out when there is no ``eval_path``."""
     format: Literal["auto", "any", "messages", "prompt_completion", "alpaca"] = "auto"
@@ -470,13 +495,35 @@ def resolve_paths(recipe: Recipe, folder: Path) -> Recipe:
 
 def _absolute_paths(paths: Paths, folder: Path) -> Paths:
     if isinstance(paths, str):
-        return absolute_path(paths, folder)
+        return _absolute_source(paths, folder)
     return [
-        absolute_path(one, folder)
+        _absolute_source(one, folder)
         if isinstance(one, str)
-        else one.model_copy(update={"path": absolute_path(one.path, folder)})
+        else one.model_copy(update={"path": _absolute_source(one.path, folder)})
         for one in paths
     ]
+
+
+def _absolute_source(path: str, folder: Path) -> str:
+    """Return a path made absolute, or the address of the data set that it names, where there is no such file."""
+    given = HUB_DATASET.fullmatch(path)
+    if given is None:
+        return absolute_path(path, folder)
+    is_address = not path.startswith(given["name"])
+    is_file_name = path.lower().endswith(DATA_SUFFIXES)
+    if not is_address and (is_file_name or (folder / path).exists()):
+        return absolute_path(path, folder)
+    return f"{HUB_ADDRESS}{given['name']}"
+
+
+def is_hub_dataset(path: str) -> bool:
+    """Return whether a path of a recipe whose paths are resolved names a data set of the Hub."""
+    return path.startswith(HUB_ADDRESS)
+
+
+def hub_name(path: str) -> str:
+    """Return the name, as ``org/name``, of a data set of the Hub."""
+    return path.removeprefix(HUB_ADDRESS)
 
 
 def absolute_path(path: str, folder: Path) -> str:

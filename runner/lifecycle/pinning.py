@@ -1,4 +1,4 @@
-"""A base model of the Hub, pinned: which commit a run has, from its plan on and in each of its tries."""
+"""What a run has of the Hub, pinned: which commits it has, from its plan on and in each of its tries."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from runner.planning.checks.base_model import is_on_hub
 from runner.planning.checks.examine import Preflight
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
+from trainer.config import DataSection
 
 
 def pinned(run_file: RunFile, plan: Plan) -> RunFile:
-    """Return a run file whose base model is the very commit that the plan saw, under its name on the Hub.
+    """Return a run file whose base model and data sets are the very commits that the plan saw, under their names there.
 
-    It is what the run folder keeps, so that a resume asks for this commit and never for the newest one.
+    It is what the run folder keeps, so that a resume asks for these commits and never for the newest ones.
 
     Args:
         run_file: The run.
         plan: Its plan.
     """
+    if plan.data_sets:
+        data = DataSection.model_validate(run_file.data.model_dump() | plan.data_sets)
+        run_file = run_file.model_copy(update={"data": data})
     if plan.base_model_commit is None:
         return run_file
     update = {"base_model": plan.base_model, "revision": plan.base_model_commit}

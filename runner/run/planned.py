@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from runner.errors import RunNotFoundError
@@ -233,6 +233,8 @@ class Plan:
         keep_idle_minutes: Minutes that a machine which was left alone runs on without a trainer, likewise.
         base_model_commit: Commit of a base model of the Hub; ``None`` for any other, where the Hub was not asked, and
             in a plan of before commits were pinned.
+        data_sets: ``train_path`` and ``eval_path`` where they name data sets of the Hub, with the commits that were
+            seen.
         format: Of the file.
     """
 
@@ -252,6 +254,7 @@ class Plan:
     most_usd: float | None = None
     keep_idle_minutes: float | None = None
     base_model_commit: str | None = None
+    data_sets: dict[str, Any] = field(default_factory=dict)
     format: Literal[2] = FORMAT
 
     @property

@@ -97,7 +97,7 @@ def check(
         dataset, encoded = _read(run_file, seen, world, is_dry=is_dry)
         stop.check()
         run_file, data = settled(run_file, encoded)
-        task = None if seen.shape is None else task_from(run_file, seen.shape, data, model)
+        task = None if seen.shape is None else task_from(_with_files(run_file, seen), seen.shape, data, model)
         choice, lines = (
             (None, []) if market is None else _choose(run_file, runs_dir, market, task, seen, means, view, stop, world)
         )
@@ -122,7 +122,16 @@ def check(
         elsewhere=None if choice is None or task is None else _elsewhere(task, choice, world),
         checks=tuple(line.to_mapping() for line in checks),
         base_model_commit=None if seen.hub is None else seen.hub.commit,
+        data_sets={} if seen.data is None else seen.data.pinned,
     )
+
+
+def _with_files(run_file: RunFile, seen: Preflight) -> RunFile:
+    """Return the run with the samples' files on this machine in place of what is on the Hub."""
+    if seen.data is None:
+        return run_file
+    here = {"train_path": seen.data.here.train_path, "eval_path": seen.data.here.eval_path}
+    return run_file.model_copy(update={"data": run_file.data.model_copy(update=here)})
 
 
 def _idle_minutes(run_file: RunFile) -> float | None:

@@ -52,7 +52,7 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
         with ctx.world.scratch("douse-stage-") as folder:
             ctx.view.progress("reading the samples")
             found = fetch_data(ctx.run_file.data, ctx.world, lambda *_: ctx.stop.check())
-            data = write_staged(found, ctx.run_file.run.seed, folder)
+            data = write_staged(found.here, ctx.run_file.run.seed, folder)
             recipe, files = box_recipe(ctx, box, host, data)
             for source, target in files.items():
                 ctx.stop.check()

@@ -34,6 +34,7 @@ from runner.planning.checks.base_model import (
     unseen,
     without_files,
 )
+from runner.planning.checks.data_files import DataFiles
 from runner.planning.checks.ends import check_end
 from runner.planning.checks.given_machine import LOGIN, Seen, check_given, look
 from runner.planning.checks.given_machine import PATIENCE_S as PATIENCE_THERE_S
@@ -123,6 +124,7 @@ class Preflight:
         encoded: The samples as tokens.
         disk: The free disk that the run needs.
         hub: What the Hub says of the base model, where it is there.
+        data: The files of the samples, or ``None`` where they cannot be had.
     """
 
     checks: tuple[Check, ...]
@@ -133,6 +135,7 @@ class Preflight:
     shape: ModelShape | None = None
     encoded: EncodedDataset | None = None
     hub: hub.Found | None = None
+    data: DataFiles | None = None
 
 
 def examine(
@@ -158,7 +161,7 @@ def examine(
     model = _ask_model(run_file, known, world, seams)
     given = _ask_machine(run_file, known, world, seams)
     environment = check_environment(run_file)
-    dataset, data_line = check_samples(run_file, world, seams.progress)
+    data, dataset, data_line = check_samples(run_file, world, seams.progress)
     on_hub, files, base = _base_model(run_file, model, known, seams)
     template = [] if any(check.name == TEMPLATE for check in base.checks) else [_template(base.facts, dataset)]
     encoded, token_lines = check_tokens(run_file, dataset, base.facts, seams.progress)
@@ -178,7 +181,7 @@ def examine(
     asked = [line for names, question in network for line in lines_of(question, names, seams.check_stop)]
     samples = (*template, *token_lines, *check_recipe(run_file, encoded))
     checks = (environment, data_line, *base.checks, *samples, *reported_once(asked), *here)
-    return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded, on_hub)
+    return Preflight(checks, need, dataset, files, base.facts, base.shape, encoded, on_hub, data)
 
 
 Asked = tuple[tuple[str, ...], Question[list[Check]]]

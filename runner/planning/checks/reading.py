@@ -93,7 +93,8 @@ def check_data(run_file: RunFile, stop: Stop, world: World, progress: Progress, 
         TrainerError: If the data or the base model will not do.
     """
     check_environment(run_file)
-    dataset = _load_dataset(run_file, world, progress)
+    run_file = _with_files_here(run_file, world, progress)
+    dataset = _load_dataset(run_file, progress)
     model = fetch_model(run_file, stop, world) or _hub_folder(run_file, world)
     return data_table(run_file, _encode(run_file, model, dataset, progress), colour=colour)
 
@@ -108,9 +109,10 @@ def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
     from trainer.data.steps import settle_accumulation
 
     check_environment(run_file)
+    run_file = _with_files_here(run_file, world, _unseen)
     model = fetch_model(run_file, stop, world)
     folder = model or _hub_folder(run_file, world)
-    encoded = _encode(run_file, folder, _load_dataset(run_file, world, _unseen), _unseen)
+    encoded = _encode(run_file, folder, _load_dataset(run_file, _unseen), _unseen)
     settled = settle_accumulation(run_file, encoded)
     return task_from(settled, read_shape(folder), encoded.summary.to_mapping(), model)
 
@@ -151,11 +153,16 @@ def _unseen(what: str, done: int, total: int) -> None:
     """Show no progress."""
 
 
-def _load_dataset(run_file: RunFile, world: World, progress: Progress) -> Dataset:
+def _with_files_here(run_file: RunFile, world: World, progress: Progress) -> RunFile:
     from runner.planning.checks.data_files import fetch_data
+
+    return run_file.model_copy(update={"data": fetch_data(run_file.data, world, progress).here})
+
+
+def _load_dataset(run_file: RunFile, progress: Progress) -> Dataset:
     from trainer.data.samples import load_dataset
 
-    return load_dataset(fetch_data(run_file.data, world, progress), run_file.run.seed, progress)
+    return load_dataset(run_file.data, run_file.run.seed, progress)
 
 
 def fetch_model(run_file: RunFile, stop: Stop, world: World) -> Path | None:

@@ -6,11 +6,12 @@ import re
 
 from runner.errors import counted
 from runner.planning.checks.base_model import TEMPLATE
-from runner.planning.checks.data_files import fetch_data
+from runner.planning.checks.data_files import DataFiles, fetch_data
 from runner.planning.checks.line import Check, failed, from_error, passed, skipped, warned
 from runner.run.run_file import RunFile
 from runner.world import World
 from trainer.base_model.tokenization import BaseModelFacts
+from trainer.config import hub_name
 from trainer.data.chat import Message, render
 from trainer.data.collected import Progress, no_progress
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
@@ -24,17 +25,28 @@ SPECIAL_TOKEN = re.compile(
 ``<turn|>``, DeepSeek's ``<｜…｜>``, and ``<s>``. Source: the templates of those models on the Hub."""
 
 
-def check_samples(run_file: RunFile, world: World, progress: Progress = no_progress) -> tuple[Dataset | None, Check]:
-    """Fetch and read the data files and return the samples, or ``None``, with the line about them.
+def check_samples(
+    run_file: RunFile, world: World, progress: Progress = no_progress
+) -> tuple[DataFiles | None, Dataset | None, Check]:
+    """Fetch and read the data files and return them, and the samples, or ``None``, with the line about them.
 
     Raises:
         ExtraError: If what reads such files cannot be installed.
     """
     try:
-        data = fetch_data(run_file.data, world, progress)
+        files = fetch_data(run_file.data, world, progress)
     except TrainerError as err:
-        return None, from_error(DATASET, err)
-    return check_dataset(run_file.model_copy(update={"data": data}), progress)
+        return None, None, from_error(DATASET, err)
+    dataset, line = check_dataset(run_file.model_copy(update={"data": files.here}), progress)
+    if dataset is None or not files.sets:
+        return files, dataset, line
+    line = passed(DATASET, f"{line.value}; {', '.join(one.in_words() for one in files.sets)}")
+    renamed = next((one for one in files.sets if one.given_name is not None), None)
+    if renamed is None:
+        return files, dataset, line
+    name = hub_name(renamed.source.path)
+    value = f"{line.value}; {renamed.given_name} is called {name} by now"
+    return files, dataset, warned(DATASET, value, f"set data.train_path or data.eval_path to {name}")
 
 
 def check_dataset(run_file: RunFile, progress: Progress = no_progress) -> tuple[Dataset | None, Check]:

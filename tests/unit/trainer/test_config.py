@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RENAMED_KEYS, Recipe, WeightedPath, load_recipe, to_mapping
+from trainer.config import RENAMED_KEYS, Recipe, WeightedPath, is_hub_dataset, load_recipe, to_mapping
 from trainer.errors import EXIT_USAGE, ConfigError
 
 
@@ -280,3 +280,37 @@ def test_every_path_of_a_list_starts_at_the_recipe_s_folder(tmp_path: Path) -> N
 
     assert data.train_path == [str(tmp_path / "a.jsonl"), WeightedPath(path=str(tmp_path / "b-*.csv"), weight=0.5)]
     assert data.eval_path == ["/e.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("org/name", "hf://datasets/org/name"),
+        ("org/name-v1.5", "hf://datasets/org/name-v1.5"),
+        ("hf://datasets/org/name", "hf://datasets/org/name"),
+        ("hf://datasets/here/folder", "hf://datasets/here/folder"),
+        ("https://huggingface.co/datasets/org/name/", "hf://datasets/org/name"),
+        ("here/folder", "{folder}/here/folder"),
+        ("./org/name", "{folder}/org/name"),
+        ("org/train.jsonl", "{folder}/org/train.jsonl"),
+        ("org/x.parquet", "{folder}/org/x.parquet"),
+        ("org/part-*", "{folder}/org/part-*"),
+        ("a/b/c", "{folder}/a/b/c"),
+    ],
+)
+def test_a_data_set_of_the_hub_is_what_is_no_path(tmp_path: Path, written: str, read: str) -> None:
+    (tmp_path / "here" / "folder").mkdir(parents=True)
+
+    data = load_recipe(write(tmp_path, f"data: {{train_path: '{written}', eval_path: [{{path: '{written}'}}]}}\n")).data
+
+    assert data.train_path == read.format(folder=tmp_path)
+    assert data.eval_path == [WeightedPath(path=data.train_path)]
+    assert is_hub_dataset(data.train_path) == read.startswith("hf://")
+
+
+def test_config_split_and_revision_are_kept(tmp_path: Path) -> None:
+    keys = "path: org/name, name: main, split: test, revision: v1, weight: 0.5"
+
+    (found,) = load_recipe(write(tmp_path, f"data: {{train_path: [{{{keys}}}]}}\n")).data.train_path
+
+    assert found == WeightedPath(path="hf://datasets/org/name", name="main", split="test", revision="v1", weight=0.5)

@@ -55,7 +55,8 @@ def check_readable(path: Path, key: str) -> None:
     if path.is_dir():
         raise DataError(
             f"data: {path} is a folder, not a file",
-            resolution=f"set {key} to a file in it, such as {path / 'train.jsonl'}",
+            resolution=f"set {key} to a file in it, such as {path / 'train.jsonl'}; "
+            "the address of a data set of the Hub is hf://datasets/<org>/<name>",
         )
     try:
         if path.exists() and not path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.config import Paths, WeightedPath
+from trainer.config import Paths, WeightedPath, is_hub_dataset
 from trainer.data.sources.saved import is_saved, saved_files
 from trainer.errors import DataError
 
@@ -37,6 +37,7 @@ def find_files(paths: Paths, key: str) -> tuple[SourceFile, ...]:
     files: list[SourceFile] = []
     for entry in entries:
         one = WeightedPath(path=entry) if isinstance(entry, str) else entry
+        _check_source(one, key)
         files += [SourceFile(path, one.weight) for path in _matches(one.path, key)]
     names = [file.path for file in files]
     twice = next((path for path in names if names.count(path) > 1), None)
@@ -52,7 +53,25 @@ def shown_paths(paths: Paths) -> str:
     """Return the paths of a split in one line, for messages."""
     if isinstance(paths, str):
         return paths
-    return ", ".join(one if isinstance(one, str) else one.path for one in paths)
+    return ", ".join(one if isinstance(one, str) else _shown(one) for one in paths)
+
+
+def _shown(one: WeightedPath) -> str:
+    return one.path if one.revision is None else f"{one.path}@{one.revision}"
+
+
+def _check_source(one: WeightedPath, key: str) -> None:
+    """Refuse what is no file: a data set of the Hub that was not fetched, and keys that only such a data set has."""
+    if is_hub_dataset(one.path):
+        raise DataError(
+            f"data: {one.path} is on the Hub, and its files are not here",
+            resolution=f"start with `make`, which fetches them, or set {key} to a file",
+        )
+    if one.hub_keys:
+        raise DataError(
+            f"data: {one.path} is on this machine, and `{one.hub_keys[0]}` is for data sets of the Hub",
+            resolution=f"leave it out, or set the path in {key} to hf://datasets/<org>/<name>",
+        )
 
 
 def _matches(path: str, key: str) -> list[Path]:

@@ -26,7 +26,8 @@ from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.emulated_hub import HubFault, Library, ServedHub, files_of, lead_to, served_hub
 from tests.unit.runner.made_plan import made_plan
-from tests.unit.runner.planning.checks.small_run import make_run, write_model
+from tests.unit.runner.planning.checks.small_run import chat, make_run, write_model
+from trainer.config import HUB_ADDRESS, WeightedPath
 
 NAME = "org/name"
 HOST = Host("127.0.0.1", 22, "me", "here", "this-machine", "here", False, 0.0, None, "local")
@@ -80,6 +81,36 @@ def test_a_resume_stays_with_that_commit_whatever_is_newest(hub: ServedHub, tmp_
         == first.plan.base_model_commit
     )
     assert not [one.path for one in hub.hub.log()[asked:] if "/resolve/main/" in one.path]
+
+
+def planned_with_data(tmp_path: Path) -> Context:
+    """Return a run that is planned, and whose samples are on the Hub."""
+    world, keys = RealWorld(), {"train_path": [WeightedPath(path=f"{HUB_ADDRESS}org/rows", split="train")]}
+    run_file = make_run(tmp_path, data={"eval_path": None, "eval_fraction": 0.25, "max_length": 64})
+    run_file = run_file.model_copy(update={"data": run_file.data.model_copy(update=keys)})
+    return lifecycle.new_run(run_file, tmp_path / "runs", SilentView(), Stop(world), world, is_dry=True)
+
+
+def test_a_data_set_is_pinned_and_a_resume_stays_with_its_rows(
+    hub: ServedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUSE_CACHE", str(tmp_path / "douse"))
+    rows = [chat(f"Where is {n}?") for n in range(8)]
+    commit = hub.hub.library.add("datasets", "org/rows", {"train.jsonl": "".join(rows).encode()})
+    first = planned_with_data(tmp_path)
+    hub.hub.library.add("datasets", "org/rows", {"train.jsonl": rows[0].encode()})
+    asked = len(hub.hub.log())
+
+    again = open_context(first.run, first.view, first.stop, first.world)
+    found = check_again(again)
+
+    pinned_source = {"path": "hf://datasets/org/rows", "name": "default", "split": "train", "revision": commit}
+    assert json.loads(first.run.config.read_text())["data"]["train_path"] == [{**pinned_source, "weight": 1.0}]
+    assert again.run_file.data.train_path == [WeightedPath(**pinned_source)]
+    assert found.data_sets == first.plan.data_sets
+    assert (first.plan.train_samples, found.train_samples, found.eval_samples) == (6, 6, 2)
+    assert f"org/rows (default, train) at commit {commit[:12]}" in checks_of(first)["dataset"]["value"]
+    assert [one.path for one in hub.hub.log()[asked:] if "org/rows" in one.path] == []
 
 
 def test_a_run_that_nobody_could_pin_is_pinned_once_the_hub_answers(

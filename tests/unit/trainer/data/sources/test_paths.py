@@ -62,3 +62,25 @@ def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
 def test_paths_are_shown_in_one_line() -> None:
     assert shown_paths("a.jsonl") == "a.jsonl"
     assert shown_paths(["a.jsonl", WeightedPath(path="b.csv", weight=2.0)]) == "a.jsonl, b.csv"
+
+
+def test_a_data_set_that_was_not_fetched_is_refused() -> None:
+    with pytest.raises(DataError, match=r"data: hf://datasets/org/name is on the Hub") as caught:
+        find_files("hf://datasets/org/name", "data.train_path")
+    assert "`make`" in caught.value.resolution
+
+
+@pytest.mark.parametrize("key", ["name", "split", "revision"])
+def test_keys_of_a_data_set_beside_a_file_are_refused_not_passed_over(tmp_path: Path, key: str) -> None:
+    make(tmp_path, "a.jsonl")
+    source = WeightedPath.model_validate({"path": f"{tmp_path}/a.jsonl", key: "test"})
+
+    with pytest.raises(
+        DataError, match=rf"a.jsonl is on this machine, and `{key}` is for data sets of the Hub"
+    ) as caught:
+        find_files([source], "data.train_path")
+    assert "hf://datasets/<org>/<name>" in caught.value.resolution
+
+
+def test_a_pinned_data_set_is_shown_with_its_commit() -> None:
+    assert shown_paths([WeightedPath(path="hf://datasets/org/name", revision="abc")]) == "hf://datasets/org/name@abc"
