@@ -8,7 +8,7 @@ import pytest
 
 from runner.adapters.data_sets.hub import Asking, HubSplit
 from runner.planning.checks import data_files, samples
-from runner.planning.checks.data_files import fetch_data
+from runner.planning.checks.data_files import DataFiles, fetch_data
 from runner.planning.checks.samples import check_samples
 from runner.world import RealWorld, World
 from tests.unit.runner.planning.checks.small_run import chat, make_run
@@ -89,3 +89,18 @@ def test_what_cannot_be_fetched_is_the_line_of_the_samples(tmp_path: Path, monke
     files, dataset, line = check_samples(make_run(tmp_path), RealWorld())
 
     assert (files, dataset, line.status, line.value) == (None, None, "fail", "org/name is gated")
+
+
+def test_a_data_set_that_was_renamed_is_a_warning_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_file = make_run(tmp_path)
+    one = WeightedPath(path="hf://datasets/org/new", name="main", split="train", revision="c" * 40)
+    found = DataFiles(run_file.data, {}, (HubSplit(one, (), given_name="org/old"),))
+    monkeypatch.setattr(samples, "fetch_data", lambda *_: found)
+
+    _, _, line = check_samples(run_file, RealWorld())
+
+    assert line.status == "warn"
+    assert line.value.endswith("org/new (main, train) at commit cccccccccccc; org/old is called org/new by now")
+    assert line.remedy == "set data.train_path or data.eval_path to org/new"
