@@ -168,7 +168,7 @@ TRL = {
     "lora_target_modules": "adapter.lora_target_modules",
     "lora_task_type": "",
     "use_rslora": "adapter.use_rslora",
-    "dataset_name": "data.train_path (a file)",
+    "dataset_name": "data.train_path (`org/name` of the Hub, or a file)",
     "dataset_config": "",
     "dataset_train_split": "",
     "dataset_test_split": "data.eval_path (a file)",
