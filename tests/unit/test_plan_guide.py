@@ -30,7 +30,7 @@ NAMES = {
     "targets": ("TARGETS",),
     "this_machine": ("ENVIRONMENT", "TERRAFORM", "ANSIBLE", "HERE", "THERE"),
 }
-WITHOUT_LINES = {"asking", "line", "reading"}
+WITHOUT_LINES = {"asking", "data_files", "line", "reading"}
 
 
 def rows() -> list[str]:

@@ -92,7 +92,7 @@ def test_words_that_are_a_part_of_a_mark_hide_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("template", "words"),
-    [("{% for %}", "it refuses these messages"), ("{{ raise_exception('system first') }}", "system first")],
+    [("{% for %}", "it is not valid Jinja, in its line 1"), ("{{ raise_exception('system first') }}", "system first")],
 )
 def test_a_template_that_refuses_the_samples_fails(template: str, words: str) -> None:
     line = check_template(small_facts(template), None)
