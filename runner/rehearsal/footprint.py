@@ -7,6 +7,7 @@ folder, and all that is kept between runs into the cache.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,9 +40,10 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def _files_at_the_top(folder: Path) -> Iterator[Path]:
-    """Yield the files that lie in a folder itself, but for what shells and editors remember."""
+    """Yield the files that lie in a folder itself, but for what shells and editors remember, and locks of set-ups."""
     with suppress(OSError):
-        yield from (path for path in sorted(folder.iterdir()) if path.is_file() and "hist" not in path.name)
+        files = (path for path in sorted(folder.iterdir()) if path.is_file() and "hist" not in path.name)
+        yield from (path for path in files if not re.fullmatch(r"\.venv[\w-]*\.lock", path.name))
 
 
 def _folders(checkout: Path) -> Iterator[Path]:

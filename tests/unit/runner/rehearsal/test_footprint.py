@@ -66,6 +66,7 @@ def test_a_file_that_became_a_link_and_one_that_is_gone_are_seen(home: Path) -> 
         "checkout/runner/__pycache__/errors.pyc",
         "checkout/.venv/bin/python",
         "checkout/build/terraform/main.tf",
+        "checkout/.venv-scan.lock",
     ],
 )
 def test_what_changes_by_design_is_let_by(name: str, home: Path) -> None:
