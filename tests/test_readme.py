@@ -18,6 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from runner.adapters.packages import packaged_model
+from runner.world import RealWorld
+from trainer.base_model.load import prepare_base_model
+from trainer.config import ModelSection
+from trainer.files import cache_folder
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 MADE_BY_TRAINING = ("train", "test")
@@ -253,10 +259,11 @@ def test_the_example_script_asks_the_adapter(clone: Clone) -> None:
     line = (clone.folder / "examples" / "quickstart" / "eval.jsonl").read_text(encoding="utf-8").splitlines()[0]
     question = json.loads(line)["messages"][-2]["content"]
     script = clone.folder / "examples" / "load_adapter.py"
+    # Without a copy of the base the script takes it from the Hub, by the name that the adapter gives.
+    base = prepare_base_model(ModelSection(base_model=str(packaged_model(cache_folder(), RealWorld()))))
+    words = [str(python), str(script), str(clone.places["adapter"]), question, base]
 
-    asked = call(
-        clone.folder.parent, shlex.join([str(python), str(script), str(clone.places["adapter"]), question]), 300
-    )
+    asked = call(clone.folder.parent, shlex.join(words), 300)
 
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.strip().startswith("{"), "the quickstart teaches to answer in JSON"
