@@ -58,6 +58,7 @@ SCHEDULES_WITH = {
 }
 """The schedules that have use for a key."""
 MOST_ACCUMULATION = 16
+"""Micro-batches in an optimizer step, unless a run file says otherwise or the data set is too small for it."""
 HUB_ADDRESS = "hf://datasets/"
 """How an address on the Hub begins, in the Hub's own form."""
 HUB_DATASET = re.compile(
@@ -71,7 +72,6 @@ DATA_SUFFIXES = (
     ".zst", ".zstd",
 )  # fmt: skip
 """How the names of files end that are no data sets of the Hub where they are missing."""
-"""Micro-batches in an optimizer step, unless a run file says otherwise or the data set is too small for it."""
 LARGEST = 10**15
 """The largest number that any key takes: beyond it, estimates in dollars and hours are no numbers any more."""
 Steps = Annotated[Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0.0, lt=1.0)], BeforeValidator(read_steps)]
