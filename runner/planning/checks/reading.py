@@ -106,13 +106,14 @@ def task_of(run_file: RunFile, stop: Stop, world: World) -> Task:
         TrainerError: If the data or the base model will not do.
         UnknownShapeError: If the base model's layers are not known.
     """
+    from trainer.data.collected import no_progress
     from trainer.data.steps import settle_accumulation
 
     check_environment(run_file)
-    run_file = _with_files_here(run_file, world, _unseen)
+    run_file = _with_files_here(run_file, world, no_progress)
     model = fetch_model(run_file, stop, world)
     folder = model or _hub_folder(run_file, world)
-    encoded = _encode(run_file, folder, _load_dataset(run_file, _unseen), _unseen)
+    encoded = _encode(run_file, folder, _load_dataset(run_file, no_progress), no_progress)
     settled = settle_accumulation(run_file, encoded)
     return task_from(settled, read_shape(folder), encoded.summary.to_mapping(), model)
 
@@ -147,10 +148,6 @@ def task_from(run_file: RunFile, shape: ModelShape, data: dict[str, Any], model:
         staged_bytes=model_bytes,
         data_bytes=sum(path.stat().st_size for path in paths if path.is_file()),
     )
-
-
-def _unseen(what: str, done: int, total: int) -> None:
-    """Show no progress."""
 
 
 def _with_files_here(run_file: RunFile, world: World, progress: Progress) -> RunFile:
