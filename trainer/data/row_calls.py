@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.data.message import TOOLS, Message, ToolCall
 from trainer.data.row_keys import given, is_harmless
-from trainer.data.row_text import read_text
+from trainer.data.row_text import read_text, text_or_none
 from trainer.data.sources.row import Row, json_type
 
 _CALL_KEYS = ("function", "arguments", "parameters")
@@ -107,7 +107,7 @@ def _call(row: Row, position: int, call: Any) -> ToolCall:
             f"turn {position} calls {name!r} with a key that is not supported: {lost}",
             "write what the tool is given as `arguments`, and take out the rest",
         )
-    return ToolCall(name, _arguments(row, position, name, function), _plain(values.get("id")))
+    return ToolCall(name, _arguments(row, position, name, function), text_or_none(values.get("id")))
 
 
 def _arguments(row: Row, position: int, name: str, function: dict[str, Any]) -> str:
@@ -143,7 +143,3 @@ def _parsed(row: Row, position: int, value: Any) -> Any:
         raise row.refused(
             f"turn {position} has a call that is not valid JSON", "write its arguments as a JSON object"
         ) from err
-
-
-def _plain(value: Any) -> str | None:
-    return None if value is None else str(value)

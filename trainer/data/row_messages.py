@@ -10,7 +10,7 @@ from typing import Any
 from trainer.data.message import Message
 from trainer.data.row_calls import read_call_turn, read_calls
 from trainer.data.row_keys import LEARNED, check_text, given, unused_message_keys, unused_part_keys
-from trainer.data.row_text import part_keys, read_text
+from trainer.data.row_text import part_keys, read_text, text_or_none
 from trainer.data.sources.row import FORMAT_HELP, Row, json_type
 
 _ROLES = {
@@ -84,7 +84,7 @@ def _message(row: Row, position: int, rest: dict[str, Any], content: Any) -> Mes
     if role != "assistant" and calls:
         raise row.refused(f"turn {position} ({role}) has `tool_calls`", "let the assistant call tools")
     name, call_id = (rest.pop("name", None), rest.pop("tool_call_id", None)) if role == "tool" else (None, None)
-    return Message(role, text, thought, calls, learned, _plain(name), _plain(call_id))
+    return Message(role, text, thought, calls, learned, text_or_none(name), text_or_none(call_id))
 
 
 def _thought(row: Row, position: int, role: str, rest: dict[str, Any]) -> str | None:
@@ -126,7 +126,3 @@ def _is_learned(row: Row, position: int, role: str, rest: dict[str, Any]) -> boo
             "set it on turns of the assistant alone; `data.assistant_only_loss: false` learns from all turns",
         )
     return role != "assistant" or all(said.values())
-
-
-def _plain(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -72,6 +72,11 @@ def unpacked(value: Any) -> Any:
         return value
 
 
+def text_or_none(value: Any) -> str | None:
+    """Return a name or an id as text; ``None`` where there is none."""
+    return None if value is None else str(value)
+
+
 def _part(row: Row, position: int, part: Any) -> str:
     if isinstance(part, str):
         return part
