@@ -103,8 +103,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         self._last_log_s = time.monotonic()
         self.why_no_triton = why_no_triton(self.args.device)
         self._keeps_logits = _takes_logits_to_keep(self.model)
-        is_fused = self.args.device.type == "cuda" and self.why_no_triton is None
-        self._own_loss = not is_fused and (self._keeps_logits or self.why_no_triton is not None)
+        is_on_cuda = self.args.device.type == "cuda"
+        self._own_loss = self.why_no_triton is not None or (self._keeps_logits and not is_on_cuda)
         self.remove_callback(PrinterCallback)  # `log` says it in words
         self.add_callback(StopCallback(self, watch.stop))
 
