@@ -10,7 +10,6 @@ Run it with ``python -m benchmarks.cpu_threads [--settings "spin 1000" ...] [--n
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 import psutil
 
 from benchmarks.results import PROJECT, ratios, table
+from trainer.files import write_json
 from trainer.threads import yield_to_neighbours
 
 BEFORE = "before"
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             report[count] = summarise(found)
             print(show(count, report[count]), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, report)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from tests.unit.trainer.data.family_templates import HERMES_CALLS, qwen3
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.config import DataSection, ModelSection
 from trainer.data.chat import Message, render
-from trainer.files import cache_folder
+from trainer.files import cache_folder, write_json
 
 TEMPLATES = {"own": None, "qwen3": qwen3(calls=HERMES_CALLS, prompt="", last_only="loop.last or thought")}
 """``own`` is the base model's. The other has the rules of Qwen3's: what it writes of a turn depends on later ones."""
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         report = measure(arguments, Path(scratch))
     print(show(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, report)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,6 @@ The first rehearsal has no earlier run to learn from, the others do. It judges t
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -23,6 +22,7 @@ from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.run.planned import forecast_for, lenient_plan
 from runner.run.run_dir import RunDir, list_runs, read_json
 from runner.world import RealWorld
+from trainer.files import write_json
 
 CLOUD = "lambda"
 """Its emulator bills nothing but its machine, by the second: what was expected of the time can be compared with it."""
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(show(found))
     if arguments.json:
         report = [asdict(one) | {"off": round(one.off, 4)} for one in found]
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, report)
 
 
 def make_parser() -> argparse.ArgumentParser:

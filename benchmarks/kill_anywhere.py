@@ -8,7 +8,6 @@ a run lives, and so when a blow falls, is learnt from a clean run first. It need
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import shutil
 import signal
@@ -24,6 +23,7 @@ from benchmarks.results import PROJECT, table
 from runner.clouds.registry import CLOUDS
 from runner.emulation.boxes import supported
 from runner.emulation.cache import warm_cache
+from trainer.files import write_json
 
 STRIKES = (
     *(("everything", signal.SIGKILL),) * 4,
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(show(found), flush=True)
     if arguments.json:
         rows = [{**asdict(one), "outcome": one.outcome} for one in found]
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, rows)
     return int(any(one.broken for one in found))
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.results import PROJECT, table
 from runner.world import RealWorld
+from trainer.files import write_json
 
 if TYPE_CHECKING:
     from runner.context import Context
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     tries = measure(arguments.repeat, arguments.caches)
     if arguments.json:
         rows = [{"side": one.side, "cache": one.cache, "seconds": dict(one.seconds)} for one in tries]
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, rows)
     for cache in arguments.caches:
         print(show([one for one in tries if one.cache == cache], cache))
 

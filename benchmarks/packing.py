@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, table, to_mapping
 from benchmarks.trainer_speed import add_model, prepare
+from trainer.files import write_json
 
 BATCHINGS: dict[str, dict[str, Any]] = {
     "packed": {"packing": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 2},
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = summarise(packed, padded)
     print(show(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, report)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.results import PROJECT, table
 from trainer.events import read_events
+from trainer.files import write_json
 
 SETUP_TOOLS = {"provision": "Terraform", "configure": "Ansible, uv"}
 """Steps that wait for these tools nearly all of their time; all other steps count as the runner's own."""
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         report["start"] = {name: time_starts(options, arguments.repeat) for name, options in STARTS.items()}
         print(show_starts(report["start"], arguments.repeat))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, report)
 
 
 def make_parser() -> argparse.ArgumentParser:

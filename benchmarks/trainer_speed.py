@@ -6,7 +6,6 @@ Run it with ``python -m benchmarks.trainer_speed [--model FOLDER_OR_GGUF] [--ste
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from typing import Any
 from benchmarks.results import PROJECT, Job, Measurement, measure_in_turns, ratios, table, to_mapping
 from runner.adapters.packages import packaged_model
 from runner.world import RealWorld
-from trainer.files import cache_folder
+from trainer.files import cache_folder, write_json
 
 SIDES = ("ours", "plain")
 NAMES = {"ours": "Douse", "plain": "plain SFTTrainer"}
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = summarise(ours, plain)
     print(show(report))
     if arguments.json:
-        arguments.json.write_text(json.dumps(report | {"recipe": recipe}, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.json, report | {"recipe": recipe})
 
 
 def make_parser() -> argparse.ArgumentParser:
