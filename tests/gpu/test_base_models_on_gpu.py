@@ -1,8 +1,4 @@
-"""On a machine with an NVIDIA GPU: what is loaded there, on which GPU, and what an adapter made there is worth at home.
-
-``make test-gpu PYTHON=…`` runs them, with an interpreter that has what requirements/trainer-cuda.lock names, pytest and
-pytest-timeout. They have not run on a GPU so far.
-"""
+"""On a machine with an NVIDIA GPU: what is loaded, on which GPU, and what an adapter made there is worth at home."""
 
 from __future__ import annotations
 
@@ -22,10 +18,6 @@ from trainer.config import to_mapping
 from trainer.events import read_events
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no NVIDIA GPU on this machine"),
-]
 COUNT_GPUS = (
     "from trainer.environment import use_one_gpu; use_one_gpu(); import torch; print(torch.cuda.device_count())"
 )

@@ -1,8 +1,4 @@
-"""On a machine with an NVIDIA GPU: what the plan and the set-up say of it is what PyTorch finds.
-
-``make test-gpu PYTHON=…`` runs them, with an interpreter that has pytest, pytest-timeout and what the lock for this
-driver names (playbooks/roles/nvidia_driver/vars/main.yml). They have not run on a GPU so far.
-"""
+"""On a machine with an NVIDIA GPU: what the plan and the set-up say of it is what PyTorch finds."""
 
 from __future__ import annotations
 
@@ -27,10 +23,6 @@ from trainer.config import to_mapping
 from trainer.events import read_events
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no NVIDIA GPU on this machine"),
-]
 
 
 def test_the_driver_can_run_a_build_that_is_locked(tmp_path: Path) -> None:

@@ -1,8 +1,4 @@
-"""On a machine with an NVIDIA GPU: the memory that was predicted, and a short run in bfloat16.
-
-``make test-gpu PYTHON=…`` runs them, with an interpreter that has what requirements/trainer-cuda.lock names, pytest and
-pytest-timeout.
-"""
+"""On a machine with an NVIDIA GPU: the memory that was predicted, and a short run in bfloat16."""
 
 from __future__ import annotations
 
@@ -22,10 +18,6 @@ from trainer.config import to_mapping
 from trainer.events import read_events
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no NVIDIA GPU on this machine"),
-]
 MODEL = WIDE | {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 16, "num_attention_heads": 16}
 """300 million weights: enough for the allocator's pages, of 2 MiB and more, not to count."""
 

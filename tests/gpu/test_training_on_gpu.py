@@ -1,8 +1,4 @@
-"""On a machine with an NVIDIA GPU: number formats, determinism, memory that is short, and what is let go of.
-
-``make test-gpu PYTHON=…`` runs them, with an interpreter that has what requirements/trainer-cuda.lock names, pytest and
-pytest-timeout.
-"""
+"""On a machine with an NVIDIA GPU: number formats, determinism, memory that is short, and what is let go of."""
 
 from __future__ import annotations
 
@@ -23,10 +19,6 @@ from trainer.events import read_events
 from trainer.files import sha256_of_file
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no NVIDIA GPU on this machine"),
-]
 ADAPTER = "adapter/adapter_model.safetensors"
 SHORT_OF_MEMORY = """
 import sys
@@ -39,8 +31,7 @@ def training_step(trainer, model, inputs, *rest):
         torch.empty(2**50, dtype=torch.uint8, device="cuda")  # a shortage of CUDA's own
     return whole(trainer, model, inputs, *rest)
 SFTTrainer.training_step = training_step
-sys.exit(main(sys.argv[1:]))
-"""
+sys.exit(main(sys.argv[1:]))"""
 
 
 def write_recipe(model: Path, data: Path, folder: Path, **sections: dict[str, Any]) -> Path:
