@@ -54,6 +54,12 @@ class Checkpoint:
     size_bytes: int
     recipe: Mapping[str, Any] | None = None
 
+    @property
+    def rows_in_step(self) -> int | None:
+        """Rows in an optimizer step; ``None`` where that is not known."""
+        rows = None if self.recipe is None else self.recipe.get(EFFECTIVE_ROWS)
+        return rows if isinstance(rows, int) and rows > 0 else None
+
 
 def complete(
     folder: Path, step: int, fingerprints: Mapping[str, str], recipe: Mapping[str, Any] | None = None
@@ -133,13 +139,6 @@ def newest_complete(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         except CheckpointError as err:
             problems.append(err.message)
     return None, problems
-
-
-def rows_in_step(folder: Path) -> int | None:
-    """Return how many rows a step of the newest complete checkpoint has; ``None`` where that is not known."""
-    checkpoint, _ = newest_complete(folder)
-    rows = None if checkpoint is None or checkpoint.recipe is None else checkpoint.recipe.get(EFFECTIVE_ROWS)
-    return rows if isinstance(rows, int) and rows > 0 else None
 
 
 def choose(

@@ -132,8 +132,9 @@ def _run_with_what_memory_allows(run: Run, *, resume: bool) -> None:
 
 def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, resume: bool) -> None:
     output = run.output
+    newest = checkpoint.newest_complete(output / "checkpoints")[0] if resume else None
     with run.phase("data"):
-        inputs = _read_inputs(run, resume=resume)
+        inputs = _read_inputs(run, newest)
     recipe = run.recipe
     if not resume:
         clear_checkpoints(output / "checkpoints")
@@ -145,7 +146,7 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
         base_sha256 = base_fingerprint(model)
         device = resolve_device(recipe.run)
         environment = describe_environment(device)
-    base_id = _base_id(output, origin, base_sha256)
+    base_id = _base_id(newest, origin, base_sha256)
     fingerprints = _fingerprints(written, recipe.training.micro_batch_rows, inputs, base_id, environment)
     if resolve_dtype(recipe.model, device) == torch.float16:
         fingerprints |= checkpoint.WITH_SCALER
@@ -189,18 +190,17 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
     run.events.write("run_ended", status="accepted", exit_code=EXIT_DONE, message="the adapter is accepted")
 
 
-def _read_inputs(run: Run, *, resume: bool) -> Inputs:
+def _read_inputs(run: Run, newest: checkpoint.Checkpoint | None) -> Inputs:
     """Check and encode the data: everything that can be refused before the base model is loaded.
 
-    The run's recipe gets a number where it depends on the data.
+    The run's recipe gets a number where it depends on the data, that of the checkpoint to go on from if there is one.
     """
     facts = load_base_model_facts(run.recipe.model, run.recipe.data)
     dataset = load_dataset(run.recipe.data, run.recipe.run.seed)
     encoded = encode(dataset, facts, run.recipe.data)
     run.events.write("data_summary", **encoded.summary.to_mapping())
     run.say(steps_of_run(run.recipe, encoded).in_words())
-    rows_in_step = checkpoint.rows_in_step(run.output / "checkpoints") if resume else None
-    run.recipe = settle_accumulation(run.recipe, encoded, rows_in_step)
+    run.recipe = settle_accumulation(run.recipe, encoded, None if newest is None else newest.rows_in_step)
     return Inputs(facts, encoded.dataset, encoded)
 
 
@@ -215,10 +215,9 @@ def _load_tokenizer(recipe: Recipe, location: str, inputs: Inputs) -> Any:
     return tokenizer
 
 
-def _base_id(output: Path, origin: Origin, loaded_sha256: str) -> str:
+def _base_id(newest: checkpoint.Checkpoint | None, origin: Origin, loaded_sha256: str) -> str:
     """Return what this run's checkpoints call their base model: its files, or in runs from before that, as loaded."""
-    known, _ = checkpoint.newest_complete(output / "checkpoints")
-    is_old = known is not None and known.fingerprints.get("base_model") == loaded_sha256
+    is_old = newest is not None and newest.fingerprints.get("base_model") == loaded_sha256
     return loaded_sha256 if is_old else origin.sha256
 
 

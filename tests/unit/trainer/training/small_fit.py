@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from trainer.base_model.load import load_base, load_tokenizer, prepare_base_model, resolve_device
+from trainer.checkpoints.complete import newest_complete
 from trainer.checkpoints.recipes import recipe_values
 from trainer.config import Recipe
 from trainer.events import EventLog, read_events
@@ -31,7 +32,8 @@ def small_trainer(recipe: Recipe, output: Path, *, resume: bool = False) -> Iter
     output.mkdir(parents=True, exist_ok=True)
     with closing(EventLog(output / "events.jsonl")) as events:
         run = Run(recipe, output, events, StopRequest())
-        inputs = _read_inputs(run, resume=resume)
+        newest = newest_complete(output / "checkpoints")[0] if resume else None
+        inputs = _read_inputs(run, newest)
         recipe = run.recipe
         location = prepare_base_model(recipe.model)
         model = load_base(recipe, location, quantised=recipe.model.load_in_4bit)

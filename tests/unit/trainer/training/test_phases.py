@@ -175,7 +175,9 @@ def test_a_run_that_calls_its_base_model_by_the_loaded_weights_goes_on_doing_so(
             (folder / name).write_text("{}")
         checkpoint.complete(folder, 3, {"base_model": kept})
 
-    assert phases._base_id(tmp_path, ORIGIN, "b" * 64) == expected
+    newest, _ = checkpoint.newest_complete(tmp_path / "checkpoints")
+
+    assert phases._base_id(newest, ORIGIN, "b" * 64) == expected
 
 
 def test_a_tokenizer_that_transformers_makes_otherwise_ends_the_run_before_the_model_is_loaded(
