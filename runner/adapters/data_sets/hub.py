@@ -78,7 +78,8 @@ def fetch_split(source: WeightedPath, asking: Asking) -> HubSplit:
         ExtraError: If `datasets` cannot be installed.
     """
     name, commit = hub_name(source.path), given_commit(source.revision)
-    if commit is not None and (kept := _kept(name, commit, source, asking)) is not None:
+    source = source.model_copy(update={"split": source.split or asking.split})
+    if commit is not None and (kept := _kept(name, commit, source, asking.world)) is not None:
         return kept
     try:
         with converted(name, source.revision, asking.key):
@@ -96,12 +97,11 @@ def fetch_split(source: WeightedPath, asking: Asking) -> HubSplit:
     with converted(true_name, commit, asking.key):
         answer = _files_of(true_name, commit, sizes, source, asking)
         files = _download(true_name, commit, {name: sizes[name] for name in answer["files"]}, asking)
-    split = source.split or asking.split
     pinned = source.model_copy(
-        update={"path": f"hf://datasets/{true_name}", "name": answer["config"], "split": split, "revision": commit}
+        update={"path": f"hf://datasets/{true_name}", "name": answer["config"], "revision": commit}
     )
     for asked in (source, pinned):
-        write_json(_note(true_name, commit, asked, asking), answer)
+        write_json(_note(true_name, commit, asked, asking.world), answer)
     return HubSplit(pinned, files, name if name != true_name else None)
 
 
@@ -133,14 +133,13 @@ def _refuse_script(name: str, files: dict[str, int], key: str) -> None:
 
 def _files_of(name: str, commit: str, files: dict[str, int], source: WeightedPath, asking: Asking) -> dict[str, Any]:
     """Return config and files of the split, as `datasets` understands the card and the names of all files."""
-    split = source.split or asking.split
     with asking.world.scratch("douse-names-") as folder:
         for path in files:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(b"")
         for card in [card for card in CARDS if card in files]:
             (folder / card).write_bytes(_fetch(name, commit, card).read_bytes())
-        answer = run_program("name_files.py", str(folder), source.name or "", split or "", world=asking.world)
+        answer = run_program("name_files.py", str(folder), source.name or "", source.split or "", world=asking.world)
     if "problem" in answer:
         raise _unfit(answer["problem"], answer["known"], name, source, asking)
     return answer
@@ -148,7 +147,7 @@ def _files_of(name: str, commit: str, files: dict[str, int], source: WeightedPat
 
 def _unfit(problem: str, known: Sequence[str], name: str, source: WeightedPath, asking: Asking) -> DataError:
     """Return the error for a data set that has not what is asked for."""
-    listed, first, split = ", ".join(known), next(iter(known), None), source.split or asking.split
+    listed, first, split = ", ".join(known), next(iter(known), None), source.split
     in_list = f"in {asking.key}: `- {{path: {name}, %s}}`"
     say = {
         "no config": (f"has several configs ({listed})", f"name one {in_list % f'name: {first}'}"),
@@ -182,23 +181,22 @@ def _fetch(name: str, commit: str, path: str) -> Path:
     return Path(hf_hub_download(name, path, repo_type="dataset", revision=commit, etag_timeout=ASK_S))
 
 
-def _note(name: str, commit: str, source: WeightedPath, asking: Asking) -> Path:
+def _note(name: str, commit: str, source: WeightedPath, world: World) -> Path:
     """Return the file that says which files a split of a commit is."""
-    asked = json.dumps([name, commit, source.name, source.split or asking.split])
-    folder = cache_folder(asking.world.environ) / "data_sets"
+    asked = json.dumps([name, commit, source.name, source.split])
+    folder = cache_folder(world.environ) / "data_sets"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
 
 
-def _kept(name: str, commit: str, source: WeightedPath, asking: Asking) -> HubSplit | None:
+def _kept(name: str, commit: str, source: WeightedPath, world: World) -> HubSplit | None:
     """Return a split that was fetched before and is in the Hub's cache as a whole, or ``None``; asks nobody."""
     from huggingface_hub import try_to_load_from_cache
 
-    note = read_json(_note(name, commit, source, asking))
+    note = read_json(_note(name, commit, source, world))
     if note is None:
         return None
     found = [try_to_load_from_cache(name, path, revision=commit, repo_type="dataset") for path in note["files"]]
     files = tuple(Path(path) for path in found if isinstance(path, str))
-    split = source.split or asking.split
-    pinned = source.model_copy(update={"name": note["config"], "split": split})
+    pinned = source.model_copy(update={"name": note["config"]})
     return HubSplit(pinned, files) if len(files) == len(found) else None
