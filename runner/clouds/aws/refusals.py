@@ -96,8 +96,14 @@ IN_USE = frozenset(
         "VolumeInUse",
     }
 )
-THERE = frozenset({"InvalidGroup.Duplicate", "InvalidKeyPair.Duplicate"})
-"""Names that are taken. Neither call has a token by which AWS would know a repeated request, as a launch has."""
+THERE = frozenset(
+    {"InvalidGroup.Duplicate", "InvalidKeyPair.Duplicate", "InvalidPermission.Duplicate", "InvalidPermission.NotFound"}
+)
+"""What was asked for is done already: a name is taken, a rule is there, or the first rule of all is gone.
+
+None of these calls has a token by which AWS would know a repeated request, as a launch has: Terraform sends one again
+whose answer was lost.
+"""
 GONE = frozenset(
     {
         "NoSuchBucket",

@@ -28,6 +28,8 @@ CODES: list[tuple[str, int, type[CloudError]]] = [
     ("Server.InsufficientInstanceCapacity", 500, NoCapacityError),
     ("InvalidGroup.Duplicate", 400, AlreadyThereError),
     ("InvalidKeyPair.Duplicate", 400, AlreadyThereError),
+    ("InvalidPermission.Duplicate", 400, AlreadyThereError),
+    ("InvalidPermission.NotFound", 400, AlreadyThereError),
     ("InsufficientHostCapacity", 400, NoCapacityError),
     ("SpotMaxPriceTooLow", 400, NoCapacityError),
     ("Unsupported", 400, NoCapacityError),

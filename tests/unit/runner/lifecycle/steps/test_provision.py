@@ -148,10 +148,13 @@ def test_a_machine_that_is_there_already_keeps_the_end_it_has(tmp_path: Path, mo
     assert steps.done == ["create in us-east-1"]
 
 
-def test_a_name_that_is_taken_is_cleared_by_the_runs_mark_and_the_same_machine_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "code", ["InvalidGroup.Duplicate", "InvalidPermission.Duplicate", "InvalidPermission.NotFound"]
+)
+def test_what_a_lost_answer_has_left_is_cleared_by_the_runs_mark_and_the_same_machine_tried_again(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = go_down(tmp_path, monkeypatch, said_by_aws("InvalidGroup.Duplicate"), None)
+    steps = go_down(tmp_path, monkeypatch, said_by_aws(code), None)
 
     assert steps.done == ["create in us-east-1", "clear", "plan in us-east-1", "create in us-east-1"]
 
