@@ -115,13 +115,17 @@ class AwsCloud:
         refused = self._instances.schedules.refusal(call)
         if refused is not None:
             return refused
+        token = (call.region, aws_wire.client_token(call))
+        if token[1] and token in self._answered:
+            return self._answered[token]
         answer = aws_wire.call_moto(self._moto, environ, call.body)
         if answer.status == 200:
             self._instances.schedules.accepted(call)
+            self._answered[token] = answer
         return answer
 
     def _run(self, call: AwsCall, environ: Environ) -> Answer:
-        token = (call.region, call.fields.get("ClientToken", ""))
+        token = (call.region, aws_wire.client_token(call))
         if token[1] and token in self._answered:  # a repeated request makes no second machine
             return self._answered[token]
         on = f"{call.fields.get('InstanceType', '')} in {call.region}"

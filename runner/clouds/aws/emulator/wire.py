@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -97,6 +98,14 @@ def call_moto(app: Wsgi, environ: Environ, body: bytes) -> Answer:
         if close is not None:
             close()
     return Answer(seen["status"], None, seen["headers"], content)
+
+
+def client_token(call: AwsCall) -> str:
+    """Return the token by which AWS knows a repeated request, empty where there is none."""
+    if call.service != "scheduler":
+        return call.fields.get("ClientToken", "")
+    where = dict(parse_qsl(call.query)) if call.method == "DELETE" else json.loads(call.body or b"{}")
+    return str(where.get("ClientToken") or where.get("clientToken") or "")
 
 
 def ec2_answer(action: str, inner: str) -> Answer:

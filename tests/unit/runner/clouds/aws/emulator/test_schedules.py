@@ -63,6 +63,19 @@ def test_a_schedule_that_was_moved_runs_at_its_new_time_alone_and_deletes_itself
     assert lab.leftovers("schedule") == []
 
 
+def test_a_repeated_request_for_a_schedule_is_known_by_its_token_and_another_is_refused(lab: AwsLab, ec2: Any) -> None:
+    wanted, scheduler = order(lab, lab.run(ec2), role(lab), 60), lab.client("scheduler")
+
+    made = [scheduler.create_schedule(**wanted, ClientToken="one") for _ in range(2)]
+
+    assert made[0]["ScheduleArn"] == made[1]["ScheduleArn"]
+    with pytest.raises(scheduler.exceptions.ConflictException):
+        scheduler.create_schedule(**wanted, ClientToken="another")
+    for _ in range(2):
+        scheduler.delete_schedule(Name=NAME, ClientToken="end")
+    assert lab.leftovers("schedule") == []
+
+
 def test_a_deleted_schedule_never_runs(lab: AwsLab, ec2: Any) -> None:
     instance, scheduler = lab.run(ec2), lab.client("scheduler")
     scheduler.create_schedule(**order(lab, instance, role(lab), 60))
