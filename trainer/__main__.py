@@ -172,9 +172,9 @@ def _supervise_run(arguments: argparse.Namespace) -> int:
 
 
 def _supervise_status(arguments: argparse.Namespace) -> int:
-    from trainer.supervisor import supervise
+    from trainer.supervisor.status import read_status
 
-    print(supervise.read_status(arguments.output.resolve()).to_json(), flush=True)
+    print(read_status(arguments.output.resolve()).to_json(), flush=True)
     return 0
 
 

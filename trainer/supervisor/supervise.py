@@ -7,25 +7,22 @@ Its word is in three files of the output folder: ``supervisor.json`` (who runs),
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
-from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
 from trainer.errors import EXIT_INTERRUPTED, TrainerError
-from trainer.events import read_events
 from trainer.files import read_json, write_json
 from trainer.supervisor.after_shortage import has_less_to_try, look
+from trainer.supervisor.status import Status, read_status, signal_process
 from trainer.surroundings import for_training
 
 HEARTBEAT_INTERVAL_S = 2.0
@@ -33,30 +30,6 @@ LIMIT_GRACE_S = 300.0
 """How long the trainer may take for its last checkpoint at the limit of hours, before it is killed."""
 START_TIMEOUT_S = 20.0
 POLL_S = 0.05
-
-State = Literal["none", "running", "exited", "lost"]
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a training run stands on this machine.
-
-    Attributes:
-        state: ``none`` was never started, ``running``, ``exited`` by itself or on request, ``lost`` when its
-            processes are gone without a word (killed, or the machine went down).
-        exit_code: Exit status of the trainer, once it has one; 128 + the signal's number if a signal ended it.
-        step: Last optimizer step in the event file.
-        checkpoint: Step of the newest checkpoint with a manifest.
-    """
-
-    state: State
-    exit_code: int | None
-    step: int | None
-    checkpoint: int | None
-
-    def to_json(self) -> str:
-        """Return one JSON line."""
-        return json.dumps(asdict(self))
 
 
 def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, secrets: Path | None = None) -> Status:
@@ -175,33 +148,6 @@ class _TrainerWatch:
             self._trainer.send_signal(number)
 
 
-def read_status(output: Path) -> Status:
-    """Return how the run in ``output`` stands; see ``Status``."""
-    events = read_events(output / "events.jsonl")
-    step = next((int(event["step"]) for event in reversed(events) if event["event"] == "step"), None)
-    saved = [path for path in list_newest_first(output / "checkpoints") if (path / MANIFEST_NAME).is_file()]
-    newest = int(saved[0].name.removeprefix("checkpoint-")) if saved else None
-    state, code = _read_state(output, events)
-    return Status(state, code, step, newest)
-
-
-def _read_state(output: Path, events: list[dict[str, Any]]) -> tuple[State, int | None]:
-    ended = read_json(output / "exit.json")
-    if ended is not None:
-        return "exited", int(ended["exit_code"])
-    who = read_json(output / "supervisor.json")
-    if who is None:
-        return "none", None
-    if _is_alive(who["trainer_pid"], who["trainer_started"]):
-        return "running", None
-    if _is_alive(who["supervisor_pid"], who["supervisor_started"]):
-        return "running", None  # the trainer has just ended; the supervisor is about to write how
-    last = events[-1] if events else {}
-    if last.get("event") == "run_ended" and str(last["time"]) > str(who["started_at"]):
-        return "exited", int(last["exit_code"])  # the supervisor was killed, the trainer came to its end
-    return "lost", None
-
-
 def stop(output: Path, *, timeout_s: float, now: bool) -> Status:
     """Stop the trainer: orderly with a checkpoint, or at once. Does nothing where none runs.
 
@@ -218,14 +164,14 @@ def stop(output: Path, *, timeout_s: float, now: bool) -> Status:
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             if asked != who["trainer_pid"]:  # out of memory just now, it may have been started anew
-                _signal_process(who["trainer_pid"], who["trainer_started"], signal.SIGTERM)
+                signal_process(who["trainer_pid"], who["trainer_started"], signal.SIGTERM)
                 asked = who["trainer_pid"]
             if read_status(output).state != "running":
                 return read_status(output)
             time.sleep(POLL_S)
             who = read_json(output / "supervisor.json") or who
     for role in ("supervisor", "trainer"):
-        _signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
+        signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
     _write_exit(output, -signal.SIGKILL)
     return read_status(output)
 
@@ -275,20 +221,3 @@ def _write_exit(output: Path, code: int) -> None:
 def _shell_code(code: int) -> int:
     """Return an exit status as a shell reports it: 128 + the number of the signal that ended the process."""
     return 128 - code if code < 0 else code
-
-
-def _is_alive(pid: int, started: float) -> bool:
-    """Return whether that very process lives: the same number may belong to another one by now."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _signal_process(pid: int, started: float, number: signal.Signals) -> None:
-    if _is_alive(pid, started):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return

@@ -15,6 +15,7 @@ import pytest
 
 from trainer.errors import EXIT_INTERRUPTED, EXIT_RESTART, TrainerError
 from trainer.supervisor import supervise
+from trainer.supervisor.status import read_status, signal_process
 
 TIMEOUT_S = 240.0
 
@@ -57,7 +58,7 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     who = supervise.read_json(output / "supervisor.json") or {}
     for role in ("supervisor", "trainer"):
         if f"{role}_pid" in who:
-            supervise._signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
+            signal_process(who[f"{role}_pid"], who[f"{role}_started"], signal.SIGKILL)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -72,7 +73,7 @@ def wait_until_up(output: Path) -> None:
 
 
 def state_of(output: Path) -> tuple[str, int | None]:
-    status = supervise.read_status(output)
+    status = read_status(output)
     return status.state, status.exit_code
 
 
