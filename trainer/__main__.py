@@ -77,16 +77,20 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
         _add_paths(verb)
         verb.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint")
         verb.add_argument("--max-hours", type=float, help="stop with a checkpoint after so many hours")
+        verb.add_argument("--store", type=Path, help="JSON file: the store that takes each checkpoint as it is made")
         verb.set_defaults(command=command)
         if name == "start":
             verb.add_argument("--secrets", type=Path, help="JSON file of variables for the trainer; removed once read")
+    outbox = verbs.add_parser("outbox", help="be the process that brings checkpoints into the store; ends with stdin")
+    outbox.add_argument("--store", type=Path, required=True, help="JSON file that says which")
+    outbox.set_defaults(command=_supervise_outbox)
     status = verbs.add_parser("status", help="print the state of the run as one JSON line")
     status.set_defaults(command=_supervise_status)
     stop = verbs.add_parser("stop", help="stop the run with a checkpoint")
     stop.add_argument("--timeout-s", type=float, default=120.0, help="seconds until the trainer is killed (120)")
     stop.add_argument("--now", action="store_true", help="kill it immediately, without a checkpoint")
     stop.set_defaults(command=_supervise_stop)
-    for verb in (status, stop):
+    for verb in (outbox, status, stop):
         verb.add_argument("--output", type=Path, required=True, help="output folder of the run")
 
 
@@ -158,6 +162,7 @@ def _supervise_start(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         max_hours=arguments.max_hours,
         secrets=arguments.secrets,
+        store=arguments.store,
     )
     print(status.to_json(), flush=True)
     return 0
@@ -167,8 +172,20 @@ def _supervise_run(arguments: argparse.Namespace) -> int:
     from trainer.supervisor import supervise
 
     return supervise.run(
-        arguments.config, arguments.output.resolve(), resume=arguments.resume, max_hours=arguments.max_hours
+        arguments.config,
+        arguments.output.resolve(),
+        resume=arguments.resume,
+        max_hours=arguments.max_hours,
+        store=arguments.store,
     )
+
+
+def _supervise_outbox(arguments: argparse.Namespace) -> int:
+    from trainer.supervisor.outbox import Parent, keep_sending, read_order
+
+    output = arguments.output.resolve()
+    keep_sending(read_order(arguments.store), output, is_over=Parent(sys.stdin.buffer, output).is_over)
+    return 0
 
 
 def _supervise_status(arguments: argparse.Namespace) -> int:

@@ -23,6 +23,9 @@ EventName = Literal[
     "step",
     "evaluation",
     "checkpoint_saved",
+    "checkpoint_stored",
+    "checkpoint_skipped",
+    "store_failed",
     "interrupted",
     "out_of_memory",
     "sample",
@@ -42,6 +45,9 @@ EVENTS: dict[EventName, str] = {
     "step": "step, max_steps, epoch, loss, learning_rate, grad_norm, tokens (of this step), tokens_per_s, memory_gib",
     "evaluation": "step, eval_loss, model (training, or as in metrics.json: base_4bit, adapter_4bit, ...)",
     "checkpoint_saved": "step, path, size_bytes, duration_s",
+    "checkpoint_stored": "step, size_bytes (moved), duration_s (of the upload); written by the outbox, as the next two",
+    "checkpoint_skipped": "step, message (why it never went to the store)",
+    "store_failed": "message, resolution",
     "interrupted": "step, signal",
     "out_of_memory": "step, work (training, evaluation, other), message, measure (what is used less of, or null)",
     "sample": "prompt, reference, base_answer, adapter_answer",
@@ -49,6 +55,8 @@ EVENTS: dict[EventName, str] = {
     "run_ended": "status (accepted | interrupted | failed), exit_code, message, resolution",
 }
 """What each event carries besides ``time`` and ``event``."""
+OF_OUTBOX = frozenset({"checkpoint_stored", "checkpoint_skipped", "store_failed"})
+"""Events that another process writes beside the trainer, maybe after its end."""
 
 
 class EventLog:

@@ -190,6 +190,11 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
         "loading": lambda event: f"loading weights: {event.get('done')} of {event.get('total')} tensors",
         "evaluation": lambda event: f"eval loss {_number(event.get('eval_loss'))} ({_words(event.get('model'))})",
         "checkpoint_saved": lambda event: f"checkpoint at step {event.get('step')}",
+        "checkpoint_stored": lambda event: f"checkpoint at step {event.get('step')} is in the store",
+        "checkpoint_skipped": lambda event: (
+            f"checkpoint at step {event.get('step')} not stored: {event.get('message')}"
+        ),
+        "store_failed": lambda event: f"{event.get('message')}; training goes on, and so do the tries",
         "out_of_memory": _describe_shortage,
         "interrupted": lambda event: f"stopping at step {event.get('step')}",
         "acceptance_check": _describe_check,

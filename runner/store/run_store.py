@@ -1,8 +1,8 @@
 """The store of a run: whose credentials open it, what the machine knows of it, what goes there and comes back.
 
-A run has the folder ``<store.url>/<run_id>``. With S3, a rented machine knows it while it works, so that it can
-bring its work there when its lease runs out and nobody is left to fetch it. Credentials go into its memory over SSH and
-are renewed as long as a runner is there; they are in no argument, log or file here.
+A run has the folder ``<store.url>/<run_id>``. With S3, a rented machine knows it while it works: each checkpoint goes
+there as soon as it is complete, and the rest when the lease runs out and nobody is left to fetch it. Credentials go into
+its memory over SSH and are renewed as long as a runner is there; they are in no argument, log or file here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runner.clouds.environments import find_environment
 from runner.context import Context
 from runner.errors import CloudError, RunnerError, TransferError
 from runner.run.events import MOST_BYTES, take
-from runner.run.models import Host
+from runner.run.models import Box, Host
 from runner.run.run_dir import read_json, write_json
 from runner.run.run_file import RunFile
 from runner.store.credentials import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
@@ -84,11 +84,16 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
     with ctx.world.scratch("douse-store-") as folder:
         path = folder / "upload.json"
         write_json(path, order)
-        machine.put(path, f"{box.prefix}/lease/upload.json")
+        machine.put(path, _order(box))
     if section.role_arn is None:
         ctx.view.line(
             "store: the machine has your own AWS credentials; store.role_arn would give it the run's folder only"
         )
+
+
+def order_there(ctx: Context, box: Box) -> str | None:
+    """Return the file on an armed machine that says which store takes its work; ``None`` where none was armed."""
+    return _order(box) if _is_armed_by(ctx.run_file) else None
 
 
 @contextmanager
@@ -182,6 +187,10 @@ def folder_url(ctx: Context) -> str:
 def _is_armed_by(run_file: RunFile) -> bool:
     """Return whether the machine itself has to know of the store: one that is rented, and that can reach it."""
     return is_s3(run_file) and find_environment(run_file.compute.env).rents_machine
+
+
+def _order(box: Box) -> str:
+    return f"{box.prefix}/lease/upload.json"
 
 
 def _place(run_file: RunFile, name: str, keys: Keys, world: World) -> Place:

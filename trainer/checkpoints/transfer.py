@@ -131,6 +131,49 @@ def pull(url: str, folder: Path, *, endpoint_url: str | None = None, keys: Mappi
     return done
 
 
+def push_checkpoint(place: Place, folder: Path, checkpoint: str) -> Transfer:
+    """Bring one checkpoint into the store: its files, then its manifest.
+
+    Args:
+        place: The store.
+        folder: The checkpoint's name is relative to it.
+        checkpoint: Name of the checkpoint's folder, here and there, like ``checkpoints/checkpoint-20``.
+
+    Returns:
+        What was moved; where the checkpoint is not whole here, a remark and no step.
+
+    Raises:
+        StoreError: If the store cannot be reached or refuses.
+    """
+    done = Transfer("push")
+    try:
+        done.count(_push_checkpoint(place, folder, checkpoint, place.sizes()))
+        done.checkpoint = _step(checkpoint)
+    except _NotWholeError as err:
+        done.remarks.append(f"{checkpoint} {err}")
+    return done
+
+
+def push_file(place: Place, path: Path, name: str) -> None:
+    """Bring one file that does not change into the store.
+
+    Raises:
+        StoreError: If the store cannot be reached or refuses.
+    """
+    place.put(path, name, sha256_of_file(path))
+
+
+def forget_checkpoint(place: Place, checkpoint: str) -> None:
+    """Remove a checkpoint from the store: its manifest first, so that what is left is no checkpoint.
+
+    Raises:
+        StoreError: If the store cannot be reached or refuses.
+    """
+    names = [name for name in place.sizes() if name.startswith(f"{checkpoint}/")]
+    for name in sorted(names, key=lambda name: name != f"{checkpoint}/{MANIFEST}"):
+        place.remove(name)
+
+
 def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """Return the plain files, and the names of the checkpoints' folders."""
     plain: list[str] = []

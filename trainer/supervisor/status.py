@@ -12,7 +12,7 @@ from typing import Any, Literal
 import psutil
 
 from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
-from trainer.events import read_events
+from trainer.events import OF_OUTBOX, read_events
 from trainer.files import read_json
 
 State = Literal["none", "running", "exited", "lost"]
@@ -61,7 +61,7 @@ def _read_state(output: Path, events: list[dict[str, Any]]) -> tuple[State, int 
         return "running", None
     if is_alive(who["supervisor_pid"], who["supervisor_started"]):
         return "running", None  # the trainer has just ended; the supervisor is about to write how
-    last = events[-1] if events else {}
+    last: dict[str, Any] = next((event for event in reversed(events) if event["event"] not in OF_OUTBOX), {})
     if last.get("event") == "run_ended" and str(last["time"]) > str(who["started_at"]):
         return "exited", int(last["exit_code"])  # the supervisor was killed, the trainer came to its end
     return "lost", None

@@ -22,6 +22,7 @@ import psutil
 from trainer.errors import EXIT_INTERRUPTED, TrainerError
 from trainer.files import read_json, write_json
 from trainer.supervisor.after_shortage import has_less_to_try, look
+from trainer.supervisor.outbox import LAST_WORDS_S
 from trainer.supervisor.status import Status, read_status, signal_process
 from trainer.surroundings import for_training
 
@@ -29,10 +30,19 @@ HEARTBEAT_INTERVAL_S = 2.0
 LIMIT_GRACE_S = 300.0
 """How long the trainer may take for its last checkpoint at the limit of hours, before it is killed."""
 START_TIMEOUT_S = 20.0
+RESTART_S = 30.0
 POLL_S = 0.05
 
 
-def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, secrets: Path | None = None) -> Status:
+def start(
+    config: Path,
+    output: Path,
+    *,
+    resume: bool,
+    max_hours: float | None,
+    secrets: Path | None = None,
+    store: Path | None = None,
+) -> Status:
     """Start the trainer detached from this process and return once it runs.
 
     Of this process's environment it gets what training needs (``trainer/surroundings.py``): on the user's own machine
@@ -44,6 +54,7 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, 
         resume: Go on from the newest complete checkpoint.
         max_hours: Stop with a checkpoint after so many hours, or ``None``.
         secrets: JSON file of variables (tokens) that the trainer's environment gets; it is removed once read.
+        store: JSON file that says which store takes the checkpoints as they are made, or ``None``.
 
     Raises:
         TrainerError: If one is running in this output folder already, or the supervisor does not come up.
@@ -57,7 +68,7 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, 
         )
     for name in ("supervisor.json", "exit.json"):
         (output / name).unlink(missing_ok=True)
-    command = _supervisor_command(config, output, resume=resume, max_hours=max_hours)
+    command = _supervisor_command(config, output, resume=resume, max_hours=max_hours, store=store)
     with (output / "trainer.log").open("ab") as log:
         process = subprocess.Popen(  # the session outlives whoever started it
             command,
@@ -79,13 +90,14 @@ def start(config: Path, output: Path, *, resume: bool, max_hours: float | None, 
     raise TrainerError(f"supervise: the trainer did not start in {output}", resolution=f"read {output}/trainer.log")
 
 
-def run(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> int:
+def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, store: Path | None = None) -> int:
     """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status.
 
     A trainer that ended for lack of memory is started again, from its newest checkpoint, as long as there is something
-    that it can use less of.
+    that it can use less of. With a store, its outbox works beside the trainer, and has ``LAST_WORDS_S`` after its end.
     """
-    watch = _TrainerWatch(output, max_hours)
+    outbox = None if store is None else _Outbox(store, output)
+    watch = _TrainerWatch(output, max_hours, outbox)
     start = look(output)
     code = watch.run(_trainer_command(config, output, resume=resume))
     while has_less_to_try(config, output, code, start):
@@ -96,7 +108,37 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None) ->
         start = look(output)
         code = watch.run(_trainer_command(config, output, resume=True))
     _write_exit(output, code)
+    if outbox is not None:
+        outbox.end()
     return _shell_code(code)
+
+
+class _Outbox:
+    """Keeps the process of the outbox going; without it the lease still brings the work into the store."""
+
+    def __init__(self, store: Path, output: Path) -> None:
+        """Start it."""
+        self._command = [sys.executable, "-m", "trainer", "supervise", "outbox"]
+        self._command += ["--store", str(store), "--output", str(output)]
+        self._process = self._start()
+
+    def look(self) -> None:
+        """Start it again if it has ended, once in ``RESTART_S``."""
+        if self._process.poll() is not None and time.monotonic() > self._started_s + RESTART_S:
+            self._process = self._start()
+
+    def end(self) -> None:
+        """Let it send what is left; what the store does not take in time is left to the lease."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=2 * LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._started_s = time.monotonic()
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE)
 
 
 class _TrainerWatch:
@@ -106,9 +148,10 @@ class _TrainerWatch:
         asked_to_stop: Whether a signal or the limit of hours asked for the end.
     """
 
-    def __init__(self, output: Path, max_hours: float | None) -> None:
+    def __init__(self, output: Path, max_hours: float | None, outbox: _Outbox | None = None) -> None:
         """Begin the run's hours, and take the signals of this process."""
         self.asked_to_stop = self._is_over = False
+        self._outbox = outbox
         self._output, self._max_hours = output, max_hours
         self._deadline_s = None if max_hours is None else time.monotonic() + max_hours * 3600
         self._trainer: subprocess.Popen[bytes] | None = None
@@ -124,6 +167,8 @@ class _TrainerWatch:
         _write_who_runs(self._output, self._trainer.pid)
         while True:
             (self._output / "heartbeat").touch()
+            if self._outbox is not None:
+                self._outbox.look()
             try:
                 return self._trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
             except subprocess.TimeoutExpired:
@@ -187,9 +232,12 @@ def _take_secrets(path: Path | None) -> dict[str, str]:
     return {str(name): str(value) for name, value in values.items()}
 
 
-def _supervisor_command(config: Path, output: Path, *, resume: bool, max_hours: float | None) -> list[str]:
+def _supervisor_command(
+    config: Path, output: Path, *, resume: bool, max_hours: float | None, store: Path | None
+) -> list[str]:
     command = [sys.executable, "-m", "trainer", "supervise", "run", "--config", str(config), "--output", str(output)]
     command += ["--resume"] if resume else []
+    command += [] if store is None else ["--store", str(store)]
     return command + ([] if max_hours is None else ["--max-hours", str(max_hours)])
 
 

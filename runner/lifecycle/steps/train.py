@@ -22,6 +22,7 @@ from runner.planning.checks.hub_token import hub_variables
 from runner.run.events import read_event
 from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerStatus
+from runner.store import run_store as storing
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 START_S = 120.0
@@ -52,6 +53,8 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
             return
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
+        if (order := storing.order_there(ctx, box)) is not None:
+            argv += ["--store", order]
         limit_h = hours_to_train(ctx)
         argv += [*(["--resume"] if resume else []), *(["--max-hours", str(limit_h)] if math.isfinite(limit_h) else [])]
         # On this machine the supervisor hands the user's own on.

@@ -45,6 +45,15 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
             {"event": "out_of_memory", "step": None, "message": "CUDA out of memory", "measure": None},
             "out of memory after step 0: CUDA out of memory",
         ),
+        ({"event": "checkpoint_stored", "step": 4, "duration_s": 1.0}, "checkpoint at step 4 is in the store"),
+        (
+            {"event": "checkpoint_skipped", "step": 2, "message": "checkpoint-4 was complete before its turn"},
+            "checkpoint at step 2 not stored: checkpoint-4 was complete before its turn",
+        ),
+        (
+            {"event": "store_failed", "message": "sync: s3://b/r refuses: SlowDown", "resolution": "wait"},
+            "sync: s3://b/r refuses: SlowDown; training goes on, and so do the tries",
+        ),
         ({"event": "run_ended", "status": "failed", "message": "no"}, "failed: no"),
         ({"event": "run_ended", "status": "failed", "message": "a\x1b[2J\r\n    ok   b"}, "failed: a ok   b"),
         ({"event": "sample", "prompt": "p"}, None),

@@ -42,12 +42,18 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     output = tmp_path / "output"
 
     def start(
-        script: str, *, max_hours: float | None = None, secrets: Path | None = None, before: str = "pass"
+        script: str,
+        *,
+        max_hours: float | None = None,
+        secrets: Path | None = None,
+        store: Path | None = None,
+        before: str = "pass",
     ) -> Path:
         boot = (
             f"from pathlib import Path; from trainer.supervisor import supervise; import sys\n{before}\n"
             f"supervise._trainer_command = lambda *a, **k: [sys.executable, '-c', {script!r}]; "
-            f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), resume=False, max_hours={max_hours}))"
+            f"more = dict(resume=False, max_hours={max_hours}, store={store and str(store)!r}); "
+            f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), **more))"
         )
         monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", boot])
         monkeypatch.setattr(supervise, "START_TIMEOUT_S", TIMEOUT_S)
@@ -298,3 +304,88 @@ def test_the_trainer_is_not_given_the_whole_shell(launch: Callable[..., Path], m
     assert "not-for-the-trainer" not in found.values()
     assert [found[name] for name in ("HF_TOKEN", "CUDA_VISIBLE_DEVICES", "https_proxy")] == ["for-the-trainer"] * 3
     assert (found["PATH"], found["HOME"]) == (os.environ["PATH"], os.environ["HOME"])
+
+
+SAVES = """
+import sys, time
+from pathlib import Path
+from trainer.checkpoints.complete import REQUIRED_FILES, complete
+path = Path({output!r}) / "checkpoints" / "checkpoint-2"
+path.mkdir(parents=True)
+for name in REQUIRED_FILES:
+    (path / name).write_text(name)
+complete(path, 2, {{"recipe": "r", "data": "d", "base_model": "b"}})
+print("up", flush=True)
+time.sleep({sleep_s})
+"""
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Path:
+    """The order for a store in a folder."""
+    path = tmp_path / "upload.json"
+    path.write_text(json.dumps({"url": f"file://{tmp_path}/store"}))
+    return path
+
+
+def stored(tmp_path: Path) -> bool:
+    return (tmp_path / "store" / "checkpoints" / "checkpoint-2" / "manifest.json").is_file()
+
+
+def children_of(output: Path) -> list[psutil.Process]:
+    """Return the processes that a supervisor has besides the trainer."""
+    return [
+        child
+        for child in psutil.Process(pid_of(output, "supervisor")).children()
+        if child.pid != pid_of(output, "trainer") and child.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def test_a_checkpoint_is_in_the_store_while_the_trainer_goes_on(
+    launch: Callable[..., Path], tmp_path: Path, order: Path
+) -> None:
+    output = launch(SAVES.format(output=str(tmp_path / "output"), sleep_s=600), store=order)
+
+    wait_for(lambda: stored(tmp_path))
+
+    assert state_of(output) == ("running", None)
+    assert [child.nice() for child in children_of(output)] == [19]
+
+
+def test_the_outbox_outlives_its_supervisor_as_long_as_the_trainer_works(
+    launch: Callable[..., Path], tmp_path: Path, order: Path
+) -> None:
+    output = launch(SLEEPS, store=order)
+    wait_until_up(output)
+    wait_for(lambda: len(children_of(output)) == 1)
+    outbox = children_of(output)[0]
+    psutil.Process(pid_of(output, "supervisor")).kill()
+
+    exec(compile(SAVES.format(output=str(output), sleep_s=0), "saves", "exec"), {})
+    wait_for(lambda: stored(tmp_path))
+    psutil.Process(pid_of(output, "trainer")).kill()
+
+    wait_for(lambda: not outbox.is_running() or outbox.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_an_outbox_that_was_killed_is_started_again(launch: Callable[..., Path], tmp_path: Path, order: Path) -> None:
+    before = "supervise.RESTART_S = 0.0; supervise.HEARTBEAT_INTERVAL_S = 0.1"
+    output = launch(SLEEPS, store=order, before=before)
+    wait_until_up(output)
+    wait_for(lambda: len(children_of(output)) == 1)
+
+    children_of(output)[0].kill()
+    exec(compile(SAVES.format(output=str(output), sleep_s=0), "saves", "exec"), {})
+
+    wait_for(lambda: stored(tmp_path))
+
+
+def test_what_the_trainer_leaves_at_its_end_goes_to_the_store_and_nothing_of_ours_stays(
+    launch: Callable[..., Path], tmp_path: Path, order: Path
+) -> None:
+    output = launch(SAVES.format(output=str(tmp_path / "output"), sleep_s=0), store=order)
+    wait_for(lambda: state_of(output) == ("exited", 0))
+
+    wait_for(lambda: stored(tmp_path) and (tmp_path / "store" / "trainer.log").is_file())
+    supervisor = pid_of(output, "supervisor")
+    wait_for(lambda: not psutil.pid_exists(supervisor) or psutil.Process(supervisor).status() == psutil.STATUS_ZOMBIE)

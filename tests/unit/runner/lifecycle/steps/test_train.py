@@ -97,3 +97,37 @@ def test_a_community_machine_has_the_token_only_where_the_run_file_says_so(
     compute = {"trust": "any", "community_hub_token_enabled": enabled}
 
     assert secrets_on(box, GATED, tmp_path, monkeypatch, **compute) == held
+
+
+def started_with(store: dict[str, Any], env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the words by which a trainer is started."""
+    box = Box()
+    monkeypatch.setattr(Context, "machine", lambda self, host: box)
+    given = {"host": "ubuntu@203.0.113.7"} if env == "existing" else {}
+    values = {"compute": {"env": env, "prefix": str(tmp_path / "box"), **given}, "store": store}
+    world = RealWorld({})
+    run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 28, tzinfo=UTC), world)
+    ctx = Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
+    monkeypatch.setattr(train, "hub_variables", lambda *_: {})
+    train.launch(ctx, Host("203.0.113.7", 22, "root", "p-1", "A40", "any", False, 0.4, None, env), resume=False)
+    return box.started
+
+
+@pytest.mark.parametrize(
+    ("store", "env", "has_outbox"),
+    [
+        ({"url": "s3://bucket/runs"}, "lambda", True),
+        ({"url": "s3://bucket/runs"}, "existing", False),
+        ({"url": "file:///runs"}, "lambda", False),
+        ({}, "lambda", False),
+    ],
+)
+def test_a_machine_that_knows_the_store_brings_its_checkpoints_there(
+    store: dict[str, Any], env: str, has_outbox: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = started_with(store, env, tmp_path, monkeypatch)
+
+    assert "start" in started
+    assert ("--store" in started) is has_outbox
+    if has_outbox:
+        assert started[started.index("--store") + 1].endswith("/lease/upload.json")

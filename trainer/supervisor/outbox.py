@@ -1,0 +1,240 @@
+"""The outbox: a process beside the trainer that brings each checkpoint into the store as soon as it is complete.
+
+Training never waits for it. It looks at the folder of checkpoints with the lowest priority and sends the newest one;
+those that became complete before it meanwhile are skipped, so that a slow store is behind by one upload at most. What
+it sends it holds by hard links, so that the trainer may remove old checkpoints as always. The events and the log of the
+trainer go along: the story of a machine that is lost is whole up to its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
+from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.transfer import forget_checkpoint, push_checkpoint, push_file
+from trainer.errors import ConfigError, StoreError
+from trainer.events import EventLog, EventName
+from trainer.files import read_json
+from trainer.supervisor.status import read_status
+
+LOOK_S = 1.0
+CHECKPOINTS = "checkpoints"
+STORY = ("events.jsonl", "trainer.log")
+STORY_EVERY_S = 60.0
+RETRY_S = (5.0, 15.0, 30.0, 60.0)
+"""Waits after one failure, two, ...; the last one comes again."""
+LAST_WORDS_S = 300.0
+"""How long what is left is tried for once training is over: the lease tries again before the machine ends."""
+HELD = ".outbox"
+"""The folder of what is being sent; its name keeps it out of what else goes to the store or home."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which store takes the run's work.
+
+    Attributes:
+        url: ``s3://bucket/prefix`` or ``file:///path`` of the run's own folder.
+        endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
+        environment_file: JSON file of credentials as variables, renewed by the runner; ``None`` looks where boto3 does.
+    """
+
+    url: str
+    endpoint_url: str | None = None
+    environment_file: Path | None = None
+
+
+def read_order(path: Path) -> Order:
+    """Return the order that the runner has put onto the machine.
+
+    Raises:
+        ConfigError: If there is none, or it names no store.
+    """
+    found = read_json(path)
+    if found is None or not isinstance(found.get("url"), str):
+        raise ConfigError(f"outbox: {path} names no store", resolution="run `make launch` again")
+    keys = found.get("environment_file")
+    return Order(found["url"], found.get("endpoint_url") or None, Path(keys) if keys else None)
+
+
+def keep_sending(order: Order, output: Path, *, is_over: Callable[[float], bool]) -> None:
+    """Send what becomes complete until ``is_over``, and then what is left, trying for ``LAST_WORDS_S`` at most.
+
+    Args:
+        order: The store.
+        output: The run's output folder.
+        is_over: Waits so many seconds at most; returns whether nothing more will be written.
+    """
+    step_aside()
+    outbox, failures = Outbox(order, output), 0
+    while not is_over(_pause_s(failures)):
+        failures = 0 if outbox.send() else failures + 1
+    failures, end_s = 0, time.monotonic() + LAST_WORDS_S
+    while not outbox.send(is_last=True) and time.monotonic() < end_s:
+        failures += 1
+        time.sleep(_pause_s(failures))
+
+
+class Parent:
+    """The supervisor, as its child sees it: it holds the other end of a pipe."""
+
+    def __init__(self, pipe: IO[bytes], output: Path) -> None:
+        """Take the pipe, and the run's output folder."""
+        self._pipe, self._output, self._is_gone = pipe, output, False
+
+    def is_over(self, wait_s: float) -> bool:
+        """Wait so many seconds at most; return whether the supervisor is gone, and no trainer works on without it."""
+        if self._is_gone:
+            time.sleep(wait_s)
+        else:
+            ready, _, _ = select.select([self._pipe], [], [], wait_s)
+            self._is_gone = bool(ready) and self._pipe.read(1) == b""
+        return self._is_gone and read_status(self._output).state != "running"
+
+
+def step_aside() -> None:
+    """Let everything else on this machine go first."""
+    os.nice(19)
+    if hasattr(psutil, "IOPRIO_CLASS_IDLE"):
+        psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
+
+
+class Outbox:
+    """Knows what was sent so far, and sends the rest."""
+
+    def __init__(self, order: Order, output: Path) -> None:
+        """Begin with nothing sent.
+
+        Args:
+            order: The store.
+            output: The run's output folder.
+        """
+        self.sent: list[int] = []
+        """Steps of the checkpoints that this process has sent and that are in the store, oldest first."""
+        self._order, self._output = order, output
+        self._place: Place | None = None
+        self._keys: dict[str, str] | None = None
+        self._last_failure = ""
+        self._story_at_s = time.monotonic()
+        self._story_sizes: dict[str, int] = {}
+
+    def send(self, *, is_last: bool = False) -> bool:
+        """Send the newest checkpoint, if there is a new one, and the story, if it is due; return whether all went well.
+
+        What the store refuses is told once, as an event, and tried again with the next call.
+        """
+        waiting = self._waiting()
+        is_due = is_last or time.monotonic() >= self._story_at_s + STORY_EVERY_S
+        if not waiting and not is_due:
+            return True
+        try:
+            place = self._open()
+            if waiting:
+                self._send_checkpoint(place, *waiting)
+            self._send_story(place)
+        except (StoreError, OSError) as err:
+            self._place = None
+            self._tell_failure(err)
+            return False
+        self._last_failure = ""
+        return True
+
+    def _send_checkpoint(self, place: Place, newest: Path, *older: Path) -> None:
+        begun_s = time.monotonic()
+        held = self._hold(newest)
+        try:
+            done = push_checkpoint(place, held, f"{CHECKPOINTS}/{newest.name}")
+        finally:
+            shutil.rmtree(held, ignore_errors=True)
+        if done.remarks:
+            raise StoreError(f"outbox: {done.remarks[0]}", resolution="the next checkpoint is tried")
+        for skipped in reversed(older):
+            self._tell("checkpoint_skipped", step=_step(skipped), message=f"{newest.name} was complete before its turn")
+        took_s = round(time.monotonic() - begun_s, 3)
+        self.sent.append(_step(newest))
+        self._tell("checkpoint_stored", step=_step(newest), size_bytes=done.size_bytes, duration_s=took_s)
+        self._forget(place)
+
+    def _waiting(self) -> list[Path]:
+        """Return the complete checkpoints after the last one sent, newest first."""
+        last, found = max(self.sent, default=-1), list_newest_first(self._output / CHECKPOINTS)
+        return [path for path in found if _step(path) > last and (path / MANIFEST_NAME).is_file()]
+
+    def _hold(self, checkpoint: Path) -> Path:
+        """Return a folder with the checkpoint's files under further names: it may be removed while it is sent."""
+        held = self._output / HELD
+        shutil.rmtree(held, ignore_errors=True)
+        shutil.copytree(checkpoint, held / CHECKPOINTS / checkpoint.name, copy_function=_link)
+        return held
+
+    def _send_story(self, place: Place) -> None:
+        for name in STORY:
+            path = self._output / name
+            size_bytes = path.stat().st_size if path.exists() else 0
+            if size_bytes and self._story_sizes.get(name) != size_bytes:
+                copy = self._output / HELD / name
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, copy)
+                push_file(place, copy, name)
+                self._story_sizes[name] = size_bytes
+        self._story_at_s = time.monotonic()
+
+    def _forget(self, place: Place) -> None:
+        """Remove from the store what this process has sent and the trainer has removed here since.
+
+        The trainer keeps the newest and the best ones; what it has removed is older than the one that was just sent.
+        """
+        here = {_step(path) for path in list_newest_first(self._output / CHECKPOINTS)}
+        if self.sent[-1] not in here:  # the folder itself is gone, or its last checkpoint: that was not the trainer
+            return
+        for step in [step for step in self.sent[:-1] if step not in here]:
+            forget_checkpoint(place, f"{CHECKPOINTS}/checkpoint-{step}")
+            self.sent.remove(step)
+
+    def _open(self) -> Place:
+        """Return the store, opened anew when its credentials have changed or the last try failed."""
+        keys = None if self._order.environment_file is None else read_json(self._order.environment_file)
+        if self._place is None or keys != self._keys:
+            self._place, self._keys = open_place(self._order.url, self._order.endpoint_url, keys), keys
+        return self._place
+
+    def _tell_failure(self, err: StoreError | OSError) -> None:
+        message = err.message if isinstance(err, StoreError) else str(err)
+        if message != self._last_failure:
+            self._last_failure = message
+            resolution = err.resolution if isinstance(err, StoreError) else "make room on the machine's disk"
+            self._tell("store_failed", message=message, resolution=resolution)
+
+    def _tell(self, event: EventName, **values: object) -> None:
+        log = EventLog(self._output / "events.jsonl")
+        try:
+            log.write(event, **values)
+        finally:
+            log.close()
+
+
+def _pause_s(failures: int) -> float:
+    return LOOK_S if failures == 0 else RETRY_S[min(failures, len(RETRY_S)) - 1]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def _link(source: str, target: str) -> str:
+    """Give a file another name; where the disk cannot, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
