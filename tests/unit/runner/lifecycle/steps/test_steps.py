@@ -19,6 +19,7 @@ from runner.adapters.supervisor import read_status
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
+from runner.lifecycle import fetching
 from runner.lifecycle.steps import collect, destroy, stage, train
 from runner.run.events import LOOK_BYTES, MOST_BYTES
 from runner.run.models import Box, Completed, Host, TrainerStatus
@@ -559,7 +560,7 @@ def test_collecting_ends_when_its_time_is_over_or_the_user_has_no_patience(
     ctx: Context, box: Box, hours: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, Limited())
-    monkeypatch.setattr(collect, "hours_to_collect", lambda ctx: hours)
+    monkeypatch.setattr(fetching, "hours_to_collect", lambda ctx: hours)
     ctx.stop.count = 2 if hours > 0 else 0
     put_adapter(box, weights="good")
 

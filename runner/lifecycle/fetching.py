@@ -1,0 +1,107 @@
+"""What comes home from a machine: within an allowance, verified beside its place, checkpoints whole or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from runner.adapters.machine import Allowance, Machine
+from runner.context import Context
+from runner.errors import RunnerError, TransferError
+from runner.lifecycle.time_limit import hours_to_collect
+from runner.run.models import Box
+from trainer.checkpoints.complete import MANIFEST_NAME, verify
+from trainer.errors import CheckpointError
+from trainer.files import read_json
+
+MIB = 1 << 20
+UNPLANNED_GIB = 200.0
+"""Disk of a machine whose plan cannot be read."""
+MOST_CHECKPOINTS = 100
+CHECKPOINT = re.compile(r"checkpoint-[0-9]{1,12}")
+
+
+class Fetch:
+    """Fetches from a machine until the user has no patience left or the time for it is over."""
+
+    def __init__(self, ctx: Context, machine: Machine) -> None:
+        """Begin the time for it."""
+        self.machine = machine
+        self._ctx, self._deadline_s = ctx, ctx.world.monotonic_s() + hours_to_collect(ctx) * 3600
+        self._folder_bytes = round((2 * _planned_disk_gib(ctx) + 1) * 1024 * MIB)
+
+    def is_over(self) -> bool:
+        """Return whether nothing is fetched any more."""
+        return self._ctx.stop.urgent or self._ctx.world.monotonic_s() > self._deadline_s
+
+    def get(self, source: str, target: Path, size_bytes: int | None = None) -> None:
+        """Fetch a file or folder; it may have twice what the plan gave the machine's disk, unless a size is given."""
+        allowance = Allowance(self._folder_bytes if size_bytes is None else size_bytes)
+        self.machine.get(source, target, allowance, cancel=self.is_over)
+
+    def get_verified(
+        self, source: str, target: Path, check: Callable[[Path], None], size_bytes: int | None = None
+    ) -> None:
+        """Fetch a folder beside its place, verify it, and only then let it take its place.
+
+        Args:
+            source: The folder on the machine.
+            target: Its place here.
+            check: Called with what came; raises ``TransferError`` where that is not what the machine has.
+            size_bytes: Bytes that it may have; as ``get`` where nothing is given.
+        """
+        disk, part = self._ctx.world.disk, target.with_name(f"{target.name}.part")
+        disk.remove_tree(part)
+        self.get(source, part, size_bytes)
+        check(part)
+        disk.remove_tree(target)
+        disk.rename(part, target)
+
+
+def bring_checkpoints(ctx: Context, fetch: Fetch, box: Box) -> list[str]:
+    """Bring the newest complete checkpoint, and the best one if it is another."""
+    complete = _complete_names(fetch.machine, box)
+    wanted = complete[:1]
+    came: list[str] = []
+    while wanted:
+        name = wanted.pop(0)
+        target = ctx.run.checkpoints / name
+        if not (target / MANIFEST_NAME).exists():
+            ctx.view.progress(f"collecting {name}")
+            fetch.get_verified(f"{box.checkpoints}/{name}", target, _check_manifest)
+        came.append(f"checkpoints/{name}")
+        best = _best_of(target)
+        if len(came) == 1 and best not in (None, name) and best in complete:
+            wanted.append(str(best))
+    return came
+
+
+def _planned_disk_gib(ctx: Context) -> float:
+    try:
+        return ctx.plan.disk_needed_gib
+    except RunnerError:  # it is missing or damaged, and the results are to come home all the same
+        return UNPLANNED_GIB
+
+
+def _check_manifest(part: Path) -> None:
+    try:
+        verify(part)
+    except CheckpointError as err:
+        raise TransferError(
+            f"collect: {part.stem} came home damaged: {err.message}", resolution="run `make collect` again"
+        ) from err
+
+
+def _complete_names(machine: Machine, box: Box) -> list[str]:
+    """Return the checkpoints on the machine that have a manifest, newest first; only so many are looked into."""
+    numbered = [name for name in machine.names(box.checkpoints) if CHECKPOINT.fullmatch(name)]
+    newest_first = sorted(numbered, key=lambda name: int(name.removeprefix("checkpoint-")), reverse=True)
+    looked_into = newest_first[:MOST_CHECKPOINTS]
+    return [name for name in looked_into if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]
+
+
+def _best_of(checkpoint: Path) -> str | None:
+    """Return the name of the best checkpoint so far, as the newest one names it."""
+    best = (read_json(checkpoint / "trainer_state.json") or {}).get("best_model_checkpoint")
+    return Path(str(best)).name if best else None
