@@ -24,6 +24,7 @@ from runner.errors import (
 from runner.lifecycle import guarding, lease
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
+from runner.lifecycle.homeward import coming_home
 from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.longer import is_made_longer, with_same_steps
 from runner.lifecycle.lost_machine import machine_gone
@@ -273,13 +274,18 @@ def _whole_life(ctx: Context, planned: Plan | None, *, detach: bool) -> Outcome:
 
 def _launch_and_follow(ctx: Context, host: Host, has_checkpoint: bool) -> None:
     train.launch(ctx, host, resume=has_checkpoint)
-    train.follow(ctx, host)
+    _follow(ctx, host)
+
+
+def _follow(ctx: Context, host: Host) -> None:
+    with coming_home(ctx, host):
+        train.follow(ctx, host)
 
 
 def _from_training(ctx: Context) -> Outcome:
     host = _host(ctx)
     with lease.kept(ctx, host):
-        step(ctx, "train", lambda: train.follow(ctx, host))
+        step(ctx, "train", lambda: _follow(ctx, host))
     return Outcome(ctx.run)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runner.adapters.machine import Allowance, Machine
+from runner.adapters.process import Cancel
 from runner.context import Context
 from runner.errors import RunnerError, TransferError
 from runner.lifecycle.time_limit import hours_to_collect
@@ -25,14 +26,16 @@ CHECKPOINT = re.compile(r"checkpoint-[0-9]{1,12}")
 class Fetch:
     """Fetches from a machine until the user has no patience left or the time for it is over."""
 
-    def __init__(self, ctx: Context, machine: Machine) -> None:
-        """Begin the time for it."""
-        self.machine = machine
+    def __init__(self, ctx: Context, machine: Machine, *, is_over: Cancel | None = None) -> None:
+        """Begin the time for it; ``is_over`` may end it earlier."""
+        self.machine, self._ends_early = machine, is_over
         self._ctx, self._deadline_s = ctx, ctx.world.monotonic_s() + hours_to_collect(ctx) * 3600
         self._folder_bytes = round((2 * _planned_disk_gib(ctx) + 1) * 1024 * MIB)
 
     def is_over(self) -> bool:
         """Return whether nothing is fetched any more."""
+        if self._ends_early is not None and self._ends_early():
+            return True
         return self._ctx.stop.urgent or self._ctx.world.monotonic_s() > self._deadline_s
 
     def get(self, source: str, target: Path, size_bytes: int | None = None) -> None:
@@ -61,7 +64,7 @@ class Fetch:
 
 def bring_checkpoints(ctx: Context, fetch: Fetch, box: Box) -> list[str]:
     """Bring the newest complete checkpoint, and the best one if it is another."""
-    complete = _complete_names(fetch.machine, box)
+    complete = complete_names(fetch.machine, box)
     wanted = complete[:1]
     came: list[str] = []
     while wanted:
@@ -93,7 +96,7 @@ def _check_manifest(part: Path) -> None:
         ) from err
 
 
-def _complete_names(machine: Machine, box: Box) -> list[str]:
+def complete_names(machine: Machine, box: Box) -> list[str]:
     """Return the checkpoints on the machine that have a manifest, newest first; only so many are looked into."""
     numbered = [name for name in machine.names(box.checkpoints) if CHECKPOINT.fullmatch(name)]
     newest_first = sorted(numbered, key=lambda name: int(name.removeprefix("checkpoint-")), reverse=True)

@@ -1,8 +1,8 @@
 """The store of a run: whose credentials open it, what the machine knows of it, what goes there and comes back.
 
 A run has the folder ``<store.url>/<run_id>``. With S3, a rented machine knows it while it works: each checkpoint goes
-there as soon as it is complete, and the rest when the lease runs out and nobody is left to fetch it. Credentials go into
-its memory over SSH and are renewed as long as a runner is there; they are in no argument, log or file here.
+there as soon as it is complete, and the rest when the lease runs out and nobody is left to fetch it. Credentials go
+into its memory over SSH and are renewed as long as a runner is there; they are in no argument, log or file here.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         TransferError: If they cannot be put there.
         ConnectionLostError: If the machine cannot be reached.
     """
-    if not _is_armed_by(ctx.run_file):
+    if not is_armed(ctx.run_file):
         return
     box, section = ctx.box(host, machine), ctx.run_file.store
     if machine.run(["sh", "-c", STAY], timeout_s=60).exit_code != 0:
@@ -93,13 +93,13 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
 
 def order_there(ctx: Context, box: Box) -> str | None:
     """Return the file on an armed machine that says which store takes its work; ``None`` where none was armed."""
-    return _order(box) if _is_armed_by(ctx.run_file) else None
+    return _order(box) if is_armed(ctx.run_file) else None
 
 
 @contextmanager
 def kept_open(ctx: Context, host: Host) -> Iterator[None]:
     """Renew the credentials of an armed machine as long as the block goes on."""
-    if not _is_armed_by(ctx.run_file):
+    if not is_armed(ctx.run_file):
         yield
         return
     renewing = lambda over: _renew(ctx, host, over)  # noqa: E731
@@ -184,7 +184,7 @@ def folder_url(ctx: Context) -> str:
     return address_of(ctx.run_file, ctx.run.run_id)
 
 
-def _is_armed_by(run_file: RunFile) -> bool:
+def is_armed(run_file: RunFile) -> bool:
     """Return whether the machine itself has to know of the store: one that is rented, and that can reach it."""
     return is_s3(run_file) and find_environment(run_file.compute.env).rents_machine
 

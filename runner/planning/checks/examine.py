@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from runner.adapters.secrets import HUB_TOKEN, hub_secrets
+from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS, open_cloud
 from runner.errors import CloudError, TransferError
 from runner.planning.checks import hub
@@ -68,6 +69,8 @@ from trainer.errors import BaseModelError, StoreError
 from trainer.files import cache_folder
 
 STORE = "store"
+NO_STORE = "none; what the run makes stays in its folder"
+NO_STORE_RENTED = "none; checkpoints come home while a runner follows; left alone, a machine that vanishes loses all"
 AMAZON_S3 = "https://s3.amazonaws.com"
 SHOWN_DIGITS = 12
 CHECK_NETWORK = "check the network, then repeat the command: it may have changed"
@@ -294,7 +297,7 @@ def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Che
     """Write, list and remove a small file in the store."""
     section = run_file.store
     if section.url is None:
-        return skipped(STORE, "none; what the run makes stays in its folder")
+        return skipped(STORE, NO_STORE_RENTED if find_environment(run_file.compute.env).rents_machine else NO_STORE)
     try:
         refuse_own_keys(run_file)
     except CloudError as err:

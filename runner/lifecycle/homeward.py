@@ -1,0 +1,96 @@
+"""Checkpoints on their way home while training goes on, where no store takes them.
+
+A machine that vanishes takes its disk along. As long as a runner follows a run whose machine knows no store, each
+complete checkpoint comes home over a connection of its own, verified; a resumed run goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from runner.adapters.background import beside
+from runner.adapters.process import ToolCancelledError
+from runner.context import Context
+from runner.errors import ConnectionLostError, TransferError
+from runner.lifecycle.fetching import Fetch, bring_checkpoints, complete_names
+from runner.run.models import Box, Host
+from runner.store import run_store as storing
+from runner.world import Event
+
+LOOK_S = 10.0
+PATIENCE_S = 20.0
+
+
+@contextlib.contextmanager
+def coming_home(ctx: Context, host: Host) -> Iterator[None]:
+    """Bring the newest complete checkpoint home as long as the block goes on; after a block without error none is kept.
+
+    Nothing happens where the machine brings them to a store itself, or is this one. A failure is shown and costs
+    nothing else: the block goes on.
+    """
+    if host.is_this_machine or storing.is_armed(ctx.run_file):
+        yield
+        return
+    homeward = _Homeward(ctx, host)
+    with beside(ctx.world, homeward.go_on, name="checkpoints", patience_s=PATIENCE_S, is_urgent=ctx.stop.impatience()):
+        yield
+    if not ctx.run_file.checkpointing.bring_home:
+        homeward.forget_all()
+
+
+class _Homeward:
+    """Knows what it has brought, so that it removes nothing else."""
+
+    def __init__(self, ctx: Context, host: Host) -> None:
+        self._ctx, self._host = ctx, host
+        self._newest = ""
+        self._brought: set[str] = set()
+        self._shown = ""
+
+    def go_on(self, over: Event) -> None:
+        """Look again and again until it is over."""
+        while not over.wait(LOOK_S):
+            try:
+                self._look(over)
+            except ToolCancelledError:
+                return
+            except ConnectionLostError:
+                continue  # who follows the run reports it
+            except (TransferError, OSError) as err:
+                self._show(f"{err}; the checkpoint stays on the machine for now")
+
+    def _look(self, over: Event) -> None:
+        """Bring the newest checkpoint, and the best one, unless they are here."""
+        machine = self._ctx.machine(self._host)
+        try:
+            box = self._ctx.box(self._host, machine)
+            newest = next(iter(complete_names(machine, box)), "")
+            if newest in ("", self._newest):
+                return
+            fetch = Fetch(self._ctx, machine, is_over=over.is_set)
+            self._bring(fetch, box)
+            self._newest = newest
+        finally:
+            machine.close()
+
+    def _bring(self, fetch: Fetch, box: Box) -> None:
+        before = set(self._ctx.world.disk.names(self._ctx.run.checkpoints))
+        kept = {name.removeprefix("checkpoints/") for name in bring_checkpoints(self._ctx, fetch, box)}
+        for name in self._brought - kept:
+            self._ctx.world.disk.remove_tree(self._ctx.run.checkpoints / name)
+        self._brought = (self._brought | (kept - before)) & kept
+        self._show(f"came home: {', '.join(sorted(kept))}")
+
+    def forget_all(self) -> None:
+        """Remove what was brought: the run has ended well, and nobody goes on from there."""
+        disk, folder = self._ctx.world.disk, self._ctx.run.checkpoints
+        for name in self._brought:
+            disk.remove_tree(folder / name)
+        if not disk.names(folder):
+            disk.remove_tree(folder)
+
+    def _show(self, words: str) -> None:
+        if words != self._shown:
+            self._shown = words
+            self._ctx.view.line(words)
