@@ -15,6 +15,7 @@
 ├── ``ConnectionLostError``     exit 1: the machine cannot be reached
 ├── ``TrainingFailedError``     exit 1: the trainer ended with an error
 ├── ``TrainerLostError``        exit 1: the trainer was killed
+│   └── ``MachineLostError``    its machine is gone, by the cloud's own word
 ├── ``TransferError``           exit 1: what came home is not what was sent
 ├── ``CloudError``              exit 1: a cloud said no, or said nothing that can be read
 │   ├── ``NoCapacityError``          the machine cannot be had now: try the next candidate
@@ -112,6 +113,10 @@ class TrainingFailedError(RunnerError):
 
 class TrainerLostError(RunnerError):
     """The trainer and its supervisor are gone without a word: they were killed."""
+
+
+class MachineLostError(TrainerLostError):
+    """The cloud says that the machine is gone: reclaimed, stopped, or terminated by someone else."""
 
 
 class TransferError(RunnerError):

@@ -21,7 +21,7 @@ from runner.errors import (
     TeardownError,
     UsageError,
 )
-from runner.lifecycle import guarding, lease
+from runner.lifecycle import guarding, lease, recover
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.homeward import coming_home
@@ -76,13 +76,25 @@ def new_run(
 def drive(ctx: Context, *, planned: Plan | None = None, detach: bool = False) -> Outcome:
     """Take a planned run through all its steps; whatever happens, it ends in destroy.
 
+    Where ``compute.recoveries`` says so, a machine that is lost is followed by another one.
+
     Args:
         ctx: The run.
         planned: What a new check of a resumed run found: it goes on from its newest checkpoint, if there is one.
         detach: Leave once training runs.
     """
+    agreed_usd = recover.agreed_usd(ctx, planned)
+    outcome = _one_try(ctx, planned, detach=detach)
+    return recover.go_on(ctx, outcome, agreed_usd, _another_try)
+
+
+def _one_try(ctx: Context, planned: Plan | None, *, detach: bool) -> Outcome:
     with _begun(ctx):
         return _guarded(ctx, lambda: _whole_life(ctx, planned, detach=detach))
+
+
+def _another_try(ctx: Context, found: Plan) -> Outcome:
+    return _one_try(replace(ctx, run_file=pinned(ctx.run_file, found)), found, detach=False)
 
 
 def up(ctx: Context) -> Outcome:
@@ -113,6 +125,11 @@ def build(ctx: Context) -> Outcome:
 
 def watch(ctx: Context) -> Outcome:
     """Drive a run whose runner is gone to its end: attach, follow, collect, destroy, report."""
+    agreed_usd = recover.agreed_usd(ctx, None, has_machine=True)
+    return recover.go_on(ctx, _watch(ctx), agreed_usd, _another_try)
+
+
+def _watch(ctx: Context) -> Outcome:
     with locked(ctx.run):
         if ctx.state.is_done("destroy"):
             return Outcome(ctx.run)

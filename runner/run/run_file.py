@@ -59,6 +59,10 @@ class ComputeSection(Section):
     it. A machine that is not needs no leave, and none is given the token for a public base model."""
     spot_enabled: bool = False
     """Whether to rent machines that the cloud may reclaim: cheaper, but the run may have to be resumed."""
+    recoveries: int = Field(default=0, ge=0, le=20)
+    """How often a run goes on by itself with another machine when its own is lost: reclaimed, gone, or out of reach for
+    half an hour. All its machines together stay within the dollars that were agreed to at the start. 0 leaves it to
+    ``make resume``. A run that nobody follows does not recover until ``make watch``."""
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
     """Highest price of a machine in US dollars an hour; ``null`` sets no limit."""
     min_gpu_memory_gib: float = Field(default=16.0, ge=0.0)

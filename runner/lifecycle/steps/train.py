@@ -11,6 +11,7 @@ from runner.adapters.supervisor import OWN_MODULES, ask_supervisor, read_status
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
+    MachineLostError,
     RunInterruptedError,
     TrainerLostError,
     TrainingFailedError,
@@ -180,7 +181,7 @@ class _Follower:
                 if self._ctx.world.monotonic_s() - lost_since > PATIENCE_S:
                     raise
                 if failures and (gone := machine_gone(self._ctx)) is not None:
-                    raise TrainerLostError(
+                    raise MachineLostError(
                         f"train: {gone}",
                         resolution=f"continue from its newest checkpoint with `make resume RUN={self._ctx.run.run_id}`",
                     ) from err

@@ -1,0 +1,229 @@
+"""Recovery: when another machine is rented by itself, how often, and for how much at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import (
+    AccountError,
+    ConnectionLostError,
+    MachineLostError,
+    RunInterruptedError,
+    RunnerError,
+    TeardownError,
+    TrainerLostError,
+    TrainingFailedError,
+)
+from runner.lifecycle import drive, recover
+from runner.lifecycle.finish import Outcome
+from runner.planning.ends import BudgetError
+from runner.run.planned import Plan, PlannedMachine
+from runner.run.run_dir import create_run
+from runner.run.run_file import RunFile
+from runner.run.spend import Spend
+from runner.world import RealWorld
+from tests.unit.runner.made_plan import made_plan
+
+MACHINE = PlannedMachine("gpu_1x_a10", "us-west-1", False, 1.0, 1.0, most_usd=3.0)
+PLAN = made_plan(machines=(MACHINE,), most_usd=3.0)
+LOST = MachineLostError("train: machine i-1 no longer exists on lambda", resolution="resume")
+
+
+class Lines(SilentView):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Lives:
+    """Tries that end as it was written beforehand; keeps the budget of each."""
+
+    def __init__(self, *ends: RunnerError | None) -> None:
+        self.ends, self.budgets_usd = list(ends), list[float | None]()
+
+    def live(self, ctx: Context, found: Plan) -> Outcome:
+        self.budgets_usd.append(ctx.run_file.budget.max_usd)
+        return Outcome(ctx.run, self.ends.pop(0))
+
+
+def context(tmp_path: Path, *, recoveries: int = 2, env: str = "lambda", **budget: Any) -> Context:
+    world = RealWorld({})
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 29, tzinfo=UTC), world)
+    values = {"data": {"train_path": "x"}, "compute": {"env": env, "recoveries": recoveries}, "budget": budget}
+    return Context(run, RunFile.model_validate(values), Lines(), Stop(world), world)
+
+
+@pytest.fixture(autouse=True)
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The budgets that were checked, each found good."""
+    budgets: list[float | None] = []
+
+    def check(ctx: Context) -> Plan:
+        budgets.append(ctx.run_file.budget.max_usd)
+        return PLAN
+
+    monkeypatch.setattr(recover, "check_again", check)
+    return budgets
+
+
+def spent(monkeypatch: pytest.MonkeyPatch, usd: float) -> None:
+    monkeypatch.setattr(Spend, "known_usd", property(lambda self: usd))
+
+
+def said(ctx: Context) -> list[str]:
+    return ctx.view.said  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("error", [LOST, ConnectionLostError("train: no answer for half an hour", resolution="look")])
+def test_a_lost_machine_is_followed_by_another_one_within_what_was_agreed_to(
+    error: RunnerError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checks: list[float | None]
+) -> None:
+    ctx, lives = context(tmp_path), Lives(None)
+    spent(monkeypatch, 1.0)
+
+    ended = recover.go_on(ctx, Outcome(ctx.run, error), 3.0, lives.live)
+
+    assert ended == Outcome(ctx.run)
+    assert lives.budgets_usd == checks == [3.0]
+    assert said(ctx) == [f"{error.message}; recovery 1 of 2, for at most $2.00 more"]
+
+
+def test_it_recovers_so_often_and_no_more(tmp_path: Path) -> None:
+    ctx, lives = context(tmp_path), Lives(LOST, LOST, None)
+
+    ended = recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live)
+
+    assert ended.error is LOST
+    assert len(lives.budgets_usd) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        RunInterruptedError("stopped", resolution="-"),
+        TeardownError("something may bill", resolution="-"),
+        TrainingFailedError("data: line 3", resolution="-"),
+        TrainerLostError("killed by signal 9", resolution="-"),
+        AccountError("no balance", resolution="-"),
+    ],
+)
+def test_nothing_but_a_lost_machine_is_recovered_from(error: RunnerError | None, tmp_path: Path) -> None:
+    ctx, lives = context(tmp_path), Lives()
+
+    assert recover.go_on(ctx, Outcome(ctx.run, error), 3.0, lives.live).error is error
+    assert said(ctx) == []
+
+
+@pytest.mark.parametrize(("env", "recoveries"), [("lambda", 0), ("local", 3)])
+def test_nothing_is_rented_unasked_or_for_a_machine_of_ones_own(env: str, recoveries: int, tmp_path: Path) -> None:
+    ctx, lives = context(tmp_path, env=env, recoveries=recoveries), Lives()
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live).error is LOST
+
+
+def test_recovery_is_off_unless_the_run_file_says_so() -> None:
+    assert RunFile().compute.recoveries == 0
+
+
+def test_who_has_asked_to_stop_gets_no_other_machine(tmp_path: Path) -> None:
+    ctx, lives = context(tmp_path), Lives()
+    ctx.stop.count = 1
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live).error is LOST
+
+
+def test_without_a_limit_nothing_is_rented_again(tmp_path: Path) -> None:
+    ctx, lives = context(tmp_path), Lives()
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), None, lives.live).error is LOST
+    assert said(ctx) == ["not recovered: recovery: the plan names no most that the run may cost"]
+
+
+def test_where_the_money_is_used_up_the_run_ends_as_it_had_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, lives = context(tmp_path), Lives()
+
+    def refuse(ctx: Context) -> Plan:
+        raise BudgetError("plan: budget.max_usd is 3, of which earlier tries have spent $2.90", resolution="-")
+
+    monkeypatch.setattr(recover, "check_again", refuse)
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live).error is LOST
+    assert said(ctx)[-1].startswith("not recovered: plan: budget.max_usd is 3")
+
+
+# ---- what was agreed to
+
+
+@pytest.mark.parametrize(
+    ("max_usd", "before_usd", "agreed_usd"),
+    [(None, 0.0, 3.0), (None, 1.5, 4.5), (10.0, 1.5, 4.5), (2.0, 0.0, 2.0)],
+)
+def test_the_most_of_one_machine_beside_what_was_spent_before_is_agreed_to(
+    max_usd: float | None, before_usd: float, agreed_usd: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = context(tmp_path, max_usd=max_usd)
+    spent(monkeypatch, before_usd)
+
+    assert recover.agreed_usd(ctx, PLAN) == agreed_usd
+
+
+def test_what_a_machine_has_cost_that_is_there_already_is_not_agreed_to_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = context(tmp_path)
+    ctx.keep_plan(PLAN)
+    spent(monkeypatch, 1.5)
+
+    assert recover.agreed_usd(ctx, None, has_machine=True) == 3.0
+
+
+@pytest.mark.parametrize("max_usd", [None, 5.0])
+def test_of_a_plan_that_says_nothing_the_budget_alone_counts(max_usd: float | None, tmp_path: Path) -> None:
+    ctx = context(tmp_path, max_usd=max_usd)
+
+    assert recover.agreed_usd(ctx, made_plan(machines=(replace(MACHINE, most_usd=None),))) == max_usd
+    assert recover.agreed_usd(ctx, None) == max_usd  # there is no plan in the folder
+
+
+# ---- in the life of a run
+
+
+def test_a_run_lives_on_with_a_plan_of_its_own_and_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path)
+    tries: list[tuple[Plan | None, bool]] = []
+
+    def one_try(ctx: Context, planned: Plan | None, *, detach: bool) -> Outcome:
+        tries.append((planned, detach))
+        return Outcome(ctx.run, LOST if len(tries) == 1 else None)
+
+    monkeypatch.setattr(drive, "_one_try", one_try)
+    ctx.keep_plan(PLAN)
+
+    assert drive.drive(ctx).error is None
+    assert tries == [(None, False), (PLAN, False)]
+
+
+def test_watch_recovers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path)
+    lives: Callable[..., Outcome] = lambda ctx, planned, *, detach: Outcome(ctx.run)  # noqa: E731
+    monkeypatch.setattr(drive, "_watch", lambda ctx: Outcome(ctx.run, LOST))
+    monkeypatch.setattr(drive, "_one_try", lives)
+    ctx.keep_plan(PLAN)
+
+    assert drive.watch(ctx).error is None
