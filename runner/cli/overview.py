@@ -11,7 +11,7 @@ from runner.context import Context
 from runner.errors import RunnerError
 from runner.guard.notes import last_finding
 from runner.guard.place import living_guard
-from runner.lifecycle.drive import trainer_status
+from runner.lifecycle.standing import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder

@@ -9,12 +9,9 @@ from pathlib import Path
 
 from runner.adapters.process import ToolCancelledError
 from runner.adapters.stop import Stop
-from runner.adapters.supervisor import read_status
 from runner.cloud_api.credentials import NotConfiguredError
 from runner.context import Context, open_context
 from runner.errors import (
-    ConnectionLostError,
-    HostKeyError,
     LeftUpError,
     RunInterruptedError,
     RunnerError,
@@ -27,13 +24,13 @@ from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.homeward import coming_home
 from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.longer import is_made_longer, with_same_steps
-from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.pinning import pinned
 from runner.lifecycle.replan import Consent, check_again, record_again
+from runner.lifecycle.standing import needs_no_training, status_or_none, status_to_watch
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
 from runner.report.plan.text import plan_lines
-from runner.run.models import Host, TrainerStatus, View
+from runner.run.models import Host, View
 from runner.run.planned import Plan
 from runner.run.run_dir import RunDir, begin_run, create_run, mark_plan
 from runner.run.run_file import RunFile, with_day
@@ -133,7 +130,7 @@ def _watch(ctx: Context) -> Outcome:
     with locked(ctx.run):
         if ctx.state.is_done("destroy"):
             return Outcome(ctx.run)
-        status = _status_to_watch(ctx)
+        status = status_to_watch(ctx)
         if status.state == "none":
             raise UsageError(
                 f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
@@ -174,7 +171,7 @@ def resume(
     moved = run_file is not None and run_file.compute != ctx.run_file.compute
     bills = ctx.environment.bills
     may_have_machine = not state.is_done("destroy") and (ctx.host() is not None or bills)
-    if may_have_machine and not moved and _needs_no_training(_status_or_none(ctx)):
+    if may_have_machine and not moved and needs_no_training(status_or_none(ctx)):
         with locked(run):
             refuse_other_account(ctx, "resume")
             return _guarded(ctx, lambda: _from_training(ctx))
@@ -200,7 +197,7 @@ def down(ctx: Context) -> Outcome:
             guarding.let_go(ctx)
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
-        status = _status_or_none(ctx)
+        status = status_or_none(ctx)
         ended = status.state == "exited" and status.exit_code == 0
         error = (
             None if ended else RunInterruptedError("run: taken down on request", resolution="go on with `make resume`")
@@ -219,44 +216,6 @@ def _look_again(ctx: Context) -> None:
         if not isinstance(err.__cause__, NotConfiguredError):
             raise
         ctx.view.line(f"{err.__cause__.message}, so its account was not looked at again; the receipt is of before")
-
-
-def trainer_status(ctx: Context) -> TrainerStatus:
-    """Ask the machine how training stands; no machine, no trainer."""
-    host = ctx.host_up()
-    if host is None:
-        return TrainerStatus("none")
-    machine = ctx.machine(host)
-    try:
-        return read_status(machine, ctx.box(host, machine))
-    finally:
-        machine.close()
-
-
-def _status_to_watch(ctx: Context) -> TrainerStatus:
-    """Ask the machine how training stands; where it does not answer, ask its cloud whether it is still there."""
-    try:
-        return trainer_status(ctx)
-    except (ConnectionLostError, HostKeyError) as err:
-        gone = machine_gone(ctx)
-        if gone is None:
-            raise
-        raise UsageError(
-            f"watch: {gone}",
-            resolution=f"continue on a new one with `make resume RUN={ctx.run.run_id}`, "
-            f"or remove the rest with `make down RUN={ctx.run.run_id}`",
-        ) from err
-
-
-def _status_or_none(ctx: Context) -> TrainerStatus:
-    """Ask a machine how training stands; a rented one that does not answer, or not sense, is lost, and taken down."""
-    try:
-        return trainer_status(ctx)
-    except RunnerError as err:
-        if not ctx.environment.rents_machine:
-            raise
-        ctx.view.line(f"{err.message}; terminating it unchecked")
-        return TrainerStatus("none")
 
 
 @contextmanager
@@ -360,11 +319,6 @@ def _host(ctx: Context) -> Host:
     if host is None:
         raise UsageError(f"run: {ctx.run.run_id} has no machine yet", resolution=f"make one with {_again(ctx)}")
     return host
-
-
-def _needs_no_training(status: TrainerStatus) -> bool:
-    """Return whether the trainer runs, or has ended well and only its work is to be fetched."""
-    return status.state == "running" or (status.state == "exited" and status.exit_code == 0)
 
 
 def _last_step(ctx: Context) -> str:

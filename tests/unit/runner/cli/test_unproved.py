@@ -22,7 +22,7 @@ from runner.errors import (
     TrainingFailedError,
     UsageError,
 )
-from runner.lifecycle import drive
+from runner.lifecycle import standing
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, mark_plan, write_json
 from runner.run.state import RunState, locked
@@ -155,7 +155,7 @@ def test_a_failed_run_with_a_receipt_is_status_one(run: RunDir, monkeypatch: pyt
 @pytest.mark.parametrize("verb", ["watch", "launch"])
 def test_a_machine_that_does_not_answer_bills(run: RunDir, verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
-    monkeypatch.setattr(drive, "machine_gone", lambda ctx: None)
+    monkeypatch.setattr(standing, "machine_gone", lambda ctx: None)
     monkeypatch.setattr("runner.cli.session.provide_for", lambda *given, **named: None)
 
     assert ask(run, verb) == 3

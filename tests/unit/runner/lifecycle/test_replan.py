@@ -140,7 +140,7 @@ def test_nobody_is_asked_to_come_back_to_a_trainer_that_runs(
 ) -> None:
     RunState(run).forget("destroy")
     payer = Payer("nobody")
-    monkeypatch.setattr(lifecycle, "_status_or_none", lambda ctx: TrainerStatus("running"))
+    monkeypatch.setattr(lifecycle, "status_or_none", lambda ctx: TrainerStatus("running"))
     monkeypatch.setattr(lifecycle, "_from_training", lambda ctx: Outcome(ctx.run, running=True))
     monkeypatch.setattr(by_mark, "open_cloud", lambda name, world: FakeCloud([thing(run_id=run.run_id)]))
 
@@ -153,7 +153,7 @@ def test_without_a_yes_to_be_had_no_machine_is_taken_down_for_another(
     run: RunDir, lived: list[Plan | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     RunState(run).forget("destroy")
-    monkeypatch.setattr(lifecycle, "_status_or_none", lambda ctx: TrainerStatus("exited", exit_code=1))
+    monkeypatch.setattr(lifecycle, "status_or_none", lambda ctx: TrainerStatus("exited", exit_code=1))
 
     def down(ctx: Context) -> Outcome:
         raise AssertionError("the machine was taken down")
