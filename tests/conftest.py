@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3_fixtures import open_bucket, s3_client, s3_description, s3_server
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
 from tests.tools.skips import pytest_terminal_summary
 
-__all__ = ["pytest_terminal_summary"]  # a hook: pytest finds it by its name
+# pytest finds fixtures and hooks by their names.
+__all__ = ["open_bucket", "pytest_terminal_summary", "s3_client", "s3_description", "s3_server"]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

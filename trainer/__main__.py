@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument(
         "--environment-file", type=Path, help="JSON file of environment variables to set first, such as credentials"
     )
+    sync.add_argument("--ca-file", type=Path, help="certificates, in PEM, that the endpoint is judged by")
     sync.set_defaults(command=_sync)
 
     supervise = commands.add_parser("supervise", help="start, watch and stop a training run detached from a terminal")
@@ -135,10 +136,11 @@ def _sync(arguments: argparse.Namespace) -> int:
     if arguments.environment_file is not None:
         os.environ.update(_read_environment(arguments.environment_file))
     folder = arguments.folder.resolve()
+    how = {"endpoint_url": arguments.endpoint_url, "ca_file": arguments.ca_file}
     if arguments.direction == "push":
-        done = store.push(folder, arguments.url, endpoint_url=arguments.endpoint_url)
+        done = store.push(folder, arguments.url, **how)
     else:
-        done = store.pull(arguments.url, folder, endpoint_url=arguments.endpoint_url)
+        done = store.pull(arguments.url, folder, **how)
     print(done.to_json(), flush=True)
     return 0
 

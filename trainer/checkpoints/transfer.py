@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -77,7 +78,14 @@ class _NotWholeError(Exception):
     """A checkpoint that cannot be taken, and why."""
 
 
-def push(folder: Path, url: str, *, endpoint_url: str | None = None, keys: Mapping[str, str] | None = None) -> Transfer:
+def push(
+    folder: Path,
+    url: str,
+    *,
+    endpoint_url: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    ca_file: Path | None = None,
+) -> Transfer:
     """Bring a folder into the store; a second time moves nothing. Nothing is ever removed there.
 
     Args:
@@ -85,35 +93,44 @@ def push(folder: Path, url: str, *, endpoint_url: str | None = None, keys: Mappi
         url: ``s3://bucket/prefix`` or ``file:///path``.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
         keys: Credentials as variables; ``None`` looks where boto3 does.
+        ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, or the folder is not there.
     """
     if not folder.is_dir():
         raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
-    place, done = open_place(url, endpoint_url, keys), Transfer("push")
+    place, done = open_place(url, endpoint_url, keys, ca_file), Transfer("push")
     there = place.sizes()
     plain, checkpoints = _split(_local_files(folder))
-    for name in sorted(checkpoints, key=_step, reverse=True):  # time may be short: the newest is worth most
-        try:
-            done.count(_push_checkpoint(place, folder, name, there))
-            done.checkpoint = max(_step(name), done.checkpoint or 0)
-        except _NotWholeError as err:
-            done.remarks.append(f"{name} {err}")
-    vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
-    for names in (sorted({*plain} - {*vouchers}), vouchers):
-        done.count(_each(names, lambda name: _push_file(place, folder / name, name, there, done.remarks)))
+    with _settled(place):
+        for name in sorted(checkpoints, key=_step, reverse=True):  # time may be short: the newest is worth most
+            try:
+                done.count(_push_checkpoint(place, folder, name, there))
+                done.checkpoint = max(_step(name), done.checkpoint or 0)
+            except _NotWholeError as err:
+                done.remarks.append(f"{name} {err}")
+        vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
+        for names in (sorted({*plain} - {*vouchers}), vouchers):
+            done.count(_each(names, lambda name: _push_file(place, folder / name, name, there, done.remarks)))
     return done
 
 
-def pull(url: str, folder: Path, *, endpoint_url: str | None = None, keys: Mapping[str, str] | None = None) -> Transfer:
+def pull(
+    url: str,
+    folder: Path,
+    *,
+    endpoint_url: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    ca_file: Path | None = None,
+) -> Transfer:
     """Bring the newest whole checkpoint and all that is no checkpoint from the store; a second time moves nothing.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
             is whole, or a file is not what was put there.
     """
-    place, done = open_place(url, endpoint_url, keys), Transfer("pull")
+    place, done = open_place(url, endpoint_url, keys, ca_file), Transfer("pull")
     there = place.sizes()
     if not there:
         raise StoreError(
@@ -147,7 +164,8 @@ def push_checkpoint(place: Place, folder: Path, checkpoint: str) -> Transfer:
     """
     done = Transfer("push")
     try:
-        done.count(_push_checkpoint(place, folder, checkpoint, place.sizes()))
+        with _settled(place):
+            done.count(_push_checkpoint(place, folder, checkpoint, place.sizes()))
         done.checkpoint = _step(checkpoint)
     except _NotWholeError as err:
         done.remarks.append(f"{checkpoint} {err}")
@@ -172,6 +190,18 @@ def forget_checkpoint(place: Place, checkpoint: str) -> None:
     names = [name for name in place.sizes() if name.startswith(f"{checkpoint}/")]
     for name in sorted(names, key=lambda name: name != f"{checkpoint}/{MANIFEST}"):
         place.remove(name)
+
+
+@contextmanager
+def _settled(place: Place) -> Iterator[None]:
+    """Let a place note what was brought there, also if it was cut: the next push goes on from there."""
+    try:
+        yield
+    except StoreError:
+        with suppress(StoreError):
+            place.settle()
+        raise
+    place.settle()
 
 
 def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -225,20 +255,31 @@ def _each(items: Iterable[T], act: Callable[[T], int | None]) -> list[int | None
 
 def _push_file(place: Place, path: Path, name: str, there: Mapping[str, int], remarks: list[str]) -> int | None:
     """Bring one file into the store as it was at one moment. Returns its size, or ``None`` if it is there."""
-    for _ in range(TRIES):
-        try:
+    try:
+        for _ in range(TRIES):
             before = path.stat()
             if there.get(name) == before.st_size and place.matches(name, path):
                 return None
             place.put(path, name, sha256_of_file(path))
             after = path.stat()
-        except FileNotFoundError:
-            remarks.append(f"{name} was removed meanwhile")
-            return None
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            return after.st_size
-    remarks.append(f"{name} changes while it is read; push once more when it rests")
-    return after.st_size
+            if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+                return after.st_size
+        remarks.append(f"{name} changes while it is read; push once more when it rests")
+        return _push_copy(place, path, name)
+    except FileNotFoundError:
+        remarks.append(f"{name} was removed meanwhile")
+        return None
+
+
+def _push_copy(place: Place, path: Path, name: str) -> int:
+    """Bring a copy of a file that does not rest; the file itself would get a SHA-256 that it no longer has."""
+    copy = path.with_name(f".{path.name}.part")
+    try:
+        shutil.copyfile(path, copy)
+        place.put(copy, name, sha256_of_file(copy))
+        return copy.stat().st_size
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping[str, int]) -> list[int | None]:

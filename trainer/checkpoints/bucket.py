@@ -1,0 +1,281 @@
+"""A prefix of a bucket that speaks S3: Amazon's with all it has, any other in the words that every S3 knows.
+
+Amazon's takes a body in chunks with a checksum behind it, and keeps metadata with each object. Others may refuse the
+one and drop the other: they get plain bodies, whose SHA-256 the signature covers, and where no metadata comes back the
+sums are kept in files (``trainer.checkpoints.sums``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlparse
+
+from trainer.checkpoints.sums import SUMS_NAME, Sums
+from trainer.errors import StoreError
+from trainer.files import sha256_of_file
+
+PART_BYTES = 16 << 20
+PARTS_AT_ONCE = 8
+RETRIES = 8
+CONNECT_TIMEOUT_S = 20
+READ_TIMEOUT_S = 120
+HASH_KEY = "sha256"
+"""Metadata of an object that holds the SHA-256 of its content; ETags of big objects say nothing of it."""
+AMAZON = ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws")
+PLAIN = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
+"""boto3's settings for bodies in one piece, with the SHA-256 in the signature and no checksum behind them."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+MISSING = {"404", "NoSuchKey", "NotFound"}
+OTHERWISE = (
+    "fix the cause that the details quote (store.url, store.endpoint_url, credentials), then run `make sync` again"
+)
+RIGHTS = "give these credentials the right to list, read and write under this address"
+RENEW = "renew the credentials, then run `make sync` again: what is there already is not moved twice"
+VALID_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to valid credentials"
+LATER = "wait some minutes, then run `make sync` again: what is there already is not moved twice"
+HINTS = {
+    "NoSuchBucket": "create the bucket first (infra/store), or correct store.url",
+    "AccessDenied": RIGHTS,
+    "403": RIGHTS,
+    "ExpiredToken": RENEW,
+    "RequestExpired": RENEW,
+    "InvalidAccessKeyId": VALID_KEYS,
+    "SignatureDoesNotMatch": VALID_KEYS,
+    "SlowDown": LATER,
+    "ServiceUnavailable": LATER,
+    "503": LATER,
+}
+
+
+class Bucket:
+    """A prefix of a bucket that speaks S3."""
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str,
+        endpoint_url: str | None,
+        keys: Mapping[str, str] | None,
+        ca_file: Path | None = None,
+    ) -> None:
+        """Connect with the first use; without keys, credentials are looked for where boto3 does.
+
+        Raises:
+            StoreError: If boto3 is not installed, or there are no certificates in ``ca_file``.
+        """
+        try:
+            from boto3.s3.transfer import TransferConfig
+        except ImportError as err:
+            raise StoreError(
+                f"sync: boto3 is not installed here, and s3://{bucket} needs it",
+                resolution="install boto3 beside the trainer; `make sync` does so on the control side",
+            ) from err
+
+        self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
+        self._url = f"s3://{bucket}/{prefix}"
+        with self._told():
+            self._client = _connect(endpoint_url, keys or {}, ca_file)
+        is_amazons = _is_amazons(self._client.meta.endpoint_url)
+        self._checksum = {"ChecksumAlgorithm": "SHA256"} if is_amazons else {}
+        self._keeps_metadata = True if is_amazons else None
+        self._listed: dict[str, datetime] = {}
+        self._sums = Sums(self.read, self.write, self._listed)
+        self._transfer = TransferConfig(
+            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+        )
+
+    def sizes(self) -> dict[str, int]:
+        """Return all objects under the prefix with their sizes."""
+        found: dict[str, int] = {}
+        with self._told():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    name = entry["Key"].removeprefix(self._prefix)
+                    self._listed[name] = entry.get("LastModified", LONG_AGO)
+                    if not name.endswith("/") and PurePosixPath(name).name != SUMS_NAME:
+                        found[name] = int(entry["Size"])
+        return found
+
+    def matches(self, name: str, path: Path, sha256: str | None = None) -> bool | None:
+        """Compare by the SHA-256 that came with the object, else by that in its folder's sums.
+
+        An ETag counts where it is the MD5 of the content. Where it is not, it says nothing: what it is made from is the
+        store's own affair.
+        """
+        try:
+            with self._told():
+                head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
+        except FileNotFoundError:
+            return False
+        if head["ContentLength"] != path.stat().st_size:
+            return False
+        if (there := _hash_in(head) or self._sums.of(name)) is not None:
+            is_same = there == (sha256 or sha256_of_file(path))
+            if is_same:
+                self._sums.keep(name)
+            return is_same
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return True if head.get("ETag", "").strip('"') == md5 else None
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a small object."""
+        with self._told():
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+            content: bytes = answer["Body"].read()
+        return content
+
+    def write(self, content: bytes, name: str) -> None:
+        """Write a small object."""
+        metadata = {HASH_KEY: hashlib.sha256(content).hexdigest()}
+        with self._told():
+            self._client.put_object(
+                Bucket=self._bucket, Key=self._prefix + name, Body=content, Metadata=metadata, **self._checksum
+            )
+
+    def put(self, path: Path, name: str, sha256: str) -> None:
+        """Upload a file, in parallel parts if it is big."""
+        size_bytes = path.stat().st_size  # a missing file is reported as missing, not as a failed upload
+        self._sums.before_change(name)
+        with self._told():
+            self._client.upload_file(
+                str(path),
+                self._bucket,
+                self._prefix + name,
+                ExtraArgs={"Metadata": {HASH_KEY: sha256}, **self._checksum},
+                Config=self._transfer,
+            )
+            if self._keeps_metadata is None:
+                head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
+                self._keeps_metadata = _hash_in(head) is not None
+        if not self._keeps_metadata:
+            self._sums.note(name, sha256, size_bytes)
+
+    def get(self, name: str, path: Path) -> None:
+        """Download an object, in parallel parts if it is big."""
+        from s3transfer.exceptions import S3DownloadFailedError
+
+        with self._told():
+            try:
+                self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
+            except S3DownloadFailedError:
+                # Its ETag changed between two parts: it was replaced, or the store makes up one for each answer.
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+                with path.open("wb") as file:
+                    shutil.copyfileobj(answer["Body"], file)
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        with self._told():
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
+    def settle(self) -> None:
+        """Write the sums of the files for which the store keeps none."""
+        self._sums.settle()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what boto3 raises into our own errors, once."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError, SSLError
+
+        try:
+            yield
+        except ClientError as err:
+            if _code(err) in MISSING:
+                raise FileNotFoundError(str(err)) from err
+            raise self._refused(_code(err), err) from err
+        except Boto3Error as err:
+            cause = err.__context__
+            raise self._refused(_code(cause) if isinstance(cause, ClientError) else "", err) from err
+        except SSLError as err:
+            raise StoreError(
+                f"sync: {self._url} has a certificate that is not trusted",
+                details=str(err),
+                resolution="set store.ca_file to the certificate of the authority that signed it, or correct "
+                "store.endpoint_url",
+            ) from err
+        except BotoCoreError as err:
+            raise StoreError(
+                f"sync: cannot reach {self._url}: {type(err).__name__}",
+                details=str(err),
+                resolution="check the network, the endpoint and the credentials; what is there is not moved twice",
+            ) from err
+
+    def _refused(self, code: str, err: Exception) -> StoreError:
+        return StoreError(
+            f"sync: {self._url} refuses: {code or type(err).__name__}",
+            details=str(err),
+            resolution=HINTS.get(code, OTHERWISE),
+        )
+
+
+def _connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | None) -> Any:
+    """Return boto3's client for an endpoint; ``None`` is where boto3's own settings lead, else Amazon's."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"max_attempts": RETRIES, "mode": "standard"},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=4 * PARTS_AT_ONCE,
+    )
+    options = {"endpoint_url": endpoint_url, **_credentials(keys)}
+    if ca_file is not None:
+        _check_certificates(ca_file)
+        options["verify"] = str(ca_file)
+    session = boto3.Session()  # one of its own: the default one keeps what keys it has found first
+    client = session.client("s3", config=config, **options)
+    if _is_amazons(client.meta.endpoint_url):
+        return client
+    return session.client("s3", config=config.merge(Config(**PLAIN)), **options)
+
+
+def _is_amazons(address: str) -> bool:
+    """Return whether an endpoint is Amazon's own."""
+    host = urlparse(address).hostname or ""
+    return any(host == domain or host.endswith(f".{domain}") for domain in AMAZON)
+
+
+def _check_certificates(path: Path) -> None:
+    """Refuse a file without certificates; boto3 would fail in its own words, and with the first request only.
+
+    Raises:
+        StoreError: If it cannot be read, or holds none.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as err:
+        raise StoreError(
+            f"sync: store.ca_file is {path}, which holds no certificates: {err.strerror or err}",
+            resolution="set store.ca_file to a file that begins with -----BEGIN CERTIFICATE-----",
+        ) from err
+
+
+def _credentials(keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return a client's options for credentials that are given, not looked for."""
+    names = {
+        "aws_access_key_id": "AWS_ACCESS_KEY_ID",
+        "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",
+        "aws_session_token": "AWS_SESSION_TOKEN",
+        "region_name": "AWS_DEFAULT_REGION",
+    }
+    return {option: keys[name] for option, name in names.items() if name in keys}
+
+
+def _hash_in(head: Mapping[str, Any]) -> str | None:
+    """Return the SHA-256 in an object's metadata; some stores change the case of its name."""
+    return next((str(value) for name, value in head.get("Metadata", {}).items() if name.lower() == HASH_KEY), None)
+
+
+def _code(err: Any) -> str:
+    return str(err.response.get("Error", {}).get("Code", ""))
