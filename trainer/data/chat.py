@@ -7,8 +7,12 @@ are used where it has them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+from tokenizers import Encoding
 
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.frames import frames_of
@@ -86,7 +90,7 @@ def encode_chat(
     """
     masked = mask_chat(messages, facts, assistant_only=assistant_only)
     encoding = facts.tokenizer.encode(masked.text, add_special_tokens=False)
-    return label(masked, encoding.ids, encoding.offsets, max_length=max_length)
+    return label(masked, encoding, max_length=max_length)
 
 
 def mask_chat(messages: Sequence[Message], facts: BaseModelFacts, *, assistant_only: bool) -> MaskedText:
@@ -100,8 +104,7 @@ def mask_chat(messages: Sequence[Message], facts: BaseModelFacts, *, assistant_o
     rendering = render_chat(messages, facts)
     seen = check_rendering(rendering, facts)
     kept_out = [index for index, message in enumerate(rendering.messages) if not message.learned]
-    has_markers = _GENERATION_TAG.search(facts.chat_template) is not None
-    if assistant_only and not has_markers:
+    if assistant_only and not _has_markers(facts.chat_template):
         turns = find_turns(rendering, seen, facts)
         spans = [(turn.start, turn.end) for turn in turns if turn.index not in kept_out]
         return MaskedText(rendering.text, tuple(spans), turns[-1].end_token, seen.dropped_thoughts)
@@ -114,7 +117,12 @@ def mask_chat(messages: Sequence[Message], facts: BaseModelFacts, *, assistant_o
     return MaskedText(rendering.text, tuple(spans), turn_end, seen.dropped_thoughts)
 
 
-def label(masked: MaskedText, ids: list[int], offsets: Sequence[Span], *, max_length: int) -> EncodedSample:
+@lru_cache(maxsize=8)
+def _has_markers(chat_template: str) -> bool:
+    return _GENERATION_TAG.search(chat_template) is not None
+
+
+def label(masked: MaskedText, encoding: Encoding, *, max_length: int) -> EncodedSample:
     """Return the tokens of a masked text with their labels.
 
     A token that begins inside a span is learned. Some tokenizers give whitespace tokens no width and place them at
@@ -122,19 +130,32 @@ def label(masked: MaskedText, ids: list[int], offsets: Sequence[Span], *, max_le
 
     Args:
         masked: The text, and what of it is learned.
-        ids: Its token ids (T,).
-        offsets: First character and end of each token (T,).
+        encoding: Its tokens, T of them.
         max_length: Tokens to keep, from the start.
     """
-    labels: list[int] = []
-    spans = iter((*masked.spans, (len(masked.text) + 1, len(masked.text) + 1)))
-    first, end = next(spans)
-    for token, (at, token_end) in zip(ids[:max_length], offsets, strict=False):
-        place = at if token_end > at else at - 1
-        while place >= end:
-            first, end = next(spans)
-        labels.append(token if place >= first else IGNORE_INDEX)
-    return EncodedSample(ids[:max_length], labels, len(ids), masked.turn_end, masked.dropped_thoughts)
+    ids = encoding.ids
+    kept = ids[:max_length]
+    labels = [IGNORE_INDEX] * len(kept)
+    for first, end in _learned_tokens(masked.spans, encoding, len(kept)):
+        labels[first:end] = kept[first:end]
+    return EncodedSample(kept, labels, len(ids), masked.turn_end, masked.dropped_thoughts)
+
+
+def _learned_tokens(spans: Iterable[Span], encoding: Encoding, count: int) -> Iterator[Span]:
+    """Yield the first token and the end of each part that is learned, of the first ``count`` tokens.
+
+    Only the borders are looked for, by halving: the places of all tokens, as Python has them, take as long as the rest.
+    """
+
+    def place(token: int) -> int:
+        at, end = encoding.token_to_chars(token)  # type: ignore[misc] # None is for a token that is not there
+        return at if end > at else at - 1
+
+    tokens, end = range(count), 0
+    for span in spans:
+        first = bisect_left(tokens, span[0], lo=end, key=place)
+        end = bisect_left(tokens, span[1], lo=first, key=place)
+        yield first, end
 
 
 def _without(spans: Iterable[Span], kept_out: Sequence[Turn]) -> list[Span]:

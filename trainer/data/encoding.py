@@ -69,8 +69,8 @@ class EncodePart:
             flags.append(any(special.search(message.content) is not None for message in sample.messages))
         ones = [one for _, one in encoded]
         columns = {
-            "ids": array("i", chain.from_iterable(one.input_ids for one in ones)).tobytes(),
-            "learned": bytes(label != IGNORE_INDEX for one in ones for label in one.labels),
+            "ids": b"".join(array("i", one.input_ids).tobytes() for one in ones),
+            "learned": bytes(map(IGNORE_INDEX.__ne__, chain.from_iterable(one.labels for one in ones))),
             "lengths": array("i", (len(one.input_ids) for one in ones)).tobytes(),
             "totals": array("i", (one.total_tokens for one in ones)).tobytes(),
             "supervised": array("i", (one.supervised_tokens for one in ones)).tobytes(),

@@ -62,7 +62,7 @@ def show_sample(
     """
     masked = mask_chat(messages, facts, assistant_only=assistant_only)
     encoding = facts.tokenizer.encode(masked.text, add_special_tokens=False)
-    labels = label(masked, encoding.ids, encoding.offsets, max_length=max_length).labels
+    labels = label(masked, encoding, max_length=max_length).labels
     groups = [
         (learned, [start for (start, _), _ in group])
         for learned, group in groupby(
