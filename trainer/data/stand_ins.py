@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainer.data.message import TOOLS, Message, ToolCall
 
@@ -20,8 +20,7 @@ THOUGHT_TAG = re.compile(r"(</?think(?:ing)?>|\[/?THINK\])")
 Kind = str
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One text of a chat.
 
     Attributes:
@@ -60,6 +59,11 @@ def stand_in(messages: Sequence[Message], turns: set[int] | None = None) -> Stan
     return StandIns(tuple(replaced), tuple(writer.slots))
 
 
+def has_thought_tag(text: str) -> bool:
+    """Return whether a text holds the mark of a thought; few do, and most of these hold its word."""
+    return ("think" in text or "THINK" in text) and THOUGHT_TAG.search(text) is not None
+
+
 @dataclass
 class _Writer:
     """Puts stand-ins into one message after the other."""
@@ -82,7 +86,7 @@ class _Writer:
         return json.dumps(offered, ensure_ascii=False)
 
     def _content(self, index: int, message: Message) -> str:
-        if message.role != "assistant" or THOUGHT_TAG.search(message.content) is None:
+        if message.role != "assistant" or not has_thought_tag(message.content):
             return self._text(index, "content", message.content)
         *parts, last = THOUGHT_TAG.split(message.content)
         thought = [part if THOUGHT_TAG.fullmatch(part) else self._text(index, "thought", part) for part in parts]

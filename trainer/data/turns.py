@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from trainer.base_model.tokenization import BaseModelFacts
@@ -23,6 +24,8 @@ from trainer.errors import BaseModelError
 
 ALONE_AT_MOST = 64
 """Answers that are looked for one at a time at most: each costs a rendering of the whole chat."""
+LONGEST_FORM = 32
+"""Turns of a chat whose rendering with stand-ins is kept: longer ones seldom have the same form, and take memory."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def check_rendering(rendering: Rendering, facts: BaseModelFacts) -> Seen:
         BaseModelError: If it does, other than an earlier thought.
     """
     stand_ins = stand_in(rendering.messages)
-    text = _render(stand_ins.messages, rendering, facts)
+    render = _render_form if len(rendering.messages) <= LONGEST_FORM else _render
+    text = render(stand_ins.messages, rendering.arguments_as_text, facts)
     dropped_thoughts = check_nothing_left_out(stand_ins, text, rendering.messages, facts)
     check_values(rendering)
     return Seen(stand_ins, text, dropped_thoughts)
@@ -90,8 +94,13 @@ def find_turns(rendering: Rendering, seen: Seen, facts: BaseModelFacts) -> list[
     return list(_turns(places, rendering, frames_of(facts)))
 
 
-def _render(messages: Sequence[Message], rendering: Rendering, facts: BaseModelFacts) -> str:
-    return render_as(messages, facts, arguments_as_text=rendering.arguments_as_text)
+def _render(messages: Sequence[Message], arguments_as_text: bool, facts: BaseModelFacts) -> str:
+    return render_as(messages, facts, arguments_as_text=arguments_as_text)
+
+
+_render_form = lru_cache(maxsize=128)(_render)
+"""Most chats of a data set have the form of another one: the same roles, in the same order. Then their stand-ins are
+the same messages, which are rendered once."""
 
 
 def _put_together(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[Place] | None:
@@ -104,7 +113,7 @@ def _put_together(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[P
     position = len(first)
     for number, frame in zip(map(int, pieces[::2]), pieces[1::2], strict=True):
         slot = stand_ins.slots[number]
-        form = next((form for form in _forms(slot.text) if text.startswith(form + frame, position)), None)
+        form = _form_at(position, text, slot.text, frame)
         if form is None:
             return None
         # What a template writes again later, such as a tool's name in front of its answer, is not the turn's own.
@@ -115,20 +124,23 @@ def _put_together(text: str, with_stand_ins: str, stand_ins: StandIns) -> list[P
     return places if position == len(text) else None
 
 
-def _forms(text: str) -> Iterator[str]:
-    """Yield a text as it is, and as templates write it into JSON, once or twice."""
-    yield text
-    once = json.dumps(text, ensure_ascii=False)[1:-1]
-    yield once
-    yield json.dumps(text)[1:-1]
-    yield json.dumps(once, ensure_ascii=False)[1:-1]
+def _form_at(position: int, text: str, words: str, frame: str) -> str | None:
+    """Return words in the form in which they stand at a position, a frame behind them; ``None`` if they do not.
+
+    That is as they are, or as templates write them into JSON, once or twice.
+    """
+    if text.startswith(words + frame, position):
+        return words
+    once = json.dumps(words, ensure_ascii=False)[1:-1]
+    forms = once, json.dumps(words)[1:-1], json.dumps(once, ensure_ascii=False)[1:-1]
+    return next((form for form in forms if text.startswith(form + frame, position)), None)
 
 
 def _answers_alone(rendering: Rendering, facts: BaseModelFacts) -> list[Place]:
     """Find the answers by stand-ins for them alone: a template may look at the words of the other turns."""
     answers = {index for index, message in enumerate(rendering.messages) if message.role == "assistant"}
     some = stand_in(rendering.messages, answers)
-    text = _render(some.messages, rendering, facts)
+    text = _render(some.messages, rendering.arguments_as_text, facts)
     places = _put_together(rendering.text, text, some) or _between_frames(rendering.text, text, some)
     if places is None:
         if len(answers) > ALONE_AT_MOST:
@@ -161,7 +173,7 @@ def _between_frames(text: str, with_stand_ins: str, stand_ins: StandIns) -> list
 
 def _one_answer(rendering: Rendering, index: int, facts: BaseModelFacts) -> Place:
     """Find one answer: what differs between the rendering and the one with a stand-in for this answer."""
-    one = _render(stand_in(rendering.messages, {index}).messages, rendering, facts)
+    one = _render(stand_in(rendering.messages, {index}).messages, rendering.arguments_as_text, facts)
     pieces = STAND_IN.split(one)
     before, after = pieces[0], pieces[-1]
     text = rendering.text

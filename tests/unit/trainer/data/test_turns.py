@@ -142,6 +142,28 @@ def test_chat_of_two_thousand_turns_is_masked_with_two_renderings(monkeypatch: p
     assert len(renderings) == 2
 
 
+def test_chats_of_one_form_are_rendered_with_stand_ins_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderings = count_renderings(monkeypatch)
+    facts = small_facts()
+    mask_chat(TWO, facts, assistant_only=True)
+    renderings.clear()
+
+    same, other = ((QUESTION, Message("assistant", words)) * 2 for words in ("Other words.", "  Other words."))
+    masked = [mask_chat(chat, facts, assistant_only=True) for chat in (same, other)]
+
+    assert [texts_of(one) for one in masked] == [["Other words.<|im_end|>"] * 2, ["  Other words.<|im_end|>"] * 2]
+    assert len(renderings) == 1 + 2  # white space around words is another form: templates look at it
+
+
+def test_what_a_template_drops_of_a_form_is_refused_each_time() -> None:
+    facts = small_facts("{% for m in messages if m.role != 'system' %}{{ m.content }}<|im_end|>{% endfor %}")
+    chats = [(Message("system", words), QUESTION, Message("assistant", words)) for words in ("One.", "Two.")]
+
+    for chat in chats:
+        with pytest.raises(BaseModelError, match=r"leaves out turn 1 \(system\)"):
+            mask_chat(chat, facts, assistant_only=True)
+
+
 def test_template_that_looks_at_the_words_of_a_question_costs_one_rendering_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
