@@ -23,6 +23,8 @@ _ROLES = {
 }  # fmt: skip
 """Names of the roles: those of chat APIs, ShareGPT's and LLaMA-Factory's."""
 _CALL_ROLES = ("function_call", "tool_call")
+_SPEAKERS = {name: role for name, role in _ROLES.items() if name not in _CALL_ROLES}
+_MAY_BE_SILENT = ("system", "tool")
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")  # as transformers has them
 
 
@@ -47,6 +49,9 @@ def read_messages(row: Row, messages: Any, ignored: frozenset[str]) -> Chat:
     for position, message in enumerate(messages, start=1):
         if not isinstance(message, dict):
             raise row.refused(f"turn {position} is a JSON {json_type(message)}, not an object", FORMAT_HELP)
+        if (role := _role_of_plain(message)) is not None:
+            found.append(Message(role, _words(row, position, role, message["content"])))
+            continue
         rest = given(message)
         content_key = next((key for key in _contents(rest) if key in rest), None)
         content = None if content_key is None else rest.pop(content_key)
@@ -54,6 +59,14 @@ def read_messages(row: Row, messages: Any, ignored: frozenset[str]) -> Chat:
         unused += unused_part_keys(row, position, part_keys(content), ignored)
         unused += unused_message_keys(row, position, rest, ignored)
     return Chat(tuple(found), tuple(dict.fromkeys(unused)))
+
+
+def _role_of_plain(message: dict[str, Any]) -> str | None:
+    """Return the role of a message that is a role and a text and nothing else, as nearly all are; else ``None``."""
+    role = message.get("role")
+    if len(message) == 2 and isinstance(role, str) and isinstance(message.get("content"), str):
+        return _SPEAKERS.get(role)
+    return None
 
 
 def _contents(rest: Mapping[str, Any]) -> tuple[str, ...]:
@@ -73,18 +86,23 @@ def _message(row: Row, position: int, rest: dict[str, Any], content: Any) -> Mes
     if said_role.lower() in _CALL_ROLES:
         calls, content = (*calls, *read_call_turn(row, position, content)), None
     learned = _is_learned(row, position, role, rest)
-    may_be_empty = bool(calls) or role in ("system", "tool")
-    if content is None and rest and not may_be_empty:
+    if content is None and rest and not (calls or role in _MAY_BE_SILENT):
         raise row.refused(
             f"turn {position} has no `content`, but {', '.join(rest)}",
             "call its text `content`, or `value` beside `from`",
         )
-    text = read_text(row, position, content, may_be_empty=may_be_empty)
-    check_text(row, position, role, text)
+    text = _words(row, position, role, content, may_be_empty=bool(calls))
     if role != "assistant" and calls:
         raise row.refused(f"turn {position} ({role}) has `tool_calls`", "let the assistant call tools")
     name, call_id = (rest.pop("name", None), rest.pop("tool_call_id", None)) if role == "tool" else (None, None)
     return Message(role, text, thought, calls, learned, text_or_none(name), text_or_none(call_id))
+
+
+def _words(row: Row, position: int, role: str, content: Any, *, may_be_empty: bool = False) -> str:
+    """Return the text of a turn, checked."""
+    text = read_text(row, position, content, may_be_empty=may_be_empty or role in _MAY_BE_SILENT)
+    check_text(row, position, role, text)
+    return text
 
 
 def _thought(row: Row, position: int, role: str, rest: dict[str, Any]) -> str | None:
