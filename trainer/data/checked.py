@@ -29,7 +29,8 @@ CONTROL, UNREADABLE, REPEATED, REPLACED = "control", "unreadable", "repeated", "
 """Remarks on a row: control characters in it, characters lost before, a key twice, a column that another replaces."""
 CONTEXT_ONLY, UNLEARNABLE = "context only", "unlearnable"
 """Notes on a row: turns of the assistant that are not learned; none of them is, so that it is left out."""
-_MAYBE_ODD = re.compile(r"\\u00[01]|\\[bf]|[\x7f-\x84\x86-\x9f\ufffd]")
+_MAYBE_ODD = (b"\\u00", b"\\b", b"\\f", b"\x7f", b"\xc2", "\ufffd".encode())
+"""What a canonical line has in it where a text has a control character or U+FFFD; U+0080 to U+009F begin with 0xC2."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")  # not tabs and line ends, of which NEL is one
 
 
@@ -131,7 +132,7 @@ class CheckBlock:
         found.formats.append(FORMATS.index(layout))
         found.keys.append(digest(sample.messages))
         found.prompts.append(digest(sample.messages[:-1]))
-        odd = _odd(line.decode("utf-8", "surrogatepass"), values)
+        odd = _odd(line, values)
         for remark in (*odd, *([REPEATED] if row.repeats else []), *([REPLACED] if replaced else [])):
             found.remarks.setdefault(remark, []).append(row.number)
 
@@ -186,9 +187,9 @@ def canonical_line(values: Mapping[str, Any]) -> bytes:
         return json.dumps(values).encode() + b"\n"
 
 
-def _odd(line: str, values: Mapping[str, Any]) -> Iterator[str]:
+def _odd(line: bytes, values: Mapping[str, Any]) -> Iterator[str]:
     """Yield the remarks on a row's characters; its line is looked at first, for nearly all have none."""
-    if _MAYBE_ODD.search(line) is None:
+    if not any(sign in line for sign in _MAYBE_ODD):
         return
     texts = list(_texts(values))
     if any(_CONTROL.search(text) for text in texts):

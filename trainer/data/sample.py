@@ -48,4 +48,5 @@ def read_sample(row: Row, layout: Format, ignored: frozenset[str] = frozenset())
 
 def digest(messages: tuple[Message, ...]) -> bytes:
     """Return what two chats share only if they are the same to the last letter."""
-    return blake2b(repr(messages).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+    values = [(one.role, one.content, one.thought, one.calls, one.learned, one.name, one.call_id) for one in messages]
+    return blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
