@@ -21,6 +21,7 @@ from trainer.environment import describe_environment, memory_peak_gib
 from trainer.errors import BaseModelError, CheckpointError
 from trainer.training.early_stopping import EarlyStopping, has_stopped
 from trainer.training.qlora_trainer import QloraTrainer, Watch
+from trainer.training.rows import training_rows
 from trainer.training.run import Run
 from trainer.training.schedule import schedule_options
 
@@ -43,10 +44,7 @@ def build_trainer(
         fingerprints: What checkpoints of this run belong to.
         device: Where the model lies.
     """
-    import datasets
-
     recipe = run.recipe
-    rows = [{"input_ids": sample.input_ids, "labels": sample.labels} for sample in encoded.train]
     with _refusals_explained(recipe):
         trainer = QloraTrainer(
             eval_samples=encoded.eval[: recipe.evaluation.max_eval_samples],
@@ -56,7 +54,7 @@ def build_trainer(
             watch=Watch(run.events, run.stop, run.say),
             model=model,
             args=sft_config(recipe, run.output, device),
-            train_dataset=datasets.Dataset.from_list(rows),
+            train_dataset=training_rows(encoded.train),
             processing_class=tokenizer,
             peft_config=lora_config(recipe.adapter),
         )
