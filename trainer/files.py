@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def sha256_of_file(path: Path) -> str:
     """Return the file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_unchanged(path: Path) -> str:
+    """Return the file's SHA-256, which is computed once as long as its size and the time of its change stay."""
+    found = path.stat()
+    return _sha256_once(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256_once(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - they say whether it is the same
+    return sha256_of_file(path)
 
 
 def write_atomically(path: Path, content: bytes, mode: int | None = None) -> None:

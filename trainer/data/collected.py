@@ -25,7 +25,7 @@ from trainer.data.sources.row import FORMAT_HELP, Row
 from trainer.data.version import code_digest
 from trainer.data.workers import in_order, processes_here
 from trainer.errors import DataError
-from trainer.files import sha256_of_file
+from trainer.files import sha256_of_unchanged
 
 READING = "reading the samples"
 LARGE_BYTES = 8 * 2**20
@@ -301,7 +301,7 @@ def _ignored(data: DataSection) -> frozenset[str]:
 
 def _cache_key(files: tuple[SourceFile, ...], data: DataSection) -> str:
     """Return the digest of all that decides what the rows of some files are."""
-    contents = [(sha256_of_file(file.path), plain_name(file.path).rpartition(".")[2]) for file in files]
+    contents = [(sha256_of_unchanged(file.path), plain_name(file.path).rpartition(".")[2]) for file in files]
     values = [
         contents, data.format, sorted(data.columns.items()), sorted(_ignored(data)), data.assistant_only_loss,
         code_digest(),

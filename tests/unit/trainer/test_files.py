@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from trainer.files import NotAnObjectError, parse_object, read_json, sha256_of_file, write_atomically, write_json
+from trainer import files
+from trainer.files import (
+    NotAnObjectError,
+    parse_object,
+    read_json,
+    sha256_of_file,
+    sha256_of_unchanged,
+    write_atomically,
+    write_json,
+)
 
 
 def test_a_written_file_is_whole_and_leaves_no_part(tmp_path: Path) -> None:
@@ -30,6 +39,20 @@ def test_json_reads_back(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"ü": 1})
 
     assert read_json(tmp_path / "a.json") == {"ü": 1}
+
+
+def test_a_file_is_read_once_for_its_sum_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(files, "sha256_of_file", lambda path: [read.append(path), sha256_of_file(path)][1])
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+
+    assert sha256_of_unchanged(path) == sha256_of_unchanged(path) == hashlib.sha256(b"one").hexdigest()
+    assert read == [path]
+
+    path.write_bytes(b"other")
+
+    assert sha256_of_unchanged(path) == hashlib.sha256(b"other").hexdigest()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "7", "[" * 100_000, '{"a":' * 100_000])

@@ -13,7 +13,7 @@ from pathlib import Path
 from trainer.data.shelf import Shelf, Writer, find_shelf, shelves
 from trainer.data.sources.kinds import COLUMNAR
 from trainer.errors import DataError
-from trainer.files import sha256_of_file
+from trainer.files import sha256_of_unchanged
 
 _BEGINS = re.compile(COLUMNAR, re.DOTALL)
 FORM = "1"
@@ -83,4 +83,4 @@ def _refuse_bytes(path: Path, shelf: Shelf, ignored: Collection[str]) -> None:
 
 
 def _key(path: Path) -> str:
-    return f"table{FORM}-{sha256_of_file(path)[:40]}"
+    return f"table{FORM}-{sha256_of_unchanged(path)[:40]}"

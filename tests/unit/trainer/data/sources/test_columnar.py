@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from trainer import files
 from trainer.data.sources.columnar import has_rows, is_columnar, keep_rows
 from trainer.data.sources.reader import read_blocks
 from trainer.data.sources.row import BadRow, Row
 from trainer.errors import EXIT_USAGE, DataError
+from trainer.files import sha256_of_file
 
 PARQUET = b"PAR1\x15\x04 a table PAR1"
 
@@ -75,6 +77,20 @@ def test_rows_are_those_of_the_bytes_that_were_read_not_of_the_name(table: Path)
 
     with pytest.raises(DataError, match=r"x.parquet is a Parquet or Arrow file, and its rows are not in"):
         rows_of(table, "photo")
+
+
+def test_a_table_is_read_once_for_what_its_rows_are_kept_under(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(files, "sha256_of_file", lambda path: [read.append(path), sha256_of_file(path)][1])
+    path, lines = tmp_path / "x.parquet", tmp_path / "rows.jsonl"
+    path.write_bytes(PARQUET)
+    lines.write_text('{"prompt": "a"}\n')
+
+    assert not has_rows(path)
+    keep_rows(path, lines, [])
+
+    assert rows_of(path) == [Row(path, 1, {"prompt": "a"})]
+    assert read == [path]
 
 
 def test_a_table_without_rows_holds_none(tmp_path: Path) -> None:
