@@ -19,7 +19,8 @@ def with_same_steps(ctx: Context, run_file: RunFile) -> RunFile:
 
     Raises:
         UsageError: If it differs in more than its length, before anything is rented for what the trainer would refuse;
-            the message names each key with both values.
+            the message names each key with both values. Or if it gives a finished run another length and there is no
+            checkpoint: the run would be trained anew.
     """
     try:
         run_file = settled_by_plan(run_file, ctx.plan.data)
@@ -31,22 +32,16 @@ def with_same_steps(ctx: Context, run_file: RunFile) -> RunFile:
             check_recipe(ctx.run.run_id, was, recipe_values(run_file.recipe()))
         except CheckpointError as err:
             raise UsageError(err.message, resolution=err.resolution) from err
-    return run_file
-
-
-def is_made_longer(ctx: Context, run_file: RunFile | None) -> bool:
-    """Return whether a run file gives a finished run another length, to go on with from its checkpoint.
-
-    Raises:
-        UsageError: If it does, and there is no checkpoint: the run would be trained anew.
-    """
-    was = recipe_values(ctx.run_file.recipe())
-    now = was if run_file is None else recipe_values(run_file.recipe())
-    if all(was[key] == now[key] for key in LENGTH_KEYS):
-        return False
-    if newest_complete(ctx.run.checkpoints)[0] is None:
+    elif ctx.state.outcome == "done" and is_made_longer(ctx, run_file):
         raise UsageError(
             f"resume: {ctx.run.run_id} is done, and no checkpoint of it is here to go on from",
             resolution="start a new run of that length; checkpointing.bring_home lets a finished run be made longer",
         )
-    return True
+    return run_file
+
+
+def is_made_longer(ctx: Context, run_file: RunFile | None) -> bool:
+    """Return whether a run file gives a run another length."""
+    was = recipe_values(ctx.run_file.recipe())
+    now = was if run_file is None else recipe_values(run_file.recipe())
+    return any(was[key] != now[key] for key in LENGTH_KEYS)

@@ -24,7 +24,8 @@ from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine
 from tests.unit.runner.made_plan import made_plan
-from trainer.checkpoints.complete import REQUIRED_FILES, complete
+from trainer.checkpoints import complete as complete_checkpoints
+from trainer.checkpoints.complete import REQUIRED_FILES, complete, verify
 from trainer.config import CheckpointingSection
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -50,6 +51,8 @@ def context(folder: Path, *, has_checkpoint: bool, **training: Any) -> Context:
 def test_another_length_of_a_finished_run_is_gone_on_with(tmp_path: Path) -> None:
     ctx = context(tmp_path, has_checkpoint=True, max_steps=4)
 
+    ctx.state.finish("done")
+
     assert is_made_longer(ctx, with_same_steps(ctx, run_file(max_steps=8)))
     assert not is_made_longer(ctx, run_file(max_steps=4))
     assert not is_made_longer(ctx, None)
@@ -57,10 +60,21 @@ def test_another_length_of_a_finished_run_is_gone_on_with(tmp_path: Path) -> Non
 
 def test_without_a_checkpoint_a_finished_run_is_not_trained_anew(tmp_path: Path) -> None:
     ctx = context(tmp_path, has_checkpoint=False, max_steps=4)
+    ctx.state.finish("done")
 
     with pytest.raises(UsageError, match="no checkpoint of it is here to go on from") as caught:
-        is_made_longer(ctx, run_file(max_steps=8))
+        with_same_steps(ctx, run_file(max_steps=8))
     assert "checkpointing.bring_home" in caught.value.resolution
+
+
+def test_the_newest_checkpoint_is_verified_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path, has_checkpoint=True, max_steps=4)
+    ctx.state.finish("done")
+    verified: list[Path] = []
+    monkeypatch.setattr(complete_checkpoints, "verify", lambda path: [verified.append(path), verify(path)][1])
+
+    assert is_made_longer(ctx, with_same_steps(ctx, run_file(max_steps=8)))
+    assert verified == [ctx.run.checkpoints / "checkpoint-4"]
 
 
 def test_a_key_that_may_not_differ_is_named_with_both_values_before_anything_is_rented(tmp_path: Path) -> None:
