@@ -91,8 +91,8 @@ class PriceRules:
 
     Attributes:
         same_everywhere: Whether its regions differ in what is there, not in its price: one row with region ``any``.
-        on_demand_from_list: Whether its own API says nothing of on-demand prices, so that its offers have those of our
-            list: they are no news, and as old as the list.
+        on_demand_from_list: Whether its own API may refuse on-demand prices, so that its offers have those of our list:
+            they are no news, and as old as the list.
         gpuhunt_name: What gpuhunt calls it, where it names the machines as the cloud does.
     """
 

@@ -33,6 +33,9 @@ class Offer:
         disk_gib: Disk that comes with it in GiB, or ``None`` where it is chosen.
         available: Whether the cloud says that it can be had now; ``None`` where it does not say.
         trust: Whose machine it is.
+        is_price_dated: Whether the price is one of our dated list.
+        disk_price_usd_per_gb_month: What chosen disk costs there by the cloud itself, in US dollars a GB and month;
+            ``None`` where the dated list says it.
     """
 
     instance_type: str
@@ -46,6 +49,8 @@ class Offer:
     disk_gib: float | None = None
     available: bool | None = None
     trust: Trust = "secure"
+    is_price_dated: bool = False
+    disk_price_usd_per_gb_month: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Dated, sourced prices that stand in for what a cloud's own API does not report, or only to a key.
 
 ``catalog/<cloud>.csv`` has one row for each kind of machine and region, on demand and spot apart. The columns up to
-``provider`` have gpuhunt's names, the last four are ours. Where a cloud's own API has no on-demand prices (its record
-says so: ``PriceRules.on_demand_from_list``), they come from here; all others are for estimates without an account, and
-for comparing platforms that Douse cannot rent from.
+``provider`` have gpuhunt's names, the last four are ours. Where a cloud's own API may refuse on-demand prices (its
+record says so: ``PriceRules.on_demand_from_list``), they come from here; all others are for estimates without an
+account, and for comparing platforms that Douse cannot rent from.
 
 Source of the columns: github.com/dstackai/gpuhunt at 35841515de, ``src/gpuhunt/_internal/models.py`` (``CatalogItem``)
 and ``storage.py`` (their order).

@@ -68,6 +68,7 @@ def listed_offers(cloud: str, folder: Path = CATALOG) -> list[Offer]:
             memory_gib=row.memory_gib,
             disk_gib=row.disk_gib,
             trust=trust,
+            is_price_dated=True,
         )
         for row in all_prices(cloud, folder)
     ]
@@ -120,13 +121,14 @@ def refresh(
         UsageError: If the list cannot be written.
     """
     old = all_prices(cloud, folder) if cloud in listed_clouds(folder) else ()
-    kept = tuple(row for row in old if not row.spot) if source is None and rules.on_demand_from_list else ()
-    wanted = [offer for offer in offers if _is_priced(offer) and (offer.spot or not kept)]
+    is_partial = source is None and rules.on_demand_from_list
+    wanted = [offer for offer in offers if _is_priced(offer) and not (is_partial and offer.is_price_dated)]
+    kept = _kept(old, wanted) if is_partial else ()
     rows = [
         _row(cloud, offer, old, today, source or f"{cloud}'s own API, asked by Douse")
         for offer in _one_for_each_place(wanted, rules)
     ]
-    replaced = [row for row in old if row.spot or not kept]
+    replaced = [row for row in old if row not in kept]
     for spot in (False, True):
         _refuse_shrunk(cloud, spot=spot, before=_count(replaced, spot), after=_count(rows, spot))
     if not rows:
@@ -177,6 +179,12 @@ def gpuhunt_offers(cloud: str, names: Mapping[str, str]) -> list[Offer]:
     return [_gpuhunt_offer(item) for item in items if _is_usable(item)]
 
 
+def _kept(old: Sequence[ListedPrice], offers: Sequence[Offer]) -> tuple[ListedPrice, ...]:
+    """Return the rows of machines on demand that no offer has a newer price of."""
+    renewed = {(offer.instance_type, offer.region) for offer in offers if not offer.spot}
+    return tuple(row for row in old if not row.spot and (row.instance_type, row.region) not in renewed)
+
+
 def _is_priced(offer: Offer) -> bool:
     return offer.price_usd_per_h > 0 and isfinite(offer.price_usd_per_h)
 
@@ -213,9 +221,15 @@ def _row(cloud: str, offer: Offer, old: Sequence[ListedPrice], today: date, sour
         spot=offer.spot,
         cpu_count=same_kind.cpu_count if same_kind else None,
         disk_gib=offer.disk_gib or (same_kind.disk_gib if same_kind else None),
-        disk_price_usd_per_gb_month=same_place.disk_price_usd_per_gb_month if same_place else None,
+        disk_price_usd_per_gb_month=_disk_price(offer, same_place),
         billing_unit=old[0].billing_unit if old else None,
     )
+
+
+def _disk_price(offer: Offer, same_place: ListedPrice | None) -> float | None:
+    if offer.disk_price_usd_per_gb_month is not None:
+        return offer.disk_price_usd_per_gb_month
+    return same_place.disk_price_usd_per_gb_month if same_place else None
 
 
 def _count(rows: Sequence[ListedPrice], spot: bool) -> int:

@@ -26,4 +26,5 @@ ATTRS: Attrs = {"offers": Attr(list_of(OFFER), "The machines.", computed=True)}
 
 def values_of(offers: Iterable[Offer]) -> Values:
     """Return the values of a data source with these attributes."""
-    return {"offers": [asdict(offer) for offer in offers]}
+    shown = OFFER[1]
+    return {"offers": [{name: value for name, value in asdict(offer).items() if name in shown} for offer in offers]}

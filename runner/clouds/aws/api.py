@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from runner.cloud_api.absent import not_installed
 from runner.cloud_api.environment import BilledRun
@@ -22,6 +22,7 @@ from runner.clouds.aws.disks import priced_listing_in
 from runner.clouds.aws.listing import CLOUD, entries, required
 from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.places import places_in
+from runner.clouds.aws.pricing import PriceBook, RegionPrices
 from runner.clouds.aws.quotas import quota_code, quota_in
 from runner.clouds.aws.refusals import aws_errors, error_from_terraform, refuse_web_page, unreadable
 from runner.clouds.aws.schedules import GROUP, move_schedule, schedule_of, schedules_in
@@ -45,20 +46,20 @@ __all__ = ["AwsCloud", "PrefixCredentials", "error_from_terraform", "open_aws"]
 
 HOME_REGION = "us-east-1"
 BILLING_REGION = "us-east-1"
-"""Cost Explorer answers here for all regions."""
+"""Cost Explorer and the Price List API answer here for all regions."""
 REGION = re.compile(r"^[a-z]{2,3}(-[a-z]+)+-\d$")
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 30
 ATTEMPTS = 5
-QUOTAS = "service-quotas"
-QUOTAS_CONNECT_S, QUOTAS_READ_S, QUOTAS_ATTEMPTS = 2, 5, 2
-"""Only a plan asks for quotas, and leaves it at that after a while; Python still waits for the pool at its end."""
+QUOTAS, PRICING = "service-quotas", "pricing"
+BRIEF_CONNECT_S, BRIEF_READ_S, BRIEF_ATTEMPTS = 2, 5, 2
+"""Quotas and prices can be done without. Whoever asks waits for them no longer: a plan, and Python for its pool at its
+end; whoever terminates machines.
+"""
 AT_ONCE = 8
 SAVING_TIME = timedelta(minutes=15)
 """How long after the end of its lease a machine may take to save its work, before its schedule terminates it."""
 SHORTEST_S, LONGEST_S = 900, 43_200
 PLAIN_PREFIX = re.compile(r"^[A-Za-z0-9._/=@-]+$")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class AwsCloud:
         self._session, self._home, self._bounds, self._endpoint, self._now = session, home, regions, endpoint, now
         self._clients: dict[tuple[str, str], Any] = {}
         self._clock_off = timedelta()
+        self._prices = PriceBook(now)
 
     @property
     def name(self) -> str:
@@ -188,7 +190,11 @@ class AwsCloud:
         Raises:
             CloudError: If one region cannot be asked.
         """
-        found = self._everywhere(partial(offers_in, now=self._now()))
+        regions = self._bounds or self._enabled()
+        each = zip(self._ec2_in(regions), regions, repeat(self._now()), map(self._prices_in, regions), strict=False)
+        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
+            asked = [pool.submit(offers_in, *one) for one in each]
+            found = [offer for one in asked for offer in one.result()]
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region, offer.spot))
 
     def quotas(self, offers: Sequence[Offer]) -> dict[Offer, Quota]:
@@ -238,12 +244,19 @@ class AwsCloud:
             regions, unlisted = (self._home,), [err]
         clients = self._ec2_in(regions)
         with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
-            pairs = zip(clients, regions, strict=True)
-            asked = [pool.submit(priced_listing_in, client, region) for client, region in pairs]
+            each = zip(clients, regions, map(self._prices_in, regions), strict=True)
+            asked = [pool.submit(priced_listing_in, *one) for one in each]
         found = gather(one.result for one in asked)
         schedules = self._schedules(regions)
         unread = unlisted + found.unread + schedules.unread
         return Listing(found.resources + schedules.resources, unread, self._clock_off)
+
+    def _prices_in(self, region: str) -> Callable[[], RegionPrices]:
+        """Return what asks for a region's prices, with a client that is made now; without one nothing is known."""
+        try:
+            return partial(self._prices.of, self._client(PRICING, BILLING_REGION), region)
+        except (CloudError, OSError):  # boto3's files may be gone under a guard that has its other clients
+            return RegionPrices
 
     def _schedules(self, regions: Sequence[str]) -> Listing:
         """Return the schedules of runs, in those of the regions that boto3 knows to have EventBridge Scheduler."""
@@ -343,13 +356,6 @@ class AwsCloud:
             expires_at=required(keys, "Expiration", doing),
         )
 
-    def _everywhere(self, ask: Callable[[Any, str], list[T]]) -> list[T]:
-        """Ask in every region at once; one that fails fails them all."""
-        regions = self._bounds or self._enabled()
-        clients = self._ec2_in(regions)
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
-            return [found for answer in pool.map(ask, clients, regions) for found in answer]
-
     def _ec2_in(self, regions: Sequence[str]) -> list[Any]:
         """Return a client for each region; a session makes clients in one thread only."""
         return [self._client("ec2", region) for region in regions]
@@ -366,11 +372,11 @@ class AwsCloud:
         from botocore.config import Config
 
         if (service, region) not in self._clients:
-            is_brief = service == QUOTAS
+            is_brief = service in (QUOTAS, PRICING)
             config = Config(
-                retries={"mode": "standard", "total_max_attempts": QUOTAS_ATTEMPTS if is_brief else ATTEMPTS},
-                connect_timeout=QUOTAS_CONNECT_S if is_brief else CONNECT_TIMEOUT_S,
-                read_timeout=QUOTAS_READ_S if is_brief else READ_TIMEOUT_S,
+                retries={"mode": "standard", "total_max_attempts": BRIEF_ATTEMPTS if is_brief else ATTEMPTS},
+                connect_timeout=BRIEF_CONNECT_S if is_brief else CONNECT_TIMEOUT_S,
+                read_timeout=BRIEF_READ_S if is_brief else READ_TIMEOUT_S,
                 user_agent_extra="douse",
             )
             try:

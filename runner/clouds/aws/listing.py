@@ -10,9 +10,9 @@ from runner.cloud_api.labels import RUN_TAG, expiry_of, odd_expiry_of, run_of
 from runner.cloud_api.listings import gather, judged
 from runner.cloud_api.models import Kind, Listing, Resource, Status
 from runner.clouds.aws.refusals import aws_errors, unreadable
-from runner.prices.price_list import listed_price
 
 CLOUD = "aws"
+PriceOf = Callable[[str], float | None]
 STATUSES: Mapping[str, Status | None] = {
     "pending": "pending",
     "running": "running",
@@ -25,17 +25,19 @@ OPEN_REQUESTS = ("open", "active", "disabled")
 OURS = [{"Name": "tag-key", "Values": [RUN_TAG]}]
 
 
-def listing_in(client: Any, region: str) -> Listing:
+def listing_in(client: Any, region: str, price_of: PriceOf) -> Listing:
     """Return all Douse resources in one region, and what could not be read of it.
 
     Args:
         client: boto3's EC2 client for the region.
         region: The region.
+        price_of: US dollars an hour of a kind of machine on demand there, or ``None`` where nobody knows.
 
     Raises:
         CloudError: If no kind of thing in it could be read.
     """
-    return gather((partial(list_kind, client, region) for list_kind in _LISTINGS), one_server=True)
+    machines = partial(_instances, client, region, price_of)
+    return gather((machines, *(partial(list_kind, client, region) for list_kind in _LISTINGS)), one_server=True)
 
 
 def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -> Iterator[Mapping[str, Any]]:
@@ -78,7 +80,7 @@ def required(entry: Mapping[str, Any], key: str, doing: str) -> Any:
     return entry[key]
 
 
-def _machine(entry: Mapping[str, Any], region: str, doing: str) -> Resource | None:
+def _machine(entry: Mapping[str, Any], region: str, doing: str, price_of: PriceOf) -> Resource | None:
     """Return an instance as a resource, or ``None`` where it is terminated for good.
 
     Raises:
@@ -95,16 +97,16 @@ def _machine(entry: Mapping[str, Any], region: str, doing: str) -> Resource | No
         region,
         status=status,
         address=entry.get("PublicIpAddress") or None,
-        price_usd_per_h=_price(entry, region, status),
+        price_usd_per_h=_price(entry, status, price_of),
     )
 
 
-def _instances(client: Any, region: str) -> Listing:
+def _instances(client: Any, region: str, price_of: PriceOf) -> Listing:
     doing = f"list instances in {region}"
     reservations = entries(client, "describe_instances", "Reservations", doing, Filters=OURS)
     # A reservation without instances stands for them: without an id it is unread.
     machines = (entry for reservation in reservations for entry in reservation.get("Instances") or (reservation,))
-    return judged(machines, lambda entry: _machine(entry, region, doing))
+    return judged(machines, lambda entry: _machine(entry, region, doing, price_of))
 
 
 def _spot_requests(client: Any, region: str) -> Listing:
@@ -158,7 +160,6 @@ def _keys(client: Any, region: str) -> Listing:
 
 
 _LISTINGS: tuple[Callable[[Any, str], Listing], ...] = (
-    _instances,
     _spot_requests,
     _volumes,
     _addresses,
@@ -196,9 +197,8 @@ def _resource(
     )
 
 
-def _price(entry: Mapping[str, Any], region: str, status: Status) -> float | None:
-    """Return the listed price of an on-demand machine that runs; a spot machine's price is not in its description."""
+def _price(entry: Mapping[str, Any], status: Status, price_of: PriceOf) -> float | None:
+    """Return the price of an on-demand machine that runs; a spot machine's price is not in its description."""
     if status not in ("pending", "running") or entry.get("InstanceLifecycle") == "spot":
         return None
-    row = listed_price(CLOUD, str(entry.get("InstanceType", "")), region)
-    return row.price_usd_per_h if row else None
+    return price_of(str(entry.get("InstanceType", "")))

@@ -1,16 +1,18 @@
-"""GPU machines in one region of AWS: what EC2 describes, spot prices of now, on-demand prices of the price list."""
+"""GPU machines in one region of AWS: what EC2 describes, spot prices of now, on-demand prices of AWS's list or ours."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from runner.cloud_api.answers import read_some
 from runner.cloud_api.models import Offer
+from runner.clouds.aws.disks import RENTED_TYPE
 from runner.clouds.aws.listing import CLOUD, entries, required
+from runner.clouds.aws.pricing import RegionPrices
 from runner.prices.price_list import price_list
 
 FAMILIES = ["g*", "p*"]
@@ -18,7 +20,7 @@ MOST_NAMES = 100
 MIB_PER_GIB = 1024
 
 
-def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
+def offers_in(client: Any, region: str, now: datetime, prices: Callable[[], RegionPrices]) -> list[Offer]:
     """Return the machines with NVIDIA GPUs and x86 processors that AWS sells in one region.
 
     One without a known price, or whose description cannot be read, is left out: no promise about money can be kept with
@@ -28,6 +30,7 @@ def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
         client: boto3's EC2 client for the region.
         region: The region.
         now: The time of day (UTC).
+        prices: Asks for what AWS's price list says of the region; the dated list has the rest.
 
     Raises:
         CloudError: If AWS does not answer, or its answer cannot be read.
@@ -39,12 +42,19 @@ def offers_in(client: Any, region: str, now: datetime) -> list[Offer]:
     machines = {kind.instance_type: kind for kind in kinds}
     sold = _sold(client, region, sorted(machines))
     spot_prices = _spot_prices(client, region, sold, now)
+    own = prices()
     listed = {row.instance_type: row.price_usd_per_h for row in price_list(CLOUD) if row.region == region}
     return [
-        replace(machines[name], spot=spot, price_usd_per_h=prices[name])
-        for spot, prices in ((False, listed), (True, spot_prices))
+        replace(
+            machines[name],
+            spot=spot,
+            price_usd_per_h=usd_per_h[name],
+            is_price_dated=not spot and name not in own.on_demand,
+            disk_price_usd_per_gb_month=own.volumes.get(RENTED_TYPE),
+        )
+        for spot, usd_per_h in ((False, {**listed, **own.on_demand}), (True, spot_prices))
         for name in sold
-        if name in prices
+        if name in usd_per_h
     ]
 
 

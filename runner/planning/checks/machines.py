@@ -7,7 +7,6 @@ from datetime import date
 from typing import NamedTuple
 
 from runner.cloud_api.models import Account
-from runner.clouds.registry import find_cloud
 from runner.errors import NoCapacityError, NoPlaceError, counted
 from runner.planning.checks.account import check_balance
 from runner.planning.checks.kind_of_model import ON_ITS_OWN
@@ -117,10 +116,12 @@ def _balance(run_file: RunFile, account: Account | None, choice: Choice) -> list
 def check_prices(run_file: RunFile, market: Market, today: date) -> Check:
     """Report the prices that are too old to plan with; those that the cloud lists are of today."""
     cloud = run_file.compute.env
-    if market.remark is None and not find_cloud(cloud).prices.on_demand_from_list:
+    dated = {(offer.instance_type, offer.region) for offer in market.offers if offer.is_price_dated}
+    if market.remark is None and not dated:
         return passed(PRICES, f"as {cloud} reports them now")
     old = [row for name in price_lists_of(cloud, run_file.compute.trust) for row in stale_prices(name, today)]
-    stale = [row for row in old if market.remark is not None or not row.spot]  # spot prices come from the cloud
+    of_market = [row for row in old if not row.spot and (row.instance_type, row.region) in dated]
+    stale = old if market.remark is not None else of_market
     if not stale:
         return passed(PRICES, f"of the price list of {cloud}, none is out of date")
     named = [f"{row.instance_type} ({row.as_of}, {age_days(row, today)} days)" for row in stale[:SHOWN]]

@@ -79,6 +79,8 @@ def disk_usd_per_h(environment: str, offer: Offer, disk_gib: float) -> float:
 
 def _disk_usd_per_gib_month(environment: str, offer: Offer) -> float:
     platform = platform_at(environment, offer.trust)
+    if offer.disk_price_usd_per_gb_month is not None:
+        return offer.disk_price_usd_per_gb_month
     if platform is None or not platform.prices_from:
         return 0.0
     return listed_disk_price(platform.prices_from, offer.region) or 0.0

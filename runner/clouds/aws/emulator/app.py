@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from runner.clouds.aws.emulator import wire as aws_wire
 from runner.clouds.aws.emulator.billing import cost_and_usage, tag_asked_for
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
+from runner.clouds.aws.emulator.pricing import get_products
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID, OTHER_ACCOUNT, price_usd_per_h, seed
 from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.calls import Answer
@@ -72,7 +73,7 @@ class AwsCloud:
             return aws_wire.refusal(
                 "s3", 403, code, "The AWS Access Key Id you provided does not exist in our records."
             )
-        code = "UnrecognizedClientException" if call.service in ("ssm", "ce") else "InvalidClientTokenId"
+        code = "UnrecognizedClientException" if call.service in ("ssm", "ce", "pricing") else "InvalidClientTokenId"
         return aws_wire.refusal(call.service, 403, code, "The security token included in the request is invalid.")
 
     def _answer(self, call: AwsCall, environ: Environ) -> Answer:
@@ -87,6 +88,8 @@ class AwsCloud:
             machines = self._instances.tagged(tag_asked_for(call.body))
             late_s = self.state.settings["aws"]["bill_late_s"]
             return cost_and_usage(call.body, machines, self.state.clock(), late_s)
+        if call.service == "pricing" and call.action == "GetProducts":
+            return get_products(call.body)
         if call.service == "scheduler":
             return self._schedule(call, environ)
         if call.service != "ec2":

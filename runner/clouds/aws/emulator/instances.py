@@ -13,8 +13,8 @@ from runner.clouds.aws.emulator.schedules import AwsSchedules
 from runner.clouds.aws.emulator.seed import (
     ACCOUNT,
     ADDRESS_USD_PER_H,
-    GP3_USD_PER_GIB_MONTH,
     price_usd_per_h,
+    volume_usd_per_gib_month,
 )
 from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.cloud_state import CloudState
@@ -57,7 +57,7 @@ class AwsInstances:
         state = self._state
         spot = call.fields.get("InstanceMarketOptions.MarketType") == "spot"
         traits, now = state.traits("aws", instance.id), state.clock()
-        disk_usd_per_h = _disk_usd_per_h(instance)
+        disk_usd_per_h = _disk_usd_per_h(instance, call.region)
         machine = EmulatedMachine(
             id=instance.id,
             cloud="aws",
@@ -146,7 +146,7 @@ class AwsInstances:
                 if group.name != "default"
             ]
             found += [
-                self._billed("volume", volume.id, volume, region, volume.size * GP3_USD_PER_GIB_MONTH / 730)
+                self._billed("volume", volume.id, volume, region, _volume_usd_per_h(volume, region))
                 for volume in ec2.volumes.values()
                 if not volume.attachment and volume.status != "deleting"
             ]
@@ -290,6 +290,10 @@ def _tags(resource: Any) -> list[tuple[str, str]]:
     return [(str(tag["key"]), str(tag["value"])) for tag in resource.get_tags()]
 
 
-def _disk_usd_per_h(instance: Any) -> float:
+def _disk_usd_per_h(instance: Any, region: str) -> float:
     volumes = [instance.ec2_backend.volumes[device.volume_id] for _, device in instance.get_block_device_mapping]
-    return sum(per_hour_of_month(volume.size * GP3_USD_PER_GIB_MONTH) for volume in volumes)
+    return sum(_volume_usd_per_h(volume, region) for volume in volumes)
+
+
+def _volume_usd_per_h(volume: Any, region: str) -> float:
+    return per_hour_of_month(volume.size * volume_usd_per_gib_month(volume.volume_type, region))

@@ -50,7 +50,9 @@ PRICES_USD_PER_H = {
 }
 OTHER_USD_PER_H = 1.0
 SPOT_SHARE = 0.4
-GP3_USD_PER_GIB_MONTH = 0.08
+VOLUMES_USD_PER_GIB_MONTH = {"gp3": 0.08, "gp2": 0.10}
+ELSEWHERE = 1.2
+"""By how much volumes cost more outside us-east-1: made up, so that a price of the wrong region is a wrong bill."""
 ADDRESS_USD_PER_H = 0.005
 
 
@@ -58,6 +60,12 @@ def price_usd_per_h(instance_type: str, *, spot: bool) -> float:
     """Return the prices that the emulator's meters charge for a machine."""
     price = PRICES_USD_PER_H.get(instance_type, OTHER_USD_PER_H)
     return round(price * SPOT_SHARE, 6) if spot else price
+
+
+def volume_usd_per_gib_month(kind: str, region: str) -> float:
+    """Return what the emulator's meters charge for a volume; one of an unknown type costs as much as a gp3."""
+    usd = VOLUMES_USD_PER_GIB_MONTH.get(kind, VOLUMES_USD_PER_GIB_MONTH["gp3"])
+    return usd if region == "us-east-1" else round(usd * ELSEWHERE, 6)
 
 
 def seed(region: str) -> None:

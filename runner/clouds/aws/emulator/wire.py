@@ -124,7 +124,7 @@ def refusal(service: str, status: int, code: str, message: str) -> Answer:
         text = f"<Response><Errors>{fault}</Errors><RequestID>{_request_id()}</RequestID></Response>"
     elif service == "s3":
         text = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-    elif service in ("ssm", "ce"):
+    elif service in ("ssm", "ce", "pricing"):
         text = f'{{"__type": "{code}", "message": "{message}"}}'
         return Answer(status, None, {"Content-Type": "application/x-amz-json-1.1"}, text.encode())
     else:

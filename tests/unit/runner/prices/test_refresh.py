@@ -181,7 +181,7 @@ def test_offers_without_a_price_are_left_out(folder: Path, price_usd_per_h: floa
 
 
 def test_the_day_of_a_price_of_aws_is_not_renewed_by_our_own_list(folder: Path) -> None:
-    """AWS tells no on-demand price: its offers carry ours, and asking again must not make them look new."""
+    """Where AWS tells no on-demand price its offers carry ours, and asking again must not make them look new."""
     before = price_list("aws", folder)
     spot = Offer("gpu_3", "us-east-1", True, 0.41, "A10", 1, 24.0)
 
@@ -192,6 +192,18 @@ def test_the_day_of_a_price_of_aws_is_not_renewed_by_our_own_list(folder: Path) 
     (new,) = (found for found in all_prices("aws", folder) if found.spot)
     assert (new.price_usd_per_h, new.as_of, new.cpu_count, new.memory_gib) == (0.41, TODAY, 30, 226.0)
     assert (new.disk_price_usd_per_gb_month, new.billing_unit) == (0.1, "minute")
+
+
+def test_prices_that_aws_reports_replace_ours_and_the_others_keep_their_day(folder: Path) -> None:
+    fresh = replace(relisted("aws", folder)[3], is_price_dated=False, disk_price_usd_per_gb_month=0.12)
+    others = [offer for offer in relisted("aws", folder) if offer.instance_type != fresh.instance_type]
+
+    done = refresh("aws", [*others, replace(fresh, price_usd_per_h=9.5)], TODAY, folder=folder)
+
+    assert (done.rows_before, done.rows_after, done.kept) == (KINDS, KINDS, KINDS - 1)
+    new = {found.instance_type: found for found in price_list("aws", folder)}[fresh.instance_type]
+    assert (new.price_usd_per_h, new.as_of, new.disk_price_usd_per_gb_month) == (9.5, TODAY, 0.12)
+    assert {found.as_of for found in price_list("aws", folder) if found != new} == {EARLIER}
 
 
 def test_a_listing_of_aws_without_spot_prices_is_refused(folder: Path) -> None:

@@ -10,13 +10,16 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.httpsession import URLLib3Session
 from moto import mock_aws
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.botocore_stubber import MockRawResponse
 
 from runner.cloud_api.labels import EXPIRES_TAG, RUN_TAG, resource_name
 from runner.cloud_api.models import Offer, Resource
 from runner.clouds.aws.api import AwsCloud, open_aws
-from runner.errors import AccountError, BadRequestError, UsageError
+from runner.errors import AccountError, BadRequestError, CloudUnavailableError, UsageError
 from runner.world import RealWorld
 
 RUN = "20261121-073000-tiny"
@@ -37,6 +40,19 @@ def _no_credentials_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: A
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_prices() -> Iterator[None]:
+    """Refuse what moto does not have, the price list: nothing in this file reaches a network."""
+
+    def refuse(_: object, request: Any) -> AWSResponse:
+        assert request.url.startswith("https://api.pricing.us-east-1.amazonaws.com"), request.url
+        return AWSResponse(request.url, 400, {}, MockRawResponse(b'{"__type": "AccessDeniedException"}'))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(URLLib3Session, "send", refuse)
+        yield
 
 
 @pytest.fixture
@@ -116,6 +132,22 @@ def test_a_machines_disks_have_the_price_of_their_region_or_none(
     (found,) = of_kind(there.listing().whole())["instance"]
 
     assert found.disk_usd_per_h == (None if usd_per_h is None else pytest.approx(usd_per_h))
+
+
+def test_a_price_list_without_a_client_hides_no_machine(cloud: AwsCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files from which boto3 makes one may be gone under a guard."""
+    launch()
+    client_of = cloud._client
+
+    def without_pricing(service: str, region: str) -> Any:
+        if service == "pricing":
+            raise CloudUnavailableError("aws: no data of pricing", resolution="-")
+        return client_of(service, region)
+
+    monkeypatch.setattr(cloud, "_client", without_pricing)
+
+    (found,) = of_kind(cloud.listing().whole())["instance"]
+    assert found.price_usd_per_h == 1.006
 
 
 @pytest.mark.parametrize(("text", "odd"), [("20261121t180000z", None), ("soon", "soon")])
@@ -206,6 +238,7 @@ def test_offers_have_awss_hardware_and_the_lists_prices(offers: list[Offer]) -> 
     ]
     assert (found.gpu_name, found.gpu_count, found.gpu_memory_gib, found.memory_gib) == ("A10G", 1, 24.0, 16.0)
     assert (found.price_usd_per_h, found.available, found.disk_gib) == (1.006, None, None)
+    assert (found.is_price_dated, found.disk_price_usd_per_gb_month) == (True, None)
     assert {offer.region for offer in offers} == {HERE, THERE}
     assert [offer.price_usd_per_h for offer in offers] == sorted(offer.price_usd_per_h for offer in offers)
 
@@ -220,6 +253,7 @@ def test_spot_machines_are_offered_at_the_price_of_now(offers: list[Offer]) -> N
     spot = [offer for offer in offers if offer.spot]
     assert {offer.instance_type for offer in spot} >= {"g5.xlarge", "g6.xlarge"}
     assert {offer.price_usd_per_h for offer in spot} == {0.00001}  # moto's
+    assert not any(offer.is_price_dated for offer in spot)
 
 
 def test_machines_the_trainer_cannot_use_are_not_offered(offers: list[Offer]) -> None:

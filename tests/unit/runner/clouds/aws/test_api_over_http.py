@@ -34,6 +34,8 @@ SETS = {
     "DescribeKeyPairs": "keySet",
 }
 
+PRICES = "GetProducts"
+"""Asked with a body of another kind."""
 SCHEDULES = "ListSchedules"
 """Asked of another server, in another way."""
 
@@ -41,6 +43,8 @@ SCHEDULES = "ListSchedules"
 def listing(action: str, *items: str, token: str = "") -> Answer:
     inner = "".join(f"<item>{item}</item>" for item in items)
     more = f"<nextToken>{token}</nextToken>" if token else ""
+    if action == PRICES:
+        return 400, '{"__type": "AccessDeniedException"}'
     if action == SCHEDULES:
         return 200, '{"Schedules": []}'
     name = SETS[action]
@@ -81,7 +85,8 @@ def server() -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            self._answer({name: values[0] for name, values in parse_qs(body).items()})
+            of_prices = {"Action": PRICES} if body.startswith("{") else {}
+            self._answer({name: values[0] for name, values in parse_qs(body).items()} | of_prices)
 
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")

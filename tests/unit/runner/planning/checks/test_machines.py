@@ -20,6 +20,7 @@ from runner.planning.estimate.forecast import make_task
 from runner.planning.estimate.model_shape import shape_of
 from runner.planning.market import Market
 from runner.prices.price_list import STALE_AFTER_DAYS, all_prices
+from runner.prices.refresh import listed_offers
 from runner.run.run_file import RunFile
 from tests.unit.runner.planning.estimate.test_model_shape import LLAMA_8B
 
@@ -197,10 +198,11 @@ def test_a_newer_line_takes_the_place_of_an_older_one() -> None:
         ("lambda", "offline", 4000, "warn"),
         ("aws", None, 4000, "warn"),
     ],
-    ids=["told-by-the-cloud", "fresh-list", "old-list", "aws-tells-no-prices-on-demand"],
+    ids=["told-by-the-cloud", "fresh-list", "old-list", "aws-may-tell-no-prices-on-demand"],
 )
 def test_only_prices_of_a_list_grow_old(env: str, remark: str | None, days: int, status: str) -> None:
-    line = check_prices(rented(env), Market([], remark=remark), TODAY + timedelta(days=days))
+    dated = listed_offers("aws") if env == "aws" else []
+    line = check_prices(rented(env), Market(dated, remark=remark), TODAY + timedelta(days=days))
 
     assert line.status == status
     if status == "warn":
@@ -208,6 +210,17 @@ def test_only_prices_of_a_list_grow_old(env: str, remark: str | None, days: int,
         assert f"{len(rows)} rows are out of date: " in line.value
         assert line.value.endswith(f" and {len(rows) - 3} more")
         assert line.remedy == f"refresh the list: `make prices ENV={env}`"
+
+
+def test_prices_that_aws_reports_do_not_grow_old() -> None:
+    (dated,) = [one for one in listed_offers("aws") if (one.instance_type, one.region) == ("g5.xlarge", "eu-west-1")]
+    fresh = replace(dated, is_price_dated=False)
+
+    def said(*offers: Offer) -> str:
+        return check_prices(rented("aws"), Market(list(offers)), TODAY + timedelta(days=4000)).value
+
+    assert said(fresh) == "as aws reports them now"
+    assert said(fresh, replace(dated, region="us-east-1")).startswith("1 row is out of date: g5.xlarge (")
 
 
 def test_a_price_is_old_after_a_month() -> None:

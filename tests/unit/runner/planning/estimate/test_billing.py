@@ -49,6 +49,12 @@ def test_a_disk_has_the_price_that_its_place_has_in_the_list(environment: str, r
     assert billing_of(run_file(), 0, environment, offer(region)).disk_usd_per_gib_month == usd
 
 
+def test_a_disk_price_that_the_cloud_reports_outranks_the_list() -> None:
+    asked = replace(offer("eu-west-1"), disk_price_usd_per_gb_month=0.088)
+
+    assert billing_of(run_file(), 0, "aws", asked).disk_usd_per_gib_month == 0.088
+
+
 def test_the_disk_that_is_paid_for_is_the_one_that_is_rented() -> None:
     asked = billing_of(run_file(disk_size_gib=200), 0, "runpod", offer("any"))
     needed = billing_of(run_file(disk_size_gib=10), 140 * 2**30, "runpod", offer("any"))

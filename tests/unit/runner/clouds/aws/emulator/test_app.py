@@ -39,11 +39,11 @@ class AwsLab(Lab):
 
     endpoint: str
 
-    def client(self, service: str, key_id: str = "AKIAREHEARSAL0000000", **more: Any) -> Any:
+    def client(self, service: str, key_id: str = "AKIAREHEARSAL0000000", region: str = "us-east-1", **more: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            region_name="us-east-1",
+            region_name=region,
             aws_access_key_id=key_id,
             aws_secret_access_key="x",
             config=Config(retries={"total_max_attempts": 1}),
@@ -482,17 +482,30 @@ def test_leftovers_stay_behind_with_the_marks_of_the_run(lab: AwsLab, ec2: Any) 
     assert {"Key": "douse-run", "Value": "x"} in volumes[0]["Tags"]
 
 
-def our_client(lab: AwsLab) -> Cloud:
+def our_client(lab: AwsLab, region: str = "us-east-1") -> Cloud:
     return open_aws(
         {
             "AWS_ACCESS_KEY_ID": "AKIAREHEARSAL0000000",
             "AWS_SECRET_ACCESS_KEY": "x",
             "AWS_ENDPOINT_URL": lab.endpoint,
-            "AWS_REGION": "us-east-1",
-            "DOUSE_AWS_REGIONS": "us-east-1",
+            "AWS_REGION": region,
+            "DOUSE_AWS_REGIONS": region,
         },
         now=RealWorld().now,
     )
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_our_client_knows_what_a_machine_and_its_disk_cost_in_every_region(lab: AwsLab, region: str) -> None:
+    tags = [{"Key": "Name", "Value": "douse-x"}, {"Key": "douse-run", "Value": "x"}]
+    marked = [{"ResourceType": "instance", "Tags": tags}]
+    lab.run(lab.client("ec2", region=region), BlockDeviceMappings=[DISK], TagSpecifications=marked)
+
+    (found,) = [one for one in our_client(lab, region).listing().whole() if one.kind == "instance"]
+
+    (metered,) = lab.machines()
+    assert found.disk_usd_per_h == pytest.approx(metered["disk_usd_per_h"])
+    assert found.price_usd_per_h == pytest.approx(metered["price_usd_per_h"])
 
 
 def test_our_client_lists_and_ends_what_is_ours(lab: AwsLab, ec2: Any) -> None:
