@@ -187,7 +187,7 @@ class CloudState:
     def stop(self, machine: EmulatedMachine) -> None:
         """Stop a machine: its box ends, its disk bills on."""
         machine.is_stopped = True
-        machine.meter.change(self.clock(), machine.idle_usd_per_h)
+        machine.bill_disk_alone(self.clock())
         self._drop_box(machine, vanish=True)
 
     def take_back(self, machine: EmulatedMachine) -> None:
@@ -273,7 +273,7 @@ class CloudState:
 
     def _finish(self, machine: EmulatedMachine, at: float) -> None:
         machine.ended_at = at
-        machine.meter.stop(at)
+        machine.bill_no_more(at)
         self._drop_box(machine, vanish=False)
         if machine.cloud in self.on_end:
             self.on_end[machine.cloud](machine)

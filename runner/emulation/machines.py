@@ -93,6 +93,7 @@ class EmulatedMachine:
         ended_by: Why it ended, in a few words.
         is_box_dead: Its box has vanished, and the cloud may not know.
         due: Timed faults that have not happened yet: when, and which.
+        disk_meter: What of the meter is its disk.
     """
 
     id: str
@@ -116,9 +117,11 @@ class EmulatedMachine:
     ended_by: str = ""
     is_box_dead: bool = False
     due: list[tuple[float, str]] = field(default_factory=list)
+    disk_meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
         """Let what it was born with shape its life."""
+        self.disk_meter = Meter(self.created_at, self.disk_usd_per_h)
         if "boot_never_active" in self.traits:
             self.active_at = math.inf
         elif "boot_unhealthy_spell" in self.traits:
@@ -138,6 +141,21 @@ class EmulatedMachine:
     def price_usd_per_h(self) -> float:
         """Return what it costs now, without the disk of one that runs."""
         return self.meter.usd_per_h if self.is_stopped else round(self.meter.usd_per_h - self.disk_usd_per_h, 9)
+
+    def bill_disk_alone(self, now: float) -> None:
+        """Let it cost what its disk does while it is stopped."""
+        self.meter.change(now, self.idle_usd_per_h)
+        self.disk_meter.change(now, self.idle_usd_per_h)
+
+    def bill_again(self, now: float, price_usd_per_h: float) -> None:
+        """Let it cost its price and its disk again."""
+        self.meter.change(now, price_usd_per_h + self.disk_usd_per_h)
+        self.disk_meter.change(now, self.disk_usd_per_h)
+
+    def bill_no_more(self, at: float) -> None:
+        """End its meters."""
+        self.meter.stop(at)
+        self.disk_meter.stop(at)
 
     def remind(self, at: float, what: str) -> None:
         """Let something happen to it later."""

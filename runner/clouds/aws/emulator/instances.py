@@ -129,8 +129,7 @@ class AwsInstances:
         """Start a stopped instance anew, at another address."""
         self._state.boot(machine, _box_order(self._moto[machine.id]))
         machine.is_stopped, machine.active_at = False, self._state.clock() + self._active_s
-        price = price_usd_per_h(machine.instance_type, spot=machine.spot)
-        machine.meter.change(self._state.clock(), price + machine.disk_usd_per_h)
+        machine.bill_again(self._state.clock(), price_usd_per_h(machine.instance_type, spot=machine.spot))
         self.refresh()
 
     def leftovers(self) -> Sequence[Leftover]:

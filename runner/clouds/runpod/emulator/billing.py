@@ -11,6 +11,7 @@ from runner.emulation.machines import EmulatedMachine
 HOUR_S = 3600.0
 BUCKETS = ("hour", "day", "week", "month", "year")
 SPAN_S = 30 * 86400.0
+AMOUNTS = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
 
 
 class BillingError(ValueError):
@@ -29,28 +30,31 @@ def pod_bills(machines: Sequence[EmulatedMachine], query: Mapping[str, str], now
     if bucket not in BUCKETS:
         raise BillingError(f"bucketSize: use {', '.join(BUCKETS)}")
     wanted = query.get("podId")
-    records = [_record(machine, since, until, now) for machine in machines if wanted in (None, machine.id)]
-    records = [record for record in records if record["totalAmount"]]
-    total = sum(float(str(record["totalAmount"])) for record in records)
-    asked: dict[str, object] = {"startTime": _shown(since), "endTime": _shown(until), "bucketSize": bucket}
+    asked_for = [machine for machine in machines if wanted in (None, machine.id)]
+    bills = [(machine.id, _amounts(machine, since, until, now)) for machine in asked_for]
+    bills = [(pod_id, amounts) for pod_id, amounts in bills if amounts["totalAmount"]]
+    span = {"startTime": _shown(since), "endTime": _shown(until)}
+    asked: dict[str, object] = {**span, "bucketSize": bucket}
     if wanted is not None:
         asked["podId"] = wanted
     return {
-        "records": records,
+        "records": [{**span, "podId": pod_id, **amounts} for pod_id, amounts in bills],
         "metadata": {
             "query": asked,
-            "recordCount": len(records),
-            "uniquePodCount": len(records),
-            "totals": {"totalAmount": total, "gpuAmount": total, "cpuAmount": 0.0, "diskAmount": 0.0},
+            "recordCount": len(bills),
+            "uniquePodCount": len(bills),
+            "totals": {name: sum(amounts[name] for _, amounts in bills) for name in AMOUNTS},
         },
     }
 
 
-def _record(machine: EmulatedMachine, since: float, until: float, now: float) -> dict[str, object]:
+def _amounts(machine: EmulatedMachine, since: float, until: float, now: float) -> dict[str, float]:
+    """Return what a pod has cost in US dollars, its disk apart from its GPUs."""
     is_within = machine.created_at < until and (machine.ended_at is None or machine.ended_at > since)
-    usd = round(machine.meter.billed_usd(min(now, until)), 6) if is_within else 0.0
-    amounts = {"totalAmount": usd, "gpuAmount": usd, "cpuAmount": 0.0, "diskAmount": 0.0}
-    return {"startTime": _shown(since), "endTime": _shown(until), "podId": machine.id, **amounts}
+    if not is_within:
+        return dict.fromkeys(AMOUNTS, 0.0)
+    total, disk = (round(meter.billed_usd(min(now, until)), 6) for meter in (machine.meter, machine.disk_meter))
+    return dict(zip(AMOUNTS, (total, round(total - disk, 6), 0.0, disk), strict=True))
 
 
 def _instant(query: Mapping[str, str], name: str, default: float) -> float:

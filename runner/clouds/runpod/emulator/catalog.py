@@ -58,6 +58,18 @@ GPU_TYPES: Mapping[str, GpuType] = {
         GpuType(
             "NVIDIA GeForce RTX 4090", "RTX 4090", "ADA_24", 24, 0.69, 0.34, 0.29, 8, "HIGH", ("US-KS-2", "EU-RO-1")
         ),
+        GpuType(
+            "NVIDIA RTX PRO 6000 Blackwell Server Edition MIG 1g.24gb",
+            "PRO 6000 MIG 24GB",
+            None,
+            24,
+            0.59,
+            0.50,
+            0.30,
+            1,
+            "LOW",
+            ("US-TX-3",),
+        ),
         GpuType("NVIDIA A100 80GB PCIe", "A100 PCIe", "AMPERE_80", 80, 1.64, 1.19, 0.82, 8, "LOW", ("US-KS-2",)),
         GpuType("NVIDIA H100 80GB HBM3", "H100 SXM", "HOPPER_80", 80, 2.99, 2.69, 1.75, 8, "LOW", ("US-TX-3",)),
         GpuType("NVIDIA B200", "B200", None, 180, 5.98, 0.0, 3.50, 8, "NONE", ()),

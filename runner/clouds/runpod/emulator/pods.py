@@ -246,7 +246,7 @@ class Pods:
         """Start a pod anew."""
         self._state.boot(pod.machine, self._box_order(pod))
         pod.machine.is_stopped, pod.started_at = False, self._state.clock()
-        pod.machine.meter.change(self._state.clock(), pod.price_usd_per_h + pod.machine.disk_usd_per_h)
+        pod.machine.bill_again(self._state.clock(), pod.price_usd_per_h)
 
     def end(self, pod: Pod, by: str = "request") -> None:
         """End a pod; unless a fault makes it slow it is gone at once."""

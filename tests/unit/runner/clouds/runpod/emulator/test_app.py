@@ -438,6 +438,15 @@ def test_a_page_that_cannot_be_is_refused(lab: Lab, query: dict[str, str]) -> No
     assert lab.runpod.get("/pods", params=query).status_code == 400
 
 
+def test_a_slice_of_a_gpu_is_sold_as_a_kind_of_its_own(lab: Lab) -> None:
+    name = "NVIDIA RTX PRO 6000 Blackwell Server Edition MIG 1g.24gb"
+
+    pod = lab.pod(gpu={"id": name, "count": 1})
+
+    assert (pod["gpu"]["id"], pod["cost"]) == (name, 0.59)
+    assert lab.runpod.get(f"/catalog/gpus/{name}").json()["memory"] == 24
+
+
 def test_bill_of_a_pod_is_the_meters(lab: Lab) -> None:
     pod = lab.pod()
     lab.pod()
@@ -449,6 +458,19 @@ def test_bill_of_a_pod_is_the_meters(lab: Lab) -> None:
         (pod["id"], pytest.approx(0.69 + 50 * 0.10 / 730, abs=1e-6))
     ]
     assert bill["metadata"]["uniquePodCount"] == 1
+    row, totals = bill["records"][0], bill["metadata"]["totals"]
+    assert (row["gpuAmount"], row["diskAmount"]) == pytest.approx((0.69, 50 * 0.10 / 730), abs=1e-6)
+    assert totals == {name: row[name] for name in ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")}
+
+
+def test_bill_of_a_stopped_pod_goes_on_for_its_disk_alone(lab: Lab) -> None:
+    pod = lab.pod()
+    lab.runpod.post(f"/pods/{pod['id']}/action", json={"action": "stop"})
+    lab.clock.advance(3600.0)
+
+    (row,) = lab.runpod.get("/billing/pods").json()["records"]
+
+    assert (row["gpuAmount"], row["diskAmount"]) == pytest.approx((0.0, 50 * 0.20 / 730), abs=1e-6)
 
 
 @pytest.mark.parametrize("query", ["bucketSize=second", "startTime=soon"])
