@@ -21,6 +21,7 @@ from runner.lifecycle.terraform_inputs import (
     seconds_to_planned_end,
     unplanned_hours,
 )
+from runner.run.journal import CLOCK, Journal
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
 from runner.world import Event, World
@@ -124,6 +125,12 @@ def begin(ctx: Context, *, rents: bool) -> None:
         return
     try:
         guarding.begin(lambda: _started(ctx, rents=rents), _pause_s(ctx))
+        if not rents and _may_have_one_elsewhere(ctx):
+            ctx.view.line(
+                f"this run was driven by another computer, or before this one was restarted: on {name} a guard that "
+                "still lives there does not hear this runner, and may terminate the machine; kill it (`make status` "
+                "there shows its process)"
+            )
     except (RunnerError, OSError) as err:
         if rents:
             ctx.stop.check()
@@ -137,6 +144,18 @@ def begin(ctx: Context, *, rents: bool) -> None:
 
 def _started(ctx: Context, *, rents: bool) -> Apart:
     return start_guard(_facts(ctx, rents=rents), ctx.world, ctx.run.log("guard"), ctx.stop.impatience())
+
+
+def _may_have_one_elsewhere(ctx: Context) -> bool:
+    """Return whether the run may have a guard on another computer that cannot know of this runner.
+
+    Where a machine does not end itself, the cloud's listing shows the lease that a runner renews, and a guard sees it.
+    """
+    if ctx.environment.lease == "none":
+        return False
+    clocks = [line.get(CLOCK) for line in Journal(ctx.run).entries()]
+    boots = {clock.get("boot") for clock in clocks if isinstance(clock, dict)} - {None, ""}
+    return bool(boots and ctx.world.boot_id) and ctx.world.boot_id not in boots
 
 
 def asks(ctx: Context) -> None:

@@ -104,6 +104,29 @@ def test_a_machine_that_ends_itself_gets_more_time_to_do_so(
     assert guards.facts[0].saving_s == saving_s
 
 
+@pytest.mark.parametrize(
+    ("env", "boot", "is_said"),
+    [
+        ("runpod", "another", True),
+        ("aws", "another", True),
+        ("runpod", None, False),
+        ("lambda", "another", False),
+        ("runpod", "", False),
+    ],
+    ids=["elsewhere", "elsewhere on aws", "here", "shown by the cloud", "unknown"],
+)
+def test_who_goes_on_with_a_run_of_another_computer_hears_of_its_guard(
+    env: str, boot: str | None, is_said: bool, guards: Guards, tmp_path: Path
+) -> None:
+    ctx = made(tmp_path, env)
+    clock = {"boot": ctx.world.boot_id if boot is None else boot, "up_s": 1.0}
+    Journal(ctx.run).intent("provision", clock=clock)
+
+    guarding.begin(ctx, rents=False)
+
+    assert ["may terminate the machine" in line for line in said(ctx)] == [True] * is_said
+
+
 @pytest.mark.parametrize("env", ["lambda", "runpod", "aws"])
 def test_one_that_is_being_rented_has_nothing_to_save_yet(env: str, guards: Guards, tmp_path: Path) -> None:
     guarding.begin(made(tmp_path, env), rents=True)
