@@ -82,6 +82,7 @@ class End:
         usd_per_h: The highest price with the disk.
         left_usd: What there is to spend.
         longest_h: The upper end of the forecast, or ``None`` where there is none.
+        disk_usd_per_h: What of ``usd_per_h`` is the disk.
     """
 
     training_h: float
@@ -90,6 +91,7 @@ class End:
     usd_per_h: float
     left_usd: float
     longest_h: float | None
+    disk_usd_per_h: float = 0.0
 
     @property
     def hours(self) -> float:
@@ -123,6 +125,7 @@ class End:
             training_limit_h=round(self.training_h, 4),
             hard_end_h=round(self.hours, 4),
             most_usd=math.ceil(round(self.most_usd * 100, 4)) / 100,
+            disk_usd_per_h=round(self.disk_usd_per_h, 6),
         )
 
 
@@ -140,13 +143,15 @@ def end_of(
         longest_s: The upper end of the forecast there in seconds, or ``None`` where there is none.
     """
     training_h = means.training_h(longest_s)
+    disk = disk_usd_per_h(environment, offer, disk_gib)
     return End(
         training_h=training_h,
         by_time_h=training_h + SPARE_HOURS,
         late_h=_late_h(environment),
-        usd_per_h=machine.max_price_usd_per_h + disk_usd_per_h(environment, offer, disk_gib),
+        usd_per_h=machine.max_price_usd_per_h + disk,
         left_usd=means.usd,
         longest_h=None if longest_s is None else longest_s / 3600,
+        disk_usd_per_h=disk,
     )
 
 

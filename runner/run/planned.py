@@ -153,6 +153,7 @@ class PlannedMachine:
             rented, and in a plan of before there were such limits.
         hard_end_h: Hours from the request for it after which it has to be over, likewise.
         most_usd: The most that it may cost with its disk until that end, in US dollars, likewise.
+        disk_usd_per_h: What its disk costs besides, in US dollars an hour; ``None`` in a plan of an older version.
         micro_batch: What it computes at once; ``None`` where nothing is known of the base model.
         needed_gib_by_part: What the run needs of its GPU, in GiB by part; ``None`` where that is not known.
         forecast: The run there; ``None`` where nothing is known of the base model.
@@ -167,6 +168,7 @@ class PlannedMachine:
     training_limit_h: float | None = None
     hard_end_h: float | None = None
     most_usd: float | None = None
+    disk_usd_per_h: float | None = None
     micro_batch: MicroBatch | None = None
     needed_gib_by_part: dict[str, float] | None = None
     forecast: Foreseen | None = None

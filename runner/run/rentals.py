@@ -27,7 +27,9 @@ class Rental:
         machine_id: The cloud's id; ``None`` as long as no answer and no look showed a machine.
         price_usd_per_h: What it costs by the cloud's own word, else by that of Terraform; ``None`` where none is known.
         disk_usd_per_h: What its disk costs besides, by the looks that showed it; ``None`` where they could not say. 0
-            where no look of today's Douse has shown it: what nobody saw has no disk that one could count.
+            where no look of today's Douse has shown it.
+        most_disk_usd_per_h: What the disk that was asked for may cost, by the plan: it counts as long as no look has
+            shown a machine.
         there_at: It existed by then.
         seen_at: The last moment at which it was there and not stopped, as far as anybody looked.
         gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
@@ -43,6 +45,7 @@ class Rental:
     machine_id: str | None = None
     price_usd_per_h: float | None = None
     disk_usd_per_h: float | None = 0.0
+    most_disk_usd_per_h: float = 0.0
     there_at: datetime | None = None
     seen_at: datetime | None = None
     gone_at: datetime | None = None
@@ -79,7 +82,12 @@ class Rental:
     def limit_usd_per_h(self) -> float | None:
         """What it may cost an hour with its disk, as far as known: by its price, else the request's ceiling."""
         price = self.most_usd_per_h if self.price_usd_per_h is None else self.price_usd_per_h
-        return None if price is None else price + (self.disk_usd_per_h or 0.0)
+        return None if price is None else price + self.disk_at_most_usd_per_h
+
+    @property
+    def disk_at_most_usd_per_h(self) -> float:
+        """What its disk may cost an hour, as far as known: by the looks, else by the plan."""
+        return (self.disk_usd_per_h or 0.0) if self.is_shown else self.most_disk_usd_per_h
 
     def hours(self, now: datetime) -> float:
         """Return for how long it may have billed, in hours."""
@@ -94,7 +102,7 @@ def rentals_in(lines: Iterable[Line]) -> list[Rental]:
         at, kind, action = datetime.fromisoformat(str(line["time"])), line["kind"], line["action"]
         found, before = _by_the_clock_of(line, before, found), line
         if (action, kind) == ("provision", "intent"):
-            found.append(Rental(str(line.get("environment") or ""), at, _most(line.get("candidates"))))
+            found.append(_request(line, at))
         elif (action, kind) == ("provision", "answer"):
             _answer(found, line, at)
         elif (action, kind) == (CREATE, "intent"):
@@ -210,7 +218,10 @@ def _disk(entry: Line, known: Rental) -> float | None:
 def _another(found: list[Rental], cloud: str, began: datetime) -> Rental:
     """Return a machine more than was asked for: the last request may have been repeated, or a no have been none."""
     requests = [one for one in found if one.cloud == cloud]
-    return Rental(cloud, requests[-1].asked_at, requests[-1].most_usd_per_h) if requests else Rental(cloud, began)
+    if not requests:
+        return Rental(cloud, began)
+    last = requests[-1]
+    return Rental(cloud, last.asked_at, last.most_usd_per_h, most_disk_usd_per_h=last.most_disk_usd_per_h)
 
 
 def _index_of(found: list[Rental], cloud: str, machine_id: str) -> int:
@@ -228,12 +239,18 @@ def _is_open(rental: Rental, cloud: str) -> bool:
     return rental.is_request and not rental.is_refused and rental.cloud == cloud and rental.gone_at is None
 
 
-def _most(candidates: object) -> float | None:
-    """Return the highest ceiling of the machines that were asked for; ``None`` where one has none."""
-    rows = candidates if isinstance(candidates, list) else []
-    ceilings = (_number(row.get("max_price_usd_per_h")) for row in rows if isinstance(row, dict))
-    known = [ceiling for ceiling in ceilings if ceiling is not None]
-    return max(known) if known and len(known) == len(rows) else None
+def _request(line: Line, at: datetime) -> Rental:
+    """Return what was asked for: at most the dearest of the machines, with the dearest of their disks."""
+    rows = line["candidates"] if isinstance(line.get("candidates"), list) else []
+    ceilings = _numbers(rows, "max_price_usd_per_h")
+    disks = _numbers(rows, "disk_usd_per_h")  # lines of older versions have none
+    most = max(ceilings) if ceilings and len(ceilings) == len(rows) else None
+    return Rental(str(line.get("environment") or ""), at, most, most_disk_usd_per_h=max(disks, default=0.0))
+
+
+def _numbers(rows: Iterable[object], name: str) -> list[float]:
+    found = (_number(row.get(name)) for row in rows if isinstance(row, dict))
+    return [number for number in found if number is not None]
 
 
 def _rows(value: object) -> list[Line]:

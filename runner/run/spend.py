@@ -154,7 +154,7 @@ def _line(rental: Rental, now: datetime) -> dict[str, Any]:
         "cloud": rental.cloud,
         "machine_id": rental.machine_id,
         "price_usd_per_h": rental.price_usd_per_h,
-        "disk_usd_per_h": rental.disk_usd_per_h,
+        "disk_usd_per_h": None if rental.disk_usd_per_h is None else rental.disk_at_most_usd_per_h,
         "cost_range_usd": _outwards(rental.low_usd(), None if rental.is_set_back else rental.high_usd(now)),
         "unknown": _why_unknown(rental),
         "asked_at": asked_at,
@@ -201,8 +201,8 @@ def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[st
     seconds["idle"] = max(0.0, (end - begun).total_seconds() - sum(seconds.values()))
     price = last.price_usd_per_h if last.price_usd_per_h is not None else last.most_usd_per_h or 0.0
     by_phase = {phase: round(duration / 3600 * price, 4) for phase, duration in seconds.items()}
-    if last.disk_usd_per_h:
-        by_phase[DISK] = round(last.disk_usd_per_h * last.hours(now), 4)
+    if last.disk_at_most_usd_per_h:
+        by_phase[DISK] = round(last.disk_at_most_usd_per_h * last.hours(now), 4)
     earlier_usd = sum(one.high_usd(now) or 0.0 for one in earlier)
     return by_phase | ({EARLIER: round(earlier_usd, 4)} if earlier else {})
 

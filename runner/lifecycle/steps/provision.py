@@ -133,7 +133,7 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         name=resource_name(ctx.run.run_id),
         endpoint=endpoint_of(ctx.environment.name, ctx.world.environ) if ctx.environment.bills else None,
         **_account(ctx),
-        candidates=[one.to_variable() for one in machines],
+        candidates=[one.to_variable() | {"disk_usd_per_h": one.disk_usd_per_h} for one in machines],
     )
     on_start = partial(_note_start, journal) if ctx.environment.bills else None
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out, on_start=on_start)

@@ -76,6 +76,8 @@ def test_its_disk_is_paid_from_the_same_dollars() -> None:
     assert found.usd_per_h > 1.0
     assert found.hours < 5.0 - found.late_h
     assert found.most_usd == pytest.approx(5.0)
+    machine = found.of(planned(where, [where], Wanted()))
+    assert (machine.disk_usd_per_h or 0.0) + machine.max_price_usd_per_h == pytest.approx(found.usd_per_h, abs=1e-6)
 
 
 def test_a_timer_that_begins_with_the_boot_may_end_so_much_later() -> None:

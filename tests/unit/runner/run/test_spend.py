@@ -141,6 +141,35 @@ def test_what_a_lost_request_may_have_cost_is_kept_back_of_the_money(run: RunDir
     assert dollars_left(run, 5.0) == pytest.approx(1.4)
 
 
+def test_a_lost_request_may_have_cost_the_disk_that_was_planned_as_well(run: RunDir) -> None:
+    """The dearest of each: which of the candidates the cloud made nobody knows."""
+    request = asked(0)
+    request["candidates"] = [
+        {"max_price_usd_per_h": 7.2, "disk_usd_per_h": 0.18},
+        {"max_price_usd_per_h": 3.6, "disk_usd_per_h": 0.36},
+        {"max_price_usd_per_h": 3.6, "disk_usd_per_h": None},
+    ]
+    rented(run, request, destroyed(1800))
+    run.host.unlink()
+
+    spend = spend_of(run)
+
+    assert (spend.range_usd, spend.total_usd) == (pytest.approx([0.0, 3.78], abs=2e-6), 3.78)
+    assert (spend.by_phase_usd[DISK], spend.lines[0]["disk_usd_per_h"]) == (0.18, 0.36)
+    assert dollars_left(run, 5.0) == pytest.approx(1.22)
+
+
+@pytest.mark.parametrize(("seen", "usd_per_h"), [(0.1, 0.1), (0.0, 0.0), (None, None)])
+def test_the_disk_that_a_look_shows_counts_in_place_of_the_planned_one(
+    run: RunDir, seen: float | None, usd_per_h: float | None
+) -> None:
+    request = asked(0)
+    request["candidates"][0]["disk_usd_per_h"] = 0.36
+    rented(run, request, handed(0, "i-1"), shown(100, "i-1", seen))
+
+    assert spend_of(run).lines[0]["disk_usd_per_h"] == usd_per_h
+
+
 def test_the_last_word_that_reached_a_machine_says_that_it_was_there(run: RunDir) -> None:
     rented(run, asked(0), handed(100, "i-1"), destroyed(5000))
     write_json(run.file("lease.json"), {"word": "renew", "said_at": at(1100)})

@@ -251,6 +251,18 @@ def test_only_a_definite_no_is_an_answer(
     assert not is_the_account(ctx.run, cloud)
 
 
+def test_a_request_says_what_the_disk_of_each_machine_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx, cloud = planned(tmp_path, HERE), FakeCloud(name="aws")
+    monkeypatch.setattr(provision, "open_cloud", lambda name, world: cloud)
+    monkeypatch.setattr(provision, "terraform_of", lambda *given, **named: Refusing(""))
+
+    with pytest.raises(TerraformError):
+        provision._create(ctx, [replace(HERE, disk_usd_per_h=0.02), THERE])
+
+    (intent,) = Journal(ctx.run).entries()
+    assert [one["disk_usd_per_h"] for one in intent["candidates"]] == [0.02, None]
+
+
 def test_the_moment_at_which_terraform_begins_is_kept_where_the_disk_takes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
