@@ -259,7 +259,7 @@ def _as_refusal(err: HfHubHTTPError, repo_id: str, revision: str | None) -> Base
             "the Hub refuses too many requests (429)",
             remedy,
             _words(err),
-            retry_after_s=float(after) if after.isdigit() else 0.0,
+            retry_after_s=float(after) if after.isdecimal() else 0.0,
         )
     if status >= 500:
         remedy = f"repeat the command later, {OTHERWISE}"

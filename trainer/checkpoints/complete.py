@@ -111,7 +111,7 @@ def verify(folder: Path) -> Checkpoint:
             raise _broken(folder, f"lists no {name}")
     for name, (size_bytes, sha256) in listed.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != size_bytes:
+        if not _has_size(path, size_bytes):
             raise _broken(folder, f"has {name} missing or cut short")
         if sha256_of_file(path) != sha256:
             raise _broken(folder, f"has a damaged {name}")
@@ -125,7 +125,7 @@ def list_newest_first(folder: Path) -> list[Path]:
     found = []
     for path in folder.glob("checkpoint-*"):
         number = path.name.removeprefix("checkpoint-")
-        if path.is_dir() and number.isdigit():
+        if path.is_dir() and number.isascii() and number.isdigit():
             found.append((int(number), path))
     return [path for _, path in sorted(found, reverse=True)]
 
@@ -182,6 +182,13 @@ def choose(
             resolution=f"restore the {kind.replace('_', ' ')} it was started with, or start a new run",
         )
     return checkpoint, remarks
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size_bytes
+    except OSError:  # no disk takes such a name
+        return False
 
 
 def _required_files(fingerprints: Mapping[str, str]) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ CHECKSUMS = "SHA256SUMS"
 AT_ONCE = 4
 """Files that are moved at the same time; each one in parallel parts if it is big."""
 TRIES = 3
+LONGEST_NAME = 255
+"""Bytes of a name that every file system takes."""
 
 
 @dataclass
@@ -219,7 +221,8 @@ def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_checkpoint(part: str) -> bool:
-    return part.startswith("checkpoint-") and part.removeprefix("checkpoint-").isdigit()
+    number = part.removeprefix("checkpoint-")
+    return part.startswith("checkpoint-") and number.isascii() and number.isdigit()
 
 
 def _step(checkpoint: str) -> int:
@@ -227,9 +230,12 @@ def _step(checkpoint: str) -> int:
 
 
 def _is_inside(name: str) -> bool:
-    """Return whether a name stays inside the folder it is relative to."""
-    parts = name.split("/")
-    return not name.startswith("/") and not any(part in {"", ".", ".."} or "\0" in part for part in parts)
+    """Return whether a name stays inside the folder it is relative to, and a disk takes it."""
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:  # half a character, which JSON may hold
+        return False
+    return not any(part in {b"", b".", b".."} or b"\0" in part or len(part) > LONGEST_NAME for part in parts)
 
 
 def _local_files(folder: Path) -> list[str]:
@@ -321,7 +327,7 @@ def _read_manifest(raw: bytes) -> list[Listed]:
     try:
         files = parse_object(raw)["files"]
         listed = [Listed(str(one["name"]), int(one["size_bytes"]), str(one["sha256"])) for one in files]
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, KeyError, TypeError, OverflowError) as err:
         raise _NotWholeError(f"has an unreadable manifest ({err})") from err
     if not listed or not all(_is_inside(entry.name) for entry in listed):
         raise _NotWholeError("has a manifest that lists nothing, or files outside of the checkpoint")

@@ -12,6 +12,7 @@ from trainer.checkpoints.complete import (
     WITH_SCALER,
     choose,
     complete,
+    list_newest_first,
     newest_complete,
     verify,
 )
@@ -202,3 +203,21 @@ def test_a_run_in_float16_goes_on_with_its_own_scaler_and_with_no_fresh_one(tmp_
         choose(tmp_path / "plain", FINGERPRINTS | WITH_SCALER, {})
     with pytest.raises(CheckpointError, match="was trained in float16, this run computes in bfloat16 or float32"):
         choose(tmp_path / "scaled", FINGERPRINTS, {})
+
+
+@pytest.mark.parametrize("name", ["checkpoint-²", "checkpoint-٣", "checkpoint-", "checkpoint-5-old"])
+def test_a_folder_that_no_trainer_named_is_none_of_the_checkpoints(tmp_path: Path, name: str) -> None:
+    make_checkpoint(tmp_path, 4)
+    (tmp_path / name).mkdir()
+
+    assert [path.name for path in list_newest_first(tmp_path)] == ["checkpoint-4"]
+
+
+def test_a_manifest_that_lists_a_name_which_no_disk_takes_is_reported(tmp_path: Path) -> None:
+    path = make_checkpoint(tmp_path, 4)
+    manifest = json.loads((path / MANIFEST_NAME).read_text())
+    manifest["files"].append({"name": "n" * 5000, "size_bytes": 1, "sha256": ""})
+    (path / MANIFEST_NAME).write_text(json.dumps(manifest))
+
+    with pytest.raises(CheckpointError, match="missing or cut short"):
+        verify(path)

@@ -472,3 +472,41 @@ def test_a_file_without_variables_is_refused(tmp_path: Path, content: str, capsy
 
     assert main(["sync", "push", *words, "--environment-file", str(tmp_path / "env.json")]) == 2
     assert "holds no variables" in capsys.readouterr().err
+
+
+def test_a_folder_that_no_trainer_named_is_plain(url: str, tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "run", 4)
+    (tmp_path / "run" / "checkpoint-²").mkdir()
+    (tmp_path / "run" / "checkpoint-²" / "notes").write_text("mine")
+
+    push(tmp_path / "run", url)
+    got = pull(url, tmp_path / "back")
+
+    assert got.checkpoint == 4
+    assert (tmp_path / "back" / "checkpoint-²" / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "half \ud800", "a/../b", "/a", "a//b", "a\0"])
+def test_a_manifest_with_a_name_that_no_folder_takes_is_not_whole(url: str, tmp_path: Path, name: str) -> None:
+    path = make_checkpoint(tmp_path / "run", 4)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"][0]["name"] = name
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+    done = push(tmp_path / "run", url)
+
+    assert done.checkpoint is None
+    assert done.remarks == ["checkpoint-4 has a manifest that lists nothing, or files outside of the checkpoint"]
+
+
+@pytest.mark.parametrize("size", ["Infinity", "-1", "1e400", "null"])
+def test_a_manifest_with_an_absurd_size_is_not_whole(url: str, tmp_path: Path, size: str) -> None:
+    path = make_checkpoint(tmp_path / "run", 4)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"][0]["size_bytes"] = "SIZE"
+    (path / "manifest.json").write_text(json.dumps(manifest).replace('"SIZE"', size))
+
+    done = push(tmp_path / "run", url)
+
+    assert done.checkpoint is None
+    assert done.remarks[0].startswith("checkpoint-4 has ")
