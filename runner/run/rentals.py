@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from runner.run.host_words import is_sane_number
+
 LOOK = "look"
 """The action of a journal line that says what a look at a cloud showed."""
 CREATE = "create"
 """The action of a journal line that says when Terraform began to create the first of what was asked for."""
 SET = timedelta(minutes=1)
 """A clock that differs by more than this from what was counted was set; so was one by which a line is so much older."""
+LONGEST_COUNT_S = 1e9
+"""No computer has counted so many seconds since its start, which are three decades."""
 Line = Mapping[str, Any]
 
 
@@ -125,11 +129,9 @@ def _by_the_clock_of(line: Line, before: Line | None, found: list[Rental]) -> li
         return found
     passed = datetime.fromisoformat(str(line["time"])) - datetime.fromisoformat(str(before["time"]))
     meanwhile = counted(before, line)
-    if meanwhile is not None:
-        return [_moved(one, passed - meanwhile) for one in found] if abs(passed - meanwhile) > SET else found
-    if -passed > SET:
-        return [replace(one, is_set_back=one.is_set_back or one.gone_at is None) for one in found]
-    return found
+    if meanwhile is None:
+        return [_set_back(one) for one in found] if -passed > SET else found
+    return [_moved(one, passed - meanwhile) for one in found] if abs(passed - meanwhile) > SET else found
 
 
 def counted(before: Line, line: Line) -> timedelta | None:
@@ -137,17 +139,25 @@ def counted(before: Line, line: Line) -> timedelta | None:
     first, second = before.get("clock"), line.get("clock")
     if not isinstance(first, dict) or not isinstance(second, dict) or first.get("boot") != second.get("boot"):
         return None
-    begun_s, ended_s = _number(first.get("up_s")), _number(second.get("up_s"))
-    if not first.get("boot") or begun_s is None or ended_s is None or ended_s < begun_s:
+    begun_s, ended_s = number_or_none(first.get("up_s")), number_or_none(second.get("up_s"))
+    if not first.get("boot") or begun_s is None or ended_s is None or not begun_s <= ended_s <= LONGEST_COUNT_S:
         return None
     return timedelta(seconds=ended_s - begun_s)
 
 
 def _moved(rental: Rental, by: timedelta) -> Rental:
-    """Return a rental all of whose moments are later by so much."""
+    """Return a rental all of whose moments are later by so much; where no calendar has them, it has no known end."""
     names = ("asked_at", "there_at", "seen_at", "gone_at")
     moments = {name: getattr(rental, name) for name in names}
-    return replace(rental, **{name: at + by for name, at in moments.items() if at is not None})
+    try:
+        return replace(rental, **{name: at + by for name, at in moments.items() if at is not None})
+    except OverflowError:
+        return _set_back(rental)
+
+
+def _set_back(rental: Rental) -> Rental:
+    """Return a rental as it is known once the clock was set back: what is open has no known end."""
+    return replace(rental, is_set_back=rental.is_set_back or rental.gone_at is None)
 
 
 def _create(found: list[Rental], line: Line, at: datetime) -> None:
@@ -172,7 +182,7 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
     found[index] = replace(
         known,
         machine_id=known.machine_id or machine_id,
-        price_usd_per_h=_number(line.get("price_usd_per_h"))
+        price_usd_per_h=number_or_none(line.get("price_usd_per_h"))
         if known.price_usd_per_h is None
         else known.price_usd_per_h,
         there_at=known.there_at or at,
@@ -192,7 +202,8 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
         found[index] = replace(
             known,
             machine_id=str(entry["id"]),
-            price_usd_per_h=(None if is_stopped else _number(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
+            price_usd_per_h=(None if is_stopped else number_or_none(entry.get("price_usd_per_h")))
+            or known.price_usd_per_h,
             disk_usd_per_h=_disk(entry, known),
             there_at=known.there_at or at,
             seen_at=known.seen_at if is_stopped and known.seen_at else began,
@@ -211,7 +222,7 @@ def _disk(entry: Line, known: Rental) -> float | None:
     """Return what a machine's disk costs by a look, else by the look before; lines of older versions say nothing."""
     if "disk_usd_per_h" not in entry:
         return known.disk_usd_per_h
-    usd_per_h = _number(entry["disk_usd_per_h"])
+    usd_per_h = number_or_none(entry["disk_usd_per_h"])
     return (known.disk_usd_per_h or None) if usd_per_h is None else usd_per_h
 
 
@@ -249,7 +260,7 @@ def _request(line: Line, at: datetime) -> Rental:
 
 
 def _numbers(rows: Iterable[object], name: str) -> list[float]:
-    found = (_number(row.get(name)) for row in rows if isinstance(row, dict))
+    found = (number_or_none(row.get(name)) for row in rows if isinstance(row, dict))
     return [number for number in found if number is not None]
 
 
@@ -258,8 +269,11 @@ def _rows(value: object) -> list[Line]:
     return [row for row in value if isinstance(row, dict) and "id" in row] if isinstance(value, list) else []
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def number_or_none(value: object) -> float | None:
+    """Return a price or a duration as a file has it, or ``None`` where it is none, or one that cannot be."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if is_sane_number(value) and value >= 0 else None
 
 
 def moment_or_none(value: object) -> datetime | None:

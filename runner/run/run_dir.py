@@ -248,7 +248,7 @@ def read_json(path: Path | Entry) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError as err:
+    except (RecursionError, ValueError) as err:
         raise RunNotFoundError(
             f"run: {path} is damaged",
             resolution="restore it from a copy, or start a new run (`make train`); `make sweep` finds what is rented",

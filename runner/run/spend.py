@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from runner.run.journal import Journal
-from runner.run.rentals import Rental, counted, moment_or_none, rentals_in
+from runner.run.rentals import Rental, counted, moment_or_none, number_or_none, rentals_in
 from runner.run.run_dir import RunDir
-from runner.run.state import RunState
+from runner.run.state import STATE_NAME
 from trainer.files import object_or_none
 
 PHASES = {
@@ -140,7 +140,8 @@ def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     host_id = host.get("instance_id")
     is_last = last.machine_id in (None, host_id) and host_id not in [one.machine_id for one in earlier]
     if host and is_last and last.price_usd_per_h is None:
-        last = replace(last, machine_id=host_id, price_usd_per_h=host.get("price_usd_per_h"), is_answered=True)
+        price = number_or_none(host.get("price_usd_per_h"))
+        last = replace(last, machine_id=host_id, price_usd_per_h=price, is_answered=True)
     heard_at = moment_or_none((object_or_none(run.file("lease.json").read_or_nothing()) or {}).get("said_at"))
     if heard_at and last.there_at and last.there_at < heard_at < (last.gone_at or run.world.now()):
         last = replace(last, seen_at=max(heard_at, last.seen_at or heard_at))  # a word reaches a machine that is there
@@ -195,7 +196,7 @@ def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[st
     *earlier, last = machines
     begun, end = last.asked_at, last.gone_at or now
     seconds = dict.fromkeys((*dict.fromkeys(PHASES.values()), "idle"), 0.0)
-    for name, step in RunState(run).steps.items():
+    for name, step in _steps(run).items():
         if name in PHASES:
             seconds[PHASES[name]] += _overlap_s(step, begun, end)
     seconds["idle"] = max(0.0, (end - begun).total_seconds() - sum(seconds.values()))
@@ -207,8 +208,15 @@ def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[st
     return by_phase | ({EARLIER: round(earlier_usd, 4)} if earlier else {})
 
 
+def _steps(run: RunDir) -> dict[str, dict[str, object]]:
+    """Return what ``state.json`` says of each step; of a damaged file, as much as can be read."""
+    found = (object_or_none(run.file(STATE_NAME).read_or_nothing()) or {}).get("steps")
+    return {name: step for name, step in found.items() if isinstance(step, dict)} if isinstance(found, dict) else {}
+
+
 def _overlap_s(step: dict[str, object], begun: datetime, end: datetime) -> float:
-    """Return how long a step went on between the two moments."""
-    started = datetime.fromisoformat(str(step["started_at"]))
-    ended = datetime.fromisoformat(str(step["ended_at"])) if step.get("ended_at") else end
+    """Return how long a step went on between the two moments; 0 where its beginning cannot be read."""
+    started, ended = moment_or_none(step.get("started_at")), moment_or_none(step.get("ended_at")) or end
+    if started is None:
+        return 0.0
     return max(0.0, (min(ended, end) - max(started, begun)).total_seconds())

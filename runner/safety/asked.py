@@ -10,7 +10,7 @@ from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, read_json, write_json
 
 CLOSED_NAME = "closed.json"
-DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a file of a run may raise whose content is not what was written."""
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runner.run.rentals import moment_or_none
 from runner.run.run_dir import read_json, write_json
 from runner.safety.asked import DAMAGE
 from runner.world import Entry, World
@@ -27,17 +28,14 @@ def note_sweep(runs_dir: Path, clouds: Iterable[str], world: World) -> None:
 
 def last_sweep(runs_dir: Path, cloud: str, world: World) -> datetime | None:
     """Return when a sweep last looked through a cloud to the end, or ``None`` where that is not known."""
-    try:
-        swept = datetime.fromisoformat(_read(runs_dir, world)[cloud])
-    except DAMAGE:
-        return None
-    return None if swept.tzinfo is None else swept
+    return moment_or_none(_read(runs_dir, world).get(cloud))
 
 
 def _read(runs_dir: Path, world: World) -> dict[str, Any]:
     """Return the times by cloud; nothing where there are none that can be read."""
     try:
-        return dict(read_json(_file(runs_dir, world)) or {})
+        found = dict(read_json(_file(runs_dir, world)) or {})
+        return {cloud: at for cloud, at in found.items() if cloud.isascii() and moment_or_none(at)}
     except DAMAGE:
         return {}
 

@@ -196,3 +196,30 @@ def test_a_journal_of_before_counts_the_machine_alone() -> None:
     found = only(asked(), shown(10, "i-1"), handed(200), missed(1005, seen=1000), destroyed(1050))
 
     assert (found.disk_usd_per_h, found.high_usd(LATER)) == (0.0, pytest.approx(1.005))
+
+
+@pytest.mark.parametrize("number", [10**400, float("inf"), float("nan"), -1.0])
+def test_a_number_that_no_machine_has_is_as_good_as_none(number: float) -> None:
+    found = only(asked(), shown(10, "i-1", price=number, disk_usd_per_h=number), handed(20, price=number))
+
+    assert (found.price_usd_per_h, found.disk_usd_per_h) == (None, None)
+
+
+def counting(second: float, up_s: float, **more: Any) -> dict[str, Any]:
+    return shown(second, "i-1") | {"clock": {"boot": "one", "up_s": up_s}} | more
+
+
+@pytest.mark.parametrize("up_s", [1e300, 1e12, float("inf"), float("nan"), 10**400])
+def test_a_count_that_no_computer_has_reached_says_nothing_of_a_clock(up_s: float) -> None:
+    found = only(asked(), counting(10, 5.0), counting(20, up_s))
+
+    assert (found.asked_at, found.there_at, found.is_set_back) == (at(0), at(10), False)
+
+
+def test_moments_that_no_calendar_has_leave_a_machine_without_a_known_end() -> None:
+    late = counting(20, 5.0, time="9999-12-31T23:00:00+00:00", began=at(19).isoformat())
+
+    found = only(asked(), counting(10, 5.0), late, counting(30, 5.0, time="9999-12-31T23:59:00+00:00"))
+
+    assert found.machine_id == "i-1"
+    assert only(asked(), counting(10, 5.0), counting(20, 9e8, time="0001-01-02T00:00:00+00:00")).is_set_back

@@ -291,3 +291,33 @@ def test_a_disk_without_a_sourced_price_is_said_and_the_rest_counts_against_the_
     assert (spend.total_usd, spend.range_usd[1]) == (None, None)
     assert spend.unknown == ("the price of the disk of machine i-1 on lambda has no source",)
     assert dollars_left(run, 5.0) == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"",
+        b"[]",
+        b'{"steps": []}',
+        b'{"steps": {"train": null}}',
+        b'{"steps": {"train": {}}}',
+        b'{"steps": {"train": {"started_at": "2026-11-21T02:00:00"}}}',
+        b'{"steps": {"train": {"started_at": "2026-11-21T02:00:00+00:00", "ended_at": "soon"}}}',
+    ],
+)
+def test_a_state_that_cannot_be_read_keeps_nobody_from_counting(run: RunDir, state: bytes) -> None:
+    journal(run, (0, "intent", "provision"), (60, "answer", "provision"))
+    run.file("state.json").write_bytes(state)
+
+    spend = spend_of(run, BEGUN + timedelta(hours=1))
+
+    assert spend.total_usd == 3.6
+    assert sum(spend.by_phase_usd.values()) == pytest.approx(3.6)
+
+
+@pytest.mark.parametrize("price", ["3.6", 10**400, -1, [1], True])
+def test_a_price_that_is_none_is_unknown(run: RunDir, price: object) -> None:
+    write_json(run.host, {"price_usd_per_h": price})
+    journal(run, (0, "intent", "provision"), (60, "answer", "provision"))
+
+    assert spend_of(run, BEGUN + timedelta(hours=1)).total_usd is None

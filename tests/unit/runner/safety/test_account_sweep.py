@@ -60,6 +60,19 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.parametrize("content", [b'{"word": "renew", "said_at": "9999-12-31T23:59:59+00:00"}', b"[" * 100_000])
+@pytest.mark.parametrize("name", ["lease.json", "state.json", "config.json"])
+def test_a_file_that_no_calendar_or_stack_holds_keeps_no_other_run_from_being_judged(
+    run: RunDir, name: str, content: bytes
+) -> None:
+    said(run, "renew", 1.0)
+    run.file(name).write_bytes(content)
+
+    found = sweeping.survey([FakeCloud([thing(), thing(resource_id="i-2", run_id=None)])], [run], NOW).findings
+
+    assert [(one.resource.id, one.abandoned) for one in found] == [("i-1", False), ("i-2", False)]
+
+
 def spoiled(run: RunDir, content: bytes, minutes_ago: float) -> None:
     """Damage the file of the last word, so many minutes ago."""
     run.file("lease.json").write_bytes(content)
