@@ -40,11 +40,12 @@ names another run file, `DATA=<folder>` puts `train.jsonl` and `eval.jsonl` of a
 ## Relative paths
 
 A relative path starts at **the folder of the run file**, wherever you type the command, and `~` is your home folder.
-That holds for `data.train_path`, `data.eval_path`, `data.chat_template_path` and `compute.identity_file`, also when
-`SET=` gives them. `model.base_model` is a path when it begins with `/`, `./`, `../` or `~`, ends in `.gguf`, or when
-there is a file or folder of that name beside the run file; otherwise it is a name on the Hub. `CONFIG=` and `DATA=`
-start at the folder you are in, as in any command, and so does `SET=` of `make resume`, which has no run file any
-more. `compute.prefix` is a folder on the machine that trains: give it whole, or from `~`, the home folder there.
+That holds for `data.train_path`, `data.eval_path`, `data.chat_template_path`, `compute.identity_file` and
+`store.ca_file`, also when `SET=` gives them. `model.base_model` is a path when it begins with `/`, `./`, `../` or `~`,
+ends in `.gguf`, or when there is a file or folder of that name beside the run file; otherwise it is a name on the Hub.
+`CONFIG=` and `DATA=` start at the folder you are in, as in any command, and so does `SET=` of `make resume`, which has
+no run file any more. `compute.prefix` is a folder on the machine that trains: give it whole, or from `~`, the home
+folder there.
 
 ## In an editor
 

@@ -41,6 +41,7 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
     machine = ctx.machine(host)
     try:
         prefix = ctx.box(host, machine).prefix
+        ca_file = storing.bring_ca(ctx, machine, prefix)
     finally:
         machine.close()
     with ctx.world.scratch("douse-sync-", in_memory=True) as folder:
@@ -51,6 +52,8 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
             "sync_endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ) or "",
             "sync_credentials_file": _write_keys(ctx, folder) if url.startswith("s3:") else "",
         }
+        if ca_file is not None:
+            variables["sync_ca_file"] = ca_file
         done = play(ctx, "sync.yml", inventory, variables)
     moved = "is now what the other side has" if done.changed else "was there already"
     ctx.view.line(f"{direction}: {storing.folder_url(ctx)}/checkpoints {moved}")

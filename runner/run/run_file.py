@@ -152,13 +152,23 @@ class StoreSection(Section):
     endpoint_url: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Address of a store that speaks S3, as this machine and the rented one reach it; ``null`` takes
     ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` if set, else Amazon's."""
+    ca_file: str | None = None
+    """File with the certificate, in PEM, of the authority that signed the store's own, where that is no public one: a
+    private S3 often has one. Only the store is judged by it, by this machine and by the rented one, which is given the
+    file; ``null`` takes the authorities that each machine trusts."""
 
     @model_validator(mode="after")
     def _check_s3(self) -> Self:
         """Refuse what only S3 has where there is none."""
-        for key, value in (("role_arn", self.role_arn), ("endpoint_url", self.endpoint_url)):
+        for key in ("role_arn", "endpoint_url", "ca_file"):
+            value = getattr(self, key)
             if value is not None and not (self.url or "").startswith("s3://"):
                 raise ValueError(f"store.{key} is {value}, but store.url is {self.url}: only s3:// has use for it")
+        if self.ca_file is not None and (self.endpoint_url or "").startswith("http://"):
+            raise ValueError(
+                f"store.ca_file is {self.ca_file}, but store.endpoint_url is {self.endpoint_url}: only https:// has "
+                "certificates"
+            )
         return self
 
 
@@ -346,4 +356,7 @@ def _resolve(run_file: RunFile, folder: Path) -> RunFile:
     identity = run_file.compute.identity_file
     if identity is not None:
         sections["compute"] = run_file.compute.model_copy(update={"identity_file": absolute_path(identity, folder)})
+    authority = run_file.store.ca_file
+    if authority is not None:
+        sections["store"] = run_file.store.model_copy(update={"ca_file": absolute_path(authority, folder)})
     return run_file.model_copy(update=sections)

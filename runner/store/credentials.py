@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -99,7 +100,8 @@ def address_of(run_file: RunFile, name: str) -> str:
 
 def access(run_file: RunFile, keys: Keys, environ: Mapping[str, str]) -> dict[str, Any]:
     """Return how the trainer's ``push`` and ``pull`` get at the store."""
-    return {"endpoint_url": endpoint_url(run_file, environ), "keys": keys.values or None}
+    ca_file = None if run_file.store.ca_file is None else Path(run_file.store.ca_file)
+    return {"endpoint_url": endpoint_url(run_file, environ), "keys": keys.values or None, "ca_file": ca_file}
 
 
 def _role_keys(run_file: RunFile, name: str, duration_s: int, world: World) -> Keys:

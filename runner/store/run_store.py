@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from runner.adapters.background import beside
@@ -30,6 +31,7 @@ from trainer.checkpoints.transfer import Transfer, pull, push
 from trainer.errors import StoreError
 
 PROBE = "douse-check"
+CA_NAME = "store-ca.pem"
 LOOK_S = 20.0
 STAY = """[ "$(id -u)" = 0 ] || ! command -v loginctl >/dev/null ||
 timeout 20 sudo -n loginctl enable-linger "$(id -un)"
@@ -81,6 +83,9 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         "endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ),
         "environment_file": environment_file,
     }
+    ca_file = bring_ca(ctx, machine, box.prefix)
+    if ca_file is not None:
+        order["ca_file"] = ca_file
     with ctx.world.scratch("douse-store-") as folder:
         path = folder / "upload.json"
         write_json(path, order)
@@ -94,6 +99,26 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
 def order_there(ctx: Context, box: Box) -> str | None:
     """Return the file on an armed machine that says which store takes its work; ``None`` where none was armed."""
     return _order(box) if is_armed(ctx.run_file) else None
+
+
+def bring_ca(ctx: Context, machine: Machine, prefix: str) -> str | None:
+    """Put the certificates that the store is judged by on a machine; return their file there, ``None`` without any.
+
+    Args:
+        ctx: The run.
+        machine: Where to put them.
+        prefix: The run's folder there.
+
+    Raises:
+        TransferError: If they cannot be put there.
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    ca_file = ctx.run_file.store.ca_file
+    if ca_file is None:
+        return None
+    path = f"{prefix}/{CA_NAME}"
+    machine.put(Path(ca_file), path)
+    return path
 
 
 @contextmanager

@@ -47,11 +47,13 @@ class Order:
         url: ``s3://bucket/prefix`` or ``file:///path`` of the run's own folder.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
         environment_file: JSON file of credentials as variables, renewed by the runner; ``None`` looks where boto3 does.
+        ca_file: Certificates of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
     """
 
     url: str
     endpoint_url: str | None = None
     environment_file: Path | None = None
+    ca_file: Path | None = None
 
 
 def read_order(path: Path) -> Order:
@@ -63,8 +65,9 @@ def read_order(path: Path) -> Order:
     found = read_json(path)
     if found is None or not isinstance(found.get("url"), str):
         raise ConfigError(f"outbox: {path} names no store", resolution="run `make launch` again")
-    keys = found.get("environment_file")
-    return Order(found["url"], found.get("endpoint_url") or None, Path(keys) if keys else None)
+    keys, ca_file = found.get("environment_file"), found.get("ca_file")
+    endpoint_url = found.get("endpoint_url") or None
+    return Order(found["url"], endpoint_url, Path(keys) if keys else None, Path(ca_file) if ca_file else None)
 
 
 def keep_sending(order: Order, output: Path, *, is_over: Callable[[float], bool]) -> None:
@@ -205,7 +208,8 @@ class Outbox:
         """Return the store, opened anew when its credentials have changed or the last try failed."""
         keys = None if self._order.environment_file is None else read_json(self._order.environment_file)
         if self._place is None or keys != self._keys:
-            self._place, self._keys = open_place(self._order.url, self._order.endpoint_url, keys), keys
+            order = self._order
+            self._place, self._keys = open_place(order.url, order.endpoint_url, keys, order.ca_file), keys
         return self._place
 
     def _tell_failure(self, err: StoreError | OSError) -> None:

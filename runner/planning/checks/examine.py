@@ -290,7 +290,8 @@ def _is_network(cause: BaseException | None) -> bool:
         from botocore import exceptions
     except ImportError:
         return False
-    return isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError))
+    is_untrusted = isinstance(cause, exceptions.SSLError)  # it answers: with a certificate that is not trusted
+    return isinstance(cause, (exceptions.ConnectionError, exceptions.HTTPClientError)) and not is_untrusted
 
 
 def _store(run_file: RunFile, reach: Callable[[str], bool], world: World) -> Check:

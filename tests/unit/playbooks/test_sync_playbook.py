@@ -57,11 +57,12 @@ def test_the_trainer_reads_the_credentials_from_a_file_that_only_its_user_reads(
     look = f'for w in "$@"; do case $w in */environment.json) test -e "$w" && cp -p "$w" {box}/seen;; esac; done'
     spy.write_text(real.replace("\n", f'\n{look}\necho "$@" >> {box}/words\n', 1))
 
-    sync(box, "push")
+    sync(box, "push", sync_ca_file="/srv/store-ca.pem")
 
     assert json.loads((box / "seen").read_text()) == {"AWS_SECRET_ACCESS_KEY": SECRET}
     assert stat.S_IMODE((box / "seen").stat().st_mode) == 0o600
     assert SECRET not in (box / "words").read_text()
+    assert "--ca-file /srv/store-ca.pem" in (box / "words").read_text()
 
 
 def test_what_fails_leaves_no_credentials_either(box: Path) -> None:

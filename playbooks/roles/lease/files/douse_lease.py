@@ -534,6 +534,7 @@ def upload(folder: Folder, wanted: dict[str, Any]) -> int | str | None:
         ("url", "--url"),
         ("endpoint_url", "--endpoint-url"),
         ("environment_file", "--environment-file"),
+        ("ca_file", "--ca-file"),
     ):
         argv += [option, str(order[key])] if order.get(key) else []
     say("uploading to " + str(order.get("url")))

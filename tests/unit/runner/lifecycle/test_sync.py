@@ -47,10 +47,10 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return seen
 
 
-def context(tmp_path: Path, url: str | None) -> Context:
+def context(tmp_path: Path, url: str | None, *, ca_file: str | None = None, prefix: str = "/srv") -> Context:
     run = RunDir(tmp_path / "run", RealWorld())
     write_json(run.file("inventory/hosts.json"), {"all": {}})
-    values = {"compute": {"env": "lambda", "prefix": "/srv"}, "store": {"url": url}}
+    values = {"compute": {"env": "lambda", "prefix": prefix}, "store": {"url": url, "ca_file": ca_file}}
     world = RealWorld({"AWS_ENDPOINT_URL_S3": "http://s3.example:9000"})
     return Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
 
@@ -69,6 +69,18 @@ def test_the_machine_brings_its_checkpoints_itself(played: list[dict[str, Any]],
         "sync_endpoint_url": "http://s3.example:9000",
         "keys": KEYS,
     }
+
+
+def test_the_machine_has_the_certificates_that_the_store_is_judged_by(
+    played: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("an authority")
+    ctx = context(tmp_path, "s3://bucket/runs", ca_file=str(tmp_path / "ca.pem"), prefix=str(tmp_path / "box"))
+
+    syncing.sync_machine(ctx, THERE, "push")
+
+    assert Path(played[0]["sync_ca_file"]).read_text() == "an authority"
+    assert played[0]["sync_ca_file"].startswith(f"{tmp_path}/box/")
 
 
 def test_a_folder_needs_no_credentials(played: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from trainer.config import Recipe, WeightedPath
 from trainer.errors import ConfigError
 
 ROLE = "arn:aws:iam::123456789012:role/douse-runs"
+PRIVATE = "store: {url: s3://bucket/runs, endpoint_url: 'https://s3.example', ca_file: ca.pem}\n"
 
 
 def load(tmp_path: Path, text: str, *overrides: str, **settings: object):  # type: ignore[no-untyped-def]
@@ -31,10 +32,11 @@ def load(tmp_path: Path, text: str, *overrides: str, **settings: object):  # typ
 
 
 def test_paths_start_at_the_files_folder(tmp_path: Path) -> None:
-    run_file = load(tmp_path, "data: {train_path: a/train.jsonl}\ncompute: {identity_file: key}\n")
+    run_file = load(tmp_path, "data: {train_path: a/train.jsonl}\ncompute: {identity_file: key}\n" + PRIVATE)
 
     assert run_file.data.train_path == str(tmp_path / "a" / "train.jsonl")
     assert run_file.compute.identity_file == str(tmp_path / "key")
+    assert run_file.store.ca_file == str(tmp_path / "ca.pem")
 
 
 def test_the_command_line_wins_and_values_are_read_as_yaml(tmp_path: Path) -> None:
@@ -82,6 +84,11 @@ def test_an_override_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
             f"store.role_arn is {ROLE}, but store.url is file:///srv",
         ),
         ("store: {endpoint_url: 'http://x:9000'}\n", "store.endpoint_url is http://x:9000, but store.url is None"),
+        ("store: {url: file:///srv, ca_file: a.pem}\n", "store.ca_file is a.pem, but store.url is file:///srv"),
+        (
+            "store: {url: s3://bucket, ca_file: a.pem, endpoint_url: 'http://x:9000'}\n",
+            "store.ca_file is a.pem, but store.endpoint_url is http://x:9000: only https:// has certificates",
+        ),
     ],
 )
 def test_each_rule_refuses_what_breaks_it(tmp_path: Path, text: str, message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from runner.run.run_file import RunFile
 from runner.store import credentials as store_keys
 from runner.store import run_store as storing
 from runner.world import RealWorld
+from tests.s3_servers import S3Server
 from tests.unit.runner.fake_run import run_named
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.transfer import pull, push
@@ -69,6 +70,18 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
+def private(
+    open_bucket: Callable[[str], Any], s3_server: Callable[[str], S3Server], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """The section ``store`` for a gateway of one's own, which only the section itself leads to and vouches for."""
+    open_bucket("gateway")
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name)
+    server = s3_server("gateway")
+    return s3(endpoint_url=server.url, ca_file=str(server.ca_file))
+
+
+@pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "shm"
     folder.mkdir()
@@ -83,13 +96,21 @@ def no_logind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(storing, "STAY", "exit 0")
 
 
-@pytest.fixture(params=["s3", "s3-role", "file"])
+@pytest.fixture(params=["s3", "s3-role", "s3-private", "file"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """The section ``store`` for an empty store of each kind."""
     if request.param == "file":
         return {"url": f"file://{tmp_path}/the%20store"}
+    if request.param == "s3-private":
+        return dict(request.getfixturevalue("private"))
     request.getfixturevalue("bucket")
     return s3(role_arn=ROLE if request.param == "s3-role" else None)
+
+
+def way_to(store: dict[str, Any]) -> dict[str, Any]:
+    """How the trainer's ``push`` and ``pull`` get there."""
+    ca_file = store.get("ca_file")
+    return {"endpoint_url": store.get("endpoint_url"), "ca_file": None if ca_file is None else Path(ca_file)}
 
 
 def s3(**more: Any) -> dict[str, Any]:
@@ -130,10 +151,25 @@ def said(ctx: Context) -> list[str]:
 def test_a_store_that_works_is_left_as_it_was(store: dict[str, Any], tmp_path: Path) -> None:
     storing.check_store(RealWorld(), context(tmp_path, store).run_file)
 
-    if store["url"].startswith("s3"):
+    if store["url"].startswith("s3") and "ca_file" not in store:
         assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET)
-    else:
+    elif store["url"].startswith("file"):
         assert list((tmp_path / "the store").rglob("*")) == []
+
+
+def test_a_private_store_that_works_is_left_as_it_was(
+    private: dict[str, Any], s3_client: Callable[[str], Any], tmp_path: Path
+) -> None:
+    storing.check_store(RealWorld(), context(tmp_path, private).run_file)
+
+    assert "Contents" not in s3_client("gateway").list_objects_v2(Bucket=BUCKET)
+
+
+def test_without_its_certificates_a_private_store_is_refused_at_plan(private: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match=r"plan: .* has a certificate that is not trusted") as caught:
+        storing.check_store(RealWorld(), context(tmp_path, private | {"ca_file": None}).run_file)
+
+    assert "store.ca_file" in caught.value.resolution
 
 
 def test_a_run_without_a_store_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,6 +250,24 @@ def test_what_the_machine_is_told_brings_its_work_there(
     words = ["--folder", order["folder"], "--url", order["url"], "--environment-file", order["environment_file"]]
     assert main(["sync", "push", *words]) == 0
 
+    storing.fetch_past(ctx)
+    assert newest_complete(ctx.run.checkpoints)[0].step == 8  # type: ignore[union-attr]
+
+
+def test_a_machine_that_is_told_of_a_private_store_has_its_certificates(
+    private: dict[str, Any], memory: Path, tmp_path: Path
+) -> None:
+    from trainer.__main__ import main
+
+    ctx = context(tmp_path, private)
+    storing.arm(ctx, HOST, LocalMachine())
+    make_checkpoint(tmp_path / "box" / RUN_ID / "output" / "checkpoints", 8)
+    order = order_of(tmp_path)
+
+    assert Path(order["ca_file"]).read_bytes() == Path(private["ca_file"]).read_bytes()
+    assert order["ca_file"].startswith(f"{tmp_path}/box/")
+    words = ["--folder", order["folder"], "--url", order["url"], "--ca-file", order["ca_file"]]
+    assert main(["sync", "push", *words, "--endpoint-url", order["endpoint_url"]]) == 0
     storing.fetch_past(ctx)
     assert newest_complete(ctx.run.checkpoints)[0].step == 8  # type: ignore[union-attr]
 
@@ -430,7 +484,7 @@ def test_what_came_home_is_in_the_store(store: dict[str, Any], tmp_path: Path) -
 
     storing.copy_home(ctx, ["metrics.json", "adapter", "checkpoints/checkpoint-4"])
 
-    pull(f"{store['url']}/{RUN_ID}", tmp_path / "back")
+    pull(f"{store['url']}/{RUN_ID}", tmp_path / "back", **way_to(store))
     names = {path.relative_to(tmp_path / "back").parts[0] for path in (tmp_path / "back").rglob("*")}
     assert names == {"adapter", "checkpoints"}
     assert (tmp_path / "back" / "adapter" / "SHA256SUMS").read_text() == "SHA256SUMS"
@@ -472,7 +526,7 @@ def put_there(store: dict[str, Any], tmp_path: Path, *steps: int, mark: str = ""
         make_checkpoint(output / "checkpoints", step, mark)
     if events:
         (output / "events.jsonl").write_text(events)
-    push(output, f"{store['url']}/{RUN_ID}")
+    push(output, f"{store['url']}/{RUN_ID}", **way_to(store))
 
 
 def test_a_resume_takes_the_newest_checkpoint_of_the_machine_that_ended_itself(

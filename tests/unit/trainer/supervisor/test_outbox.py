@@ -274,7 +274,7 @@ def test_a_damaged_checkpoint_does_not_go_and_the_next_one_does(tmp_path: Path, 
 def test_new_credentials_open_the_store_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[Any] = []
 
-    def open_with(url: str, endpoint_url: str | None, keys: Any) -> Place:
+    def open_with(url: str, endpoint_url: str | None, keys: Any, ca_file: Path | None) -> Place:
         used.append(keys)
         return Folder(tmp_path / "store")
 
@@ -405,3 +405,8 @@ def test_an_order_is_read_as_the_runner_writes_it(tmp_path: Path) -> None:
     path.write_text(json.dumps(order))
 
     assert read_order(path) == Order("s3://b/r", None, Path("/dev/shm/store.json"))
+
+    path.write_text(json.dumps(order | {"endpoint_url": "https://s3.example", "ca_file": "/box/store-ca.pem"}))
+    assert read_order(path) == Order(
+        "s3://b/r", "https://s3.example", Path("/dev/shm/store.json"), Path("/box/store-ca.pem")
+    )

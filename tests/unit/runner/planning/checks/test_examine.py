@@ -12,7 +12,7 @@ import boto3
 import httpx2
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, SSLError
 from moto import mock_aws
 
 from runner.cloud_api.models import Account, Cloud
@@ -259,6 +259,21 @@ def test_a_store_out_of_reach_is_a_warning(tmp_path: Path, bucket: Any, monkeypa
 
     assert line.status == "warn"
     assert line.value.startswith("could not be asked: cannot reach s3://")
+
+
+def test_a_store_whose_certificate_is_not_trusted_is_caught(
+    tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def distrust(client: Any, name: str, values: Any) -> Any:
+        raise SSLError(endpoint_url="https://s3.example", error="self-signed certificate in certificate chain")
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", distrust)
+
+    line = look(make_run(tmp_path, store={"url": f"s3://{BUCKET}/runs"}), tmp_path)["store"]
+
+    assert line.status == "fail"
+    assert line.value.endswith("has a certificate that is not trusted")
+    assert line.remedy.startswith("set store.ca_file to the certificate of the authority that signed it")
 
 
 def test_a_key_without_permission_is_caught(tmp_path: Path) -> None:
