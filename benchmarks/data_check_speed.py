@@ -1,6 +1,6 @@
 """``data-check`` on large chats, beside the tokenizer alone on the same texts: time, memory, the bar, a second call.
 
-Run it with ``python -m benchmarks.data_check_speed [--megabytes 200] [--template qwen3] [--model FOLDER_OR_GGUF]``.
+Run it with ``python -m benchmarks.data_check_speed [--megabytes 200] [--template qwen3] [--rare-words 0]``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -41,10 +42,27 @@ MOST_GIB, MOST_AGAIN_S, MOST_FIRST_SIGN_S = 1.5, 5.0, 2.0
 MAX_LENGTH = 512
 QUESTION_WORDS, ANSWER_WORDS = (10, 40), (40, 120)
 RARE_SHARE = 0.15
-"""Words put together from two: a tokenizer keeps the words that it knows, and real text has others all the time."""
+"""Share of words put together from two: a tokenizer keeps those that it knows, and real text has others as well."""
 BATCH = 1000
 SAMPLE_EVERY_S = 0.3
 TIMEOUT_S = 3600
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The tokenizer alone.
+
+    Attributes:
+        seconds: Wall time, on all cores.
+        cpu_s: CPU time.
+    """
+
+    seconds: float
+    cpu_s: float
+
+    def __add__(self, other: Alone) -> Alone:
+        """Return both together."""
+        return Alone(self.seconds + other.seconds, self.cpu_s + other.cpu_s)
 
 
 @dataclass(frozen=True)
@@ -53,11 +71,13 @@ class Check:
 
     Attributes:
         seconds: Its wall time, the start of Python included.
+        cpu_s: CPU time of all its processes: other work on the machine hardly changes it.
         first_sign_s: When it first wrote to stderr, where the bar is; ``None`` for data too small for a bar.
         peak_gib: Most memory that its processes held together, what they share counted once.
     """
 
     seconds: float
+    cpu_s: float
     first_sign_s: float | None
     peak_gib: float
 
@@ -80,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--questions", type=int, default=3, help="questions of a chat, each with its answer (3)")
     parser.add_argument("--long-turns", type=int, default=2000, help="turns of the one long chat (2000)")
     parser.add_argument("--template", choices=TEMPLATES, default="own", help="the base model's own, or Qwen3's rules")
+    parser.add_argument("--rare-words", type=float, default=RARE_SHARE, help="share of words that are made up (0.15)")
     parser.add_argument("--seed", type=int, default=42, help="seed of the made-up chats (42)")
     parser.add_argument("--scratch", type=Path, help="folder for data and cache, about five times the data's size")
     parser.add_argument("--json", type=Path, help="file to write the measurements to")
@@ -94,12 +115,12 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     model = packaged_model(cache_folder(), RealWorld()) if arguments.model is None else arguments.model.resolve()
     template = TEMPLATES[arguments.template]
     path, chance = scratch / "train.jsonl", random.Random(arguments.seed)
-    write_chats(path, round(arguments.megabytes * 1e6), arguments.questions, chance)
+    write_chats(path, round(arguments.megabytes * 1e6), arguments.questions, chance, arguments.rare_words)
     run_file = write_run_file(scratch / "large.yml", model, path, template)
     facts = facts_of(model, scratch, template)
-    before = encode_batch_s(path, facts, 0)
+    before = encode_batch(path, facts, 0)
     first, again = check(run_file, scratch), check(run_file, scratch)
-    alone = before + encode_batch_s(path, facts, 1)
+    alone = before + encode_batch(path, facts, 1)
     long = scratch / "long.jsonl"
     long.write_text("".join(chat(turns // 2, chance) for turns in (arguments.long_turns, 2)), encoding="utf-8")
     one = check(write_run_file(scratch / "long.yml", model, long, template), scratch)
@@ -107,29 +128,33 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "megabytes": arguments.megabytes,
         "template": arguments.template,
         "long_turns": arguments.long_turns,
-        "encode_batch_s": alone,
+        "rare_words": arguments.rare_words,
+        "alone": asdict(alone),
         "first": asdict(first),
         "again": asdict(again),
         "long": asdict(one),
-        "ratio": first.seconds / alone,
+        "ratio": first.seconds / alone.seconds,
+        "cpu_ratio": first.cpu_s / alone.cpu_s,
     }
 
 
-def write_chats(path: Path, size_bytes: int, questions: int, chance: random.Random) -> None:
+def write_chats(
+    path: Path, size_bytes: int, questions: int, chance: random.Random, rare_share: float = RARE_SHARE
+) -> None:
     """Write made-up chats until the file has the size."""
     written = 0
     with path.open("w", encoding="utf-8") as file:
         while written < size_bytes:
-            written += file.write(chat(questions, chance))
+            written += file.write(chat(questions, chance, rare_share))
 
 
-def chat(questions: int, chance: random.Random) -> str:
+def chat(questions: int, chance: random.Random, rare_share: float = RARE_SHARE) -> str:
     """Return a chat as a line: words of English, and some that the tokenizer has not met before."""
     vocabulary = TEXT.split()
 
     def word() -> str:
         one = chance.choice(vocabulary)
-        return one if chance.random() > RARE_SHARE else one[: len(one) // 2 + 1] + chance.choice(vocabulary)[1:]
+        return one if chance.random() > rare_share else one[: len(one) // 2 + 1] + chance.choice(vocabulary)[1:]
 
     def text(least: int, most: int) -> str:
         words = [word() for _ in range(chance.randint(least, most))]
@@ -159,17 +184,17 @@ def facts_of(model: Path, folder: Path, template: str | None) -> BaseModelFacts:
     )
 
 
-def encode_batch_s(path: Path, facts: BaseModelFacts, half: int) -> float:
-    """Return the seconds that the tokenizer alone takes for every second batch of rendered chats, on all cores."""
-    seconds = 0.0
+def encode_batch(path: Path, facts: BaseModelFacts, half: int) -> Alone:
+    """Return what the tokenizer alone takes for every second batch of rendered chats, on all cores."""
+    found = Alone(0.0, 0.0)
     with path.open(encoding="utf-8") as file:
         for number, lines in enumerate(iter(lambda: list(islice(file, BATCH)), [])):
             if number % 2 == half:
                 texts = list(rendered(lines, facts))
-                begun = time.monotonic()
+                begun, cpu_begun = time.monotonic(), time.process_time()
                 facts.tokenizer.encode_batch(texts, add_special_tokens=False)
-                seconds += time.monotonic() - begun
-    return seconds
+                found += Alone(time.monotonic() - begun, time.process_time() - cpu_begun)
+    return found
 
 
 def rendered(lines: Sequence[str], facts: BaseModelFacts) -> Iterator[str]:
@@ -188,17 +213,23 @@ def check(run_file: Path, folder: Path) -> Check:
     argv = [sys.executable, "-m", "runner", "data-check", "--config", str(run_file), "--runs-dir", str(folder / "runs")]
     environment = os.environ | {"DOUSE_CACHE": str(folder / "cache")}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    begun = time.monotonic()
+    begun, cpu_begun = time.monotonic(), _cpu_of_children_s()
     with subprocess.Popen(argv, cwd=PROJECT, env=environment, bufsize=0, **pipes) as process:
         with Memory(process.pid) as held:
             sign = process.stderr.read(1)
             first_sign_s = time.monotonic() - begun if sign else None
             words = sign + process.stderr.read()
             process.wait(TIMEOUT_S)
-        seconds = time.monotonic() - begun
+        seconds, cpu_s = time.monotonic() - begun, _cpu_of_children_s() - cpu_begun
     if process.returncode != 0:
         raise SystemExit(f"error: data-check failed:\n{words.decode()}")
-    return Check(seconds, first_sign_s, held.peak_bytes / 2**30)
+    return Check(seconds, cpu_s, first_sign_s, held.peak_bytes / 2**30)
+
+
+def _cpu_of_children_s() -> float:
+    """Return the CPU time of the processes that this one has started, and of theirs, as far as they have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Memory:
@@ -243,15 +274,20 @@ def show(report: dict[str, Any]) -> str:
     sign = first["first_sign_s"]
     peak = max(report[name]["peak_gib"] for name in ("first", "again", "long"))
     rows = [
-        ["encode_batch alone", f"{report['encode_batch_s']:.1f} s", ""],
-        ["data-check, first call", f"{first['seconds']:.1f} s", ""],
-        ["times encode_batch", f"{report['ratio']:.2f}", f"{MOST_RATIO[template]}"],
-        ["first sign of a bar", "none" if sign is None else f"{sign:.1f} s", f"{MOST_FIRST_SIGN_S:.0f} s"],
-        ["data-check, second call", f"{again['seconds']:.1f} s", f"{MOST_AGAIN_S:.0f} s"],
-        ["peak memory, all processes", f"{peak:.2f} GiB", f"{MOST_GIB} GiB"],
-        [f"one chat of {report['long_turns']:,} turns", f"{report['long']['seconds']:.1f} s", ""],
+        ["encode_batch alone", *_times(report["alone"]), ""],
+        ["data-check, first call", *_times(first), ""],
+        ["times encode_batch", f"{report['ratio']:.2f}", f"{report['cpu_ratio']:.2f}", f"{MOST_RATIO[template]}"],
+        ["first sign of a bar", "none" if sign is None else f"{sign:.1f} s", "", f"{MOST_FIRST_SIGN_S:.0f} s"],
+        ["data-check, second call", *_times(again), f"{MOST_AGAIN_S:.0f} s"],
+        ["peak memory, all processes", f"{peak:.2f} GiB", "", f"{MOST_GIB} GiB"],
+        [f"one chat of {report['long_turns']:,} turns", *_times(report["long"]), ""],
     ]
-    return table([f"{report['megabytes']:g} MB, template {template}", "measured", "bound"], rows)
+    rare = f"{100 * report['rare_words']:.0f} % rare words"
+    return table([f"{report['megabytes']:g} MB, {rare}, template {template}", "wall", "CPU", "bound"], rows)
+
+
+def _times(found: dict[str, Any]) -> list[str]:
+    return [f"{found['seconds']:.1f} s", f"{found['cpu_s']:.1f} s"]
 
 
 if __name__ == "__main__":

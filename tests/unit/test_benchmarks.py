@@ -336,25 +336,28 @@ def test_a_tiny_data_check_is_measured_beside_the_tokenizer(tiny_model: Path, tm
     data_check_speed.main(["--model", str(tiny_model), *size, "--scratch", str(tmp_path), "--json", str(target)])
 
     report = json.loads(target.read_text())
-    assert report["ratio"] == report["first"]["seconds"] / report["encode_batch_s"]
+    assert report["ratio"] == report["first"]["seconds"] / report["alone"]["seconds"]
+    assert report["cpu_ratio"] == report["first"]["cpu_s"] / report["alone"]["cpu_s"] > 0
     assert all(report[name]["seconds"] > 0 < report[name]["peak_gib"] for name in ("first", "again", "long"))
     assert report["first"]["first_sign_s"] is None  # too small for a bar
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_figures_of_the_data_check_stand_beside_their_bounds() -> None:
-    call = {"seconds": 30.0, "first_sign_s": 1.0, "peak_gib": 0.5}
-    report = {"megabytes": 10.0, "template": "qwen3", "long_turns": 2000, "encode_batch_s": 20.0, "ratio": 1.5}
+    call = {"seconds": 30.0, "cpu_s": 50.0, "first_sign_s": 1.0, "peak_gib": 0.5}
+    report = {"megabytes": 10.0, "template": "qwen3", "rare_words": 0.15, "long_turns": 2000}
+    report |= {"alone": {"seconds": 20.0, "cpu_s": 40.0}, "ratio": 1.5, "cpu_ratio": 1.25}
 
     lines = data_check_speed.show(
         report | {"first": call, "again": call, "long": call | {"peak_gib": 0.75}}
     ).splitlines()
 
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert rows[0][0] == "10 MB, template qwen3"
-    assert ["times encode_batch", "1.50", "2.5"] in rows
-    assert ["first sign of a bar", "1.0 s", "2 s"] in rows
-    assert ["peak memory, all processes", "0.75 GiB", "1.5 GiB"] in rows
+    assert rows[0] == ["10 MB, 15 % rare words, template qwen3", "wall", "CPU", "bound"]
+    assert ["data-check, first call", "30.0 s", "50.0 s", ""] in rows
+    assert ["times encode_batch", "1.50", "1.25", "2.5"] in rows
+    assert ["first sign of a bar", "1.0 s", "", "2 s"] in rows
+    assert ["peak memory, all processes", "0.75 GiB", "", "1.5 GiB"] in rows
 
 
 def test_a_data_check_that_fails_is_not_measured(tiny_model: Path, tmp_path: Path) -> None:
