@@ -15,7 +15,7 @@ from runner.lifecycle.standing import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
-from runner.safety.account_sweep import list_all
+from runner.safety.account_sweep import list_all, not_shown
 from runner.safety.asked import without_receipt
 from runner.world import World
 from trainer.events import parse_events
@@ -95,7 +95,7 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
     Args:
         world: Time, chance and surroundings.
         runs: The runs of this machine: a cloud that one of them has asked for a machine counts without a key as well,
-            until that run has a receipt.
+            until that run has a receipt, and so does one with the key of another account.
     """
     known = accounts(world)
     asked = without_receipt(runs)
@@ -103,7 +103,9 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
         name: f"{reason}; {asked[name][-1]} has rented there" for name, reason in known.closed.items() if name in asked
     }
     found, unread, _ = list_all(known.opened)
-    return found, known.unreadable | rented | unread
+    hidden = not_shown([cloud for cloud in known.opened if cloud.name not in unread], runs, found)
+    others = {name: f"this is another account than that of {names[-1]}" for name, names in hidden.items()}
+    return found, known.unreadable | rented | others | unread
 
 
 def resource_line(found: Resource) -> str:

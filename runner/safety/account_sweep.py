@@ -126,17 +126,28 @@ def survey(
     resources, unread, clocks = list_all(clouds)
     findings = [judge(found, known, now, clocks.get(found.cloud, timedelta()), guarded) for found in resources]
     asked = without_receipt(runs)
-    missing: dict[str, list[str]] = {name: asked[name] for name in closed or {} if name in asked}
-    seen = {finding.resource.run_id for finding in findings}
+    missing = {name: asked[name] for name in closed or {} if name in asked}
+    hidden = not_shown([cloud for cloud in clouds if cloud.name not in unread], runs, resources)
+    return Survey(findings, unread, missing | hidden, clocks)
+
+
+def not_shown(clouds: Sequence[Cloud], runs: Sequence[RunDir], resources: Sequence[Resource]) -> dict[str, list[str]]:
+    """Return the runs without a receipt that have rented on these clouds with another account than that here.
+
+    Args:
+        clouds: The accounts, each read to its end.
+        runs: The runs whose folders are on this machine.
+        resources: What the accounts show: what is shown of a run proves its account.
+    """
+    known, asked = {run.run_id: run for run in runs}, without_receipt(runs)
+    seen = {found.run_id for found in resources}
+    missing: dict[str, list[str]] = {}
     for cloud in clouds:
-        hidden = [
-            name
-            for name in asked.get(cloud.name, ())
-            if name not in seen and not is_surely_the_account(known[name], cloud)
-        ]
-        if hidden and cloud.name not in unread:
+        names = [name for name in asked.get(cloud.name, ()) if name not in seen]
+        hidden = [name for name in names if not is_surely_the_account(known[name], cloud)]
+        if hidden:
             missing[cloud.name] = hidden
-    return Survey(findings, unread, missing, clocks)
+    return missing
 
 
 def judge(

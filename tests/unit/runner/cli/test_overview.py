@@ -11,11 +11,15 @@ import pytest
 
 from runner.cli import overview
 from runner.cli import parser as cli
-from runner.cli.overview import guard_of, summarise
+from runner.cli.overview import billing_now, guard_of, summarise
+from runner.clouds.registry import Accounts
 from runner.guard.notes import Notes
 from runner.guard.place import only_guard
+from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, write_json
+from runner.safety.proof import account_facts
 from runner.world import RealWorld
+from tests.unit.runner.fake_cloud import FakeCloud
 
 NOW = datetime(2026, 11, 21, 1, 55, tzinfo=UTC)
 
@@ -53,6 +57,20 @@ def test_a_run_has_a_line_for_each_machine_of_all_its_tries(run: RunDir) -> None
     assert found["cost_range_usd"] == [0.0, 2.0]
     assert found["cost_usd"] == 2.0
     assert found["cost_unknown"] == ["lambda was asked for a machine at 2026-11-21 02:30:00 UTC, and has shown none"]
+
+
+def test_another_account_than_a_run_was_rented_with_leaves_open_what_bills(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = FakeCloud(name="lambda")
+    Journal(run).intent("provision", environment="lambda", **account_facts(cloud, RealWorld()))
+    monkeypatch.setattr(overview, "accounts", lambda world: Accounts([cloud], {}, {}))
+
+    assert billing_now(RealWorld(), [run]) == ([], {})
+    cloud.key = "another"
+    assert billing_now(RealWorld(), [run]) == ([], {"lambda": f"this is another account than that of {run.run_id}"})
+    write_json(run.receipt, {})
+    assert billing_now(RealWorld(), [run]) == ([], {})
 
 
 def test_what_nobody_knows_is_null(run: RunDir) -> None:
