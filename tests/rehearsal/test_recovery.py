@@ -1,0 +1,24 @@
+"""A machine that vanishes while its runner looks on: the run goes on with another one by itself."""
+
+from __future__ import annotations
+
+from runner.errors import EXIT_DONE
+from tests.rehearsal.conftest import Stage
+
+LONG = "publishing.tags=[steps=100, step_s=0.3]"
+
+
+def test_a_run_whose_machine_vanishes_goes_on_with_another_one_within_what_was_agreed_to(stage: Stage) -> None:
+    verdict = stage.rehearse(
+        "lambda", "box_deleted_in_console:after_s=20", LONG, "compute.recoveries=2", "budget.max_usd=5"
+    )
+
+    said = stage.said()
+    first, second = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert first["ended_by"] == "deleted in the console"
+    assert first["ended_at"] < second["started_at"]
+    assert f"machine {first['id']} no longer exists on lambda" in said
+    assert "; recovery 1 of 2, for at most $4." in said
+    assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+    assert verdict.receipt is not None
