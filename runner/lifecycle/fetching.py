@@ -12,9 +12,8 @@ from runner.context import Context
 from runner.errors import RunnerError, TransferError
 from runner.lifecycle.time_limit import hours_to_collect
 from runner.run.models import Box
-from trainer.checkpoints.complete import MANIFEST_NAME, verify
+from trainer.checkpoints.complete import MANIFEST_NAME, best_of, verify
 from trainer.errors import CheckpointError
-from trainer.files import read_json
 
 MIB = 1 << 20
 UNPLANNED_GIB = 200.0
@@ -74,7 +73,7 @@ def bring_checkpoints(ctx: Context, fetch: Fetch, box: Box) -> list[str]:
             ctx.view.progress(f"collecting {name}")
             fetch.get_verified(f"{box.checkpoints}/{name}", target, _check_manifest)
         came.append(f"checkpoints/{name}")
-        best = _best_of(target)
+        best = best_of(target)
         if len(came) == 1 and best not in (None, name) and best in complete:
             wanted.append(str(best))
     return came
@@ -102,9 +101,3 @@ def complete_names(machine: Machine, box: Box) -> list[str]:
     newest_first = sorted(numbered, key=lambda name: int(name.removeprefix("checkpoint-")), reverse=True)
     looked_into = newest_first[:MOST_CHECKPOINTS]
     return [name for name in looked_into if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]
-
-
-def _best_of(checkpoint: Path) -> str | None:
-    """Return the name of the best checkpoint so far, as the newest one names it."""
-    best = (read_json(checkpoint / "trainer_state.json") or {}).get("best_model_checkpoint")
-    return Path(str(best)).name if best else None

@@ -16,10 +16,12 @@ from typing import Any
 
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS, check_recipe
 from trainer.errors import CheckpointError
-from trainer.files import parse_object, sha256_of_file, write_json
+from trainer.files import parse_object, read_json, sha256_of_file, write_json
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = 1
+LONGEST_NAME = 255
+"""Bytes of a name that every file system takes."""
 REQUIRED_FILES = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -34,6 +36,40 @@ PRECISION = "precision"
 WITH_SCALER = {PRECISION: "float16"}
 """What the fingerprints of a run in float16 hold besides: its checkpoints have the gradient scaler, too. Without one
 transformers goes on with a fresh scaler, silently. Other runs hold nothing of it, as before there was float16."""
+
+
+class NotWholeError(Exception):
+    """A checkpoint that cannot be taken, and why, as what is said of it."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A file as a checkpoint's manifest lists it."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether this very content is in a file."""
+        return path.is_file() and path.stat().st_size == self.size_bytes and sha256_of_file(path) == self.sha256
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        step: Optimizer steps done.
+        files: All that belongs to it.
+        fingerprints: See ``Checkpoint``.
+        recipe: See ``Checkpoint``.
+    """
+
+    step: int
+    files: tuple[Listed, ...]
+    fingerprints: Mapping[str, str]
+    recipe: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -96,28 +132,64 @@ def verify(folder: Path) -> Checkpoint:
         CheckpointError: If it does not verify; the message names the file.
     """
     try:
-        manifest = parse_object((folder / MANIFEST_NAME).read_bytes())
-        step, files = int(manifest["step"]), list(manifest["files"])
-        fingerprints = {str(key): str(value) for key, value in manifest["fingerprints"].items()}
-        listed = {str(entry["name"]): (int(entry["size_bytes"]), str(entry["sha256"])) for entry in files}
+        manifest = read_manifest((folder / MANIFEST_NAME).read_bytes())
     except FileNotFoundError as err:
         raise _broken(folder, "has no manifest: its writing was cut off") from err
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError) as err:
+    except OSError as err:
         raise _broken(folder, f"has an unreadable manifest ({err})") from err
-    if manifest.get("format") != FORMAT:
-        raise _broken(folder, f"has format {manifest.get('format')}, this version reads {FORMAT}")
+    except NotWholeError as err:
+        raise _broken(folder, str(err)) from err
+    for entry in manifest.files:
+        path = folder / entry.name
+        if not _has_size(path, entry.size_bytes):
+            raise _broken(folder, f"has {entry.name} missing or cut short")
+        if not entry.is_at(path):
+            raise _broken(folder, f"has a damaged {entry.name}")
+    size_bytes = sum(entry.size_bytes for entry in manifest.files)
+    return Checkpoint(folder, manifest.step, manifest.fingerprints, size_bytes, manifest.recipe)
+
+
+def read_manifest(raw: bytes) -> Manifest:
+    """Return what a checkpoint's manifest says, if a run could go on from such a checkpoint.
+
+    Raises:
+        NotWholeError: If it cannot be read, is of another format, names a file outside of the checkpoint, or does not
+            name one that a resume needs.
+    """
+    try:
+        values = parse_object(raw)
+        files = tuple(Listed(str(one["name"]), int(one["size_bytes"]), str(one["sha256"])) for one in values["files"])
+        if not all(is_inside(entry.name) for entry in files):
+            raise NotWholeError(
+                "has a manifest that lists files outside of the checkpoint, or names that no disk takes"
+            )
+        step = int(values["step"])
+        fingerprints = {str(key): str(value) for key, value in values["fingerprints"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as err:
+        raise NotWholeError(f"has an unreadable manifest ({err})") from err
+    if values.get("format") != FORMAT:
+        raise NotWholeError(f"has format {values.get('format')}, this version reads {FORMAT}")
+    listed = {entry.name for entry in files}
     for name in _required_files(fingerprints):
         if name not in listed:
-            raise _broken(folder, f"lists no {name}")
-    for name, (size_bytes, sha256) in listed.items():
-        path = folder / name
-        if not _has_size(path, size_bytes):
-            raise _broken(folder, f"has {name} missing or cut short")
-        if sha256_of_file(path) != sha256:
-            raise _broken(folder, f"has a damaged {name}")
-    recipe = manifest.get("recipe")
-    size_bytes = sum(size for size, _ in listed.values())
-    return Checkpoint(folder, step, fingerprints, size_bytes, recipe if isinstance(recipe, dict) else None)
+            raise NotWholeError(f"lists no {name}")
+    recipe = values.get("recipe")
+    return Manifest(step, files, fingerprints, recipe if isinstance(recipe, dict) else None)
+
+
+def is_inside(name: str) -> bool:
+    """Return whether a name stays inside the folder it is relative to, and a disk takes it."""
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:  # half a character, which JSON may hold
+        return False
+    return not any(part in {b"", b".", b".."} or b"\0" in part or len(part) > LONGEST_NAME for part in parts)
+
+
+def best_of(checkpoint: Path) -> str | None:
+    """Return the name of the best checkpoint so far, as a newer one names it; ``None`` before the first evaluation."""
+    best = (read_json(checkpoint / "trainer_state.json") or {}).get("best_model_checkpoint")
+    return Path(str(best)).name if best else None
 
 
 def list_newest_first(folder: Path) -> list[Path]:

@@ -2,8 +2,8 @@
 
 A checkpoint goes up with its files first and its manifest last, so that one with a manifest is whole; a ``SHA256SUMS``
 goes last for the same reason. A checkpoint comes down the other way round: the newest whose files all match their
-SHA-256 in its manifest, else the one before. Everything else is compared by content; what is there already is not moved
-again. It imports no torch, and boto3 only when it is needed.
+SHA-256 in its manifest, else the one before; and the best so far, if that is another. Everything else is compared by
+content; what is there already is not moved again. It imports no torch, and boto3 only when it is needed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from trainer.checkpoints.complete import MANIFEST_NAME, Listed, NotWholeError, best_of, is_inside, read_manifest
 from trainer.checkpoints.places import Place, open_place
 from trainer.errors import StoreError
-from trainer.files import parse_object, sha256_of_file, write_atomically
+from trainer.files import sha256_of_file, write_atomically
 
 T = TypeVar("T")
-MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
 AT_ONCE = 4
 """Files that are moved at the same time; each one in parallel parts if it is big."""
 TRIES = 3
-LONGEST_NAME = 255
-"""Bytes of a name that every file system takes."""
 
 
 @dataclass
@@ -63,23 +61,6 @@ class Transfer:
             self.size_bytes += size_bytes or 0
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A file as a checkpoint's manifest lists it."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-
-    def is_at(self, path: Path) -> bool:
-        """Return whether this very content is in a file."""
-        return path.is_file() and path.stat().st_size == self.size_bytes and sha256_of_file(path) == self.sha256
-
-
-class _NotWholeError(Exception):
-    """A checkpoint that cannot be taken, and why."""
-
-
 def push(
     folder: Path,
     url: str,
@@ -110,7 +91,7 @@ def push(
             try:
                 done.count(_push_checkpoint(place, folder, name, there))
                 done.checkpoint = max(_step(name), done.checkpoint or 0)
-            except _NotWholeError as err:
+            except NotWholeError as err:
                 done.remarks.append(f"{name} {err}")
         vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
         for names in (sorted({*plain} - {*vouchers}), vouchers):
@@ -126,7 +107,7 @@ def pull(
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
 ) -> Transfer:
-    """Bring the newest whole checkpoint and all that is no checkpoint from the store; a second time moves nothing.
+    """Bring the newest whole checkpoint, the best so far, and all that is no checkpoint; a second time moves nothing.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
@@ -138,7 +119,7 @@ def pull(
         raise StoreError(
             f"sync: there is nothing in {url}", resolution="check store.url, or push a checkpoint first: `make sync`"
         )
-    outside = [name for name in there if not _is_inside(name)]
+    outside = [name for name in there if not is_inside(name)]
     if outside:
         raise StoreError(f"sync: {url} holds a file named {outside[0]!r}", resolution="remove or rename it there")
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +150,7 @@ def push_checkpoint(place: Place, folder: Path, checkpoint: str) -> Transfer:
         with _settled(place):
             done.count(_push_checkpoint(place, folder, checkpoint, place.sizes()))
         done.checkpoint = _step(checkpoint)
-    except _NotWholeError as err:
+    except NotWholeError as err:
         done.remarks.append(f"{checkpoint} {err}")
     return done
 
@@ -190,7 +171,7 @@ def forget_checkpoint(place: Place, checkpoint: str) -> None:
         StoreError: If the store cannot be reached or refuses.
     """
     names = [name for name in place.sizes() if name.startswith(f"{checkpoint}/")]
-    for name in sorted(names, key=lambda name: name != f"{checkpoint}/{MANIFEST}"):
+    for name in sorted(names, key=lambda name: name != f"{checkpoint}/{MANIFEST_NAME}"):
         place.remove(name)
 
 
@@ -227,15 +208,6 @@ def _is_checkpoint(part: str) -> bool:
 
 def _step(checkpoint: str) -> int:
     return int(checkpoint.rsplit("-", 1)[1])
-
-
-def _is_inside(name: str) -> bool:
-    """Return whether a name stays inside the folder it is relative to, and a disk takes it."""
-    try:
-        parts = name.encode().split(b"/")
-    except UnicodeEncodeError:  # half a character, which JSON may hold
-        return False
-    return not any(part in {b"", b".", b".."} or b"\0" in part or len(part) > LONGEST_NAME for part in parts)
 
 
 def _local_files(folder: Path) -> list[str]:
@@ -292,46 +264,30 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
     """Bring one checkpoint into the store: its files, then its manifest.
 
     Raises:
-        _NotWholeError: If it is not whole here, or was removed meanwhile.
+        NotWholeError: If it is not whole here, or was removed meanwhile.
     """
-    manifest = f"{checkpoint}/{MANIFEST}"
+    manifest = f"{checkpoint}/{MANIFEST_NAME}"
     try:
         raw = (folder / manifest).read_bytes()
-        listed = _read_manifest(raw)
-        if manifest in there and place.read(manifest) == raw:
-            return [None] * (len(listed) + 1)
+        listed = read_manifest(raw).files
+        is_there = manifest in there and place.read(manifest) == raw
 
         def put(entry: Listed) -> int | None:
             path, name = folder / checkpoint / entry.name, f"{checkpoint}/{entry.name}"
             path.stat()
-            if there.get(name) == entry.size_bytes and place.matches(name, path):
+            if there.get(name) == entry.size_bytes and place.matches(name, path, entry.sha256):
                 return None
             if not entry.is_at(path):
-                raise _NotWholeError(f"has a damaged {entry.name}")
+                raise NotWholeError(f"has a damaged {entry.name}")
             place.put(path, name, entry.sha256)
             return entry.size_bytes
 
         moved = _each(listed, put)
-        place.write(raw, manifest)
+        if not is_there:
+            place.write(raw, manifest)
     except FileNotFoundError as err:
-        raise _NotWholeError("has no manifest, or was removed meanwhile") from err
-    return [*moved, len(raw)]
-
-
-def _read_manifest(raw: bytes) -> list[Listed]:
-    """Return the files in a checkpoint's manifest.
-
-    Raises:
-        _NotWholeError: If it cannot be read, or names a file outside of the checkpoint.
-    """
-    try:
-        files = parse_object(raw)["files"]
-        listed = [Listed(str(one["name"]), int(one["size_bytes"]), str(one["sha256"])) for one in files]
-    except (ValueError, KeyError, TypeError, OverflowError) as err:
-        raise _NotWholeError(f"has an unreadable manifest ({err})") from err
-    if not listed or not all(_is_inside(entry.name) for entry in listed):
-        raise _NotWholeError("has a manifest that lists nothing, or files outside of the checkpoint")
-    return listed
+        raise NotWholeError("has no manifest, or was removed meanwhile") from err
+    return [*moved, None if is_there else len(raw)]
 
 
 def _pull_file(place: Place, path: Path, name: str) -> int | None:
@@ -366,11 +322,12 @@ def _pull_newest(place: Place, folder: Path, names: list[str], there: Mapping[st
     for name in names:
         try:
             done.count(_pull_checkpoint(place, folder, name, there))
-        except _NotWholeError as err:
+        except NotWholeError as err:
             problems.append(f"{name} {err}")
             continue
         done.checkpoint = max(_step(name), done.checkpoint or 0)
         done.remarks += problems
+        _pull_best(place, folder, name, there, done)
         return
     raise StoreError(
         f"sync: none of {len(names)} checkpoints in the store is whole: {problems[0]}",
@@ -379,25 +336,43 @@ def _pull_newest(place: Place, folder: Path, names: list[str], there: Mapping[st
     )
 
 
+def _pull_best(place: Place, folder: Path, newest: str, there: Mapping[str, int], done: Transfer) -> None:
+    """Bring the best checkpoint so far as well: a run that ends takes its adapter from there."""
+    best = best_of(folder / newest)
+    if best is None or not _is_checkpoint(best):
+        return
+    name = str(PurePosixPath(newest).with_name(best))
+    if name == newest or ((folder / name / MANIFEST_NAME).exists() and f"{name}/{MANIFEST_NAME}" not in there):
+        return
+    try:
+        done.count(_pull_checkpoint(place, folder, name, there))
+    except NotWholeError as err:
+        done.remarks.append(f"{name}, the best by eval loss so far, {err}")
+
+
 def _pull_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping[str, int]) -> list[int | None]:
     """Bring one checkpoint from the store; it appears whole or not at all, and what came down before a cut is kept.
 
     Raises:
-        _NotWholeError: If it is not whole there.
+        NotWholeError: If it is not whole there.
     """
-    manifest, target = f"{checkpoint}/{MANIFEST}", folder / checkpoint
+    manifest, target = f"{checkpoint}/{MANIFEST_NAME}", folder / checkpoint
     if manifest not in there:
-        raise _NotWholeError("has no manifest: its upload was cut off")
-    raw = place.read(manifest)
-    listed = _read_manifest(raw)
+        is_begun = any(name.startswith(f"{checkpoint}/") for name in there)
+        raise NotWholeError("has no manifest: its upload was cut off" if is_begun else "is not in the store")
+    try:
+        raw = place.read(manifest)
+    except FileNotFoundError as err:
+        raise NotWholeError("was removed from the store meanwhile") from err
+    listed = read_manifest(raw).files
     missing = [entry.name for entry in listed if there.get(f"{checkpoint}/{entry.name}") != entry.size_bytes]
     if missing:
-        raise _NotWholeError(f"has {missing[0]} missing or cut short")
-    if _has(target / MANIFEST, raw) and all(entry.is_at(target / entry.name) for entry in listed):
+        raise NotWholeError(f"has {missing[0]} missing or cut short")
+    if _has(target / MANIFEST_NAME, raw) and all(entry.is_at(target / entry.name) for entry in listed):
         return [None] * (len(listed) + 1)
     part = target.with_name(f".{target.name}.part")
     moved = _each(listed, lambda entry: _pull_listed(place, part / entry.name, f"{checkpoint}/{entry.name}", entry))
-    write_atomically(part / MANIFEST, raw)
+    write_atomically(part / MANIFEST_NAME, raw)
     if target.exists():
         shutil.rmtree(target)  # it is not whole, or of another run
     part.replace(target)
@@ -415,8 +390,8 @@ def _pull_listed(place: Place, path: Path, name: str, entry: Listed) -> int | No
     try:
         place.get(name, path)
     except FileNotFoundError as err:
-        raise _NotWholeError(f"has {entry.name} missing") from err
+        raise NotWholeError(f"has {entry.name} missing") from err
     if not entry.is_at(path):
         path.unlink()
-        raise _NotWholeError(f"has a damaged {entry.name}")
+        raise NotWholeError(f"has a damaged {entry.name}")
     return entry.size_bytes

@@ -152,10 +152,20 @@ def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, res
             f"{run.recipe.evaluation.early_stopping_patience} evaluations"
         )
     if run.recipe.checkpointing.load_best_model_at_end:
-        best = trainer.load_best()
-        if best is not None:
-            run.say(f"the adapter of step {best} has the lowest eval loss and is exported")
+        take_best(run, trainer)
     return _train_metrics(run.recipe, trainer, time.monotonic() - started_s)
+
+
+def take_best(run: Run, trainer: QloraTrainer) -> None:
+    """Put the best adapter into ``trainer.model`` and say which it is, or that its checkpoint is gone."""
+    step, best = trainer.state.global_step, trainer.state.best_global_step
+    if trainer.load_best() is not None:
+        run.say(f"the adapter of step {best} has the lowest eval loss and is exported")
+    elif best and best != step:
+        run.say(
+            f"the checkpoint of step {best}, which has the lowest eval loss, is not here: "
+            f"the adapter of step {step} is exported"
+        )
 
 
 def clear_checkpoints(folder: Path) -> None:

@@ -25,11 +25,13 @@ from trainer.errors import StoreError
 FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
 
 
-def make_checkpoint(folder: Path, step: int, *, is_complete: bool = True) -> Path:
+def make_checkpoint(folder: Path, step: int, *, is_complete: bool = True, best: int | None = None) -> Path:
     path = folder / f"checkpoint-{step}"
     path.mkdir(parents=True)
     for name in REQUIRED_FILES:
         (path / name).write_text(f"{name} of step {step}")
+    if best is not None:
+        (path / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": f"/srv/checkpoint-{best}"}))
     if is_complete:
         complete(path, step, FINGERPRINTS)
     return path
@@ -344,6 +346,85 @@ def test_a_folder_that_keeps_something_else_than_it_was_given_is_reported(
     assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
 
 
+def test_a_damaged_checkpoint_of_the_store_is_mended_by_the_next_push(any_url: str, tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "c", 4)
+    push(tmp_path / "c", any_url)
+    place = store_places.open_place(any_url, None)
+    place.remove("checkpoint-4/scheduler.pt")
+    place.write(b"cut sh", "checkpoint-4/optimizer.pt")
+    with pytest.raises(StoreError, match="none of 1 checkpoints in the store is whole"):
+        pull(any_url, tmp_path / "back")
+
+    done = push(tmp_path / "c", any_url)
+
+    assert (done.files, done.unchanged) == (2, len(REQUIRED_FILES) - 1)
+    assert pull(any_url, tmp_path / "back").checkpoint == 4
+
+
+def test_a_checkpoint_that_could_not_be_resumed_from_gives_way_to_the_one_before(url: str, tmp_path: Path) -> None:
+    for step in (4, 8, 9):
+        make_checkpoint(tmp_path / "c", step)
+    push(tmp_path / "c", url)
+    place = store_places.open_place(url, None)
+    manifest = json.loads(place.read("checkpoint-9/manifest.json"))
+    place.write(json.dumps(manifest | {"format": 2}).encode(), "checkpoint-9/manifest.json")
+    manifest["files"] = [entry for entry in manifest["files"] if entry["name"] != "optimizer.pt"]
+    place.write(json.dumps(manifest).encode(), "checkpoint-8/manifest.json")
+
+    done = pull(url, tmp_path / "back")
+
+    assert done.checkpoint == 4
+    assert done.remarks == ["checkpoint-9 has format 2, this version reads 1", "checkpoint-8 lists no optimizer.pt"]
+
+
+def test_a_checkpoint_that_is_removed_meanwhile_gives_way_to_the_one_before(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (4, 8):
+        make_checkpoint(tmp_path / "c", step)
+    push(tmp_path / "c", url)
+    there = store_places.open_place(url, None).sizes()
+    store_places.open_place(url, None).remove("checkpoint-8/manifest.json")
+    for kind in (store_places.Bucket, store_places.Folder):
+        monkeypatch.setattr(kind, "sizes", lambda place: there)
+
+    done = pull(url, tmp_path / "back")
+
+    assert (done.checkpoint, done.remarks) == (4, ["checkpoint-8 was removed from the store meanwhile"])
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_the_best_checkpoint_comes_down_with_the_newest(url: str, tmp_path: Path, is_lost: bool) -> None:
+    """A run takes its adapter from there at its end; without it, another one would come home."""
+    for step in (4, 8, 12):
+        make_checkpoint(tmp_path / "c", step, best=4)
+    push(tmp_path / "c", url)
+    if is_lost:
+        store_places.open_place(url, None).remove("checkpoint-4/manifest.json")
+
+    done = pull(url, tmp_path / "back")
+
+    came = sorted(path.name for path in (tmp_path / "back").iterdir())
+    assert came == (["checkpoint-12"] if is_lost else ["checkpoint-12", "checkpoint-4"])
+    lost = ["checkpoint-4, the best by eval loss so far, has no manifest: its upload was cut off"]
+    assert (done.checkpoint, done.remarks) == (12, lost if is_lost else [])
+
+
+@pytest.mark.parametrize("best", ["../../etc", "checkpoint-12", "checkpoint-7", 5])
+def test_a_best_checkpoint_that_is_none_is_not_looked_for_elsewhere(url: str, tmp_path: Path, best: Any) -> None:
+    path = make_checkpoint(tmp_path / "c", 12, is_complete=False)
+    (path / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": best}))
+    complete(path, 12, FINGERPRINTS)
+    push(tmp_path / "c", url)
+
+    done = pull(url, tmp_path / "back")
+
+    assert [path.name for path in (tmp_path / "back").iterdir()] == ["checkpoint-12"]
+    assert done.remarks == (
+        ["checkpoint-7, the best by eval loss so far, is not in the store"] if best == "checkpoint-7" else []
+    )
+
+
 def test_a_file_that_never_rests_goes_up_as_it_was_at_one_moment(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -496,7 +577,9 @@ def test_a_manifest_with_a_name_that_no_folder_takes_is_not_whole(url: str, tmp_
     done = push(tmp_path / "run", url)
 
     assert done.checkpoint is None
-    assert done.remarks == ["checkpoint-4 has a manifest that lists nothing, or files outside of the checkpoint"]
+    assert done.remarks == [
+        "checkpoint-4 has a manifest that lists files outside of the checkpoint, or names that no disk takes"
+    ]
 
 
 @pytest.mark.parametrize("size", ["Infinity", "-1", "1e400", "null"])

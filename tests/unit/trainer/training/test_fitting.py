@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from trainer.checkpoints.complete import REQUIRED_FILES, complete
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS
 from trainer.config import Recipe
 from trainer.errors import BaseModelError, CheckpointError
-from trainer.training.fitting import sft_config
+from trainer.training.fitting import sft_config, take_best
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
@@ -47,6 +48,26 @@ def test_shares_become_steps_of_the_whole_run(tiny_model: Path, tiny_dataset: Pa
     with small_trainer(recipe, tmp_path / "output") as (_, trainer):
         assert trainer.total_steps == 12
         assert (trainer.args.eval_steps, trainer.args.save_steps, trainer.args.logging_steps) == (6, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("best", "is_here", "said"),
+    [
+        (4, True, "the adapter of step 4 has the lowest eval loss and is exported"),
+        (4, False, "the checkpoint of step 4, which has the lowest eval loss, is not here: the adapter of step 8 is "),
+        (8, False, ""),
+        (None, False, ""),
+    ],
+)
+def test_a_best_adapter_that_is_gone_is_never_replaced_in_silence(best: int | None, is_here: bool, said: str) -> None:
+    lines: list[str] = []
+    state = SimpleNamespace(global_step=8, best_global_step=best)
+    trainer: Any = SimpleNamespace(state=state, load_best=lambda: best if is_here else None)
+
+    take_best(SimpleNamespace(say=lines.append), trainer)  # type: ignore[arg-type]
+
+    assert "".join(lines).startswith(said)
+    assert len(lines) == bool(said)
 
 
 def short_recipe(model: Path, data: Path, steps: int, **training: Any) -> Recipe:
