@@ -12,6 +12,7 @@ from runner.planning.ends import Used
 from runner.report.plan.text import plan_lines
 from runner.run.planned import Plan
 from runner.run.spend import spend_of
+from runner.safety.lease_word import LEASE_NAME
 
 UNDONE_BY_DESTROY = ("provision", "configure", "stage", "train", "collect", "destroy", "report")
 
@@ -81,4 +82,5 @@ def record_again(ctx: Context, found: Plan) -> None:
     ctx.run.receipt.unlink()
     if ctx.environment.rents_machine:
         ctx.run.host.unlink()  # that machine is gone, and the next is another one
+        ctx.run.file(LEASE_NAME).unlink()  # so is its lease: by that word a sweep would terminate the next one
     step(ctx, "plan", lambda: plan.record(ctx, found))

@@ -84,6 +84,21 @@ def files_of(run: RunDir) -> dict[str, bytes]:
     return {entry.name: entry.read_bytes() for entry in run.file("").entries() if entry.is_file()}
 
 
+def test_a_yes_forgets_the_machine_that_is_gone_with_the_last_word_to_it(
+    run: RunDir, lived: list[Plan | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By that word a sweep took the next machine, which had none yet, for one whose lease had run out."""
+    monkeypatch.setattr(plan, "record", lambda ctx, found: None)
+    forgotten = [run.file(name) for name in ("host.json", "lease.json", "receipt.json")]
+    for file in forgotten:
+        write_json(file, {})
+    ctx = open_context(run, SilentView(), Stop(RealWorld()), RealWorld())
+
+    replan.record_again(ctx, made_plan())
+
+    assert [file.name for file in forgotten if file.exists()] == []
+
+
 def test_a_yes_drives_the_run_by_the_plan_that_was_asked_about(run: RunDir, lived: list[Plan | None]) -> None:
     payer = Payer()
 
