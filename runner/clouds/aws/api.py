@@ -24,7 +24,7 @@ from runner.clouds.aws.offers import offers_in
 from runner.clouds.aws.places import places_in
 from runner.clouds.aws.pricing import PriceBook, RegionPrices
 from runner.clouds.aws.quotas import quota_code, quota_in
-from runner.clouds.aws.refusals import aws_errors, error_from_terraform, refuse_web_page, unreadable
+from runner.clouds.aws.refusals import aws_errors, error_from_terraform, refuse_misread, refuse_web_page, unreadable
 from runner.clouds.aws.schedules import GROUP, move_schedule, schedule_of, schedules_in
 from runner.clouds.aws.schedules import SERVICE as SCHEDULER
 from runner.errors import (
@@ -379,19 +379,21 @@ class AwsCloud:
                 read_timeout=BRIEF_READ_S if is_brief else READ_TIMEOUT_S,
                 user_agent_extra="douse",
             )
-            try:
-                with aws_errors(f"ask {service} in {region}"):
-                    client = self._session.client(
-                        service, region_name=region, endpoint_url=self._endpoint, config=config
-                    )
-            except ValueError as err:  # botocore's own word for an address that is none
-                raise AccountError(
-                    f"aws: {self._endpoint} is no address", details=str(err), resolution="correct AWS_ENDPOINT_URL"
-                ) from err
+            with aws_errors(f"ask {service} in {region}"):
+                client = self._client_at_endpoint(service, region, config)
             client.meta.events.register("before-parse", refuse_web_page)
+            client.meta.events.register("before-parse", refuse_misread)
             client.meta.events.register("before-parse", self._note_clock)
             self._clients[service, region] = client
         return self._clients[service, region]
+
+    def _client_at_endpoint(self, service: str, region: str, config: Any) -> Any:
+        try:
+            return self._session.client(service, region_name=region, endpoint_url=self._endpoint, config=config)
+        except ValueError as err:  # botocore's own word for an address that is none
+            raise AccountError(
+                f"aws: {self._endpoint} is no address", details=str(err), resolution="correct AWS_ENDPOINT_URL"
+            ) from err
 
     def _note_clock(self, response_dict: Mapping[str, Any], **_: object) -> None:
         """Keep how far AWS's clock is ahead of this computer's; botocore calls it with each answer."""

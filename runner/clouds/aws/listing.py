@@ -21,7 +21,8 @@ STATUSES: Mapping[str, Status | None] = {
     "stopped": "stopped",
     "terminated": None,
 }
-OPEN_REQUESTS = ("open", "active", "disabled")
+OVER_REQUESTS = ("closed", "cancelled", "failed")
+"""States of a spot request that brings no machine any more; one of a state that is not known here may."""
 OURS = [{"Name": "tag-key", "Values": [RUN_TAG]}]
 
 
@@ -64,7 +65,7 @@ def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -
             found = page.get(key)
             if not isinstance(found, list):
                 raise unreadable(doing, f"{operation} answered without {key}")
-            yield from found
+            yield from (entry if isinstance(entry, Mapping) else {} for entry in found)  # an odd one is unread, alone
             if not has_pages and page.get("NextToken"):
                 raise unreadable(doing, f"{operation} has pages that boto3 does not follow")
 
@@ -114,7 +115,7 @@ def _spot_requests(client: Any, region: str) -> Listing:
 
     def judge(entry: Mapping[str, Any]) -> Resource | None:
         request_id = required(entry, "SpotInstanceRequestId", doing)
-        is_over = entry.get("State", OPEN_REQUESTS[0]) not in OPEN_REQUESTS
+        is_over = entry.get("State") in OVER_REQUESTS
         return None if is_over else _resource("spot_request", request_id, entry, region, free=True)
 
     operation, key = "describe_spot_instance_requests", "SpotInstanceRequests"

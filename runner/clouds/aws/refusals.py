@@ -164,6 +164,8 @@ NETWORK_WORDS = re.compile(
     r"request send failed|dial tcp|connection refused|no such host|exceeded maximum number of attempts"
 )
 LONGEST_WORDS = 500
+MISREAD = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What botocore's parsers raise where an answer holds a text for a number, a list for an object, or no UTF-8."""
 
 
 @contextmanager
@@ -203,6 +205,21 @@ def refuse_web_page(operation_model: Any, response_dict: Mapping[str, Any], **_:
     answer = Answer(response_dict["status_code"], headers, bytes(response_dict["body"] or b""))
     if answer.status < 500 and is_web_page(answer):
         raise web_page("aws", answer, f"carry out {operation_model.name}")
+
+
+def refuse_misread(operation_model: Any, response_dict: Mapping[str, Any], **_: object) -> None:
+    """Refuse an answer that boto3's parser stumbles over, as another handler of the event ``before-parse``.
+
+    Raises:
+        ResponseParserError: If it does; what it would have raised itself could be a mistake of ours as well.
+    """
+    from botocore.parsers import ResponseParserError, create_parser
+
+    parser = create_parser(operation_model.service_model.resolved_protocol)
+    try:
+        parser.parse(response_dict, operation_model.output_shape)
+    except MISREAD as err:
+        raise ResponseParserError(f"{type(err).__name__}: {err}") from err
 
 
 def error_from_code(code: str, words: str, doing: str, status: int | None = None) -> CloudError:

@@ -262,6 +262,56 @@ def test_an_answer_that_is_no_listing_is_never_nothing_there(ec2: Ec2, cloud: Aw
         cloud.listing().whole()
 
 
+def test_a_spot_request_of_an_unknown_state_is_there(ec2: Ec2, cloud: AwsCloud) -> None:
+    tags = "<tagSet><item><key>douse-run</key><value>20261121-073000-tiny</value></item></tagSet>"
+    states = ("open", "active", "disabled", "waiting", "closed", "cancelled", "failed")
+    requests = [
+        f"<spotInstanceRequestId>sir-{state}</spotInstanceRequestId><state>{state}</state>{tags}" for state in states
+    ]
+    ec2.on("DescribeSpotInstanceRequests", listing("DescribeSpotInstanceRequests", *requests))
+
+    assert [found.id for found in cloud.listing().whole()] == [f"sir-{state}" for state in states[:4]]
+
+
+ODD_SCHEDULES = (
+    '{"Schedules": ["x"]}',
+    '{"Schedules": [null]}',
+    '{"Schedules": "x"}',
+    '{"Schedules": [{"Name": "x", "CreationDate": "yesterday"}]}',
+    '{"Schedules": [{"Name": "x", "CreationDate": 1e400}]}',
+    "[]",
+    "null",
+    "[" * 100_000,
+)
+"""What botocore's parsers do not expect: they raise whatever Python does then."""
+
+
+@pytest.mark.parametrize("text", ODD_SCHEDULES)
+def test_an_answer_that_botocore_stumbles_over_is_unread_and_hides_nothing(
+    ec2: Ec2, cloud: AwsCloud, text: str
+) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-1")))
+    ec2.on(SCHEDULES, (200, text))
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-1"]
+    assert [type(err) for err in found.unread] == [UnreadableAnswerError]
+
+
+@pytest.mark.parametrize("odd", ["<launchTime>x</launchTime>", "<amiLaunchIndex>x</amiLaunchIndex>"])
+def test_a_value_of_another_type_in_a_region_is_unread_and_hides_no_other_region(
+    ec2: Ec2, cloud: AwsCloud, odd: str
+) -> None:
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-0", state=odd)))
+    ec2.on("DescribeInstances", listing("DescribeInstances", instance("i-1")), THERE)
+
+    found = cloud.listing()
+
+    assert [one.id for one in found.resources] == ["i-1"]
+    assert [type(err) for err in found.unread] == [UnreadableAnswerError]
+
+
 @pytest.mark.parametrize("status", [200, 403])
 @pytest.mark.parametrize("text", ["<html><body>Sign in</body></html>", "<!DOCTYPE html><html><br>"])
 def test_a_web_page_is_named_as_such_and_hides_no_other_kind(ec2: Ec2, cloud: AwsCloud, status: int, text: str) -> None:
