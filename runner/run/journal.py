@@ -70,8 +70,7 @@ class Journal:
         return [_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line]
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
-        line = self.line_of_now(kind, action) | facts
-        whole = json.dumps(line | {CHECKSUM: _checksum(line)}).encode()
+        whole = _whole(self.line_of_now(kind, action) | facts)
         ends_whole = self._file.read_or_nothing()[-1:] in (b"", b"\n")
         self._file.append((b"" if ends_whole else b"\n") + whole + b"\n", synced=True)
 
@@ -81,15 +80,15 @@ def _read_line(line: bytes) -> dict[str, Any] | None:
     entry = object_or_none(line)
     if entry is None:
         return None
-    checksum = entry.pop(CHECKSUM, None)
-    if checksum is not None and checksum != _checksum(entry):
-        return None
+    if entry.pop(CHECKSUM, None) is not None and _whole(entry) != line:
+        return None  # blanks count as well: of two lines they can make one that is whole
     is_ours = entry.get("kind") in KINDS and isinstance(entry.get("action"), str) and _is_moment(entry.get("time"))
     return entry if is_ours else None
 
 
-def _checksum(entry: dict[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(entry).encode()):08x}"
+def _whole(entry: dict[str, Any]) -> bytes:
+    """Return a line as it is written: with its checksum behind."""
+    return json.dumps(entry | {CHECKSUM: f"{zlib.crc32(json.dumps(entry).encode()):08x}"}).encode()
 
 
 def _is_moment(value: object) -> bool:
