@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.errors import UnreadableAnswerError
 
@@ -31,7 +31,7 @@ class Sent(BaseModel):
 class Answered(BaseModel):
     """What a cloud answers: what we read has to be there, of the right type; the rest is left alone."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class Envelope(Answered):
@@ -65,6 +65,8 @@ class Answer:
         return " ".join(self.body[: 4 * SHOWN_CHARS].decode(errors="replace").split())[:SHOWN_CHARS]
 
 
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""A whole number of an answer with which is reckoned: JSON has larger ones than a float can hold."""
 Model = TypeVar("Model", bound=Answered)
 Entry = TypeVar("Entry")
 Found = TypeVar("Found")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -140,7 +140,7 @@ def price_or_none(value: object) -> float | None:
     """Return a value that can be a price in US dollars, or ``None``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value <= sys.float_info.max else None
 
 
 def _unknown(cloud: str, doing: str, reason: str) -> UnreadableAnswerError:

@@ -194,7 +194,7 @@ def spent_window_s(headers: Mapping[str, str]) -> float:
     waits = [0.0]
     for window in WINDOW.finditer(headers.get("ratelimit", "")):
         numbers = dict(part.strip().split("=") for part in window.group(1).strip(" ;").split(";"))
-        if int(numbers.get("r", "1")) <= 0:
+        if float(numbers.get("r", "1")) <= 0:  # Python makes no int of more than 4,300 digits
             waits.append(float(numbers.get("t", "0")))
     return max(waits)
 
@@ -202,7 +202,7 @@ def spent_window_s(headers: Mapping[str, str]) -> float:
 def _date(value: str) -> datetime | None:
     try:
         found = email.utils.parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

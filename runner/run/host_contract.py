@@ -15,7 +15,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 class HostOutput(BaseModel):
     """The ``host`` object; the same rules as ``infra/contract/host.schema.json``."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     address: Text
     port: int = Field(ge=1, le=65535)

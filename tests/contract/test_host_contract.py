@@ -52,3 +52,9 @@ def test_schema_and_model_miss_the_same(key: str) -> None:
 
 def test_schema_and_model_have_the_same_keys() -> None:
     assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(HostOutput.model_fields)
+
+
+@pytest.mark.parametrize("price", [float("inf"), float("nan")])
+def test_a_price_is_finite(price: float) -> None:
+    with pytest.raises(HostContractError, match="price_usd_per_h"):
+        parse_host(HOST | {"price_usd_per_h": price})

@@ -89,12 +89,13 @@ def _marks(tags: object) -> Mapping[str, str] | None:
         return {}
     if not isinstance(tags, list):
         return None
-    read = {
-        tag["key"]: tag["value"]
+    read = [
+        (tag["key"], tag["value"])
         for tag in tags
         if isinstance(tag, dict) and isinstance(tag.get("key"), str) and isinstance(tag.get("value"), str)
-    }
-    return read if RUN_TAG in read or len(read) == len(tags) else None
+    ]
+    marks = dict(read)
+    return marks if RUN_TAG in marks or len(read) == len(tags) else None
 
 
 def _region(region: object) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
-from runner.cloud_api.answers import Answered, Envelope, Sent
+from runner.cloud_api.answers import Answered, Count, Envelope, Sent
 
 MAX_USER_DATA_BYTES = 1_000_000
 GONE = frozenset({"terminated", "preempted"})
@@ -93,8 +93,8 @@ class Specs(Answered):
     """What is in a machine."""
 
     vcpus: int
-    memory_gib: int
-    storage_gib: int
+    memory_gib: Count
+    storage_gib: Count
     gpus: int
 
 
@@ -104,7 +104,7 @@ class InstanceType(Answered):
     name: Text
     description: str
     gpu_description: str
-    price_cents_per_hour: int = Field(ge=0)
+    price_cents_per_hour: Count
     specs: Specs
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator
 
-from runner.cloud_api.answers import Answered, Envelope, Sent
+from runner.cloud_api.answers import Answered, Count, Envelope, Sent
+from runner.cloud_api.listings import price_or_none
 from runner.cloud_api.models import Trust
 
 CloudType = Literal["SECURE", "COMMUNITY"]
@@ -69,7 +70,7 @@ class CreatePod(Sent):
     def _check_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for port in value:
             number, _, protocol = port.partition("/")
-            if not number.isdigit() or not 1 <= int(number) <= 65535 or protocol not in {"tcp", "http"}:
+            if not number.isdecimal() or not 1 <= int(number) <= 65535 or protocol not in {"tcp", "http"}:
                 raise ValueError(f"port {port} is not <1..65535>/tcp or /http")
         return value
 
@@ -137,7 +138,7 @@ class RentedPod(Answered):
     def price_usd_per_h(self) -> float | None:
         """Return the price of the whole pod in US dollars an hour, or ``None`` where it is unknown."""
         reported = self.cost if self.cost is not None else self.cost_per_hr
-        return float(reported) if isinstance(reported, int | float) and reported > 0 else None
+        return price_or_none(reported) or None
 
 
 class SshAddress(Answered):
@@ -267,7 +268,7 @@ class Gpu(Answered):
 
     id: Text
     name: str
-    memory: int = Field(ge=0)
+    memory: Count
     secure: bool
     community: bool
     price: GpuPrice

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from runner.cloud_api.listings import gather, judged
+from runner.cloud_api.listings import gather, judged, price_or_none
 from runner.cloud_api.models import Listing, Resource
 from runner.errors import AccessDeniedError, CloudError, CloudUnavailableError, UnreadableAnswerError
 from tests.unit.runner.fake_cloud import thing
@@ -94,3 +94,13 @@ def test_a_list_that_breaks_off_before_its_first_entry_is_no_listing() -> None:
 
     with pytest.raises(CloudUnavailableError):
         judged(entries(), lambda entry: entry)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.01, 10**400, True, "1", None])
+def test_what_no_machine_can_cost_is_no_price(value: object) -> None:
+    assert price_or_none(value) is None
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 3, 1e300])
+def test_a_price_is_a_finite_number_of_dollars(value: float) -> None:
+    assert price_or_none(value) == value

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from runner.cloud_api.pacing import Pace, Timer, retry_after_s, shared_pace, spent_window_s, with_shared_turns
+from runner.cloud_api.pacing import (
+    Pace,
+    Timer,
+    clock_off,
+    retry_after_s,
+    shared_pace,
+    spent_window_s,
+    with_shared_turns,
+)
 from runner.errors import RateLimitedError
 from runner.world import RealWorld
 from tests.unit.runner.cloud_api.over_http import FakeTime, new_key
@@ -248,3 +256,17 @@ def test_a_process_that_was_stopped_with_the_lock_in_its_hands_holds_others_for_
         other.wait(second.timer)
 
     assert sum(second.sleeps_s) == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999 00:00:00 GMT", "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"]
+)
+def test_a_date_that_no_calendar_has_says_nothing(date: str) -> None:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+
+    assert retry_after_s({"retry-after": date}, now) is None
+    assert clock_off({"date": date}, now) is None
+
+
+def test_more_digits_than_python_makes_an_int_of_are_many_requests_left() -> None:
+    assert spent_window_s({"ratelimit": f'"minute";r={"9" * 5000};t=30'}) == 0.0

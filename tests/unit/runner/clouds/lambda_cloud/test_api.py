@@ -497,6 +497,13 @@ def test_an_odd_neighbour_is_no_concern_of_ours(bench: Bench, odd: Any) -> None:
     assert [found.id for found in bench.cloud.listing().whole()] == ["i1"]
 
 
+def test_a_strangers_machine_may_have_a_tag_twice(bench: Bench) -> None:
+    twice = [{"key": "team", "value": "a"}, {"key": "team", "value": "b"}]
+    listed(bench, [machine(id="i2", name="mine", tags=twice), machine()])
+
+    assert [found.id for found in bench.cloud.listing().whole()] == ["i1"]
+
+
 def test_a_machine_may_have_no_name_and_no_tags(bench: Bench) -> None:
     listed(bench, [machine(id="i2", name=None, tags=None), machine()])
 
