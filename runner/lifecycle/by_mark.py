@@ -56,7 +56,8 @@ def end_by_mark(
         raise TeardownError(
             f"destroy: cannot check what run {run_id} still bills on {name}: {err.message}",
             details="\n".join(filter(None, (None if trouble is None else trouble.details, err.details))) or None,
-            resolution=f"run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its console",
+            resolution=f"{_first(err)}run `make down RUN={run_id}` again, or look for {resource_name(run_id)} in its "
+            "console",
         ) from err
     for found in seen.ended:
         ctx.view.line(f"the sweep terminated {found.kind} {found.id}")
@@ -71,6 +72,11 @@ def end_by_mark(
     )
 
 
+def _first(err: RunnerError) -> str:
+    """Return what has to be done before anything is tried again: a key that is missing or bad stays so."""
+    return f"{err.resolution}; then " if isinstance(err, AccountError) else ""
+
+
 def is_account_proved(ctx: Context) -> bool:
     """Return whether the account here is the one that the run was rented with: by its key, or by what it shows."""
     try:
@@ -83,6 +89,23 @@ def _is_account_known(ctx: Context) -> bool:
     """Return the same; raises as the account does that cannot be opened or read."""
     cloud = open_cloud(ctx.run_file.compute.env, ctx.world)
     return is_the_account(ctx.run, cloud) or bool(of_run(cloud, ctx.run.run_id).resources)
+
+
+def may_be_the_account(ctx: Context) -> bool:
+    """Return whether the account here may be the one that the run was rented with: only one that is not is ruled out.
+
+    A key that differs has to show something of the run; where the account has to be asked whose it is, and does not
+    answer, it may be the right one.
+    """
+    try:
+        cloud = open_cloud(ctx.run_file.compute.env, ctx.world)
+        if is_the_account(ctx.run, cloud):
+            return True
+    except AccountError:
+        return False
+    except RunnerError:
+        return True
+    return is_account_proved(ctx)
 
 
 def refuse_other_account(ctx: Context, doing: str) -> None:

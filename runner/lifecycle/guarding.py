@@ -13,8 +13,9 @@ from runner.context import Context
 from runner.errors import RunnerError, UsageError
 from runner.guard.link import start_guard
 from runner.guard.notes import LOG_NAME
-from runner.guard.place import end_guard
+from runner.guard.place import end_guard, living_guard
 from runner.guard.words import Facts, Held, line_of
+from runner.lifecycle.by_mark import may_be_the_account
 from runner.lifecycle.terraform_inputs import (
     hours_to_end,
     seconds_to_hard_end,
@@ -123,6 +124,11 @@ def begin(ctx: Context, *, rents: bool) -> None:
     if not ctx.run_file.budget.guard:
         guarding.do_without(ctx.view, "no guard watches over the machine (budget.guard is false)", own_end)
         return
+    if not (rents or may_be_the_account(ctx)):
+        # It would take the place of one that has the right key, and look for the machine where there is none.
+        if living_guard(ctx.run.run_id, ctx.world) is None:
+            guarding.do_without(ctx.view, f"this {name} account is not the one that the run was rented with", own_end)
+        return
     try:
         guarding.begin(lambda: _started(ctx, rents=rents), _pause_s(ctx))
         if not rents and _may_have_one_elsewhere(ctx):
@@ -199,6 +205,8 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
         known_hosts=text(ctx.run.known_hosts),
     )
     guarding = _of(ctx)
+    if not guarding.has_begun:
+        return  # that there is none was said
     if not guarding.leave(line_of("hold", held)):
         if ctx.environment.rents_machine:
             own_end = find_cloud(ctx.environment.name).hard_end

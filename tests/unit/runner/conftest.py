@@ -128,6 +128,7 @@ def command_line(tmp_path: Path) -> Iterator[CommandLine]:
 def no_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no test start a guard by the way: what this process drives has one that is a list."""
     monkeypatch.setattr("runner.lifecycle.guarding.start_guard", lambda facts, world, log, cancel: FakeGuard())
+    monkeypatch.setattr("runner.lifecycle.guarding.may_be_the_account", lambda ctx: True)
 
 
 def processes_naming(text: str) -> list[int]:

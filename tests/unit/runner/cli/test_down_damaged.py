@@ -212,15 +212,25 @@ def test_only_a_typed_yes_closes_what_nobody_can_show(
     assert not (run / "receipt.json").exists()
 
 
+def test_without_a_terminal_nothing_is_closed(run: Path, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    rented_with(run, cloud)
+    cloud.key, cloud.there = "another", []
+    monkeypatch.setattr("runner.cli.consent.sys", Terminal("yes\n", is_one=False))
+
+    words = ["down", "--run", RUN_ID, "--close", "--runs-dir", str(run.parent)]
+    assert cli.main(words, Later({})) == EXIT_LEFTOVERS
+    assert not (run / "closed.json").exists()
+
+
 class Terminal:
     """Stands for ``sys`` with somebody at a terminal."""
 
-    def __init__(self, typed: str) -> None:
+    def __init__(self, typed: str, *, is_one: bool = True) -> None:
         self.stdin = self.stdout = self.stderr = self
-        self._typed = typed
+        self._typed, self._is_one = typed, is_one
 
     def isatty(self) -> bool:
-        return True
+        return self._is_one
 
     def write(self, text: str) -> None:
         """Show nothing."""

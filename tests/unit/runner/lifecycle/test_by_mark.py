@@ -10,12 +10,15 @@ import pytest
 
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
+from runner.cloud_api.credentials import NotConfiguredError
 from runner.context import Context
-from runner.errors import EXIT_LEFTOVERS, TeardownError
+from runner.errors import EXIT_LEFTOVERS, CloudError, CloudUnavailableError, TeardownError
 from runner.lifecycle import by_mark
-from runner.lifecycle.by_mark import HURRY_S, end_by_mark
+from runner.lifecycle.by_mark import HURRY_S, end_by_mark, may_be_the_account
+from runner.run.journal import Journal
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
+from runner.safety.proof import account_facts
 from runner.simulation.world import VirtualWorld
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 
@@ -65,3 +68,55 @@ def test_one_ctrl_c_does_not(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> N
         end_by_mark(ctx, outcome_unknown=False)
 
     assert ctx.world.monotonic_s() - began_s >= ctx.run_file.compute.teardown_timeout_minutes * 60
+
+
+@pytest.mark.parametrize(
+    ("key", "there", "trouble", "may_be"),
+    [
+        ("its own", False, None, True),
+        ("another", False, None, False),
+        ("another", True, None, True),
+        ("another", False, CloudUnavailableError("down", resolution="-"), False),
+        ("its own", False, CloudUnavailableError("down", resolution="-"), True),
+    ],
+    ids=["its key", "another key", "a new key that shows it", "another that does not answer", "its key, no answer"],
+)
+def test_only_an_account_that_is_not_the_runs_is_ruled_out(
+    key: str, there: bool, trouble: CloudError | None, may_be: bool, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = FakeCloud([thing(run_id=ctx.run.run_id)] if there else [])
+    cloud.key = "its own"
+    monkeypatch.setattr(by_mark, "open_cloud", lambda name, world: cloud)
+    Journal(ctx.run).intent("provision", environment=cloud.name, **account_facts(cloud, ctx.world))
+    cloud.key = key
+    if trouble is not None:
+        monkeypatch.setattr(cloud, "listing", lambda: (_ for _ in ()).throw(trouble))
+
+    assert may_be_the_account(ctx) is may_be
+
+
+@pytest.mark.parametrize(
+    ("trouble", "may_be"),
+    [(NotConfiguredError("no key", resolution="-"), False), (CloudUnavailableError("down", resolution="-"), True)],
+)
+def test_without_a_key_it_is_no_account_and_one_that_does_not_answer_may_be_the_right_one(
+    trouble: CloudError, may_be: bool, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str, world: object) -> FakeCloud:
+        raise trouble
+
+    monkeypatch.setattr(by_mark, "open_cloud", refuse)
+
+    assert may_be_the_account(ctx) is may_be
+
+
+def test_a_key_that_is_missing_is_the_first_thing_to_set(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, world: object) -> FakeCloud:
+        raise NotConfiguredError("lambda: there is no API key", resolution="set LAMBDA_API_KEY")
+
+    monkeypatch.setattr(by_mark, "open_cloud", refuse)
+
+    with pytest.raises(TeardownError) as caught:
+        end_by_mark(ctx, outcome_unknown=False)
+
+    assert caught.value.resolution.startswith(f"set LAMBDA_API_KEY; then run `make down RUN={ctx.run.run_id}` again")

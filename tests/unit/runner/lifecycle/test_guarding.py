@@ -15,6 +15,7 @@ from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import EXIT_USAGE, RunInterruptedError, TeardownError, ToolError, UsageError
+from runner.guard.place import only_guard
 from runner.guard.words import Facts
 from runner.lifecycle import drive, finish, guarding
 from runner.lifecycle.steps import provision
@@ -62,6 +63,7 @@ class Guards:
 def guards(monkeypatch: pytest.MonkeyPatch) -> Guards:
     found = Guards()
     monkeypatch.setattr(guarding, "start_guard", found.start)
+    monkeypatch.setattr(guarding, "may_be_the_account", lambda ctx: True)
     return found
 
 
@@ -125,6 +127,24 @@ def test_who_goes_on_with_a_run_of_another_computer_hears_of_its_guard(
     guarding.begin(ctx, rents=False)
 
     assert ["may terminate the machine" in line for line in said(ctx)] == [True] * is_said
+
+
+def test_another_accounts_key_takes_the_place_of_no_guard(
+    guards: Guards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard that lives may have the right key; one with another looks for the machine where there is none."""
+    monkeypatch.setattr(guarding, "may_be_the_account", lambda ctx: False)
+    ctx = made(tmp_path)
+
+    with only_guard(ctx.run.run_id, ctx.world):
+        guarding.begin(ctx, rents=False)
+        guarding.hold(ctx, HOST, None)
+        assert (guards.started, said(ctx)) == ([], [])
+
+    guarding.begin(ctx, rents=False)
+    assert guards.started == []
+    words = "this lambda account is not the one that the run was rented with: if this runner is killed, "
+    assert said(ctx) == [f"{words}nothing terminates it"]
 
 
 @pytest.mark.parametrize("env", ["lambda", "runpod", "aws"])
