@@ -19,6 +19,8 @@ MIB = 1 << 20
 UNPLANNED_GIB = 200.0
 """Disk of a machine whose plan cannot be read."""
 MOST_CHECKPOINTS = 100
+MOST_TRIED = 3
+"""Checkpoints that are fetched until one is whole; a machine that bills is not kept for more."""
 CHECKPOINT = re.compile(r"checkpoint-[0-9]{1,12}")
 
 
@@ -55,28 +57,40 @@ class Fetch:
         """
         disk, part = self._ctx.world.disk, target.with_name(f"{target.name}.part")
         disk.remove_tree(part)
-        self.get(source, part, size_bytes)
-        check(part)
+        try:
+            self.get(source, part, size_bytes)
+            check(part)
+        except TransferError:
+            disk.remove_tree(part)
+            raise
         disk.remove_tree(target)
         disk.rename(part, target)
 
 
-def bring_checkpoints(ctx: Context, fetch: Fetch, box: Box) -> list[str]:
-    """Bring the newest complete checkpoint, and the best one if it is another."""
+def bring_checkpoints(ctx: Context, fetch: Fetch, box: Box) -> tuple[list[str], TransferError | None]:
+    """Bring the newest complete checkpoint, else the one before, and the best one if it is another.
+
+    Returns:
+        What came, and what was wrong with the first that could not be taken: the machine may go after this.
+    """
     complete = complete_names(fetch.machine, box)
-    wanted = complete[:1]
+    wanted = complete[:MOST_TRIED]
     came: list[str] = []
+    damaged: TransferError | None = None
     while wanted:
         name = wanted.pop(0)
         target = ctx.run.checkpoints / name
-        if not (target / MANIFEST_NAME).exists():
-            ctx.view.progress(f"collecting {name}")
-            fetch.get_verified(f"{box.checkpoints}/{name}", target, _check_manifest)
+        try:
+            if not (target / MANIFEST_NAME).exists():
+                ctx.view.progress(f"collecting {name}")
+                fetch.get_verified(f"{box.checkpoints}/{name}", target, _check_manifest)
+        except TransferError as err:
+            damaged = damaged or err
+            continue
         came.append(f"checkpoints/{name}")
         best = best_of(target)
-        if len(came) == 1 and best not in (None, name) and best in complete:
-            wanted.append(str(best))
-    return came
+        wanted = [str(best)] if len(came) == 1 and best not in (None, name) and best in complete else []
+    return came, damaged
 
 
 def _planned_disk_gib(ctx: Context) -> float:

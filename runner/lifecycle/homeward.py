@@ -68,19 +68,25 @@ class _Homeward:
             newest = next(iter(complete_names(machine, box)), "")
             if newest in ("", self._newest):
                 return
-            fetch = Fetch(self._ctx, machine, is_over=over.is_set)
-            self._bring(fetch, box)
+            damaged = self._bring(Fetch(self._ctx, machine, is_over=over.is_set), box)
             self._newest = newest
+            if damaged is not None:
+                raise damaged
         finally:
             machine.close()
 
-    def _bring(self, fetch: Fetch, box: Box) -> None:
+    def _bring(self, fetch: Fetch, box: Box) -> TransferError | None:
         before = set(self._ctx.world.disk.names(self._ctx.run.checkpoints))
-        kept = {name.removeprefix("checkpoints/") for name in bring_checkpoints(self._ctx, fetch, box)}
+        came, damaged = bring_checkpoints(self._ctx, fetch, box)
+        if not came:  # what came before is all there is
+            return damaged
+        kept = {name.removeprefix("checkpoints/") for name in came}
         for name in self._brought - kept:
             self._ctx.world.disk.remove_tree(self._ctx.run.checkpoints / name)
         self._brought = (self._brought | (kept - before)) & kept
-        self._show(f"came home: {', '.join(sorted(kept))}")
+        if kept - before:
+            self._show(f"came home: {', '.join(sorted(kept))}")
+        return damaged
 
     def forget_all(self) -> None:
         """Remove what was brought: the run has ended well, and nobody goes on from there."""

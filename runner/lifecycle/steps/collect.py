@@ -54,7 +54,8 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
             except TransferError as err:
                 damaged = damaged or err  # the machine may go after this: what can still come home comes first
         if with_checkpoints:
-            came += bring_checkpoints(ctx, fetch, box)
+            checkpoints, passed_over = bring_checkpoints(ctx, fetch, box)
+            came, damaged = [*came, *checkpoints], damaged or passed_over
     finally:
         machine.close()
     if damaged is not None:

@@ -14,6 +14,7 @@ from runner.run.models import Box, Host
 from runner.run.run_dir import write_json
 from runner.store import run_store as storing
 from trainer.base_model.origin import PACKAGES_ON_HUB
+from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
 from trainer.config import DataSection, to_mapping
 from trainer.data.sources.paths import shown_paths
 from trainer.files import sha256_of_file
@@ -133,13 +134,13 @@ def _stage_past(ctx: Context, machine: Machine, box: Box, is_over: Cancel, *, re
     """Bring what an earlier try has made: its checkpoints, and its events so that the story goes on."""
     if not resume:
         return False
-    for path in sorted(ctx.run.checkpoints.glob("checkpoint-*")):
+    for path in list_newest_first(ctx.run.checkpoints):
         target = f"{box.checkpoints}/{path.name}"
-        if not machine.exists(f"{target}/manifest.json"):
+        if (path / MANIFEST_NAME).exists() and not machine.exists(f"{target}/{MANIFEST_NAME}"):
             ctx.view.progress(f"staging {path.name}")
             _put_checkpoint(machine, path, target, is_over)
     has_checkpoint = any(
-        machine.exists(f"{box.checkpoints}/{name}/manifest.json") for name in machine.names(box.checkpoints)
+        machine.exists(f"{box.checkpoints}/{name}/{MANIFEST_NAME}") for name in machine.names(box.checkpoints)
     )
     if not has_checkpoint:
         machine.remove_tree(box.output)
@@ -152,9 +153,9 @@ def _stage_past(ctx: Context, machine: Machine, box: Box, is_over: Cancel, *, re
 def _put_checkpoint(machine: Machine, path: Path, target: str, is_over: Cancel) -> None:
     """Bring a checkpoint there, its manifest last: it is complete or it does not exist."""
     for entry in sorted(path.iterdir()):
-        if entry.name != "manifest.json":
+        if entry.name != MANIFEST_NAME:
             machine.put(entry, f"{target}/{entry.name}", cancel=is_over)
-    machine.put(path / "manifest.json", f"{target}/manifest.json", cancel=is_over)
+    machine.put(path / MANIFEST_NAME, f"{target}/{MANIFEST_NAME}", cancel=is_over)
 
 
 def _set_aside(ctx: Context) -> None:

@@ -191,6 +191,19 @@ def test_one_that_is_damaged_there_does_not_come_and_the_next_one_does(tmp_path:
         wait_for(lambda: at_home(ctx) == ["checkpoint-4"])
 
 
+def test_what_came_before_stays_while_nothing_newer_is_whole(tmp_path: Path, machine: There) -> None:
+    ctx = context(tmp_path, checkpointing={"bring_home": True})
+
+    with coming_home(ctx, HOST):
+        first = save(ctx, machine, 2)
+        wait_for(lambda: at_home(ctx) == ["checkpoint-2"])
+        shutil.rmtree(first)
+        save(ctx, machine, 4, damaged=True)
+        wait_for(lambda: any("damaged" in line for line in ctx.view.said))  # type: ignore[attr-defined]
+
+    assert at_home(ctx) == ["checkpoint-2"]
+
+
 @pytest.mark.parametrize(
     ("env", "store", "is_local"),
     [("lambda", {"url": "s3://bucket/runs"}, False), ("local", {}, True)],

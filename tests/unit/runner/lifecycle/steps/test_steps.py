@@ -409,6 +409,19 @@ def test_a_resume_takes_the_checkpoint_along(ctx: Context, box: Box) -> None:
     assert Path(box.events).read_text() == '{"event": "step"}\n'
 
 
+@pytest.mark.parametrize("name", ["checkpoint-6.part", "checkpoint-6"])
+def test_a_checkpoint_that_came_home_in_half_is_not_taken_along(ctx: Context, box: Box, name: str) -> None:
+    folder = put_checkpoint(box, 4)
+    ctx.run.checkpoints.mkdir()
+    folder.rename(ctx.run.checkpoints / "checkpoint-4")
+    (ctx.run.checkpoints / name).mkdir()
+    (ctx.run.checkpoints / name / "optimizer.pt").write_bytes(b"half")
+
+    assert stage.stage(ctx, HOST, resume=True) is True
+
+    assert [path.name for path in Path(box.checkpoints).iterdir()] == ["checkpoint-4"]
+
+
 def test_a_damaged_adapter_does_not_take_its_place(ctx: Context, box: Box) -> None:
     put_adapter(box, weights="good")
     Path(box.output, "adapter", "weights").write_text("bad")
@@ -502,6 +515,33 @@ def test_a_damaged_checkpoint_does_not_come_home(ctx: Context, box: Box) -> None
         collect.collect(ctx, HOST, with_checkpoints=True)
 
     assert not (ctx.run.checkpoints / "checkpoint-2").exists()
+
+
+@pytest.mark.parametrize("damaged", [(6,), (6, 4)])
+def test_the_one_before_a_damaged_checkpoint_comes_home_in_its_place(
+    ctx: Context, box: Box, damaged: tuple[int, ...]
+) -> None:
+    """The machine goes after this, and with it whatever is not here."""
+    for step in (2, 4, 6):
+        put_checkpoint(box, step)
+    for step in damaged:
+        Path(box.checkpoints, f"checkpoint-{step}", "optimizer.pt").write_bytes(b"y")
+
+    with pytest.raises(TransferError, match="checkpoint-6 came home damaged"):
+        collect.collect(ctx, HOST, with_checkpoints=True)
+
+    assert [path.name for path in ctx.run.checkpoints.iterdir()] == [f"checkpoint-{damaged[-1] - 2}"]
+
+
+def test_a_damaged_best_checkpoint_does_not_keep_the_newest_from_coming_home(ctx: Context, box: Box) -> None:
+    for step in (2, 4, 6):
+        put_checkpoint(box, step, best=2)
+    Path(box.checkpoints, "checkpoint-2", "optimizer.pt").write_bytes(b"y")
+
+    with pytest.raises(TransferError, match="checkpoint-2 came home damaged"):
+        collect.collect(ctx, HOST, with_checkpoints=True)
+
+    assert [path.name for path in ctx.run.checkpoints.iterdir()] == ["checkpoint-6"]
 
 
 def test_an_adapter_without_a_verdict_stays_behind(ctx: Context, box: Box) -> None:
