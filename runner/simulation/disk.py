@@ -16,15 +16,22 @@ from runner.world import LockedError
 class MemoryDisk:
     """Files and folders by their paths, with what of them would survive a power cut."""
 
-    def __init__(self, now: Callable[[], datetime], process_id: Callable[[], int], turn: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        process_id: Callable[[], int],
+        turn: Callable[[], None],
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begin empty.
 
         Args:
             now: The time of day.
             process_id: Id of the process that asks.
             turn: Called before each change, so that another task may come first.
+            look: Called before each look; like ``turn`` it raises where the process that asks has ended.
         """
-        self._now, self._process_id, self._turn = now, process_id, turn
+        self._now, self._process_id, self._turn, self._look = now, process_id, turn, look
         self._files: dict[Path, bytes] = {}
         self._synced: dict[Path, bytes] = {}
         self._changed: dict[Path, datetime] = {}
@@ -33,6 +40,7 @@ class MemoryDisk:
 
     def read(self, path: Path) -> bytes:
         """Return a file's content."""
+        self._look()
         if path in self._folders:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         try:
@@ -59,14 +67,17 @@ class MemoryDisk:
 
     def names(self, path: Path) -> list[str]:
         """Return the names in a folder."""
+        self._look()
         return sorted({found.name for found in (*self._files, *self._folders) if found.parent == path != found})
 
     def is_file(self, path: Path) -> bool:
         """Return whether there is a file of this name."""
+        self._look()
         return path in self._files
 
     def is_dir(self, path: Path) -> bool:
         """Return whether there is a folder of this name."""
+        self._look()
         return path in self._folders
 
     def size_bytes(self, path: Path) -> int:
@@ -81,6 +92,9 @@ class MemoryDisk:
     def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
         """Make a folder with all above it."""
         del mode
+        self._look()
+        if exist_ok and path in self._folders:
+            return
         if path in self._files or (path in self._folders and not exist_ok):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         self._folders |= {path, *path.parents}
@@ -118,15 +132,22 @@ class MemoryDisk:
         self._turn()
         if path in self._locks:
             raise LockedError(str(path))
-        self._locks[path] = self._process_id()
+        process_id = self._process_id()
+        self._locks[path] = process_id
         try:
             yield
         finally:
-            self._locks.pop(path, None)
+            if self._locks.get(path) == process_id:  # else its process has ended, and the lock is free or another's
+                del self._locks[path]
 
     def lock_holder(self, path: Path) -> int | None:
         """Return the id of the process that holds a lock."""
+        self._look()
         return self._locks.get(path)
+
+    def release(self, process_id: int) -> None:
+        """Let go of every lock of a process, as the kernel does when it has ended."""
+        self._locks = {path: holder for path, holder in self._locks.items() if holder != process_id}
 
     def cut_power(self, chance: random.Random) -> None:
         """Lose what was not synced, all of it or from some byte on, and every lock."""

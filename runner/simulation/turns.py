@@ -1,0 +1,295 @@
+"""Turns: the tasks of a virtual world, of which exactly one runs at any moment, in an order drawn from a seed.
+
+A task is a thread. It goes on until it waits for something, or asks who else would, and then the seed says who is next.
+When everybody waits, time goes to the first moment at which somebody stops waiting. So the same seed gives the same
+history, whatever the machine is doing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+STUCK_S = 60.0
+"""Real seconds after which a task that neither waits nor ends is taken for a defect."""
+HAIR_S = 1e-6
+"""Sums of seconds are not exact: a moment is reached that is so close."""
+SHORTEST_S = 1e-4
+"""No wait is shorter, as on no computer: who waits for a hair again and again comes to an end."""
+
+
+class DeadlockError(Exception):
+    """Every task waits for another, and none of them for a moment in time."""
+
+
+class OverError(BaseException):
+    """Ends a task whose process has ended, or whose world is closed: nothing may catch it for good."""
+
+
+class Place(Protocol):
+    """Where tasks run.
+
+    Attributes:
+        is_awake: Whether they run now: those of a computer that sleeps do not.
+        slept_s: For how many seconds in all they did not run while time went on.
+    """
+
+    is_awake: bool
+    slept_s: float
+
+
+class Owner(Protocol):
+    """Whose task it is.
+
+    Attributes:
+        is_dead: Whether it has ended, so that its tasks are to end too.
+    """
+
+    is_dead: bool
+
+    @property
+    def place(self) -> Place:
+        """Where it runs."""
+
+
+class Turn:
+    """One task: when it may run, and what it waits for."""
+
+    def __init__(self, name: str, owner: Owner) -> None:
+        """Begin with nothing to wait for."""
+        self.name, self.owner, self.is_over = name, owner, False
+        self.is_due: Callable[[], bool] | None = None
+        self.until_s: float | None = None
+        self._baton = threading.Lock()
+        self._baton.acquire()
+
+    def give(self) -> None:
+        """Let it run; one that does not wait for it, for its world was given up, may have been let before."""
+        if self._baton.locked():
+            self._baton.release()
+
+    def take(self) -> None:
+        """Wait until it may run.
+
+        Raises:
+            DeadlockError: If whoever runs does not stop.
+        """
+        if not self._baton.acquire(timeout=STUCK_S):
+            raise DeadlockError(f"{self.name} got no turn within {STUCK_S:.0f} s of real time")
+
+
+class Turns:
+    """All tasks of one world, and its time."""
+
+    def __init__(self, chance: random.Random) -> None:
+        """Begin at no time, with no task but that of the thread which made it; ``adopt`` says whose that is."""
+        self.chance, self.passed_s, self.is_closed = chance, 0.0, False
+        self.failures: list[BaseException] = []
+        self._me = threading.local()
+        self._turns: list[Turn] = []
+        self._threads: dict[Turn, threading.Thread] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbered = 0
+        self._main: Turn | None = None
+
+    @property
+    def current(self) -> Turn:
+        """The task that runs now."""
+        found: Turn = self._me.turn
+        return found
+
+    def adopt(self, name: str, owner: Owner) -> None:
+        """Take the thread that calls for the world's first task."""
+        self._main = self._me.turn = Turn(name, owner)
+        self._turns.append(self._main)
+
+    def start(self, name: str, owner: Owner, work: Callable[[], None]) -> Turn:
+        """Let work go on in turn with the rest."""
+        turn = Turn(name, owner)
+        self._turns.append(turn)
+        thread = threading.Thread(target=self._live, args=(turn, work), name=name, daemon=True)
+        self._threads[turn] = thread
+        thread.start()
+        return turn
+
+    def at(self, moment_s: float, what: Callable[[], None]) -> None:
+        """Let something happen at a moment; it is done at once, in nobody's turn, and must not wait."""
+        self._numbered += 1
+        heapq.heappush(self._timers, (moment_s, self._numbered, what))
+
+    def wait(self, is_due: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Let others run until ``is_due``, or until the time is over; return whether it is."""
+        turn: Turn = self._me.turn
+        self._refuse_dead(turn)
+        turn.is_due = is_due
+        turn.until_s = None if timeout_s is None else self.monotonic_s(turn.owner) + _waited_s(timeout_s)
+        chosen = self._next()
+        if chosen is not turn:
+            chosen.give()
+            turn.take()
+        turn.is_due = turn.until_s = None
+        self._refuse_dead(turn)
+        return is_due()
+
+    def monotonic_s(self, owner: Owner) -> float:
+        """Return the seconds that an owner's tasks could run in."""
+        return self.passed_s - owner.place.slept_s
+
+    def close(self) -> None:
+        """End every task where it waits, and wait for its thread.
+
+        Raises:
+            DeadlockError: If one does not end.
+        """
+        self.is_closed = True
+        for turn, thread in self._threads.items():
+            if not turn.is_over:
+                turn.give()
+            thread.join(STUCK_S)
+            if thread.is_alive():
+                raise DeadlockError(f"{turn.name} does not end")
+
+    def _live(self, turn: Turn, work: Callable[[], None]) -> None:
+        self._me.turn = turn
+        try:
+            turn.take()
+            self._refuse_dead(turn)
+            work()
+        except OverError:
+            pass
+        except BaseException as err:  # noqa: BLE001 - a thread has nobody to raise to; the world's end raises it
+            self.failures.append(err)
+        turn.is_over = True
+        if self.is_closed:
+            return
+        self._turns.remove(turn)
+        del self._threads[turn]
+        try:
+            self._next().give()
+        except DeadlockError as err:
+            self.failures.append(err)
+            if self._main is not None:
+                self._main.give()
+
+    def _refuse_dead(self, turn: Turn) -> None:
+        if self.is_closed or turn.owner.is_dead:
+            raise OverError(turn.name)
+
+    def _next(self) -> Turn:
+        """Return the task that runs next; when all wait, time goes on to the first that stops waiting."""
+        while True:
+            while self._timers and self._timers[0][0] <= self.passed_s + HAIR_S:
+                heapq.heappop(self._timers)[2]()
+            ready, soonest_s = self._ready()
+            if ready:
+                return ready[0] if len(ready) == 1 else self.chance.choice(ready)
+            if self._timers:
+                soonest_s = min(soonest_s, self._timers[0][0])
+            if soonest_s == math.inf:
+                raise DeadlockError(f"waiting for ever: {', '.join(turn.name for turn in self._turns)}")
+            self.passed_s = max(self.passed_s, soonest_s)
+
+    def _ready(self) -> tuple[list[Turn], float]:
+        """Return the tasks that may run now, and the first moment at which another one may; this is the hot loop."""
+        now_s, soonest_s, ready = self.passed_s + HAIR_S, math.inf, []
+        for turn in self._turns:
+            place = turn.owner.place
+            if turn.owner.is_dead:
+                ready.append(turn)
+            elif place.is_awake:
+                until_s = math.inf if turn.until_s is None else turn.until_s + place.slept_s
+                if until_s <= now_s or turn.is_due is None or turn.is_due():
+                    ready.append(turn)
+                elif until_s < soonest_s:
+                    soonest_s = until_s
+        return ready, soonest_s
+
+
+def _waited_s(timeout_s: float) -> float:
+    """Return how long a wait takes at most."""
+    return max(SHORTEST_S, timeout_s) if timeout_s > 0 else 0.0
+
+
+Wait = Callable[[Callable[[], bool], float | None], bool]
+
+
+class VirtualEvent:
+    """Something that happens once and stays so."""
+
+    def __init__(self, wait: Wait) -> None:
+        """Begin without it."""
+        self._wait, self._has_happened = wait, False
+
+    def set(self) -> None:
+        """Let it have happened."""
+        self._has_happened = True
+
+    def is_set(self) -> bool:
+        """Return whether it has happened."""
+        return self._has_happened
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it happens; return whether it has happened."""
+        return self._wait(self.is_set, timeout_s)
+
+
+class VirtualBell:
+    """Wakes whoever waits."""
+
+    def __init__(self, wait: Wait) -> None:
+        """Begin silent."""
+        self._wait, self._has_rung = wait, False
+
+    def ring(self) -> None:
+        """Wake whoever waits now, else whoever waits next."""
+        self._has_rung = True
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it rings; return whether it rang."""
+        rang = self._wait(lambda: self._has_rung, timeout_s)
+        self._has_rung = False
+        return rang
+
+
+class VirtualLock:
+    """Held by one task at a time."""
+
+    def __init__(self, wait: Wait) -> None:
+        """Begin with nobody holding it."""
+        self._wait, self._is_free = wait, True
+
+    def acquire(self, timeout_s: float | None = None) -> bool:
+        """Take it; return whether it is held now."""
+        if not self._wait(lambda: self._is_free, timeout_s):
+            return False
+        self._is_free = False
+        return True
+
+    def release(self) -> None:
+        """Let it go."""
+        self._is_free = True
+
+    def __enter__(self) -> VirtualLock:
+        """Take it."""
+        self.acquire()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let it go."""
+        self.release()
+
+
+class VirtualTask:
+    """Work that goes on beside the rest."""
+
+    def __init__(self, turn: Turn, wait: Wait) -> None:
+        """Keep its turn."""
+        self._turn, self._wait = turn, wait
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end; return whether it has ended."""
+        return self._wait(lambda: self._turn.is_over, timeout_s)
