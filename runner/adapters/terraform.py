@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         cli_config: str | None = None,
         env: Mapping[str, str] | None = None,
         inputs: Collection[str] = (),
+        run: Callable[..., Completed] = process.run,
     ) -> None:
         """Work in ``working_dir``, which holds the root module and will hold its state.
 
@@ -72,9 +73,10 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
                 other modules have those of the file that the user names by ``TF_CLI_CONFIG_FILE``.
             env: Variables on top of it; the place for secrets, which must be in no file and no argv.
             inputs: Inputs of the module that the user's environment may set (``TF_VAR_<name>``).
+            run: Runs a program; see ``process.run``.
         """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
-        self._folder, self._log = working_dir, log
+        self._folder, self._log, self._run = working_dir, log, run
         self._on_progress, self._on_start, self._cancel, self._hurry = on_progress, on_start, cancel, hurry
         self._cli_config, self._user_config = cli_config, environ.get("TF_CLI_CONFIG_FILE")
         self._env = surroundings.for_terraform(environ, inputs) | dict(env or {})
@@ -151,7 +153,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         argv = self.generate_cmd_string(cmd, *args, **kwargs)
         self.words = []
         verb = cmd.split(maxsplit=1)[0]
-        done = process.run(
+        done = self._run(
             argv,
             timeout_s=SLOW_S if verb in STREAMED else QUICK_S,
             cwd=self._folder,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runner.guard.guard import Guard
+    from runner.guard.words import Words
     from runner.world import World
 
 START_S = 30.0
@@ -47,19 +48,24 @@ def main() -> int:
     return 0
 
 
-def make_guard(world: World) -> Guard:
+def make_guard(world: World, words: Words | None = None) -> Guard:
     """Import all that a guard ever needs, and open the account; the facts are the first word.
+
+    Args:
+        world: Time, chance and surroundings.
+        words: What its runner says; what comes on standard input where none are given.
 
     Raises:
         RunnerError: If there is no account, or nothing was said.
     """
+    import runner.adapters.ssh  # noqa: F401 - by which the machine of a held run is asked, hours later
     from runner.clouds.registry import open_cloud
     from runner.errors import ToolError
     from runner.guard.box import trainer_state
     from runner.guard.guard import Guard
     from runner.guard.words import PipedWords, facts_in
 
-    words = PipedWords(world, READING)
+    words = words or PipedWords(world, READING)
     first = words.next(START_S)
     if not first:
         raise ToolError("guard: nobody said which run to watch over", resolution="it is started by `make train`")

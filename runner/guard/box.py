@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runner.adapters.ssh import SshMachine
 from runner.adapters.ssh_login import Way
 from runner.adapters.supervisor import read_status
+from runner.adapters.tools import tools_of
 from runner.guard.words import Held
 from runner.run.models import Box, TrainerState
 from runner.world import World
@@ -20,7 +20,7 @@ def trainer_state(world: World, held: Held) -> TrainerState:
         key, known_hosts = folder / "key", folder / "known_hosts"
         key.write_text(held.login_key, encoding="ascii")
         known_hosts.write_text(held.known_hosts, encoding="utf-8")
-        machine = SshMachine(world, held.host, known_hosts, Way(str(key)))
+        machine = tools_of(world).log_in(world, held.host, known_hosts, Way(str(key)))
         try:
             return read_status(machine, Box(held.prefix or "")).state
         finally:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from runner.adapters.process import Apart, start_apart
+from runner.adapters.process import Apart
 from runner.adapters.surroundings import for_guard
+from runner.adapters.tools import tools_of
 from runner.clouds.registry import find_cloud
 from runner.errors import ToolError
 from runner.guard.words import Facts, line_of
@@ -33,7 +34,7 @@ def start_guard(facts: Facts, world: World, log: Path, cancel: Callable[[], bool
     Raises:
         ToolError: If it does not come to watch.
     """
-    guard = start_apart(
+    guard = tools_of(world).start_apart(
         [sys.executable, "-m", "runner.guard", facts.run_id],
         log=log,
         cwd=PROJECT,

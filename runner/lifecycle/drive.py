@@ -52,7 +52,7 @@ def new_run(
     view.step_started("plan")
     began, started = world.now(), world.monotonic_s()
     run_file = with_day(run_file, began.date())
-    found = plan.check(run_file, runs_dir, view, stop, world, is_dry=is_dry)
+    found = plan.checker(world)(run_file, runs_dir, view, stop, world, is_dry=is_dry)
     stop.check()
     folder = create_run(runs_dir, run_file.run.name, world.now(), world)
     ctx = Context(folder, pinned(run_file, found), view, stop, world)

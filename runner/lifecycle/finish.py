@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.adapters.packages import has
+from runner.adapters.tools import tools_of
 from runner.context import Context
 from runner.errors import (
     ConnectionLostError,
@@ -134,7 +134,7 @@ def _store(ctx: Context, came: list[str]) -> RunnerError | None:
 
 def _report(ctx: Context) -> None:
     """Write the report; at a run's end nothing is installed for its page any more."""
-    if has("pages"):
+    if tools_of(ctx.world).has("pages"):
         from runner.report.run.page import write_report
 
         step(ctx, "report", lambda: write_report(ctx.run))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from runner.adapters.ansible import PlaybookRun, run_playbook
+from runner.adapters.ansible import PlaybookRun
+from runner.adapters.tools import tools_of
 from runner.context import Context
 
 
@@ -13,7 +14,7 @@ def play(
     ctx: Context, playbook: str, inventory: dict[str, Any], variables: dict[str, Any], tags: Sequence[str] = ()
 ) -> PlaybookRun:
     """Run one playbook on the run's machine, or the part of it that has one of the tags."""
-    return run_playbook(
+    return tools_of(ctx.world).run_playbook(
         playbook,
         inventory=inventory,
         environment=ctx.run_file.compute.env,

@@ -39,7 +39,7 @@ def check_again(ctx: Context) -> Plan:
     ctx.view.step_started("preflight")
     try:
         folder, known_hosts = ctx.run.path.parent, ctx.run.known_hosts
-        found = plan.check(
+        found = plan.checker(ctx.world)(
             ctx.run_file, folder, ctx.view, ctx.stop, ctx.world, known_hosts=known_hosts, used=_used(ctx)
         )
         ctx.stop.check()

@@ -13,6 +13,7 @@ from runner.adapters.process import Cancel, OnLine
 from runner.adapters.ssh_config import find_way
 from runner.adapters.terraform import VARIABLES_FILE, Terraform
 from runner.adapters.terraform_install import release_of
+from runner.adapters.tools import tools_of
 from runner.cloud_api.environment import MachineOrder, NotThere
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import find_cloud
@@ -121,6 +122,7 @@ def terraform_of(ctx: Context, step: str, *, cancel: Cancel | None = None, on_st
         cli_config=_cli_config(ctx.world) if rented else None,
         env=environment(ctx.world.environ) | _secrets(ctx) if rented else {},
         inputs=find_cloud(ctx.plan.environment).open_inputs if rented else (),
+        run=tools_of(ctx.world).run,
     )
 
 

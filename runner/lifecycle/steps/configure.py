@@ -10,6 +10,7 @@ from typing import Any
 from runner.adapters.interpreter import find_python
 from runner.adapters.machine import Machine
 from runner.adapters.packages import build_wheel
+from runner.adapters.tools import tools_of
 from runner.context import Context
 from runner.errors import HostWordsError
 from runner.lifecycle.play import play
@@ -93,7 +94,8 @@ def make_inventory(ctx: Context, host: Host, box: Box, python: str) -> dict[str,
 def role_variables(ctx: Context, host: Host, box: Box, machine: Machine) -> dict[str, Any]:
     """Return the inputs of the roles and of verify.yml."""
     uv = Path(sys.executable).parent / "uv"
-    wheel = build_wheel(ctx.run.path / "wheel", log=ctx.run.log("configure"), cancel=ctx.stop.wants_out)
+    log, run = ctx.run.log("configure"), tools_of(ctx.world).run
+    wheel = build_wheel(ctx.run.path / "wheel", log=log, cancel=ctx.stop.wants_out, run=run)
     cache = str(cache_folder(ctx.world.environ)) if host.is_this_machine else f"{machine.home}/.cache/douse"
     return {
         "base_system_disk_gib": ctx.plan.disk_needed_gib,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.adapters.keys import make_key
-from runner.adapters.packages import has
 from runner.adapters.ssh_config import find_way, write_way
 from runner.adapters.ssh_login import pins_of
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform, is_near
+from runner.adapters.tools import tools_of
 from runner.cloud_api.environment import NotThere
 from runner.cloud_api.models import Offer, Placement, Quota
 from runner.clouds.environments import find_environment
@@ -50,6 +50,14 @@ from trainer.data.progress import bar_text
 
 if TYPE_CHECKING:
     from trainer.data.samples import Dataset, EncodedDataset
+
+
+Checker = Callable[..., Plan]
+
+
+def checker(world: World) -> Checker:
+    """Return who checks a run: ``check``, unless the world was made with somebody else."""
+    return world.shared(checker, lambda: check)
 
 
 def check(
@@ -251,7 +259,7 @@ def write_down(ctx: Context, plan: Plan) -> None:
     """Write ``config.json``, ``plan.json`` and, where pages can be made, ``plan.html``."""
     write_json(ctx.run.config, run_file_mapping(ctx.run_file))
     ctx.keep_plan(plan)
-    if has("pages"):
+    if tools_of(ctx.world).has("pages"):
         from runner.report.plan.page import write_plan_page  # plotly takes its time to import
 
         write_plan_page(ctx.run)

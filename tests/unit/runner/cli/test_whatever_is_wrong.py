@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from runner.adapters import packages
 from runner.adapters.keys import make_key
 from runner.adapters.terraform import STATE_FILE, VARIABLES_FILE
 from runner.cli import parser as cli
@@ -105,7 +106,7 @@ class ClosedFolder(RealDisk):
 def nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Context, "machine", lambda self, host: Gone())
     monkeypatch.setattr(finish, "COLLECT_RETRY_S", ())
-    monkeypatch.setattr(finish, "has", lambda name: False)  # the page of a run takes its time
+    monkeypatch.setattr(packages, "has", lambda name: False)  # the page of a run takes its time
 
 
 @pytest.fixture

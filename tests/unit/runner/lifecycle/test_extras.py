@@ -225,7 +225,7 @@ def test_the_end_of_a_run_writes_what_it_can_without_pages(tmp_path: Path, monke
     said: list[str] = []
     view = SilentView()
     monkeypatch.setattr(view, "line", said.append)
-    monkeypatch.setattr(finish, "has", lambda name: False)
+    monkeypatch.setattr(packages, "has", lambda name: False)
     run = create_run(tmp_path, "tiny", datetime(2026, 11, 28, tzinfo=UTC), RealWorld())
     world = VirtualWorld()
     ctx = Context(run, run_file(), view, Stop(world), world)
