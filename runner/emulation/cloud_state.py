@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,7 @@ class CloudState:
         faults: Mapping[str, CloudFaults],
         settings: Mapping[str, Settings],
         has_real_boxes: bool = True,
+        token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         """Begin with nothing.
 
@@ -49,8 +51,9 @@ class CloudState:
             faults: What every cloud says of faults, those that are not served as well.
             settings: Those of each cloud that is served, by its name.
             has_real_boxes: Whether boxes are machines of their own.
+            token: Returns so many bytes that nobody can guess, as hexadecimal digits: ids and keys are made of them.
         """
-        self.yard, self.clock = yard, clock
+        self.yard, self.clock, self.token = yard, clock, token
         self.clouds, self.settings = tuple(settings), settings
         self.faults = FaultQueue(faults, served=self.clouds, has_real_boxes=has_real_boxes)
         self.requests = RequestsLog()
@@ -104,7 +107,7 @@ class CloudState:
 
     def another(self) -> CloudState:
         """Return another account of the same clouds, in which there is nothing and nothing goes wrong."""
-        return CloudState(self.yard, self.clock, faults=self.faults.clouds, settings=self.settings)
+        return CloudState(self.yard, self.clock, faults=self.faults.clouds, settings=self.settings, token=self.token)
 
     def traits(self, cloud: str, on: str) -> dict[str, Queued]:
         """Return the faults that a machine is born with; each has fired by that."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from runner.emulation.calls import Handler
 from runner.emulation.cloud_state import CloudState, Settings
 from runner.emulation.fault_table import CloudFaults
 from runner.emulation.machines import EmulatedMachine, Leftover
@@ -48,6 +49,7 @@ class Service:
         show_boxes: Called with the endpoints as boxes reach them.
         asgi: The app, or ``None`` for a WSGI one.
         wsgi: The app, or ``None`` for an ASGI one.
+        serve: Answers a call without a server, or ``None`` where only an app does.
     """
 
     paths: Mapping[str, str]
@@ -56,6 +58,7 @@ class Service:
     show_boxes: Callable[[Mapping[str, str]], None] = _ignore
     asgi: ASGIApp | None = None
     wsgi: Wsgi | None = None
+    serve: Handler | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,32 @@ class Logins:
 
 
 @dataclass(frozen=True)
+class PlannedResource:
+    """A resource of a root module.
+
+    Attributes:
+        kind: Its type, in Terraform's words.
+        values: Its configuration.
+    """
+
+    kind: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Module:
+    """What a cloud's root module makes of its inputs, where Terraform itself is simulated.
+
+    Attributes:
+        planned: Returns the resources for these inputs, in the order in which they are created.
+        host: Returns the output ``host`` for these inputs and the state of each resource, by its kind.
+    """
+
+    planned: Callable[[Mapping[str, Any]], Sequence[PlannedResource]]
+    host: Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class EmulatedCloud:
     """What the kit asks of a cloud's emulator; one in each ``runner/clouds/<cloud>/emulator/service.py``.
 
@@ -98,6 +127,7 @@ class EmulatedCloud:
         no_account: Variables that keep a rehearsal, of any cloud, from an account here that this machine leads to.
         other_account: The variables of ``environment`` that are the key, as they lead to another account.
         why_no_logins: Why a box cannot be a login of this machine, ``None`` where it can.
+        module: Its root module, for simulated lives; ``None`` where there are none yet.
     """
 
     name: str
@@ -108,6 +138,7 @@ class EmulatedCloud:
     no_account: Mapping[str, str]
     other_account: Mapping[str, str]
     why_no_logins: str | None
+    module: Module | None = None
 
 
 def chosen_settings(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 
 from runner.clouds.lambda_cloud.emulator.catalog import INSTANCE_TYPES, images, region, shown_type
@@ -50,7 +49,7 @@ class LambdaInstances:
     def launch(self, order: Launch) -> EmulatedMachine:
         """Make an instance; it bills from now."""
         state, kind = self._state, INSTANCE_TYPES[order.instance_type_name]
-        machine_id = secrets.token_hex(16)
+        machine_id = state.token(16)
         traits = state.traits("lambda", machine_id)
         factor = traits["price_differs"].number("factor") if "price_differs" in traits else 1.0
         now = state.clock()

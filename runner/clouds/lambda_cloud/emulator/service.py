@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runner.clouds.lambda_cloud.emulator import module
 from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
-from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
+from runner.emulation.service import EmulatedCloud, Logins, Module, Service, Setting, Statuses
 
 ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
 NO_STOP = "its machines cannot be stopped, only terminated"
@@ -46,7 +47,7 @@ def build(state: CloudState) -> Service:
 
     cloud = LambdaCloud(state)
     cloud.another = LambdaCloud(state.another())
-    return Service({"lambda": ROOT}, Statuses(cloud.status), is_for_boxes=False, asgi=cloud.app())
+    return Service({"lambda": ROOT}, Statuses(cloud.status), is_for_boxes=False, asgi=cloud.app(), serve=cloud.serve)
 
 
 def environment(endpoints: Mapping[str, str]) -> Mapping[str, str]:
@@ -73,4 +74,5 @@ EMULATED = EmulatedCloud(
     no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
     other_account={"LAMBDA_API_KEY": OTHER_KEY},
     why_no_logins=None,
+    module=Module(module.planned, module.host),
 )

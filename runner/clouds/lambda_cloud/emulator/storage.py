@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives import serialization
@@ -41,7 +40,7 @@ class LambdaStorage:
 
     def add_key(self, name: str, public_key: str) -> dict[str, str]:
         """Register a key."""
-        key = {"id": secrets.token_hex(16), "name": name, "public_key": public_key}
+        key = {"id": self._state.token(16), "name": name, "public_key": public_key}
         self._keys[key["id"]] = key
         self._state.keep(Leftover("lambda", "key", key["id"], name))
         return key
@@ -59,7 +58,7 @@ class LambdaStorage:
         """Make a file system."""
         at = datetime.fromtimestamp(self._state.clock(), UTC)
         row: dict[str, object] = {
-            "id": secrets.token_hex(16),
+            "id": self._state.token(16),
             "name": name,
             "mount_point": f"/lambda/nfs/{name}",
             "created": at.strftime("%Y-%m-%dT%H:%M:%SZ"),

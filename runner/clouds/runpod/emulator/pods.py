@@ -133,7 +133,7 @@ class Pods:
     def create(self, order: PodOrder, data_center: str) -> Pod:
         """Make a pod; it bills from now."""
         state, gpu = self._state, GPU_TYPES[order.gpu_id]
-        pod_id = "".join(secrets.choice(ALPHABET) for _ in range(14))
+        pod_id = self._new_id(14)
         traits = state.traits("runpod", pod_id)
         factor = traits["price_differs"].number("factor") if "price_differs" in traits else 1.0
         one = gpu.price_usd_per_h(order.cloud) if order.bid_usd_per_h is None else order.bid_usd_per_h
@@ -153,7 +153,7 @@ class Pods:
             active_at=now + self._started_s,
             traits=traits,
         )
-        pod = Pod(machine, order, f"rpa_POD{secrets.token_hex(16).upper()}", now, price)
+        pod = Pod(machine, order, f"rpa_POD{state.token(16).upper()}", now, price)
         state.rent(machine, self._box_order(pod))
         self._pods[pod_id] = pod
         for at, what in ((order.end_at, "terminateAfter"), (order.stop_at, "stopAfter")):
@@ -162,6 +162,9 @@ class Pods:
         if "leftover_volume" in traits:
             self.add_volume(order.name, 10, data_center, "STANDARD")
         return pod
+
+    def _new_id(self, length: int) -> str:
+        return "".join(ALPHABET[byte % len(ALPHABET)] for byte in bytes.fromhex(self._state.token(length)))
 
     def find(self, pod_id: str) -> Pod | None:
         """Return a pod that there still is."""
@@ -254,7 +257,7 @@ class Pods:
 
     def add_volume(self, name: str, size_gib: int, data_center: str, kind: str) -> dict[str, object]:
         """Make a network volume."""
-        volume_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
+        volume_id = self._new_id(10)
         row: dict[str, object] = {
             "id": volume_id,
             "name": name,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from runner.clouds.runpod.emulator import module
+from runner.emulation.calls import Answer, Call, as_app
 from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
-from runner.emulation.service import EmulatedCloud, Logins, Service, Setting, Statuses
-
-if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+from runner.emulation.service import EmulatedCloud, Logins, Module, Service, Setting, Statuses
 
 FAULTS = CloudFaults(
     possible=COMMON_FAULTS
@@ -53,16 +51,15 @@ def build(state: CloudState) -> Service:
     other_pods = Pods(other_state)
     rest_api.another = RunPod(other_state, other_pods)
     graphql_api.another = RunPodGraphql(other_state, other_pods)
-    rest, graphql = rest_api.app(), graphql_api.app()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await (graphql if scope["path"] == "/graphql" else rest)(scope, receive, send)
+    def serve(call: Call) -> Answer:
+        return (graphql_api if call.path == "/graphql" else rest_api).serve(call)
 
     def show(endpoints: Mapping[str, str]) -> None:
         pods.box_env = dict(_addresses(endpoints))
 
     paths = {"runpod": "/v2", "runpod_graphql": "/graphql"}
-    return Service(paths, Statuses(pods.status), is_for_boxes=True, show_boxes=show, asgi=app)
+    return Service(paths, Statuses(pods.status), is_for_boxes=True, show_boxes=show, asgi=as_app(serve), serve=serve)
 
 
 def environment(endpoints: Mapping[str, str]) -> Mapping[str, str]:
@@ -93,4 +90,5 @@ EMULATED = EmulatedCloud(
     no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
     other_account={"RUNPOD_API_KEY": OTHER_KEY},
     why_no_logins=None,
+    module=Module(module.planned, module.host),
 )
