@@ -37,7 +37,7 @@ $(error nothing was started)
 endif
 endif
 
-.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean resume status watch logs runs costs \
+.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean simulate resume status watch logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-rehearsal-chosen test-slow \
 	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms new-cloud clean
 
@@ -59,6 +59,9 @@ rehearse: ## Rehearse a run on the cloud ENV [CONFIG DATA ENV SET VERB=rebuild F
 	@$(REHEARSAL) -m runner rehearse $(DATA_FLAGS) $(call flag,ENV,--env) $(SET_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb) $(call flag,HUB,--hub) $(JSON_FLAG)
 rehearse-clean: ## Remove what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
+
+simulate: ## Live thousands of runs in virtual time, and judge them by the clouds' own books [SEEDS SEED ENV]
+	@$(REHEARSAL) -m runner.cli.simulate $(call flag,SEEDS,--seeds) $(call flag,SEED,--seed) $(call flag,ENV,--env)
 
 ##@ Look: at the latest run, or at RUN=<run id>
 status: ## What the run is doing, which steps are done, and what is billing [RUN JSON=1]

@@ -1,0 +1,81 @@
+"""A disk in memory above a folder of this machine: what programs and libraries open by themselves lies there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from runner.simulation.disk import MemoryDisk
+
+HAND_OVERS = (".json", ".jsonl")
+"""The run's own files, which the runner alone opens: they are in memory, and nowhere else."""
+
+
+class DiskAbove(MemoryDisk):
+    """Reads what is in memory, else what is below; what is renamed or removed is so in both."""
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        process_id: Callable[[], int],
+        turn: Callable[[], None],
+        look: Callable[[], None],
+        *,
+        runs: Path,
+    ) -> None:
+        """Begin empty; ``runs`` is the folder of the runs: nothing outside it is looked for below."""
+        super().__init__(now, process_id, turn, look)
+        self._runs = runs
+
+    def read(self, path: Path) -> bytes:
+        """Return a file's content."""
+        try:
+            return super().read(path)
+        except FileNotFoundError:
+            return path.read_bytes()
+
+    def names(self, path: Path) -> list[str]:
+        """Return the names in a folder."""
+        is_inside = self._runs in path.parents
+        below = [entry.name for entry in path.iterdir()] if is_inside and path.is_dir() else []
+        return sorted({*super().names(path), *below})
+
+    def is_file(self, path: Path) -> bool:
+        """Return whether there is a file of this name."""
+        return super().is_file(path) or (self._may_be_below(path) and path.is_file())
+
+    def is_dir(self, path: Path) -> bool:
+        """Return whether there is a folder of this name."""
+        return super().is_dir(path) or (self._may_be_below(path) and path.is_dir())
+
+    def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
+        """Make a folder, in both where programs write into it."""
+        is_new = path not in self._folders
+        super().make_folder(path, exist_ok=exist_ok, mode=mode)
+        if is_new and self._runs in path.parents:
+            path.mkdir(parents=True, exist_ok=True)
+
+    def rename(self, path: Path, target: Path) -> None:
+        """Give a file or a folder another name."""
+        if self._may_be_below(path) and path.exists():
+            self._turn()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+        if super().is_file(path) or super().is_dir(path):
+            super().rename(path, target)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove a folder with all in it."""
+        super().remove_tree(path)
+        if self._may_be_below(path) and path.is_dir():
+            self._turn()
+            shutil.rmtree(path)
+
+    def _may_be_below(self, path: Path) -> bool:
+        """Return whether a program or a library may have made this."""
+        depth = len(path.parts) - len(self._runs.parts)
+        if depth < 2 or self._runs not in path.parents:
+            return False
+        return depth > 2 or path.suffix not in HAND_OVERS

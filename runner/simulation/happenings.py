@@ -1,0 +1,112 @@
+"""What happens to a life by its script while commands go on: kills, signals, sleep, a network that is down."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.simulation.life import LIFE_S, Life
+from runner.simulation.process import Process
+from runner.simulation.script import Act
+from runner.simulation.stage import Stage
+
+
+@dataclass
+class Scene:
+    """Where it happens.
+
+    Attributes:
+        stage: The stage.
+        life: What is noted of it.
+        runner: The command that was given last, dead or alive.
+    """
+
+    stage: Stage
+    life: Life
+    runner: Process | None = None
+
+    @property
+    def living_runner(self) -> Process | None:
+        """The command that was given last, if it goes on."""
+        return None if self.runner is None or self.runner.is_dead else self.runner
+
+
+def kill(scene: Scene, act: Act) -> None:
+    """Kill the command."""
+    del act
+    if scene.living_runner is not None:
+        scene.stage.laptop.kill(scene.living_runner.process_id)
+
+
+def kill_guard(scene: Scene, act: Act) -> None:
+    """Kill the guard, as logging out does where it ends everything of a user's."""
+    for process in list(scene.stage.laptop.processes.values()):
+        if process.name == "guard":
+            scene.life.guard_gaps.append((act.at_s, LIFE_S))
+            scene.stage.laptop.kill(process.process_id)
+
+
+def close_lid(scene: Scene, act: Act) -> None:
+    """Let the user's computer sleep."""
+    scene.life.guard_gaps.append((act.at_s, act.at_s + act.number))
+    scene.stage.laptop.sleep(act.number)
+
+
+def cut_off(scene: Scene, act: Act) -> None:
+    """Take the user's computer off the network."""
+    scene.life.guard_gaps.append((act.at_s, act.at_s + act.number))
+    scene.stage.network.cut_until_s = act.at_s + act.number
+
+
+def interrupt(scene: Scene, act: Act) -> None:
+    """Press Ctrl-C."""
+    del act
+    if scene.living_runner is not None:
+        scene.living_runner.hear(signal.SIGINT)
+
+
+def hang_up(scene: Scene, act: Act) -> None:
+    """Close the terminal."""
+    del act
+    if scene.living_runner is not None:
+        scene.living_runner.hear(signal.SIGHUP)
+
+
+def stop(scene: Scene, act: Act) -> None:
+    """Press Ctrl-Z, and think of it later."""
+    if scene.living_runner is not None:
+        scene.living_runner.freeze()
+        scene.stage.turns.at(act.at_s + act.number, scene.living_runner.thaw)
+
+
+def kill_terraform(scene: Scene, act: Act) -> None:
+    """Kill Terraform, and not its provider."""
+    del act
+    for child in scene.stage.children:
+        child.kill_alone(-int(signal.SIGKILL))
+
+
+HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
+    "kill": kill,
+    "kill guard": kill_guard,
+    "lid": close_lid,
+    "cut": cut_off,
+    "interrupt": interrupt,
+    "hang up": hang_up,
+    "stop": stop,
+    "kill terraform": kill_terraform,
+}
+
+
+def damage(scene: Scene, act: Act, runs: Sequence[Path]) -> None:
+    """Damage a file of each run's folder, unless somebody drives it."""
+    (name, how), disk = act.words, scene.stage.laptop.disk
+    for path in [run / name for run in runs if scene.living_runner is None and disk.is_file(run / name)]:
+        scene.stage.note(f"happens: {act}")
+        content = disk.read(path)
+        if how == "lost":
+            disk.remove(path)
+        else:
+            disk.write(path, b"" if how == "empty" else content[: int(len(content) * act.number)])

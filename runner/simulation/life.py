@@ -1,0 +1,84 @@
+"""What a simulated life leaves to be judged: what was noted, what the commands said, and the cloud's own book."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.emulation.machines import EmulatedMachine
+from runner.simulation.script import Script
+
+LIFE_S = 48 * 3600.0
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command of the user's that has ended.
+
+    Attributes:
+        words: The command.
+        began_s: When it began.
+        ended_s: When it ended.
+        status: Its exit status; negative for a signal.
+        printed: What it printed.
+        traceback: What it died of, if that was a defect.
+        billing: Ids of the run's machines that billed when it ended.
+        key_is_right: Whether it had the key of the run's account.
+    """
+
+    words: tuple[str, ...]
+    began_s: float
+    ended_s: float
+    status: int
+    printed: str
+    traceback: str
+    billing: tuple[str, ...]
+    key_is_right: bool
+
+
+@dataclass
+class Life:
+    """What a life left to be judged.
+
+    Attributes:
+        seed: Its seed.
+        cloud: The cloud's name.
+        script: What happened to it.
+        history: What was noted, a line each.
+        ended: The commands, in the order of their ends.
+        receipts: Each receipt with the machines' rows at that time, as found at the end of each command.
+        machines: The cloud's own book at the end.
+        rows: The same as the emulators show it.
+        leftovers: What else is there at the end.
+        foreign: The ids of the machines of others.
+        is_cloud_down: Whether the cloud answered nothing for a while, or let a machine not go.
+        guard_gaps: Spans in which no guard could work: it was killed, or its computer slept or was off the network.
+        alive: Processes that live on at the end.
+        files: The files of the run's folder at the end.
+        troubles: Why it was no life: nobody could go on, or a thread died.
+        faults: How many faults happened.
+    """
+
+    seed: int
+    cloud: str
+    script: Script
+    history: list[str] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    receipts: list[tuple[dict[str, Any], list[Row]]] = field(default_factory=list)
+    machines: list[EmulatedMachine] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    leftovers: list[tuple[str, str, str]] = field(default_factory=list)
+    foreign: set[str] = field(default_factory=set)
+    is_cloud_down: bool = False
+    guard_gaps: list[tuple[float, float]] = field(default_factory=list)
+    alive: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    faults: int = 0
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its history."""
+        return hashlib.sha256("\n".join(self.history).encode()).hexdigest()

@@ -1,0 +1,248 @@
+"""One simulated life: a run's own code from its first command on, 48 hours of it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from runner.emulation.fault_table import FAULTS
+from runner.emulation.machines import machine_row
+from runner.errors import RunnerError
+from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.simulation.computer import Computer
+from runner.simulation.happenings import HAPPENINGS, Scene, damage
+from runner.simulation.life import LIFE_S, Ended, Life
+from runner.simulation.process import Process
+from runner.simulation.rates import HARSH, Rates
+from runner.simulation.script import Act, Script, draw
+from runner.simulation.stage import BEGAN, Command, Stage
+from runner.simulation.turns import DeadlockError
+
+LONGEST_COMMAND_S = 12 * 3600.0
+TICK_S = 300.0
+RUN_FILE = """\
+run: {name: sim}
+data: {train_path: train.jsonl, eval_path: eval.jsonl}
+model: {base_model: simulated/base, revision: "0123456789012345678901234567890123456789"}
+monitoring: {tensorboard: false}
+"""
+SAMPLES = {
+    "train.jsonl": '{"prompt": "Why?", "completion": "Because."}\n',
+    "eval.jsonl": '{"prompt": "When?", "completion": "Then."}\n',
+}
+Key = Literal["its key", "another key", "no key"]
+KEYS: dict[str, Key] = {"type": "its key", "type with another key": "another key", "type without a key": "no key"}
+BROUGHT_ABOUT = ("kill_runner", "kill_terraform", "lease_killed")
+"""Faults that no emulator brings about by itself: the script has its own kills."""
+
+
+def live(
+    seed: int, cloud: str, folder: Path, command: Command, *, rates: Rates = HARSH, script: Script | None = None
+) -> Life:
+    """Live one life.
+
+    Args:
+        seed: Where all chance comes from.
+        cloud: The cloud's name.
+        folder: A folder of this machine that the life may use, emptied before.
+        command: Runs a command line in a world.
+        rates: How often what goes wrong.
+        script: What is to happen in place of what the seed says.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    chance = random.Random(f"settings {seed}")  # noqa: S311 - to be the same each time is what it is for
+    stage = Stage(cloud, seed, folder, rates, _settings(cloud, chance))
+    return _Player(seed, stage, drawn(seed, cloud, rates) if script is None else script, command).play()
+
+
+def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
+    """Return the script that a seed draws."""
+    possible = sorted(known_faults()[cloud].possible)
+    simulated = [name for name in possible if not (FAULTS[name].needs_real_box or name.startswith(BROUGHT_ABOUT))]
+    return draw(random.Random(f"script {seed}"), rates, simulated)  # noqa: S311 - likewise
+
+
+def _settings(cloud: str, chance: random.Random) -> dict[str, float]:
+    """Return the emulated cloud's durations, as long as real ones."""
+    settings = {name: setting.default for name, setting in emulated_clouds()[cloud].settings.items()}
+    slow = {name: chance.uniform(2.0, 40.0) for name in settings if name.endswith("_s") and not name.startswith("pace")}
+    pages = {name: float(chance.choice((1, 2, 50))) for name in settings if name == "page_size"}
+    return settings | slow | pages
+
+
+class _Player:
+    """Plays one life on its stage."""
+
+    def __init__(self, seed: int, stage: Stage, script: Script, command: Command) -> None:
+        self._stage, self._command = stage, command
+        self.life = Life(seed, stage.cloud, script, stage.history)
+        self._began: dict[int, tuple[tuple[str, ...], float, bool]] = {}
+        self._scene = Scene(stage, self.life)
+        desk = Computer(stage.turns, random.Random(seed), began=BEGAN)  # noqa: S311
+        self._user = Process(desk, {}, name="user")
+        stage.turns.adopt("user", self._user)
+        stage.ended = self._on_end
+
+    def play(self) -> Life:
+        """Live, and return what is left."""
+        stage, life = self._stage, self.life
+        self._settle()
+        with _screens(stage):
+            try:
+                self._live()
+            except DeadlockError as err:
+                life.troubles.append(str(err))
+            self._look_at_the_end()
+            stage.turns.close()
+        life.troubles += [f"{type(err).__name__}: {err}" for err in stage.turns.failures]
+        return life
+
+    def _settle(self) -> None:
+        """Lay down what is there before: the run file, the data, other people's machines."""
+        stage = self._stage
+        stage.home.mkdir(parents=True)
+        (stage.home / "run.yml").write_text(RUN_FILE, encoding="utf-8")
+        for name, sample in SAMPLES.items():
+            (stage.home / name).write_text(sample, encoding="utf-8")
+        faults = [act for act in self.life.script if act.kind == "fault"]
+        for act in faults:
+            self._queue(act)
+        stage.has_neighbour = not faults  # what goes wrong on the cloud's side is to hit our machine
+        self._tick()
+
+    def _queue(self, act: Act) -> None:
+        name, arguments = act.words[0], {"after": act.at_s}
+        for argument in FAULTS[name].arguments:
+            if argument in ("seconds", "after_s"):
+                arguments[argument] = act.number
+        with contextlib.suppress(RunnerError):
+            self._stage.state.faults.add(name, 1, arguments)
+
+    def _live(self) -> None:
+        stage, script = self._stage, self.life.script
+        crash_at = next((int(act.number) for act in script if act.kind == "crash"), None)
+        first = ("train", "--config", str(stage.home / "run.yml"), "--env", stage.cloud, "--yes")
+        for act in script:
+            if act.kind in HAPPENINGS:
+                stage.turns.at(act.at_s, partial(self._happen, act))
+        self._type(first, crash_at=crash_at)
+        for act in script:
+            if act.kind == "damage":
+                damage(self._scene, act, self._runs())
+            elif act.kind in KEYS:
+                self._user.sleep(act.at_s)
+                self._type(act.words, KEYS[act.kind])
+        self._wait_for_the_end()
+
+    def _type(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> None:
+        """Give a command and wait until it has ended, or for as long as anybody would."""
+        stage, is_right = self._stage, key == "its key"
+        accounts = {"its key": stage.account, "another key": stage.other_account, "no key": {}}
+        environ = stage.environ(accounts[key])
+        argv = [*words, "--runs-dir", str(stage.home / "runs")]
+        stage.note(f"user types {words[0]} with {key}")
+        runner = stage.spawn(words[0], environ, lambda process: self._command(argv, process), crash_at=crash_at)
+        self._scene.runner = runner
+        self._began[runner.process_id] = (words, stage.turns.passed_s, is_right)
+        self._user.wait_for(lambda: runner.is_dead, LONGEST_COMMAND_S)
+
+    def _happen(self, act: Act) -> None:
+        """Let something happen, in nobody's turn."""
+        self._stage.note(f"happens: {act}")
+        self.life.faults += 1
+        HAPPENINGS[act.kind](self._scene, act)
+
+    def _wait_for_the_end(self) -> None:
+        """Wait until nothing goes on any more, for 48 hours in all at most."""
+        stage = self._stage
+        while stage.turns.passed_s < LIFE_S:
+            is_quiet = not stage.laptop.processes and not self._billing() and not self._is_pending()
+            if is_quiet:
+                return
+            self._user.sleep(min(1800.0, LIFE_S - stage.turns.passed_s))
+
+    def _is_pending(self) -> bool:
+        return any(not machine.is_ended for machine in self._stage.state.machines.values())
+
+    def _billing(self) -> list[str]:
+        ours = [machine for machine in self._stage.state.machines.values() if machine.id not in self._stage.neighbours]
+        return [machine.id for machine in ours if machine.meter.is_billing and not machine.is_ended]
+
+    def _tick(self) -> None:
+        """Let the cloud do what is due, now and whenever the next such thing is."""
+        state, turns = self._stage.state, self._stage.turns
+        with state.turn() as now:
+            alive = [machine for machine in state.machines.values() if not machine.is_ended]
+        moments = [at for machine in alive for at, _ in machine.due] + [m.ends_at for m in alive if m.ends_at]
+        wait_s = min((at - now for at in moments), default=TICK_S)
+        turns.at(turns.passed_s + max(1.0, min(TICK_S, wait_s)), self._tick)
+
+    def _on_end(self, process: Process) -> None:
+        """Note how a command has ended, and what it left."""
+        if process.process_id not in self._began:
+            return
+        words, began_s, is_right = self._began[process.process_id]
+        now, status = self._stage.turns.passed_s, process.exit_status or 0
+        printed = "".join(process.printed)
+        self.life.ended.append(
+            Ended(words, began_s, now, status, printed, process.traceback, tuple(self._billing()), is_right)
+        )
+        self._keep_receipts()
+
+    def _keep_receipts(self) -> None:
+        clock, disk = self._stage.clock(), self._stage.laptop.disk
+        for run in self._runs():
+            content = disk._files.get(run / "receipt.json")
+            if content is not None:
+                rows = [dict(machine_row(one, clock)) for one in self._stage.state.machines.values()]
+                self.life.receipts.append((json.loads(content), rows))
+
+    def _runs(self) -> list[Path]:
+        folder, files = self._stage.home / "runs", self._stage.laptop.disk._files
+        return sorted({path.parent for path in files if path.parent.parent == folder})
+
+    def _look_at_the_end(self) -> None:
+        stage, life = self._stage, self.life
+        with stage.state.turn() as now:
+            life.machines = list(stage.state.machines.values())
+            life.rows = [dict(machine_row(one, now)) for one in life.machines]
+            left = stage.state.leftovers.values()
+            life.leftovers = [(one.kind, one.id, one.name) for one in left]
+        life.alive = sorted(process.name for process in stage.laptop.processes.values())
+        life.files = {str(path): text for path, text in stage.laptop.disk._files.items()}
+        life.faults += stage.network.faults + len(stage.state.faults.fired)
+        life.is_cloud_down = any(act.kind == "fault" for act in life.script)
+        life.foreign = stage.neighbours
+
+
+class _Screen(io.TextIOBase):
+    """A standard stream of every process: what is printed is its own who prints it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        owner = self._stage.turns.current.owner
+        if isinstance(owner, Process) and not owner.is_dead:
+            owner.printed.append(text)
+        return len(text)
+
+
+@contextlib.contextmanager
+def _screens(stage: Stage) -> Iterator[None]:
+    screen = _Screen(stage)
+    with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
+        yield

@@ -1,0 +1,53 @@
+"""Who plans in a simulated life: the cloud is asked, the machines are chosen as ever, and nothing else is looked at.
+
+Data, base model and forecasts are the same in every life, and what they are is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.adapters.stop import Stop
+from runner.planning.choose import choose
+from runner.planning.ends import Means, Used
+from runner.planning.market import MarketCall
+from runner.run.models import View
+from runner.run.planned import Plan
+from runner.run.run_file import RunFile
+from runner.world import World
+
+DISK_GIB = 20.0
+
+
+def check(
+    run_file: RunFile,
+    runs_dir: Path,
+    view: View,
+    stop: Stop,
+    world: World,
+    *,
+    is_dry: bool = False,
+    known_hosts: Path | None = None,
+    used: Used | None = None,
+) -> Plan:
+    """Return the plan of a run; see ``steps.plan.check``."""
+    del runs_dir, view, known_hosts
+    compute = run_file.compute
+    call = MarketCall(compute.env, world, is_dry=is_dry, trust=compute.trust, regions=compute.regions)
+    found = call.get()
+    stop.check()
+    means = Means(run_file.budget, used or Used())
+    choice = choose(run_file, found.offers, None, disk_needed_gib=DISK_GIB, means=means)
+    return Plan(
+        environment=compute.env,
+        base_model="simulated",
+        model_files=None,
+        model_bytes=0,
+        train_samples=2,
+        eval_samples=1,
+        data={},
+        disk_needed_gib=DISK_GIB,
+        terraform="terraform",
+        machines=choice.machines,
+        most_usd=max(one.most_usd or 0.0 for one in choice.machines),
+    )

@@ -1,0 +1,93 @@
+"""How often what goes wrong in a simulated life, and where each number is from.
+
+Rates are far above what is seen in the field: a life is there to find what breaks, not to be typical. Where a source
+gives an order of magnitude, the rate is that times ``BOOST``, so that a life of some dozens of requests meets one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BOOST = 10.0
+"""So much more often than in the field."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Chances, each between 0 and 1.
+
+    Attributes:
+        requests: What happens to a request to a cloud, and how often.
+        cloud_faults: How many faults of the emulator's own catalogue a life has, each count as likely as the others.
+        crash: A process of the user's is killed at one of its calls of the world.
+        kill: The runner is killed at some time.
+        kill_guard: The guard is killed with it.
+        lid: The computer sleeps for a while.
+        cut: The computer is off the network for a while.
+        interrupt: The user presses Ctrl-C.
+        twice: And presses it again soon after.
+        hang_up: The terminal is closed.
+        stopped: The user presses Ctrl-Z, and thinks of it later.
+        stay_away: Nobody ever comes back.
+        other_key: Whoever comes back has another account's key first, or none.
+        box_dies: The machine vanishes.
+        play_fails: Ansible fails.
+        trainer_dies: The trainer is killed on its machine.
+        terraform_dies: Terraform is killed while it works.
+        folder_damaged: A file of the run's folder is damaged while nobody drives it.
+        shared_turns: The processes of the computer take turns at the cloud, as the command line lets them; else the
+            cloud refuses what comes too fast.
+    """
+
+    requests: tuple[tuple[str, float], ...]
+    cloud_faults: tuple[int, ...]
+    crash: float
+    kill: float
+    kill_guard: float
+    lid: float
+    cut: float
+    interrupt: float
+    twice: float
+    hang_up: float
+    stopped: float
+    stay_away: float
+    other_key: float
+    box_dies: float
+    play_fails: float
+    trainer_dies: float
+    terraform_dies: float
+    folder_damaged: float
+    shared_turns: float
+
+
+HARSH = Rates(
+    # Errors of 0.1 to 0.5 % of requests are what large clouds publish as their service levels (99.5 to 99.9 %).
+    requests=(
+        ("unsent", 0.002 * BOOST / 4),
+        ("lost", 0.001 * BOOST / 4),
+        ("answer lost", 0.002 * BOOST / 4),
+        ("late", 0.001 * BOOST / 4),
+        ("500", 0.002 * BOOST / 4),
+        ("503", 0.002 * BOOST / 4),
+        ("429", 0.002 * BOOST / 4),
+        ("challenge", 0.0005 * BOOST / 4),
+    ),
+    cloud_faults=(0, 0, 1, 1, 2),  # the catalogue's faults are each documented in docs/rehearsal.md, with their reports
+    crash=0.25,  # no field number: the protocol has to hold at every call, so a quarter of all lives tries one
+    kill=0.25,
+    kill_guard=0.2,  # KillUserProcesses and out-of-memory killers take both; seen on shared machines
+    lid=0.2,
+    cut=0.15,
+    interrupt=0.2,
+    twice=0.4,
+    hang_up=0.1,
+    stopped=0.08,
+    stay_away=0.2,
+    other_key=0.1,  # several accounts on one computer
+    box_dies=0.05,  # community machines: a few percent of runs in public reports
+    play_fails=0.05,
+    trainer_dies=0.05,
+    terraform_dies=0.08,
+    folder_damaged=0.08,
+    shared_turns=0.3,
+)

@@ -1,0 +1,196 @@
+"""What must hold in every life: functions of what the life left, each a rule of its own.
+
+Money is judged by the cloud's own book, never by what the runner says of it; words and receipts are held to that book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import find_cloud
+from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY
+from runner.emulation.machines import EmulatedMachine
+from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
+from runner.rehearsal.receipt_check import outside_receipt
+from runner.simulation.life import LIFE_S, Ended, Life
+from runner.simulation.terraform import NEIGHBOUR
+from runner.simulation.trainer import EPOCH
+
+LEASE_S, SAVING_S = 900.0, 600.0
+TO_LOOK_S = 1200.0
+"""From when the guard begins to terminate to the end: patience with the cloud, its own slowness, tries again."""
+NEIGHBOURS_NAME = f"douse-{NEIGHBOUR}"
+STATUSES = frozenset({0, 1, 2, 3, 130})
+ENDING_OR_DRIVING = ("train", "resume", "watch", "down")
+DEFECT = ("a defect of Douse", "Traceback (most recent call last)")
+LEFT_ON_PURPOSE = ("continues without a runner", "left up ")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that did not hold.
+
+    Attributes:
+        rule: Its name.
+        why: What was seen.
+    """
+
+    rule: str
+    why: str
+
+
+def judge(life: Life) -> list[Broken]:
+    """Return the rules that did not hold in a life; nothing is what one hopes for."""
+    return [Broken(name, why) for name, rule in RULES.items() for why in rule(life)]
+
+
+def worst_cases(life: Life) -> int:
+    """Return how many machines billed on to the end as the plan had said that they might."""
+    return sum(_was_named(life, machine) for machine in _left(life))
+
+
+def no_untold_leak(life: Life) -> Iterator[str]:
+    """At the end nothing bills of which the user was not told, unless the plan had named that very case."""
+    for machine in _left(life):
+        if not (_was_told(life, machine) or _was_named(life, machine)):
+            yield f"{machine.id} bills on at the end, and nobody was told"
+    told = any(one.status == EXIT_LEFTOVERS for one in life.ended)
+    for kind, found, name in life.leftovers:
+        if kind == "volume" and not told and not _left(life):
+            yield f"{kind} {found} ({name}) bills on at the end, and nobody was told"
+
+
+def time_to_end(life: Life) -> Iterator[str]:
+    """A machine whose runner is gone ends soon after its lease, as long as a guard could work."""
+    for machine in _ours(life):
+        since_s = _abandoned_s(life, machine)
+        if since_s is None:
+            continue
+        until_s = since_s + LEASE_S + SAVING_S + TO_LOOK_S
+        ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
+        if ended_s > until_s and not any(begin <= until_s and end >= since_s for begin, end in _gaps(life)):
+            yield f"{machine.id} had no runner from {since_s:.0f} s on, and ended at {ended_s:.0f} s only"
+
+
+def receipt_is_true(life: Life) -> Iterator[str]:
+    """Where there is a receipt nothing of the run is left, and the meters lie in its ranges."""
+    for receipt, rows in life.receipts:
+        mine = [row for row in rows if receipt["run_id"] in row["name"]]
+        since_s = [row for row in mine if row["is_billing"]]
+        if since_s:
+            yield f"{since_s[0]['id']} bills, and there is a receipt of {receipt['checked_at']}"
+        else:
+            yield from outside_receipt(receipt, rows)
+
+
+def work_is_whole(life: Life) -> Iterator[str]:
+    """A command that says that all is done has brought the adapter home."""
+    for one in life.ended:
+        is_done = one.words[0] in ("train", "resume", "watch") and one.status == 0
+        if is_done and "adapter      " not in one.printed and "is done already" not in one.printed:
+            yield f"{one.words[0]} ended with 0 at {one.ended_s:.0f} s, and named no adapter"
+
+
+def words_are_kept(life: Life) -> Iterator[str]:
+    """Exit statuses are the documented ones, and no promise that is none; no defect, no secret."""
+    for one in life.ended:
+        where = f"{one.words[0]} at {one.ended_s:.0f} s"
+        if one.status >= 0 and one.status not in STATUSES:
+            yield f"{where} ended with {one.status}"
+        if one.traceback or any(words in one.printed for words in DEFECT):
+            yield f"{where} shows a defect: {_last_line(one)}"
+        if any(key in one.printed for key in (REHEARSAL_KEY, OTHER_KEY)):
+            yield f"{where} prints a key"
+        if _promises(one) and one.billing:
+            yield f"{where} ended with {one.status}, and {one.billing[0]} bills"
+    for path, content in life.files.items():
+        if any(key.encode() in content for key in (REHEARSAL_KEY, OTHER_KEY)):
+            yield f"{path.rpartition('/')[2]} holds a key"
+
+
+def nothing_foreign(life: Life) -> Iterator[str]:
+    """What belongs to others is as it was."""
+    there = {machine.id: machine for machine in life.machines}
+    for found in sorted(life.foreign):
+        machine = there[found]
+        if machine.is_ended or machine.ends_at is not None or machine.name != NEIGHBOURS_NAME:
+            yield f"{found} ({machine.name}) is somebody else's, and was touched"
+
+
+def it_ends(life: Life) -> Iterator[str]:
+    """Nobody goes on for ever, and nobody waits for somebody who waits for him."""
+    yield from life.troubles
+    for name in life.alive:
+        if name != "guard":
+            yield f"{name} goes on after 48 hours"
+
+
+RULES: dict[str, Callable[[Life], Iterator[str]]] = {
+    "no untold leak": no_untold_leak,
+    "time to end": time_to_end,
+    "the receipt is true": receipt_is_true,
+    "work is whole": work_is_whole,
+    "words are kept": words_are_kept,
+    "nothing foreign": nothing_foreign,
+    "it ends": it_ends,
+}
+
+
+def _ours(life: Life) -> list[EmulatedMachine]:
+    return [machine for machine in life.machines if machine.id not in life.foreign]
+
+
+def _left(life: Life) -> list[EmulatedMachine]:
+    """Return our machines that bill at the end."""
+    return [machine for machine in _ours(life) if not machine.is_ended and machine.meter.is_billing]
+
+
+def _was_told(life: Life, machine: EmulatedMachine) -> bool:
+    """Return whether the last command after the machine was made that looked for it said that something may bill."""
+    since_s = machine.created_at - EPOCH
+    looked = [one for one in life.ended if one.ended_s >= since_s and one.status >= 0]
+    return any(one.status == EXIT_LEFTOVERS for one in looked)
+
+
+def _was_named(life: Life, machine: EmulatedMachine) -> bool:
+    """Return whether the plan had named the case: a cloud without an end of its own, and no guard that could work."""
+    if not isinstance(find_cloud(life.cloud).hard_end, NotThere):
+        return False
+    since_s = machine.created_at - EPOCH
+    return any(end >= since_s for _, end in life.guard_gaps)
+
+
+def _gaps(life: Life) -> list[tuple[float, float]]:
+    """Return the spans in which nobody could terminate a machine: no guard, or a cloud that does not."""
+    return life.guard_gaps + ([(0.0, LIFE_S)] if life.is_cloud_down else [])
+
+
+def _abandoned_s(life: Life, machine: EmulatedMachine) -> float | None:
+    """Return since when nobody drove the run, ``None`` where somebody did, or it was left up on purpose."""
+    made_s = machine.created_at - EPOCH
+    before = [one for one in life.ended if one.began_s <= made_s and one.words[0] in ("train", "resume")]
+    if not before:
+        return None
+    owner = before[-1]
+    if owner.status >= 0 or any(words in owner.printed for words in LEFT_ON_PURPOSE):
+        return None
+    later = [one.began_s for one in life.ended if one.began_s > made_s and one is not owner]
+    if later and min(later) < owner.ended_s + LEASE_S + SAVING_S + TO_LOOK_S:
+        return None
+    return max(owner.ended_s, made_s)
+
+
+def _promises(one: Ended) -> bool:
+    """Return whether the status of a command promises that nothing bills."""
+    if not one.key_is_right and one.words[0] in ("sweep", "status"):
+        return one.status == EXIT_DONE
+    if one.words[0] not in ENDING_OR_DRIVING or one.status < 0 or one.status == EXIT_LEFTOVERS:
+        return False
+    return not any(words in one.printed for words in LEFT_ON_PURPOSE)
+
+
+def _last_line(one: Ended) -> str:
+    text = one.traceback or next((line for line in one.printed.splitlines() if line.startswith("error:")), one.printed)
+    return (text.strip().splitlines() or [""])[-1][:200]

@@ -1,0 +1,241 @@
+"""What a simulated life is played on: a cloud, its machines, the network, the user's computer, and who notes it all."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.adapters.tools import Tools
+from runner.cloud_api.pacing import PACE_FOLDER
+from runner.emulation.cloud_state import CloudState
+from runner.lifecycle.steps.plan import checker
+from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
+from runner.simulation.computer import Computer
+from runner.simulation.disk_below import DiskAbove
+from runner.simulation.network import CloudTransport, Network
+from runner.simulation.planner import check
+from runner.simulation.process import KILLED, Process
+from runner.simulation.programs import SimulatedApart, SimulatedTools, TerraformChild, guard_main
+from runner.simulation.rates import Rates
+from runner.simulation.terraform import NEIGHBOUR, SimulatedTerraform, create, inputs_of, neighbours_inputs
+from runner.simulation.trainer import EPOCH, Course
+from runner.simulation.turns import Turns
+
+if TYPE_CHECKING:
+    from runner.adapters.process import Apart
+    from runner.world import Connection
+
+Command = Callable[[Sequence[str], Process], int]
+"""Runs one command line in a process's world, and returns its exit status."""
+BEGAN = datetime.fromtimestamp(EPOCH, UTC)
+HOST = "{}.simulated"
+
+
+class Stage:
+    """Everything of one life besides the user.
+
+    Attributes:
+        history: What happened, a line each.
+        children: Every Terraform that was started.
+        has_turns: Whether the processes of the user's computer take turns at the cloud.
+        has_neighbour: Whether somebody else is to rent a machine beside this life's first.
+        ended: What is called when a process has ended.
+    """
+
+    def __init__(self, cloud: str, seed: int, folder: Path, rates: Rates, settings: Mapping[str, float]) -> None:
+        """Set everything up; nothing is rented, nothing runs.
+
+        Args:
+            cloud: The cloud's name.
+            seed: Where all chance comes from.
+            folder: A folder of this machine for what programs open by themselves; the user's home is in it.
+            rates: How often what goes wrong.
+            settings: The emulated cloud's durations and quotas.
+        """
+        self.cloud, self.folder, self.rates = cloud, folder, rates
+        self.history: list[str] = []
+        self.children: list[TerraformChild] = []
+        self.ended: Callable[[Process], None] = lambda _: None
+        self.chance = random.Random(f"life {seed}")  # noqa: S311 - to be the same each time is what it is for
+        self.turns = Turns(random.Random(f"turns {seed}"))  # noqa: S311
+        self.yard = SimulatedYard(self.turns, self.chance, self._fate, self.note)
+        names = random.Random(f"names {seed}")  # noqa: S311
+        self.state = CloudState(
+            self.yard,
+            self.clock,
+            faults=known_faults(),
+            settings={cloud: settings},
+            has_real_boxes=False,
+            token=lambda size: names.randbytes(size).hex(),
+        )
+        emulated = emulated_clouds()[cloud]
+        service = emulated.build(self.state)
+        if service.serve is None or emulated.module is None:
+            raise AssertionError(f"{cloud} has no module that could be simulated")
+        self.module, self._serve = emulated.module, service.serve
+        served = {HOST.format(cloud): service.serve}
+        self.network = Network(served, self.clock, self.chance, rates)
+        self.calm = Network(served, self.clock, self.chance, replace(rates, requests=()))
+        self.has_neighbour = False
+        self.has_turns = self.chance.random() < rates.shared_turns
+        endpoints = {name: f"https://{HOST.format(cloud)}{path}" for name, path in service.paths.items()}
+        self.account = dict(emulated.environment(endpoints))
+        self.other_account = self.account | dict(emulated.other_account)
+        self.laptop = Computer(self.turns, names, began=BEGAN, make_disk=partial(DiskAbove, runs=self.home / "runs"))
+        self.laptop.servers = _Servers(self.yard)
+
+    @property
+    def home(self) -> Path:
+        """The user's home folder."""
+        return self.folder / "home"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the user's computer is off the network."""
+        return self.turns.passed_s < self.network.cut_until_s
+
+    @property
+    def neighbours(self) -> set[str]:
+        """The ids of others' machines."""
+        return {machine.id for machine in self.state.machines.values() if NEIGHBOUR in machine.name}
+
+    def clock(self) -> float:
+        """Return the cloud's time of day, in seconds since the epoch."""
+        return EPOCH + self.turns.passed_s
+
+    def note(self, text: str) -> None:
+        """Write a line of the history."""
+        self.history.append(f"{self.turns.passed_s:10.2f} {text.replace(str(self.folder), '')}")
+
+    def environ(self, account: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of a command of the user's."""
+        cache = str(self.home / ".cache")
+        return {
+            "HOME": str(self.home),
+            "USER": "user",
+            "PATH": "/usr/bin",
+            "XDG_CACHE_HOME": cache,
+            **({PACE_FOLDER: str(self.home / ".cache" / "pace")} if self.has_turns else {}),
+            **account,
+        }
+
+    def spawn(
+        self,
+        name: str,
+        environ: Mapping[str, str],
+        work: Callable[[Process], int],
+        *,
+        crash_at: int | None = None,
+        network: Network | None = None,
+    ) -> Process:
+        """Start a process on the user's computer."""
+        shared: dict[Hashable, object] = {checker: check}
+        made: list[Process] = []
+        transport = CloudTransport(network or self.network, lambda: made[0], self.note)
+
+        def live(process: Process) -> int:
+            return work(process)
+
+        process = self.laptop.spawn(
+            environ, name, live, transport=transport, crash_at=crash_at, on_end=self._on_end, shared=shared
+        )
+        made.append(process)
+        process.shared(Tools, lambda: SimulatedTools(process, self))
+        return process
+
+    def start_terraform(self, words: list[str], folder: Path, environ: Mapping[str, str]) -> TerraformChild:
+        """Start a command of Terraform's."""
+        made: list[SimulatedTerraform] = []
+        process = self.spawn("terraform", environ, lambda _: made[0].main())
+        made.append(SimulatedTerraform(process, words, folder, self.module))
+        if words[0] == "apply" and self.has_neighbour:
+            self.has_neighbour = False
+            self._move_in(folder, environ)
+        child = TerraformChild(process, made[0])
+        self.children.append(child)
+        return child
+
+    def _move_in(self, folder: Path, environ: Mapping[str, str]) -> None:
+        """Let somebody else rent a machine in the same account, for a run that is not over before this life is."""
+
+        def work(process: Process) -> int:
+            inputs = neighbours_inputs(inputs_of(folder, environ))
+            for resource in self.module.planned(inputs):
+                create(process, resource)
+            return 0
+
+        self.spawn("neighbour", environ, work, network=self.calm)
+
+    def start_guard(self, owner: Process, run_id: str, environ: Mapping[str, str]) -> Apart:
+        """Start the guard of a run, which goes on without its owner."""
+        made: list[SimulatedApart] = []
+
+        def work(process: Process) -> int:
+            process.on_signals({signal.SIGHUP: lambda: None, signal.SIGINT: lambda: None})
+            return guard_main(process, run_id, lambda: made[0])
+
+        guard = self.spawn("guard", environ, work)
+        made.append(SimulatedApart(owner, guard))
+        return made[0]
+
+    def play_steps(self) -> int:
+        """Return how many steps of some seconds a playbook takes."""
+        return self.chance.randint(2, 8)
+
+    def play_fails(self) -> bool:
+        """Return whether a playbook fails."""
+        return self.chance.random() < self.rates.play_fails
+
+    def end_from_inside(self, box: SimulatedBox) -> Callable[[str], None]:
+        """Return what a box does to terminate its own machine: it asks the cloud, for as long as it takes."""
+
+        def end(why: str) -> None:
+            with self.state.turn():
+                for machine in self.state.machines.values():
+                    if machine.box == box.name and not machine.is_ended:
+                        self.state.end(machine, f"its own lease ({why})", after_s=5.0)
+
+        return end
+
+    def _fate(self) -> Fate:
+        boot_s = self.chance.uniform(20.0, 240.0)
+        course = Course(self.chance.choice((4, 10, 20)), self.chance.choice((5.0, 15.0, 40.0)), 4)
+        dies = self.chance.uniform(30.0, 300.0) if self.chance.random() < self.rates.trainer_dies else None
+        return Fate(boot_s, course, dies)
+
+    def _on_end(self, process: Process) -> None:
+        how = "killed" if process.exit_status == KILLED else f"exit {process.exit_status}"
+        self.note(f"{process.name} {process.process_id} ends: {how}")
+        self.ended(process)
+
+
+class _Servers(MutableMapping[tuple[str, int], "Callable[[], Connection]"]):
+    """Who listens where: the sshd of each box."""
+
+    def __init__(self, yard: SimulatedYard) -> None:
+        self._yard = yard
+
+    def __getitem__(self, key: tuple[str, int]) -> Callable[[], Connection]:
+        return lambda: self._yard.connect(*key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._yard.by_address
+
+    def __setitem__(self, key: tuple[str, int], value: Callable[[], Connection]) -> None:
+        raise TypeError("boxes alone listen here")
+
+    def __delitem__(self, key: tuple[str, int]) -> None:
+        raise TypeError("boxes alone listen here")
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._yard.by_address)
+
+    def __len__(self) -> int:
+        return len(self._yard.by_address)

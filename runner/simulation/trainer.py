@@ -1,0 +1,161 @@
+"""A trainer without a model: what stands on its machine at each moment is worked out from when it was started."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from trainer.checkpoints.complete import FORMAT, MANIFEST_NAME, REQUIRED_FILES
+from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
+from trainer.export.checksums import CHECKSUMS
+
+LOAD_S, EXPORT_S, SAVE_S = 20.0, 15.0, 5.0
+KILLED = 137
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True)
+class Course:
+    """How training goes: ``steps`` in all, ``step_s`` seconds each, a checkpoint after every ``save_every``."""
+
+    steps: int
+    step_s: float
+    save_every: int
+
+
+@dataclass
+class SimulatedTrainer:
+    """One try of the trainer.
+
+    Attributes:
+        course: How it goes.
+        began_s: When it was started.
+        resumed: The step that it goes on from.
+        limit_s: Seconds after which it stops by itself, with a checkpoint.
+        dies_s: When it is killed, by nobody in particular; ``None`` for never.
+    """
+
+    course: Course
+    began_s: float
+    resumed: int = 0
+    limit_s: float | None = None
+    dies_s: float | None = None
+    _lines: list[tuple[float, bytes]] = field(default_factory=list, init=False)
+    _ends: tuple[float, int] = field(default=(0.0, 0), init=False)
+    _saved: list[tuple[float, int]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        """Lay out its whole course."""
+        first_s = self.began_s + LOAD_S
+        self._say(self.began_s, "run_started", max_steps=self.course.steps, resumed_from_step=self.resumed)
+        for step in range(self.resumed + 1, self.course.steps + 1):
+            at_s = first_s + (step - self.resumed) * self.course.step_s
+            self._say(at_s, "step", step=step, max_steps=self.course.steps, loss=1.0 / step)
+            if step % self.course.save_every == 0 or step == self.course.steps:
+                self._save(at_s, step)
+        ends_s = first_s + (self.course.steps - self.resumed) * self.course.step_s + EXPORT_S
+        self._say(ends_s, "run_ended", status="accepted", exit_code=EXIT_DONE)
+        self._ends = (ends_s, EXIT_DONE)
+        if self.limit_s is not None and self.began_s + self.limit_s < ends_s:
+            self.stop(self.began_s + self.limit_s)
+        if self.dies_s is not None:
+            self.kill(self.dies_s)
+
+    def stop(self, now_s: float) -> None:
+        """Let it save and stop; one that has ended, or is about to, is left alone."""
+        if now_s + SAVE_S >= self._ends[0]:
+            return
+        step = self.step(now_s)
+        self._forget(now_s)
+        self._say(now_s, "interrupted", step=step)
+        if step > self.resumed:
+            self._save(now_s + SAVE_S, step)
+        ended = {"status": "interrupted", "exit_code": EXIT_INTERRUPTED, "message": "asked to stop"}
+        self._say(now_s + SAVE_S, "run_ended", **ended)
+        self._ends = (now_s + SAVE_S, EXIT_INTERRUPTED)
+
+    def kill(self, now_s: float) -> None:
+        """End it where it is; one that has ended is left alone."""
+        if now_s < self._ends[0]:
+            self._forget(now_s)
+            self._ends = (now_s, KILLED)
+
+    def exit_code(self, now_s: float) -> int | None:
+        """Return its exit status, once it has ended."""
+        return self._ends[1] if now_s >= self._ends[0] else None
+
+    def step(self, now_s: float) -> int:
+        """Return how many steps are done."""
+        passed_s = min(now_s, self._ends[0]) - self.began_s - LOAD_S
+        return max(self.resumed, min(self.course.steps, self.resumed + int(max(0.0, passed_s) / self.course.step_s)))
+
+    def checkpoints(self, now_s: float) -> list[int]:
+        """Return the steps of the complete checkpoints."""
+        return sorted({step for at_s, step in self._saved if at_s <= now_s})
+
+    def events(self, now_s: float) -> bytes:
+        """Return its event file."""
+        shown = bisect.bisect_right(self._lines, now_s, key=lambda line: line[0])
+        return b"".join(line for _, line in self._lines[:shown])
+
+    def files(self, now_s: float) -> dict[str, bytes]:
+        """Return the files in its output folder, besides the events and the earlier checkpoints."""
+        found = {
+            f"checkpoints/checkpoint-{step}/{name}": content
+            for step in self.checkpoints(now_s)
+            for name, content in checkpoint_files(step).items()
+        }
+        code = self.exit_code(now_s)
+        if code is not None:
+            found["exit.json"] = json.dumps({"exit_code": code}).encode()
+        if code == EXIT_DONE:
+            found |= {f"adapter/{name}": content for name, content in adapter_files(self.course.steps).items()}
+            found["metrics.json"] = b"{}"
+        return found
+
+    def _say(self, at_s: float, event: str, **values: object) -> None:
+        time = datetime.fromtimestamp(EPOCH + at_s, UTC).isoformat(timespec="milliseconds")
+        self._lines.append((at_s, json.dumps({"time": time, "event": event, **values}).encode() + b"\n"))
+
+    def _save(self, at_s: float, step: int) -> None:
+        self._saved.append((at_s, step))
+        self._say(at_s, "checkpoint_saved", step=step, path=f"checkpoint-{step}")
+
+    def _forget(self, now_s: float) -> None:
+        """Forget what would have come after a moment."""
+        self._lines = [line for line in self._lines if line[0] <= now_s]
+        self._saved = [saved for saved in self._saved if saved[0] <= now_s]
+
+
+_CHECKPOINTS: dict[int, dict[str, bytes]] = {}
+_ADAPTERS: dict[int, dict[str, bytes]] = {}
+
+
+def checkpoint_files(step: int) -> dict[str, bytes]:
+    """Return the files of a checkpoint, its manifest the last."""
+    if step not in _CHECKPOINTS:
+        files = {name: f"{name} of step {step}".encode() for name in REQUIRED_FILES}
+        files["trainer_state.json"] = json.dumps({"global_step": step}).encode()
+        listed = [
+            {"name": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        ]
+        manifest = {"format": FORMAT, "step": step, "files": listed, "fingerprints": {}, "recipe": None}
+        _CHECKPOINTS[step] = {**files, MANIFEST_NAME: json.dumps(manifest).encode()}
+    return _CHECKPOINTS[step]
+
+
+def adapter_files(steps: int) -> dict[str, bytes]:
+    """Return the files of the adapter that all steps make, with their checksums."""
+    if steps not in _ADAPTERS:
+        files = {
+            "acceptance.json": b'{"accepted": true}',
+            "adapter_config.json": b"{}",
+            "adapter_model.safetensors": f"trained {steps} steps".encode(),
+        }
+        sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
+        _ADAPTERS[steps] = {**files, CHECKSUMS: sums.encode()}
+    return _ADAPTERS[steps]

@@ -1,0 +1,142 @@
+"""Whole lives: what a kill, a closed lid or Ctrl-C comes to, by the cloud's own book, with the product's own code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from runner.run.run_dir import PROJECT
+from runner.simulation.process import KILLED
+from runner.simulation.rules import judge, worst_cases
+from runner.simulation.script import Act
+from runner.simulation.trainer import EPOCH
+from tests.unit.runner.simulation.lived import DOWN, lived, statuses
+
+CLOUDS = ("lambda", "runpod")
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_quiet_life_ends_with_an_adapter_a_receipt_and_no_machine(tmp_path: Path, cloud: str) -> None:
+    before = threading.active_count()
+
+    life = lived(tmp_path, cloud=cloud)
+
+    assert statuses(life) == [("train", 0)]
+    assert judge(life) == []
+    assert life.receipts[-1][0]["checks"]["clouds"][cloud] == 0
+    assert [row["is_billing"] for row in life.rows if row["id"] not in life.foreign] == [False]
+    assert (life.alive, life.leftovers and [name for _, _, name in life.leftovers if "sim" in name]) == ([], [])
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_guard_terminates_the_machine_of_a_killed_runner(tmp_path: Path, cloud: str) -> None:
+    life = lived(tmp_path, Act("kill", 320.0), cloud=cloud)
+
+    assert statuses(life) == [("train", KILLED)]
+    assert judge(life) == []
+    ours = [machine for machine in life.machines if machine.id not in life.foreign]
+    assert [machine.is_ended for machine in ours] == [True]
+    assert 320.0 < (ours[0].ended_at or 0.0) - EPOCH < 3600.0
+
+
+def test_without_runner_and_guard_a_machine_bills_on_where_nothing_else_ends_it(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("kill", 320.0), Act("kill guard", 320.0))
+
+    assert (judge(life), worst_cases(life)) == ([], 1)
+
+
+def test_a_machine_with_an_end_of_its_own_needs_neither(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("kill", 320.0), Act("kill guard", 320.0), cloud="runpod")
+
+    assert (judge(life), worst_cases(life)) == ([], 0)
+    assert all(machine.is_ended for machine in life.machines if machine.id not in life.foreign)
+
+
+def test_down_after_a_kill_writes_a_receipt(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("kill", 200.0), Act("kill guard", 200.0), DOWN)
+
+    assert statuses(life) == [("train", KILLED), ("down", 0)]
+    assert judge(life) == []
+    assert len(life.receipts) == 1
+
+
+def test_down_with_another_accounts_key_promises_nothing(tmp_path: Path) -> None:
+    other = Act("type with another key", 60.0, words=("down",))
+
+    life = lived(tmp_path, Act("kill", 200.0), Act("kill guard", 200.0), other, DOWN)
+
+    assert statuses(life) == [("train", KILLED), ("down", 3), ("down", 0)]
+    assert judge(life) == []
+
+
+def test_ctrl_c_brings_a_checkpoint_home_and_ends_the_machine(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("interrupt", 400.0))
+
+    assert statuses(life) == [("train", 130)]
+    assert judge(life) == []
+    assert "checkpoints" in life.ended[0].printed
+
+
+def test_a_lid_that_is_closed_over_a_run_ends_in_words_that_hold(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("lid", 300.0, 4 * 3600.0), DOWN)
+
+    assert judge(life) == []
+    assert life.ended[0].ended_s > 4 * 3600.0
+
+
+def test_a_crash_at_any_call_leaves_nothing_that_down_does_not_find(tmp_path: Path) -> None:
+    for number in (5, 40, 200, 400):
+        life = lived(tmp_path, Act("crash", number=float(number)), DOWN)
+
+        assert statuses(life)[0] == ("train", KILLED)
+        assert judge(life) == []
+        assert all(machine.is_ended for machine in life.machines if machine.id not in life.foreign)
+
+
+def test_terraform_killed_alone_leaves_no_machine(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("kill terraform", 60.0))
+
+    assert judge(life) == []
+    assert all(machine.is_ended for machine in life.machines if machine.id not in life.foreign)
+
+
+def test_the_guard_terminates_the_machine_of_a_runner_that_was_stopped(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("stop", 320.0, 10 * 3600.0))
+
+    assert judge(life) == []
+    assert life.ended[0].ended_s > 10 * 3600.0
+    ours = [machine for machine in life.machines if machine.id not in life.foreign]
+    assert 320.0 < (ours[0].ended_at or 0.0) - EPOCH < 3600.0
+
+
+@pytest.mark.parametrize("verb", [("sweep", "--apply"), ("status",), ("down",)])
+def test_without_a_key_nothing_is_promised(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    life = lived(tmp_path, Act("kill", 320.0), Act("kill guard", 320.0), Act("type without a key", 60.0, words=verb))
+
+    assert statuses(life)[1] == (verb[0], 3)
+    assert judge(life) == []
+
+
+def test_a_life_is_the_same_in_any_process(tmp_path: Path) -> None:
+    digests = set()
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-m", "runner.cli.simulate", "--seed", "5"],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        found = re.match(r"seed 5 on \w+, history ([0-9a-f]{64})", done.stdout)
+        assert found is not None, done.stderr
+        digests.add(found[1])
+
+    assert len(digests) == 1
