@@ -28,7 +28,9 @@ OnEnd = Callable[[EmulatedMachine], None]
 
 
 class CloudState:
-    """Everything that exists on the emulated clouds.
+    """Everything that exists on the emulated clouds, in one account of each.
+
+    What exists in other accounts is in ``others``.
 
     Every method wants the lock to be held (``with state.turn():``), which also brings the state up to date.
     """
@@ -58,6 +60,7 @@ class CloudState:
         self.faults = FaultQueue(faults, served=self.clouds, has_real_boxes=has_real_boxes)
         self.requests = RequestsLog()
         self.runner = RunnerProcess()
+        self.others: list[CloudState] = []
         self.machines: dict[str, EmulatedMachine] = {}
         self.leftovers: dict[str, Leftover] = {}
         self.user_data: dict[str, str] = {}
@@ -107,7 +110,9 @@ class CloudState:
 
     def another(self) -> CloudState:
         """Return another account of the same clouds, in which there is nothing and nothing goes wrong."""
-        return CloudState(self.yard, self.clock, faults=self.faults.clouds, settings=self.settings, token=self.token)
+        other = CloudState(self.yard, self.clock, faults=self.faults.clouds, settings=self.settings, token=self.token)
+        self.others.append(other)
+        return other
 
     def traits(self, cloud: str, on: str) -> dict[str, Queued]:
         """Return the faults that a machine is born with; each has fired by that."""

@@ -169,17 +169,19 @@ class _Player:
             self._user.sleep(min(1800.0, LIFE_S - stage.turns.passed_s))
 
     def _is_pending(self) -> bool:
-        return any(not machine.is_ended for machine in self._stage.state.machines.values())
+        return any(not machine.is_ended for machine in self._stage.machines)
 
     def _billing(self) -> list[str]:
-        ours = [machine for machine in self._stage.state.machines.values() if machine.id not in self._stage.neighbours]
+        ours = [machine for machine in self._stage.machines if machine.id not in self._stage.neighbours]
         return [machine.id for machine in ours if machine.meter.is_billing and not machine.is_ended]
 
     def _tick(self) -> None:
         """Let the cloud do what is due, now and whenever the next such thing is."""
-        state, turns = self._stage.state, self._stage.turns
-        with state.turn() as now:
-            alive = [machine for machine in state.machines.values() if not machine.is_ended]
+        now, turns = self._stage.clock(), self._stage.turns
+        for book in self._stage.books:
+            with book.turn():
+                pass  # what is due is done as a turn begins
+        alive = [machine for machine in self._stage.machines if not machine.is_ended]
         moments = [at for machine in alive for at, _ in machine.due] + [m.ends_at for m in alive if m.ends_at]
         wait_s = min((at - now for at in moments), default=TICK_S)
         turns.at(turns.passed_s + max(1.0, min(TICK_S, wait_s)), self._tick)
@@ -201,7 +203,7 @@ class _Player:
         for run in self._runs():
             content = disk._files.get(run / "receipt.json")
             if content is not None:
-                rows = [dict(machine_row(one, clock)) for one in self._stage.state.machines.values()]
+                rows = [dict(machine_row(one, clock)) for one in self._stage.machines]
                 self.life.receipts.append((json.loads(content), rows))
 
     def _runs(self) -> list[Path]:
@@ -210,11 +212,11 @@ class _Player:
 
     def _look_at_the_end(self) -> None:
         stage, life = self._stage, self.life
-        with stage.state.turn() as now:
-            life.machines = list(stage.state.machines.values())
-            life.rows = [dict(machine_row(one, now)) for one in life.machines]
-            left = stage.state.leftovers.values()
-            life.leftovers = [(one.kind, one.id, one.name) for one in left]
+        self._tick()
+        life.machines = stage.machines
+        life.rows = [dict(machine_row(one, stage.clock())) for one in life.machines]
+        left = [one for book in stage.books for one in book.leftovers.values()]
+        life.leftovers = [(one.kind, one.id, one.name) for one in left]
         life.alive = sorted(process.name for process in stage.laptop.processes.values())
         life.files = {str(path): text for path, text in stage.laptop.disk._files.items()}
         life.faults += stage.network.faults + len(stage.state.faults.fired)

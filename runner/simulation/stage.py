@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from runner.adapters.tools import Tools
 from runner.cloud_api.pacing import PACE_FOLDER
 from runner.emulation.cloud_state import CloudState
+from runner.emulation.machines import EmulatedMachine
 from runner.lifecycle.steps.plan import checker
 from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
@@ -102,9 +103,19 @@ class Stage:
         return self.turns.passed_s < self.network.cut_until_s
 
     @property
+    def books(self) -> list[CloudState]:
+        """What exists, by account."""
+        return [self.state, *self.state.others]
+
+    @property
+    def machines(self) -> list[EmulatedMachine]:
+        """Every machine that there was, in all accounts."""
+        return [machine for book in self.books for machine in book.machines.values()]
+
+    @property
     def neighbours(self) -> set[str]:
         """The ids of others' machines."""
-        return {machine.id for machine in self.state.machines.values() if NEIGHBOUR in machine.name}
+        return {machine.id for machine in self.machines if NEIGHBOUR in machine.name}
 
     def clock(self) -> float:
         """Return the cloud's time of day, in seconds since the epoch."""
@@ -197,10 +208,11 @@ class Stage:
         """Return what a box does to terminate its own machine: it asks the cloud, for as long as it takes."""
 
         def end(why: str) -> None:
-            with self.state.turn():
-                for machine in self.state.machines.values():
-                    if machine.box == box.name and not machine.is_ended:
-                        self.state.end(machine, f"its own lease ({why})", after_s=5.0)
+            for book in self.books:
+                with book.turn():
+                    mine = [one for one in book.machines.values() if one.box == box.name and not one.is_ended]
+                    for machine in mine:
+                        book.end(machine, f"its own lease ({why})", after_s=5.0)
 
         return end
 

@@ -140,3 +140,13 @@ def test_a_life_is_the_same_in_any_process(tmp_path: Path) -> None:
         digests.add(found[1])
 
     assert len(digests) == 1
+
+
+def test_what_is_rented_in_another_account_is_in_the_book_as_well(tmp_path: Path) -> None:
+    refused = Act("fault", 0.0, 1.0, ("quota_exceeded",))
+
+    life = lived(tmp_path, refused, Act("type with another key", 60.0, words=("resume", "--yes")))
+
+    assert statuses(life) == [("train", 1), ("resume", 0)]
+    assert [machine.is_ended for machine in life.machines] == [True]
+    assert judge(life) == []
