@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import posixpath
+import re
 import shlex
 import stat
 import struct
@@ -31,6 +32,8 @@ GARBLED = (paramiko.SFTPError, struct.error, ValueError, LookupError, Arithmetic
 PATIENCE_S = 60.0
 """How long a request may take in all, the login included; a server may answer for ever and never to the point."""
 MOST_NAMES = 10_000
+DF_ROW = re.compile(r"\s\d+\s+-?\d+\s+(-?\d{1,18})\s+(?:\d+%|-)\s")
+"""Blocks, used, free and the share of a disk; before and after them are names, which may hold spaces."""
 
 Result = TypeVar("Result")
 
@@ -190,11 +193,22 @@ class SshMachine:
             )
 
     def free_bytes(self, path: str) -> int:
-        """Return the free space where ``path`` is or will be."""
-        while not self.exists(path):
+        """Return the free space where ``path`` is or will be.
+
+        Raises:
+            TransferError: If the machine's ``df`` does not say.
+        """
+        while path not in ("", "/") and not self.exists(path):
             path = posixpath.dirname(path)
-        fields = self.run(["df", "-Pk", path], timeout_s=ANSWER_S).stdout.splitlines()[-1].split()
-        return int(fields[3]) * 1024
+        done = self.run(["df", "-Pk", path or "."], timeout_s=ANSWER_S)
+        found = DF_ROW.findall(done.stdout)
+        if not found:
+            raise TransferError(
+                f"ssh: {self.name} does not say how much space is free under {path}",
+                details=done.last_words or None,
+                resolution=f"see what it says there: `make ssh`, then `df -Pk {path}`",
+            )
+        return max(0, int(found[-1])) * 1024
 
     def close(self) -> None:
         """Let the connection go."""
@@ -217,7 +231,7 @@ class SshMachine:
         return mode is not None and stat.S_ISDIR(mode)
 
     def _make_folder(self, path: str) -> None:
-        if self.exists(path):
+        if path in ("", "/") or self.exists(path):
             return
         self._make_folder(posixpath.dirname(path))
 

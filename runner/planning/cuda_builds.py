@@ -81,4 +81,4 @@ def build_for(driver: str, machine: str) -> CudaBuild | None:
 
 def _numbers(version: str) -> list[int]:
     """Return a version as numbers that compare; what is no number counts as 0."""
-    return [int(part) if part.isdigit() else 0 for part in version.split(".")]
+    return [int(part) if part.isdecimal() else 0 for part in version.split(".")]

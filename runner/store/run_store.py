@@ -253,7 +253,7 @@ def _newest_step(names: Sequence[str]) -> int | None:
     for name in names:
         folder, _, rest = name.removeprefix("checkpoints/").partition("/")
         number = folder.removeprefix("checkpoint-")
-        if name.startswith("checkpoints/checkpoint-") and rest == MANIFEST_NAME and number.isdigit():
+        if name.startswith("checkpoints/checkpoint-") and rest == MANIFEST_NAME and number.isdecimal():
             steps.append(int(number))
     return max(steps, default=None)
 

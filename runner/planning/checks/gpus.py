@@ -69,7 +69,7 @@ def check_gpus(run_file: RunFile, machine: Machine, name: str = GPU) -> Check:
         value = "no NVIDIA driver: it would train on the CPU"
         return warned(name, value, "install the driver there, if it has a GPU, or set compute.driver to install")
     if done.exit_code != 0:
-        words = one_line(done.stdout or done.last_words)[:SHOWN]
+        words = one_line(done.stdout or done.last_words)[:SHOWN] or f"exit status {done.exit_code}"
         if name == GPU_HERE:
             value = f"the NVIDIA driver does not answer: {words}; it would train on the CPU"
             return warned(name, value, "repair it until `nvidia-smi` works, if this machine has a GPU")

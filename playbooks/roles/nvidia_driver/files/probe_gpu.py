@@ -68,7 +68,7 @@ def compare(gpus: List[Dict[str, str]], settings: Dict[str, Any]) -> str:
 
 def numbers(version: str) -> List[int]:
     """Return a version as numbers that compare; what is no number counts as 0."""
-    return [int(part) if part.isdigit() else 0 for part in version.split(".")]
+    return [int(part) if part.isdecimal() else 0 for part in version.split(".")]
 
 
 def ask_in_child(libcuda: str, count: int) -> str:

@@ -19,6 +19,8 @@ from runner.planning.cuda_builds import build_for, builds_on, cuda_builds
         ("579.99", "aarch64", None),
         ("580", "ppc64le", None),
         ("", "x86_64", None),
+        ("580.²", "x86_64", "trainer-cuda.lock"),
+        ("⁵⁸⁰", "x86_64", None),
     ],
 )
 def test_a_driver_gets_the_newest_build_that_it_can_run(driver: str, machine: str, lock: str | None) -> None:

@@ -139,6 +139,7 @@ def test_without_a_python_that_trains_the_run_is_refused(tmp_path: Path, monkeyp
     [
         ((127, ""), "warn", "no NVIDIA driver: it would train on the CPU"),
         ((9, "NVIDIA-SMI has failed\n"), "fail", "the NVIDIA driver does not answer: NVIDIA-SMI has failed"),
+        ((9, "\n"), "fail", "the NVIDIA driver does not answer: exit status 9"),
     ],
 )
 def test_a_driver_that_is_missing_is_said_and_one_that_fails_refused(
