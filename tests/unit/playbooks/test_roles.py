@@ -335,6 +335,12 @@ def test_the_probe_makes_the_gpu_work(cuda: FakeCuda, problem: str) -> None:
     assert probe.ask_gpus(cuda, 1) == problem
 
 
+def test_a_version_with_an_odd_digit_is_compared_all_the_same() -> None:
+    probe = load(PLAYBOOKS / "roles" / "nvidia_driver" / "files" / "probe_gpu.py")
+
+    assert probe.numbers("580.².x") == [580, 0, 0]
+
+
 def test_tensorboard_runs_on_loopback_alone_and_twice_changes_nothing(play: Play, prefix: Path) -> None:
     own_python(prefix)
     with socket.socket() as probe:

@@ -650,3 +650,9 @@ def test_a_second_ctrl_c_ends_the_wait_for_whoever_renews_credentials(
 
     assert not hung.is_set(), "nobody waited for its end"
     hung.set()
+
+
+def test_a_folder_that_no_trainer_named_is_no_checkpoint_of_the_store() -> None:
+    names = [f"checkpoints/checkpoint-{step}/manifest.json" for step in ("3", "²", "x")]
+
+    assert storing._newest_step(names) == 3

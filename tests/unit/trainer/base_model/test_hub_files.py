@@ -254,3 +254,15 @@ def test_nobody_is_waited_for_who_is_not_to_be_asked(tmp_path: Path, monkeypatch
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(HubUnreachableError, match="HF_HUB_OFFLINE is set"):
             fetch_tokenizer_files(MODEL, None)
+
+
+def test_a_wait_that_is_no_number_is_none() -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    request = httpx2.Request("GET", "https://huggingface.co/org/name")
+    answer = httpx2.Response(429, headers=[(b"Retry-After", "²".encode("latin-1"))], request=request)
+
+    found = hub_files._as_refusal(HfHubHTTPError("too many", response=answer), MODEL, None)
+
+    assert isinstance(found, HubUnreachableError)
+    assert found.retry_after_s == 0.0

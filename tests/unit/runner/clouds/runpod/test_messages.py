@@ -107,6 +107,7 @@ def test_a_command_in_its_place_goes_out_by_both_apis() -> None:
         ({"data_center_ids": ("us-ks-2",)}, "match pattern"),
         ({"ports": ("22",)}, "port 22 is not"),
         ({"ports": ("0/tcp",)}, "port 0/tcp is not"),
+        ({"ports": ("²/tcp",)}, "port ²/tcp is not"),
         ({"ports": ("65536/tcp",)}, "port 65536/tcp is not"),
         ({"ports": ("22/udp",)}, "port 22/udp is not"),
         ({"min_cuda_version": "12"}, "match pattern"),
