@@ -27,6 +27,8 @@ FOREIGN_NAMES = ("", "mine", "douse", "Douse-" + RUN, "xdouse-" + RUN, " douse-"
 Whose = Literal["ours", "not ours", "nobody can say"]
 """Of an entry of a list, as it was made: whether it is the run's."""
 Entry = tuple[Any, Whose]
+ID = object()
+"""Stands where an entry has an id of its own."""
 
 other_names = st.sampled_from([f"douse-{run_id}" for run_id in OTHER_RUNS])
 foreign_names = st.sampled_from(FOREIGN_NAMES)
@@ -34,12 +36,12 @@ no_text = edges.filter(lambda value: value is not None and not isinstance(value,
 no_id = edges.filter(lambda value: not isinstance(value, str) or not value)
 
 
-def numbered(entries: Iterable[Entry], rename: Callable[[Any, str], None]) -> tuple[list[Any], dict[str, Whose]]:
-    """Return the entries with ids of their own, and by id whose each is; one without an id keeps none."""
+def numbered(entries: Iterable[Entry]) -> tuple[list[Any], dict[str, Whose]]:
+    """Return the entries with ids in the place of ``ID``, and by id whose each is; one without an id keeps none."""
     made, whose = [], dict[str, Whose]()
     for number, (entry, of) in enumerate(entries):
-        rename(entry, f"id-{number}")
-        made.append(entry)
+        has_id = isinstance(entry, dict) and entry.get("id") is ID
+        made.append(entry | {"id": f"id-{number}"} if has_id else entry)
         whose[f"id-{number}"] = of
     return made, whose
 

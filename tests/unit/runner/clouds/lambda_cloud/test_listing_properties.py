@@ -14,21 +14,10 @@ from runner.clouds.lambda_cloud.api import LambdaCloud
 from tests.tools.examples import examples
 from tests.tools.odd_values import edges, values
 from tests.unit.runner.cloud_api.over_http import FakeTime, new_key
-from tests.unit.runner.clouds.neighbours import (
-    OTHER_RUNS,
-    RUN,
-    Entry,
-    check,
-    foreign_names,
-    no_id,
-    no_text,
-    numbered,
-    other_names,
-)
+from tests.unit.runner.clouds import neighbours
+from tests.unit.runner.clouds.neighbours import ID, OTHER_RUNS, RUN, Entry, foreign_names, no_id, no_text, other_names
 
 FOREIGN_TAGS = ({"key": "douse-runs", "value": RUN}, {"key": "Douse-Run", "value": RUN}, {"key": "run", "value": RUN})
-ID = object()
-"""Stands where a machine has an id of its own."""
 odd_rest = st.fixed_dictionaries(
     {},
     optional={
@@ -84,15 +73,10 @@ def account(machines: list[Any]) -> tuple[LambdaCloud, list[str]]:
     return LambdaCloud(new_key(), pace_s=0.0, timer=time.timer, transport=httpx2.MockTransport(answer)), ended
 
 
-def give_id(entry: Any, own: str) -> None:
-    if isinstance(entry, dict) and entry.get("id") is ID:
-        entry["id"] = own
-
-
 @examples(250)
 @given(entries=entries)
 def test_a_run_is_terminated_whole_and_nothing_else(entries: list[Entry]) -> None:
-    machines, whose = numbered(entries, give_id)
+    machines, whose = neighbours.numbered(entries)
     cloud, ended = account(machines)
 
-    check(cloud, whose, lambda: ended)
+    neighbours.check(cloud, whose, lambda: ended)

@@ -13,20 +13,9 @@ from runner.clouds.runpod.api import RunPodCloud
 from tests.tools.examples import examples
 from tests.tools.odd_values import edges, values
 from tests.unit.runner.cloud_api.over_http import FakeTime, new_key
-from tests.unit.runner.clouds.neighbours import (
-    OTHER_RUNS,
-    RUN,
-    Entry,
-    check,
-    foreign_names,
-    no_id,
-    no_text,
-    numbered,
-    other_names,
-)
+from tests.unit.runner.clouds import neighbours
+from tests.unit.runner.clouds.neighbours import ID, OTHER_RUNS, RUN, Entry, foreign_names, no_id, no_text, other_names
 
-ID = object()
-"""Stands where a pod has an id of its own."""
 foreign_env = st.fixed_dictionaries(
     {}, optional={"DOUSE": st.just(RUN), "douse_run": st.just(RUN), "RUN": st.just(RUN), "DOUSE_RUNS": edges}
 )
@@ -92,15 +81,10 @@ def account(pods: list[Any], page: int) -> tuple[RunPodCloud, list[str]]:
     return RunPodCloud(new_key(), timer=time.timer, transport=httpx2.MockTransport(answer)), ended
 
 
-def give_id(entry: Any, own: str) -> None:
-    if isinstance(entry, dict) and entry.get("id") is ID:
-        entry["id"] = own
-
-
 @examples(250)
 @given(entries=entries, page=st.integers(1, 7))
 def test_a_run_is_terminated_whole_and_nothing_else(entries: list[Entry], page: int) -> None:
-    pods, whose = numbered(entries, give_id)
+    pods, whose = neighbours.numbered(entries)
     cloud, ended = account(pods, page)
 
-    check(cloud, whose, lambda: ended)
+    neighbours.check(cloud, whose, lambda: ended)
