@@ -152,6 +152,16 @@ def test_past_the_hard_end_no_word_keeps_the_machine(world: VirtualWorld, cloud:
     assert world.boottime_s() < 3 * HOUR_S + 200
 
 
+def test_seconds_that_this_computer_slept_before_count_for_nothing(world: VirtualWorld, cloud: FakeCloud) -> None:
+    world.fall_asleep(2 * HOUR_S)
+    began_s = world.boottime_s()
+
+    guard_of(world, cloud, Script(world, gone_s=began_s + 5)).watch()
+
+    assert cloud.there == []
+    assert world.boottime_s() >= began_s + LEASE_S + SAVING_S
+
+
 def test_seconds_that_this_computer_slept_count(world: VirtualWorld, cloud: FakeCloud) -> None:
     script = Script(world, beats(60), gone_s=65)
     guard = guard_of(world, cloud, script)
