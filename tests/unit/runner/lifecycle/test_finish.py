@@ -10,6 +10,7 @@ import pytest
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
+from runner.clouds.registry import Accounts
 from runner.context import Context
 from runner.errors import HostWordsError, RunnerError, TeardownError, TrainingFailedError, TransferError
 from runner.lifecycle import drive as lifecycle
@@ -71,6 +72,24 @@ def test_a_defect_does_not_keep_the_machine_either(
         finishing.finish(ctx, None)
 
     assert destroyed == ["destroyed"]
+
+
+@pytest.mark.parametrize("error", [KeyError("steps"), TransferError("odd", resolution="-")])
+def test_a_defect_while_destroying_leaves_the_machine_to_its_mark(
+    error: Exception, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = FakeCloud([thing(run_id=ctx.run.run_id)])
+    monkeypatch.setattr("runner.lifecycle.by_mark.accounts", lambda world: Accounts([cloud], {}, {}))
+    monkeypatch.setattr(finishing, "_bring_home", lambda ctx, error: [])
+    monkeypatch.setattr(finishing, "_report", lambda ctx: None)
+
+    def defect(ctx: Context, keep_output: bool) -> None:
+        raise error
+
+    monkeypatch.setattr(destroy, "destroy", defect)
+
+    assert finishing.finish(ctx, None).error is not None
+    assert cloud.there == []
 
 
 def test_a_machine_that_stays_is_worse_news_than_a_defect(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:

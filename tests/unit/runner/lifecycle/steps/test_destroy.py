@@ -109,6 +109,20 @@ def test_an_end_without_terraform_is_seen_by_the_sweep(cloud: str, go_down: Any)
         check_width(receipt)
 
 
+def test_whatever_terraform_raises_the_machine_goes(go_down: Any) -> None:
+    """A state that nobody can parse, a defect of ours: no error that Douse has a name for."""
+
+    def defect(ctx: object) -> list[str]:
+        raise ValueError("the state is no JSON")
+
+    with rig("lambda") as made:
+        made.provision("lambda")
+
+        receipt = go_down(made, "lambda", defect)
+
+        check(made, receipt)
+
+
 @ON
 def test_a_machine_that_never_became_useful_is_in_the_receipt(cloud: str, go_down: Any) -> None:
     with rig(cloud) as made:
