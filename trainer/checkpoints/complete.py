@@ -97,6 +97,10 @@ class Checkpoint:
         return rows if isinstance(rows, int) and rows > 0 else None
 
 
+Found = tuple[Checkpoint | None, list[str]]
+"""A checkpoint, if there is one, and what is to be said of it or of those that were passed over."""
+
+
 def complete(
     folder: Path, step: int, fingerprints: Mapping[str, str], recipe: Mapping[str, Any] | None = None
 ) -> Checkpoint:
@@ -202,7 +206,7 @@ def list_newest_first(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def newest_complete(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+def newest_complete(folder: Path) -> Found:
     """Return the newest checkpoint that verifies, and why each newer one was passed over."""
     problems: list[str] = []
     for path in list_newest_first(folder):
@@ -213,13 +217,11 @@ def newest_complete(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def choose(
-    folder: Path, fingerprints: Mapping[str, str], recipe: Mapping[str, Any]
-) -> tuple[Checkpoint | None, list[str]]:
+def choose(found: Found, fingerprints: Mapping[str, str], recipe: Mapping[str, Any]) -> Found:
     """Return the checkpoint to resume from and remarks for the log; ``None`` means: start from the beginning.
 
     Args:
-        folder: Where the checkpoints are.
+        found: From ``newest_complete``, which reads all files of a checkpoint.
         fingerprints: What they have to belong to.
         recipe: The recipe in values, as ``recipe_values`` gives it.
 
@@ -228,7 +230,7 @@ def choose(
             set or base model. A different environment is only remarked on, for it may change the last bits, and so is
             another length.
     """
-    checkpoint, remarks = newest_complete(folder)
+    checkpoint, remarks = found[0], list(found[1])
     if checkpoint is None:
         if remarks:
             raise CheckpointError(

@@ -127,12 +127,24 @@ def sft_config(recipe: Recipe, output: Path, device: torch.device) -> Any:
     )
 
 
-def fit(run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], *, resume: bool) -> dict[str, Any]:
-    """Train, from the newest complete checkpoint if asked to, and leave the best adapter in ``trainer.model``."""
+def fit(
+    run: Run, trainer: QloraTrainer, fingerprints: Mapping[str, str], newest: checkpoint.Found | None
+) -> dict[str, Any]:
+    """Train and leave the best adapter in ``trainer.model``.
+
+    Args:
+        run: The run.
+        trainer: From ``build_trainer``.
+        fingerprints: What a checkpoint has to belong to.
+        newest: The newest complete checkpoint, to go on from; ``None`` to start from the beginning.
+
+    Returns:
+        What there is to say of the training, for ``metrics.json``.
+    """
     found: checkpoint.Checkpoint | None = None
     remarks: list[str] = []
-    if resume:
-        found, remarks = checkpoint.choose(run.output / "checkpoints", fingerprints, recipe_values(run.recipe))
+    if newest is not None:
+        found, remarks = checkpoint.choose(newest, fingerprints, recipe_values(run.recipe))
         _refuse_shorter(found, trainer.total_steps)
     for remark in remarks:
         run.say(remark)

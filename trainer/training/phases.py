@@ -132,7 +132,8 @@ def _run_with_what_memory_allows(run: Run, *, resume: bool) -> None:
 
 def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, resume: bool) -> None:
     output = run.output
-    newest = checkpoint.newest_complete(output / "checkpoints")[0] if resume else None
+    found = checkpoint.newest_complete(output / "checkpoints") if resume else None
+    newest = None if found is None else found[0]
     with run.phase("data"):
         inputs = _read_inputs(run, newest)
     recipe = run.recipe
@@ -155,7 +156,7 @@ def _run_phases(run: Run, written: Recipe, measures: tuple[Measure, ...], *, res
         base = _evaluate_base(run, model, tokenizer, eval_set, inputs, fingerprints)
     with run.phase("train"):
         trainer = build_trainer(run, model, tokenizer, inputs.encoded, fingerprints, device)
-        train_metrics = fit(run, trainer, fingerprints, resume=resume)
+        train_metrics = fit(run, trainer, fingerprints, found)
         base_sha256_after = base_fingerprint(trainer.model)
     with run.phase("export"):
         manifest = _manifest(recipe, inputs, origin, fingerprints, environment, measures)

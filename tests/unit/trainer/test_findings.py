@@ -196,7 +196,7 @@ def test_a_checkpoint_without_its_optimizer_is_not_resumed_from(seed: Seed) -> N
     folder = Path(trainer.args.output_dir)
     (folder / "checkpoint-12" / "optimizer.pt").unlink()
 
-    chosen, remarks = checkpoint.choose(folder, FINGERPRINTS, {})
+    chosen, remarks = checkpoint.choose(checkpoint.newest_complete(folder), FINGERPRINTS, {})
 
     assert chosen is not None
     assert chosen.step == 9

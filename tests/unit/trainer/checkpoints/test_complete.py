@@ -132,14 +132,14 @@ def test_an_incomplete_newer_one_is_passed_over_and_reported(tmp_path: Path) -> 
 
 
 def test_without_any_checkpoint_the_run_starts_from_the_beginning(tmp_path: Path) -> None:
-    assert choose(tmp_path, FINGERPRINTS, {}) == (None, [])
+    assert choose(newest_complete(tmp_path), FINGERPRINTS, {}) == (None, [])
 
 
 def test_when_none_verifies_resuming_is_refused_instead_of_starting_afresh(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4, is_complete=False)
 
     with pytest.raises(CheckpointError, match="none of 1 checkpoints verifies"):
-        choose(tmp_path, FINGERPRINTS, {})
+        choose(newest_complete(tmp_path), FINGERPRINTS, {})
 
 
 @pytest.mark.parametrize("kind", ["recipe", "data", "tokenization", "base_model"])
@@ -147,13 +147,13 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, kind: str) ->
     make_checkpoint(tmp_path, 4)
 
     with pytest.raises(CheckpointError, match=f"another {kind.replace('_', ' ')}"):
-        choose(tmp_path, {**FINGERPRINTS, kind: "other"}, {})
+        choose(newest_complete(tmp_path), {**FINGERPRINTS, kind: "other"}, {})
 
 
 def test_a_checkpoint_of_a_version_that_knew_fewer_kinds_is_taken(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4)
 
-    found, remarks = choose(tmp_path, {**FINGERPRINTS, "another": "kind"}, {})
+    found, remarks = choose(newest_complete(tmp_path), {**FINGERPRINTS, "another": "kind"}, {})
 
     assert (found is None, remarks) == (False, [])
 
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_a_version_that_knew_fewer_kinds_is_taken(tmp_path: Path
 def test_a_changed_environment_is_only_remarked_on(tmp_path: Path) -> None:
     make_checkpoint(tmp_path, 4)
 
-    found, remarks = choose(tmp_path, {**FINGERPRINTS, "environment": "other"}, {})
+    found, remarks = choose(newest_complete(tmp_path), {**FINGERPRINTS, "environment": "other"}, {})
 
     assert found is not None
     assert ["environment has changed" in remark for remark in remarks] == [True]
@@ -196,13 +196,13 @@ def test_a_run_in_float16_goes_on_with_its_own_scaler_and_with_no_fresh_one(tmp_
     make_scaled_checkpoint(tmp_path / "scaled", 4)
     make_checkpoint(tmp_path / "plain", 4)
 
-    found, remarks = choose(tmp_path / "scaled", FINGERPRINTS | WITH_SCALER, {})
+    found, remarks = choose(newest_complete(tmp_path / "scaled"), FINGERPRINTS | WITH_SCALER, {})
     assert found is not None
     assert (found.step, remarks) == (4, [])
     with pytest.raises(CheckpointError, match="was trained in bfloat16 or float32, this run computes in float16"):
-        choose(tmp_path / "plain", FINGERPRINTS | WITH_SCALER, {})
+        choose(newest_complete(tmp_path / "plain"), FINGERPRINTS | WITH_SCALER, {})
     with pytest.raises(CheckpointError, match="was trained in float16, this run computes in bfloat16 or float32"):
-        choose(tmp_path / "scaled", FINGERPRINTS, {})
+        choose(newest_complete(tmp_path / "scaled"), FINGERPRINTS, {})
 
 
 @pytest.mark.parametrize("name", ["checkpoint-²", "checkpoint-٣", "checkpoint-", "checkpoint-5-old"])

@@ -45,7 +45,8 @@ def small_trainer(recipe: Recipe, output: Path, *, resume: bool = False) -> Iter
 def fit_small(recipe: Recipe, output: Path, *, resume: bool = False) -> QloraTrainer:
     """Train and return the trainer."""
     with small_trainer(recipe, output, resume=resume) as (run, trainer):
-        fit(run, trainer, fingerprints(run.recipe), resume=resume)
+        newest = newest_complete(output / "checkpoints") if resume else None
+        fit(run, trainer, fingerprints(run.recipe), newest)
         return trainer
 
 

@@ -12,12 +12,20 @@ import pytest
 import torch
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from tests.unit.trainer.training.small_fit import adapter_of, fit_small, is_same, small_trainer, steps_in
-from trainer.checkpoints.complete import REQUIRED_FILES, complete
+from tests.unit.trainer.training.small_fit import (
+    adapter_of,
+    fingerprints,
+    fit_small,
+    is_same,
+    small_trainer,
+    steps_in,
+)
+from trainer.checkpoints import complete as complete_checkpoints
+from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS
 from trainer.config import Recipe
 from trainer.errors import BaseModelError, CheckpointError
-from trainer.training.fitting import sft_config, take_best
+from trainer.training.fitting import fit, sft_config, take_best
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
@@ -101,6 +109,21 @@ def test_a_finished_run_is_made_longer_by_the_schedule_of_its_new_length(
     assert [step["learning_rate"] for step in longer] == pytest.approx([5e-3 * rate for rate in cosine])
     assert len({step["loss"] for step in longer}) == 4
     assert not is_same(before, adapter_of(after))
+
+
+def test_a_checkpoint_is_not_verified_again_when_it_is_gone_on_from(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "output"
+    fit_small(short_recipe(tiny_model, tiny_dataset, 2), output)
+    newest = newest_complete(output / "checkpoints")
+    recipe = short_recipe(tiny_model, tiny_dataset, 4)
+
+    with small_trainer(recipe, output, resume=True) as (run, trainer):
+        monkeypatch.setattr(complete_checkpoints, "verify", None)
+        assert fit(run, trainer, fingerprints(run.recipe), newest)["steps"] == 4
+
+    assert [step["step"] for step in steps_in(output)] == [1, 2, 3, 4]
 
 
 def test_a_longer_run_goes_on_as_if_it_had_been_that_long_from_the_start(
