@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from runner.errors import RunnerError, TransferError
 from runner.lifecycle.time_limit import hours_to_collect
 from runner.run.models import Box
 from trainer.checkpoints.complete import MANIFEST_NAME, best_of, verify
+from trainer.checkpoints.names import is_checkpoint, step_of
 from trainer.errors import CheckpointError
 
 MIB = 1 << 20
@@ -21,7 +21,6 @@ UNPLANNED_GIB = 200.0
 MOST_CHECKPOINTS = 100
 MOST_TRIED = 3
 """Checkpoints that are fetched until one is whole; a machine that bills is not kept for more."""
-CHECKPOINT = re.compile(r"checkpoint-[0-9]{1,12}")
 
 
 class Fetch:
@@ -111,7 +110,7 @@ def _check_manifest(part: Path) -> None:
 
 def complete_names(machine: Machine, box: Box) -> list[str]:
     """Return the checkpoints on the machine that have a manifest, newest first; only so many are looked into."""
-    numbered = [name for name in machine.names(box.checkpoints) if CHECKPOINT.fullmatch(name)]
-    newest_first = sorted(numbered, key=lambda name: int(name.removeprefix("checkpoint-")), reverse=True)
+    numbered = [name for name in machine.names(box.checkpoints) if is_checkpoint(name)]
+    newest_first = sorted(numbered, key=step_of, reverse=True)
     looked_into = newest_first[:MOST_CHECKPOINTS]
     return [name for name in looked_into if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]

@@ -26,6 +26,7 @@ from runner.run.run_file import RunFile
 from runner.store.credentials import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
 from runner.world import Event, World
 from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
+from trainer.checkpoints.names import is_checkpoint, step_of
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.transfer import Transfer, pull, push
 from trainer.errors import StoreError
@@ -249,13 +250,9 @@ def _renew(ctx: Context, host: Host, over: Event) -> None:
 
 def _newest_step(names: Sequence[str]) -> int | None:
     """Return the newest step of which the store has a checkpoint with a manifest."""
-    steps = []
-    for name in names:
-        folder, _, rest = name.removeprefix("checkpoints/").partition("/")
-        number = folder.removeprefix("checkpoint-")
-        if name.startswith("checkpoints/checkpoint-") and rest == MANIFEST_NAME and number.isdecimal():
-            steps.append(int(number))
-    return max(steps, default=None)
+    parts = [name.split("/") for name in names]
+    found = [one[1] for one in parts if len(one) == 3 and (one[0], one[2]) == ("checkpoints", MANIFEST_NAME)]
+    return max((step_of(name) for name in found if is_checkpoint(name)), default=None)
 
 
 def _fetch_events(ctx: Context, place: Place) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from trainer.checkpoints.names import is_checkpoint, step_of
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS, check_recipe
 from trainer.errors import CheckpointError
 from trainer.files import parse_object, read_json, sha256_of_file, write_json
@@ -198,12 +199,8 @@ def best_of(checkpoint: Path) -> str | None:
 
 def list_newest_first(folder: Path) -> list[Path]:
     """Return the checkpoint folders below ``folder``, newest step first, verified or not."""
-    found = []
-    for path in folder.glob("checkpoint-*"):
-        number = path.name.removeprefix("checkpoint-")
-        if path.is_dir() and number.isascii() and number.isdigit():
-            found.append((int(number), path))
-    return [path for _, path in sorted(found, reverse=True)]
+    found = [path for path in folder.glob("checkpoint-*") if is_checkpoint(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: step_of(path.name), reverse=True)
 
 
 def newest_complete(folder: Path) -> Found:

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from trainer.checkpoints.complete import MANIFEST_NAME, Listed, NotWholeError, best_of, is_inside, read_manifest
+from trainer.checkpoints.names import is_checkpoint, local_files, split_names, step_of
 from trainer.checkpoints.places import Place, open_place
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file, write_atomically
@@ -85,12 +86,12 @@ def push(
         raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
     place, done = open_place(url, endpoint_url, keys, ca_file), Transfer("push")
     there = place.sizes()
-    plain, checkpoints = _split(_local_files(folder))
+    plain, checkpoints = split_names(local_files(folder))
     with _settled(place):
-        for name in sorted(checkpoints, key=_step, reverse=True):  # time may be short: the newest is worth most
+        for name in sorted(checkpoints, key=step_of, reverse=True):  # time may be short: the newest is worth most
             try:
                 done.count(_push_checkpoint(place, folder, name, there))
-                done.checkpoint = max(_step(name), done.checkpoint or 0)
+                done.checkpoint = max(step_of(name), done.checkpoint or 0)
             except NotWholeError as err:
                 done.remarks.append(f"{name} {err}")
         vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
@@ -123,11 +124,11 @@ def pull(
     if outside:
         raise StoreError(f"sync: {url} holds a file named {outside[0]!r}", resolution="remove or rename it there")
     folder.mkdir(parents=True, exist_ok=True)
-    plain, checkpoints = _split(there)
+    plain, checkpoints = split_names(there)
     done.count(_each(sorted(plain), lambda name: _pull_file(place, folder / name, name)))
     for parent in sorted({str(PurePosixPath(name).parent) for name in checkpoints}):
         names = [name for name in checkpoints if str(PurePosixPath(name).parent) == parent]
-        _pull_newest(place, folder, sorted(names, key=_step, reverse=True), there, done)
+        _pull_newest(place, folder, sorted(names, key=step_of, reverse=True), there, done)
     return done
 
 
@@ -149,7 +150,7 @@ def push_checkpoint(place: Place, folder: Path, checkpoint: str) -> Transfer:
     try:
         with _settled(place):
             done.count(_push_checkpoint(place, folder, checkpoint, place.sizes()))
-        done.checkpoint = _step(checkpoint)
+        done.checkpoint = step_of(checkpoint)
     except NotWholeError as err:
         done.remarks.append(f"{checkpoint} {err}")
     return done
@@ -185,39 +186,6 @@ def _settled(place: Place) -> Iterator[None]:
             place.settle()
         raise
     place.settle()
-
-
-def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the plain files, and the names of the checkpoints' folders."""
-    plain: list[str] = []
-    checkpoints: dict[str, None] = {}
-    for name in names:
-        parts = PurePosixPath(name).parts
-        depth = next((index for index, part in enumerate(parts[:-1]) if _is_checkpoint(part)), None)
-        if depth is None:
-            plain.append(name)
-        else:
-            checkpoints["/".join(parts[: depth + 1])] = None
-    return plain, list(checkpoints)
-
-
-def _is_checkpoint(part: str) -> bool:
-    number = part.removeprefix("checkpoint-")
-    return part.startswith("checkpoint-") and number.isascii() and number.isdigit()
-
-
-def _step(checkpoint: str) -> int:
-    return int(checkpoint.rsplit("-", 1)[1])
-
-
-def _local_files(folder: Path) -> list[str]:
-    """Return all files of a folder but hidden ones and those in a ``.part``: they are being written."""
-    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return [name.as_posix() for name in names if not any(_is_unfinished(part) for part in name.parts)]
-
-
-def _is_unfinished(part: str) -> bool:
-    return part.startswith(".") or part.endswith(".part")
 
 
 def _each(items: Iterable[T], act: Callable[[T], int | None]) -> list[int | None]:
@@ -325,7 +293,7 @@ def _pull_newest(place: Place, folder: Path, names: list[str], there: Mapping[st
         except NotWholeError as err:
             problems.append(f"{name} {err}")
             continue
-        done.checkpoint = max(_step(name), done.checkpoint or 0)
+        done.checkpoint = max(step_of(name), done.checkpoint or 0)
         done.remarks += problems
         _pull_best(place, folder, name, there, done)
         return
@@ -339,7 +307,7 @@ def _pull_newest(place: Place, folder: Path, names: list[str], there: Mapping[st
 def _pull_best(place: Place, folder: Path, newest: str, there: Mapping[str, int], done: Transfer) -> None:
     """Bring the best checkpoint so far as well: a run that ends takes its adapter from there."""
     best = best_of(folder / newest)
-    if best is None or not _is_checkpoint(best):
+    if best is None or not is_checkpoint(best):
         return
     name = str(PurePosixPath(newest).with_name(best))
     if name == newest or ((folder / name / MANIFEST_NAME).exists() and f"{name}/{MANIFEST_NAME}" not in there):

@@ -20,6 +20,7 @@ from typing import IO
 import psutil
 
 from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
+from trainer.checkpoints.names import step_of
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.transfer import forget_checkpoint, push_checkpoint, push_file
 from trainer.errors import ConfigError, StoreError
@@ -162,16 +163,18 @@ class Outbox:
         if done.remarks:
             raise StoreError(f"outbox: {done.remarks[0]}", resolution="the next checkpoint is tried")
         for skipped in reversed(older):
-            self._tell("checkpoint_skipped", step=_step(skipped), message=f"{newest.name} was complete before its turn")
+            self._tell(
+                "checkpoint_skipped", step=step_of(skipped.name), message=f"{newest.name} was complete before its turn"
+            )
         took_s = round(time.monotonic() - begun_s, 3)
-        self.sent.append(_step(newest))
-        self._tell("checkpoint_stored", step=_step(newest), size_bytes=done.size_bytes, duration_s=took_s)
+        self.sent.append(step_of(newest.name))
+        self._tell("checkpoint_stored", step=step_of(newest.name), size_bytes=done.size_bytes, duration_s=took_s)
         self._forget(place)
 
     def _waiting(self) -> list[Path]:
         """Return the complete checkpoints after the last one sent, newest first."""
         last, found = max(self.sent, default=-1), list_newest_first(self._output / CHECKPOINTS)
-        return [path for path in found if _step(path) > last and (path / MANIFEST_NAME).is_file()]
+        return [path for path in found if step_of(path.name) > last and (path / MANIFEST_NAME).is_file()]
 
     def _hold(self, checkpoint: Path) -> Path:
         """Return a folder with the checkpoint's files under further names: it may be removed while it is sent."""
@@ -197,7 +200,7 @@ class Outbox:
 
         The trainer keeps the newest and the best ones; what it has removed is older than the one that was just sent.
         """
-        here = {_step(path) for path in list_newest_first(self._output / CHECKPOINTS)}
+        here = {step_of(path.name) for path in list_newest_first(self._output / CHECKPOINTS)}
         if self.sent[-1] not in here:  # the folder itself is gone, or its last checkpoint: that was not the trainer
             return
         for step in [step for step in self.sent[:-1] if step not in here]:
@@ -229,10 +232,6 @@ class Outbox:
 
 def _pause_s(failures: int) -> float:
     return LOOK_S if failures == 0 else RETRY_S[min(failures, len(RETRY_S)) - 1]
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def _link(source: str, target: str) -> str:

@@ -585,6 +585,20 @@ def test_a_store_without_a_whole_checkpoint_is_an_error_unless_there_is_one_here
         storing.fetch_past(ctx)
 
 
+def test_an_odd_name_in_the_store_is_no_checkpoint(tmp_path: Path) -> None:
+    store = {"url": f"file://{tmp_path}/store"}
+    put_there(store, tmp_path, 8)
+    for name in ("checkpoint-\N{SUPERSCRIPT TWO}", "checkpoint-" + "9" * 200):
+        folder = tmp_path / "store" / RUN_ID / "checkpoints" / name
+        folder.mkdir()
+        (folder / "manifest.json").write_text("{}")
+    ctx = context(tmp_path, store)
+
+    storing.fetch_past(ctx)
+
+    assert newest_complete(ctx.run.checkpoints)[0].step == 8  # type: ignore[union-attr]
+
+
 def test_an_empty_store_is_no_error(store: dict[str, Any], tmp_path: Path) -> None:
     ctx = context(tmp_path, store)
 
