@@ -122,7 +122,7 @@ def build_wheel(
     *,
     log: Path | None = None,
     cancel: Cancel | None = None,
-    run: Callable[..., Completed] = process.run,
+    run: Callable[..., Completed] | None = None,
 ) -> Path:
     """Build the wheel of this checkout, without a network; the same sources give the same bytes.
 
@@ -130,7 +130,7 @@ def build_wheel(
         target: The folder to build it in.
         log: File that gets what the builder says.
         cancel: Asked several times a second; when it says yes, the builder is ended.
-        run: Runs a program; see ``process.run``.
+        run: Runs a program; ``process.run`` where not given.
 
     Raises:
         ToolError: If it cannot be built.
@@ -138,7 +138,7 @@ def build_wheel(
     target.mkdir(parents=True, exist_ok=True)
     for old in target.glob("*.whl"):
         old.unlink()
-    done = run(
+    done = (run or process.run)(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)],
         timeout_s=120,
         cwd=PROJECT,

@@ -56,7 +56,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         cli_config: str | None = None,
         env: Mapping[str, str] | None = None,
         inputs: Collection[str] = (),
-        run: Callable[..., Completed] = process.run,
+        run: Callable[..., Completed] | None = None,
     ) -> None:
         """Work in ``working_dir``, which holds the root module and will hold its state.
 
@@ -73,7 +73,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
                 other modules have those of the file that the user names by ``TF_CLI_CONFIG_FILE``.
             env: Variables on top of it; the place for secrets, which must be in no file and no argv.
             inputs: Inputs of the module that the user's environment may set (``TF_VAR_<name>``).
-            run: Runs a program; see ``process.run``.
+            run: Runs a program; ``process.run`` where not given.
         """
         super().__init__(working_dir=str(working_dir), terraform_bin_path=str(program))
         self._folder, self._log, self._run = working_dir, log, run
@@ -153,7 +153,7 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         argv = self.generate_cmd_string(cmd, *args, **kwargs)
         self.words = []
         verb = cmd.split(maxsplit=1)[0]
-        done = self._run(
+        done = (self._run or process.run)(
             argv,
             timeout_s=SLOW_S if verb in STREAMED else QUICK_S,
             cwd=self._folder,

@@ -6,12 +6,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runner.run.journal import JOURNAL_NAME
+from runner.run.planned import PLAN_NAME
+from runner.run.state import STATE_NAME
+from runner.safety.lease_word import LEASE_NAME
 from runner.simulation.rates import Rates
 
 RUN_S = 900.0
 """What a run takes about, from the command to the receipt: what happens to a runner happens within it."""
 HOUR_S = 3600.0
-DAMAGED = ("state.json", "host.json", "config.json", "plan.json", "lease.json", "journal.jsonl")
+DAMAGED = (STATE_NAME, "host.json", "config.json", PLAN_NAME, LEASE_NAME, JOURNAL_NAME)
 ENDING = (("down",), ("sweep", "--apply"))
 GOING_ON = (("resume", "--yes"), ("watch",), ("status",))
 
