@@ -1,8 +1,9 @@
 """Terraform, by python-terraform's argv builder and our own process handling.
 
 python-terraform 0.10.1 builds good command lines, but its ``destroy`` passes ``-force``, which Terraform refuses, so
-that nothing is destroyed; it does not stream, ignores undeclared variables, orphans Terraform on SIGTERM, leaves files
-with the variables' values behind. Each of these has a test in ``tests/unit/runner/adapters/test_terraform.py``.
+that nothing is destroyed; it does not stream, ignores undeclared variables, orphans Terraform on SIGTERM, dies of
+an empty state, leaves files with the variables' values behind. Each of these has a test in
+``tests/unit/runner/adapters/test_terraform.py``.
 """
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ class Terraform(ArgvBuilder):  # type: ignore[misc]
         self._cli_config, self._user_config = cli_config, environ.get("TF_CLI_CONFIG_FILE")
         self._env = surroundings.for_terraform(environ, inputs) | dict(env or {})
         self.words: list[str] = []
+
+    def read_state_file(self, file_path: str | None = None) -> None:
+        """Read no state, as ``python-terraform`` does for each command: it is empty while the first thing is created.
+
+        Terraform takes an empty one for none, and says by itself what is wrong with any other.
+        """
 
     def copy_module(self, root: Path) -> None:
         """Make the working copy of a root module: whole files also where it links to what environments share.

@@ -16,7 +16,7 @@ from python_terraform import Terraform as Parent
 
 from runner.adapters import process
 from runner.adapters.process import ToolCancelledError
-from runner.adapters.terraform import Terraform
+from runner.adapters.terraform import STATE_FILE, Terraform
 from runner.adapters.terraform_install import find_terraform
 from runner.errors import TerraformError
 from runner.run.models import Completed
@@ -82,6 +82,26 @@ def test_destroy_without_a_state_has_nothing_to_do(tmp_path: Path) -> None:
     terraform_in(tmp_path, Path("/no/terraform")).destroy()
 
     assert terraform_in(tmp_path, Path("/no/terraform")).resources() == []
+
+
+def test_an_empty_state_is_none(module: Path) -> None:
+    """Such a one is left where Terraform was killed while it created the first resource."""
+    (module / STATE_FILE).write_bytes(b"")
+
+    terraform = applied(module)
+
+    assert terraform.resources() == ["terraform_data.host"]
+    (module / STATE_FILE).write_bytes(b"")
+    terraform_in(module).destroy()
+    assert terraform_in(module).resources() == []
+
+
+def test_a_state_that_cannot_be_read_is_an_error_of_terraforms(module: Path) -> None:
+    applied(module)
+    (module / STATE_FILE).write_bytes(b"{")
+
+    with pytest.raises(TerraformError):
+        terraform_in(module).destroy()
 
 
 def test_a_second_plan_changes_nothing(module: Path) -> None:
