@@ -6,6 +6,7 @@ from typing import Protocol
 
 from runner.context import Context
 from runner.errors import UsageError
+from runner.lifecycle.lost_lines import note_lost_lines
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import plan
 from runner.planning.ends import Used
@@ -78,6 +79,7 @@ def _used(ctx: Context) -> Used:
 
 def record_again(ctx: Context, found: Plan) -> None:
     """Write down what a new check has found, and make Terraform's plan anew."""
+    note_lost_lines(ctx)
     ctx.state.forget(*UNDONE_BY_DESTROY)
     ctx.run.receipt.unlink()
     if ctx.environment.rents_machine:

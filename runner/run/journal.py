@@ -12,6 +12,8 @@ from trainer.files import object_or_none
 
 JOURNAL_NAME = "journal.jsonl"
 KINDS = ("intent", "answer")
+LOST = "lost"
+"""Action of a line that says that earlier lines are gone, with all that they said."""
 CHECKSUM = "crc32"
 """Key of a line's checksum: the CRC-32 of the line as it is without it. Lines of older versions have none."""
 CLOCK = "clock"
@@ -50,8 +52,8 @@ class Journal:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether a line is not as it was written: it may have been anything."""
-        return any(entry is None for entry in self._lines())
+        """Whether a line is not as it was written, or is gone: it may have been anything."""
+        return any(entry is None or entry["action"] == LOST for entry in self._lines())
 
     def unanswered(self, action: str) -> bool:
         """Return whether the last word on ``action`` is, or may be, an intent: it may or may not have happened.

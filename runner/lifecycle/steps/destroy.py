@@ -21,6 +21,7 @@ from runner.errors import (
 )
 from runner.lifecycle.by_mark import end_by_mark, is_account_proved, other_account
 from runner.lifecycle.lookout import open_looks, until_over
+from runner.lifecycle.lost_lines import note_lost_lines
 from runner.lifecycle.terraform_inputs import terraform_of
 from runner.lifecycle.vendor_bill import not_yet
 from runner.planning.estimate.finished_run import planned_usd
@@ -55,6 +56,7 @@ def destroy(ctx: Context, *, keep_output: bool) -> dict[str, Any]:
     Raises:
         TeardownError: If something may still exist.
     """
+    note_lost_lines(ctx)
     journal = Journal(ctx.run)
     outcome_unknown = journal.unanswered("provision")
     journal.intent("destroy", run_id=ctx.run.run_id)

@@ -150,3 +150,22 @@ def test_what_is_rented_in_another_account_is_in_the_book_as_well(tmp_path: Path
     assert statuses(life) == [("train", 1), ("resume", 0)]
     assert [machine.is_ended for machine in life.machines] == [True]
     assert judge(life) == []
+
+
+def test_a_journal_that_was_lost_leaves_the_cost_unknown(tmp_path: Path) -> None:
+    lost = Act("damage", words=("journal.jsonl", "lost"))
+
+    life = lived(tmp_path, Act("interrupt", 400.0), lost, Act("type", 30.0, words=("resume", "--yes")))
+
+    receipt = life.receipts[-1][0]
+    assert (statuses(life), judge(life)) == ([("train", 130), ("resume", 0)], [])
+    assert receipt["cost_range_usd"][1] is None
+    assert "journal" in receipt["cost_unknown"][0]
+
+
+def test_a_run_whose_state_is_empty_is_resumed(tmp_path: Path) -> None:
+    kills = (Act("kill", 60.0), Act("kill terraform", 61.0))
+
+    life = lived(tmp_path, *kills, Act("type", 7200.0, words=("resume", "--yes")), cloud="runpod")
+
+    assert (statuses(life), judge(life)) == ([("train", KILLED), ("resume", 0)], [])

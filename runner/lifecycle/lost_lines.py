@@ -1,0 +1,15 @@
+"""A journal that is gone: what it said of earlier machines is unknown from then on, and never nothing."""
+
+from __future__ import annotations
+
+from runner.context import Context
+from runner.run.journal import JOURNAL_NAME, LOST, Journal
+
+
+def note_lost_lines(ctx: Context) -> None:
+    """Begin the journal of a run anew with that, where it is missing and a machine was handed out before.
+
+    Else what is rented from here on would be all that the receipt, and every limit in dollars, know of.
+    """
+    if ctx.state.is_done("provision") and not ctx.run.file(JOURNAL_NAME).exists():
+        Journal(ctx.run).answer(LOST)
