@@ -22,6 +22,8 @@ from runner.safety.proof import is_surely_the_account, is_the_account
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
 
+SILENT_S = 30.0
+"""After so long a wait a line says what is waited for: a log file shows nothing of what passes."""
 HURRY_S = 20.0
 """How long a cloud has to show that nothing is left, once the user has pressed Ctrl-C twice."""
 
@@ -218,10 +220,16 @@ def _pause(ctx: Context) -> Callable[[float], None]:
     still there, in status 3.
     """
     has_lost_patience, last_s = ctx.stop.impatience(), None
+    said_at_s: float | None = ctx.world.monotonic_s() + SILENT_S
 
     def pause(seconds: float) -> None:
-        nonlocal last_s
+        nonlocal last_s, said_at_s
         ctx.view.progress("waiting until the cloud shows nothing of the run")
+        if said_at_s is not None and ctx.world.monotonic_s() >= said_at_s:
+            most_min, said_at_s = ctx.run_file.compute.teardown_timeout_minutes, None
+            ctx.view.line(
+                f"still waiting until {ctx.environment.name} shows nothing of the run, {most_min:g} min at most"
+            )
         until_s = ctx.world.monotonic_s() + seconds
         while (left_s := until_s - ctx.world.monotonic_s()) > 0:
             ctx.world.sleep(min(left_s, 1.0))

@@ -60,6 +60,19 @@ def test_a_second_ctrl_c_ends_the_wait_for_a_machine_that_stays_with_status_3(
     assert cloud.asked_to_end
 
 
+def test_a_long_wait_is_said_once_also_where_nothing_that_passes_is_shown(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    stuck(ctx, monkeypatch)
+    monkeypatch.setattr(ctx.view, "line", lines.append, raising=False)
+
+    with pytest.raises(TeardownError, match="still"):
+        end_by_mark(ctx, outcome_unknown=False)
+
+    assert lines == ["still waiting until lambda shows nothing of the run, 10 min at most"]
+
+
 def test_one_ctrl_c_does_not(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck(ctx, monkeypatch)
     began_s, ctx.stop.count = ctx.world.monotonic_s(), 1
