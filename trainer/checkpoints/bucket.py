@@ -32,6 +32,8 @@ AMAZON = ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws")
 PLAIN = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
 """boto3's settings for bodies in one piece, with the SHA-256 in the signature and no checksum behind them."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+ETAG_CHANGED = "S3DownloadFailedError"
+"""By its name: boto3 raises it from s3transfer, a package of its own that Douse does not ask for."""
 MISSING = {"404", "NoSuchKey", "NotFound"}
 OTHERWISE = (
     "fix the cause that the details quote (store.url, store.endpoint_url, credentials), then run `make sync` again"
@@ -161,12 +163,12 @@ class Bucket:
 
     def get(self, name: str, path: Path) -> None:
         """Download an object, in parallel parts if it is big."""
-        from s3transfer.exceptions import S3DownloadFailedError
-
         with self._told():
             try:
                 self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
-            except S3DownloadFailedError:
+            except Exception as err:
+                if type(err).__name__ != ETAG_CHANGED:
+                    raise
                 # Its ETag changed between two parts: it was replaced, or the store makes up one for each answer.
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
                 with path.open("wb") as file:
