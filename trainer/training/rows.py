@@ -8,7 +8,7 @@ from typing import Any
 from trainer.data.chat import EncodedSample
 
 AT_A_TIME = 256
-"""Samples that are Python's lists at the same time: some 70 bytes a token, of which the table keeps eight."""
+"""Samples that are Python's lists at the same time: some hundred bytes a token, of which the table keeps eight."""
 
 
 def training_rows(samples: Sequence[EncodedSample]) -> Any:
