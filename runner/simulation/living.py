@@ -178,9 +178,7 @@ class _Player:
     def _tick(self) -> None:
         """Let the cloud do what is due, now and whenever the next such thing is."""
         now, turns = self._stage.clock(), self._stage.turns
-        for book in self._stage.books:
-            with book.turn():
-                pass  # what is due is done as a turn begins
+        self._stage.catch_up()
         alive = [machine for machine in self._stage.machines if not machine.is_ended]
         moments = [at for machine in alive for at, _ in machine.due] + [m.ends_at for m in alive if m.ends_at]
         wait_s = min((at - now for at in moments), default=TICK_S)

@@ -122,7 +122,7 @@ class SimulatedLogin:
             ConnectionLostError: If it does not answer.
         """
         self._world.sleep(WAY_S if self._is_open else CONNECT_S)
-        box = self._yard.by_address.get((self._host.address, self._host.port))
+        box = self._yard.at(self._host.address, self._host.port)
         is_cut = self._world.boottime_s() < self._network.cut_until_s
         if box is None or not box.answers or is_cut:
             self._is_open = False

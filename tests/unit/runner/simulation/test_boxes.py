@@ -85,6 +85,19 @@ def test_a_box_that_cannot_be_reached_is_a_lost_connection(trouble: str) -> None
         assert one.world.monotonic_s() - before_s > GIVE_UP_S
 
 
+def test_a_box_that_is_gone_by_now_is_not_found_because_nobody_has_looked() -> None:
+    with scene() as one:
+        one.yard.catch_up = lambda: one.yard.kill("b1")
+
+        with pytest.raises(ConnectionRefusedError):
+            one.yard.connect(one.box.address.host, one.box.address.port)
+    with scene() as one:
+        one.yard.catch_up = lambda: one.yard.kill("b1")
+
+        with pytest.raises(ConnectionLostError):
+            one.login.names("/")
+
+
 def test_files_go_there_and_come_back(tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.mkdir()
