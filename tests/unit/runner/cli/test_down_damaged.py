@@ -13,7 +13,7 @@ from runner.cli import parser as cli
 from runner.clouds import registry
 from runner.context import Context
 from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_LEFTOVERS, AccountError
-from runner.lifecycle import by_mark, drive, finish, guarding
+from runner.lifecycle import by_mark, finish, guarding, standing
 from runner.lifecycle.steps import destroy
 from runner.run.models import TrainerStatus
 from runner.run.run_dir import PROJECT
@@ -179,7 +179,7 @@ def test_nobody_goes_on_with_a_machine_under_another_account(
 ) -> None:
     rented_with(run, cloud)
     cloud.key, cloud.there = "another", []
-    monkeypatch.setattr(drive, "trainer_status", lambda ctx: TrainerStatus("running"))
+    monkeypatch.setattr(standing, "trainer_status", lambda ctx: TrainerStatus("running"))
 
     assert cli.main([verb, "--run", RUN_ID, "--runs-dir", str(run.parent)], Later({})) == EXIT_LEFTOVERS
     assert f"{verb}: this runpod account shows nothing of run {RUN_ID}" in capsys.readouterr().err
@@ -190,7 +190,7 @@ def test_nobody_goes_on_with_a_machine_without_a_key(
     run: Path, cloud: FakeCloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(by_mark, "open_cloud", registry.open_cloud)
-    monkeypatch.setattr(drive, "trainer_status", lambda ctx: TrainerStatus("running"))
+    monkeypatch.setattr(standing, "trainer_status", lambda ctx: TrainerStatus("running"))
 
     assert cli.main(["watch", "--run", RUN_ID, "--runs-dir", str(run.parent)], Later({})) == EXIT_LEFTOVERS
     said = capsys.readouterr().err

@@ -15,6 +15,7 @@ from runner.context import Context
 from runner.errors import HostWordsError, RunnerError, TeardownError, TrainingFailedError, TransferError
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import finish as finishing
+from runner.lifecycle import standing
 from runner.lifecycle.steps import destroy
 from runner.run.models import TrainerStatus
 from runner.run.run_dir import write_json
@@ -110,7 +111,7 @@ def test_a_rented_machine_that_talks_nonsense_is_taken_down_all_the_same(
     def nonsense(ctx: Context) -> TrainerStatus:
         raise error("nonsense", resolution="-")
 
-    monkeypatch.setattr(lifecycle, "trainer_status", nonsense)
+    monkeypatch.setattr(standing, "trainer_status", nonsense)
 
     lifecycle.down(ctx)
 
