@@ -7,6 +7,7 @@ machine saves its work before anybody terminates it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from runner.clouds.registry import find_cloud, open_cloud
 from runner.context import Context
 from runner.errors import ConnectionLostError, RunnerError
 from runner.lifecycle import guarding
+from runner.lifecycle.lost_lines import note_lost_lines
 from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end
 from runner.run.models import Host
 from runner.run.run_dir import write_json
@@ -44,6 +46,8 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
         yield
         return
     guarding.begin(ctx, rents=False)
+    with contextlib.suppress(OSError):  # as with the note: on a full disk here the run goes on without it
+        note_lost_lines(ctx)
     note(ctx.run, "renew")
     is_urgent = ctx.stop.impatience()
     renewing = beside(

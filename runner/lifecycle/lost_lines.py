@@ -7,9 +7,13 @@ from runner.run.journal import JOURNAL_NAME, LOST, Journal
 
 
 def note_lost_lines(ctx: Context) -> None:
-    """Begin the journal of a run anew with that, where it is missing and a machine was handed out before.
+    """Begin the journal of a run anew with that, where it is empty, or missing after a machine was handed out.
 
-    Else what is rented from here on would be all that the receipt, and every limit in dollars, know of.
+    It is made with its first line, so an empty one has lost it. Else what is rented from here on would be all that the
+    receipt, and every limit in dollars, know of.
     """
-    if ctx.state.is_done("provision") and not ctx.run.file(JOURNAL_NAME).exists():
+    file = ctx.run.file(JOURNAL_NAME)
+    if file.read_or_nothing():
+        return
+    if file.exists() or ctx.state.is_done("provision"):
         Journal(ctx.run).answer(LOST)

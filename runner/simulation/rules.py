@@ -142,7 +142,7 @@ RULES: dict[str, Callable[[Life], Iterator[str]]] = {
 def _outside(receipt: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     """Return what of the meters is outside; a receipt that says what it does not know is held to its sums alone."""
     is_sure = not any("journal" in reason for reason in receipt["cost_unknown"])
-    yield from (line for line in outside_receipt(receipt, rows) if is_sure or "is not in the receipt" not in line)
+    yield from (line for line in outside_receipt(receipt, rows) if is_sure or "of the run " in line)
 
 
 def _ours(life: Life) -> list[EmulatedMachine]:

@@ -40,6 +40,15 @@ def test_a_journal_that_is_gone_is_damaged_from_then_on(ctx: Context) -> None:
     assert spend_of(ctx.run).total_usd is None
 
 
+def test_one_that_is_empty_has_lost_its_first_line(ctx: Context) -> None:
+    ctx.state.begin("provision")
+    ctx.run.file(JOURNAL_NAME).write_bytes(b"")
+
+    note_lost_lines(ctx)
+
+    assert Journal(ctx.run).is_damaged
+
+
 def test_one_that_is_there_is_left_alone(ctx: Context) -> None:
     end_provision(ctx, "done")
     Journal(ctx.run).intent("provision", environment="lambda")

@@ -169,3 +169,12 @@ def test_a_run_whose_state_is_empty_is_resumed(tmp_path: Path) -> None:
     life = lived(tmp_path, *kills, Act("type", 7200.0, words=("resume", "--yes")), cloud="runpod")
 
     assert (statuses(life), judge(life)) == ([("train", KILLED), ("resume", 0)], [])
+
+
+def test_a_journal_that_was_emptied_leaves_the_cost_unknown(tmp_path: Path) -> None:
+    emptied = Act("damage", words=("journal.jsonl", "empty"))
+
+    life = lived(tmp_path, Act("kill", 320.0), emptied, DOWN)
+
+    assert (statuses(life), judge(life)) == ([("train", KILLED), ("down", 0)], [])
+    assert life.receipts[-1][0]["cost_range_usd"][1] is None
