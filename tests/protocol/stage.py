@@ -84,7 +84,8 @@ class Stage(VirtualWorld):
             raise KilledError
         self.effects += self.has_begun
 
-    def _let_others(self) -> None:
+    def step(self) -> None:
+        """Count a change of a file as an effect; nobody else is there to come first."""
         if self.counts_files:
             self.effect()
 
