@@ -42,7 +42,7 @@ def listing_in(client: Any, region: str, price_of: PriceOf) -> Listing:
 
 
 def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the entries of a listing, page after page.
+    """Yield the entries of a listing, page after page; an odd one is empty, and so unread alone.
 
     Args:
         client: boto3's client.
@@ -54,6 +54,17 @@ def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -
     Raises:
         CloudError: If a page cannot be had, or is not what the API's description says.
     """
+    found = _entries(client, operation, key, doing, request)
+    yield from (entry if isinstance(entry, Mapping) else {} for entry in found)
+
+
+def texts(client: Any, operation: str, key: str, doing: str, **request: Any) -> Iterator[str]:
+    """Yield the entries of a listing of texts; an odd one is empty. Arguments and errors are those of ``entries``."""
+    found = _entries(client, operation, key, doing, request)
+    yield from (entry if isinstance(entry, str) else "" for entry in found)
+
+
+def _entries(client: Any, operation: str, key: str, doing: str, request: Mapping[str, Any]) -> Iterator[Any]:
     with aws_errors(doing):
         has_pages = client.can_paginate(operation)
         pages = (
@@ -65,7 +76,7 @@ def entries(client: Any, operation: str, key: str, doing: str, **request: Any) -
             found = page.get(key)
             if not isinstance(found, list):
                 raise unreadable(doing, f"{operation} answered without {key}")
-            yield from (entry if isinstance(entry, Mapping) else {} for entry in found)  # an odd one is unread, alone
+            yield from found
             if not has_pages and page.get("NextToken"):
                 raise unreadable(doing, f"{operation} has pages that boto3 does not follow")
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from runner.cloud_api.answers import read_some
-from runner.clouds.aws.listing import entries
+from runner.clouds.aws.listing import texts
 from runner.clouds.aws.refusals import unreadable
 from runner.errors import CloudError
 
@@ -102,7 +102,7 @@ def _prices(client: Any, region: str, wanted: Mapping[str, str], called: str, un
     doing = f"read the price list of {region}"
     terms = {**wanted, "regionCode": region}
     asked = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in terms.items()]
-    found: Any = entries(client, "get_products", "PriceList", doing, ServiceCode="AmazonEC2", Filters=asked)
+    found = texts(client, "get_products", "PriceList", doing, ServiceCode="AmazonEC2", Filters=asked)
     prices: dict[str, float] = {}
     for name, usd in read_some(found, lambda text: _price(text, called, unit, doing)):
         if usd > 0:  # a reserved capacity is a product of $0 an hour
@@ -110,14 +110,14 @@ def _prices(client: Any, region: str, wanted: Mapping[str, str], called: str, un
     return prices
 
 
-def _price(text: Any, called: str, unit: str, doing: str) -> tuple[str, float]:
+def _price(text: str, called: str, unit: str, doing: str) -> tuple[str, float]:
     """Return a product's name and its dearest price on demand in a unit; 0 where it has none in it.
 
     Raises:
         UnreadableAnswerError: If it is no product with prices in US dollars.
     """
     try:
-        product = json.loads(text) if isinstance(text, str) else text
+        product = json.loads(text)
         name = product["product"]["attributes"].get(called, "")
         terms = product["terms"].get("OnDemand", {}).values()
         steps = [step for term in terms for step in term["priceDimensions"].values() if step["unit"] == unit]

@@ -102,7 +102,10 @@ class Region:
         self.client, self.ended = Client(listed), list[str]()
 
     def listing(self) -> Listing:
-        machines, schedules = listing_in(self.client, "us-east-1"), schedules_in(self.client, "us-east-1")
+        machines, schedules = (
+            listing_in(self.client, "us-east-1", lambda *_: None),
+            schedules_in(self.client, "us-east-1"),
+        )
         return Listing(machines.resources + schedules.resources, machines.unread + schedules.unread)
 
     def end(self, resource: Resource) -> None:
