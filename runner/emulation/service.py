@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from runner.emulation.calls import Handler
 from runner.emulation.cloud_state import CloudState, Settings
 from runner.emulation.fault_table import CloudFaults
 from runner.emulation.machines import EmulatedMachine, Leftover
@@ -15,6 +14,8 @@ from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from runner.emulation.calls import Handler
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

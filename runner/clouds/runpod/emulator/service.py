@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from runner.clouds.runpod.emulator import module
-from runner.emulation.calls import Answer, Call, as_app
 from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
 from runner.emulation.service import EmulatedCloud, Logins, Module, Service, Setting, Statuses
+
+if TYPE_CHECKING:
+    from runner.emulation.calls import Answer, Call
 
 FAULTS = CloudFaults(
     possible=COMMON_FAULTS
@@ -44,6 +47,7 @@ def build(state: CloudState) -> Service:
     from runner.clouds.runpod.emulator.app import RunPod
     from runner.clouds.runpod.emulator.graphql import RunPodGraphql
     from runner.clouds.runpod.emulator.pods import Pods
+    from runner.emulation.calls import as_app
 
     pods = Pods(state)
     rest_api, graphql_api = RunPod(state, pods), RunPodGraphql(state, pods)
