@@ -21,7 +21,7 @@ LARGEST_MB = 160
 IMPORT_ALL = """
 import importlib, pkgutil, runner
 for found in pkgutil.walk_packages(runner.__path__, "runner."):
-    if not any(part in found.name for part in ("emulat", "rehearsal", "__main__", "read_rows", "name_files")):
+    if not any(part in found.name for part in ("mulat", "rehearsal", "__main__", "read_rows", "name_files")):
         importlib.import_module(found.name)
 """
 
