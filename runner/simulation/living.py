@@ -163,13 +163,9 @@ class _Player:
         """Wait until nothing goes on any more, for 48 hours in all at most."""
         stage = self._stage
         while stage.turns.passed_s < LIFE_S:
-            is_quiet = not stage.laptop.processes and not self._billing() and not self._is_pending()
-            if is_quiet:
+            if not stage.laptop.processes and all(machine.is_ended for machine in stage.machines):
                 return
             self._user.sleep(min(1800.0, LIFE_S - stage.turns.passed_s))
-
-    def _is_pending(self) -> bool:
-        return any(not machine.is_ended for machine in self._stage.machines)
 
     def _billing(self) -> list[str]:
         ours = [machine for machine in self._stage.machines if machine.id not in self._stage.neighbours]
