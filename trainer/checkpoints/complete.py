@@ -203,6 +203,11 @@ def list_newest_first(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: step_of(path.name), reverse=True)
 
 
+def list_finished(folder: Path) -> list[Path]:
+    """Return the checkpoint folders whose manifest is there, newest step first; none of their files is looked at."""
+    return [path for path in list_newest_first(folder) if (path / MANIFEST_NAME).is_file()]
+
+
 def newest_complete(folder: Path) -> Found:
     """Return the newest checkpoint that verifies, and why each newer one was passed over."""
     problems: list[str] = []

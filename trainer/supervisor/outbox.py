@@ -19,7 +19,7 @@ from typing import IO
 
 import psutil
 
-from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
+from trainer.checkpoints.complete import list_finished, list_newest_first
 from trainer.checkpoints.names import step_of
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.transfer import forget_checkpoint, push_checkpoint, push_file
@@ -173,8 +173,8 @@ class Outbox:
 
     def _waiting(self) -> list[Path]:
         """Return the complete checkpoints after the last one sent, newest first."""
-        last, found = max(self.sent, default=-1), list_newest_first(self._output / CHECKPOINTS)
-        return [path for path in found if step_of(path.name) > last and (path / MANIFEST_NAME).is_file()]
+        last = max(self.sent, default=-1)
+        return [path for path in list_finished(self._output / CHECKPOINTS) if step_of(path.name) > last]
 
     def _hold(self, checkpoint: Path) -> Path:
         """Return a folder with the checkpoint's files under further names: it may be removed while it is sent."""

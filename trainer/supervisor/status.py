@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import psutil
 
-from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
+from trainer.checkpoints.complete import list_finished
 from trainer.events import OF_OUTBOX, read_events
 from trainer.files import read_json
 
@@ -44,7 +44,7 @@ def read_status(output: Path) -> Status:
     """Return how the run in ``output`` stands; see ``Status``."""
     events = read_events(output / "events.jsonl")
     step = next((int(event["step"]) for event in reversed(events) if event["event"] == "step"), None)
-    saved = [path for path in list_newest_first(output / "checkpoints") if (path / MANIFEST_NAME).is_file()]
+    saved = list_finished(output / "checkpoints")
     newest = int(saved[0].name.removeprefix("checkpoint-")) if saved else None
     state, code = _read_state(output, events)
     return Status(state, code, step, newest)
