@@ -12,7 +12,6 @@ import pytest
 
 from runner.adapters.stop import Stop
 from runner.adapters.terraform import VARIABLES_FILE
-from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import EXIT_USAGE, RunInterruptedError, TeardownError, ToolError, UsageError
 from runner.guard.place import only_guard
@@ -26,19 +25,10 @@ from runner.run.run_file import RunFile
 from runner.simulation.world import VirtualWorld
 from runner.world import RealWorld, World
 from tests.unit.runner.guard.fake_guard import FakeGuard
+from tests.unit.runner.kept_lines import Lines
 
 HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.0, None, "lambda")
 CANNOT = ToolError("guard: the guard did not start: no room", resolution="-")
-
-
-class Lines(SilentView):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.said.append(text)
 
 
 @dataclass

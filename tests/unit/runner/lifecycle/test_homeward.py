@@ -17,7 +17,6 @@ import pytest
 from runner.adapters.machine import Allowance, LocalMachine
 from runner.adapters.process import Cancel
 from runner.adapters.stop import Stop
-from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import ConnectionLostError
 from runner.lifecycle import homeward
@@ -26,21 +25,12 @@ from runner.run.models import Host
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
+from tests.unit.runner.kept_lines import Lines
 from trainer.checkpoints.complete import newest_complete
 
 TIMEOUT_S = 60.0
 HOST = Host("203.0.113.7", 22, "root", "p-1", "A40", "any", False, 0.4, None, "lambda")
 FILES = ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt")
-
-
-class Lines(SilentView):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.said.append(text)
 
 
 class There(LocalMachine):

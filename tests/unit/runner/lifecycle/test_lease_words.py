@@ -13,7 +13,6 @@ import pytest
 from runner.adapters.machine import LocalMachine
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
-from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import ConnectionLostError
 from runner.lifecycle import lease
@@ -22,6 +21,7 @@ from runner.run.run_dir import create_run, read_json
 from runner.run.run_file import RunFile
 from runner.safety.lease_word import last_word
 from runner.world import RealWorld
+from tests.unit.runner.kept_lines import Lines
 
 HOST = Host("192.0.2.7", 22, "root", "pod-1", "A40", "EU-SE-1", False, 0.4, None, "runpod")
 FINE = {"was_running": True, "runs": True, "written": True}
@@ -29,16 +29,6 @@ RESTARTED = {"was_running": False, "runs": True, "written": True}
 DEAD = {"was_running": False, "runs": False, "written": True}
 DEAF = {"was_running": True, "runs": True, "written": False}
 NOT_YET = {"was_running": None, "runs": False, "written": True}
-
-
-class Lines(SilentView):
-    """A view that keeps what it is given to say."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.said.append(text)
 
 
 class Rented(LocalMachine):

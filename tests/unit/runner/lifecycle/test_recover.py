@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from runner.adapters.stop import Stop
-from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import (
     AccountError,
@@ -31,21 +30,12 @@ from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
 from runner.run.spend import Spend
 from runner.world import RealWorld
+from tests.unit.runner.kept_lines import Lines
 from tests.unit.runner.made_plan import made_plan
 
 MACHINE = PlannedMachine("gpu_1x_a10", "us-west-1", False, 1.0, 1.0, most_usd=3.0)
 PLAN = made_plan(machines=(MACHINE,), most_usd=3.0)
 LOST = MachineLostError("train: machine i-1 no longer exists on lambda", resolution="resume")
-
-
-class Lines(SilentView):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.said.append(text)
 
 
 class Lives:
