@@ -16,7 +16,7 @@ from benchmarks.results import Job, Measurement
 
 if TYPE_CHECKING:
     from trainer.base_model.tokenization import BaseModelFacts
-    from trainer.config import Recipe
+    from trainer.config.recipe import Recipe
     from trainer.data.samples import EncodedDataset
     from trainer.events import EventLog
 
@@ -93,7 +93,7 @@ def measure(job: Job, meter: Meter) -> Measurement:
     """Train as the job says, in this process."""
     from transformers import TrainerCallback
 
-    from trainer.config import Recipe
+    from trainer.config.recipe import Recipe
     from trainer.environment import memory_peak_gib
     from trainer.events import EventLog
     from trainer.quiet import silence_libraries, silence_progress_bars

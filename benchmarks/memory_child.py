@@ -77,7 +77,7 @@ def measure(job: Mapping[str, Any], folder: Path) -> PointFacts:
         make_random_model(job["config"], Path(job["tokenizer"]), Path(recipe["model"]["base_model"]))
     _train(_tiny(recipe, folder), folder / "tiny")
     from benchmarks.measuring import encode_data
-    from trainer.config import Recipe
+    from trainer.config.recipe import Recipe
 
     checked = Recipe.model_validate(recipe)
     facts, _ = known = encode_data(checked)
@@ -112,7 +112,7 @@ def make_random_model(config: Mapping[str, Any], tokenizer: Path, target: Path) 
 
 def _train(recipe: Mapping[str, Any], folder: Path) -> tuple[Batches, float]:
     """Train, and return what its batches were and the peak, in GiB."""
-    from trainer.config import Recipe
+    from trainer.config.recipe import Recipe
     from trainer.events import EventLog
 
     folder.mkdir()

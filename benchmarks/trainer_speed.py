@@ -22,8 +22,8 @@ SIDES = ("ours", "plain")
 NAMES = {"ours": "Douse", "plain": "plain SFTTrainer"}
 QUICKSTART = PROJECT / "examples" / "quickstart"
 PREPARE = (
-    "import sys; from trainer.config import ModelSection; from trainer.base_model.load import prepare_base_model; "
-    "print(prepare_base_model(ModelSection(base_model=sys.argv[1])))"
+    "import sys; from trainer.base_model.load import prepare_base_model; "
+    "from trainer.config.recipe import ModelSection; print(prepare_base_model(ModelSection(base_model=sys.argv[1])))"
 )
 
 

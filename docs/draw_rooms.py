@@ -17,10 +17,6 @@ BASE = ("runner.errors", "runner.world", "trainer.errors", "trainer.files", "tra
 """Used by nearly all; an arrow to one of them says nothing."""
 ONLY_NAMES = {"runner.provider.__main__"}
 """Modules that do nothing but go on to another, for an old name's sake."""
-CONFIG_PARTS = tuple(
-    f"trainer.{name}" for name in ("config_file", "config_hints", "config_values", "other_trainers", "yaml_text")
-)
-"""Parts of ``trainer.config``."""
 LEFT_OUT = ("runner", "trainer", "runner.bootstrap", "runner.__main__", "trainer.__main__")
 BOX_W, BOX_H, GAP_X, GAP_Y, EDGE = 204, 30, 14, 34, 16
 HEAD = (
@@ -90,8 +86,6 @@ def room_of(module: str) -> str:
         return ".".join((*parts[:3], *(["emulator"] if "emulator" in parts else [])))
     if parts[:2] == ["runner", "report"] and len(parts) > 3:
         return ".".join(parts[:3])
-    if module in CONFIG_PARTS:
-        return "trainer.config"
     return ".".join(parts[:2])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.config import AdapterSection, DataSection, EvaluationSection, ModelSection, Recipe
+from trainer.config.recipe import AdapterSection, DataSection, EvaluationSection, ModelSection, Recipe
 
 if TYPE_CHECKING:
     from trainer.base_model.tokenization import BaseModelFacts

@@ -13,7 +13,7 @@ from trainer.errors import ConfigError, TrainerError
 from trainer.files import read_json
 
 if TYPE_CHECKING:
-    from trainer.config import Recipe
+    from trainer.config.recipe import Recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +104,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _load_recipe_before_torch(config: Path) -> Recipe:
     """Return the recipe, with the environment set as it asks: what torch reads there, it reads when it is imported."""
-    from trainer.config import load_recipe
+    from trainer.config.recipe import load_recipe
     from trainer.gpu_environment import prepare_gpu_environment
     from trainer.quiet import silence_libraries
     from trainer.threads import yield_to_neighbours
@@ -117,7 +117,7 @@ def _load_recipe_before_torch(config: Path) -> Recipe:
 
 
 def _data_check(arguments: argparse.Namespace) -> int:
-    from trainer.config import load_recipe
+    from trainer.config.recipe import load_recipe
     from trainer.data.report import run_data_check
 
     return run_data_check(load_recipe(arguments.config), as_json=arguments.json)

@@ -14,8 +14,8 @@ from runner.clouds.own_sections import run_file_class
 from runner.clouds.registry import CLOUDS
 from runner.run.run_dir import PROJECT
 from runner.run.run_file import json_schema
-from trainer.config import RENAMED_KEYS
-from trainer.other_trainers import OTHER_TRAINERS, OtherTrainer
+from trainer.config.other_trainers import OTHER_TRAINERS, OtherTrainer
+from trainer.config.recipe import RENAMED_KEYS
 
 PAGE = PROJECT / "docs" / "run-file.md"
 SCHEMA = PROJECT / "docs" / "run-file.schema.json"

@@ -14,10 +14,10 @@ import yaml
 from pydantic import Field, model_validator
 
 from runner.errors import UsageError
-from trainer.config import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
-from trainer.config_file import SourceMapping, read_mapping, validate
+from trainer.config.file import SourceMapping, read_mapping, validate
+from trainer.config.recipe import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
+from trainer.config.yaml_text import parse_yaml
 from trainer.errors import ConfigError
-from trainer.yaml_text import parse_yaml
 
 NEXT_KEY = re.compile(r"\s+(?=[\w-]+(?:\.[\w-]+){1,2}=)")
 """The space before each ``section.key=`` of a text; other space belongs to a value."""

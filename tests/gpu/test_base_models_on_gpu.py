@@ -14,7 +14,7 @@ from benchmarks.results import PROJECT
 from runner.planning.checks.recipe import check_recipe
 from tests.unit.runner.planning.checks.small_run import make_run
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.config import to_mapping
+from trainer.config.recipe import to_mapping
 from trainer.events import read_events
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")

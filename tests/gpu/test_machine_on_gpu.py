@@ -19,7 +19,7 @@ from runner.planning.estimate.gpu_specs import find_gpu
 from tests.unit.playbooks.conftest import PLAYBOOKS, load
 from tests.unit.runner.planning.checks.small_run import make_run
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.config import to_mapping
+from trainer.config.recipe import to_mapping
 from trainer.events import read_events
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")

@@ -14,7 +14,7 @@ from benchmarks.results import PROJECT
 from runner.planning.estimate.memory import memory_of
 from runner.planning.estimate.model_shape import shape_of
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.config import to_mapping
+from trainer.config.recipe import to_mapping
 from trainer.events import read_events
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed here")

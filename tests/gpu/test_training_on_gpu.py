@@ -14,7 +14,7 @@ import pytest
 from benchmarks.results import PROJECT
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.checkpoints.complete import SCALER, list_newest_first
-from trainer.config import to_mapping
+from trainer.config.recipe import to_mapping
 from trainer.events import read_events
 from trainer.files import sha256_of_file
 
@@ -90,7 +90,7 @@ def test_a_shortage_of_cudas_own_is_recognised_and_the_run_goes_on_with_fewer_ro
 def test_nothing_of_a_model_stays_on_the_gpu_after_training_with_an_8_bit_optimizer(
     tiny_model: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    from trainer.config import load_recipe
+    from trainer.config.recipe import load_recipe
     from trainer.training.phases import train
 
     config = write_recipe(tiny_model, tiny_dataset, tmp_path, training={"optim": "paged_adamw_8bit"})

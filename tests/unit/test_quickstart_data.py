@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config import load_recipe
+from trainer.config.recipe import load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = {"train.jsonl": 320, "eval.jsonl": 32}

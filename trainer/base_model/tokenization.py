@@ -16,7 +16,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from trainer.config import DataSection, ModelSection, is_local_model
+from trainer.config.recipe import DataSection, ModelSection, is_local_model
 from trainer.errors import BaseModelError, ConfigError, DataError
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.config import Recipe, to_mapping
+from trainer.config.recipe import Recipe, to_mapping
 from trainer.errors import CheckpointError
 
 LENGTH_KEYS = ("training.max_steps", "training.num_train_epochs")

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 from trainer.base_model.tokenization import load_base_model_facts
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.data.progress import Bar
 from trainer.data.samples import EncodedDataset, encode, load_dataset
 from trainer.data.shown import shown_text

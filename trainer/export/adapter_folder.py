@@ -14,8 +14,8 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from trainer.base_model.origin import without_paths
-from trainer.config import Recipe, to_mapping
-from trainer.config_values import ALL_LINEAR
+from trainer.config.recipe import Recipe, to_mapping
+from trainer.config.values import ALL_LINEAR
 from trainer.export.checksums import CHECKSUMS, checksum_problems, write_checksums
 from trainer.files import write_atomically, write_json
 

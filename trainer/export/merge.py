@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from trainer.base_model.load import base_kind, load_base, resolve_device
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.errors import AcceptanceError
 from trainer.export.checksums import write_checksums
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from trainer.base_model.origin import FROM_GGUF, FROM_HUB, Origin
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.files import read_json, write_atomically
 
 TEMPLATE = "model_card.md.jinja"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trainer.base_model.load import prepare_base_model
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.data.samples import encode, load_dataset
 from trainer.errors import EXIT_DONE, AcceptanceError
 from trainer.export.adapter_folder import EXPECTED_FILES, TRAINED_FILES, verify_adapter_folder

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from trainer.base_model.tokenization import BaseModelFacts
-    from trainer.config import Recipe
+    from trainer.config.recipe import Recipe
     from trainer.data.samples import Dataset, EncodedDataset
 
 LOGITS_BUDGET_BYTES = 256 * 2**20

@@ -9,7 +9,7 @@ import torch
 
 from trainer.base_model.load import base_fingerprint, resolve_device
 from trainer.base_model.origin import find_origin
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 
 HOW_QUANTISED = ("bnb_4bit_quant_type", "bnb_4bit_use_double_quant")
 

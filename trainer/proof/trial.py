@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainer.base_model.load import BaseKind, base_kind, load_base, resolve_device, resolve_dtype
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.data.message import TOOLS, Message
 from trainer.data.rendering import render_chat, template_inputs
 from trainer.export.adapter_folder import missing_files, tensor_problems, weight_problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.config import load_recipe
+from trainer.config.recipe import load_recipe
 from trainer.errors import EXIT_RESTART, OutOfMemoryError
 from trainer.events import EventLog, read_events
 from trainer.shortage.forms import Shortage, kernel_kills, shortage_at_end

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 
 
 class EarlyStopping(TrainerCallback):  # type: ignore[misc]

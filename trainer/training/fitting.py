@@ -15,7 +15,7 @@ import torch
 from trainer.base_model.load import lora_config, resolve_dtype
 from trainer.checkpoints import complete as checkpoint
 from trainer.checkpoints.recipes import recipe_values
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.data.samples import EncodedDataset
 from trainer.environment import describe_environment, memory_peak_gib
 from trainer.errors import BaseModelError, CheckpointError

@@ -32,7 +32,7 @@ from trainer.base_model.progress import loading_reported
 from trainer.base_model.same_ids import ENOUGH_TEXTS, refuse_other_ids
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.checkpoints import complete as checkpoint
-from trainer.config import Recipe, to_mapping
+from trainer.config.recipe import Recipe, to_mapping
 from trainer.data.chat import render
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
 from trainer.data.steps import settle_accumulation, steps_of_run

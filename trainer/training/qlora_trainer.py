@@ -26,7 +26,7 @@ from trl import SFTTrainer
 
 from trainer.base_model.load import keep_adapter_in_fp32
 from trainer.checkpoints import complete as checkpoint
-from trainer.config_values import steps_of
+from trainer.config.values import steps_of
 from trainer.data.chat import IGNORE_INDEX, EncodedSample
 from trainer.environment import memory_peak_gib
 from trainer.errors import TrainingError

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.events import EventLog, Phase
 from trainer.shortage.forms import shortages_of
 from trainer.shortage.measures import WORK_OF_PHASE

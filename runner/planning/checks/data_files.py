@@ -10,7 +10,7 @@ from runner.adapters.data_sets.hub import Asking, HubSplit, fetch_split
 from runner.adapters.data_sets.tables import read_tables
 from runner.planning.market import is_reachable
 from runner.world import World
-from trainer.config import DataSection, Paths, WeightedPath, is_hub_dataset
+from trainer.config.recipe import DataSection, Paths, WeightedPath, is_hub_dataset
 from trainer.data.collected import Progress
 from trainer.data.sources.paths import find_files
 

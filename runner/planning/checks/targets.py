@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from runner.planning.checks.line import Check, failed, passed, warned
-from trainer.config_values import ALL_LINEAR
+from trainer.config.values import ALL_LINEAR
 
 TARGETS = "target modules"
 HEADS = ("lm_head", "embed_out")

@@ -20,7 +20,7 @@ from runner.planning.estimate.micro_batch import row_choices, with_rows
 from runner.planning.estimate.model_shape import ModelShape
 from runner.run.planned import Foreseen
 from runner.run.run_file import RunFile
-from trainer.config_values import steps_of
+from trainer.config.values import steps_of
 
 CUDA_PACKAGE_BYTES = 4_100_000_000
 """What a rented machine downloads: torch 2.8 with NVIDIA's packages and triton are 3.9 GB by pip's own output (public

@@ -5,8 +5,8 @@ Each kind has an example of our own as well, another one than the case:
 ====  ===============================  ================================================================================
 case  kind                             example of our own
 ====  ===============================  ================================================================================
-37    keys in another section          test_config_hints
-38    numbers without an end           test_config_values, test_config
+37    keys in another section          config/test_hints
+38    numbers without an end           config/test_values, test_recipe
 41    mixtures of experts              tests/unit/test_model_families.py: test_every_mixture_of_experts_is_refused_…
 42    tokenizers that give other ids   base_model/test_same_ids: test_digits_that_are_split_otherwise_are_refused_…
 43    one step alone                   training/test_schedule
@@ -34,7 +34,7 @@ from trainer.base_model.load import load_base, load_tokenizer, lora_config
 from trainer.base_model.origin import find_origin
 from trainer.base_model.same_ids import refuse_other_ids
 from trainer.base_model.tokenization import load_base_model_facts
-from trainer.config import Recipe, load_recipe
+from trainer.config.recipe import Recipe, load_recipe
 from trainer.data.chat import render
 from trainer.data.sample import Sample
 from trainer.data.samples import load_dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 
 
 def tiny_recipe(model_folder: Path, data_folder: Path, **sections: dict[str, Any]) -> Recipe:

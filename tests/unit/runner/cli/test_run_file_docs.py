@@ -13,7 +13,7 @@ import yaml
 from runner.cli import run_file_docs as config_docs
 from runner.clouds.own_sections import run_file_class
 from runner.run.run_file import json_schema
-from trainer.config import RENAMED_KEYS
+from trainer.config.recipe import RENAMED_KEYS
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainer.checkpoints.recipes import check_recipe, recipe_values
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.errors import CheckpointError
 
 

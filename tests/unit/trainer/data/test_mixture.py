@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import DataSection, WeightedPath
+from trainer.config.recipe import DataSection, WeightedPath
 from trainer.data.samples import Dataset, load_dataset
 from trainer.data.summary import SourceUse
 from trainer.errors import DataError

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.data.report import WIDTH, data_text, run_data_check, summary_text
 from trainer.data.samples import Dataset, EncodedDataset
 from trainer.data.shown import Part, ShownSample

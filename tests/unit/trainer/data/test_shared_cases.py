@@ -47,7 +47,7 @@ import yaml
 from tests.unit.trainer.data.families import CALLS, family_facts
 from tests.unit.trainer.small_facts import small_facts
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.config import Recipe, resolve_paths
+from trainer.config.recipe import Recipe, resolve_paths
 from trainer.data.chat import mask_chat
 from trainer.data.samples import EncodedDataset, encode, load_dataset
 from trainer.errors import TrainerError

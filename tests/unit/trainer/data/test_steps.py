@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.data.chat import EncodedSample
 from trainer.data.steps import RunSteps, packed_rows, settle_accumulation, steps_of_run
 

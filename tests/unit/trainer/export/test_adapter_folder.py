@@ -18,7 +18,7 @@ from tests.emulated_hub import Library, files_of, lead_to, served_hub
 from tests.trained_adapter import AdapterCase
 from trainer.base_model.load import load_base, load_tokenizer, lora_config
 from trainer.base_model.origin import Origin
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.export.adapter_folder import (
     ADAPTER_WEIGHTS,
     TRAINED_FILES,

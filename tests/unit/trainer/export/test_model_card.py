@@ -13,7 +13,7 @@ import yaml
 
 from tests.trained_adapter import AdapterCase
 from trainer.base_model.origin import Origin
-from trainer.config import ModelSection, PublishingSection, Recipe
+from trainer.config.recipe import ModelSection, PublishingSection, Recipe
 from trainer.export.model_card import render_model_card
 
 MANIFEST = {

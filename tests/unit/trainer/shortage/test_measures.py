@@ -10,7 +10,7 @@ import pytest
 from tests.unit.trainer.checkpoints.test_complete import make_checkpoint
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.checkpoints.complete import complete
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.errors import OutOfMemoryError
 from trainer.events import EventLog, read_events
 from trainer.shortage.forms import Shortage, Work

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.config import to_mapping
+from trainer.config.recipe import to_mapping
 from trainer.errors import EXIT_INTERRUPTED, EXIT_RESTART
 from trainer.events import EventLog, read_events
 from trainer.shortage.measures import FILE

@@ -12,7 +12,7 @@ import torch
 from trainer.base_model.load import load_base, load_tokenizer, prepare_base_model, resolve_device
 from trainer.checkpoints.complete import newest_complete
 from trainer.checkpoints.recipes import recipe_values
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.events import EventLog, read_events
 from trainer.training.fitting import build_trainer, fit
 from trainer.training.phases import _read_inputs

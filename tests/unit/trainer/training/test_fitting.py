@@ -23,7 +23,7 @@ from tests.unit.trainer.training.small_fit import (
 from trainer.checkpoints import complete as complete_checkpoints
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.errors import BaseModelError, CheckpointError
 from trainer.training.fitting import fit, sft_config, take_best
 

@@ -21,7 +21,7 @@ from tests.tiny_model import make_tiny_model
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.base_model.origin import Origin
 from trainer.checkpoints import complete as checkpoint
-from trainer.config import Recipe, to_mapping
+from trainer.config.recipe import Recipe, to_mapping
 from trainer.errors import EXIT_INTERRUPTED, AcceptanceError, BaseModelError, CheckpointError
 from trainer.events import read_events
 from trainer.export.adapter_folder import EXPECTED_FILES, verify_adapter_folder

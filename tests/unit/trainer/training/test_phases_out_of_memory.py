@@ -12,7 +12,7 @@ import torch
 from trl import SFTTrainer
 
 from tests.unit.trainer.tiny_recipe import tiny_recipe
-from trainer.config import Recipe
+from trainer.config.recipe import Recipe
 from trainer.errors import EXIT_RESTART, InterruptedRunError, OutOfMemoryError, RestartError
 from trainer.events import read_events
 from trainer.training.phases import train

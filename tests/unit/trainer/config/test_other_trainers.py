@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from runner.run.run_file import RunFile
-from trainer.config import load_recipe
-from trainer.config_hints import section_at
+from trainer.config.hints import section_at
+from trainer.config.other_trainers import OTHER_TRAINERS, OtherTrainer, counterpart, recognise
+from trainer.config.recipe import load_recipe
 from trainer.errors import ConfigError
-from trainer.other_trainers import OTHER_TRAINERS, OtherTrainer, counterpart, recognise
 
 FILES = {
     "Axolotl": """

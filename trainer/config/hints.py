@@ -8,7 +8,7 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from trainer.other_trainers import counterpart
+from trainer.config.other_trainers import counterpart
 
 Renamed = Mapping[str, Mapping[str, str]]
 LIKELY, POSSIBLE = 0.8, 0.5

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from trainer.config_hints import Renamed, suggestion
+from trainer.config.hints import Renamed, suggestion
+from trainer.config.other_trainers import OtherTrainer, counterparts, keys_of, recognise
+from trainer.config.yaml_text import parse_yaml
 from trainer.errors import ConfigError
-from trainer.other_trainers import OtherTrainer, counterparts, keys_of, recognise
-from trainer.yaml_text import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[str, ...]
@@ -107,7 +107,7 @@ def validate(model: type[Model], source: SourceMapping, *, renamed: Renamed) -> 
     Args:
         model: A pydantic model whose fields are sections.
         source: What was read.
-        renamed: Older spellings by section; see ``trainer.config.RENAMED_KEYS``.
+        renamed: Older spellings by section; see ``trainer.config.recipe.RENAMED_KEYS``.
 
     Raises:
         ConfigError: If a key, type or combination is refused: the message has the first, ``lines`` the others.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from trainer.yaml_text import parse_yaml
+from trainer.config.yaml_text import parse_yaml
 
 NAMES = tuple(zip("abcdefgh", "bcdefghi", strict=True))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runner.run.run_file import RunFile
-from trainer.config import RENAMED_KEYS, Recipe
-from trainer.config_hints import suggestion
+from trainer.config.hints import suggestion
+from trainer.config.recipe import RENAMED_KEYS, Recipe
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RENAMED_KEYS, Recipe, WeightedPath, is_hub_dataset, load_recipe, to_mapping
+from trainer.config.recipe import RENAMED_KEYS, Recipe, WeightedPath, is_hub_dataset, load_recipe, to_mapping
 from trainer.errors import EXIT_USAGE, ConfigError
 
 

@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from trainer.config_file import read_mapping, validate
-from trainer.config_values import read_steps, read_targets
+from trainer.config.file import read_mapping, validate
+from trainer.config.values import read_steps, read_targets
 
 RENAMED_KEYS: dict[str, dict[str, str]] = {
     "model": {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config_values import read_steps, read_targets, steps_of
+from trainer.config.values import read_steps, read_targets, steps_of
 
 
 @pytest.mark.parametrize(
