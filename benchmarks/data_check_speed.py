@@ -31,7 +31,7 @@ from runner.world import RealWorld
 from tests.tiny_model import TEXT
 from tests.unit.trainer.data.family_templates import HERMES_CALLS, qwen3
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
-from trainer.config.recipe import DataSection, ModelSection
+from trainer.config.sections import DataSection, ModelSection
 from trainer.data.chat import Message, render
 from trainer.files import cache_folder, write_json
 

@@ -23,7 +23,7 @@ NAMES = {"ours": "Douse", "plain": "plain SFTTrainer"}
 QUICKSTART = PROJECT / "examples" / "quickstart"
 PREPARE = (
     "import sys; from trainer.base_model.load import prepare_base_model; "
-    "from trainer.config.recipe import ModelSection; print(prepare_base_model(ModelSection(base_model=sys.argv[1])))"
+    "from trainer.config.sections import ModelSection; print(prepare_base_model(ModelSection(base_model=sys.argv[1])))"
 )
 
 

@@ -21,7 +21,7 @@ import pytest
 from runner.adapters.packages import packaged_model
 from runner.world import RealWorld
 from trainer.base_model.load import prepare_base_model
-from trainer.config.recipe import ModelSection
+from trainer.config.sections import ModelSection
 from trainer.files import cache_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.config.recipe import AdapterSection, DataSection, EvaluationSection, ModelSection, Recipe
+from trainer.config.recipe import Recipe
+from trainer.config.sections import AdapterSection, DataSection, EvaluationSection, ModelSection
 
 if TYPE_CHECKING:
     from trainer.base_model.tokenization import BaseModelFacts

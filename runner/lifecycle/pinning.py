@@ -8,7 +8,7 @@ from runner.planning.checks.base_model import is_on_hub
 from runner.planning.checks.examine import Preflight
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 
 
 def pinned(run_file: RunFile, plan: Plan) -> RunFile:

@@ -15,7 +15,9 @@ from pydantic import Field, model_validator
 
 from runner.errors import UsageError
 from trainer.config.file import SourceMapping, read_mapping, validate
-from trainer.config.recipe import RENAMED_KEYS, Recipe, Section, absolute_path, resolve_paths, to_mapping
+from trainer.config.paths import absolute_path
+from trainer.config.recipe import RENAMED_KEYS, Recipe, resolve_paths, to_mapping
+from trainer.config.section import Section
 from trainer.config.yaml_text import parse_yaml
 from trainer.errors import ConfigError
 

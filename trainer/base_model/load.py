@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from trainer.base_model.hub_snapshot import fetch_snapshot
-from trainer.config.recipe import AdapterSection, ModelSection, Recipe, RunSection
+from trainer.config.recipe import Recipe
+from trainer.config.sections import AdapterSection, ModelSection, RunSection
 from trainer.errors import BaseModelError, ConfigError
 from trainer.files import cache_folder, sha256_of_file
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainer.base_model.gguf_header import read_header
-from trainer.config.recipe import HUB_ID, ModelSection
+from trainer.config.sections import HUB_ID, ModelSection
 from trainer.errors import BaseModelError
 from trainer.files import sha256_of_unchanged
 

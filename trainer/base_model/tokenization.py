@@ -16,7 +16,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from trainer.config.recipe import DataSection, ModelSection, is_local_model
+from trainer.config.paths import is_local_model
+from trainer.config.sections import DataSection, ModelSection
 from trainer.errors import BaseModelError, ConfigError, DataError
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"

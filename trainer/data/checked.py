@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from trainer.config.recipe import Column
+from trainer.config.sections import Column
 from trainer.data.rows import Format, format_of
 from trainer.data.sample import Sample, digest, read_sample
 from trainer.data.sources.columns import renamed

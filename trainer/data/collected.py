@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, overload
 
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.checked import FORMATS, UNLEARNABLE, Bad, CheckBlock, CheckedBlock
 from trainer.data.rows import Format, other_formats
 from trainer.data.sample import DIGEST_BYTES, Sample, digest, read_sample

@@ -13,7 +13,7 @@ from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.chat import IGNORE_INDEX, EncodedSample, encode_chat
 from trainer.data.checked import ANY
 from trainer.data.collected import LARGE_BYTES, PART_SAMPLES, Progress, Samples, SamplesPart

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.bad_samples import write_list
 from trainer.data.collected import SHOWN_PLACES, path_of, shown_places
 from trainer.data.encoded import EncodedSplit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.collected import SHOWN_PLACES, Collected, Rows, shown
 from trainer.data.sources.paths import shown_paths
 from trainer.data.summary import SourceUse

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.bad_samples import Problem, left_out, problems_of, refuse_all
 from trainer.data.chat import EncodedSample
 from trainer.data.collected import (

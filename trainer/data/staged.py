@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.checked import ANY
 from trainer.data.collected import Samples
 from trainer.data.samples import load_dataset

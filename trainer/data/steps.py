@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from trainer.config.recipe import MOST_ACCUMULATION, Recipe
+from trainer.config.recipe import Recipe
+from trainer.config.sections import MOST_ACCUMULATION
 from trainer.data.encoded import lengths_of
 from trainer.data.samples import EncodedDataset
 

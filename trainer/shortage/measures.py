@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trainer.checkpoints.complete import newest_complete
-from trainer.config.recipe import EvaluationSection, Recipe, TrainingSection, to_mapping
+from trainer.config.recipe import Recipe, to_mapping
+from trainer.config.sections import EvaluationSection, TrainingSection
 from trainer.errors import OutOfMemoryError
 from trainer.events import EventLog, read_events
 from trainer.files import read_json, write_json

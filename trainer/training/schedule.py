@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from trainer.config.recipe import TrainingSection
+from trainer.config.sections import TrainingSection
 
 MIN_LR_RATIO, DECAY_RATIO = 0.1, 0.1
 """Where a run file leaves them open: of ``cosine_with_min_lr``, and of ``warmup_stable_decay``."""

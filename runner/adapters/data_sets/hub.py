@@ -14,7 +14,7 @@ from runner.adapters.data_sets.refusals import UnreachableError, converted
 from runner.world import World
 from trainer.base_model.hub_files import ASK_S
 from trainer.base_model.origin import given_commit
-from trainer.config.recipe import WeightedPath, hub_name
+from trainer.config.paths import WeightedPath, hub_name
 from trainer.data.collected import Progress
 from trainer.errors import DataError
 from trainer.files import cache_folder, read_json, write_json

@@ -15,7 +15,8 @@ from runner.run.run_dir import write_json
 from runner.store import run_store as storing
 from trainer.base_model.origin import PACKAGES_ON_HUB
 from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
-from trainer.config.recipe import DataSection, to_mapping
+from trainer.config.recipe import to_mapping
+from trainer.config.sections import DataSection
 from trainer.data.sources.paths import shown_paths
 from trainer.files import sha256_of_file
 

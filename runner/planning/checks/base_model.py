@@ -16,7 +16,7 @@ from runner.planning.estimate.families.kinds import UnknownShapeError
 from runner.planning.estimate.model_shape import ModelShape, read_shape
 from runner.run.run_file import RunFile
 from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
-from trainer.config.recipe import DataSection, ModelSection
+from trainer.config.sections import DataSection, ModelSection
 from trainer.errors import TrainerError
 
 TEMPLATE, LENGTH = "chat template", "max_length"

@@ -10,7 +10,8 @@ from runner.adapters.data_sets.hub import Asking, HubSplit, fetch_split
 from runner.adapters.data_sets.tables import read_tables
 from runner.planning.market import is_reachable
 from runner.world import World
-from trainer.config.recipe import DataSection, Paths, WeightedPath, is_hub_dataset
+from trainer.config.paths import Paths, WeightedPath, is_hub_dataset
+from trainer.config.sections import DataSection
 from trainer.data.collected import Progress
 from trainer.data.sources.paths import find_files
 

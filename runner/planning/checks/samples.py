@@ -11,7 +11,7 @@ from runner.planning.checks.line import Check, failed, from_error, passed, skipp
 from runner.run.run_file import RunFile
 from runner.world import World
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.config.recipe import hub_name
+from trainer.config.paths import hub_name
 from trainer.data.chat import Message, render
 from trainer.data.collected import Progress, no_progress
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset

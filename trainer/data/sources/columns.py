@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from trainer.config.recipe import Column
+from trainer.config.sections import Column
 
 PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem", "user", "human", "source")
 """What files call the words that the model is asked, the likeliest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.config.recipe import Paths, WeightedPath, is_hub_dataset
+from trainer.config.paths import Paths, WeightedPath, is_hub_dataset
 from trainer.data.sources.saved import is_saved, saved_files
 from trainer.errors import DataError
 

@@ -26,7 +26,7 @@ from tests.unit.runner.conftest import CommandLine
 from tests.unit.runner.made_plan import made_plan
 from trainer.checkpoints import complete as complete_checkpoints
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, verify
-from trainer.config.recipe import CheckpointingSection
+from trainer.config.sections import CheckpointingSection
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.0, None, "lambda")

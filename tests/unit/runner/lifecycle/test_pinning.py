@@ -27,7 +27,7 @@ from runner.world import RealWorld
 from tests.emulated_hub import HubFault, Library, ServedHub, files_of, lead_to, served_hub
 from tests.unit.runner.made_plan import made_plan
 from tests.unit.runner.planning.checks.small_run import chat, make_run, write_model
-from trainer.config.recipe import HUB_ADDRESS, WeightedPath
+from trainer.config.paths import HUB_ADDRESS, WeightedPath
 
 NAME = "org/name"
 HOST = Host("127.0.0.1", 22, "me", "here", "this-machine", "here", False, 0.0, None, "local")

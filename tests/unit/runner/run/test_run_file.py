@@ -16,7 +16,8 @@ from runner.run.run_file import (
     with_day,
     with_settings,
 )
-from trainer.config.recipe import Recipe, WeightedPath
+from trainer.config.paths import WeightedPath
+from trainer.config.recipe import Recipe
 from trainer.errors import ConfigError
 
 ROLE = "arn:aws:iam::123456789012:role/douse-runs"

@@ -10,7 +10,7 @@ import torch
 from tests.unit.trainer.tiny_recipe import tiny_recipe
 from trainer.base_model import load as model
 from trainer.base_model.tokenization import load_base_model_facts
-from trainer.config.recipe import DataSection, ModelSection, RunSection
+from trainer.config.sections import DataSection, ModelSection, RunSection
 from trainer.errors import BaseModelError, ConfigError
 
 

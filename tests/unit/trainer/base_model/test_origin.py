@@ -12,7 +12,7 @@ import pytest
 from tests.unit.trainer.base_model.small_gguf import write_small_gguf
 from trainer.base_model import origin
 from trainer.base_model.origin import Origin, find_origin, weight_files, without_paths
-from trainer.config.recipe import ModelSection
+from trainer.config.sections import ModelSection
 from trainer.errors import BaseModelError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

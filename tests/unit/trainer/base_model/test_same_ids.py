@@ -12,7 +12,7 @@ from tests.tiny_model import make_tiny_model
 from trainer.base_model.load import load_tokenizer
 from trainer.base_model.same_ids import refuse_other_ids
 from trainer.base_model.tokenization import load_base_model_facts
-from trainer.config.recipe import DataSection, ModelSection
+from trainer.config.sections import DataSection, ModelSection
 from trainer.errors import BaseModelError
 
 TEXTS = ("<|im_start|>user\nPage 24: what is it?<|im_end|>\n", "a bridge")

@@ -13,7 +13,7 @@ from tests.unit.runner.planning.checks.fake_hub import hub_of, serving
 from tests.unit.trainer.base_model.small_gguf import write_small_gguf
 from tests.unit.trainer.small_facts import CHATML, SPECIAL_TOKENS, small_tokenizer
 from trainer.base_model.tokenization import NO_LIMIT, BaseModelFacts, load_base_model_facts
-from trainer.config.recipe import DataSection, ModelSection
+from trainer.config.sections import DataSection, ModelSection
 from trainer.errors import EXIT_USAGE, BaseModelError, ConfigError, DataError, TrainerError
 
 TEXTS = [

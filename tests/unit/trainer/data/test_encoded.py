@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.trainer.small_facts import small_facts
-from trainer.config.recipe import DataSection, Recipe
+from trainer.config.recipe import Recipe
+from trainer.config.sections import DataSection
 from trainer.data.encoded import EncodedSamples, lengths_of
 from trainer.data.samples import EncodedDataset, encode, load_dataset
 from trainer.data.steps import steps_of_run

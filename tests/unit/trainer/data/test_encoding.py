@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.small_facts import CHATML, small_facts
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data import collected, encoding
 from trainer.data.samples import EncodedDataset, encode, load_dataset
 from trainer.data.shelf import shelves

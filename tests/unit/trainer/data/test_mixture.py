@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config.recipe import DataSection, WeightedPath
+from trainer.config.paths import WeightedPath
+from trainer.config.sections import DataSection
 from trainer.data.samples import Dataset, load_dataset
 from trainer.data.summary import SourceUse
 from trainer.errors import DataError

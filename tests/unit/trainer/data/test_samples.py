@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.small_facts import CHATML, small_facts
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.chat import EncodedSample, Message
 from trainer.data.samples import Dataset, Sample, encode, generation_prompts, load_dataset
 from trainer.data.summary import HistogramBin, SplitSummary, length_histogram

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.small_facts import small_facts
-from trainer.config.recipe import DataSection, WeightedPath
+from trainer.config.paths import WeightedPath
+from trainer.config.sections import DataSection
 from trainer.data import collected, encoding
 from trainer.data.checked import CheckBlock
 from trainer.data.encoding import EncodePart

@@ -13,7 +13,8 @@ import yaml
 
 from tests.trained_adapter import AdapterCase
 from trainer.base_model.origin import Origin
-from trainer.config.recipe import ModelSection, PublishingSection, Recipe
+from trainer.config.recipe import Recipe
+from trainer.config.sections import ModelSection, PublishingSection
 from trainer.export.model_card import render_model_card
 
 MANIFEST = {

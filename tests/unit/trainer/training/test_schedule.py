@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from trainer.config.recipe import TrainingSection
+from trainer.config.sections import TrainingSection
 from trainer.training.schedule import schedule_options, start_above_zero, take_rate
 
 PEAK = 0.1

@@ -13,7 +13,7 @@ from runner.adapters.data_sets import hub as data_hub
 from runner.adapters.data_sets.hub import Asking, fetch_split
 from runner.world import RealWorld
 from tests.emulated_hub import TOKEN, Account, HubFault, Library, ServedHub, lead_to, served_hub
-from trainer.config.recipe import WeightedPath
+from trainer.config.paths import WeightedPath
 from trainer.errors import EXIT_USAGE, DataError
 
 NAME = "org/name"

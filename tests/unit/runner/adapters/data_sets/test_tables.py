@@ -9,7 +9,7 @@ import pytest
 from runner.adapters.data_sets import tables
 from runner.adapters.data_sets.tables import UNPACKING, read_tables
 from runner.world import RealWorld
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.samples import load_dataset
 from trainer.errors import DataError
 

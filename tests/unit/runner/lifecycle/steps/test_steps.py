@@ -28,7 +28,7 @@ from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile, with_settings
 from runner.world import RealWorld
 from tests.unit.runner.made_plan import made_plan
-from trainer.config.recipe import DataSection
+from trainer.config.sections import DataSection
 from trainer.data.samples import load_dataset
 
 HOST = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")

@@ -12,7 +12,8 @@ from runner.planning.checks.data_files import DataFiles, fetch_data
 from runner.planning.checks.samples import check_samples
 from runner.world import RealWorld, World
 from tests.unit.runner.planning.checks.small_run import chat, make_run
-from trainer.config.recipe import DataSection, WeightedPath
+from trainer.config.paths import WeightedPath
+from trainer.config.sections import DataSection
 from trainer.data.collected import no_progress
 from trainer.errors import DataError
 

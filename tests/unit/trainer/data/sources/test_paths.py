@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config.recipe import WeightedPath
+from trainer.config.paths import WeightedPath
 from trainer.data.sources.paths import SourceFile, find_files, shown_paths
 from trainer.errors import DataError
 
