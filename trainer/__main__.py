@@ -131,16 +131,14 @@ def _accept(arguments: argparse.Namespace) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from trainer.checkpoints import transfer as store
+    from trainer.checkpoints.pull import pull
+    from trainer.checkpoints.push import push
 
     if arguments.environment_file is not None:
         os.environ.update(_read_environment(arguments.environment_file))
     folder = arguments.folder.resolve()
     how = {"endpoint_url": arguments.endpoint_url, "ca_file": arguments.ca_file}
-    if arguments.direction == "push":
-        done = store.push(folder, arguments.url, **how)
-    else:
-        done = store.pull(arguments.url, folder, **how)
+    done = push(folder, arguments.url, **how) if arguments.direction == "push" else pull(arguments.url, folder, **how)
     print(done.to_json(), flush=True)
     return 0
 

@@ -28,7 +28,9 @@ from runner.world import Event, World
 from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.names import is_checkpoint, step_of
 from trainer.checkpoints.places import Place, open_place
-from trainer.checkpoints.transfer import Transfer, pull, push
+from trainer.checkpoints.pull import pull
+from trainer.checkpoints.push import push
+from trainer.checkpoints.transfer import Transfer
 from trainer.errors import StoreError
 
 PROBE = "douse-check"

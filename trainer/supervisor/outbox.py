@@ -22,7 +22,7 @@ import psutil
 from trainer.checkpoints.complete import list_finished, list_newest_first
 from trainer.checkpoints.names import step_of
 from trainer.checkpoints.places import Place, open_place
-from trainer.checkpoints.transfer import forget_checkpoint, push_checkpoint, push_file
+from trainer.checkpoints.push import forget_checkpoint, push_checkpoint, push_file
 from trainer.errors import ConfigError, StoreError
 from trainer.events import EventLog, EventName
 from trainer.files import read_json

@@ -30,7 +30,8 @@ from runner.world import RealWorld
 from tests.s3_servers import S3Server
 from tests.unit.runner.fake_run import run_named
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
-from trainer.checkpoints.transfer import pull, push
+from trainer.checkpoints.pull import pull
+from trainer.checkpoints.push import push
 
 BUCKET = "a-bucket"
 ROLE = "arn:aws:iam::123456789012:role/douse-runs"

@@ -16,8 +16,9 @@ from tests.s3_servers import BUCKET, MANNERS, S3Server, make_certificates
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints.places import open_place
+from trainer.checkpoints.pull import pull
+from trainer.checkpoints.push import push
 from trainer.checkpoints.sums import SUMS_NAME
-from trainer.checkpoints.transfer import pull, push
 from trainer.errors import StoreError
 
 URL = f"s3://{BUCKET}/p"

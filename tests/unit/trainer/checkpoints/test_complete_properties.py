@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tests.tools.examples import examples
 from tests.tools.odd_values import changed, values
-from trainer.checkpoints import transfer
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, complete, newest_complete, verify
 from trainer.checkpoints.places import Folder
-from trainer.checkpoints.transfer import pull, push
+from trainer.checkpoints.pull import pull
+from trainer.checkpoints.push import push
 from trainer.errors import StoreError
 
 FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
@@ -152,7 +152,7 @@ def test_a_push_that_is_cut_anywhere_leaves_whole_checkpoints_and_goes_on(
         here, there, back = (Path(folder) / name for name in ("here", "there", "back"))
         here.mkdir()
         carry_out(here, done)
-        patch.setattr(transfer, "open_place", at(lambda: Failing(there, files)))
+        patch.setattr("trainer.checkpoints.push.open_place", at(lambda: Failing(there, files)))
         is_cut = False
         try:
             push(here, "file:///x")
@@ -162,7 +162,8 @@ def test_a_push_that_is_cut_anywhere_leaves_whole_checkpoints_and_goes_on(
         for name in stored:
             assert verify(there / name).step == int(name.split("-")[1])
 
-        patch.setattr(transfer, "open_place", at(lambda: Folder(there)))
+        for module in ("push", "pull"):
+            patch.setattr(f"trainer.checkpoints.{module}.open_place", at(lambda: Folder(there)))
         push(here, "file:///x")
         whole = whole_after(done)
         if whole:

@@ -15,7 +15,8 @@ import pytest
 from trainer.checkpoints import transfer
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, complete, newest_complete, verify
 from trainer.checkpoints.places import Folder
-from trainer.checkpoints.transfer import pull, push
+from trainer.checkpoints.pull import pull
+from trainer.checkpoints.push import push
 from trainer.errors import CheckpointError, StoreError
 
 KEPT = 2
@@ -109,7 +110,7 @@ class Run:
     def push(self, life: Life) -> bool:
         """Bring all to the store; return whether the program lived."""
         with pytest.MonkeyPatch.context() as patch, suppress(KilledError):
-            patch.setattr(transfer, "open_place", lambda *words: Mortal(self.store, life))
+            patch.setattr("trainer.checkpoints.push.open_place", lambda *words: Mortal(self.store, life))
             push(self.folder, f"file://{self.store}")
             self.promised = self.step
         return self.promised == self.step

@@ -8,7 +8,8 @@ import pytest
 
 from trainer.checkpoints.complete import list_newest_first
 from trainer.checkpoints.names import is_checkpoint, split_names
-from trainer.checkpoints.transfer import pull, push
+from trainer.checkpoints.pull import pull
+from trainer.checkpoints.push import push
 
 ODD = ["checkpoint-", "checkpoint-\N{SUPERSCRIPT TWO}", "checkpoint-" + "9" * 200, "checkpoint--1", "checkpoint-4.part"]
 

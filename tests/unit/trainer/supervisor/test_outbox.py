@@ -13,7 +13,7 @@ import pytest
 
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.places import Folder, Place
-from trainer.checkpoints.transfer import pull
+from trainer.checkpoints.pull import pull
 from trainer.errors import ConfigError, StoreError
 from trainer.events import EventLog, EventName, read_events
 from trainer.supervisor import outbox as module
