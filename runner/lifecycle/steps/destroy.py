@@ -86,8 +86,11 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
     again = f"make room on the disk, then `make down RUN={ctx.run.run_id}`"
     if not ctx.environment.bills:
         return TeardownError(f"destroy: {said}; the trainer and its files may still be there", resolution=again)
+    is_proved = is_account_proved(ctx)  # before anything is gone that would prove it
     try:
-        end_by_mark(ctx, outcome_unknown=True)
+        seen = end_by_mark(ctx, outcome_unknown=True)
+        if not (is_proved or seen.ended):
+            raise other_account(ctx)
     except RunnerError as err:
         return TeardownError(f"{err.message}; and {said}", details=err.details, resolution=err.resolution)
     return NoReceiptError(

@@ -18,6 +18,7 @@ from runner.lifecycle.steps import destroy
 from runner.run.models import TrainerStatus
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.fake_cloud import FakeCloud, thing
+from tests.unit.runner.full_disk import FullDisk
 from tests.unit.runner.test_runs_of_format_1 import Gone, Later
 
 RUN_ID = "20261128-160000-tiny"
@@ -153,6 +154,22 @@ def test_another_accounts_key_is_no_proof(run: Path, cloud: FakeCloud, capsys: p
     assert down(run) == EXIT_LEFTOVERS
     assert "this runpod account shows nothing of run" in capsys.readouterr().err
     assert not (run / "receipt.json").exists()
+
+
+def test_a_full_disk_makes_another_accounts_key_no_proof(
+    run: Path, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rented_with(run, cloud)
+    cloud.key, cloud.there = "another", []
+    world = Later({})
+    world._disk = FullDisk()
+
+    status = cli.main(["down", "--run", RUN_ID, "--runs-dir", str(run.parent)], world)
+
+    said = capsys.readouterr().err
+    assert status == EXIT_LEFTOVERS, said
+    assert "this runpod account shows nothing of run" in said
+    assert "cannot be written (No space left on device)" in said
 
 
 def test_a_new_key_of_the_same_account_is_proved_by_what_it_shows(run: Path, cloud: FakeCloud) -> None:

@@ -30,6 +30,7 @@ from runner.run.run_file import run_file_mapping
 from runner.run.state import RunState
 from runner.world import RealDisk
 from tests.unit.runner.emulation.metered import RUN_ID, Rig, rig
+from tests.unit.runner.full_disk import FullDisk
 from tests.unit.runner.made_plan import made_plan
 from tests.unit.runner.test_runs_of_format_1 import Gone
 
@@ -61,19 +62,6 @@ DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "cut": lambda content: content[: len(content) // 2],
     "newer": lambda content: content.replace(b"{", b'{"of_a_newer_version": 1, ', 1),
 }
-
-
-class FullDisk(RealDisk):
-    """A disk that takes nothing more."""
-
-    def write(self, path: Path, content: bytes, mode: int | None = None) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    def append(self, path: Path, content: bytes, *, synced: bool = False) -> None:
-        self.write(path, content)
-
-    def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
-        self.write(path, b"")
 
 
 class ReadOnlyDisk(FullDisk):
