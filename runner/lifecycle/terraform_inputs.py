@@ -52,15 +52,20 @@ def hard_end(ctx: Context, machine: PlannedMachine) -> datetime:
 def rented_until(ctx: Context) -> datetime | None:
     """Return when the run's machine has to be over: the end that it was rented with.
 
-    Of several candidates that it may be, the earliest end counts: whoever saves too early loses nothing. ``None`` where
-    the inputs that it was rented with cannot be read any more.
+    Of several candidates that it may be, the earliest end counts: whoever saves too early loses nothing. It is by this
+    computer's clock as it is now, which may have been set since. ``None`` where the inputs that it was rented with
+    cannot be read any more, and where nobody knows how far that clock was set back.
     """
     try:
         values, host = read_json(ctx.run.terraform / VARIABLES_FILE), ctx.host()
         rented = [one for one in values.get("candidates", ()) if host is not None and _may_be(one, host)]
         ends = [one["expires_at"] for one in rented if one.get("expires_at")] or [values["expires_at"]]
-        return min(datetime.fromisoformat(end) for end in ends)
-    except (RunnerError, OSError, AttributeError, LookupError, TypeError, ValueError):
+        last = spend_of(ctx.run).machines[-1:]
+        if any(one.is_set_back for one in last):
+            return None
+        moved_by = sum((one.moved_by for one in last), timedelta())
+        return min(datetime.fromisoformat(end) for end in ends) + moved_by
+    except (RunnerError, OSError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None
 
 

@@ -41,6 +41,7 @@ class Rental:
         is_shown: Whether a look has shown it.
         is_refused: Whether the cloud has said a definite no, so that only a look can show that there is a machine.
         is_set_back: Whether this computer's clock was set back before it was gone: nobody knows how long it billed.
+        moved_by: How far its moments have moved along with this computer's clock, which was set since.
     """
 
     cloud: str
@@ -57,6 +58,7 @@ class Rental:
     is_shown: bool = False
     is_refused: bool = False
     is_set_back: bool = False
+    moved_by: timedelta = timedelta()
 
     @property
     def is_request(self) -> bool:
@@ -150,7 +152,8 @@ def _moved(rental: Rental, by: timedelta) -> Rental:
     names = ("asked_at", "there_at", "seen_at", "gone_at")
     moments = {name: getattr(rental, name) for name in names}
     try:
-        return replace(rental, **{name: at + by for name, at in moments.items() if at is not None})
+        moved = {name: at + by for name, at in moments.items() if at is not None}
+        return replace(rental, moved_by=rental.moved_by + by, **moved)
     except OverflowError:
         return _set_back(rental)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from runner.adapters.keys import make_key
 from runner.adapters.stop import Stop
+from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.lifecycle.terraform_inputs import terraform_of, variables
+from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end, terraform_of, variables
+from runner.lifecycle.time_limit import hours_to_follow
 from runner.run.planned import PlannedMachine
-from runner.run.run_dir import create_run
+from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
 from tests.unit.runner.made_plan import made_plan
@@ -75,3 +79,46 @@ def test_an_open_input_reaches_terraform_and_no_other_setting_does(tmp_path: Pat
     assert inputs == {"TF_VAR_lambda_user", "TF_VAR_lambda_user_data"}  # the second is the host key, a secret of ours
     assert found["TF_VAR_lambda_user"] == "ada"
     assert (found["TF_WORKSPACE"], found["PATH"]) == ("default", "/bin")
+
+
+@pytest.fixture
+def rented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float, str], Context]:
+    """Return a way to have a run whose machine was asked for half an hour ago, to be over three hours after that.
+
+    It takes the seconds by which this computer's clock was set forward since, and which start of it has counted then.
+    """
+
+    def make(off_s: float, boot: str) -> Context:
+        ctx, asked_at = planned(tmp_path, {}), datetime(2026, 11, 28, 12, tzinfo=UTC)
+        now = asked_at + timedelta(seconds=1800 + off_s)
+        for name, value in {"now": now, "boottime_s": 2000.0}.items():
+            monkeypatch.setattr(RealWorld, name, lambda self, value=value: value)
+        monkeypatch.setattr(RealWorld, "boot_id", "b-1")
+        asked = {"time": asked_at.isoformat(), "kind": "intent", "action": "provision", "environment": "lambda"}
+        lines = [
+            asked | {"clock": {"boot": boot, "up_s": 200.0}},
+            {"time": now.isoformat(), "kind": "answer", "action": "lease", "clock": {"boot": "b-1", "up_s": 2000.0}},
+        ]
+        ctx.run.file("journal.jsonl").write_bytes("".join(json.dumps(line) + "\n" for line in lines).encode())
+        write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": (asked_at + timedelta(hours=3)).isoformat()})
+        return ctx
+
+    return make
+
+
+@pytest.mark.parametrize("off_s", [365 * 86400.0, 3600.0, -3600.0, -365 * 86400.0])
+def test_a_clock_that_was_set_moves_no_end_of_a_machine(off_s: float, rented: Callable[[float, str], Context]) -> None:
+    """Two and a half of its three hours are left, by what this computer has counted."""
+    ctx = rented(off_s, "b-1")
+
+    assert seconds_to_hard_end(ctx) == pytest.approx(2.5 * 3600, abs=1)
+    assert hours_to_follow(ctx) == pytest.approx(2.5, abs=0.01)
+
+
+def test_a_clock_that_was_set_back_while_nobody_counted_gives_a_machine_no_more_than_its_whole_time(
+    rented: Callable[[float, str], Context],
+) -> None:
+    ctx = rented(-365 * 86400.0, "b-0")
+
+    assert rented_until(ctx) is None
+    assert seconds_to_hard_end(ctx) == pytest.approx(25 * 3600, abs=1)
