@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from runner.cloud_api.answers import Answer
-from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, no_way_out_words
+from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, certificate_words, no_way_out_words
 from runner.cloud_api.pacing import Pace, Timer, clock_off, retry_after_s, spent_window_s
 from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import AccountError, CloudError, CloudUnavailableError, RateLimitedError, UsageError
@@ -205,10 +205,12 @@ class Api:
 
     def _lost(self, doing: str, err: httpx2.RequestError) -> CloudUnavailableError:
         host = urlsplit(self._endpoint).netloc
+        what, to_do = certificate_words(str(err), host, self._timer.world.now()) or (
+            f"no answer from {host} ({type(err).__name__})",
+            "check the network and the cloud's status page, then repeat the command",
+        )
         return CloudUnavailableError(
-            f"{self._cloud}: cannot {doing}: no answer from {host} ({type(err).__name__})",
-            details=str(err) or None,
-            resolution="check the network and the cloud's status page, then repeat the command",
+            f"{self._cloud}: cannot {doing}: {what}", details=str(err) or None, resolution=to_do
         )
 
 

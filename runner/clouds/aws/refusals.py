@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud_api.answers import Answer
+from runner.cloud_api.network import UNVERIFIED, WRONG_DATE
 from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import (
     AccessDeniedError,
@@ -84,8 +85,6 @@ TOO_MANY = frozenset(
     }
 )
 IN_TROUBLE = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "RequestTimeout"})
-UNVERIFIED = "CERTIFICATE_VERIFY_FAILED"
-"""OpenSSL's word for a certificate that nobody known here has signed."""
 IN_USE = frozenset(
     {
         "DependencyViolation",
@@ -363,6 +362,12 @@ def _error_from_boto(err: BotoCoreError, doing: str) -> CloudError:
 
 def _untrusted(doing: str, words: str) -> CloudUnavailableError:
     """Return the error for certificates: AWS's, which those of this computer do not vouch for, or these themselves."""
+    if WRONG_DATE.search(words):
+        return CloudUnavailableError(
+            f"aws: cannot {doing}: by this computer's clock AWS's certificate is not valid",
+            resolution=SET_CLOCK,
+            details=words,
+        )
     if UNVERIFIED in words:
         return CloudUnavailableError(
             f"aws: cannot {doing}: the certificate that is shown for AWS is not trusted here",

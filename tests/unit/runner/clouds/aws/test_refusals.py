@@ -307,6 +307,15 @@ def test_a_certificate_that_nobody_here_vouches_for_is_said_as_such() -> None:
     assert caught.value.details == str(raised)
 
 
+@pytest.mark.parametrize("words", ["certificate has expired", "certificate is not yet valid"])
+def test_a_certificate_of_another_time_is_the_clocks_fault(words: str) -> None:
+    error = f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {words} (_ssl.c:1006)"
+
+    with pytest.raises(CloudUnavailableError, match="by this computer's clock") as caught, aws_errors("list instances"):
+        raise botocore.exceptions.SSLError(endpoint_url="https://ec2.test", error=error)
+    assert "set this computer's clock right" in caught.value.resolution
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "message", "resolution"),
     [
