@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import traceback
 from collections.abc import Sequence
@@ -24,6 +25,18 @@ ABOUT_MONEY = ("down", "sweep", "status")
 """Verbs whose exit status says whether something bills: one that was cut short has proved nothing."""
 DRIVING = ("train", "up", "configure", "launch", "collect", "sync", "resume", "watch", "down", "rebuild")
 """Verbs that go on with a run, or end one: what they leave behind is in their exit status."""
+
+OF_THE_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+)
+"""What the system says of a disk or a folder that the user has to put right."""
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
@@ -47,9 +60,13 @@ def _run_verb(arguments: argparse.Namespace, world: World | None, printed: Print
         print_error(err, session.log)
         return _proved(session, exit_status(err), err)
     except KeyboardInterrupt as err:
-        return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else _proved(session, EXIT_INTERRUPTED, err)
+        if arguments.verb not in ABOUT_MONEY:
+            return _proved(session, EXIT_INTERRUPTED, err)
+        words = "interrupted before it was seen whether anything bills"
+        print(f"error: {arguments.verb}: {words}\nhint:  give the command again", file=sys.stderr)
+        return EXIT_UNPROVED
     except Exception as err:  # noqa: BLE001 - the last place that can report anything
-        print_defect(err, session.log)
+        print_unexpected(err, session.log)
         return EXIT_UNPROVED if arguments.verb in ABOUT_MONEY else _proved(session, EXIT_DEFECT, err)
 
 
@@ -109,16 +126,19 @@ def print_error(err: ExpectedError, log: Path) -> None:
     print("\n".join(shown), file=sys.stderr)
 
 
-def print_defect(err: BaseException, log: Path) -> None:
-    """Print the three lines for an exception that nobody expected."""
+def print_unexpected(err: BaseException, log: Path) -> None:
+    """Print the three lines for an exception that nobody expected: what the disk refuses is no defect of Douse."""
     from runner.errors import RunnerError
 
-    defect = RunnerError(
-        f"runner: {type(err).__name__}: {err}",
-        resolution="a defect of Douse: see the log, repeat the command; `make sweep` shows what is rented",
-    )
-    defect.__cause__ = err
-    print_error(defect, log)
+    if isinstance(err, OSError) and err.errno in OF_THE_DISK:
+        message = f"{err.filename or 'the disk'}: {err.strerror}"
+        hint = "make room on the disk, or put right what the path names, then repeat the command"
+    else:
+        message = f"{type(err).__name__}: {err}"
+        hint = "a defect of Douse: see the log, repeat the command"
+    shown = RunnerError(f"runner: {message}", resolution=f"{hint}; `make sweep` shows what is rented")
+    shown.__cause__ = err
+    print_error(shown, log)
 
 
 def exit_status(err: ExpectedError) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,48 @@ def test_what_was_cut_short_has_proved_nothing(
     status = main([verb, "--runs-dir", str(tmp_path)])
 
     assert (status == 3) is is_about_money
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), ZeroDivisionError("oh"), OSError(errno.EIO, "the disk")])
+def test_a_look_that_is_cut_short_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(session: object) -> int:
+        raise raised
+
+    monkeypatch.setattr("runner.cli.parser.actions", lambda: {"sweep": fail})
+
+    main(["sweep", "--runs-dir", str(tmp_path)])
+
+    assert [line[:6] for line in capsys.readouterr().err.splitlines()[:2]] == ["error:", "hint: "]
+
+
+@pytest.mark.parametrize(
+    ("raised", "is_defect"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/runs/a/state.json"), False),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/runs"), False),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/runs"), False),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/tmp/x"), False),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/runs/x"), True),
+        (ZeroDivisionError("oh"), True),
+    ],
+    ids=str,
+)
+def test_what_the_disk_refuses_is_no_defect_of_douse(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: Exception,
+    is_defect: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(session: object) -> int:
+        raise raised
+
+    monkeypatch.setattr("runner.cli.parser.actions", lambda: {"train": fail})
+
+    status = main(["train", "--runs-dir", str(tmp_path)])
+
+    said = capsys.readouterr().err
+    assert (status, "a defect of Douse" in said) == (1, is_defect)
+    assert not isinstance(raised, OSError) or str(raised.filename) in said
