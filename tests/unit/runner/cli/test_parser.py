@@ -79,6 +79,8 @@ def test_a_look_that_is_cut_short_says_so(
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/runs"), False),
         (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/runs"), False),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "/tmp/x"), False),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), False),
+        (PermissionError(errno.EPERM, os.strerror(errno.EPERM)), True),
         (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/runs/x"), True),
         (ZeroDivisionError("oh"), True),
     ],
@@ -100,4 +102,4 @@ def test_what_the_disk_refuses_is_no_defect_of_douse(
 
     said = capsys.readouterr().err
     assert (status, "a defect of Douse" in said) == (1, is_defect)
-    assert not isinstance(raised, OSError) or str(raised.filename) in said
+    assert (getattr(raised, "filename", None) or "") in said
