@@ -60,7 +60,7 @@ def rented_until(ctx: Context) -> datetime | None:
         values, host = read_json(ctx.run.terraform / VARIABLES_FILE), ctx.host()
         rented = [one for one in values.get("candidates", ()) if host is not None and _may_be(one, host)]
         ends = [one["expires_at"] for one in rented if one.get("expires_at")] or [values["expires_at"]]
-        last = spend_of(ctx.run).machines[-1:]
+        last = [one for one in spend_of(ctx.run).machines[-1:] if one.gone_at is None]  # else the next one's inputs
         if any(one.is_set_back for one in last):
             return None
         moved_by = sum((one.moved_by for one in last), timedelta())

@@ -16,6 +16,7 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end, terraform_of, variables
 from runner.lifecycle.time_limit import hours_to_follow
+from runner.run.journal import Journal
 from runner.run.planned import PlannedMachine
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
@@ -122,3 +123,15 @@ def test_a_clock_that_was_set_back_while_nobody_counted_gives_a_machine_no_more_
 
     assert rented_until(ctx) is None
     assert seconds_to_hard_end(ctx) == pytest.approx(25 * 3600, abs=1)
+
+
+def test_the_end_of_a_machine_that_is_asked_for_next_does_not_move_with_the_one_before(
+    rented: Callable[[float, str], Context],
+) -> None:
+    """Its inputs are written by the clock of now."""
+    ctx = rented(3600.0, "b-1")
+    Journal(ctx.run).answer("destroy", left=[])
+    ends = ctx.world.now() + timedelta(hours=3)
+    write_json(ctx.run.terraform / VARIABLES_FILE, {"expires_at": ends.isoformat()})
+
+    assert rented_until(ctx) == ends

@@ -117,7 +117,11 @@ def go_down(
     return steps
 
 
-@pytest.mark.parametrize(("waited_s", "plans"), [(10.0, []), (3600.0, ["plan in us-east-1"])])
+@pytest.mark.parametrize(
+    ("waited_s", "plans"),
+    [(10.0, []), (3600.0, ["plan in us-east-1"]), (-3600.0, ["plan in us-east-1"])],
+    ids=["soon", "late", "the-clock-was-set-back"],
+)
 def test_a_question_that_was_answered_late_takes_nothing_from_the_life_of_the_machine(
     waited_s: float, plans: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
