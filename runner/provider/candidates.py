@@ -92,6 +92,9 @@ class Rented:
 Refused = tuple[CandidateInput, str, CloudError | None]
 """A candidate that cannot be had, why, and the cloud's word for it if it was asked."""
 
+ALL_ALIKE: dict[type[CloudError], str] = {BadRequestError: "accepted", AccessDeniedError: "allowed with this key"}
+"""What is the fault of the request, or of the key, where all candidates get it; each by itself may be a machine's."""
+
 
 class Launcher(Protocol):
     """Where one machine is to be rented."""
@@ -216,14 +219,16 @@ def _none(cloud: str, refused: Sequence[Refused]) -> CloudError:
     reported = "\n".join(f"{candidate}: {reason}" for candidate, reason, _ in refused)
     errors = [err for _, _, err in refused]
     last = errors[-1] if errors else None
-    if last is not None and all(isinstance(err, BadRequestError) for err in errors):
-        return BadRequestError(  # no machine-readable difference: what all of them get is the request's own fault
-            f"{cloud}: none of {len(refused)} candidates is accepted: {(last.details or last.message).splitlines()[0]}",
-            details=reported,
-            resolution=last.resolution,
-            code=last.code,
-            status=last.status,
-        )
+    for kind, word in ALL_ALIKE.items():
+        if last is not None and all(isinstance(err, kind) for err in errors):
+            said = (last.details or last.message).splitlines()[0]
+            return kind(
+                f"{cloud}: none of {len(refused)} candidates is {word}: {said}",
+                details=reported,
+                resolution=last.resolution,
+                code=last.code,
+                status=last.status,
+            )
     return NoCapacityError(
         f"{cloud}: none of {len(refused)} candidates is available",
         details=reported,

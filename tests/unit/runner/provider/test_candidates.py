@@ -129,6 +129,29 @@ def test_terraform_asked_to_stop_ends_the_look() -> None:
     assert "interrupted while looking for it" in (caught.value.details or "")
 
 
+@pytest.mark.parametrize(
+    ("errors", "kind", "words"),
+    [
+        ((AccessDeniedError, AccessDeniedError), AccessDeniedError, "allowed with this key: may not write"),
+        ((BadRequestError, BadRequestError), BadRequestError, "accepted: may not write"),
+        ((AccessDeniedError, NoCapacityError), NoCapacityError, "available"),
+    ],
+    ids=["a key that may only read", "a bad request", "a machine that is not for this key, and one that is taken"],
+)
+def test_what_every_candidate_gets_is_the_fault_of_key_or_request(
+    errors: tuple[type[CloudError], ...], kind: type[CloudError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, given = MadeUp(bad_request_is_final=False), iter(errors)
+
+    def refuse(candidate: CandidateInput, price_usd_per_h: float) -> str:
+        raise next(given)("cloud: no", resolution="see the key", details="may not write", status=400)
+
+    monkeypatch.setattr(market, "launch", refuse)
+
+    with pytest.raises(kind, match=f"none of 2 candidates is {words}"):
+        rent(Ctx(VirtualWorld().event()), market, "box", [FIRST, FIRST], VirtualWorld())
+
+
 def test_the_price_of_the_candidates_own_region_counts() -> None:
     market = MadeUp(listed=[offer(1.0, "east"), offer(3.0, "west")])
 
