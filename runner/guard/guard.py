@@ -21,6 +21,7 @@ from runner.guard.kept import is_shown_at_cloud, said_here
 from runner.guard.notes import Notes
 from runner.guard.words import Facts, Held, Words, held_in
 from runner.run.models import TrainerState
+from runner.safety.account_sweep import reason_of
 from runner.safety.patience import patience_of
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
@@ -241,9 +242,9 @@ class Guard:
         """Ask how training stands; return why the run is over, if its machine no longer exists."""
         try:
             state = self._look(held)
-        except RunnerError as err:
+        except (RunnerError, OSError) as err:  # OSError: no room here for the key
             self._silent += 1
-            self._notes.say(f"cannot see how training stands: {err.message}")
+            self._notes.say(f"cannot see how training stands: {reason_of(err)}")
             return self._is_gone() if self._silent >= SILENT_LOOKS else None
         self._silent = self._absent = 0
         now_s = self._world.boottime_s()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -59,13 +60,14 @@ class Box:
     world: VirtualWorld
     ended_s: float = float("inf")
     silent_from_s: float = float("inf")
+    trouble: Exception = AWAY
     again_s: float = float("inf")
     asked: int = 0
 
     def __call__(self, held: Held) -> TrainerState:
         self.asked += 1
         if self.world.boottime_s() >= self.silent_from_s:
-            raise AWAY
+            raise self.trouble
         return "exited" if self.ended_s <= self.world.boottime_s() < self.again_s else "running"
 
 
@@ -430,6 +432,19 @@ def test_a_held_machine_that_no_longer_exists_needs_no_guard(
 
     assert ("no longer exists" in over) == (status is None)
     assert (world.boottime_s() < HOUR_S + 400) == (status is None)
+
+
+def test_a_disk_here_that_is_full_hides_neither_a_machine_that_is_gone_nor_the_end_of_one(
+    world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    """The key to log in with takes room for a moment."""
+    full = Box(world, silent_from_s=HOUR_S, trouble=OSError(errno.ENOSPC, "No space left on device"))
+    cloud.there = []
+
+    over = guard_of(world, cloud, Script(world, [(10, word("hold", HELD))], gone_s=20), full).watch()
+
+    assert "no longer exists" in over
+    assert "cannot see how training stands: OSError: [Errno 28] No space left on device" in log_of(world)
 
 
 def test_a_folder_that_was_deleted_is_not_made_again_and_the_machine_goes(
