@@ -15,10 +15,11 @@ from runner.lifecycle.standing import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
-from runner.safety.account_sweep import list_all, not_shown
-from runner.safety.asked import without_receipt
+from runner.safety.account_sweep import list_all, not_shown, reason_of
+from runner.safety.asked import DAMAGE, without_receipt
 from runner.world import World
 from trainer.events import parse_events
+from trainer.files import object_or_none
 
 
 def summarise(run: RunDir) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
     state, events = RunState(run), parse_events(run.events.read_or_nothing())
     steps = [event for event in events if event.get("event") == "step"]
     last = steps[-1] if steps else {}
-    acceptance = read_json(run.file("adapter") / "acceptance.json") or {}
+    acceptance = object_or_none((run.file("adapter") / "acceptance.json").read_or_nothing()) or {}  # a machine's word
     config = read_json(run.config) or {}
     pid = holder(run)
     return {
@@ -117,8 +118,16 @@ def resource_line(found: Resource) -> str:
 
 
 def table(runs: Sequence[RunDir]) -> list[dict[str, Any]]:
-    """Return all runs, oldest first."""
-    return [summarise(run) for run in runs]
+    """Return all runs, oldest first; one whose folder is damaged hides no other."""
+    return [_row(run) for run in runs]
+
+
+def _row(run: RunDir) -> dict[str, Any]:
+    try:
+        return summarise(run)
+    except DAMAGE as err:
+        reason = f"its folder cannot be read ({reason_of(err)})"
+        return {"run": run.run_id, "path": str(run.path), "state": "unknown", "message": reason}
 
 
 def _eval_loss(events: list[dict[str, Any]], model: str) -> float | None:

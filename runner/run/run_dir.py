@@ -12,7 +12,7 @@ from typing import Any
 
 from runner.errors import RunNotFoundError
 from runner.world import Entry, World
-from trainer.files import write_atomically
+from trainer.files import parse_object, write_atomically
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 """The checkout: where ``infra/``, ``playbooks/`` and ``requirements/`` are."""
@@ -238,19 +238,24 @@ def write_json(path: Path | Entry, value: Any) -> None:
     write_file(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def read_json(path: Path | Entry) -> Any:
-    """Return a file's plain data, or ``None`` when there is no such file.
+def read_json(path: Path | Entry) -> dict[str, Any] | None:
+    """Return the object that a file holds, or ``None`` when there is no such file.
 
     Raises:
-        RunNotFoundError: If the file is damaged.
+        RunNotFoundError: If the file is damaged, or holds something else.
     """
     try:
-        return json.loads(path.read_bytes())
+        return parse_object(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (RecursionError, ValueError) as err:
-        raise RunNotFoundError(
-            f"run: {path} is damaged",
-            resolution="restore it from a copy, or start a new run (`make train`); `make sweep` finds what is rented",
-            details=str(err),
-        ) from err
+    except ValueError as err:
+        raise damaged(path, str(err)) from err
+
+
+def damaged(path: Path | Entry, why: str) -> RunNotFoundError:
+    """Return the error for a file that is not what was written there."""
+    return RunNotFoundError(
+        f"run: {path} is damaged",
+        resolution="restore it from a copy, or start a new run (`make train`); `make sweep` finds what is rented",
+        details=why,
+    )

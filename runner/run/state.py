@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.errors import RunLockedError
-from runner.run.run_dir import RunDir, read_json, write_json
+from runner.run.run_dir import RunDir, damaged, read_json, write_json
 from runner.world import LockedError
 
 STATE_NAME = "state.json"
@@ -21,14 +21,21 @@ class RunState:
     """``state.json``: the steps that are done, with times, and how the run ended."""
 
     def __init__(self, run: RunDir) -> None:
-        """Read the state of a run; a run without one has done nothing."""
+        """Read the state of a run; a run without one has done nothing.
+
+        Raises:
+            RunNotFoundError: If it is damaged.
+        """
         self._run, self._path = run, run.file(STATE_NAME)
         self._data: dict[str, Any] = read_json(self._path) or {"format": 1, "steps": {}, "outcome": None}
+        steps = self._data.get("steps")
+        if not isinstance(steps, dict) or not all(isinstance(one, dict) for one in steps.values()):
+            raise damaged(self._path, "its steps are none")
 
     @property
     def outcome(self) -> str | None:
         """How the run ended: ``done``, ``failed``, ``interrupted``, or ``None`` while it has not."""
-        value = self._data["outcome"]
+        value = self._data.get("outcome")
         return None if value is None else str(value)
 
     @property

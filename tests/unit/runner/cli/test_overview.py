@@ -135,3 +135,24 @@ def test_a_note_that_is_damaged_is_no_note(tmp_path: Path) -> None:
         run.file("guard.json").write_bytes(content)
 
         assert guard_of(run) is None
+
+
+@pytest.mark.parametrize("name", ["config.json", "state.json", "receipt.json"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"steps": 1, "compute": 1, "cost_range_usd": 1}'])
+def test_a_run_whose_folder_is_damaged_hides_no_other(run: RunDir, name: str, content: bytes) -> None:
+    other = create_run(run.path.parent, "tiny", NOW, RealWorld())
+    write_json(other.config, {"data": {"train_path": "x"}, "compute": {"env": "local"}})
+    run.file(name).write_bytes(content)
+
+    damaged, whole = overview.table([run, other])
+
+    assert (damaged["run"], damaged["state"]) == (run.run_id, "unknown")
+    assert "its folder cannot be read" in damaged["message"]
+    assert (whole["run"], whole["state"]) == (other.run_id, "no runner")
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"7", b'{"accepted":'])
+def test_what_a_machine_sent_in_place_of_a_verdict_is_none(run: RunDir, content: bytes) -> None:
+    (run.file("adapter") / "acceptance.json").write_bytes(content)
+
+    assert summarise(run)["accepted"] is None

@@ -11,7 +11,9 @@ from runner.run.run_dir import read_json
 from tests.unit.runner.fake_run import run_named
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": 1}{'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": 1}{', b"[1]", b"[]", b"null", b"7", b'"a"']
+)
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     run = run_named(tmp_path)
     run.config.write_bytes(content)

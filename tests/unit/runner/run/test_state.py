@@ -169,6 +169,14 @@ def test_a_damaged_file_is_named(run: RunDir) -> None:
         read_json(run.config)
 
 
+@pytest.mark.parametrize("content", ['{"steps": "done"}', '{"steps": {"train": "done"}}', '{"outcome": null}', "[]"])
+def test_a_state_that_is_none_is_damaged(run: RunDir, content: str) -> None:
+    run.file("state.json").path.write_text(content)
+
+    with pytest.raises(RunNotFoundError, match=r"state\.json is damaged"):
+        RunState(run)
+
+
 def test_a_write_that_fails_leaves_the_old_file(run: RunDir) -> None:
     with pytest.raises(TypeError):
         write_json(run.config, {"x": object()})
