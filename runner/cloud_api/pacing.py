@@ -20,6 +20,8 @@ PATIENCE_S = 600.0
 """How long a request may wait for its turn."""
 LEAST_OFF = timedelta(minutes=1)
 """A smaller difference may be the way of the answer, and a ``Date`` has whole seconds."""
+BORN, BEYOND = datetime(2026, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""No cloud's clock shows a time from before this program, or beyond this century: by such a one all would be over."""
 WINDOW = re.compile(r'"[^"]*"((?:\s*;\s*[a-z]+=-?\d+)+)')
 
 
@@ -180,10 +182,10 @@ def clock_off(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         now: The time of day as this computer has it.
 
     Returns:
-        Nothing less than a minute counts as off; ``None`` where the answer has no date.
+        Nothing less than a minute counts as off; ``None`` where the answer has no date, or one that no clock shows.
     """
     there = _date(headers.get("date", ""))
-    if there is None:
+    if there is None or not BORN <= there < BEYOND:
         return None
     off = there - now
     return off if abs(off) >= LEAST_OFF else timedelta()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -266,6 +266,22 @@ def test_a_date_that_no_calendar_has_says_nothing(date: str) -> None:
 
     assert retry_after_s({"retry-after": date}, now) is None
     assert clock_off({"date": date}, now) is None
+
+
+@pytest.mark.parametrize(
+    ("date", "off"),
+    [
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Sun, 21 Nov 2027 00:00:00 GMT", timedelta(days=365)),
+        ("Sat, 21 Nov 2026 00:00:30 GMT", timedelta()),
+        ("Sat, 21 Nov 2026 00:02:00 GMT", timedelta(minutes=2)),
+        ("Fri, 20 Nov 2026 22:00:00 GMT", -timedelta(hours=2)),
+    ],
+)
+def test_a_clouds_clock_counts_unless_no_clock_can_show_that(date: str, off: timedelta | None) -> None:
+    """By the last hour of the calendar the end of every machine in use has passed, and a sweep would terminate it."""
+    assert clock_off({"date": date}, datetime(2026, 11, 21, tzinfo=UTC)) == off
 
 
 def test_more_digits_than_python_makes_an_int_of_are_many_requests_left() -> None:
