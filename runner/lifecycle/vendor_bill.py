@@ -8,15 +8,17 @@ from typing import Any
 
 from runner.cloud_api.environment import BilledRun, NotThere
 from runner.cloud_api.pacing import Timer
-from runner.clouds.registry import CLOUDS, endpoint_of
+from runner.clouds.registry import CLOUDS, endpoint_of, open_cloud
 from runner.errors import RunnerError
 from runner.run.rentals import Rental
 from runner.run.run_dir import RunDir, read_json, write_json
 from runner.run.spend import spend_of
 from runner.safety.asked import requests_of
+from runner.safety.proof import is_surely_the_account
 from runner.world import World
 
 NOT_YET = "not billed yet; ask again with `make costs BILL=1`"
+ANOTHER = "the account here shows no bill of it, and may be another than the run's"
 NEVER = "it has no figure for this run; its console has the whole bill"
 
 
@@ -55,7 +57,10 @@ def ask_for_bills(run: RunDir, world: World) -> dict[str, Any]:
 
 
 def _ask(run: RunDir, name: str, machines: Sequence[Rental], known: Mapping[str, Any], world: World) -> dict[str, Any]:
-    """Return a cloud's bill of a run, or why there is none."""
+    """Return a cloud's bill of a run, or why there is none.
+
+    Another account has none either, and that says nothing: the right one is asked some other day.
+    """
     api = CLOUDS[name].bill
     if isinstance(api, NotThere):
         return {"usd": None, "why": api.because}
@@ -65,6 +70,8 @@ def _ask(run: RunDir, name: str, machines: Sequence[Rental], known: Mapping[str,
     billed = BilledRun(run.run_id, ids, min(one.asked_at for one in machines), _until(machines, world.now()))
     try:
         usd = api.read(world.environ, billed, timer=Timer(world))
+        if usd is None and not is_surely_the_account(run, open_cloud(name, world)):
+            return {"usd": None, **known, "why": ANOTHER}
     except RunnerError as err:
         return {"usd": None, **known, "why": f"{err.message}; {err.resolution}"}
     asked_at = world.now()

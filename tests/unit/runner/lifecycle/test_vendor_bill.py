@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from runner.lifecycle.steps import destroy as destroying
 from runner.lifecycle.steps.destroy import destroy
-from runner.lifecycle.vendor_bill import NEVER, NOT_YET, ask_for_bills
+from runner.lifecycle.vendor_bill import ANOTHER, NEVER, NOT_YET, ask_for_bills
 from runner.report.run.bills import bills
+from runner.run.journal import Journal
 from runner.run.run_dir import read_json, write_json
 from runner.run.state import RunState
 from tests.unit.runner.emulation.metered import Rig, rig
@@ -127,6 +129,27 @@ def test_a_cloud_without_a_key_here_keeps_what_is_known(monkeypatch: pytest.Monk
 
         assert found["usd"] == known["usd"]
         assert "RUNPOD_API_KEY" in found["why"]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_another_account_takes_away_no_figure_and_leaves_the_question_open(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rig("runpod") as made:
+        lived(made, "runpod", monkeypatch)
+        journal = made.run.file("journal.jsonl")
+        line = {**Journal(made.run).entries()[0], "account": "that-of-the-run", "salt": "salt"}
+        rest = b"".join(journal.read_bytes().splitlines(keepends=True)[1:])
+        journal.write_bytes(json.dumps(line).encode() + b"\n" + rest)
+        known = asked(made, "runpod") if is_known else {"usd": None}
+        made.world.sleep(3 * 3600.0)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("runner.clouds.runpod.api.RunPodCloud.bills", lambda *_: [])
+
+            found = asked(made, "runpod")
+
+        assert (found["usd"], found["why"]) == (known["usd"], ANOTHER)
+        assert asked(made, "runpod")["usd"] > 0
 
 
 def test_a_receipt_of_an_older_version_gets_its_bill_by_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
