@@ -23,11 +23,12 @@ from runner.safety.asked import DAMAGE, clouds_asked, environment_of, is_closed
 def billing_words(run: RunDir) -> list[str]:
     """Return a line for each machine of a run that may go on billing; nothing where none was rented, or all are gone.
 
-    A journal that is damaged, or missing where a machine was asked for, counts as a machine.
+    A journal that is damaged, or missing where a machine was asked for, counts as a machine; so does a folder that may
+    not be looked into.
     """
-    if run.is_plan or run.receipt.exists() or is_closed(run):
-        return []
     try:
+        if run.is_plan or run.receipt.exists() or is_closed(run):
+            return []
         machines = [one for one in spend_of(run).machines if one.gone_at is None and not one.is_refused]
         is_known = not Journal(run).is_damaged and (clouds_asked(run) != set() or not _has_begun(run))
     except DAMAGE:

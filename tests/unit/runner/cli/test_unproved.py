@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, mark_plan, write_json
 from runner.run.state import RunState, locked
 from runner.safety.asked import close
+from runner.world import RealDisk
 from tests.unit.runner.fake_run import run_named
 from tests.unit.runner.test_runs_of_format_1 import NOW, Gone, Later
 
@@ -54,6 +57,27 @@ def run(tmp_path: Path) -> RunDir:
 
 def ask(run: RunDir, *words: str) -> int:
     return cli.main([*words, "--run", run.run_id, "--runs-dir", str(run.path.parent)], Later({}))
+
+
+class Closed(RealDisk):
+    """A disk whose folders may not be looked into."""
+
+    def is_file(self, path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    is_dir = is_file
+
+    def read(self, path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def test_a_folder_that_may_not_be_looked_into_may_have_a_machine(tmp_path: Path) -> None:
+    world = Later({})
+    world._disk = Closed()
+
+    (line,) = billing_words(RunDir(tmp_path / "20261128-160000-tiny", world))
+
+    assert line == "a machine of run 20261128-160000-tiny, until it is terminated"
 
 
 def test_a_machine_is_named_with_its_price_and_its_end(run: RunDir) -> None:
