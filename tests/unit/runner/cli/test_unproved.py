@@ -39,7 +39,7 @@ LINE = "i-1 on lambda at $0.75/h, until 2026-11-29 08:00 UTC at the latest"
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     """A run whose machine bills."""
-    made = run_named(tmp_path / "runs")
+    made = RunDir(run_named(tmp_path / "runs").path, Later({}))
     write_json(made.config, {"data": {"train_path": "x"}, "compute": {"env": "lambda"}})
     journal = Journal(made)
     journal.intent("provision", environment="lambda", candidates=[{"max_price_usd_per_h": 2.0}])
