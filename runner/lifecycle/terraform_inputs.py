@@ -57,7 +57,7 @@ def rented_until(ctx: Context) -> datetime | None:
     cannot be read any more, and where nobody knows how far that clock was set back.
     """
     try:
-        values, host = read_json(ctx.run.terraform / VARIABLES_FILE), ctx.host()
+        values, host = read_json(ctx.run.terraform / VARIABLES_FILE) or {}, ctx.host()
         rented = [one for one in values.get("candidates", ()) if host is not None and _may_be(one, host)]
         ends = [one["expires_at"] for one in rented if one.get("expires_at")] or [values["expires_at"]]
         last = [one for one in spend_of(ctx.run).machines[-1:] if one.gone_at is None]  # else the next one's inputs
