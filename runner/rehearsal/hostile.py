@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+HUGE_BYTES = 1 << 40
 OUTSIDE = "douse-was-here"
 """Name of what an attack would make outside the run's folder."""
 FLOOD_FILES = 12_000
@@ -74,6 +75,14 @@ def _flood(run: Path) -> None:
         (folder / f"file-{number}").touch()
 
 
+def _huge(run: Path) -> None:
+    """Put files among the output that are larger than any disk at home; on the machine they take no room."""
+    for name in ("adapter", "tensorboard"):
+        (_output(run) / name).mkdir(exist_ok=True)
+        with (_output(run) / name / "huge").open("wb") as file:
+            file.truncate(HUGE_BYTES)
+
+
 def _endless_events(run: Path) -> None:
     """Append events that say nothing, more than a runner takes of one run."""
     line = json.dumps({"event": "step", "step": 1, "note": "x" * 4000}) + "\n"
@@ -100,6 +109,7 @@ ATTACKS: Mapping[str, Attack] = {
     "links": Attack("links among its output lead to files of whoever follows them", "train", _links),
     "deep": Attack("folders among its output go 40 deep", "train", _deep),
     "flood": Attack("there are 12,000 files among its output", "train", _flood),
+    "huge": Attack("files among its output are of 1 TiB each", "train", _huge),
     "endless_events": Attack("its events have no end", "train", _endless_events),
     "escapes": Attack("an event has sequences that clear a screen and fill a clipboard", "train", _escapes),
 }

@@ -181,7 +181,7 @@ def test_what_a_cloud_shows_badly_keeps_no_machine(cloud: str, fault: str, stage
     assert not any(machine["is_billing"] for machine in verdict.machines)
 
 
-@pytest.mark.parametrize("kind", ["escapes", "template", "names", "links", "deep", "flood", "endless_events"])
+@pytest.mark.parametrize("kind", ["escapes", "template", "names", "links", "deep", "flood", "huge", "endless_events"])
 def test_a_hostile_machine_harms_nobody_and_goes(kind: str, stage: Stage) -> None:
     verdict = stage.rehearse("runpod", f"hostile_host:{kind}", "publishing.tags=[steps=60, step_s=0.1]")
 

@@ -55,6 +55,13 @@ def test_a_flood_is_more_files_than_a_runner_takes(run: Path, tmp_path: Path) ->
     assert sum(1 for _ in (run / "output" / "adapter").iterdir()) == FLOOD_FILES > 10_000
 
 
+def test_a_huge_file_is_more_than_a_disk_at_home_holds_and_takes_no_room_there(run: Path, tmp_path: Path) -> None:
+    assert strike("huge", tmp_path)
+    for name in ("adapter", "tensorboard"):
+        found = (run / "output" / name / "huge").stat()
+        assert (found.st_size, found.st_blocks) == (1 << 40, 0)
+
+
 def test_endless_events_are_more_than_a_runner_takes_and_each_can_be_read(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
