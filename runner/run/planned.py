@@ -294,7 +294,7 @@ def read_plan(run: RunDir) -> Plan:
 
     values = read_json(run.file(PLAN_NAME))
     try:
-        text = json.dumps(lenient_plan(values if isinstance(values, dict) else {}))
+        text = json.dumps(lenient_plan(values or {}))
         return TypeAdapter(Plan).validate_json(text, strict=True)
     except ValidationError as err:
         raise RunNotFoundError(

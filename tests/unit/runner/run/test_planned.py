@@ -117,7 +117,6 @@ def _written(**changes: Any) -> dict[str, Any]:
     "odd",
     [
         None,
-        [],
         {},
         {"format": 3},
         _written(format=3),
@@ -138,8 +137,9 @@ def test_a_plan_that_is_not_as_expected_does_not_drive_a_run(run: RunDir, odd: A
     assert caught.value.resolution == "plan again with `make resume`"
 
 
-def test_a_plan_that_is_damaged_is_reported_as_such(run: RunDir) -> None:
-    run.file("plan.json").path.write_text("{")
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_plan_that_is_damaged_is_reported_as_such(run: RunDir, content: str) -> None:
+    run.file("plan.json").path.write_text(content)
 
     with pytest.raises(RunNotFoundError, match="is damaged"):
         read_plan(run)
