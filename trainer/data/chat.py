@@ -7,27 +7,24 @@ are used where it has them.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-
-from tokenizers import Encoding
 
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.frames import frames_of
 from trainer.data.message import Message
 from trainer.data.rendering import CLOSE, OPEN, Rendering, render, render_as, render_chat
+from trainer.data.tokens import Span, Tokens, tokens_of
 from trainer.data.turns import Turn, check_rendering, find_turns
 from trainer.errors import BaseModelError
 
 IGNORE_INDEX = -100
 """Label of a token that does not count in the loss. Source: PyTorch ``CrossEntropyLoss``."""
 
-Span = tuple[int, int]
 _GENERATION_TAG = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
-__all__ = ["IGNORE_INDEX", "EncodedSample", "MaskedText", "Message", "encode_chat", "label", "mask_chat", "render"]
+__all__ = ["IGNORE_INDEX", "EncodedSample", "MaskedText", "Message", "encode_chat", "mask_chat", "render"]
 
 
 @dataclass(frozen=True)
@@ -88,9 +85,11 @@ def encode_chat(
     Raises:
         BaseModelError: If the template refuses the messages, leaves some out, or changes the assistant's words.
     """
-    masked = mask_chat(messages, facts, assistant_only=assistant_only)
-    encoding = facts.tokenizer.encode(masked.text, add_special_tokens=False)
-    return label(masked, encoding, max_length=max_length)
+    masked, tokens = tokens_of_chat(messages, facts, max_length=max_length, assistant_only=assistant_only)
+    labels = [
+        token if is_learned else IGNORE_INDEX for token, is_learned in zip(tokens.ids, tokens.flags(), strict=True)
+    ]
+    return EncodedSample(tokens.ids, labels, tokens.total, masked.turn_end, masked.dropped_thoughts)
 
 
 def mask_chat(messages: Sequence[Message], facts: BaseModelFacts, *, assistant_only: bool) -> MaskedText:
@@ -122,40 +121,12 @@ def _has_markers(chat_template: str) -> bool:
     return _GENERATION_TAG.search(chat_template) is not None
 
 
-def label(masked: MaskedText, encoding: Encoding, *, max_length: int) -> EncodedSample:
-    """Return the tokens of a masked text with their labels.
-
-    A token that begins inside a span is learned. Some tokenizers give whitespace tokens no width and place them at
-    their end: such a token belongs to a span if it ends inside it.
-
-    Args:
-        masked: The text, and what of it is learned.
-        encoding: Its tokens, T of them.
-        max_length: Tokens to keep, from the start.
-    """
-    ids = encoding.ids
-    kept = ids[:max_length]
-    labels = [IGNORE_INDEX] * len(kept)
-    for first, end in _learned_tokens(masked.spans, encoding, len(kept)):
-        labels[first:end] = kept[first:end]
-    return EncodedSample(kept, labels, len(ids), masked.turn_end, masked.dropped_thoughts)
-
-
-def _learned_tokens(spans: Iterable[Span], encoding: Encoding, count: int) -> Iterator[Span]:
-    """Yield the first token and the end of each part that is learned, of the first ``count`` tokens.
-
-    Only the borders are looked for, by halving: the places of all tokens, as Python has them, take as long as the rest.
-    """
-
-    def place(token: int) -> int:
-        at, end = encoding.token_to_chars(token)  # type: ignore[misc] # None is for a token that is not there
-        return at if end > at else at - 1
-
-    tokens, end = range(count), 0
-    for span in spans:
-        first = bisect_left(tokens, span[0], lo=end, key=place)
-        end = bisect_left(tokens, span[1], lo=first, key=place)
-        yield first, end
+def tokens_of_chat(
+    messages: Sequence[Message], facts: BaseModelFacts, *, max_length: int, assistant_only: bool
+) -> tuple[MaskedText, Tokens]:
+    """Return a chat as text and as tokens; the arguments and errors are those of ``encode_chat``."""
+    masked = mask_chat(messages, facts, assistant_only=assistant_only)
+    return masked, tokens_of(masked.text, masked.spans, facts.tokenizer, max_length=max_length)
 
 
 def _without(spans: Iterable[Span], kept_out: Sequence[Turn]) -> list[Span]:

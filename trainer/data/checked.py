@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from trainer.config.sections import Column
 from trainer.data.rows import Format, format_of
-from trainer.data.sample import Sample, digest, read_sample
+from trainer.data.sample import Sample, digests, read_sample
 from trainer.data.sources.columns import renamed
 from trainer.data.sources.reader import Block
 from trainer.data.sources.row import BadRow, Row
@@ -130,8 +130,9 @@ class CheckBlock:
         found.lines.append(line)
         found.numbers.append(row.number)
         found.formats.append(FORMATS.index(layout))
-        found.keys.append(digest(sample.messages))
-        found.prompts.append(digest(sample.messages[:-1]))
+        key, prompt = digests(sample.messages)
+        found.keys.append(key)
+        found.prompts.append(prompt)
         odd = _odd(line, values)
         for remark in (*odd, *([REPEATED] if row.repeats else []), *([REPLACED] if replaced else [])):
             found.remarks.setdefault(remark, []).append(row.number)

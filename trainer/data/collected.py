@@ -16,7 +16,7 @@ from typing import Any, overload
 from trainer.config.sections import DataSection
 from trainer.data.checked import FORMATS, UNLEARNABLE, Bad, CheckBlock, CheckedBlock
 from trainer.data.rows import Format, other_formats
-from trainer.data.sample import DIGEST_BYTES, Sample, digest, read_sample
+from trainer.data.sample import DIGEST_BYTES, Sample, digests, read_sample
 from trainer.data.shelf import Shelf, Writer, find_shelf
 from trainer.data.sources.opened import plain_name
 from trainer.data.sources.paths import SourceFile
@@ -224,14 +224,14 @@ def keys_of(samples: Sequence[Sample]) -> list[bytes]:
     """Return a digest of each sample's turns."""
     if isinstance(samples, Samples):
         return list(map(samples.rows.key, samples.order))
-    return [digest(sample.messages) for sample in samples]
+    return [digests(sample.messages)[0] for sample in samples]
 
 
 def prompts_of(samples: Sequence[Sample]) -> list[bytes]:
     """Return a digest of each sample's turns but the last."""
     if isinstance(samples, Samples):
         return list(map(samples.rows.prompt, samples.order))
-    return [digest(sample.messages[:-1]) for sample in samples]
+    return [digests(sample.messages)[1] for sample in samples]
 
 
 def path_of(samples: Sequence[Sample], index: int) -> str:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.config.sections import DataSection
-from trainer.data.chat import IGNORE_INDEX, EncodedSample, encode_chat
+from trainer.data.chat import MaskedText, tokens_of_chat
 from trainer.data.checked import ANY
 from trainer.data.collected import LARGE_BYTES, PART_SAMPLES, Progress, Samples, SamplesPart
 from trainer.data.encoded import RESTS, EncodedSamples, EncodedSplit, Refused
 from trainer.data.remarks import begins_indented
 from trainer.data.sample import Sample
 from trainer.data.shelf import Shelf, Writer, find_shelf
+from trainer.data.tokens import Tokens
 from trainer.data.version import code_digest
 from trainer.data.workers import in_order, processes_here
 from trainer.errors import BaseModelError
 
 ENCODING = "encoding the samples"
+_NUMBERS, _BYTES = ("lengths", "totals", "supervised", "positions"), ("ids", "learned", "special", "indented")
 
 
 @dataclass(frozen=True)
@@ -56,32 +59,29 @@ class EncodePart:
     def __call__(self, samples: Iterable[Sample]) -> EncodedPart:
         """Return the samples as bytes, and those that the template refuses."""
         special = special_tokens(self.facts)
-        encoded: list[tuple[int, EncodedSample]] = []
-        flags, indented = bytearray(), bytearray()
-        refused = []
+        numbers = {name: array("i") for name in _NUMBERS}
+        columns = {name: bytearray() for name in _BYTES}
+        rests, refused = [], []
         for index, sample in enumerate(samples):
             try:
-                encoded.append((index, self._encode(sample)))
+                masked, tokens = self._tokens(sample)
             except BaseModelError as err:
                 refused.append(Refused(index, err.message, err.details, err.resolution))
                 continue
-            indented.append(begins_indented(sample.messages))
-            flags.append(any(special.search(message.content) is not None for message in sample.messages))
-        ones = [one for _, one in encoded]
-        columns = {
-            "ids": b"".join(array("i", one.input_ids).tobytes() for one in ones),
-            "learned": bytes(map(IGNORE_INDEX.__ne__, chain.from_iterable(one.labels for one in ones))),
-            "lengths": array("i", (len(one.input_ids) for one in ones)).tobytes(),
-            "totals": array("i", (one.total_tokens for one in ones)).tobytes(),
-            "supervised": array("i", (one.supervised_tokens for one in ones)).tobytes(),
-            "special": bytes(flags),
-            "indented": bytes(indented),
-            "positions": array("i", (index for index, _ in encoded)).tobytes(),
-        }
-        return EncodedPart(columns, [_rest(one) for one in ones], refused)
+            is_special = any(special.search(message.content) is not None for message in sample.messages)
+            rests.append(tuple(getattr(masked, name) for name in RESTS))
+            columns["ids"] += struct.pack(f"{len(tokens.ids)}i", *tokens.ids)  # half the time that an array takes
+            columns["learned"] += tokens.flags()
+            numbers["lengths"].append(len(tokens.ids))
+            numbers["totals"].append(tokens.total)
+            numbers["supervised"].append(sum(end - first for first, end in tokens.learned))
+            columns["special"].append(is_special)
+            columns["indented"].append(begins_indented(sample.messages))
+            numbers["positions"].append(index)
+        return EncodedPart({name: bytes(column) for name, column in {**numbers, **columns}.items()}, rests, refused)
 
-    def _encode(self, sample: Sample) -> EncodedSample:
-        return encode_chat(
+    def _tokens(self, sample: Sample) -> tuple[MaskedText, Tokens]:
+        return tokens_of_chat(
             sample.messages, self.facts, max_length=self.data.max_length, assistant_only=self.data.assistant_only_loss
         )
 
@@ -89,10 +89,6 @@ class EncodePart:
 def special_tokens(facts: BaseModelFacts) -> re.Pattern[str]:
     """Return the pattern that finds the text of a special token."""
     return re.compile("|".join(map(re.escape, facts.special_tokens)) or r"(?!)")
-
-
-def _rest(sample: EncodedSample) -> tuple[Any, ...]:
-    return tuple(getattr(sample, name) for name in RESTS)
 
 
 def encode_splits(

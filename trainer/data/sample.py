@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -46,7 +47,14 @@ def read_sample(row: Row, layout: Format, ignored: frozenset[str] = frozenset())
     return Sample(raw.line, raw.turns, str(row.path), raw.remarks, raw.unused)
 
 
-def digest(messages: tuple[Message, ...]) -> bytes:
-    """Return what two chats share only if they are the same to the last letter."""
-    values = [(one.role, one.content, one.thought, one.calls, one.learned, one.name, one.call_id) for one in messages]
-    return blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+def digests(messages: Sequence[Message]) -> tuple[bytes, bytes]:
+    """Return what two chats share only if they are the same to the last letter; the same for all turns but the last."""
+    found = blake2b(digest_size=DIGEST_BYTES)
+    before = found.digest()
+    for one in messages:
+        before = found.digest()
+        content = one.content.encode("utf-8", "surrogatepass")
+        values = (one.role, len(content), one.thought, one.calls, one.learned, one.name, one.call_id)
+        found.update(repr(values).encode("utf-8", "surrogatepass"))
+        found.update(content)
+    return found.digest(), before

@@ -9,8 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.data.chat import IGNORE_INDEX, label, mask_chat
+from trainer.data.chat import mask_chat
 from trainer.data.message import Message
+from trainer.data.tokens import tokens_of
 
 SAMPLES = 3
 """Samples that are shown."""
@@ -61,16 +62,14 @@ def show_sample(
         BaseModelError: If the template does not fit the sample.
     """
     masked = mask_chat(messages, facts, assistant_only=assistant_only)
-    encoding = facts.tokenizer.encode(masked.text, add_special_tokens=False)
-    labels = label(masked, encoding, max_length=max_length).labels
+    tokens = tokens_of(masked.text, masked.spans, facts.tokenizer, max_length=max_length)
+    places = facts.tokenizer.encode(masked.text, add_special_tokens=False).offsets[:max_length]
     groups = [
         (learned, [start for (start, _), _ in group])
-        for learned, group in groupby(
-            zip(encoding.offsets, labels, strict=False), key=lambda token: token[1] != IGNORE_INDEX
-        )
+        for learned, group in groupby(zip(places, tokens.flags(), strict=True), key=lambda token: bool(token[1]))
     ]
     starts = [first[0] for _, first in groups]
-    ends = [*starts[1:], encoding.offsets[len(labels) - 1][1] if labels else 0]
+    ends = [*starts[1:], places[-1][1] if places else 0]
     parts = [
         Part(_shortened(visible(masked.text[start:end])), learned)
         for (learned, _), start, end in zip(groups, starts, ends, strict=True)

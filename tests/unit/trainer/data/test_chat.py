@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import processors
 
-from tests.unit.trainer.small_facts import CHATML, TEXT, as_transformers, plain, small_facts, small_tokenizer
+from tests.unit.trainer.small_facts import CHATML, as_transformers, plain, small_facts
 from trainer.base_model.tokenization import BaseModelFacts
-from trainer.data.chat import IGNORE_INDEX, EncodedSample, MaskedText, Message, encode_chat, label
+from trainer.data.chat import IGNORE_INDEX, EncodedSample, Message, encode_chat
 from trainer.errors import BaseModelError
 
 QUESTION = Message("user", "What is the answer?")
@@ -151,54 +149,6 @@ def test_spaces_that_the_tokenizer_gives_no_width_keep_their_side() -> None:
 
     assert samples[0] == samples[1]
     assert supervised_text(samples[1], trimming_facts) == "3   3 <|im_end|>"
-
-
-def trimming() -> Tokenizer:
-    tokenizer = small_tokenizer()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
-    return tokenizer
-
-
-def of_words() -> Tokenizer:
-    """Return a tokenizer as BERT has it: it takes marks off letters and writes them small."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="?"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        TEXT, trainers.WordPieceTrainer(vocab_size=200, special_tokens=["?", "<|im_end|>"], show_progress=False)
-    )
-    return tokenizer
-
-
-def of_pieces() -> Tokenizer:
-    """Return a tokenizer as Llama 2 has it: spaces are letters, one comes first, unknown characters become bytes."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="?"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Prepend("▁")])
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    special = ["?", "<|im_end|>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    tokenizer.train_from_iterator(
-        TEXT, trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False)
-    )
-    return tokenizer
-
-
-@pytest.mark.parametrize("make", [small_tokenizer, trimming, of_words, of_pieces])
-def test_a_token_is_learned_where_it_begins_in_what_is_learned(make: Callable[[], Tokenizer]) -> None:
-    """The rule itself, token by token, against the search for borders."""
-    tokenizer, chance = make(), random.Random(7)
-    pieces = ["answer", " ", "   ", "\n", "é", "e\u0301", "日本", "🙂", "ﬁ", "<|im_end|>", "Yes", "12", "\t"]
-    for _ in range(60):
-        text = "".join(chance.choices(pieces, k=30))
-        borders = sorted(chance.sample(range(len(text) + 1), 6))
-        spans = tuple(zip(borders[::2], borders[1::2], strict=True))
-        encoding = tokenizer.encode(text, add_special_tokens=False)
-        places = [start if end > start else start - 1 for start, end in encoding.offsets]
-
-        sample = label(MaskedText(text, spans, None, 0), encoding, max_length=40)
-
-        learned = [any(first <= place < end for first, end in spans) for place in places[:40]]
-        assert [one != IGNORE_INDEX for one in sample.labels] == learned
-        assert sample.total_tokens == len(places)
 
 
 def test_words_that_the_template_changes_are_learned_to_the_last_end_token() -> None:
