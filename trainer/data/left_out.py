@@ -10,7 +10,7 @@ from typing import Any
 from trainer.base_model.tokenization import BaseModelFacts
 from trainer.data.message import TOOLS, Message
 from trainer.data.probes import THOUGHT_BESIDE, THOUGHT_WITHIN
-from trainer.data.rendering import SYSTEM_REMEDY, Rendering, has_system_turn, render_chat
+from trainer.data.rendering import Rendering, has_system_turn, render_chat, system_remedy
 from trainer.data.stand_ins import STAND_IN, Slot, StandIns, stand_in
 from trainer.errors import BaseModelError
 
@@ -32,12 +32,14 @@ def check_nothing_left_out(
     Raises:
         BaseModelError: If a text is left out that is not an earlier thought.
     """
+    last = len(messages) - 1
     present = {int(number) for number in STAND_IN.findall(rendered)}
     missing = [slot for number, slot in enumerate(stand_ins.slots) if number not in present]
     dropped: set[int] = set()
     for slot in missing:
-        if slot.kind != "thought" or not _renders_thoughts(facts, messages[slot.turn].thought is None):
-            raise _left_out(slot, messages, _ONE_SYSTEM_TURN if has_system_turn(facts) else SYSTEM_REMEDY)
+        is_earlier_thought = slot.kind == "thought" and slot.turn < last
+        if not is_earlier_thought or not _renders_thoughts(facts, messages[slot.turn].thought is None):
+            raise _left_out(slot, messages, _ONE_SYSTEM_TURN if has_system_turn(facts) else system_remedy(facts))
         dropped.add(slot.turn)
     return len(dropped)
 
@@ -85,7 +87,7 @@ def _plain_values(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _left_out(slot: Slot, messages: Sequence[Message], system_remedy: str = SYSTEM_REMEDY) -> BaseModelError:
+def _left_out(slot: Slot, messages: Sequence[Message], for_system_turns: str = _OTHER_TEMPLATE) -> BaseModelError:
     number, role = _number(slot.turn, messages), messages[slot.turn].role
     words = slot.text if len(slot.text) <= 40 else f"{slot.text[:40]}…"
     what, resolution = {
@@ -99,7 +101,7 @@ def _left_out(slot: Slot, messages: Sequence[Message], system_remedy: str = SYST
             if messages[slot.turn].thought is not None
             else _OTHER_TEMPLATE,
         ),
-        "content": (f"turn {number} ({role})", system_remedy if role == "system" else _OTHER_TEMPLATE),
+        "content": (f"turn {number} ({role})", for_system_turns if role == "system" else _OTHER_TEMPLATE),
     }[slot.kind]
     return BaseModelError(f"chat template: it leaves out {what}", resolution=resolution)
 

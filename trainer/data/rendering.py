@@ -23,9 +23,6 @@ from trainer.errors import BaseModelError
 
 OPEN, CLOSE = "\U000f5e01", "\U000f5e02"
 """Private-use characters around the text that a template marks as generated, while it is looked for."""
-SYSTEM_REMEDY = (
-    "set `data.system_prompt: first_user_turn`, which puts it before the first question, or take the system turns out"
-)
 _TEXT_METHODS = frozenset(name for name in dir(str) if name[0] != "_") - {"format", "format_map"}
 _MAPPING_NAMES = frozenset(dir(dict))
 _SCOPES, _PLAIN = (Namespace, LoopContext), (str, int, bool, dict, list)
@@ -79,7 +76,7 @@ def render_chat(
         is_broken = isinstance(err.__cause__, jinja2.TemplateSyntaxError)
         if is_broken or has_system_turn(facts) or all(message.role != "system" for message in turns):
             raise
-        raise BaseModelError(err.message, details=err.details, resolution=SYSTEM_REMEDY) from err
+        raise BaseModelError(err.message, details=err.details, resolution=system_remedy(facts)) from err
     return Rendering(text, turns, as_text)
 
 
@@ -147,6 +144,16 @@ def placed(messages: Sequence[Message], facts: BaseModelFacts) -> tuple[Message,
     if not rest or rest[0].role != "user":
         return turns
     return (*turns[:at], replace(rest[0], content=f"{system.content}\n\n{rest[0].content}"), *rest[1:])
+
+
+def system_remedy(facts: BaseModelFacts) -> str:
+    """Return what to do with a system turn that the template has no place for."""
+    if facts.system_prompt == "first_user_turn":
+        return "let a question follow the system turn, so that it can go in front of it, or take the system turn out"
+    return (
+        "set `data.system_prompt: first_user_turn`, which puts it before the first question, or take the system turns "
+        "out"
+    )
 
 
 @lru_cache(maxsize=8)

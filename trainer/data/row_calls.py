@@ -30,7 +30,7 @@ def read_tools(row: Row, rest: dict[str, Any]) -> list[Message]:
     if not tools and not functions:
         return []
     offered = []
-    for tool in tools or functions:
+    for tool in map(_tool, tools or functions):
         values: dict[str, Any] = tool if isinstance(tool, dict) else {}
         function = values.get("function", values)
         name = function.get("name") if isinstance(function, dict) else None
@@ -71,6 +71,14 @@ def read_call_turn(row: Row, position: int, content: Any) -> tuple[ToolCall, ...
     """
     calls = _parsed(row, position, content)
     return tuple(_call(row, position, call) for call in (calls if isinstance(calls, list) and calls else [calls]))
+
+
+def _tool(tool: Any) -> Any:
+    """Return a tool, read where it is a JSON text: columns of tools with unlike parameters hold texts."""
+    try:
+        return json.loads(tool) if isinstance(tool, str) else tool
+    except (ValueError, RecursionError):
+        return None
 
 
 def _as_function(values: dict[str, Any]) -> dict[str, Any]:

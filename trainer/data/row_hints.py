@@ -6,7 +6,7 @@ import json
 import shlex
 
 from trainer.data.sources.columns import columns_hint
-from trainer.data.sources.row import FORMAT_HELP, Row
+from trainer.data.sources.row import FORMAT_HELP, Row, as_yaml
 
 
 def layout_hint(row: Row) -> str:
@@ -15,7 +15,7 @@ def layout_hint(row: Row) -> str:
     objects = {key: first for key, first in lists.items() if isinstance(first, dict)}
     turns = next((key for key, first in objects.items() if first.keys() & {"role", "from"}), None)
     if turns is not None:
-        return f"set `data.columns: {{messages: {turns}}}`"
+        return f"set `data.columns: {{messages: {as_yaml(turns)}}}`"
     columns = columns_hint(row.values)
     if columns is not None:
         return columns

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trainer.data.sources.row import Row
+from trainer.data.sources.row import NAMELESS, Row, as_yaml, is_row_number
 from trainer.errors import DataError
 
 HARMLESS = frozenset({
@@ -41,6 +41,12 @@ _MEDIA = frozenset({
     "pixel_values",
 })  # fmt: skip
 IMAGE_MARK = "<image>"
+_TOOLS_BESIDE = "put the tools beside the turns, as `tools` of the sample"
+_SYSTEMS = frozenset({"system_message", "system_text", "system_instruction", "system_content", "sys", "sys_prompt"})
+_THOUGHTS = frozenset({
+    "reasoning", "reasoning_content", "reasoning_trace", "thinking", "thought", "thoughts", "rationale", "cot",
+    "chain_of_thought",
+})  # fmt: skip
 _NOTHING: tuple[Any, ...] = ("", [], {})
 NO_MEDIA = "Douse trains on text alone: take samples with pictures, sound or video out"
 _PARTS_OF_A_TURN = "set `weight: 0` on the turn to leave the whole turn out, or split it"
@@ -87,10 +93,11 @@ def unused_keys(row: Row, others: Mapping[str, Any], texts: Iterable[str], ignor
     texts = list(texts)
     unused = []
     for key, value in others.items():
-        if value in _NOTHING:
+        if value in _NOTHING or (key in LEARNED and value == int(LEARNED[key])):
             continue
-        if not (key in ignored or is_harmless(key) or _repeats(value, texts) or key == "label"):
-            raise row.refused(f"has a key that is not used: {key}", _ignored_by(key))
+        is_number = key.startswith(NAMELESS) and is_row_number(value)
+        if not (key in ignored or is_number or is_harmless(key) or _repeats(value, texts) or key == "label"):
+            raise row.refused(f"has a key that is not used: {key}", _place_of(key))
         unused.append(key)
     return tuple(unused)
 
@@ -111,7 +118,8 @@ def unused_message_keys(row: Row, position: int, others: Mapping[str, Any], igno
         if key in _PREFERENCES:
             raise _preference(row, f"turn {position} has `{key}`")
         if not is_harmless(key):
-            raise row.refused(f"turn {position} has a key that is not supported: {key}", _ignored_by(key))
+            resolution = _TOOLS_BESIDE if key in ("tools", "functions") else _ignored_by(key)
+            raise row.refused(f"turn {position} has a key that is not supported: {key}", resolution)
     return tuple(unused)
 
 
@@ -137,8 +145,22 @@ def check_text(row: Row, position: int, role: str, text: str) -> None:
         raise row.refused(f"turn {position} has the mark of a picture ({IMAGE_MARK})", NO_MEDIA)
 
 
+def _place_of(key: str) -> str:
+    """Return what to do with a key of a sample that has its place elsewhere; else how to leave it out."""
+    name = key.lower().replace(" ", "_")
+    if name in LEARNED:
+        return f"set `{key}` on the turns of the assistant, or take out the samples that are not to be learned"
+    if name in _THOUGHTS:
+        return "write it into the answer as <think>…</think>, or into its turn as `reasoning_content`"
+    if name == "history":
+        return "write its turns in front of the others, or take it out"
+    if name in _SYSTEMS:
+        return f"set `data.columns: {{system: {as_yaml(key)}}}`"
+    return _ignored_by(key)
+
+
 def _ignored_by(key: str) -> str:
-    return f"set `data.ignore_keys: [{key}]` if nothing is lost by leaving it out, or take it out of the data"
+    return f"set `data.ignore_keys: [{as_yaml(key)}]` if nothing is lost by leaving it out, or take it out of the data"
 
 
 def _repeats(value: Any, texts: list[str]) -> bool:

@@ -11,7 +11,8 @@ from trainer.data.message import Message
 from trainer.data.row_calls import read_call_turn, read_calls
 from trainer.data.row_keys import LEARNED, check_text, given, unused_message_keys, unused_part_keys
 from trainer.data.row_text import part_keys, read_text, text_or_none
-from trainer.data.sources.row import FORMAT_HELP, Row, json_type
+from trainer.data.sources.row import AS_JSON, FORMAT_HELP, Row, json_type
+from trainer.data.stand_ins import THOUGHT_TAG, has_thought_tag
 
 _ROLES = {
     "system": "system", "developer": "system",
@@ -43,7 +44,8 @@ def read_messages(row: Row, messages: Any, ignored: frozenset[str]) -> Chat:
         DataError: On the first one that cannot be used.
     """
     if not isinstance(messages, list):
-        raise row.refused(f"messages is a JSON {json_type(messages)}, not a list", FORMAT_HELP)
+        resolution = AS_JSON if isinstance(messages, str) else FORMAT_HELP
+        raise row.refused(f"messages is a JSON {json_type(messages)}, not a list", resolution)
     found: list[Message] = []
     unused: list[str] = []
     for position, message in enumerate(messages, start=1):
@@ -92,6 +94,7 @@ def _message(row: Row, position: int, rest: dict[str, Any], content: Any) -> Mes
             "call its text `content`, or `value` beside `from`",
         )
     text = _words(row, position, role, content, may_be_empty=bool(calls))
+    thought = _said_once(row, position, thought, text)
     if role != "assistant" and calls:
         raise row.refused(f"turn {position} ({role}) has `tool_calls`", "let the assistant call tools")
     name, call_id = (rest.pop("name", None), rest.pop("tool_call_id", None)) if role == "tool" else (None, None)
@@ -117,6 +120,18 @@ def _thought(row: Row, position: int, role: str, rest: dict[str, Any]) -> str | 
             "keep one of reasoning_content, thinking and reasoning, in turns of the assistant",
         )
     return found.pop()
+
+
+def _said_once(row: Row, position: int, thought: str | None, text: str) -> str | None:
+    """Return the thought beside a text; ``None`` where the text holds it as well: it would be learned twice."""
+    if thought is None or not has_thought_tag(text):
+        return thought
+    if thought.strip() not in (part.strip() for part in THOUGHT_TAG.split(text)):
+        raise row.refused(
+            f"turn {position} has one thought in its content and another beside it",
+            "keep one of them: between <think> and </think>, or as reasoning_content",
+        )
+    return None
 
 
 def _is_learned(row: Row, position: int, role: str, rest: dict[str, Any]) -> bool:

@@ -89,7 +89,7 @@ def format_of(row: Row, wanted: str) -> Format:
         f"does not fit {expected} (keys: {keys})",
         details="messages: messages | conversations; prompt_completion: prompt, completion; "
         "alpaca: instruction, [input], output",
-        resolution=layout_hint(row) if wanted == "auto" else "set `format: auto`, or correct the line",
+        resolution=layout_hint(row) if wanted == "auto" else "set `data.format: auto`, or correct the line",
     )
 
 
@@ -157,7 +157,8 @@ def _history(row: Row, pairs: Any) -> list[Message]:
 
 def _with_system(row: Row, messages: Sequence[Message], beside: Sequence[Any]) -> list[Message]:
     """Return the turns with the system text that stands beside them, once."""
-    texts = list(dict.fromkeys(read_text(row, 1, text) for text in beside if text not in (None, "")))
+    said = (read_text(row, 1, text, may_be_empty=True) for text in beside)
+    texts = list(dict.fromkeys(text for text in said if text.strip()))
     own = [message.content for message in messages if message.role == "system" and message.content.strip()]
     if len(texts) > 1 or (texts and own and texts != own[:1]):
         raise row.refused("has a system text beside a system turn that says something else", "keep one of them")

@@ -89,8 +89,9 @@ class _Writer:
         if message.role != "assistant" or not has_thought_tag(message.content):
             return self._text(index, "content", message.content)
         *parts, last = THOUGHT_TAG.split(message.content)
-        thought = [part if THOUGHT_TAG.fullmatch(part) else self._text(index, "thought", part) for part in parts]
-        return "".join(thought) + self._text(index, "content", last)
+        pieces = zip(parts[::2], parts[1::2], strict=True)
+        said = [self._text(index, "thought" if "/" in tag else "content", text) + tag for text, tag in pieces]
+        return "".join(said) + self._text(index, "content", last)
 
     def _call(self, index: int, call: ToolCall) -> ToolCall:
         name = self._text(index, "call", call.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from trainer.data.shelf import Shelf, Writer, find_shelf, shelves
 from trainer.data.sources.kinds import COLUMNAR
+from trainer.data.sources.row import as_yaml
 from trainer.errors import DataError
 from trainer.files import sha256_of_unchanged
 
@@ -78,7 +79,8 @@ def _refuse_bytes(path: Path, shelf: Shelf, ignored: Collection[str]) -> None:
     if found:
         raise DataError(
             f"data: {path} has bytes in the column {', '.join(found)}, and Douse trains on text alone",
-            resolution=f"write the column as text; or set `data.ignore_keys: [{', '.join(found)}]` to leave it out",
+            resolution="write the column as text; or set "
+            f"`data.ignore_keys: [{', '.join(map(as_yaml, found))}]` to leave it out",
         )
 
 

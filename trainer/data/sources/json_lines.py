@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.data.sources.row import FORMAT_HELP, BadRow, Row, json_type
+from trainer.data.sources.row import AS_JSON, FORMAT_HELP, BadRow, Row, json_type
+
+_MARK = "\ufeff"
+"""Byte order mark: it stands within a file that was put together from several."""
+_ONE_A_LINE = "put each sample on one line as a whole JSON object"
+_PYTHON = ("'", "None", "True", "False", "nan", "(")
 
 
 class JsonObjects:
@@ -56,7 +61,7 @@ def _rows(path: Path, number: int, line: bytes, objects: JsonObjects) -> Iterato
     except UnicodeDecodeError as err:
         yield BadRow(path, number, f"is not UTF-8 text (byte {err.start + 1} of the line)", "save the file as UTF-8")
         return
-    position = len(text) - len(text.lstrip())
+    position = len(text) - len(text.lstrip().removeprefix(_MARK).lstrip())
     while position < len(text):
         try:
             value, position = objects.read(text, position)
@@ -78,8 +83,21 @@ def row_of(path: Path, number: int, value: Any, repeats: str | None) -> Row | Ba
 def what_is_wrong(err: Exception) -> tuple[str, str]:
     """Return problem and resolution for what ``JsonObjects.read`` raises."""
     if isinstance(err, json.JSONDecodeError):
-        hint = "put each sample on one line as a whole JSON object"
-        return f"is not valid JSON at column {err.colno}: {err.msg}", hint
+        return f"is not valid JSON at column {err.colno}: {err.msg}", way_out(err.doc[err.pos :], _ONE_A_LINE)
     if isinstance(err, RecursionError):
         return "is nested too deeply", FORMAT_HELP
     return "holds a number of too many digits to be read", "write it as text (in quotation marks), or take it out"
+
+
+def way_out(rest: str, otherwise: str) -> str:
+    """Return what to do about a text that is not valid JSON from a place on.
+
+    Args:
+        rest: The text from that place on.
+        otherwise: What to do where nothing is known about it.
+    """
+    if rest.startswith(_PYTHON):
+        return AS_JSON
+    if rest.startswith(","):
+        return "take the commas between the objects away, or put [ before the first one and ] after the last one"
+    return otherwise

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from trainer.data.sources.json_lines import JsonObjects, row_of, what_is_wrong
+from trainer.data.sources.json_lines import JsonObjects, row_of, way_out, what_is_wrong
 from trainer.data.sources.row import BadRow, Row
 from trainer.errors import DataError
 
@@ -126,7 +126,7 @@ class _Text:
                 if self._read_on():
                     continue
                 self._pass(place)
-                raise self.refused(f"not valid JSON: {err.msg}", _REPAIR) from err
+                raise self.refused(f"not valid JSON: {err.msg}", way_out(err.doc[err.pos :], _REPAIR)) from err
             except RecursionError as err:
                 raise self.refused(*what_is_wrong(err)) from err
             except ValueError as err:  # a number that is too long: as text it has an end

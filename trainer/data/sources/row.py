@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from trainer.errors import DataError
 
@@ -12,6 +16,12 @@ FORMAT_HELP = (
     'write one JSON object a line: {"messages": [{"role": "user", "content": "…"}, '
     '{"role": "assistant", "content": "…"}]}'
 )
+
+
+AS_JSON = "write it as JSON, as Python's `json.dumps` does: with double quotation marks, null, true and false"
+NAMELESS = "Unnamed: "
+"""What a column without a name is called, with its place behind it, as pandas does."""
+_PLAIN_NAME = re.compile(r"[^\W\d][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,17 @@ class BadRow:
     number: int
     problem: str
     resolution: str
+
+
+def is_row_number(value: Any) -> bool:
+    """Return whether a cell of a column without a name says nothing: spreadsheets and pandas number the rows there."""
+    return type(value) is int or (isinstance(value, str) and (not value.strip() or value.strip().isdecimal()))
+
+
+def as_yaml(name: str) -> str:
+    """Return a key as a run file takes it in a list or a mapping."""
+    is_word = _PLAIN_NAME.fullmatch(name) is not None and isinstance(yaml.safe_load(name), str)
+    return name if is_word else json.dumps(name, ensure_ascii=False)
 
 
 def json_type(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from trainer.data.sources.json_values import MOST_ROW_BYTES
-from trainer.data.sources.row import BadRow, Row
+from trainer.data.sources.row import NAMELESS, BadRow, Row, is_row_number
 from trainer.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab")
@@ -103,4 +103,9 @@ def _row(path: Path, number: int, header: list[str], cells: list[str]) -> Row | 
             path, number, f"has {len(cells)} cells, but the header has {len(header)}",
             "put cells that hold the separator, a quotation mark or a line end between quotation marks",
         )  # fmt: skip
-    return Row(path, number, {name: cell for name, cell in zip(header, cells, strict=True) if name})
+    named = enumerate(zip(header, cells, strict=True))
+    return Row(
+        path,
+        number,
+        {name or f"{NAMELESS}{place}": cell for place, (name, cell) in named if name or not is_row_number(cell)},
+    )

@@ -64,6 +64,23 @@ def test_thought_is_refused_where_the_template_renders_none(template: str, chat:
     assert caught.value.resolution
 
 
+def test_thought_of_the_last_answer_that_a_template_drops_is_refused() -> None:
+    without = "(message['content'].split('</think>')[-1] if loop.last and loop.length > 2 else message['content']) +"
+    facts = small_facts(CHATML.replace("message['content'] +", without))
+
+    with pytest.raises(BaseModelError, match="it leaves out the thought in turn 4"):
+        mask_chat(SEVEN["tags"], facts, assistant_only=True)
+
+
+@pytest.mark.parametrize("said", ["Well. <think>\nT.\n</think>\n\nA.", "<think>T.</think>A.<think>U.</think>B."])
+def test_words_around_a_thought_are_no_thought(said: str) -> None:
+    chat = (SEVEN["one"][0], Message("assistant", said))
+
+    with pytest.raises(BaseModelError, match=r"it leaves out turn 2 \(assistant\)"):
+        mask_chat(chat, family_facts("Qwen3"), assistant_only=True)
+    assert said in mask_chat(chat, small_facts(), assistant_only=True).text
+
+
 @pytest.mark.parametrize(
     ("condition", "remedy"),
     [

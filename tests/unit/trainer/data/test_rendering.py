@@ -64,6 +64,16 @@ def test_system_turn_without_a_place_moves_into_the_first_question_on_demand(fam
     assert "Be short.\n\nQ1?" in render(SEVEN["system"][:2], asked, add_generation_prompt=True)
 
 
+def test_way_out_of_a_system_turn_that_cannot_move_is_another_one() -> None:
+    facts = family_facts("Gemma 1")
+    chat = (SEVEN["system"][0], Message("assistant", "Hello."), *SEVEN["one"])
+
+    with pytest.raises(BaseModelError) as caught:
+        mask_chat(chat, replace(facts, system_prompt="first_user_turn"), assistant_only=True)
+
+    assert caught.value.resolution.startswith("let a question follow the system turn")
+
+
 def test_system_turn_that_the_template_renders_stays_where_it_is() -> None:
     facts = small_facts()
     asked = replace(facts, system_prompt="first_user_turn")

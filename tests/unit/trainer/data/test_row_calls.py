@@ -40,6 +40,13 @@ def test_tools_with_an_input_schema_get_parameters() -> None:
     assert sample({**CALLING, "tools": tools}).turns[0] == Message(TOOLS, OFFERED)
 
 
+def test_each_tool_may_be_a_json_text() -> None:
+    tools = ['{"name": "look", "parameters": {}}']
+
+    assert sample({**CALLING, "tools": tools}).turns[0] == Message(TOOLS, OFFERED)
+    assert "one has no name" in refusal({**CALLING, "tools": ["look"]}).message
+
+
 def test_a_turn_of_calls_may_hold_several_and_may_be_kept_out_of_what_is_learned() -> None:
     said = '[{"name": "look", "arguments": {"city": "Ems"}}, {"name": "stop", "arguments": {}}]'
     turns = [

@@ -12,6 +12,7 @@ from tests.unit.trainer.data.test_rows import CHAT, refusal
     [
         ({"dialog": CHAT["messages"]}, "set `data.columns: {messages: dialog}`"),
         ({"chat": [{"from": "human", "value": "a"}]}, "set `data.columns: {messages: chat}`"),
+        ({"chat: all": [{"from": "human", "value": "a"}]}, 'set `data.columns: {messages: "chat: all"}`'),
         ({"question": "a", "answer": "b"}, "set `data.columns: {prompt: question, completion: answer}`"),
         ({"data": [CHAT, CHAT]}, "`jq '.[\"data\"]' train.jsonl > samples.json`"),
         ({"text": "a"}, "a text alone does not say what the assistant is to learn"),
@@ -20,3 +21,32 @@ from tests.unit.trainer.data.test_rows import CHAT, refusal
 )
 def test_a_shape_that_files_often_have_gets_the_way_to_samples(values: dict[str, Any], hint: str) -> None:
     assert hint in refusal(values).resolution
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("weight", 0, "set `weight` on the turns of the assistant, or take out the samples"),
+        ("masked", True, "set `masked` on the turns of the assistant, or take out the samples"),
+        ("reasoning", "Hm.", "write it into the answer as <think>…</think>, or into its turn as `reasoning_content`"),
+        ("System Message", "Be short.", 'set `data.columns: {system: "System Message"}`'),
+        ("history", [["q", "a"]], "write its turns in front of the others"),
+        ("quality", 3, "set `data.ignore_keys: [quality]` if nothing is lost"),
+        ("Unnamed: 3", "a note", 'set `data.ignore_keys: ["Unnamed: 3"]` if nothing is lost'),
+        ("yes", 3, 'set `data.ignore_keys: ["yes"]` if nothing is lost'),
+    ],
+)
+def test_a_key_that_has_its_place_elsewhere_is_not_to_be_ignored(key: str, value: Any, hint: str) -> None:
+    assert refusal({**CHAT, key: value}).resolution.startswith(hint)
+
+
+def test_tools_on_a_turn_have_their_place_beside_the_turns() -> None:
+    asked, answer = CHAT["messages"]
+
+    error = refusal({"messages": [{**asked, "tools": [{"name": "look"}]}, answer]})
+
+    assert error.resolution == "put the tools beside the turns, as `tools` of the sample"
+
+
+def test_turns_in_the_notation_of_python_are_named_for_what_they_are() -> None:
+    assert "json.dumps" in refusal({"messages": "[{'role': 'user', 'content': None}]"}).resolution

@@ -220,7 +220,7 @@ def test_weight_of_another_role_is_ignored_if_nought_and_refused_if_one() -> Non
 @pytest.mark.parametrize("key", ["system", "system_prompt"])
 def test_system_text_beside_the_turns_becomes_the_system_turn(beside: dict[str, Any], key: str) -> None:
     assert words(sample({**beside, key: "Be kind."})) == (("system", "Be kind."), *TURNS)
-    assert words(sample({**beside, key: ""})) == TURNS
+    assert words(sample({**beside, key: ""})) == words(sample({**beside, key: " \n"})) == TURNS
 
 
 def test_system_text_beside_a_system_turn_counts_once_or_is_a_bad_line() -> None:
@@ -280,6 +280,8 @@ def test_sample_of_another_kind_of_training_is_named_for_what_it_is(values: dict
         ({"text": "### Question\nWhy?\n### Answer\nBecause."}, ("text",)),
         ({"prompt": "Why?", "prompt_id": "x"}, ("prompt", "prompt_id")),
         ({"images": [], "score": None, "category": ""}, ()),
+        ({"weight": 1.0, "train": True, "masked": False}, ()),
+        ({"Unnamed: 0": 3, "Unnamed: 0.1": "3"}, ("Unnamed: 0", "Unnamed: 0.1")),
     ],
 )
 def test_harmless_keys_are_listed(values: dict[str, Any], unused: tuple[str, ...]) -> None:
@@ -391,6 +393,8 @@ def test_tools_and_calls_may_be_json_text_and_calls_may_be_turns_of_their_own() 
         (assistant(tool_calls=[{"name": "f", "arguments": [1]}]),
          "turn 2 calls 'f' with arguments that are a JSON list, not an object"),
         (assistant(thinking="a", reasoning="b"), "turn 2 (assistant) has two different thoughts"),
+        (assistant(content="<think>a</think>b", reasoning="c"),
+         "turn 2 has one thought in its content and another beside it"),
         ({"messages": [{"role": "user", "content": "a", "thinking": "b"}, CHAT["messages"][1]]},
          "turn 1 (user) has a thought"),
         ({"messages": [{"role": "user", "content": "a", "tool_calls": [{"name": "f"}]}, CHAT["messages"][1]]},
@@ -401,6 +405,12 @@ def test_tools_and_calls_may_be_json_text_and_calls_may_be_turns_of_their_own() 
 )  # fmt: skip
 def test_broken_tools_calls_and_thoughts_are_refused_by_name(values: dict[str, Any], problem: str) -> None:
     assert refusal({**CHAT, **values}).message == f"data: train.jsonl:7 {problem}"
+
+
+def test_a_thought_that_stands_in_the_content_as_well_counts_once() -> None:
+    turns = sample({**CHAT, **assistant(content="<think>\na\n</think>\n\nb", reasoning_content=" a")}).turns
+
+    assert turns[1] == Message("assistant", "<think>\na\n</think>\n\nb")
 
 
 def test_null_columns_count_as_absent() -> None:

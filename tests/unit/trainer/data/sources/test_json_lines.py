@@ -17,6 +17,29 @@ def test_blank_lines_and_windows_line_ends_are_passed_over() -> None:
     assert rows == [Row(PATH, 5, {"a": 1}), Row(PATH, 8, {"a": 2})]
 
 
+def test_a_mark_at_the_beginning_of_any_line_is_passed_over() -> None:
+    rows = list(read_json_lines(PATH, '{"a": 1}\n\ufeff{"a": "\ufeff"}\n \ufeff {"a": 3}'.encode()))
+
+    assert rows == [Row(PATH, 1, {"a": 1}), Row(PATH, 2, {"a": "\ufeff"}), Row(PATH, 3, {"a": 3})]
+
+
+@pytest.mark.parametrize(
+    ("line", "resolution"),
+    [
+        ("{'a': 1}", "json.dumps"),
+        ('{"a": None}', "json.dumps"),
+        ('{"a": True}', "json.dumps"),
+        ('{"a": 1},', "the commas between the objects"),
+        ('{"a": }', "on one line as a whole JSON object"),
+    ],
+)
+def test_the_way_out_of_text_that_is_no_json_names_its_notation(line: str, resolution: str) -> None:
+    *_, bad = read_json_lines(PATH, line.encode())
+
+    assert isinstance(bad, BadRow)
+    assert resolution in bad.resolution
+
+
 def test_only_a_line_feed_ends_a_line() -> None:
     values = {"a": "b\u2028c\x85d"}
 

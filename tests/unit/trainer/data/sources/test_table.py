@@ -74,6 +74,12 @@ def test_a_column_without_a_name_is_no_key() -> None:
     ]  # fmt: skip
 
 
+def test_text_in_a_column_without_a_name_is_not_dropped() -> None:
+    assert values("prompt,completion,\na,b,\nc,d,look\n") == [
+        {"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": "d", "Unnamed: 2": "look"}
+    ]  # fmt: skip
+
+
 def test_a_cell_may_be_long() -> None:
     assert values(f"a,b\n{'x' * 200_000},1\n") == [{"a": "x" * 200_000, "b": "1"}]
 
