@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from runner.planning.estimate.memory import Holding, block_bytes
-from runner.planning.estimate.model_shape import shape_of
+from runner.planning.estimate.model_shape import COMPOSED, shape_of
 
 TOKENS, RANK = 384, 16
 CONFIG = {
@@ -28,7 +28,7 @@ FULL = Holding(activation=4, saved_input=8, attention="sdpa")
 HALF = Holding(saved_input=2, attention="sdpa")
 
 
-def make_model(attention: str, dtype: torch.dtype, dropout: float, kind: str = "llama", **own: int) -> Any:
+def make_model(attention: str, dtype: torch.dtype, dropout: float, kind: str = "llama", **own: Any) -> Any:
     torch.manual_seed(0)
     config_of_kind = AutoConfig.for_model(kind, **CONFIG, **own, attn_implementation=attention)
     model = AutoModelForCausalLM.from_config(config_of_kind).to(dtype)
@@ -83,6 +83,21 @@ def test_a_block_keeps_what_the_model_says(
     said = TOKENS * block_bytes(SHAPE, holding, "all-linear", rank=RANK, row_tokens=TOKENS)
 
     assert said == pytest.approx(kept, rel=0.01)
+
+
+def test_what_an_activation_of_several_kernels_keeps_is_counted() -> None:
+    """Beside ``gelu``, which is one kernel; Phi has ``gelu_new`` where its configuration names none."""
+
+    def look(own: dict[str, str]) -> tuple[int, float]:
+        kept = kept_bytes(make_model("sdpa", torch.float32, 0.05, "phi", **own), packed=False)
+        shape = shape_of(CONFIG | own | {"model_type": "phi"})
+        return kept, TOKENS * block_bytes(shape, FULL, "all-linear", rank=RANK, row_tokens=TOKENS)
+
+    kept, said = look({"hidden_act": "gelu"})
+    assert said == pytest.approx(kept, rel=0.05)
+    for own in ({}, *({"hidden_act": name} for name in COMPOSED)):
+        more_kept, more_said = look(own)
+        assert more_said - said == more_kept - kept > 0, own
 
 
 @pytest.mark.parametrize("kind", ["gemma3_text", "glm4", "olmo2", "qwen3"])

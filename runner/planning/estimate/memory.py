@@ -148,8 +148,8 @@ def block_bytes(
 
     Norms keep their input in 32 bits; each adapter keeps its own copy of its input, and the ``r`` numbers that its
     first half makes of it; attention keeps queries, keys, values and its answer, and what ``score_bytes`` says of each
-    pair of tokens; the MLP keeps the gate, what the activation makes of it and the way up. A frozen 4-bit layer keeps
-    nothing: its backward pass needs weights alone.
+    pair of tokens; the MLP keeps the gate, what the activation makes of it and the way up, and what an activation of
+    several kernels keeps between them. A frozen 4-bit layer keeps nothing: its backward pass needs weights alone.
 
     Source: what ``torch.autograd`` saves in ``modeling_llama`` (transformers 5.23), ``peft.tuners.lora.layer`` (0.21)
     and ``bitsandbytes.autograd.MatMul4Bit`` (0.50); compare Korthikanti et al. 2022, section 4. A test compares this
@@ -160,7 +160,7 @@ def block_bytes(
     norms = holding.norm_input * shape.norm_size
     answer = 0 if _kernel(shape, holding) == "eager" else queries  # a product of matrices keeps what goes in alone
     attention = a * (queries + 2 * keys + answer) + row_tokens * score_bytes(shape, holding)
-    mlp = a * inner * (holding.mlp_kept if shape.is_gated else 1)
+    mlp = a * inner * ((holding.mlp_kept if shape.is_gated else 1) + shape.activation_kept)
     adapters = holding.saved_input * _adapter_inputs(shape, holding, targets)
     return norms + attention + mlp + adapters + a * rank * len(shape.targeted(targets))
 

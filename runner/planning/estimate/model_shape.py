@@ -47,6 +47,7 @@ class ModelShape:
         is_gated: Whether the MLP has a gate beside its way up.
         is_eager: Whether transformers gives it eager attention, for lack of any other (``_supports_sdpa`` is false).
         caps_scores: Whether attention's scores go through a tanh.
+        activation_kept: How many tensors of the MLP's inner width its activation keeps beside its input.
     """
 
     model_type: str
@@ -67,6 +68,7 @@ class ModelShape:
     is_gated: bool = True
     is_eager: bool = False
     caps_scores: bool = False
+    activation_kept: int = 0
 
     @property
     def parameters(self) -> int:
@@ -190,6 +192,7 @@ def _shape(kind: str, n: Numbers, layers: Layers) -> ModelShape:
         is_gated=layers.is_gated,
         is_eager=kind in kinds().eager,
         caps_scores=kind in CAPPED,
+        activation_kept=COMPOSED.get(n.text(*ACTIVATIONS) or COMPOSED_BY_DEFAULT.get(kind, ""), 0),
     )
 
 
@@ -201,6 +204,15 @@ def _weights(linears: tuple[Linear, ...]) -> int:
     return sum(linear.parameters + linear.bias_parameters for linear in linears)
 
 
+ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function")
+"""Keys of a configuration that name the activation of the MLP."""
+COMPOSED = {
+    "gelu_new": 3, "gelu_accurate": 3, "gelu_python": 2, "gelu_python_tanh": 3, "gelu_fast": 6, "quick_gelu": 1,
+}  # fmt: skip
+"""Activations that transformers puts together of several kernels: how many tensors more than one kernel, which keeps
+its input, these keep. Source: ``activations.py`` (transformers 5.23)."""
+COMPOSED_BY_DEFAULT = dict.fromkeys(("codegen", "gpt2", "gpt_neo", "gptj", "openai-gpt", "phi"), "gelu_new")
+"""Architectures that have such an activation where the configuration names none."""
 CAPPED = ("gemma2", "vaultgemma")
 """Architectures that cap attention's scores with a tanh."""
 GGUF_NAMES = {

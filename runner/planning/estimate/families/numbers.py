@@ -71,6 +71,10 @@ class Numbers:
             return bool(found)
         raise NumberError(f"has {key}: {_word(found)}, which is neither true nor false")
 
+    def text(self, *keys: str) -> str | None:
+        """Return the first of some keys that is a text, or ``None``."""
+        return next((self.config[key] for key in keys if isinstance(self.config.get(key), str)), None)
+
     def _value(self, key: str) -> Any:
         own = self.names.get(key, key)
         for name in (*(name for name, theirs in self.names.items() if theirs == own), own):
