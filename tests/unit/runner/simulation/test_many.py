@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,15 @@ def test_ctrl_c_shows_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert 1 <= tally.lives <= 4
     assert f"{tally.lives} li" in terminal.getvalue()
+
+
+def test_a_process_that_lives_hears_no_ctrl_c_and_seldom_looks_for_rubbish(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: dict[int, object] = {}
+    thresholds: list[int] = []
+    monkeypatch.setattr("signal.signal", heard.__setitem__)
+    monkeypatch.setattr("gc.set_threshold", thresholds.append)
+
+    many.settle_in()
+
+    assert heard == {signal.SIGINT: signal.SIG_IGN}
+    assert thresholds == [many.COLLECT_EVERY]
