@@ -7,6 +7,7 @@ import errno
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,7 @@ def _this_process() -> World:
     return RealWorld(with_shared_turns(environ, cache_folder(environ) / "pace"))
 
 
+@cache
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser; it imports nothing heavy, so that help comes at once."""
     parser = argparse.ArgumentParser(

@@ -53,6 +53,13 @@ def test_the_arguments_of_a_verb_are_read_as_its_help_says() -> None:
     assert parser.parse_args(["resume", "--set", "a.b=1", "--set", "c.d=2"]).set == ["a.b=1", "c.d=2"]
 
 
+def test_one_parser_reads_every_command_line_and_keeps_nothing_of_it() -> None:
+    assert make_parser().parse_args(["train", "--set", "a.b=1", "--yes"]).yes
+    assert make_parser().parse_args(["train"]).set == []
+    assert not make_parser().parse_args(["train"]).yes
+    assert make_parser() is make_parser()
+
+
 def test_help_imports_nothing_heavy() -> None:
     words = "import sys; from runner.cli import parser; parser.make_parser().format_help(); "
     code = f"{words}print({{*{HEAVY}}} & {{*sys.modules}})"
