@@ -10,11 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, Protocol, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from runner.errors import RunNotFoundError
 from runner.run.models import Host
 from runner.run.run_dir import RunDir, read_json, write_json
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 PLAN_NAME = "plan.json"
 FORMAT: Final = 2
@@ -290,18 +294,26 @@ def read_plan(run: RunDir) -> Plan:
     Raises:
         RunNotFoundError: If there is none, or it is of another version of Douse, or damaged.
     """
-    from pydantic import TypeAdapter, ValidationError  # takes its time to import
+    from pydantic import ValidationError  # takes its time to import
 
     values = read_json(run.file(PLAN_NAME))
     try:
         text = json.dumps(lenient_plan(values or {}))
-        return TypeAdapter(Plan).validate_json(text, strict=True)
+        return _plan_type().validate_json(text, strict=True)
     except ValidationError as err:
         raise RunNotFoundError(
             f"run: {run.file(PLAN_NAME)} is missing or of another version of Douse",
             resolution="plan again with `make resume`",
             details=str(err),
         ) from err
+
+
+@cache
+def _plan_type() -> TypeAdapter[Plan]:
+    """Return what checks a plan; made once, for making it takes longer than a hundred checks."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Plan)
 
 
 def lenient_plan(values: Json) -> Json:

@@ -28,7 +28,6 @@ from runner.clouds.lambda_cloud.listing import (
     volume_in,
 )
 from runner.clouds.lambda_cloud.messages import (
-    Data,
     Ended,
     Instance,
     InstanceType,
@@ -36,6 +35,7 @@ from runner.clouds.lambda_cloud.messages import (
     LaunchRequest,
     ListedType,
     SshKey,
+    data_of,
 )
 from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
@@ -317,13 +317,13 @@ class LambdaCloud:
     def _entries(self, path: str, doing: str) -> Iterator[Any]:
         """Yield the entries of a list, which Lambda gives whole; one that says that there is more ends in an error."""
         answer = self._api.ask("GET", path, doing=doing, repeatable=True)
-        listed = read(Data[list[Any]], answer, cloud="lambda", doing=doing, may_be_part=True)
+        listed = read(data_of(list[Any]), answer, cloud="lambda", doing=doing, may_be_part=True)
         yield from listed.data
         refuse_part(listed, answer, cloud="lambda", doing=doing)
 
     def _get(self, path: str, content: type[Content], doing: str) -> Content:
         answer = self._api.ask("GET", path, doing=doing, repeatable=True)
-        return read(Data[content], answer, cloud="lambda", doing=doing).data  # type: ignore[valid-type]
+        return read(data_of(content), answer, cloud="lambda", doing=doing).data
 
     def _post(
         self,
@@ -337,7 +337,7 @@ class LambdaCloud:
     ) -> Content:
         lanes = (self._launches,) if launch else ()
         answer = self._api.ask("POST", path, doing=doing, repeatable=repeatable, body=body, lanes=lanes)
-        return read(Data[content], answer, cloud="lambda", doing=doing).data  # type: ignore[valid-type]
+        return read(data_of(content), answer, cloud="lambda", doing=doing).data
 
     def _delete(self, path: str, doing: str) -> None:
         try:

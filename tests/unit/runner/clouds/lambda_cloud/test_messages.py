@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from runner.clouds.lambda_cloud.messages import LaunchRequest, Refusal, SshKey
+from runner.clouds.lambda_cloud.messages import LaunchRequest, Refusal, SshKey, data_of
 
 SECRET = "#cloud-config\nssh_keys: {ed25519_private: top-secret-key}"
 
@@ -99,3 +99,10 @@ def test_a_key_is_the_same_by_type_and_blob(stored: str, given: str, same: bool)
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error": "text"}', b'{"error": {"message": "m"}}'])
 def test_what_is_no_refusal_is_none(body: bytes) -> None:
     assert Refusal.read(body) is None
+
+
+def test_an_envelope_is_made_once_for_each_content() -> None:
+    assert data_of(SshKey) is data_of(SshKey)
+    assert data_of(list[Any]).model_validate_json('{"data": [1]}').data == [1]
+    with pytest.raises(ValidationError):
+        data_of(list[Any]).model_validate_json('{"data": {}}')
