@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from runner.run.run_dir import RunDir
@@ -16,6 +17,8 @@ LOST = "lost"
 """Action of a line that says that earlier lines are gone, with all that they said."""
 CHECKSUM = "crc32"
 """Key of a line's checksum: the CRC-32 of the line as it is without it. Lines of older versions have none."""
+KEPT_LINES = 4096
+"""Lines whose content is kept: those of some weeks."""
 CLOCK = "clock"
 """Key of what a line knows of the computer that wrote it besides the time of day, which may be set: ``boot`` says which
 start of which computer it was (empty: unknown), ``up_s`` how many seconds it had counted, sleep included."""
@@ -69,7 +72,8 @@ class Journal:
 
     def _lines(self) -> list[dict[str, Any] | None]:
         """Return every line, ``None`` for a damaged one; the last counts also where its end is missing."""
-        return [_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line]
+        found = (_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line)
+        return [None if entry is None else dict(entry) for entry in found]
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
         whole = _whole(self.line_of_now(kind, action) | facts)
@@ -77,8 +81,12 @@ class Journal:
         self._file.append((b"" if ends_whole else b"\n") + whole + b"\n", synced=True)
 
 
+@lru_cache(maxsize=KEPT_LINES)
 def _read_line(line: bytes) -> dict[str, Any] | None:
-    """Return what a line says, or ``None`` where it is not as it was written, or not one of ours."""
+    """Return what a line says, or ``None`` where it is not as it was written, or not one of ours.
+
+    A line says the same whenever it is read, and each word about money reads them all.
+    """
     entry = object_or_none(line)
     if entry is None:
         return None

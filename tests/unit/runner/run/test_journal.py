@@ -139,3 +139,13 @@ def test_a_line_knows_what_its_computer_has_counted(run: RunDir) -> None:
     (line,) = Journal(run).entries()
     assert line["clock"]["boot"] == run.world.boot_id
     assert 0 < line["clock"]["up_s"] <= run.world.boottime_s() + 0.1
+
+
+def test_what_was_read_belongs_to_who_has_read_it(run: RunDir) -> None:
+    journal = Journal(run)
+    ask(journal)
+    (first,) = journal.entries()
+    first["action"] = "something else"
+
+    assert [entry["action"] for entry in journal.entries()] == ["provision"]
+    assert journal.unanswered("provision")
