@@ -43,6 +43,7 @@ class CloudState:
         faults: Mapping[str, CloudFaults],
         settings: Mapping[str, Settings],
         has_real_boxes: bool = True,
+        keeps_requests: bool = True,
         token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         """Begin with nothing.
@@ -53,12 +54,13 @@ class CloudState:
             faults: What every cloud says of faults, those that are not served as well.
             settings: Those of each cloud that is served, by its name.
             has_real_boxes: Whether boxes are machines of their own.
+            keeps_requests: Whether anybody is going to ask what was asked.
             token: Returns so many bytes that nobody can guess, as hexadecimal digits: ids and keys are made of them.
         """
         self.yard, self.clock, self.token = yard, clock, token
         self.clouds, self.settings = tuple(settings), settings
         self.faults = FaultQueue(faults, served=self.clouds, has_real_boxes=has_real_boxes)
-        self.requests = RequestsLog()
+        self.requests = RequestsLog(is_kept=keeps_requests)
         self.runner = RunnerProcess()
         self.others: list[CloudState] = []
         self.machines: dict[str, EmulatedMachine] = {}
@@ -110,7 +112,14 @@ class CloudState:
 
     def another(self) -> CloudState:
         """Return another account of the same clouds, in which there is nothing and nothing goes wrong."""
-        other = CloudState(self.yard, self.clock, faults=self.faults.clouds, settings=self.settings, token=self.token)
+        other = CloudState(
+            self.yard,
+            self.clock,
+            faults=self.faults.clouds,
+            settings=self.settings,
+            keeps_requests=self.requests.is_kept,
+            token=self.token,
+        )
         self.others.append(other)
         return other
 

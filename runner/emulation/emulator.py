@@ -56,7 +56,8 @@ class Emulator(ABC):
             is_authorised, answer = self._answer(call, now)
             if off_s := self.state.off_s(self.cloud, call.path):
                 answer = replace(answer, headers={**answer.headers, "date": formatdate(now + off_s, usegmt=True)})
-            self._record(call, answer, is_authorised, fired, now)
+            if self.state.requests.is_kept:
+                self._record(call, answer, is_authorised, fired, now)
         return answer
 
     @abstractmethod

@@ -52,10 +52,15 @@ class Recorded:
 
 
 class RequestsLog:
-    """Every request in the order of the answers."""
+    """Every request in the order of the answers.
 
-    def __init__(self) -> None:
+    Attributes:
+        is_kept: Whether there is anything to add: freeing a request of its secrets takes as long as answering it.
+    """
+
+    def __init__(self, *, is_kept: bool = True) -> None:
         """Start with nothing."""
+        self.is_kept = is_kept
         self._lock = threading.Lock()
         self._all: list[Recorded] = []
 

@@ -74,6 +74,7 @@ class Stage:
             faults=known_faults(),
             settings={cloud: settings},
             has_real_boxes=False,
+            keeps_requests=False,
             token=lambda size: names.randbytes(size).hex(),
         )
         self.yard.catch_up = self.catch_up
