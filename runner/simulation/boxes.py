@@ -15,7 +15,7 @@ from runner.emulation.machines import BoxKind
 from runner.emulation.paper_yard import PaperAddress
 from runner.run.run_dir import PROJECT
 from runner.simulation.trainer import Course, SimulatedTrainer
-from runner.simulation.turns import Turns
+from runner.simulation.turns import Turns, never
 
 HOME = "/home/user"
 GREETING = b"SSH-2.0-simulated\r\n"
@@ -53,7 +53,7 @@ class BoxLease:
     def live(self) -> None:
         """Look every few seconds, as the real one does, until it is over."""
         while not self._is_over:
-            self._box.turns.wait(lambda: False, max(1.0, min(30.0, self._due_s() - self._box.now_s)))
+            self._box.turns.wait(never, max(1.0, min(30.0, self._due_s() - self._box.now_s)))
             now, is_held = self._box.now_s, (self._lease.beat or "").startswith("hold")
             if is_held:
                 self._lease.look(self._lease.beat, now)

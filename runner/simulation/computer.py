@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 from runner.simulation.disk import MemoryDisk
 from runner.simulation.process import KILLED, Process
@@ -92,7 +91,8 @@ class Computer:
             process.end(KILLED)
 
     def _current(self) -> Process:
-        return cast("Process", self.turns.current.owner)
+        found: Process = self.turns.current.owner  # type: ignore[assignment]  # who asks a computer runs on it
+        return found
 
 
 def _status(process: Process, work: Callable[[Process], int]) -> int:

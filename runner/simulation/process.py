@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from runner.simulation.turns import OverError, Place, VirtualBell, VirtualEvent, VirtualLock, VirtualTask
+from runner.simulation.turns import OverError, Place, VirtualBell, VirtualEvent, VirtualLock, VirtualTask, always, never
 from runner.world import Bell, Connection, Disk, Event, Lock, Shared, Task
 
 if TYPE_CHECKING:
@@ -98,12 +98,11 @@ class Process:
     def step(self) -> None:
         """Count a call that changes or waits for something, die of it where that is due, and let others come first."""
         self.count()
-        self.computer.turns.wait(_yes, None)
+        self.computer.turns.wait(always, None)
 
     def count(self) -> None:
         """Count a call of this world; raise if it was the last, or the world is closed."""
-        self.check()
-        if self.computer.turns.is_closed:
+        if self.is_dead or self.computer.turns.is_closed:
             raise OverError(self.name)
         self.calls += 1
         if self.calls == self.crash_at:
@@ -160,7 +159,7 @@ class Process:
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds pass, at once."""
-        self.wait_for(_no, seconds)
+        self.wait_for(never, seconds)
 
     def token(self, size_bytes: int = 8) -> str:
         """Return a name from the seed."""
@@ -247,11 +246,3 @@ class Process:
         """Let others run until ``is_due``, or until the time is over; return whether it is."""
         self.count()
         return self.computer.turns.wait(is_due, timeout_s)
-
-
-def _yes() -> bool:
-    return True
-
-
-def _no() -> bool:
-    return False

@@ -99,7 +99,7 @@ class SimulatedTrainer:
     def events(self, now_s: float) -> bytes:
         """Return its event file."""
         shown = bisect.bisect_right(self._lines, now_s, key=lambda line: line[0])
-        return b"".join(line for _, line in self._lines[:shown])
+        return b"".join([line for _, line in self._lines[:shown]])
 
     def files(self, now_s: float) -> dict[str, bytes]:
         """Return the files in its output folder, besides the events and the earlier checkpoints."""

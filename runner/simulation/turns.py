@@ -22,6 +22,16 @@ SHORTEST_S = 1e-4
 """No wait is shorter, as on no computer: who waits for a hair again and again comes to an end."""
 
 
+def always() -> bool:
+    """Be due at once: who waits for this lets others come first."""
+    return True
+
+
+def never() -> bool:
+    """Not be due before the time is over: who waits for this sleeps."""
+    return False
+
+
 class DeadlockError(Exception):
     """Every task waits for another, and none of them for a moment in time."""
 
@@ -89,7 +99,7 @@ class Turns:
         """Begin at no time, with no task but that of the thread which made it; ``adopt`` says whose that is."""
         self.chance, self.passed_s, self.is_closed = chance, 0.0, False
         self.failures: list[BaseException] = []
-        self._me = threading.local()
+        self._running: Turn | None = None
         self._turns: list[Turn] = []
         self._threads: dict[Turn, threading.Thread] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -98,13 +108,18 @@ class Turns:
 
     @property
     def current(self) -> Turn:
-        """The task that runs now."""
-        found: Turn = self._me.turn
-        return found
+        """The task that runs now.
+
+        Raises:
+            DeadlockError: If there is none.
+        """
+        if self._running is None:
+            raise DeadlockError("nobody runs")
+        return self._running
 
     def adopt(self, name: str, owner: Owner) -> None:
         """Take the thread that calls for the world's first task."""
-        self._main = self._me.turn = Turn(name, owner)
+        self._main = self._running = Turn(name, owner)
         self._turns.append(self._main)
 
     def start(self, name: str, owner: Owner, work: Callable[[], None]) -> Turn:
@@ -122,22 +137,28 @@ class Turns:
         heapq.heappush(self._timers, (moment_s, self._numbered, what))
 
     def wait(self, is_due: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Let others run until ``is_due``, or until the time is over; return whether it is."""
-        turn: Turn = self._me.turn
-        self._refuse_dead(turn)
+        """Let others run until ``is_due``, or until the time is over; return whether it is.
+
+        Args:
+            is_due: Whether what is waited for has come; that may be by what somebody did, never by time alone.
+            timeout_s: For how long to wait at most; ``None`` for ever.
+        """
+        turn = self.current
+        owner = turn.owner
+        if self.is_closed or owner.is_dead:
+            raise OverError(turn.name)
         turn.is_due = is_due
-        turn.until_s = None if timeout_s is None else self.monotonic_s(turn.owner) + _waited_s(timeout_s)
+        if timeout_s is not None:
+            turn.until_s = self.passed_s - owner.place.slept_s + _waited_s(timeout_s)
         chosen = self._next()
         if chosen is not turn:
+            self._running = chosen
             chosen.give()
             turn.take()
         turn.is_due = turn.until_s = None
-        self._refuse_dead(turn)
+        if self.is_closed or owner.is_dead:
+            raise OverError(turn.name)
         return is_due()
-
-    def monotonic_s(self, owner: Owner) -> float:
-        """Return the seconds that an owner's tasks could run in."""
-        return self.passed_s - owner.place.slept_s
 
     def close(self) -> None:
         """End every task where it waits, and wait for its thread.
@@ -148,16 +169,17 @@ class Turns:
         self.is_closed = True
         for turn, thread in self._threads.items():
             if not turn.is_over:
+                self._running = turn
                 turn.give()
             thread.join(STUCK_S)
             if thread.is_alive():
                 raise DeadlockError(f"{turn.name} does not end")
 
     def _live(self, turn: Turn, work: Callable[[], None]) -> None:
-        self._me.turn = turn
         try:
             turn.take()
-            self._refuse_dead(turn)
+            if self.is_closed or turn.owner.is_dead:
+                raise OverError(turn.name)
             work()
         except OverError:
             pass
@@ -169,44 +191,50 @@ class Turns:
         self._turns.remove(turn)
         del self._threads[turn]
         try:
-            self._next().give()
+            self._running = self._next()
         except DeadlockError as err:
             self.failures.append(err)
-            if self._main is not None:
-                self._main.give()
-
-    def _refuse_dead(self, turn: Turn) -> None:
-        if self.is_closed or turn.owner.is_dead:
-            raise OverError(turn.name)
+            self._running = self._main
+        if self._running is not None:
+            self._running.give()
 
     def _next(self) -> Turn:
         """Return the task that runs next; when all wait, time goes on to the first that stops waiting."""
         while True:
             while self._timers and self._timers[0][0] <= self.passed_s + HAIR_S:
                 heapq.heappop(self._timers)[2]()
-            ready, soonest_s = self._ready()
+            ready, soonest, soonest_s, after_that_s = self._ready()
             if ready:
                 return ready[0] if len(ready) == 1 else self.chance.choice(ready)
-            if self._timers:
-                soonest_s = min(soonest_s, self._timers[0][0])
-            if soonest_s == math.inf:
+            timer_s = self._timers[0][0] if self._timers else math.inf
+            if soonest_s == timer_s == math.inf:
                 raise DeadlockError(f"waiting for ever: {', '.join(turn.name for turn in self._turns)}")
-            self.passed_s = max(self.passed_s, soonest_s)
+            self.passed_s = max(self.passed_s, min(soonest_s, timer_s))
+            if soonest is not None and min(after_that_s, timer_s) > self.passed_s + HAIR_S:
+                return soonest  # nobody has done anything since all were looked at
 
-    def _ready(self) -> tuple[list[Turn], float]:
-        """Return the tasks that may run now, and the first moment at which another one may; this is the hot loop."""
-        now_s, soonest_s, ready = self.passed_s + HAIR_S, math.inf, []
+    def _ready(self) -> tuple[list[Turn], Turn | None, float, float]:
+        """Look at all tasks; this is the hot loop.
+
+        Returns:
+            Those that may run now; the one that may run soonest by time alone, and when; when another one may.
+        """
+        now_s, ready = self.passed_s + HAIR_S, []
+        soonest, soonest_s, after_that_s = None, math.inf, math.inf
         for turn in self._turns:
-            place = turn.owner.place
-            if turn.owner.is_dead:
+            owner, is_due = turn.owner, turn.is_due
+            place = owner.place
+            if owner.is_dead:
                 ready.append(turn)
             elif place.is_awake:
                 until_s = math.inf if turn.until_s is None else turn.until_s + place.slept_s
-                if until_s <= now_s or turn.is_due is None or turn.is_due():
+                if until_s <= now_s or is_due is None or (is_due is not never and is_due()):
                     ready.append(turn)
                 elif until_s < soonest_s:
-                    soonest_s = until_s
-        return ready, soonest_s
+                    soonest, soonest_s, after_that_s = turn, until_s, soonest_s
+                elif until_s < after_that_s:
+                    after_that_s = until_s
+        return ready, soonest, soonest_s, after_that_s
 
 
 def _waited_s(timeout_s: float) -> float:

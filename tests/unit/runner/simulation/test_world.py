@@ -88,6 +88,30 @@ def test_time_goes_to_the_first_who_waits() -> None:
     assert order == [1.0, 20.0, 300.0]
 
 
+def order_at_one_moment(seed: int) -> str:
+    """Return who goes on first of two who slept as long; a bell that rings at that moment is heard by who waits."""
+    order: list[str] = []
+    with VirtualWorld(seed) as world:
+
+        def sleeper(name: str) -> Callable[[], None]:
+            def work() -> None:
+                world.sleep(5.0)
+                order.append(name)
+
+            return work
+
+        bell = world.bell()
+        world.computer.turns.at(5.0, bell.ring)
+        tasks = [world.start(sleeper(name), name=name) for name in "ab"]
+        assert bell.wait(5.0)
+        assert all(task.join(10.0) for task in tasks)
+    return "".join(order)
+
+
+def test_who_comes_first_at_one_moment_is_drawn() -> None:
+    assert {order_at_one_moment(seed) for seed in range(20)} == {"ab", "ba"}
+
+
 def test_waiting_for_ever_is_reported() -> None:
     with VirtualWorld() as world, pytest.raises(DeadlockError, match="waiting for ever: main"):
         world.event().wait()
