@@ -77,6 +77,11 @@ class CloudState:
         self._to_cut_off: list[EmulatedMachine] = []
         self._exited: deque[tuple[EmulatedMachine, str]] = deque()
 
+    def catch_up(self) -> None:
+        """Bring everything up to date, and do no more."""
+        with self._lock:
+            self._catch_up(self.clock())
+
     @contextmanager
     def turn(self) -> Iterator[float]:
         """Hold the lock, bring everything up to date, and give the time."""
@@ -87,6 +92,8 @@ class CloudState:
 
     def fault(self, name: str, cloud: str, on: str = "") -> Queued | None:
         """Fire a queued fault if it is due now."""
+        if self.faults.peek(name, cloud) is None:
+            return None  # the rule, and soon said
         return self.faults.take(name, cloud, at=self.clock(), on=on, stages=self._stages(cloud))
 
     def kill_after_create(self, cloud: str, on: str) -> None:
@@ -245,8 +252,9 @@ class CloudState:
             if machine.box == box and not machine.is_box_dead and not machine.is_ended:
                 machine.is_box_dead = True
                 self.act(machine, "shutdown")
-        self._to_cut_off = [machine for machine in self._to_cut_off if not self._cut_off(machine)]
-        for machine in list(self.machines.values()):
+        if self._to_cut_off:
+            self._to_cut_off = [machine for machine in self._to_cut_off if not self._cut_off(machine)]
+        for machine in [one for one in self.machines.values() if one.ended_at is None]:
             while machine.due and machine.due[0][0] <= now and not machine.is_ended:
                 self._happen(machine, machine.due.pop(0)[1])
             if machine.is_ending and machine.ends_at is not None and machine.ends_at <= now:

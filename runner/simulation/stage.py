@@ -122,8 +122,7 @@ class Stage:
     def catch_up(self) -> None:
         """Let the clouds do what is due; it is done as a turn begins."""
         for book in self.books:
-            with book.turn():
-                pass
+            book.catch_up()
 
     def clock(self) -> float:
         """Return the cloud's time of day, in seconds since the epoch."""
