@@ -27,7 +27,7 @@ class DiskAbove(MemoryDisk):
     ) -> None:
         """Begin empty; ``runs`` is the folder of the runs: nothing outside it is looked for below."""
         super().__init__(now, process_id, turn, look)
-        self._runs = runs
+        self._runs = f"{runs}/"
 
     def read(self, path: Path) -> bytes:
         """Return a file's content."""
@@ -38,8 +38,7 @@ class DiskAbove(MemoryDisk):
 
     def names(self, path: Path) -> list[str]:
         """Return the names in a folder."""
-        is_inside = self._runs in path.parents
-        below = [entry.name for entry in path.iterdir()] if is_inside and path.is_dir() else []
+        below = [entry.name for entry in path.iterdir()] if self._is_of_a_run(path) and path.is_dir() else []
         return sorted({*super().names(path), *below})
 
     def is_file(self, path: Path) -> bool:
@@ -52,9 +51,9 @@ class DiskAbove(MemoryDisk):
 
     def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
         """Make a folder, in both where programs write into it."""
-        is_new = path not in self._folders
+        is_new = not super().is_dir(path)
         super().make_folder(path, exist_ok=exist_ok, mode=mode)
-        if is_new and self._runs in path.parents:
+        if is_new and self._is_of_a_run(path):
             path.mkdir(parents=True, exist_ok=True)
 
     def rename(self, path: Path, target: Path) -> None:
@@ -75,7 +74,10 @@ class DiskAbove(MemoryDisk):
 
     def _may_be_below(self, path: Path) -> bool:
         """Return whether a program or a library may have made this."""
-        depth = len(path.parts) - len(self._runs.parts)
-        if depth < 2 or self._runs not in path.parents:
+        if not self._is_of_a_run(path):
             return False
-        return depth > 2 or path.suffix not in HAND_OVERS
+        depth = str(path).count("/", len(self._runs))
+        return depth > 1 or (depth == 1 and not path.name.endswith(HAND_OVERS))
+
+    def _is_of_a_run(self, path: Path) -> bool:
+        return str(path).startswith(self._runs)

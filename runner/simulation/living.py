@@ -195,14 +195,15 @@ class _Player:
     def _keep_receipts(self) -> None:
         clock, disk = self._stage.clock(), self._stage.laptop.disk
         for run in self._runs():
-            content = disk._files.get(run / "receipt.json")
+            content = disk._files.get(f"{run}/receipt.json")
             if content is not None:
                 rows = [dict(machine_row(one, clock)) for one in self._stage.machines]
                 self.life.receipts.append((json.loads(content), rows))
 
     def _runs(self) -> list[Path]:
-        folder, files = self._stage.home / "runs", self._stage.laptop.disk._files
-        return sorted({path.parent for path in files if path.parent.parent == folder})
+        folder, files = f"{self._stage.home}/runs/", self._stage.laptop.disk._files
+        inside = (name[len(folder) :].split("/") for name in files if name.startswith(folder))
+        return [Path(folder, run) for run in sorted({parts[0] for parts in inside if len(parts) == 2})]
 
     def _look_at_the_end(self) -> None:
         stage, life = self._stage, self.life

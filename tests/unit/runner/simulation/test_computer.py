@@ -54,7 +54,7 @@ def test_a_killed_process_changes_nothing_any_more() -> None:
         outside.sleep(10)
 
         assert tried == ["except", "finally"]
-        assert computer.disk._files[NOTES] == b"before"
+        assert computer.disk._files[str(NOTES)] == b"before"
         assert process.exit_status == KILLED
         assert computer.processes == {}
 
@@ -95,7 +95,7 @@ def test_a_process_dies_of_its_nth_call() -> None:
             process = spawn(computer, writes, crash_at=crash_at)
             outside.sleep(10)
             assert (process.exit_status, process.calls) == (KILLED, crash_at)
-            kept.add(computer.disk._files.get(NOTES))
+            kept.add(computer.disk._files.get(str(NOTES)))
     assert kept == {None, *(str(number).encode() for number in range(7))}
 
 
@@ -137,7 +137,7 @@ def test_the_lock_of_a_killed_process_is_free_and_stays_the_next_ones() -> None:
 
         assert refused.exit_status == 1
         assert second.exit_status is None
-        assert computer.disk._locks == {NOTES: second.process_id}
+        assert computer.disk._locks == {str(NOTES): second.process_id}
 
 
 def _is_refused(world: Process) -> int:

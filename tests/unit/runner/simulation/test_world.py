@@ -137,6 +137,19 @@ def disk() -> MemoryDisk:
     return MemoryDisk(lambda: BEGINNING, lambda: 7, lambda: None)
 
 
+def test_what_merely_begins_alike_is_not_within() -> None:
+    kept = disk()
+    for name in ("/runs/one/a", "/runs/one/deep/b", "/runs/one-more/c", "/runs/one.txt"):
+        kept.write(Path(name), name.encode())
+    kept.rename(Path("/runs/one"), Path("/runs/two"))
+
+    assert kept.names(Path("/")) == ["runs"]
+    assert kept.names(Path("/runs")) == ["one-more", "one.txt", "two"]
+    assert kept.read(Path("/runs/two/deep/b")) == b"/runs/one/deep/b"
+    kept.remove_tree(Path("/runs/two"))
+    assert kept.names(Path("/runs")) == ["one-more", "one.txt"]
+
+
 def test_a_power_cut_tears_what_was_not_synced_and_frees_every_lock() -> None:
     path, lengths = Path("/runs/events"), set()
     for seed in range(50):
