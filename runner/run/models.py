@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, Literal, Protocol
 
@@ -42,7 +43,7 @@ class Box:
     prefix: str
 
     def _under(self, *names: str) -> str:
-        return str(PurePosixPath(self.prefix, *names))
+        return _joined(self.prefix, *names)
 
     @property
     def python(self) -> str:
@@ -73,6 +74,12 @@ class Box:
     def checkpoints(self) -> str:
         """Folder of the checkpoints."""
         return self._under("output", "checkpoints")
+
+
+@cache
+def _joined(*names: str) -> str:
+    """Return a path of a machine; a runner that follows a run asks for the same few again and again."""
+    return str(PurePosixPath(*names))
 
 
 @dataclass(frozen=True)

@@ -206,8 +206,7 @@ class _Follower:
 
     def _look(self) -> TrainerStatus | None:
         """Read what is new; return how training ended, once it has."""
-        host = self._ctx.host()
-        if self._box is None and host is not None:
+        if self._box is None and (host := self._ctx.host()) is not None:
             self._box = self._ctx.box(host, self._machine)
         box = self._box or Box("")
         has_ended = self._machine.read_from(f"{box.output}/exit.json", 0) != b""  # before the events: none is missed
