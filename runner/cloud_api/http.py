@@ -21,9 +21,9 @@ from runner.cloud_api.answers import Answer
 from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, certificate_words, no_way_out_words
 from runner.cloud_api.pacing import Pace, Timer, clock_off, retry_after_s, spent_window_s
 from runner.cloud_api.refusals import is_web_page, web_page
+from runner.cloud_api.wire import Request, wire_of
 from runner.errors import AccountError, CloudError, CloudUnavailableError, RateLimitedError, UsageError
 
-CONNECT_S, READ_S, TOTAL_S = 10.0, 60.0, 90.0
 LOST_SLEEPS_S = (0.5, 1.0, 2.0, 4.0)
 """Pauses before a request is repeated whose answer was lost, or was a fault of the cloud's."""
 LOST_PATIENCE_S = 100.0
@@ -34,7 +34,6 @@ LEAST_PAUSE_S = 1.0
 """What a 429 costs of the patience at least, and the least wait where the cloud names a shorter one."""
 BUSY_PATIENCE_S = 150.0
 """How long a request may be put off by 429 in all."""
-MAX_BYTES = 64 * 2**20
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 SHORTEST_SECRET = 8
 
@@ -80,15 +79,11 @@ class Api:
         self.clock_off: timedelta | None = None
         """How far the cloud's clock was ahead of this computer's at the last answer, once one said what it shows."""
         try:
-            here = _check(cloud, endpoint, api_key)
-            self._client = httpx2.Client(
-                headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "douse"},
-                timeout=httpx2.Timeout(READ_S, connect=CONNECT_S),
-                # A connection that was kept may be dead, and then nobody knows whether a launch was read: keep none.
-                limits=httpx2.Limits(max_keepalive_connections=0),
-                follow_redirects=False,
-                trust_env=not here,  # a proxy does not reach this machine's loopback
-                transport=transport or timer.world.http_transport(),
+            self._wire = wire_of(timer.world)(
+                timer.world,
+                {"Authorization": f"Bearer {api_key}", "Accept": "application/json", "User-Agent": "douse"},
+                is_here=_check(cloud, endpoint, api_key),
+                transport=transport,
             )
         except NO_WAY_OUT as err:
             raise AccountError(
@@ -101,7 +96,7 @@ class Api:
 
     def close(self) -> None:
         """Let the connections go."""
-        self._client.close()
+        self._wire.close()
 
     def fingerprint(self, salt: str) -> str:
         """Return what distinguishes this key at this address from others, and from which it cannot be found again."""
@@ -132,7 +127,7 @@ class Api:
         Raises:
             CloudError: Whatever the cloud says no to; ``CloudUnavailableError`` if nothing came back.
         """
-        send = self._client.build_request(method, f"{self._endpoint}{path}", params=params, json=body)
+        request = Request(method, f"{self._endpoint}{path}", params, body)
         repeats = _Repeats()
         busy_s, backoff_s = 0.0, self._backoff_s
         while True:
@@ -140,7 +135,7 @@ class Api:
                 pace.wait(self._timer)
             began_s = self._timer.clock()
             try:
-                answer = self._once(send)
+                answer = self._once(request)
             except httpx2.RequestError as err:
                 pause_s = repeats.pause_s(self._timer.clock() - began_s)
                 if pause_s is None or not (repeatable or isinstance(err, NOT_SENT)):
@@ -160,22 +155,9 @@ class Api:
                 raise refused
             self._timer.sleep(pause_s)
 
-    def _once(self, request: httpx2.Request) -> Answer:
-        """Send once and read to the end, within a bound of time and size."""
-        last_s, body = self._timer.clock() + TOTAL_S, bytearray()
-        response = self._client.send(request, stream=True)
-        try:
-            for chunk in response.iter_bytes():
-                body += chunk
-                if self._timer.clock() > last_s:
-                    raise httpx2.ReadTimeout("the answer does not end", request=request)
-                if len(body) > MAX_BYTES:
-                    raise httpx2.ReadError("the answer does not end", request=request)
-        finally:
-            response.close()
-        answer = Answer(
-            response.status_code, {name.lower(): text for name, text in response.headers.items()}, bytes(body)
-        )
+    def _once(self, request: Request) -> Answer:
+        """Send once, and take in what the answer says of clocks and of the pace."""
+        answer = self._wire.send(request)
         off = clock_off(answer.headers, self._timer.world.now())
         self.clock_off = self.clock_off if off is None else off
         closed_s = spent_window_s(answer.headers)

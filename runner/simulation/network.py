@@ -5,14 +5,17 @@ On the way a request or its answer may be lost, late, or be answered by somebody
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 
+from runner.cloud_api import answers as cloud_api
+from runner.cloud_api.wire import Request
 from runner.emulation.calls import Answer, Call
 
 if TYPE_CHECKING:
@@ -64,53 +67,74 @@ class Network:
         return self._chance.uniform(0.02, 0.4)
 
 
-class CloudTransport(httpx2.BaseTransport):
-    """The network of one process."""
+class CloudWire:
+    """The wires of one process: what HTTP would carry goes to the cloud's own function, and its answer comes back."""
 
-    def __init__(self, network: Network, process: Callable[[], Process], note: Note) -> None:
-        """Take the network, the process whose time the ways take, and who writes the history."""
+    def __init__(self, network: Network, process: Process, note: Note, headers: Mapping[str, str]) -> None:
+        """Take the network, the process whose time the ways take, who writes the history, and an account's headers."""
         self._network, self._process, self._note = network, process, note
+        self._headers = {name.lower(): value for name, value in headers.items()}
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    def send(self, request: Request) -> cloud_api.Answer:
         """Return the answer to a request."""
-        process, network = self._process(), self._network
+        process, network = self._process, self._network
         process.sleep(network.latency_s())
         if process.boottime_s() < network.cut_until_s:
             process.sleep(5.0)
-            raise httpx2.ConnectError("the network is down", request=request)
+            raise httpx2.ConnectError("the network is down")
         fault = network.fault()
         network.faults += bool(fault)
         if fault == "unsent":
-            raise httpx2.ConnectTimeout("nobody answers", request=request)
+            raise httpx2.ConnectTimeout("nobody answers")
         if fault == "lost":
             process.sleep(READ_S)
-            raise httpx2.ReadTimeout("no answer", request=request)
-        answer = self._answered(request, fault)
-        self._note(f"{process.name} {request.method} {_shown(request)} {answer.status}{f' ({fault})' if fault else ''}")
+            raise httpx2.ReadTimeout("no answer")
+        host, call = as_call(request, self._headers)
+        answer = _from_somebody_before(fault) or network.serve[host](call)
+        shown = f" ({fault})" if fault else ""
+        self._note(f"{process.name} {call.method} {call.path} {answer.status}{shown}")
         process.sleep(network.latency_s())
         if fault == "late":
             process.sleep(READ_S * 0.9)
         if fault == "answer lost":
             process.sleep(READ_S)
         if fault == "answer lost" or answer.is_lost or answer.cut_after is not None:
-            raise httpx2.ReadError("the connection broke", request=request)
+            raise httpx2.ReadError("the connection broke")
         headers = {"content-type": "application/json", "date": formatdate(network.clock(), usegmt=True)}
-        content = b"" if answer.status == httpx2.codes.NO_CONTENT else answer.bytes()
         given = {name.lower(): value for name, value in answer.headers.items()}
-        return httpx2.Response(answer.status, headers=headers | given, content=content, request=request)
+        content = b"" if answer.status == httpx2.codes.NO_CONTENT else answer.bytes()
+        return cloud_api.Answer(answer.status, headers | given, content)
 
-    def _answered(self, request: httpx2.Request, fault: str) -> Answer:
-        """Return the cloud's answer, or that of whoever stands before it."""
-        if fault == "challenge":
-            return Answer(200, raw=CHALLENGE, headers={"content-type": "text/html"})
-        if fault in ("429", "500", "503"):
-            return Answer(int(fault), {"error": {"code": "global/unknown", "message": "try again"}})
-        query = dict(parse_qsl(request.url.query.decode()))
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        call = Call(request.method, request.url.path, query, headers, request.read())
-        return self._network.serve[request.url.host](call)
+    def close(self) -> None:
+        """Close nothing: there is no connection."""
 
 
-def _shown(request: httpx2.Request) -> str:
-    """Return the path of a request."""
-    return request.url.path
+def as_call(request: Request, headers: Mapping[str, str]) -> tuple[str, Call]:
+    """Return the host that a request goes to, and the request as it arrives there.
+
+    Args:
+        request: The request.
+        headers: The account's headers, their names in small letters.
+    """
+    address = urlsplit(request.url)
+    query = {name: _as_text(value) for name, value in (request.params or {}).items()}
+    body = b"" if request.body is None else json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
+    given = {name: value for name, value in query.items() if value}
+    call = Call(request.method, unquote(address.path), given, headers, body)
+    return address.hostname or "", call
+
+
+def _as_text(value: object) -> str:
+    """Return a value of a query as HTTP has it."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _from_somebody_before(fault: str) -> Answer | None:
+    """Return the answer of whoever stands before the cloud, if that is what goes wrong."""
+    if fault == "challenge":
+        return Answer(200, raw=CHALLENGE, headers={"content-type": "text/html"})
+    if fault in ("429", "500", "503"):
+        return Answer(int(fault), {"error": {"code": "global/unknown", "message": "try again"}})
+    return None

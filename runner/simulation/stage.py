@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.adapters.tools import Tools
 from runner.cloud_api.pacing import PACE_FOLDER
+from runner.cloud_api.wire import wire_of
 from runner.emulation.cloud_state import CloudState
 from runner.emulation.machines import EmulatedMachine
 from runner.lifecycle.steps.plan import checker
@@ -20,7 +21,7 @@ from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
 from runner.simulation.computer import Computer
 from runner.simulation.disk_below import DiskAbove
-from runner.simulation.network import CloudTransport, Network
+from runner.simulation.network import CloudWire, Network
 from runner.simulation.planner import check
 from runner.simulation.process import KILLED, Process
 from runner.simulation.programs import SimulatedApart, SimulatedTools, TerraformChild, guard_main
@@ -155,17 +156,14 @@ class Stage:
     ) -> Process:
         """Start a process on the user's computer."""
         shared: dict[Hashable, object] = {checker: check}
-        made: list[Process] = []
-        transport = CloudTransport(network or self.network, lambda: made[0], self.note)
+        wires = network or self.network
 
         def live(process: Process) -> int:
             return work(process)
 
-        process = self.laptop.spawn(
-            environ, name, live, transport=transport, crash_at=crash_at, on_end=self._on_end, shared=shared
-        )
-        made.append(process)
+        process = self.laptop.spawn(environ, name, live, crash_at=crash_at, on_end=self._on_end, shared=shared)
         process.shared(Tools, lambda: SimulatedTools(process, self))
+        process.shared(wire_of, lambda: lambda _, headers, **__: CloudWire(wires, process, self.note, headers))
         return process
 
     def start_terraform(self, words: list[str], folder: Path, environ: Mapping[str, str]) -> TerraformChild:

@@ -14,6 +14,7 @@ import pytest
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.http import LOST_SLEEPS_S, Api
 from runner.cloud_api.pacing import Pace, Timer
+from runner.cloud_api.wire import HttpWire
 from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
     AccountError,
@@ -231,7 +232,7 @@ def test_an_answer_that_does_not_end_is_given_up(bench: Bench) -> None:
 
 
 def test_a_huge_answer_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.cloud_api.http.MAX_BYTES", 1000)
+    monkeypatch.setattr("runner.cloud_api.wire.MAX_BYTES", 1000)
     bench.cloud.on("POST", LAUNCH, text("x" * 1001))
 
     with pytest.raises(CloudUnavailableError, match="ReadError"):
@@ -287,7 +288,8 @@ def test_the_emulator_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPat
         "lambda", "http://127.0.0.1:1", "a-key", refusal=lambda_refusal, pace=Pace(RealWorld(), 0.0), timer=fake.timer
     )
 
-    assert not any(pool for pool in api._client._mounts.values())
+    assert isinstance(api._wire, HttpWire)
+    assert not any(pool for pool in api._wire._client._mounts.values())
     api.close()
 
 

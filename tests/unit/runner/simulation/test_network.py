@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import httpx2
 import pytest
 
+from runner.cloud_api import answers
+from runner.cloud_api.wire import HttpWire, Request
 from runner.emulation.calls import Answer, Call
-from runner.simulation.network import READ_S, CloudTransport, Network
+from runner.simulation.network import READ_S, CloudWire, Network, as_call
 from runner.simulation.rates import HARSH
 from runner.simulation.world import VirtualWorld
+from runner.world import RealWorld
 
 
 class Scene:
@@ -21,14 +26,14 @@ class Scene:
         self.world, self.arrived, self.noted = world, list[Call](), list[str]()
         rates = replace(HARSH, requests=((weather, 1.0),) if weather else ())
         self.network = Network({"cloud.simulated": self._serve}, lambda: 1e9, random.Random(1), rates)
-        self._client = httpx2.Client(transport=CloudTransport(self.network, lambda: world, self.noted.append))
+        self._wire = CloudWire(self.network, world, self.noted.append, {"Authorization": "Bearer key"})
 
     def _serve(self, call: Call) -> Answer:
         self.arrived.append(call)
         return Answer(200, {"path": call.path, "page": call.query.get("page")})
 
-    def ask(self) -> httpx2.Response:
-        return self._client.post("https://cloud.simulated/v1/things?page=2", json={"name": "one"})
+    def ask(self) -> answers.Answer:
+        return self._wire.send(Request("POST", "https://cloud.simulated/v1/things", {"page": 2}, {"name": "one"}))
 
 
 def test_a_request_arrives_whole_and_its_answer_comes_back() -> None:
@@ -37,8 +42,9 @@ def test_a_request_arrives_whole_and_its_answer_comes_back() -> None:
 
         answer = scene.ask()
 
-        assert answer.json() == {"path": "/v1/things", "page": "2"}
+        assert json.loads(answer.body) == {"path": "/v1/things", "page": "2"}
         assert [(call.method, call.json()) for call in scene.arrived] == [("POST", {"name": "one"})]
+        assert scene.arrived[0].headers["authorization"] == "Bearer key"
         assert 0.0 < world.monotonic_s() < 1.0
         assert scene.noted == ["main POST /v1/things 200"]
         assert answer.headers["date"] == "Sun, 09 Sep 2001 01:46:40 GMT"
@@ -68,13 +74,13 @@ def test_somebody_before_the_cloud_may_answer_in_its_place(status: str) -> None:
     with VirtualWorld() as world:
         scene = Scene(world, status)
 
-        assert scene.ask().status_code == int(status)
+        assert scene.ask().status == int(status)
         assert scene.arrived == []
 
 
 def test_a_late_answer_is_one_that_the_client_still_waits_for() -> None:
     with VirtualWorld() as world:
-        assert Scene(world, "late").ask().status_code == 200
+        assert Scene(world, "late").ask().status == 200
         assert READ_S / 2 < world.monotonic_s() < READ_S
 
 
@@ -95,7 +101,7 @@ def test_a_network_that_is_down_carries_nothing() -> None:
             scene.ask()
         world.sleep(100.0)
 
-        assert scene.ask().status_code == 200
+        assert scene.ask().status == 200
 
 
 def test_a_storm_goes_on_for_some_requests() -> None:
@@ -116,3 +122,33 @@ def test_fair_weather_is_the_rule() -> None:
 
     assert 0.9 < drawn.count("") / 4000 < 0.99
     assert set(drawn) == {"", *(name for name, _ in HARSH.requests)}
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "body"),
+    [
+        ("/v1/things", None, None),
+        ("/v1/things", {}, {}),
+        ("/v1/things/a%2Fb%20c", {"page": 2, "all": True, "none": None, "empty": "", "text": "a b&c=d+e"}, None),
+        ("/graphql", None, {"query": "{ a }", "variables": {"ä": [1, 2.5, None, True], "nested": {"x": "\u2028"}}}),
+    ],
+    ids=["plain", "empty", "query", "body"],
+)
+def test_what_arrives_is_what_http_would_have_carried(
+    path: str, params: dict[str, object] | None, body: dict[str, object] | None
+) -> None:
+    request, headers = Request("POST", f"https://cloud.simulated{path}", params, body), {"Authorization": "Bearer key"}
+    carried: list[httpx2.Request] = []
+
+    def carry(one: httpx2.Request) -> httpx2.Response:
+        carried.append(one)
+        return httpx2.Response(200)
+
+    HttpWire(RealWorld(), headers, is_here=False, transport=httpx2.MockTransport(carry)).send(request)
+    host, call = as_call(request, {name.lower(): value for name, value in headers.items()})
+
+    (sent,) = carried
+    assert (host, call.method, call.path) == (sent.url.host, sent.method, sent.url.path)
+    assert call.query == dict(parse_qsl(sent.url.query.decode()))
+    assert call.body == sent.content
+    assert call.headers["authorization"] == sent.headers["authorization"]
