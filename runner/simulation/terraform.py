@@ -1,8 +1,8 @@
 """A stand-in for Terraform: its state file, its words, its exit statuses, and our provider's own code inside of it.
 
-As the real one was seen to do: the state file is empty until the first resource is finished; what is being created when
-it is killed is in no state; a plan of what is there changes nothing; and when Terraform alone is killed, the provider
-notices, gives up what it does and terminates what can reach no state any more.
+As the real one was seen to do: the state file is empty until a resource is finished 20 s or more after the beginning,
+or all are; what is not in it when Terraform is killed is in no state; a plan of what is there changes nothing; and when
+Terraform alone is killed, the provider notices, gives up what it does and terminates what can reach no state any more.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 STATE_FILE, VARIABLES_FILE = "terraform.tfstate", "run.auto.tfvars.json"
 VARIABLE = "TF_VAR_"
 QUICK_S = 2.0
+PERSIST_S = 20.0
+"""So long after it was written, or its command began, the state is written again before the command's end."""
 NEIGHBOUR, FAR_AWAY = "20251231-235959-other-n8br", "2026-02-01T00:00:00Z"
 CHANGES = 2
 """Exit status of a plan that changes something."""
@@ -51,6 +53,7 @@ class SimulatedTerraform:
         self.stop = process.event()
         self._process, self._words, self._folder, self._module = process, words, folder, module
         self._provider = DouseProvider(process)
+        self._written_s = process.monotonic_s()
 
     def main(self) -> int:
         """Carry the command out and return its exit status."""
@@ -67,6 +70,7 @@ class SimulatedTerraform:
             self.lines.append(json.dumps({"host": {"value": self._module.host(self._inputs(), values)}}))
         if verb == "state":
             self.lines += [f"{kind}.this" for kind in self._state()]
+            return 0 if self._has_state else 1
         return 0
 
     def _apply(self) -> int:
@@ -80,10 +84,12 @@ class SimulatedTerraform:
             made, has_failed = self._create(resource)
             if made is not None:
                 state[resource.kind] = {"values": made, "tainted": has_failed}
-            self._write(state)
             if has_failed:
+                self._write(state)
                 return 1
+            self._persist(state)
             self._say("apply_complete", f"{resource.kind}.this: Creation complete")
+        self._write(state)
         return 0
 
     def _create(self, resource: PlannedResource) -> tuple[Values | None, bool]:
@@ -112,9 +118,11 @@ class SimulatedTerraform:
                     resource.delete(ctx, found)
             except RunnerError as err:
                 self._complain(ctx, err)
+                self._write(state)
                 return 1
             del state[kind]
-            self._write(state)
+            self._persist(state)
+        self._write(state)
         return 0
 
     def _complain(self, ctx: Ctx, err: RunnerError) -> None:
@@ -133,15 +141,23 @@ class SimulatedTerraform:
         """Return the module's variables: those of the file, and those of the environment."""
         return inputs_of(self._folder, self._process.environ)
 
+    @property
+    def _has_state(self) -> bool:
+        path = self._folder / STATE_FILE
+        return path.exists() and path.stat().st_size > 0
+
     def _state(self) -> dict[str, dict[str, Any]]:
         """Return the resources of the state by their kind; none where the file is missing or empty."""
-        path = self._folder / STATE_FILE
-        content = path.read_bytes() if path.exists() else b""
-        resources = json.loads(content)["resources"] if content else []
+        resources = json.loads((self._folder / STATE_FILE).read_bytes())["resources"] if self._has_state else []
         return {
             one["type"]: {"values": one["instances"][0]["attributes"], "tainted": "status" in one["instances"][0]}
             for one in resources
         }
+
+    def _persist(self, state: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the state down between two resources, where that is due, or Terraform was asked to stop."""
+        if self.stop.is_set() or self._process.monotonic_s() - self._written_s >= PERSIST_S:
+            self._write(state)
 
     def _write(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the state down; a process that is dead, or abandoned by the real Terraform, writes nothing."""
@@ -158,6 +174,7 @@ class SimulatedTerraform:
         ]
         content = json.dumps({"version": 4, "resources": resources}, default=float)
         (self._folder / STATE_FILE).write_text(content, encoding="utf-8")
+        self._written_s = self._process.monotonic_s()
 
 
 def inputs_of(folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:

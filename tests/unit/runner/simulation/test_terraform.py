@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from runner.simulation import terraform
 from runner.simulation.process import KILLED, Process
 from runner.simulation.programs import TerraformChild
 from runner.simulation.stage import Stage
@@ -112,7 +113,7 @@ def test_what_is_being_created_when_it_is_killed_is_in_no_state(tmp_path: Path) 
         one.wait_for_machine()
         child.kill()
         one.user.sleep(600.0)
-        assert (child.exit_status, one.state, one.billing) == (KILLED, [KEY], 1)
+        assert (child.exit_status, one.state, one.billing) == (KILLED, [], 1)
 
 
 def test_a_provider_whose_terraform_was_killed_terminates_what_reaches_no_state(tmp_path: Path) -> None:
@@ -122,7 +123,24 @@ def test_a_provider_whose_terraform_was_killed_terminates_what_reaches_no_state(
         child.kill_alone(KILLED)
         one.user.sleep(600.0)
         with one.stage.state.turn():
-            assert (child.exit_status, one.state, one.billing) == (KILLED, [KEY], 0)
+            assert (child.exit_status, one.state, one.billing) == (KILLED, [], 0)
+
+
+def test_what_was_finished_long_before_is_in_the_state_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terraform, "PERSIST_S", 0.5)
+    with scene(tmp_path) as one:
+        child = one.start("apply")
+        one.wait_for_machine()
+        child.kill()
+        assert one.state == [KEY]
+
+
+def test_a_state_in_which_there_is_nothing_is_no_list(tmp_path: Path) -> None:
+    with scene(tmp_path) as one:
+        (one.folder / STATE_FILE).write_bytes(b"")
+        assert one.run("state", "list").exit_status == 1
 
 
 def test_one_that_is_asked_to_stop_keeps_what_it_has_made_as_tainted(tmp_path: Path) -> None:
