@@ -21,10 +21,11 @@ PROCESSES = 2
 
 
 def command(argv: Sequence[str], world: World) -> int:
-    """Run one command line in a world, as ``python -m runner`` does in its own."""
+    """Run one command line in a world, as ``python -m runner`` does in its own; ``terminate`` is a program apart."""
+    from runner.cli import terminate
     from runner.cli.parser import main as run_verb
 
-    return run_verb(argv, world)
+    return terminate.main(argv[1:], world) if argv[0] == "terminate" else run_verb(argv, world)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

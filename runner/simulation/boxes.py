@@ -45,6 +45,11 @@ class BoxLease:
         self._idle = program.Idleness(float(settings["idle_s"]), now)
         self._is_over = False
 
+    @property
+    def can_end(self) -> bool:
+        """Whether there is a way to end the machine from inside."""
+        return self._on_end is not None
+
     def hear(self, text: str) -> None:
         """Take a runner's word."""
         self._lease.look(text, self._box.now_s)

@@ -20,11 +20,13 @@ class Scene:
     Attributes:
         stage: The stage.
         life: What is noted of it.
+        give: Gives a command beside the one that goes on.
         runner: The command that was given last, dead or alive.
     """
 
     stage: Stage
     life: Life
+    give: Callable[[tuple[str, ...]], Process]
     runner: Process | None = None
 
     @property
@@ -88,6 +90,12 @@ def kill_terraform(scene: Scene, act: Act) -> None:
         child.kill_alone(-int(signal.SIGKILL))
 
 
+def sweep_beside(scene: Scene, act: Act) -> None:
+    """Sweep from another terminal."""
+    del act
+    scene.give(("sweep", "--apply"))
+
+
 HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "kill": kill,
     "kill guard": kill_guard,
@@ -97,6 +105,7 @@ HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "hang up": hang_up,
     "stop": stop,
     "kill terraform": kill_terraform,
+    "sweep beside": sweep_beside,
 }
 
 

@@ -38,6 +38,23 @@ class Ended:
     key_is_right: bool
 
 
+@dataclass(frozen=True)
+class Span:
+    """How long a process of the user's computer lived.
+
+    Attributes:
+        name: What it is called.
+        began_s: When it began.
+        ended_s: When it ended; ``None`` where it lives on.
+        was_killed: Whether it was killed.
+    """
+
+    name: str
+    began_s: float
+    ended_s: float | None
+    was_killed: bool
+
+
 @dataclass
 class Life:
     """What a life left to be judged.
@@ -49,12 +66,16 @@ class Life:
         history: What was noted, a line each.
         ended: The commands, in the order of their ends.
         receipts: Each receipt with the machines' rows at that time, as found at the end of each command.
+        beside_receipts: What else there was of a run when there was a receipt of it, a line each.
         machines: The cloud's own book at the end.
         rows: The same as the emulators show it.
         leftovers: What else is there at the end.
         foreign: The ids of the machines of others.
-        is_cloud_down: Whether the cloud answered nothing for a while, or let a machine not go.
         guard_gaps: Spans in which no guard could work: it was killed, or its computer slept or was off the network.
+        leased: The ids of the machines that had a lease of their own by which they can end themselves.
+        trained_until: When the last trainer of a machine ended or would have, in seconds, by the machine's id.
+        torn: What is wrong with the adapters that came home.
+        spans: How long each process of the user's computer lived.
         alive: Processes that live on at the end.
         files: The files of the run's folder at the end.
         troubles: Why it was no life: nobody could go on, or a thread died.
@@ -67,16 +88,30 @@ class Life:
     history: list[str] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
     receipts: list[tuple[dict[str, Any], list[Row]]] = field(default_factory=list)
+    beside_receipts: list[str] = field(default_factory=list)
+    leased: set[str] = field(default_factory=set)
+    trained_until: dict[str, float] = field(default_factory=dict)
+    torn: list[str] = field(default_factory=list)
     machines: list[EmulatedMachine] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     leftovers: list[tuple[str, str, str]] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
-    is_cloud_down: bool = False
     guard_gaps: list[tuple[float, float]] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     alive: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     faults: int = 0
+
+    @property
+    def ours(self) -> list[EmulatedMachine]:
+        """The machines of its own run."""
+        return [machine for machine in self.machines if machine.id not in self.foreign]
+
+    @property
+    def faults_of_the_cloud(self) -> set[str]:
+        """The names of the faults that its cloud brings about."""
+        return {act.words[0] for act in self.script if act.kind == "fault"}
 
     @property
     def digest(self) -> str:

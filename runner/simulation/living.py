@@ -16,11 +16,13 @@ from runner.emulation.fault_table import FAULTS
 from runner.emulation.machines import machine_row
 from runner.errors import RunnerError
 from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.simulation.closer import beside, look_closer
 from runner.simulation.computer import Computer
 from runner.simulation.happenings import HAPPENINGS, Scene, damage
-from runner.simulation.life import LIFE_S, Ended, Life
-from runner.simulation.process import Process
-from runner.simulation.rates import HARSH, Rates
+from runner.simulation.life import LIFE_S, Ended, Life, Span
+from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, in_order
+from runner.simulation.process import KILLED, Process
+from runner.simulation.rates import HARSH, MORE, Rates
 from runner.simulation.script import Act, Script, draw
 from runner.simulation.stage import BEGAN, Command, Stage
 from runner.simulation.turns import DeadlockError
@@ -66,7 +68,9 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     """Return the script that a seed draws."""
     possible = sorted(known_faults()[cloud].possible)
     simulated = [name for name in possible if not (FAULTS[name].needs_real_box or name.startswith(BROUGHT_ABOUT))]
-    return draw(random.Random(f"script {seed}"), rates, simulated)  # noqa: S311 - likewise
+    first = draw(random.Random(f"script {seed}"), rates, simulated)  # noqa: S311 - likewise
+    further = draw_more(random.Random(f"more {seed}"), MORE)  # noqa: S311 - likewise
+    return in_order(first, further)
 
 
 def _settings(cloud: str, chance: random.Random) -> dict[str, float]:
@@ -84,7 +88,7 @@ class _Player:
         self._stage, self._command = stage, command
         self.life = Life(seed, stage.cloud, script, stage.history)
         self._began: dict[int, tuple[tuple[str, ...], float, bool]] = {}
-        self._scene = Scene(stage, self.life)
+        self._scene = Scene(stage, self.life, self._give)
         desk = Computer(stage.turns, random.Random(seed), began=BEGAN)  # noqa: S311
         self._user = Process(desk, {}, name="user")
         stage.turns.adopt("user", self._user)
@@ -128,7 +132,9 @@ class _Player:
     def _live(self) -> None:
         stage, script = self._stage, self.life.script
         crash_at = next((int(act.number) for act in script if act.kind == "crash"), None)
-        first = ("train", "--config", str(stage.home / "run.yml"), "--env", stage.cloud, "--yes")
+        verb = next((act.words for act in script if act.kind == FIRST), ("train",))
+        settings = [word for act in script if act.kind == SETTING for word in ("--set", *act.words)]
+        first = (*verb, "--config", str(stage.home / "run.yml"), "--env", stage.cloud, "--yes", *settings)
         for act in script:
             if act.kind in HAPPENINGS:
                 stage.turns.at(act.at_s, partial(self._happen, act))
@@ -143,15 +149,23 @@ class _Player:
 
     def _type(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> None:
         """Give a command and wait until it has ended, or for as long as anybody would."""
+        runner = self._scene.runner = self._give(words, key, crash_at=crash_at)
+        self._user.wait_for(lambda: runner.is_dead, LONGEST_COMMAND_S)
+
+    def _give(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> Process:
+        """Give a command and wait for nothing."""
         stage, is_right = self._stage, key == "its key"
         accounts = {"its key": stage.account, "another key": stage.other_account, "no key": {}}
         environ = stage.environ(accounts[key])
-        argv = [*words, "--runs-dir", str(stage.home / "runs")]
+        run_id = next((run.name for run in reversed(self._runs())), "none")
+        argv = [run_id if word == RUN_ID else word for word in words]
+        where = ("--env", stage.cloud) if words[0] == "terminate" else ("--runs-dir", str(stage.home / "runs"))
         stage.note(f"user types {words[0]} with {key}")
-        runner = stage.spawn(words[0], environ, lambda process: self._command(argv, process), crash_at=crash_at)
-        self._scene.runner = runner
-        self._began[runner.process_id] = (words, stage.turns.passed_s, is_right)
-        self._user.wait_for(lambda: runner.is_dead, LONGEST_COMMAND_S)
+        given = stage.spawn(
+            words[0], environ, lambda process: self._command([*argv, *where], process), crash_at=crash_at
+        )
+        self._began[given.process_id] = (words, stage.turns.passed_s, is_right)
+        return given
 
     def _happen(self, act: Act) -> None:
         """Let something happen, in nobody's turn."""
@@ -199,6 +213,7 @@ class _Player:
             if content is not None:
                 rows = [dict(machine_row(one, clock)) for one in self._stage.machines]
                 self.life.receipts.append((json.loads(content), rows))
+                self.life.beside_receipts += beside(self._stage, run.name)
 
     def _runs(self) -> list[Path]:
         folder, files = f"{self._stage.home}/runs/", self._stage.laptop.disk._files
@@ -212,11 +227,12 @@ class _Player:
         life.rows = [dict(machine_row(one, stage.clock())) for one in life.machines]
         left = [one for book in stage.books for one in book.leftovers.values()]
         life.leftovers = [(one.kind, one.id, one.name) for one in left]
+        life.spans = [Span(one.name, one.began_s, one.ended_s, one.exit_status == KILLED) for one in stage.processes]
         life.alive = sorted(process.name for process in stage.laptop.processes.values())
         life.files = {str(path): text for path, text in stage.laptop.disk._files.items()}
         life.faults += stage.network.faults + len(stage.state.faults.fired)
-        life.is_cloud_down = any(act.kind == "fault" for act in life.script)
         life.foreign = stage.neighbours
+        look_closer(stage, life, self._runs())
 
 
 class _Screen(io.TextIOBase):

@@ -63,6 +63,7 @@ class Process:
         self.computer, self.name, self.crash_at = computer, name, crash_at
         self.process_id = computer.next_process_id()
         self.calls, self.exit_status, self.is_dead = 0, cast("int | None", None), False
+        self.began_s, self.ended_s = computer.turns.passed_s, cast("float | None", None)
         self.place: Place = computer
         self._environ, self._transport, self._on_end = dict(environ), transport, on_end
         self._disk: Disk = computer.disk
@@ -77,6 +78,7 @@ class Process:
         if self.is_dead:
             return
         self.exit_status, self.is_dead = status, True
+        self.ended_s = self.computer.turns.passed_s
         self.computer.processes.pop(self.process_id, None)
         self.computer.disk.release(self.process_id)
         if self._on_end is not None:

@@ -91,3 +91,37 @@ HARSH = Rates(
     folder_damaged=0.08,
     shared_turns=0.3,
 )
+
+
+@dataclass(frozen=True)
+class MoreRates:
+    """Chances of acts that few lives have, each between 0 and 1; no field numbers, for each is there for its code.
+
+    Attributes:
+        setting: The run file has a setting that most have not.
+        guard_alone: The guard is killed, and its runner is not.
+        sweep_beside: Somebody sweeps while the runner is at work, or later.
+        by_hand: The steps are typed one by one.
+        detached: The runner leaves once training runs.
+        damaged_more: A further file of the run's folder is damaged.
+        on_the_side: The user types a command that belongs to no life in order.
+    """
+
+    setting: float
+    guard_alone: float
+    sweep_beside: float
+    by_hand: float
+    detached: float
+    damaged_more: float
+    on_the_side: float
+
+
+MORE = MoreRates(
+    setting=0.15,
+    guard_alone=0.08,
+    sweep_beside=0.1,
+    by_hand=0.08,
+    detached=0.08,
+    damaged_more=0.06,
+    on_the_side=0.12,
+)

@@ -16,17 +16,29 @@ from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.rehearsal.receipt_check import outside_receipt
 from runner.simulation.life import LIFE_S, Ended, Life, Row
+from runner.simulation.more_acts import GUARD_OFF
+from runner.simulation.promises import (
+    LEASE_S,
+    LEFT_ON_PURPOSE,
+    SAVING_S,
+    TO_LOOK_S,
+    down_takes_down,
+    held_is_kept,
+    lost_checkpoints,
+    one_at_a_time,
+    sweep_is_thorough,
+)
 from runner.simulation.terraform import NEIGHBOUR
 from runner.simulation.trainer import EPOCH
 
-LEASE_S, SAVING_S = 900.0, 600.0
-TO_LOOK_S = 1200.0
-"""From when the guard begins to terminate to the end: patience with the cloud, its own slowness, tries again."""
 NEIGHBOURS_NAME = f"douse-{NEIGHBOUR}"
 STATUSES = frozenset({0, 1, 2, 3, 130})
-ENDING_OR_DRIVING = ("train", "resume", "watch", "down")
+ENDING_OR_DRIVING = ("train", "resume", "watch", "down", "terminate")
+STAYS = frozenset({"pod_locked", "key_invalid", "stopped_disk_bills"})
+"""Faults by which a cloud keeps a machine, whoever asks."""
+BOX_GONE = frozenset({"box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice"})
+"""Faults by which a machine loses what could end it from inside."""
 DEFECT = ("a defect of Douse", "Traceback (most recent call last)")
-LEFT_ON_PURPOSE = ("continues without a runner", "left up ")
 
 
 @dataclass(frozen=True)
@@ -65,13 +77,13 @@ def no_untold_leak(life: Life) -> Iterator[str]:
 
 def time_to_end(life: Life) -> Iterator[str]:
     """A machine whose runner is gone ends soon after its lease, as long as a guard could work."""
-    for machine in _ours(life):
+    for machine in life.ours:
         since_s = _abandoned_s(life, machine)
         if since_s is None:
             continue
         until_s = since_s + LEASE_S + SAVING_S + TO_LOOK_S
         ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
-        if ended_s > until_s and not any(begin <= until_s and end >= since_s for begin, end in _gaps(life)):
+        if ended_s > until_s and not _is_excused(life, machine, since_s, until_s):
             yield f"{machine.id} had no runner from {since_s:.0f} s on, and ended at {ended_s:.0f} s only"
 
 
@@ -84,14 +96,18 @@ def receipt_is_true(life: Life) -> Iterator[str]:
             yield f"{since_s[0]['id']} bills, and there is a receipt of {receipt['checked_at']}"
         else:
             yield from _outside(receipt, rows)
+    yield from (f"{left} is there, and there is a receipt" for left in life.beside_receipts)
 
 
 def work_is_whole(life: Life) -> Iterator[str]:
     """A command that says that all is done has brought the adapter home."""
     for one in life.ended:
-        is_done = one.words[0] in ("train", "resume", "watch") and one.status == 0
+        is_left = any(words in one.printed for words in LEFT_ON_PURPOSE)
+        is_done = one.words[0] in ("train", "resume", "watch") and one.status == 0 and not is_left
         if is_done and "adapter      " not in one.printed and "is done already" not in one.printed:
             yield f"{one.words[0]} ended with 0 at {one.ended_s:.0f} s, and named no adapter"
+    yield from life.torn
+    yield from lost_checkpoints(life)
 
 
 def words_are_kept(life: Life) -> Iterator[str]:
@@ -135,6 +151,10 @@ RULES: dict[str, Callable[[Life], Iterator[str]]] = {
     "work is whole": work_is_whole,
     "words are kept": words_are_kept,
     "nothing foreign": nothing_foreign,
+    "one at a time": one_at_a_time,
+    "down takes down": down_takes_down,
+    "a sweep is thorough": sweep_is_thorough,
+    "left is kept": held_is_kept,
     "it ends": it_ends,
 }
 
@@ -145,13 +165,9 @@ def _outside(receipt: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     yield from (line for line in outside_receipt(receipt, rows) if is_sure or "of the run " in line)
 
 
-def _ours(life: Life) -> list[EmulatedMachine]:
-    return [machine for machine in life.machines if machine.id not in life.foreign]
-
-
 def _left(life: Life) -> list[EmulatedMachine]:
     """Return our machines that bill at the end."""
-    return [machine for machine in _ours(life) if not machine.is_ended and machine.meter.is_billing]
+    return [machine for machine in life.ours if not machine.is_ended and machine.meter.is_billing]
 
 
 def _was_told(life: Life, machine: EmulatedMachine) -> bool:
@@ -166,12 +182,27 @@ def _was_named(life: Life, machine: EmulatedMachine) -> bool:
     if not isinstance(find_cloud(life.cloud).hard_end, NotThere):
         return False
     since_s = machine.created_at - EPOCH
-    return any(end >= since_s for _, end in life.guard_gaps)
+    return any(end >= since_s for _, end in guard_gaps(life))
 
 
-def _gaps(life: Life) -> list[tuple[float, float]]:
-    """Return the spans in which nobody could terminate a machine: no guard, or a cloud that does not."""
-    return life.guard_gaps + ([(0.0, LIFE_S)] if life.is_cloud_down else [])
+def _is_excused(life: Life, machine: EmulatedMachine, since_s: float, until_s: float) -> bool:
+    """Return whether nobody could terminate a machine for a while: no guard and no lease of its own, or the cloud."""
+    if life.faults_of_the_cloud & STAYS:
+        return True
+    if machine.id in life.leased and not life.faults_of_the_cloud & BOX_GONE:
+        return False
+    return any(begin <= until_s and end >= since_s for begin, end in guard_gaps(life))
+
+
+def guard_gaps(life: Life) -> list[tuple[float, float]]:
+    """Return the spans in which no guard could work: one that was killed may have been followed by another."""
+    if any(GUARD_OFF in act.words for act in life.script):
+        return [(0.0, LIFE_S)]
+    starts = [span.began_s for span in life.spans if span.name == "guard"]
+    return [
+        (begin, end if end < LIFE_S else min((at for at in starts if at > begin), default=end))
+        for begin, end in life.guard_gaps
+    ]
 
 
 def _abandoned_s(life: Life, machine: EmulatedMachine) -> float | None:

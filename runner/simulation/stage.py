@@ -38,6 +38,8 @@ Command = Callable[[Sequence[str], Process], int]
 """Runs one command line in a process's world, and returns its exit status."""
 BEGAN = datetime.fromtimestamp(EPOCH, UTC)
 HOST = "{}.simulated"
+STEP_S = (5.0, 5.0, 15.0, 15.0, 40.0, 40.0, 150.0)
+"""Seconds of a step of training: with the last one it takes longer than a lease."""
 
 
 class Stage:
@@ -45,6 +47,7 @@ class Stage:
 
     Attributes:
         history: What happened, a line each.
+        processes: Every process of the user's computer that there was.
         children: Every Terraform that was started.
         has_turns: Whether the processes of the user's computer take turns at the cloud.
         has_neighbour: Whether somebody else is to rent a machine beside this life's first.
@@ -63,6 +66,7 @@ class Stage:
         """
         self.cloud, self.folder, self.rates = cloud, folder, rates
         self.history: list[str] = []
+        self.processes: list[Process] = []
         self.children: list[TerraformChild] = []
         self.ended: Callable[[Process], None] = lambda _: None
         self.chance = random.Random(f"life {seed}")  # noqa: S311 - to be the same each time is what it is for
@@ -162,6 +166,7 @@ class Stage:
             return work(process)
 
         process = self.laptop.spawn(environ, name, live, crash_at=crash_at, on_end=self._on_end, shared=shared)
+        self.processes.append(process)
         process.shared(Tools, lambda: SimulatedTools(process, self))
         process.shared(wire_of, lambda: lambda _, headers, **__: CloudWire(wires, process, self.note, headers))
         return process
@@ -223,7 +228,7 @@ class Stage:
 
     def _fate(self) -> Fate:
         boot_s = self.chance.uniform(20.0, 240.0)
-        course = Course(self.chance.choice((4, 10, 20)), self.chance.choice((5.0, 15.0, 40.0)), 4)
+        course = Course(self.chance.choice((4, 10, 20)), self.chance.choice(STEP_S), 4)
         dies = self.chance.uniform(30.0, 300.0) if self.chance.random() < self.rates.trainer_dies else None
         return Fate(boot_s, course, dies)
 

@@ -83,6 +83,11 @@ class SimulatedTrainer:
             self._forget(now_s)
             self._ends = (now_s, KILLED)
 
+    @property
+    def ends_s(self) -> float:
+        """When it ends, or has ended."""
+        return self._ends[0]
+
     def exit_code(self, now_s: float) -> int | None:
         """Return its exit status, once it has ended."""
         return self._ends[1] if now_s >= self._ends[0] else None

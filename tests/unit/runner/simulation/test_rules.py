@@ -10,17 +10,24 @@ from typing import Any
 import pytest
 
 from runner.cloud_api import labels
-from runner.errors import UsageError
+from runner.cloud_api.models import Listing
+from runner.clouds.lambda_cloud.api import LambdaCloud
+from runner.errors import TeardownError, UsageError
 from runner.guard.guard import Guard
 from runner.lifecycle import finish, guarding
-from runner.lifecycle.steps import collect, destroy
-from runner.safety import terminate
+from runner.lifecycle.steps import collect, destroy, train
+from runner.safety import account_sweep, terminate
+from runner.safety.account_sweep import Finding
 from runner.safety.receipt import Findings
+from runner.simulation import stage
 from runner.simulation.rules import RULES, judge
 from runner.simulation.script import Act
+from runner.simulation.trainer import Course
 from tests.unit.runner.simulation.lived import DOWN, lived
 
 KILLS = (Act("kill", 320.0), Act("kill guard", 320.0))
+RESUME = Act("type", 30.0, words=("resume", "--yes"))
+SWEEP = Act("type", 7200.0, words=("sweep", "--apply"))
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -115,6 +122,67 @@ def never_ending(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(guarding, "begin", wait)
 
 
+def second_machine(patch: pytest.MonkeyPatch) -> None:
+    """Let every launch be sent twice."""
+    launch = LambdaCloud.launch
+    patch.setattr(LambdaCloud, "launch", lambda self, request: [launch(self, request), launch(self, request)][1])
+
+
+def weak_down(patch: pytest.MonkeyPatch) -> None:
+    """Let nothing be terminated when a run is taken down."""
+
+    def give_up(ctx: Any, outcome_unknown: bool) -> Findings:
+        raise TeardownError("destroy: something is left", resolution="try again")
+
+    patch.setattr(destroy, "_give_back", give_up)
+
+
+def lenient_sweep(patch: pytest.MonkeyPatch) -> None:
+    """Let a sweep take everything for in use."""
+    patch.setattr(account_sweep, "_judge", lambda found, *words: Finding(found, "in use", abandoned=False))
+
+
+def silent_sweep(patch: pytest.MonkeyPatch) -> None:
+    """Let a sweep see nothing."""
+    patch.setattr(account_sweep, "list_all", lambda clouds: ([], {}, {}))
+    patch.setattr(account_sweep, "without_receipt", lambda runs: {})
+
+
+def unsaid_hold(patch: pytest.MonkeyPatch) -> None:
+    """Let a guard not hear that its run is left on purpose, which trains for longer than a lease."""
+    patch.setattr(stage, "Course", lambda *words: Course(20, 150.0, 4))
+    patch.setattr(guarding, "hold", lambda ctx, host, prefix: None)
+
+
+def unasked_trainer(patch: pytest.MonkeyPatch) -> None:
+    """Let a guard believe that training goes on for ever."""
+    patch.setattr(Guard, "_look_after", lambda self, held: None)
+
+
+def torn_adapter(patch: pytest.MonkeyPatch) -> None:
+    """Let an adapter come home without its weights."""
+    collected = collect.collect
+
+    def torn(ctx: Any, *words: Any, **more: Any) -> list[str]:
+        came = collected(ctx, *words, **more)
+        (ctx.run.adapter / "adapter_model.safetensors").unlink()
+        return came
+
+    patch.setattr(collect, "collect", torn)
+
+
+def forgotten_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    """Let a resumed run begin at its first step."""
+    launched = train.launch
+    patch.setattr(train, "launch", lambda ctx, host, resume: launched(ctx, host, resume=False))
+
+
+def kept_key(patch: pytest.MonkeyPatch) -> None:
+    """Let keys be no resources of a run."""
+    patch.setattr(LambdaCloud, "_our_keys", lambda self: Listing([], []))
+    patch.setattr(LambdaCloud, "delete_key", lambda self, key_id: None)
+
+
 @pytest.mark.parametrize(
     ("rule", "plant", "acts"),
     [
@@ -130,6 +198,15 @@ def never_ending(patch: pytest.MonkeyPatch) -> None:
         ("words are kept", wrong_status, (Act("type", 1.0, words=("watch", "--run", "nowhere")),)),
         ("nothing foreign", takes_all, ()),
         ("it ends", never_ending, ()),
+        ("one at a time", second_machine, ()),
+        ("down takes down", weak_down, (*KILLS, DOWN)),
+        ("a sweep is thorough", lenient_sweep, (*KILLS, SWEEP)),
+        ("a sweep is thorough", silent_sweep, (*KILLS, SWEEP)),
+        ("left is kept", unsaid_hold, (Act("hang up", 300.0),)),
+        ("left is kept", unasked_trainer, (Act("first", words=("train", "--detach")),)),
+        ("work is whole", torn_adapter, ()),
+        ("work is whole", forgotten_checkpoint, (Act("interrupt", 400.0), RESUME)),
+        ("the receipt is true", kept_key, ()),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -1,0 +1,35 @@
+"""What is looked at besides the clouds' books: leases on machines, trainers, what came home, what stays of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.simulation.life import Life
+from runner.simulation.stage import Stage
+from trainer.export.checksums import checksum_problems
+
+
+def look_closer(stage: Stage, life: Life, runs: Sequence[Path]) -> None:
+    """Note what a life's end shows besides what bills.
+
+    Args:
+        stage: Where it was played.
+        life: Where it is noted.
+        runs: The folders of its runs.
+    """
+    for machine in stage.machines:
+        box = stage.yard.boxes.get(machine.box or "")
+        if box is not None and box.lease is not None and box.lease.can_end:
+            life.leased.add(machine.id)
+        if box is not None and box.trainer is not None:
+            life.trained_until[machine.id] = box.trainer.ends_s
+    for run in runs:
+        if (run / "adapter").is_dir():
+            life.torn += checksum_problems(run / "adapter")
+
+
+def beside(stage: Stage, run_id: str) -> list[str]:
+    """Return what exists of a run besides its machines, in all accounts; nothing is what a receipt says."""
+    there = [one for book in stage.books for one in book.leftovers.values()]
+    return [f"{one.kind} {one.id} ({one.name})" for one in there if run_id in one.name]
