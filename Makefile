@@ -130,13 +130,13 @@ lint-locks:
 types: ## mypy, strict
 	@$(DEV) mypy
 test: ## The fast tests, offline [ARGS=pytest's own arguments]
-	@$(DEV) -m pytest -n logical -m "not slow and not rehearsal and not gpu" $(ARGS)
+	@$(DEV) -m pytest -n auto -m "not slow and not rehearsal and not gpu" $(ARGS)
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
 test-rehearsal-chosen: ## Of these, a row of each test and those marked `chosen`: what CI runs [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 6 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
-	@$(DEV) -m pytest -m slow -n logical --dist loadgroup $(ARGS)
+	@$(DEV) -m pytest -m slow -n auto --dist loadgroup $(ARGS)
 test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]
 	@$(PYTHON) -m pytest tests/gpu $(ARGS)
 test-infra: ## Format, validity and tests of the Terraform modules

@@ -174,7 +174,7 @@ def test_ci_ends_red_with_whatever_part_fails_and_shows_the_checks(fails: str, t
     )
 
     assert (done.returncode == 0) is (fails == ""), done.stdout + done.stderr
-    assert ("the checks say" in done.stdout) is (fails not in ("test", "test-rehearsal-chosen")), done.stdout
+    assert ("the checks say" in done.stdout) is (fails != "test"), done.stdout
 
 
 @pytest.mark.parametrize("target", ["train", "plan", "up", "data-check"])
@@ -203,8 +203,8 @@ def test_the_runner_understands_the_targets_without_variables() -> None:
 
 def test_ci_runs_the_checks_and_all_tests() -> None:
     path = REPOSITORY / ".ci" / "run"
-    calls = re.findall(r"^part \S+ make (\S+)", path.read_text(), re.MULTILINE)
+    calls = re.findall(r"\bpart \S+ make (\S+)", path.read_text(), re.MULTILINE)
 
-    assert calls == ["test", "check", "test-rehearsal-chosen", "test-slow"]
+    assert calls == ["test", "check", "test-slow", "test-rehearsal-chosen"]
     assert os.access(path, os.X_OK)
     assert "\nset -euo pipefail\n" in path.read_text()
