@@ -97,7 +97,10 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
 
 def _train(arguments: argparse.Namespace) -> int:
     recipe = _load_recipe_before_torch(arguments.config)
+    from trainer.beat import show_stacks_on_signal
     from trainer.training.phases import train
+
+    show_stacks_on_signal()
 
     return train(recipe, arguments.output.resolve(), resume=arguments.resume)
 

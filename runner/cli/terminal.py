@@ -196,6 +196,7 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
         ),
         "store_failed": lambda event: f"{event.get('message')}; training goes on, and so do the tries",
         "out_of_memory": _describe_shortage,
+        "stalled": _describe_stall,
         "interrupted": lambda event: f"stopping at step {event.get('step')}",
         "acceptance_check": _describe_check,
         "run_ended": lambda event: f"{event.get('status')}: {event.get('message') or 'training is over'}",
@@ -234,6 +235,11 @@ def _describe_shortage(event: dict[str, Any]) -> str:
     what = f"out of memory after step {event.get('step') or 0}: {event.get('message')}"
     measure = event.get("measure")
     return what if measure is None else f"{what}; going on with {measure}"
+
+
+def _describe_stall(event: dict[str, Any]) -> str:
+    what = f"standing still after step {event.get('step') or 0}: no micro-batch for {event.get('silent_s')} s"
+    return f"{what}; going on from the newest checkpoint" if event.get("again") is True else what
 
 
 def _describe_check(event: dict[str, Any]) -> str:

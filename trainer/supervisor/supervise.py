@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -19,10 +20,12 @@ from typing import Any
 
 import psutil
 
-from trainer.errors import EXIT_INTERRUPTED, TrainerError
+from trainer.beat import STACKS
+from trainer.errors import EXIT_FAILED, EXIT_INTERRUPTED, TrainerError
 from trainer.files import read_json, write_json
-from trainer.supervisor.after_shortage import has_less_to_try, look
+from trainer.supervisor.after_shortage import Start, has_less_to_try, look
 from trainer.supervisor.outbox import LAST_WORDS_S
+from trainer.supervisor.stall import Stall, StallWatch, is_paused, report_stall
 from trainer.supervisor.status import Status, read_status, signal_process
 from trainer.surroundings import for_training
 
@@ -31,6 +34,8 @@ LIMIT_GRACE_S = 300.0
 """How long the trainer may take for its last checkpoint at the limit of hours, before it is killed."""
 START_TIMEOUT_S = 20.0
 RESTART_S = 30.0
+STACKS_S = 5.0
+"""How long a trainer that stands still has for the stacks of its threads, before it is killed."""
 POLL_S = 0.05
 
 
@@ -94,23 +99,33 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, st
     """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status.
 
     A trainer that ended for lack of memory is started again, from its newest checkpoint, as long as there is something
-    that it can use less of. With a store, its outbox works beside the trainer, and has ``LAST_WORDS_S`` after its end.
+    that it can use less of; one whose loop stood still and that was killed for it, once. With a store, its outbox works
+    beside the trainer, and has ``LAST_WORDS_S`` after its end.
     """
     outbox = None if store is None else _Outbox(store, output)
     watch = _TrainerWatch(output, max_hours, outbox)
     start = look(output)
     code = watch.run(_trainer_command(config, output, resume=resume))
-    while has_less_to_try(config, output, code, start):
+    while (why := _why_again(config, output, code, start, watch)) is not None:
         if watch.asked_to_stop:
             code = EXIT_INTERRUPTED
             break
-        print("supervise: out of memory; starting the trainer again with less", flush=True)
+        print(f"supervise: {why}", flush=True)
         start = look(output)
         code = watch.run(_trainer_command(config, output, resume=True))
     _write_exit(output, code)
     if outbox is not None:
         outbox.end()
     return _shell_code(code)
+
+
+def _why_again(config: Path, output: Path, code: int, start: Start, watch: _TrainerWatch) -> str | None:
+    """Return why the trainer is started again, or ``None`` where its end is that of the run."""
+    if watch.stall is not None:
+        goes_on = report_stall(output, watch.stall, watch.stalls)
+        return "the trainer stood still; starting it again" if goes_on else None
+    has_less = has_less_to_try(config, output, code, start)
+    return "out of memory; starting the trainer again with less" if has_less else None
 
 
 class _Outbox:
@@ -142,16 +157,21 @@ class _Outbox:
 
 
 class _TrainerWatch:
-    """Watches one trainer after the other: their signals, the run's hours, the heartbeat.
+    """Watches one trainer after the other: their signals, the run's hours, the heartbeat, whether they move on.
 
     Attributes:
         asked_to_stop: Whether a signal or the limit of hours asked for the end.
+        stall: For what the last trainer was killed, if it stood still.
+        stalls: How many have stood still.
     """
 
     def __init__(self, output: Path, max_hours: float | None, outbox: _Outbox | None = None) -> None:
         """Begin the run's hours, and take the signals of this process."""
         self.asked_to_stop = self._is_over = False
         self._outbox = outbox
+        self._pace = StallWatch(output)
+        self.stall: Stall | None = None
+        self.stalls = 0
         self._output, self._max_hours = output, max_hours
         self._deadline_s = None if max_hours is None else time.monotonic() + max_hours * 3600
         self._trainer: subprocess.Popen[bytes] | None = None
@@ -161,6 +181,8 @@ class _TrainerWatch:
 
     def run(self, command: list[str]) -> int:
         """Start a trainer and return its exit status, once it has one; negative for a signal."""
+        self._pace.begin()
+        self.stall = None
         self._trainer = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         if self.asked_to_stop:  # a signal between two trainers
             self._trainer.send_signal(signal.SIGTERM)
@@ -170,10 +192,27 @@ class _TrainerWatch:
             if self._outbox is not None:
                 self._outbox.look()
             try:
-                return self._trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
+                code = self._trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
+                return code if self.stall is None else EXIT_FAILED
             except subprocess.TimeoutExpired:
-                if self._deadline_s is not None and time.monotonic() > self._deadline_s:
-                    self._end(self._trainer)
+                self._look(self._trainer)
+
+    def _look(self, trainer: subprocess.Popen[bytes]) -> None:
+        now_s = time.monotonic()
+        stall = self._pace.look(now_s, paused=is_paused(trainer.pid))
+        if self._deadline_s is not None and now_s > self._deadline_s:
+            self._end(trainer)
+        elif stall is not None and self.stall is None:
+            self._end_stalled(trainer, stall)
+
+    def _end_stalled(self, trainer: subprocess.Popen[bytes], stall: Stall) -> None:
+        """Let a trainer whose loop stands still write down where, and kill it: it hears nothing else."""
+        self.stall, self.stalls = stall, self.stalls + 1
+        print(f"supervise: {stall.words}; where its threads are:", flush=True)
+        trainer.send_signal(STACKS)
+        with suppress(subprocess.TimeoutExpired):
+            trainer.wait(timeout=STACKS_S)
+        trainer.kill()
 
     def _end(self, trainer: subprocess.Popen[bytes]) -> None:
         """Stop the trainer at the limit of hours; kill one that does not stop within its grace."""

@@ -51,7 +51,7 @@ def build_trainer(
             fingerprints=fingerprints,
             recipe=recipe_values(recipe),
             keep_checkpoints=recipe.checkpointing.save_total_limit,
-            watch=Watch(run.events, run.stop, run.say),
+            watch=Watch(run.events, run.stop, run.say, run.beat),
             model=model,
             args=sft_config(recipe, run.output, device),
             train_dataset=training_rows(encoded.train),
@@ -150,7 +150,7 @@ def fit(
         run.say(remark)
     _say_start(run, trainer, found, remarks)
     started_s = time.monotonic()
-    with run.stop.deferred():
+    with run.stop.deferred(), run.beat.ending():
         if found is None or (found.step < trainer.total_steps and not has_stopped(found.path, run.recipe)):
             trainer.train(resume_from_checkpoint=None if found is None else str(found.path))
         else:

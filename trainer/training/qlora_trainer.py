@@ -55,11 +55,13 @@ class Watch:
         events: Where every step, evaluation and checkpoint is written.
         stop: The run's stop request.
         say: Prints one line for a person.
+        beat: Says that training moves on.
     """
 
     events: EventLog
     stop: StopRequest
     say: Callable[[str], None]
+    beat: Callable[[], None]
 
 
 class QloraTrainer(SFTTrainer):  # type: ignore[misc]
@@ -140,6 +142,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Do one micro-batch; a loss that is not a finite number ends the run."""
+        self._watch.beat()
         mask = inputs.get("attention_mask")
         self._tokens_since_log += int(inputs["input_ids"].numel() if mask is None else mask.sum())
         loss = super().training_step(model, inputs, *args, **kwargs)
@@ -250,7 +253,7 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
                     max_length=self.args.max_length,
                     device=self.args.device,
                     packing=self.args.packing,
-                    on_batch=self._leave_evaluation_on_stop,
+                    on_batch=self._on_evaluated_batch,
                 )
         except _EvaluationCutShort:
             self.save_now()  # `evaluate_if_due` makes up for it when the run resumes from here
@@ -266,7 +269,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _leave_evaluation_on_stop(self) -> None:
+    def _on_evaluated_batch(self) -> None:
+        self._watch.beat()
         if self._watch.stop.is_requested:
             raise _EvaluationCutShort
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainer.beat import Beat
 from trainer.config.recipe import Recipe
 from trainer.events import EventLog, Phase
 from trainer.shortage.forms import shortages_of
@@ -32,6 +33,11 @@ class Run:
     events: EventLog
     stop: StopRequest
     phase_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def beat(self) -> Beat:
+        """What says that training moves on."""
+        return Beat(self.output)
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:

@@ -45,6 +45,14 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
             {"event": "out_of_memory", "step": None, "message": "CUDA out of memory", "measure": None},
             "out of memory after step 0: CUDA out of memory",
         ),
+        (
+            {"event": "stalled", "step": 6, "silent_s": 700, "limit_s": 600, "again": True},
+            "standing still after step 6: no micro-batch for 700 s; going on from the newest checkpoint",
+        ),
+        (
+            {"event": "stalled", "step": None, "silent_s": 700, "again": False},
+            "standing still after step 0: no micro-batch for 700 s",
+        ),
         ({"event": "checkpoint_stored", "step": 4, "duration_s": 1.0}, "checkpoint at step 4 is in the store"),
         (
             {"event": "checkpoint_skipped", "step": 2, "message": "checkpoint-4 was complete before its turn"},

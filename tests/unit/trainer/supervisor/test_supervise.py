@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from trainer.errors import EXIT_INTERRUPTED, EXIT_RESTART, TrainerError
+from trainer.events import read_events
 from trainer.supervisor import supervise
 from trainer.supervisor.status import read_status, signal_process
 
@@ -250,6 +251,47 @@ def test_a_trainer_that_hangs_at_the_time_limit_is_killed(launch: Callable[..., 
 
     assert state_of(output) == ("exited", 128 + signal.SIGKILL)
     assert "did not stop within" in (output / "trainer.log").read_text()
+
+
+def stands_still(output: Path, *, always: bool) -> str:
+    """Return a trainer that stands still after some steps, the first time that it is started or each time."""
+    return f"""
+import sys, time
+from pathlib import Path
+from trainer.beat import Beat, show_stacks_on_signal
+show_stacks_on_signal()
+output = Path({str(output)!r})
+beat = Beat(output)
+with (output / "starts").open("a") as file:
+    file.write("x")
+def standing_here():
+    time.sleep(600)
+for _ in range(200):
+    beat()
+    time.sleep(0.01)
+if {always} or (output / "starts").read_text() == "x":
+    standing_here()
+(output / "beat").unlink()
+"""
+
+
+@pytest.mark.parametrize(("always", "code"), [(False, 0), (True, 1)])
+def test_a_trainer_that_stands_still_is_started_once_more(
+    launch: Callable[..., Path], tmp_path: Path, always: bool, code: int
+) -> None:
+    short = "from trainer.supervisor import stall; stall.FLOOR_S = stall.FIRST_S = 2.0"
+
+    output = launch(
+        stands_still(tmp_path / "output", always=always), before=f"{short}; supervise.HEARTBEAT_INTERVAL_S = 0.05"
+    )
+    wait_for(lambda: state_of(output)[0] == "exited")
+
+    assert state_of(output) == ("exited", code)
+    assert (output / "starts").read_text() == "xx"
+    log = (output / "trainer.log").read_text()
+    assert log.count("in standing_here") == (2 if always else 1)
+    events = [event["event"] for event in read_events(output / "events.jsonl")]
+    assert events == (["stalled", "stalled", "run_ended"] if always else ["stalled"])
 
 
 def test_a_recycled_process_number_is_not_taken_for_the_trainer(tmp_path: Path) -> None:

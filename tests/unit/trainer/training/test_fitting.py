@@ -20,6 +20,7 @@ from tests.unit.trainer.training.small_fit import (
     small_trainer,
     steps_in,
 )
+from trainer.beat import BEAT, Beat
 from trainer.checkpoints import complete as complete_checkpoints
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS
@@ -86,6 +87,30 @@ def short_recipe(model: Path, data: Path, steps: int, **training: Any) -> Recipe
         training={"max_steps": steps, "gradient_accumulation_steps": 1, **training},
         evaluation={"eval_strategy": "no", "eval_steps": None},
     )
+
+
+def test_each_micro_batch_and_each_evaluated_batch_is_a_beat_and_there_is_none_after_training(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(
+        tiny_model,
+        tiny_dataset,
+        training={"max_steps": 2, "gradient_accumulation_steps": 3},
+        evaluation={"eval_strategy": "steps", "eval_steps": 2, "max_eval_samples": 4},
+    )
+    beats: list[str] = []
+    beat = Beat.__call__
+
+    def count(self: Beat) -> None:
+        beat(self)
+        beats.append("x")
+
+    monkeypatch.setattr(Beat, "__call__", count)
+
+    fit_small(recipe, tmp_path)
+
+    assert len(beats) == 2 * 3 + 4
+    assert not (tmp_path / BEAT).exists()
 
 
 def test_a_run_of_one_step_learns(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
