@@ -107,6 +107,16 @@ def test_a_machine_that_stays_is_status_three_whatever_is_wrong_with_a_file(
     assert down(run) == EXIT_LEFTOVERS
 
 
+def test_a_machine_that_is_listed_late_goes_though_nothing_of_its_folder_can_be_read(
+    run: Path, cloud: FakeCloud
+) -> None:
+    (run / "config.json").write_bytes(b"")
+    cloud.appears_at_look, cloud.there = {3: cloud.there[0]}, []
+
+    assert down(run) == EXIT_FAILED
+    assert (cloud.looks > 3, cloud.there) == (True, [])
+
+
 def test_a_folder_that_is_gone_does_not_keep_the_machine(
     run: Path, cloud: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
