@@ -182,7 +182,7 @@ def terminate_unread(run: RunDir, world: World, view: View, cause: Exception) ->
         problems += seen.problems(cloud.name)
     for found in ended:
         view.line(f"terminated {found.kind} {found.id} on {found.cloud}")
-    why = f"the folder of run {run.run_id} cannot be read ({cause})"
+    why = f"the folder of run {run.run_id} cannot be used ({cause})"
     if problems:
         keys = " and ".join(CLOUDS[name].account_words for name in sorted(names))
         return TeardownError(

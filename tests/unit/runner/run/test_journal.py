@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,19 @@ def ask(journal: Journal) -> None:
 
 def answer(journal: Journal) -> None:
     journal.answer("provision", instance_id="i-1", price_usd_per_h=0.5)
+
+
+def test_a_line_is_on_the_disk_before_anything_is_asked_for(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut must not take back what was written: the request goes out next."""
+    on_disk: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: on_disk.append(os.fstat(descriptor).st_size))
+
+    for write in (ask, answer):
+        write(Journal(run))
+
+        assert on_disk[-1] == run.file("journal.jsonl").size_bytes()
+
+    assert len(on_disk) == 2
 
 
 def flipped(content: bytes) -> Iterator[bytes]:
