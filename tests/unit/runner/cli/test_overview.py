@@ -73,6 +73,20 @@ def test_another_account_than_a_run_was_rented_with_leaves_open_what_bills(
     assert billing_now(RealWorld(), [run]) == ([], {})
 
 
+def test_a_cloud_without_a_key_here_leaves_open_what_bills_where_a_run_has_rented(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = {name: f"{name}: there is no key" for name in ("lambda", "runpod")}
+    monkeypatch.setattr(overview, "accounts", lambda world: Accounts([], closed, {}))
+
+    assert billing_now(RealWorld(), [run]) == (
+        [],
+        {"lambda": f"lambda: there is no key; {run.run_id} has rented there"},
+    )
+    write_json(run.receipt, {})
+    assert billing_now(RealWorld(), [run]) == ([], {})
+
+
 def test_what_nobody_knows_is_null(run: RunDir) -> None:
     run.file("journal.jsonl").append(b"damaged\n")
 

@@ -122,6 +122,7 @@ def test_a_journal_that_says_nothing_counts_as_a_machine(run: RunDir, journal: b
         RunInterruptedError("stopped", resolution="-"),
         KeyboardInterrupt(),
         ZeroDivisionError("a defect"),
+        OSError(errno.ENOSPC, "No space left on device"),
     ],
 )
 def test_whatever_ends_a_command_the_machine_is_named(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from runner.adapters.packages import ExtraError, provide
 from runner.adapters.stop import Stop
 from runner.bootstrap import EXTRAS, BootstrapError
 from runner.cli import parser as cli
+from runner.cli import session
 from runner.cli.session import GO_ON
 from runner.cli.terminal import SilentView
 from runner.cloud_api.absent import AbsentCloud
@@ -25,7 +27,7 @@ from runner.context import Context
 from runner.errors import CloudUnavailableError
 from runner.lifecycle import extras, finish
 from runner.lifecycle.extras import provide_for
-from runner.run.run_dir import PROJECT, create_run
+from runner.run.run_dir import PROJECT, create_run, write_json
 from runner.run.run_file import RunFile
 from runner.simulation.world import VirtualWorld
 from runner.world import RealWorld
@@ -161,6 +163,20 @@ def test_only_what_begins_or_goes_on_with_a_run_installs() -> None:
     assert verbs is not None
     assert set(verbs) >= ENDING
     assert not ENDING & set(GO_ON)
+
+
+@pytest.mark.parametrize(("verb", "installs"), [*((verb, True) for verb in GO_ON), *((verb, False) for verb in ENDING)])
+def test_a_run_that_is_gone_on_with_gets_what_it_needs_and_one_that_is_ended_or_shown_does_not(
+    verb: str, installs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[str] = []
+    monkeypatch.setattr(session, "provide_for", lambda run_file, *_, **__: wanted.append(run_file.compute.env))
+    run = create_run(tmp_path, "tiny", datetime(2026, 11, 21, tzinfo=UTC), RealWorld())
+    write_json(run.config, {"data": {"train_path": "x"}})
+
+    session.Session(Namespace(runs_dir=tmp_path, verb=verb, run=run.run_id), RealWorld()).context()
+
+    assert wanted == (["local"] if installs else [])
 
 
 @pytest.fixture

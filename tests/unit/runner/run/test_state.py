@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runner.cloud_api.labels import RUN_ID
+from runner.cloud_api.labels import RUN_ID, leased_name
 from runner.errors import RunLockedError, RunNotFoundError, TeardownError
 from runner.run.journal import Journal
 from runner.run.run_dir import (
@@ -80,6 +80,7 @@ def test_an_id_fits_every_name_and_ends_in_its_own_characters(name: str) -> None
     run_id = new_run_id(name, NOW, Dealt(["00000000"]))
 
     assert len(run_id) <= LONGEST_RUN_ID
+    assert leased_name(run_id, NOW) is not None  # with a deadline behind it, it is a name that every cloud takes
     assert RUN_ID.match(run_id)
     assert run_id.startswith("20261121-015500-a")
     assert re.search("[a-z0-9]-aaaa$", run_id)
@@ -240,13 +241,20 @@ def test_what_was_kept_on_purpose_is_in_the_receipt(run: RunDir) -> None:
 
 
 def test_the_receipt_reports_what_each_cloud_showed_and_what_the_sweep_ended(run: RunDir) -> None:
-    findings = Findings(cloud_resources={"lambda": []}, clouds_not_read={"aws": "no"}, cloud_ended=[thing()])
+    findings = Findings(
+        cloud_resources={"lambda": []},
+        clouds_not_read={"aws": "no"},
+        cloud_ended=[thing()],
+        looked_for_s=120.0,
+        patience=0.5,
+    )
 
     receipt = write_receipt(run, None, findings, now=NOW, rented=True)
 
     assert receipt["checks"]["clouds"] == {"lambda": 0}
     assert receipt["clouds_not_read"] == {"aws": "no"}
     assert receipt["ended_by_the_sweep"] == ["instance i-1 on lambda"]
+    assert (receipt["looked_for_s"], receipt["patience"]) == (120.0, 0.5)
 
 
 def test_the_receipt_has_what_was_estimated_beside_what_it_cost(run: RunDir) -> None:

@@ -24,6 +24,15 @@ def test_what_cannot_be_read_is_left_out_and_the_next_sweep_is_noted(content: by
     assert last_sweep(RUNS, "a", world) is None
 
 
+def test_each_cloud_that_was_swept_is_noted() -> None:
+    world = VirtualWorld()
+
+    note_sweep(RUNS, ["lambda", "runpod"], world)
+
+    assert {last_sweep(RUNS, cloud, world) for cloud in ("lambda", "runpod")} == {world.now()}
+    assert last_sweep(RUNS, "aws", world) is None
+
+
 def test_what_is_known_of_another_cloud_stays() -> None:
     world = VirtualWorld()
     world.disk.write(RUNS / SWEPT_NAME, f'{{"runpod": {THEN}, "aws": "2025-12-31T00:00:00"}}'.encode())
