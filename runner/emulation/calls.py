@@ -111,18 +111,22 @@ class Router:
     def __init__(self, routes: Sequence[Route]) -> None:
         """Compile the paths."""
         self._routes = [(re.compile(_pattern(route.path)), route) for route in routes]
+        self._found: dict[str, list[tuple[Route, dict[str, str]]]] = {}
 
     def find(self, call: Call) -> tuple[Handler, Call] | list[str]:
         """Return the handler and the call with its parts, or the methods that the path has (none: no such path)."""
-        allowed: list[str] = []
-        for pattern, route in self._routes:
-            match = pattern.fullmatch(call.path)
-            if match is None:
-                continue
+        fitting = self._fitting(call.path)
+        for route, parts in fitting:
             if route.method == call.method:
-                return route.handler, replace(call, parts=match.groupdict())
-            allowed.append(route.method)
-        return sorted(allowed)
+                return route.handler, replace(call, parts=parts) if parts else call
+        return sorted(route.method for route, _ in fitting)
+
+    def _fitting(self, path: str) -> list[tuple[Route, dict[str, str]]]:
+        """Return the routes that a path fits, with what stands for their names; most paths are asked for often."""
+        if path not in self._found:
+            matches = ((route, pattern.fullmatch(path)) for pattern, route in self._routes)
+            self._found[path] = [(route, match.groupdict()) for route, match in matches if match is not None]
+        return self._found[path]
 
 
 def problems(err: ValidationError) -> list[str]:
