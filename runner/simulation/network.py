@@ -121,7 +121,7 @@ def as_call(request: Request, headers: Mapping[str, str]) -> tuple[str, Call]:
     body = b"" if request.body is None else json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
     given = {name: value for name, value in query.items() if value}
     call = Call(request.method, unquote(address.path), given, headers, body)
-    return address.hostname or "", call
+    return address.netloc, call
 
 
 def _as_text(value: object) -> str:

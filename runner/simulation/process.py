@@ -161,7 +161,8 @@ class Process:
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds pass, at once."""
-        self.wait_for(never, seconds)
+        self.count()
+        self.computer.turns.wait(never, seconds)
 
     def token(self, size_bytes: int = 8) -> str:
         """Return a name from the seed."""

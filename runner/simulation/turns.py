@@ -149,7 +149,8 @@ class Turns:
             raise OverError(turn.name)
         turn.is_due = is_due
         if timeout_s is not None:
-            turn.until_s = self.passed_s - owner.place.slept_s + _waited_s(timeout_s)
+            waited_s = 0.0 if timeout_s <= 0 else timeout_s if timeout_s > SHORTEST_S else SHORTEST_S
+            turn.until_s = self.passed_s - owner.place.slept_s + waited_s
         chosen = self._next()
         if chosen is not turn:
             self._running = chosen
@@ -207,10 +208,13 @@ class Turns:
             if ready:
                 return ready[0] if len(ready) == 1 else self.chance.choice(ready)
             timer_s = self._timers[0][0] if self._timers else math.inf
-            if soonest_s == timer_s == math.inf:
+            next_s = soonest_s if soonest_s < timer_s else timer_s
+            if next_s == math.inf:
                 raise DeadlockError(f"waiting for ever: {', '.join(turn.name for turn in self._turns)}")
-            self.passed_s = max(self.passed_s, min(soonest_s, timer_s))
-            if soonest is not None and min(after_that_s, timer_s) > self.passed_s + HAIR_S:
+            if next_s > self.passed_s:
+                self.passed_s = next_s
+            hair_s = self.passed_s + HAIR_S
+            if soonest is not None and timer_s > hair_s and after_that_s > hair_s:
                 return soonest  # nobody has done anything since all were looked at
 
     def _ready(self) -> tuple[list[Turn], Turn | None, float, float]:
@@ -235,11 +239,6 @@ class Turns:
                 elif until_s < after_that_s:
                     after_that_s = until_s
         return ready, soonest, soonest_s, after_that_s
-
-
-def _waited_s(timeout_s: float) -> float:
-    """Return how long a wait takes at most."""
-    return max(SHORTEST_S, timeout_s) if timeout_s > 0 else 0.0
 
 
 Wait = Callable[[Callable[[], bool], float | None], bool]
