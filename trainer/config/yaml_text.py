@@ -34,10 +34,12 @@ def parse_yaml(text: str) -> tuple[yaml.Node | None, Any]:
         yaml.YAMLError: If the text cannot be read. Its ``problem_mark`` says where, if that is known.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None:
-            _expanded_size(node, {})
-        return node, yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        _expanded_size(node, {})
+        return node, loader.construct_document(node)
     except RecursionError as err:
         raise TextError(problem="it is nested too deeply, or an alias stands inside of what it names") from err
 
