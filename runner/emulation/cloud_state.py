@@ -80,7 +80,8 @@ class CloudState:
     def catch_up(self) -> None:
         """Bring everything up to date, and do no more."""
         with self._lock:
-            self._catch_up(self.clock())
+            if self.machines or self._exited:
+                self._catch_up(self.clock())
 
     @contextmanager
     def turn(self) -> Iterator[float]:

@@ -189,10 +189,12 @@ class _Player:
         """Let the cloud do what is due, now and whenever the next such thing is."""
         now, turns = self._stage.clock(), self._stage.turns
         self._stage.catch_up()
-        alive = [machine for machine in self._stage.machines if not machine.is_ended]
-        moments = [at for machine in alive for at, _ in machine.due] + [m.ends_at for m in alive if m.ends_at]
-        wait_s = min((at - now for at in moments), default=TICK_S)
-        turns.at(turns.passed_s + max(1.0, min(TICK_S, wait_s)), self._tick)
+        wait_s = TICK_S
+        for machine in self._stage.machines:
+            if machine.ended_at is None:
+                moments = [at for at, _ in machine.due] + ([machine.ends_at] if machine.ends_at else [])
+                wait_s = min([wait_s, *(at - now for at in moments)])
+        turns.at(turns.passed_s + max(1.0, wait_s), self._tick)
 
     def _on_end(self, process: Process) -> None:
         """Note how a command has ended, and what it left."""
