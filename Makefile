@@ -26,6 +26,7 @@ PLAN_FLAGS = $(DATA_FLAGS) $(HOST_FLAGS)
 SWEEP_FLAGS = $(if $(filter 1 yes true,$(call given,APPLY)),--apply) $(if $(filter 1 yes true,$(call given,ALL)),--all)
 JSON_FLAG = $(if $(filter 1 yes true,$(call given,JSON)),--json)
 YES_FLAG = $(if $(filter 1 yes true,$(call given,YES)),--yes)
+REPORT_FLAG = $(if $(filter 1 yes true,$(call given,REPORT)),--report)
 DETACH_FLAG = $(if $(filter 1 yes true,$(call given,DETACH)),--detach)
 
 # The brackets in the help lines say what each target takes. Anything else is refused, for make would ignore it.
@@ -60,8 +61,8 @@ rehearse: ## Rehearse a run on the cloud ENV [CONFIG DATA ENV SET VERB=rebuild F
 rehearse-clean: ## Remove what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
 
-simulate: ## Live thousands of runs in virtual time, and judge them by the clouds' own books [SEEDS SEED ENV]
-	@$(REHEARSAL) -m runner.cli.simulate $(call flag,SEEDS,--seeds) $(call flag,SEED,--seed) $(call flag,ENV,--env)
+simulate: ## Live thousands of runs in virtual time, and judge them by the clouds' own books [SEEDS SEED ENV REPORT=1]
+	@$(REHEARSAL) -m runner.cli.simulate $(call flag,SEEDS,--seeds) $(call flag,SEED,--seed) $(call flag,ENV,--env) $(REPORT_FLAG)
 
 ##@ Look: at the latest run, or at RUN=<run id>
 status: ## What the run is doing, which steps are done, and what is billing [RUN JSON=1]

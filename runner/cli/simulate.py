@@ -34,11 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=DEFAULT_LIVES, help=f"how many lives ({DEFAULT_LIVES})")
     parser.add_argument("--first", type=int, default=0, help="seed of the first (0)")
     parser.add_argument("--seed", type=int, help="this life alone, with its history")
+    parser.add_argument("--report", action="store_true", help="write the page of this life into runs/")
     parser.add_argument("--env", choices=sorted(CLOUDS), default=next(iter(simulated_clouds())), help="cloud")
     arguments = parser.parse_args(argv)
     try:
         _refuse_others(arguments.env)
-        return _one(arguments.seed, arguments.env) if arguments.seed is not None else _many(arguments)
+        if arguments.seed is not None:
+            return _one(arguments.seed, arguments.env, is_reported=arguments.report)
+        if arguments.report:
+            raise UsageError("simulate: a page shows one life, and no seed is given", resolution="add SEED=<number>")
+        return _many(arguments)
     except RunnerError as err:
         print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr)
         return err.exit_code
@@ -60,7 +65,8 @@ def _refuse_others(env: str) -> None:
         )
 
 
-def _one(seed: int, env: str) -> int:
+def _one(seed: int, env: str, *, is_reported: bool) -> int:
+    from runner.run.run_dir import PROJECT
     from runner.simulation.living import live
     from runner.simulation.many import room, told
     from runner.simulation.rules import judge
@@ -71,6 +77,10 @@ def _one(seed: int, env: str) -> int:
     print("\n".join(told(life, None)))
     for one in broken:
         print(f"BROKEN: {one.rule}: {one.why}")
+    if is_reported:
+        from runner.simulation.page import write_life_page
+
+        print(f"page         {write_life_page(life, PROJECT / 'runs')}")
     return EXIT_FAILED if broken else EXIT_DONE
 
 

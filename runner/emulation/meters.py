@@ -38,6 +38,11 @@ class Meter:
         until = now if self.ended_at is None else self.ended_at
         return self._counted_usd + max(0.0, until - self._counted_to) / SECONDS_PER_HOUR * self.usd_per_h
 
+    def course(self, now: float) -> list[tuple[float, float]]:
+        """Return moments with its cost until then, in US dollars: its beginning, the last new price, its end or now."""
+        until = now if self.ended_at is None else self.ended_at
+        return [(self.started_at, 0.0), (self._counted_to, self._counted_usd), (until, self.billed_usd(until))]
+
     def change(self, now: float, usd_per_h: float) -> None:
         """Go on at another price (a stopped pod bills its disk alone); a meter that has ended stays as it is."""
         if self.ended_at is not None:

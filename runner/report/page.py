@@ -11,7 +11,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,18 @@ from runner.report.figure import PageFigure
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+def render(
+    template: str,
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    scripts: Sequence[str] = ("report.js",),
+    **values: Any,
+) -> str:
     """Return a page with its style, its scripts and the policy that lets only these run.
 
     Args:
         template: Name of the template.
         filters: What the template uses besides the filters of every page.
+        scripts: Names of the page's own scripts, in their order.
         values: What the template shows.
     """
     environment = Environment(
@@ -39,7 +45,7 @@ def render(template: str, filters: Mapping[str, Callable[..., Any]] | None = Non
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(_filters() | dict(filters or {}))
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
     plotly_js = get_plotlyjs()
     return environment.get_template(template).render(
         **values,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runner.cli import simulate
-from runner.simulation import many, rules
+from runner.simulation import many, page, rules
 from runner.simulation.many import Tally
 from runner.simulation.rules import Broken
 
@@ -31,6 +33,23 @@ def test_one_life_that_breaks_a_rule_is_exit_status_1(
 
     assert simulate.main(["--seed", "3"]) == 1
     assert capsys.readouterr().out.endswith("BROKEN: it ends: 3 does not\n")
+
+
+def test_a_page_is_written_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(page, "write_life_page", lambda life, folder: tmp_path / f"{folder.name}-{life.seed}")
+
+    assert simulate.main(["--seed", "3", "--report"]) == 0
+    assert capsys.readouterr().out.endswith(f"page         {tmp_path}/runs-3\n")
+
+
+def test_a_page_of_many_lives_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate.main(["--report"]) == 2
+
+    assert capsys.readouterr().err == (
+        "error: simulate: a page shows one life, and no seed is given\nhint:  add SEED=<number>\n"
+    )
 
 
 def test_many_lives_end_with_the_digest_of_all(

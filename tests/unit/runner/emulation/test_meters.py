@@ -36,3 +36,13 @@ def test_meter_that_has_ended_stays_as_it_is() -> None:
 
 def test_price_of_a_month_is_spread_over_its_hours() -> None:
     assert per_hour_of_month(73.0) == pytest.approx(0.1)
+
+
+def test_a_course_has_the_last_new_price_and_the_end() -> None:
+    meter = Meter(1000.0, 3.6)
+    meter.change(1100.0, 7.2)
+    meter.stop(1200.0)
+
+    assert [at for at, _ in meter.course(9999.0)] == [1000.0, 1100.0, 1200.0]
+    assert [round(usd, 9) for _, usd in meter.course(9999.0)] == [0.0, 0.1, 0.3]
+    assert Meter(0.0, 3.6).course(10.0)[-1] == (10.0, 0.01)
