@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -61,6 +62,7 @@ class Box:
     ended_s: float = float("inf")
     silent_from_s: float = float("inf")
     trouble: Exception = AWAY
+    ended: TrainerState = "exited"
     again_s: float = float("inf")
     asked: int = 0
 
@@ -68,7 +70,7 @@ class Box:
         self.asked += 1
         if self.world.boottime_s() >= self.silent_from_s:
             raise self.trouble
-        return "exited" if self.ended_s <= self.world.boottime_s() < self.again_s else "running"
+        return self.ended if self.ended_s <= self.world.boottime_s() < self.again_s else "running"
 
 
 @pytest.fixture
@@ -152,6 +154,16 @@ def test_past_the_hard_end_no_word_keeps_the_machine(world: VirtualWorld, cloud:
     assert over.startswith("the hard end has passed")
     assert cloud.there == []
     assert world.boottime_s() < 3 * HOUR_S + 200
+
+
+def test_a_request_moves_the_hard_end_from_the_moment_it_is_made(world: VirtualWorld, cloud: FakeCloud) -> None:
+    """A resumed run has planned another machine, for other dollars."""
+    asks = [(1000.0, json.loads(line_of("asks", hard_end_s=1800.0))), (1001.0, word("rented"))]
+
+    over = guard_of(world, cloud, Script(world, sorted([*beats(HOUR_S), *asks], key=lambda one: one[0]))).watch()
+
+    assert over.startswith("the hard end has passed")
+    assert 2800.0 <= world.boottime_s() <= 2800.0 + 180
 
 
 def test_seconds_that_this_computer_slept_before_count_for_nothing(world: VirtualWorld, cloud: FakeCloud) -> None:
@@ -383,6 +395,14 @@ def test_a_held_run_goes_on_without_its_runner_until_training_has_ended(world: V
     assert HOUR_S + 600 <= world.boottime_s() <= HOUR_S + 600 + 60 + 180
 
 
+def test_a_trainer_that_was_killed_has_ended_too(world: VirtualWorld, cloud: FakeCloud) -> None:
+    script = Script(world, [(10, word("hold", HELD))], gone_s=20)
+
+    over = guard_of(world, cloud, script, Box(world, ended_s=HOUR_S, ended="lost")).watch()
+
+    assert over.startswith("training ended 10 minutes ago, and nobody came")
+
+
 def test_the_cloud_shows_when_the_machine_of_an_ended_training_goes(world: VirtualWorld, cloud: FakeCloud) -> None:
     script = Script(world, [(10, word("hold", HELD))], gone_s=20)
     began = world.now()
@@ -470,6 +490,25 @@ def test_an_emulated_cloud_that_refuses_connections_is_over(world: VirtualWorld,
 
     assert over == "nobody answers at http://127.0.0.1:4000/api/v1: the emulated cloud is over"
     assert 60 <= world.boottime_s() <= 120
+
+
+def test_one_that_refuses_a_connection_now_and_then_is_not(world: VirtualWorld, cloud: FakeCloud) -> None:
+    address, opened = ("127.0.0.1", 4000), [40.0, 140.0]
+
+    def flicker() -> None:
+        for second in opened:
+            world.sleep(second - world.monotonic_s())
+            world.servers[address] = Mock
+            world.sleep(50.0)
+            del world.servers[address]
+
+    world.start(flicker, name="cloud")
+    script = Script(world, beats(HOUR_S))
+
+    over = guard_of(world, cloud, script, endpoint="http://127.0.0.1:4000/api/v1").watch()
+
+    assert "the emulated cloud is over" in over
+    assert 190.0 + 60.0 <= world.boottime_s() <= 320
 
 
 def test_one_that_is_over_ends_a_termination_too(world: VirtualWorld, cloud: FakeCloud) -> None:

@@ -60,6 +60,19 @@ def test_a_second_ctrl_c_ends_the_wait_for_a_machine_that_stays_with_status_3(
     assert cloud.asked_to_end
 
 
+@pytest.mark.parametrize("is_unknown", [True, False])
+def test_what_a_request_without_an_answer_has_made_is_looked_for_longer(
+    is_unknown: bool, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud, began_s = FakeCloud(appears_at_look={3: thing(run_id=ctx.run.run_id)}), ctx.world.monotonic_s()
+    monkeypatch.setattr(by_mark, "open_cloud", lambda name, world: cloud)
+
+    end_by_mark(ctx, outcome_unknown=is_unknown)
+
+    assert (cloud.asked_to_end, cloud.there) == (["i-1"] if is_unknown else [], [])
+    assert (ctx.world.monotonic_s() - began_s >= 120.0) is is_unknown
+
+
 def test_a_long_wait_is_said_once_also_where_nothing_that_passes_is_shown(
     ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,12 +108,18 @@ def rented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float, 
 
 
 @pytest.mark.parametrize("off_s", [365 * 86400.0, 3600.0, -3600.0, -365 * 86400.0])
-def test_a_clock_that_was_set_moves_no_end_of_a_machine(off_s: float, rented: Callable[[float, str], Context]) -> None:
+def test_a_clock_that_was_set_moves_no_end_of_a_machine(
+    off_s: float, rented: Callable[[float, str], Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two and a half of its three hours are left, by what this computer has counted."""
     ctx = rented(off_s, "b-1")
 
     assert seconds_to_hard_end(ctx) == pytest.approx(2.5 * 3600, abs=1)
     assert hours_to_follow(ctx) == pytest.approx(2.5, abs=0.01)
+
+    again = ctx.world.now() + timedelta(hours=2)  # and once more
+    monkeypatch.setattr(RealWorld, "now", lambda self: again)
+    assert seconds_to_hard_end(ctx) == pytest.approx(2.5 * 3600, abs=1)
 
 
 def test_a_clock_that_was_set_back_while_nobody_counted_gives_a_machine_no_more_than_its_whole_time(

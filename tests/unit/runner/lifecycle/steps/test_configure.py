@@ -83,6 +83,20 @@ def test_a_rented_machine_with_a_gpu_is_to_have_a_compiler(
     assert not {"gcc", "libc6-dev"} & set(found["base_system_install_packages"])
 
 
+def test_the_times_of_a_lease_are_handed_over_in_seconds(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = {"lease_minutes": 10.0, "keep_idle_minutes": 20.0}
+    values = {"data": {"train_path": "x"}, "compute": {"env": "lambda"}, "budget": budget}
+    monkeypatch.setattr(configure, "seconds_to_hard_end", lambda ctx: 9000.0)
+
+    found = configure.rented_variables(replace(ctx, run_file=RunFile.model_validate(values)), Box("/home/u/x"))
+
+    assert {name: found[name] for name in ("lease_ttl_s", "lease_idle_s", "lease_hard_end_s")} == {
+        "lease_ttl_s": 600.0,
+        "lease_idle_s": 1200.0,
+        "lease_hard_end_s": 9000.0,
+    }
+
+
 def test_a_machine_of_ones_own_gets_no_cuda_where_the_cpu_trains(ctx: Context) -> None:
     run_file = ctx.run_file.model_copy(update={"run": ctx.run_file.run.model_copy(update={"device": "cpu"})})
 
