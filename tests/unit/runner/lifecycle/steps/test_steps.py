@@ -313,11 +313,16 @@ def test_what_is_no_event_is_skipped_and_counted_and_the_run_goes_on(
 def test_after_the_time_of_the_run_its_trainer_is_followed_no_longer(
     ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "hours_to_follow", lambda ctx: -1.0)
-    use(monkeypatch, Recorder(RUNNING))
+    passed_s = [0.0]
+    monkeypatch.setattr(type(ctx.world), "monotonic_s", lambda self: passed_s[-1])
+    monkeypatch.setattr(ctx.stop, "wait", lambda seconds: passed_s.append(passed_s[-1] + 600.0))
+    monkeypatch.setattr(train, "hours_to_follow", lambda ctx: 0.5)
+    use(monkeypatch, Recorder(*[RUNNING] * 9))
 
     with pytest.raises(RunInterruptedError, match=r"the time of the run is over \(its hours, or what"):
         train.follow(ctx, HOST)
+
+    assert passed_s[-1] == 2400.0
 
 
 def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
