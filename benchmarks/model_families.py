@@ -156,6 +156,7 @@ def fields() -> dict[str, Any]:
     return {
         "transformers": transformers.__version__,
         "causal": {kind: text for kind, (text, _) in sorted(causal().items())},
+        "experts": sorted({causal()[row["model_type"]][0] for row in mixtures()} - SWITCHED_ON.keys()),
         "eager": sorted(kind for kind in KNOWN if kind in causal() and not causal()[kind][1]._supports_sdpa),
         "fields": {
             kind: {"defaults": own_values(of_kind), "names": own_names(of_kind)} for kind, of_kind in known.items()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.family_configs import PUBLISHED
-from benchmarks.model_families import TABLE, built, causal, difference
+from benchmarks.model_families import SWITCHED_ON, TABLE, built, causal, difference
 from benchmarks.results import PROJECT
 from runner.planning.estimate.families.kinds import UntrainableModelError, kinds
 from runner.planning.estimate.families.table import FAMILIES
@@ -64,6 +64,12 @@ def test_the_table_is_of_the_locked_transformers() -> None:
 
 def test_all_causal_families_of_transformers_are_listed() -> None:
     assert {kind: text for kind, (text, _) in causal().items()} == kinds().causal, AGAIN
+
+
+def test_all_families_of_mixtures_are_listed() -> None:
+    listed = {causal()[row["model_type"]][0] for row in TABLES["mixtures"]}
+
+    assert listed - SWITCHED_ON.keys() == kinds().experts, AGAIN
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3_text", "falcon", "gpt2", "olmo"])

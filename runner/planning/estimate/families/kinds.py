@@ -37,12 +37,14 @@ class Kinds:
         transformers: Its version.
         causal: Types of model that ``AutoModelForCausalLM`` takes, and the type of what it builds of each.
         eager: Types whose attention is eager, for lack of any other.
+        experts: Types that are a mixture of experts where a configuration does not count them.
         fields: By type, the values that it takes where a configuration says nothing, and its names of common keys.
     """
 
     transformers: str
     causal: Mapping[str, str]
     eager: frozenset[str]
+    experts: frozenset[str]
     fields: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
@@ -50,7 +52,9 @@ class Kinds:
 def kinds() -> Kinds:
     """Return what the locked transformers knows."""
     found = json.loads(FIELDS.read_text(encoding="utf-8"))
-    return Kinds(found["transformers"], found["causal"], frozenset(found["eager"]), found["fields"])
+    return Kinds(
+        found["transformers"], found["causal"], frozenset(found["eager"]), frozenset(found["experts"]), found["fields"]
+    )
 
 
 def text_part(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -112,13 +116,14 @@ def _refuse_two_halves(kind: str, config: Mapping[str, Any]) -> None:
 
 def _refuse_experts(kind: str, part: Mapping[str, Any]) -> None:
     """Refuse a mixture of experts: transformers holds these in three dimensions, bitsandbytes quantises two."""
-    counted = next(_experts(part), None)
-    if counted is None:
+    said = next((f"{key}: {count}" for key, count in _experts(part)), None)
+    if said is None and kinds().causal.get(kind, kind) in kinds().experts and not _counts_experts(part):
+        said = "by its type"
+    if said is None:
         return
-    key, count = counted
     raise UntrainableModelError(
-        f"plan: this {kind} model is a mixture of experts ({key}: {count}), and experts are neither quantised nor "
-        "adapted rightly by the libraries that Douse trains with",
+        f"plan: this {kind} model is a mixture of experts ({said}), and experts are neither quantised nor adapted "
+        "rightly by the libraries that Douse trains with",
         resolution="take a dense base model; `make compare` shows what one costs",
     )
 
@@ -134,6 +139,15 @@ def _experts(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
+def _counts_experts(part: Mapping[str, Any]) -> bool:
+    """Return whether a configuration says how many experts there are, or leaves them out."""
+    return any(
+        (_counts_experts(value) if isinstance(value, Mapping) else key in SWITCHES or EXPERTS.search(key) is not None)
+        for key, value in part.items()
+    )
+
+
 def _most(value: Any) -> int:
     """Return a count, or the largest of those that a configuration has for each block."""
-    return max((one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)), default=0)
+    counts = value if isinstance(value, list) else [value]
+    return max((int(one) for one in counts if isinstance(one, int) or str(one).isdecimal()), default=0)

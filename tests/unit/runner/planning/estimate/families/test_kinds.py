@@ -58,11 +58,21 @@ def test_a_type_that_brings_its_own_code_is_not_foreign() -> None:
         {"moe_num_experts": 8},
         {"ffn_config": {"moe_num_experts": 16}},
         {"num_experts": [8, 8]},
+        {"num_experts": "8"},
         {"enable_moe_block": True, "num_experts": 8},
     ],
 )
 def test_experts_are_seen_by_what_the_configuration_counts(config: dict[str, Any]) -> None:
     assert "is a mixture of experts (" in refused({"model_type": "made-up", "auto_map": OWN_CODE, **config})
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "gpt_oss", "llama4_text"])
+def test_a_type_whose_experts_are_not_counted_has_as_many_as_by_default(kind: str) -> None:
+    assert f"this {kind} model is a mixture of experts (by its type)" in refused({"model_type": kind})
+
+
+def test_a_family_of_mixtures_may_leave_its_experts_out() -> None:
+    assert text_part({"model_type": "jamba", "num_experts": 1})[0] == "jamba"
 
 
 @pytest.mark.parametrize(
