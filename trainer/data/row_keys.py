@@ -5,7 +5,7 @@ A key is never dropped in silence: what it means counts, or it is listed as not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainer.data.sources.row import NAMELESS, Row, as_yaml, is_row_number
@@ -91,14 +91,18 @@ def unused_keys(row: Row, others: Mapping[str, Any], texts: Iterable[str], ignor
         DataError: If a key is one that changes what should be learned, or means nothing that is known.
     """
     texts = list(texts)
-    unused = []
+    unused: list[str] = []
+    unknown: list[str] = []
     for key, value in others.items():
         if value in _NOTHING or (key in LEARNED and value == int(LEARNED[key])):
             continue
         is_number = key.startswith(NAMELESS) and is_row_number(value)
-        if not (key in ignored or is_number or is_harmless(key) or _repeats(value, texts) or key == "label"):
-            raise row.refused(f"has a key that is not used: {key}", _place_of(key))
-        unused.append(key)
+        is_known = key in ignored or is_number or is_harmless(key) or _repeats(value, texts) or key == "label"
+        (unused if is_known else unknown).append(key)
+    if unknown:
+        places = (_place_of(key) for key in unknown)
+        resolution = next((place for place in places if place is not None), _ignored_by(*unknown))
+        raise row.refused(f"has {_keys_that_are('not used', unknown)}", resolution)
     return tuple(unused)
 
 
@@ -109,17 +113,16 @@ def unused_message_keys(row: Row, position: int, others: Mapping[str, Any], igno
         DataError: If a key is one that changes what should be learned, or means nothing that is known.
     """
     unused = [key for key, value in others.items() if value not in _NOTHING]
-    for key in unused:
-        if key in ignored:
-            continue
+    unknown = [key for key in unused if key not in ignored and not is_harmless(key)]
+    for key in unknown:
         _check_media(row, key)
         if key == "train_detail":
             raise _partly(row, f"turn {position} has `train_detail`")
         if key in _PREFERENCES:
             raise _preference(row, f"turn {position} has `{key}`")
-        if not is_harmless(key):
-            resolution = _TOOLS_BESIDE if key in ("tools", "functions") else _ignored_by(key)
-            raise row.refused(f"turn {position} has a key that is not supported: {key}", resolution)
+    if unknown:
+        resolution = _TOOLS_BESIDE if {"tools", "functions"} & set(unknown) else _ignored_by(*unknown)
+        raise row.refused(f"turn {position} has {_keys_that_are('not supported', unknown)}", resolution)
     return tuple(unused)
 
 
@@ -145,8 +148,13 @@ def check_text(row: Row, position: int, role: str, text: str) -> None:
         raise row.refused(f"turn {position} has the mark of a picture ({IMAGE_MARK})", NO_MEDIA)
 
 
-def _place_of(key: str) -> str:
-    """Return what to do with a key of a sample that has its place elsewhere; else how to leave it out."""
+def _keys_that_are(what: str, keys: Sequence[str]) -> str:
+    """Return keys in words, all of them: who has to mend one after the other looks at the file once for each."""
+    return f"{'a key that is' if len(keys) == 1 else 'keys that are'} {what}: {', '.join(keys)}"
+
+
+def _place_of(key: str) -> str | None:
+    """Return what to do with a key of a sample that has its place elsewhere, or ``None``."""
     name = key.lower().replace(" ", "_")
     if name in LEARNED:
         return f"set `{key}` on the turns of the assistant, or take out the samples that are not to be learned"
@@ -156,11 +164,12 @@ def _place_of(key: str) -> str:
         return "write its turns in front of the others, or take it out"
     if name in _SYSTEMS:
         return f"set `data.columns: {{system: {as_yaml(key)}}}`"
-    return _ignored_by(key)
+    return None
 
 
-def _ignored_by(key: str) -> str:
-    return f"set `data.ignore_keys: [{as_yaml(key)}]` if nothing is lost by leaving it out, or take it out of the data"
+def _ignored_by(*keys: str) -> str:
+    it, listed = "it" if len(keys) == 1 else "them", ", ".join(map(as_yaml, keys))
+    return f"set `data.ignore_keys: [{listed}]` if nothing is lost by leaving {it} out, or take {it} out of the data"
 
 
 def _repeats(value: Any, texts: list[str]) -> bool:

@@ -40,6 +40,18 @@ def test_a_key_that_has_its_place_elsewhere_is_not_to_be_ignored(key: str, value
     assert refusal({**CHAT, key: value}).resolution.startswith(hint)
 
 
+def test_all_unknown_keys_of_a_sample_or_of_a_turn_are_named_at_once() -> None:
+    of_sample = refusal({**CHAT, "views": 3, "id": 1, "avatar url": "x"})
+    of_turn = refusal({"messages": [{**CHAT["messages"][0], "mood": "x", "id": 1, "tone": "y"}, CHAT["messages"][1]]})
+
+    assert of_sample.message.endswith("has keys that are not used: views, avatar url")
+    assert of_sample.resolution.startswith(
+        'set `data.ignore_keys: [views, "avatar url"]` if nothing is lost by leaving'
+    )
+    assert of_turn.message.endswith("turn 1 has keys that are not supported: mood, tone")
+    assert of_turn.resolution.startswith("set `data.ignore_keys: [mood, tone]`")
+
+
 def test_tools_on_a_turn_have_their_place_beside_the_turns() -> None:
     asked, answer = CHAT["messages"]
 
