@@ -270,12 +270,12 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
     try:
         outcome = life()
     except (RunInterruptedError, ToolCancelledError) as err:
-        if ctx.stop.leaving and not ctx.stop.requested and _may_be_left(ctx):
+        is_left = ctx.stop.leaving and not ctx.stop.requested
+        if is_left and _may_be_left(ctx):
             _hold_if_possible(ctx)
             return Outcome(ctx.run, _left_alone(ctx), running=True)
-        return finish(
-            ctx, RunInterruptedError(err.message, resolution=f"continue with {_again(ctx)}", details=err.details)
-        )
+        why = f"run: the terminal was closed before anything trained ({err.message})" if is_left else err.message
+        return finish(ctx, RunInterruptedError(why, resolution=f"continue with {_again(ctx)}", details=err.details))
     except RunnerError as err:
         return finish(ctx, err)
     except OSError as err:

@@ -7,10 +7,20 @@ import os
 import shutil
 import signal
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from runner.adapters.process import ToolCancelledError
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.lifecycle import drive
+from runner.lifecycle.finish import Outcome
+from runner.run.run_dir import create_run
+from runner.run.run_file import RunFile
+from runner.simulation.world import VirtualWorld
 from tests.unit.runner.conftest import PROJECT, WAIT_S, CommandLine, processes_naming, wait_until
 
 
@@ -105,6 +115,33 @@ def test_a_terminal_whose_window_is_closed_is_no_failure_of_the_run(command_line
     command_line.gate.touch()
     assert command_line.run("watch").returncode == 0
     assert (run / "adapter" / "adapter_model.safetensors").read_text() == "trained 40 steps"
+
+
+@pytest.mark.parametrize(
+    ("is_closed", "pressed", "message"),
+    [
+        (True, 0, "run: the terminal was closed before anything trained (terraform: stopped)"),
+        (True, 1, "terraform: stopped"),
+        (False, 1, "terraform: stopped"),
+    ],
+)
+def test_a_run_that_ends_with_its_terminal_says_so(
+    is_closed: bool, pressed: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rented machine that does not train yet only costs money."""
+    world = VirtualWorld()
+    run = create_run(Path("/runs"), "tiny", datetime(2026, 11, 29, tzinfo=UTC), world)
+    run_file = RunFile.model_validate({"data": {"train_path": "x"}, "compute": {"env": "lambda"}})
+    ctx = Context(run, run_file, SilentView(), Stop(world), world)
+    ctx.stop.leaving, ctx.stop.count = is_closed, pressed
+    monkeypatch.setattr(drive, "finish", lambda ctx, error: Outcome(ctx.run, error))
+
+    def life() -> Outcome:
+        raise ToolCancelledError("terraform: stopped", resolution="-")
+
+    error = drive._guarded(ctx, life).error
+    assert error is not None
+    assert error.message == message
 
 
 def test_a_pipe_that_nobody_reads_any_more_changes_nothing(command_line: CommandLine) -> None:
