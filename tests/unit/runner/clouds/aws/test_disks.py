@@ -55,6 +55,15 @@ def test_a_volume_costs_what_awss_list_says_where_its_size_alone_is_billed(
     assert found == (None if usd_per_h is None else pytest.approx(usd_per_h))
 
 
+def test_one_volume_without_a_price_leaves_that_of_the_whole_disk_open() -> None:
+    known, unknown = (
+        {"Size": 73, "VolumeType": kind, "Attachments": [{"InstanceId": "i-1"}]} for kind in ("gp3", "io1")
+    )
+
+    assert disks._usd_per_h("i-1", THERE, [known], PRICES) == pytest.approx(0.01)
+    assert disks._usd_per_h("i-1", THERE, [known, unknown], PRICES) is None
+
+
 def test_a_machine_costs_what_awss_list_says_and_else_what_ours_does() -> None:
     ours, awss = machine_at(RegionPrices()), machine_at(PRICES)
 
