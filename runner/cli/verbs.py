@@ -405,15 +405,17 @@ def _look_on(ctx: Context) -> None:
 
 
 def _report_outcome(ctx: Context, session: Session) -> int:
-    state = ctx.state
-    say_where(ctx.run, session.view)
-    session.view.line(f"run {ctx.run.run_id}: {state.outcome or 'not over'}")
-    bills = billing_words(ctx.run)
+    run, outcome = ctx.run, ctx.state.outcome
+    say_where(run, session.view)
+    session.view.line(f"run {run.run_id}: {outcome or 'not over'}")
+    bills = billing_words(run)
     for words in bills:
-        session.view.line(f"bills        {words}; terminate it with `make down RUN={ctx.run.run_id}`")
-    if bills and not _is_held(ctx.run):
-        return EXIT_LEFTOVERS
-    return EXIT_DONE if state.outcome in ("done", None) else 1
+        session.view.line(f"bills        {words}; terminate it with `make down RUN={run.run_id}`")
+    if _is_held(run) or (outcome is None and not ctx.environment.rents_machine):
+        return EXIT_DONE if outcome in ("done", None) else 1
+    if outcome is None and not bills:
+        session.view.line(f"its runner was killed before the end; end it with `make down RUN={run.run_id}`")
+    return EXIT_LEFTOVERS if bills else EXIT_DONE if outcome == "done" else 1
 
 
 def _is_held(run: RunDir) -> bool:

@@ -208,6 +208,17 @@ def test_watch_says_that_a_runner_was_killed_before_its_end(
     assert LINE in capsys.readouterr().out
 
 
+def test_watch_of_a_run_whose_runner_was_killed_while_it_wrote_the_end_is_no_success(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verbs, "holder", lambda run: 1)
+    monkeypatch.setattr(verbs, "_look_on", lambda ctx: None)
+    Journal(run).answer("look", cloud="lambda", machines=[], gone=[{"id": "i-1"}])
+
+    assert ask(run, "watch") == 1
+    assert f"end it with `make down RUN={run.run_id}`" in capsys.readouterr().out
+
+
 def test_watch_of_a_run_that_its_runner_has_left_on_purpose_is_no_failure(
     run: RunDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
