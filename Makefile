@@ -38,7 +38,7 @@ $(error nothing was started)
 endif
 endif
 
-.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean simulate resume status watch logs runs costs \
+.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean simulate resume status watch notify-test logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-rehearsal-chosen test-slow \
 	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms new-cloud clean
 
@@ -69,6 +69,8 @@ status: ## What the run is doing, which steps are done, and what is billing [RUN
 	@$(STANDING) -m runner status $(RUN_FLAG) $(JSON_FLAG)
 watch: ## Follow the run live; Ctrl-C leaves it running [RUN]
 	@$(CONTROL) -m runner watch $(RUN_FLAG)
+notify-test: ## Send a notice to everybody who gets those of a run file, or of a run [CONFIG SET RUN]
+	@$(CONTROL) -m runner notify-test $(call flag,CONFIG,--config) $(SET_FLAGS) $(RUN_FLAG)
 logs: ## The run's logs [RUN]
 	@$(CONTROL) -m runner logs $(RUN_FLAG)
 ssh: ## Log in to the run's machine [RUN]

@@ -51,7 +51,7 @@ class Lock:
 
 LOCKS: Mapping[str, Lock] = {
     "dev": Lock(
-        ("control", "aws", "pages", "rehearsal", "trainer", "torch-cpu", "dev"),
+        ("control", "aws", "pages", "notices", "rehearsal", "trainer", "torch-cpu", "dev"),
         constrained=False,
         cpu_torch=True,
         one_for_all=True,
@@ -59,7 +59,8 @@ LOCKS: Mapping[str, Lock] = {
     "control": Lock(("control",)),
     "aws": Lock(("aws",)),
     "pages": Lock(("pages",)),
-    "rehearsal": Lock(("control", "aws", "pages", "rehearsal")),
+    "notices": Lock(("notices",)),
+    "rehearsal": Lock(("control", "aws", "pages", "notices", "rehearsal")),
     "trainer-cpu": Lock(("trainer", "torch-cpu"), cpu_torch=True),
     "trainer-cuda": Lock(("trainer", "torch-cuda")),
     "trainer-cuda12": Lock(("trainer", "torch-cuda12"), own_torch=True),

@@ -67,6 +67,7 @@ class Extra(NamedTuple):
 EXTRAS = {
     "aws": Extra("requirements/aws.lock", "boto3", "AWS and stores on S3"),
     "pages": Extra("requirements/pages.lock", "plotly", "the pages of plans and reports"),
+    "notices": Extra("requirements/notices.lock", "apprise", "notices to webhooks, chats and mail"),
 }
 SET_UP_ONLY = ("uv", "setuptools")
 """What a set-up brings and nothing needs after it, unless the lock names it: 45 MB."""

@@ -15,7 +15,15 @@ from runner.cli.session import Session, needed_host, say_where
 from runner.cli.unproved import billing_words
 from runner.cloud_api.labels import RUN_ID
 from runner.context import Context
-from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunLockedError, RunNotFoundError, TeardownError, ToolError
+from runner.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_LEFTOVERS,
+    RunLockedError,
+    RunNotFoundError,
+    TeardownError,
+    ToolError,
+)
 from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
 from runner.lifecycle.by_mark import terminate_unread
@@ -279,6 +287,16 @@ def _status(unread: Mapping[str, str], trouble: Exception | None) -> int:
     if trouble is not None:
         raise trouble
     return EXIT_DONE
+
+
+def notify_test(session: Session) -> int:
+    """Send a notice to everybody who gets those of a run file, or of a run, and say where it arrived."""
+    from runner.cli.notify import send_test
+
+    given = session.arguments.run
+    run_file = session.run_file() if given is None else session.context().run_file
+    session.view.line("sending a notice to everybody, for some seconds")
+    return EXIT_DONE if send_test(run_file.notices, session.world) else EXIT_FAILED
 
 
 def runs(session: Session) -> int:

@@ -18,7 +18,7 @@ from runner.errors import (
     TeardownError,
     UsageError,
 )
-from runner.lifecycle import guarding, lease, recover
+from runner.lifecycle import guarding, lease, notices, recover
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish
 from runner.lifecycle.homeward import coming_home
@@ -81,12 +81,14 @@ def drive(ctx: Context, *, planned: Plan | None = None, detach: bool = False) ->
         detach: Leave once training runs.
     """
     agreed_usd = recover.agreed_usd(ctx, planned)
-    outcome = _one_try(ctx, planned, detach=detach)
-    return recover.go_on(ctx, outcome, agreed_usd, _another_try)
+    with notices.announced(ctx):
+        outcome = _one_try(ctx, planned, detach=detach)
+        return recover.go_on(ctx, outcome, agreed_usd, _another_try)
 
 
 def _one_try(ctx: Context, planned: Plan | None, *, detach: bool) -> Outcome:
     with _begun(ctx):
+        notices.started(ctx)
         return _guarded(ctx, lambda: _whole_life(ctx, planned, detach=detach))
 
 
@@ -123,7 +125,8 @@ def build(ctx: Context) -> Outcome:
 def watch(ctx: Context) -> Outcome:
     """Drive a run whose runner is gone to its end: attach, follow, collect, destroy, report."""
     agreed_usd = recover.agreed_usd(ctx, None, has_machine=True)
-    return recover.go_on(ctx, _watch(ctx), agreed_usd, _another_try)
+    with notices.announced(ctx):
+        return recover.go_on(ctx, _watch(ctx), agreed_usd, _another_try)
 
 
 def _watch(ctx: Context) -> Outcome:
@@ -172,13 +175,13 @@ def resume(
     bills = ctx.environment.bills
     may_have_machine = not state.is_done("destroy") and (ctx.host() is not None or bills)
     if may_have_machine and not moved and needs_no_training(status_or_none(ctx)):
-        with locked(run):
+        with notices.announced(ctx), locked(run):
             refuse_other_account(ctx, "resume")
             return _guarded(ctx, lambda: _from_training(ctx))
     again = Context(run, run_file or ctx.run_file, view, stop, world)
     consent.expect(again)
     if may_have_machine and (moved or bills) and state.steps.get("provision"):
-        taken_down = down(ctx)
+        taken_down = _down(ctx)
         if isinstance(taken_down.error, TeardownError):
             return taken_down
     found = check_again(again)
@@ -188,6 +191,11 @@ def resume(
 
 def down(ctx: Context) -> Outcome:
     """Stop the trainer with a checkpoint, bring home what is there, destroy. Repeatable."""
+    with notices.announced(ctx):
+        return _down(ctx)
+
+
+def _down(ctx: Context) -> Outcome:
     with locked(ctx.run):
         if ctx.run.is_plan:
             ctx.view.line(f"{ctx.run.run_id} is a plan that was never started: there is nothing to take down")

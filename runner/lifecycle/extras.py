@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from runner.adapters.notices.sender import has_receivers
 from runner.adapters.packages import ExtraError, has, provide
 from runner.cloud_api.environment import NotThere
 from runner.clouds.environments import find_environment
@@ -50,8 +51,10 @@ def _needed(run_file: RunFile) -> Iterator[str]:
 
 
 def _wished(run_file: RunFile, world: World) -> Iterator[str]:
-    """Yield the extras that make a run better: its pages, and the clients of all accounts that its end looks at."""
+    """Yield the extras that make a run better: pages, notices, the clients of all accounts that its end looks at."""
     yield "pages"
+    if has_receivers(run_file.notices, world):
+        yield "notices"
     if find_environment(run_file.compute.env).bills:
         for record in CLOUDS.values():
             if not isinstance(record.extra, NotThere) and not has(record.extra) and names_account(record, world):

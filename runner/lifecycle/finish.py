@@ -14,7 +14,7 @@ from runner.errors import (
     ToolError,
     TransferError,
 )
-from runner.lifecycle import guarding, lease
+from runner.lifecycle import guarding, lease, notices
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
@@ -60,6 +60,7 @@ def finish(ctx: Context, error: RunnerError | None) -> Outcome:
     if not isinstance(error, TeardownError):
         guarding.let_go(ctx)
     unstored = _write_down(ctx, error, came or [])
+    notices.ended(ctx, error or unstored)
     return Outcome(ctx.run, error or unstored)
 
 

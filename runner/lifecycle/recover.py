@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from runner.context import Context
 from runner.errors import ConnectionLostError, MachineLostError, RunnerError, UsageError
+from runner.lifecycle import notices
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.replan import check_again
 from runner.run.planned import Plan
@@ -54,6 +55,7 @@ def go_on(ctx: Context, outcome: Outcome, most_usd: float | None, live: Callable
         How the last try ended; where no further one could begin, how the one before did.
     """
     allowed = ctx.run_file.compute.recoveries if ctx.environment.rents_machine else 0
+    _say_loss(ctx, outcome)
     for number in range(1, allowed + 1):
         if not isinstance(outcome.error, LOST) or ctx.stop.requested:
             break
@@ -65,7 +67,13 @@ def go_on(ctx: Context, outcome: Outcome, most_usd: float | None, live: Callable
             ctx.view.line(f"not recovered: {err.message}")
             break
         outcome = live(again, found)
+        _say_loss(again, outcome)
     return outcome
+
+
+def _say_loss(ctx: Context, outcome: Outcome) -> None:
+    if isinstance(outcome.error, LOST):
+        notices.lost(ctx, outcome.error)
 
 
 def _within(ctx: Context, most_usd: float | None) -> Context:

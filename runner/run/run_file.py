@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from runner.errors import UsageError
+from runner.run.notices_section import NoticesSection, check_addresses
 from trainer.config.file import SourceMapping, read_mapping, validate
 from trainer.config.paths import absolute_path
 from trainer.config.recipe import RENAMED_KEYS, Recipe, resolve_paths, to_mapping
@@ -175,11 +176,12 @@ class StoreSection(Section):
 
 
 class RunFile(Recipe):
-    """Everything a run needs to know: the recipe's ten sections and the three of the life cycle."""
+    """Everything a run needs to know: the recipe's ten sections and the four of the life cycle."""
 
     compute: ComputeSection = ComputeSection()
     budget: BudgetSection = BudgetSection()
     store: StoreSection = StoreSection()
+    notices: NoticesSection = NoticesSection()
 
     @model_validator(mode="after")
     def _check_host(self) -> Self:
@@ -223,11 +225,12 @@ def load_run_file(
 
     Raises:
         ConfigError: If the file cannot be read, or a key, type or combination is refused.
-        UsageError: If an override is not ``section.key=value``.
+        UsageError: If an override is not ``section.key=value``, or an address of a notice has a secret in clear.
     """
     source = read_mapping(path)
     wanted = {**_parse_overrides(overrides), **(settings or {})}
     run_file = validate(model, _overridden(source, wanted), renamed=RENAMED_KEYS)
+    check_addresses(run_file.notices, source.name)
     return _resolve(run_file, path.parent)
 
 
@@ -247,7 +250,9 @@ def with_settings(run_file: RunFile, *, overrides: Sequence[str], settings: dict
     """
     wanted = {**_parse_overrides(overrides), **settings}
     source = SourceMapping("the command line", run_file_mapping(run_file))
-    return _resolve(validate(type(run_file), _overridden(source, wanted), renamed={}), folder)
+    changed = validate(type(run_file), _overridden(source, wanted), renamed={})
+    check_addresses(changed.notices, source.name)
+    return _resolve(changed, folder)
 
 
 def with_day(run_file: RunFile, day: date) -> RunFile:

@@ -161,7 +161,7 @@ def imported_by(package: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "inputs"),
     [
-        ("runner", ("control", "aws", "pages", "rehearsal", "data")),
+        ("runner", ("control", "aws", "pages", "notices", "rehearsal", "data")),
         ("trainer", ("trainer", "torch-cpu", "torch-cuda")),
     ],
 )

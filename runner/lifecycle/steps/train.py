@@ -16,8 +16,10 @@ from runner.errors import (
     TrainerLostError,
     TrainingFailedError,
 )
+from runner.lifecycle import notices
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
+from runner.lifecycle.near_limit import NearLimit
 from runner.lifecycle.time_limit import hours_to_follow, hours_to_train
 from runner.planning.checks.hub_token import hub_variables
 from runner.run.events import read_event
@@ -157,7 +159,7 @@ class _Follower:
     def __init__(self, ctx: Context, machine: Machine) -> None:
         self._ctx, self._machine = ctx, machine
         self._box: Box | None = None
-        self._copy = EventCopy(ctx, machine)
+        self._copy, self._limit = EventCopy(ctx, machine), NearLimit(ctx)
         self._asked = self._ctx.world.monotonic_s()
         self._deadline_s = self._asked + hours_to_follow(ctx) * 3600
 
@@ -215,6 +217,7 @@ class _Follower:
         if not has_ended and not due:
             return None
         self._asked = self._ctx.world.monotonic_s()
+        self._limit.look()
         status = read_status(self._machine, box, cancel=self._ctx.stop.wants_out)
         return None if status.state == "running" else self._final(box, status)
 
@@ -228,4 +231,6 @@ class _Follower:
         events = self._copy.look(box)
         for event in events or ():
             self._ctx.view.event(event)
+            self._limit.seen(event)
+            notices.seen(self._ctx, event)
         return events is not None

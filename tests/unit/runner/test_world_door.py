@@ -17,6 +17,7 @@ DOORS = (
     "runner/cli/parser.py",  # makes the world of the command line where none is handed in
     "runner/cli/terminate.py",  # makes the world of `make terminate`, which needs nothing else of the command line
     "runner/clouds/__main__.py",  # makes the world of the provider's process
+    "runner/adapters/notices/__main__.py",  # makes the world of the process that sends a notice
     "runner/guard/__main__.py",  # makes the world of the guard's process, which leaves the tree of its runner
     "runner/bootstrap.py",  # runs before there is a package (docs/decisions/0002)
     "runner/adapters/ansible_process.py",  # makes the world of Ansible's process

@@ -63,6 +63,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (run_file("aws"), {}, ["aws", "pages"]),
         (run_file(url="s3://bucket/place"), {}, ["aws", "pages"]),
         (run_file(url="file:///place"), {}, ["pages"]),
+        (run_file(), {"DOUSE_NOTICE_URLS": "ntfy://x"}, ["notices", "pages"]),
     ],
 )
 def test_a_run_gets_what_it_needs_and_no_more(
@@ -77,6 +78,7 @@ def test_a_run_gets_what_it_needs_and_no_more(
     assert bare == wanted
     lines = {
         "aws": "installing boto3 (needed for AWS and stores on S3)",
+        "notices": "installing apprise (needed for notices to webhooks, chats and mail)",
         "pages": "installing plotly (needed for the pages of plans and reports)",
     }
     assert said == [lines[name] for name in wanted]
@@ -157,6 +159,7 @@ def test_only_what_begins_or_goes_on_with_a_run_installs() -> None:
         "plan:check",
         "session:context",
         "verbs:report",
+        "notify:send_test",
         "account_verbs:prices",
     }
     verbs = next(action.choices for action in cli.make_parser()._actions if action.dest == "verb")

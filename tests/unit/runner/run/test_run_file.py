@@ -144,7 +144,7 @@ def test_the_schema_describes_every_key(tmp_path: Path) -> None:
     schema = json_schema()
 
     sections = {name: schema["$defs"][field["$ref"].rsplit("/", 1)[1]] for name, field in schema["properties"].items()}
-    assert set(sections) == {*Recipe.model_fields, "compute", "budget", "store"}
+    assert set(sections) == {*Recipe.model_fields, "compute", "budget", "store", "notices"}
     undescribed = [
         f"{name}.{key}"
         for name, section in sections.items()

@@ -1,0 +1,98 @@
+"""Notices from a runner: each is handed to a process of its own, and nobody waits for it but, for a little, the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from runner.adapters.notices.order import Delivery, Notice, Order, read_line
+from runner.adapters.tools import tools_of
+from runner.errors import RunnerError, counted
+from runner.run.notices_section import NoticesSection, addresses_of_all_runs
+from runner.run.run_dir import PROJECT
+from runner.world import Task, World
+
+IN_TURN_S = 3.0
+"""A notice waits so long for the one before, so that they arrive in order; one that hangs is overtaken then."""
+PROCESS_S = 30.0
+"""Its own limits end the process long before."""
+AT_THE_END_S = 10.0
+"""How long a run's end waits for all its notices together; the processes go on for some seconds if they must."""
+MOST_AT_ONCE = 4
+"""More evaluations than this are not announced at the same time."""
+POLL_S = 0.2
+
+
+def post(order: Order, world: World) -> list[Delivery]:
+    """Send a notice in a process of its own, and return what became of it at each receiver."""
+    found: list[Delivery | None] = []
+    argv = [sys.executable, "-m", "runner.adapters.notices"]
+    try:
+        done = tools_of(world).run(
+            argv,
+            timeout_s=PROCESS_S,
+            cwd=PROJECT,
+            environ=world.environ,
+            env=order.variables(),
+            on_line=lambda line: found.append(read_line(line)),
+        )
+    except (RunnerError, OSError) as err:
+        return [*filter(None, found), Delivery("everybody", str(err))]
+    ended = [] if done.exit_code == 0 else [Delivery("everybody", f"the sender ended with status {done.exit_code}")]
+    return [*filter(None, found), *ended]
+
+
+def order_of(notice: Notice, section: NoticesSection, world: World) -> Order:
+    """Return the order that sends a notice to all receivers of a run file."""
+    return Order(notice, tuple(section.urls), tuple(section.command), str(world.folder))
+
+
+def has_receivers(section: NoticesSection, world: World) -> bool:
+    """Return whether anybody wants notices: the run file says so, or the environment does for all runs."""
+    return bool(section.urls or section.command or addresses_of_all_runs(world.environ))
+
+
+class Sender:
+    """Sends the notices of one run, one after the other as far as they are prompt."""
+
+    def __init__(self, section: NoticesSection, world: World, note: Callable[[str], None]) -> None:
+        """Begin with nothing sent.
+
+        Args:
+            section: Who gets notices, and about what.
+            world: Environment variables, time, and work beside.
+            note: Takes a line for the log, from any thread.
+        """
+        self._section, self._world, self._note = section, world, note
+        self._tasks: list[Task] = []
+        self._undelivered = 0
+
+    def send(self, notice: Notice) -> None:
+        """Send a notice; return at once."""
+        if notice.event not in self._section.events:
+            return
+        self._tasks = [task for task in self._tasks if not task.join(0.0)]
+        if notice.event == "eval" and len(self._tasks) >= MOST_AT_ONCE:
+            self._note(f"{notice.event}: skipped, for {counted(len(self._tasks), 'notice')} before it are on their way")
+            return
+        before = self._tasks[-1] if self._tasks else None
+        self._tasks.append(self._world.start(lambda: self._post(notice, before), name=f"notice {notice.event}"))
+
+    def wait(self, is_urgent: Callable[[], bool]) -> int:
+        """Wait a little for what is on its way; return how many notices were not delivered somewhere so far."""
+        deadline_s = self._world.monotonic_s() + AT_THE_END_S
+        for task in self._tasks:
+            while not task.join(max(0.0, min(POLL_S, deadline_s - self._world.monotonic_s()))):
+                if is_urgent() or self._world.monotonic_s() >= deadline_s:
+                    break
+        late = [task for task in self._tasks if not task.join(0.0)]
+        return self._undelivered + len(late)
+
+    def _post(self, notice: Notice, before: Task | None) -> None:
+        if before is not None:
+            before.join(IN_TURN_S)
+        found = post(order_of(notice, self._section, self._world), self._world)
+        problems = [one for one in found if one.problem is not None]
+        for one in found:
+            self._note(f"{notice.event}: {one.receiver}: {one.problem or 'sent'}")
+        self._undelivered += bool(problems)
