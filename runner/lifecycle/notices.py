@@ -21,6 +21,7 @@ TITLES: dict[EventName, str] = {
     "started": "has started",
     "first_step": "trains",
     "eval": "was evaluated",
+    "stalled": "stood still",
     "reclaimed": "has lost its machine",
     "recovered": "goes on with another machine",
     "budget_80": "has used 80 % of its budget",
@@ -62,6 +63,10 @@ def seen(ctx: Context, event: dict[str, Any]) -> None:
         say(ctx, "recovered", f"training goes on from step {event.get('resumed_from_step') or 0} on {_place(ctx)}")
     elif kind == "step" and is_first_time(ctx.run, "first_step"):
         say(ctx, "first_step", f"step {event.get('step')} of {event.get('max_steps')} on {_place(ctx)}")
+    elif kind == "stalled":
+        then = "goes on from its newest checkpoint" if event.get("again") is True else "ends: it is not the first time"
+        words = f"no micro-batch for {event.get('silent_s')} s after step {event.get('step') or 0}"
+        say(ctx, "stalled", f"{words}; the run {then}")
     elif kind == "evaluation":
         words = f"eval loss {event.get('eval_loss')} ({event.get('model')})"
         say(ctx, "eval", f"step {event.get('step')}: {words}" if event.get("step") else words)

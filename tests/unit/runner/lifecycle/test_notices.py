@@ -212,6 +212,18 @@ def test_an_evaluation_is_said_with_its_loss_and_a_machine_writes_no_second_line
     assert [one.body for one in sent] == ["step 4: eval loss 1.25 (train ing)", "eval loss 1.25 (base_4bit)"]
 
 
+@pytest.mark.parametrize(
+    ("again", "end"), [(True, "goes on from its newest checkpoint"), (False, "ends: it is not the first time")]
+)
+def test_training_that_stands_still_is_said(tmp_path: Path, sent: list[Notice], again: bool, end: str) -> None:
+    ctx = context(tmp_path)
+
+    notices.seen(ctx, {"event": "stalled", "step": 7, "silent_s": 700, "limit_s": 600, "again": again})
+
+    assert events_of(sent) == ["stalled"]
+    assert sent[0].body == f"no micro-batch for 700 s after step 7; the run {end}"
+
+
 def test_nobody_who_gets_notices_is_nobody_for_whom_anything_is_written(tmp_path: Path, sent: list[Notice]) -> None:
     ctx = context(tmp_path, urls=None)
 

@@ -89,7 +89,7 @@ def test_the_command_line_is_held_to_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("notices", "words"),
     [
-        ("{events: [stalled]}", "notices.events.0 is 'stalled'"),
+        ("{events: [bored]}", "notices.events.0 is 'bored'"),
         ("{command: notify-send}", "notices.command is 'notify-send'"),
         ("{url: x}", "notices.url is not a known key"),
     ],
