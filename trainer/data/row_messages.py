@@ -78,14 +78,10 @@ def _contents(rest: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _message(row: Row, position: int, rest: dict[str, Any], content: Any) -> Message:
     """Return one message, and take what is known from ``rest``."""
-    said_role = rest.pop("from" if "from" in rest else "role", None)
-    role = _ROLES.get(said_role.lower()) if isinstance(said_role, str) else None
-    if role is None:
-        raise row.refused(
-            f"turn {position} has the role {said_role!r}", "use the roles system, user, assistant and tool"
-        )
+    said_role = _said_role(row, position, rest)
+    role = _ROLES[said_role]
     calls, thought = read_calls(row, position, rest), _thought(row, position, role, rest)
-    if said_role.lower() in _CALL_ROLES:
+    if said_role in _CALL_ROLES:
         calls, content = (*calls, *read_call_turn(row, position, content)), None
     learned = _is_learned(row, position, role, rest)
     if content is None and rest and not (calls or role in _MAY_BE_SILENT):
@@ -99,6 +95,20 @@ def _message(row: Row, position: int, rest: dict[str, Any], content: Any) -> Mes
         raise row.refused(f"turn {position} ({role}) has `tool_calls`", "let the assistant call tools")
     name, call_id = (rest.pop("name", None), rest.pop("tool_call_id", None)) if role == "tool" else (None, None)
     return Message(role, text, thought, calls, learned, text_or_none(name), text_or_none(call_id))
+
+
+def _said_role(row: Row, position: int, rest: dict[str, Any]) -> str:
+    """Return the name of a turn's role, as ``_ROLES`` has it, and take it from ``rest``."""
+    said = rest.pop("from" if "from" in rest else "role", None)
+    if said is None:
+        raise row.refused(
+            f"turn {position} has no `role`{', but ' if rest else ''}{', '.join(rest)}",
+            "say who speaks as `role` (system, user, assistant or tool), or as `from` beside `value`",
+        )
+    name = said.strip().lower() if isinstance(said, str) else ""
+    if name not in _ROLES:
+        raise row.refused(f"turn {position} has the role {said!r}", "use the roles system, user, assistant and tool")
+    return name
 
 
 def _words(row: Row, position: int, role: str, content: Any, *, may_be_empty: bool = False) -> str:

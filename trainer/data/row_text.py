@@ -10,6 +10,7 @@ from trainer.data.row_keys import NO_MEDIA
 from trainer.data.sources.row import Row, json_type
 
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_AS_PART = 'write it as {"type": "text", "text": "…"}'
 _OTHER_PARTS = {
     "write calls as `tool_calls` of the turn, and results as turns of the role tool": (
         "tool_use", "tool_call", "tool_calls", "function_call", "tool_result", "tool_response", "function_response",
@@ -83,10 +84,9 @@ def _part(row: Row, position: int, part: Any) -> str:
     kind = str(part.get("type", "text")) if isinstance(part, dict) else json_type(part)
     if kind not in _TEXT_PARTS:
         remedy = next((remedy for remedy, kinds in _OTHER_PARTS.items() if kind in kinds), NO_MEDIA)
+        remedy = remedy if isinstance(part, dict) else _AS_PART
         raise row.refused(f"turn {position} has a part that is not text: {kind}", remedy)
     text = part.get("text") if isinstance(part, dict) else None
     if not isinstance(text, str):
-        raise row.refused(
-            f"turn {position} has a text part without a text", 'write it as {"type": "text", "text": "…"}'
-        )
+        raise row.refused(f"turn {position} has a text part without a text", _AS_PART)
     return text

@@ -25,6 +25,11 @@ def test_a_part_that_is_no_text_is_refused_with_its_own_way_out(part: dict[str, 
     assert remedy in error.resolution
 
 
+@pytest.mark.parametrize("part", [["a"], None, 7, {"type": "text", "value": "a"}])
+def test_a_part_without_a_form_is_to_be_written_as_text(part: Any) -> None:
+    assert refusal(chat(("user", [part]), ("assistant", "b"))).resolution == 'write it as {"type": "text", "text": "…"}'
+
+
 @pytest.mark.parametrize("key", ["weight", "train", "mask", "train_detail"])
 def test_a_part_of_a_turn_cannot_be_left_out_of_what_is_learned(key: str) -> None:
     parts = [{"type": "text", "text": "wrong", key: 0}, {"type": "text", "text": "right"}]

@@ -126,7 +126,9 @@ def test_a_sample_keeps_its_line() -> None:
         ({"messages": [*CHAT["messages"], {"role": "assistant", "content": "x", "mood": "good"}]},
          "turn 3 has a key that is not supported: mood"),
         (chat(("user", "a"), ("narrator", "b")), "turn 2 has the role 'narrator'"),
-        ({"messages": [{"content": "a"}]}, "turn 1 has the role None"),
+        ({"messages": [{"content": "a"}]}, "turn 1 has no `role`"),
+        ({"messages": [{"speaker": "user", "content": "a"}]}, "turn 1 has no `role`, but speaker"),
+        (chat(("user", "a"), (1, "b")), "turn 2 has the role 1"),
         (chat(("system", "a"), ("user", "b")), "has no assistant turn: nothing would be learned"),
         ({"messages": []}, "has no assistant turn: nothing would be learned"),
         (chat(("user", " \n"), ("assistant", "b")), "turn 1 is empty"),
@@ -312,7 +314,7 @@ def test_text_parts_are_joined_and_other_parts_refused_by_name() -> None:
 
 
 def test_roles_have_the_names_that_people_give_them() -> None:
-    turns = [("developer", "s"), ("Human", "a"), ("chatgpt", "b"), ("USER", "c"), ("model", "d")]
+    turns = [("developer", "s"), (" Human ", "a"), ("chatgpt", "b"), ("USER", "c"), ("model", "d")]
 
     assert [role for role, _ in words(sample(chat(*turns)))] == ["system", "user", "assistant", "user", "assistant"]
 
