@@ -42,7 +42,7 @@ KINDS = (
           "fetch the file with `git lfs pull` in its repository, then run the command again"),
     _kind(rb"(?:\.\./)*(?:\.git/annex/objects|/annex/objects)", "a git-annex pointer, not the file itself",
           "fetch the file with `git annex get` in its repository, then run the command again"),
-    _kind(rb"\s*<(?:!doctype\s+html|html|head|body)\b", "an HTML page, not a file of samples",
+    _kind(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", "an HTML page, not a file of samples",
           "download the file itself (on the Hub: the address with /resolve/ in place of /blob/)"),
     _kind(rb"\s*<\?xml", "an XML document", _SAMPLES),
     _kind(rb"%PDF-", "a PDF", _SAMPLES),
@@ -62,6 +62,8 @@ KINDS = (
     _kind(rb"\x89HDF\r\n", "an HDF5 file", _COLUMNAR),
     _kind(rb"GGUF", "a GGUF model, not a file of samples", _SAMPLES),
     _kind(rb"\x80[\x02-\x05]", "a Python pickle", _SAMPLES),
+    _kind(rb"\x1f\x8b|\x28\xb5\x2f\xfd|BZh[1-9]1AY&SY|\xfd7zXZ\x00", "packed twice",
+          "unpack it once, and name the file that is in it"),
     _kind(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP", "an image", _SAMPLES),
 )  # fmt: skip
 """Sources: the formats' own magic numbers; Git LFS: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md."""
