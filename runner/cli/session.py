@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from runner.adapters.stop import Stop
 from runner.cli.terminal import make_view
 from runner.context import Context, open_context
-from runner.errors import EXIT_DONE, UsageError
+from runner.errors import EXIT_DONE, RunNotFoundError, UsageError
 from runner.lifecycle.extras import provide_for
 from runner.lifecycle.finish import Outcome
 from runner.run.models import Host, View
-from runner.run.run_dir import RunDir, find_run, list_traces
+from runner.run.run_dir import RunDir, find_run, is_named, list_traces
 from runner.run.state import RunState
 from runner.safety.asked import DAMAGE
 from runner.world import World
@@ -104,10 +104,29 @@ class Session:
 
     def context(self) -> Context:
         """Return the run the command is about, ready to be driven."""
-        ctx = open_context(self.run(), self.view, self.stop, self.world)
+        ctx = open_context(self._run_to_go_on(), self.view, self.stop, self.world)
         if self.arguments.verb in GO_ON:
             provide_for(ctx.run_file, self.world, self.view.line, is_dry=False)
         return ctx
+
+    def _run_to_go_on(self) -> RunDir:
+        """Return the run the command is about; one that has lost its ``config.json`` may have a machine all the same.
+
+        Raises:
+            RunNotFoundError: If there is none that a command can go on with.
+        """
+        try:
+            return self.run()
+        except RunNotFoundError as err:
+            given = self.arguments.run
+            left = [run for run in self.traces()[0] if given is None or is_named(given, run)]
+            if not left:
+                raise
+            run = self.take(left[-1])
+            raise RunNotFoundError(
+                f"run: the folder of run {run.run_id} has lost its config.json: nothing can go on with it",
+                resolution=f"end it with `make down RUN={run.run_id}`; what came home is in {run.path}",
+            ) from err
 
     def finish(self, outcome: Outcome) -> int:
         """Say where things are, then let the error through."""

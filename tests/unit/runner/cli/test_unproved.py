@@ -228,3 +228,24 @@ def test_watch_of_a_run_that_its_runner_has_left_on_purpose_is_no_failure(
 
     assert ask(run, "watch") == 0
     assert LINE in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["watch", "resume", "collect"])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_run_that_has_lost_its_config_may_bill_all_the_same(
+    run: RunDir, verb: str, is_named: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.config.unlink()
+    named = ["--run", run.run_id] if is_named else []
+
+    status = cli.main([verb, *named, "--runs-dir", str(run.path.parent)], Later({}))
+
+    shown = capsys.readouterr().err
+    assert status == 3
+    assert f"the folder of run {run.run_id} has lost its config.json" in shown
+    assert LINE in shown
+
+
+def test_where_there_is_no_run_at_all_none_may_bill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["watch", "--runs-dir", str(tmp_path)], Later({})) == 2
+    assert "there is no run in" in capsys.readouterr().err
