@@ -1,0 +1,165 @@
+"""``make simulate-coverage``: which lines of the code that keeps money safe no simulated life has reached.
+
+Of a cloud's client only what lists and terminates counts; the rest of it is not what a life is there for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import coverage
+
+from runner.cli.simulate import command, simulated_clouds
+from runner.simulation.many import live_some
+
+ROOT = Path(__file__).resolve().parents[2]
+WHOLE = ("runner/safety/*.py", "runner/guard/*.py", "runner/lifecycle/*.py", "runner/lifecycle/steps/*.py")
+PROVIDER = ("machine.py", "candidates.py", "waiting.py", "rental.py", "ssh_wait.py")
+"""What the provider's machine is made of."""
+ENDING: Mapping[str, tuple[str, ...]] = {
+    "runner/clouds/lambda_cloud/api.py": (
+        "listing", "end", "terminate", "delete_key", "delete_file_system", "machines_named", "_our_machines",
+        "_our_keys", "_our_volumes", "_is_ending", "_entries", "_delete", "move_lease",
+    ),
+    "runner/clouds/lambda_cloud/listing.py": (),
+    "runner/clouds/runpod/api.py": (
+        "listing", "end", "delete_pod", "delete_network_volume", "pods_named", "_our_pods", "_our_volumes", "_entries",
+        "_delete",
+    ),
+    "runner/clouds/runpod/listing.py": (),
+}  # fmt: skip
+"""Functions of the clouds' clients that list and terminate; all of a module where none is named."""
+NOT_LIVED: Mapping[str, str] = {
+    "runner/lifecycle/steps/plan.py": "planning has a stand-in",
+    "runner/lifecycle/rebuild.py": "builds two environments, and compares them",
+    "runner/lifecycle/sync.py": "stores are not simulated",
+    "runner/lifecycle/pinning.py": "belongs to planning",
+    "runner/lifecycle/extras.py": "installs packages",
+    "runner/guard/__main__.py": "the guard's process; a life starts what it calls",
+    "runner/guard/link.py": "starts the guard's process",
+}
+"""Modules of these rooms that no life can reach, and why."""
+
+GIVEN, OTHERS = "a machine that is given, and not rented", "a cloud that is asked for one machine at a time: AWS"
+NOT_CALLED: Mapping[str, Mapping[str, str]] = {
+    "runner/lifecycle/steps/destroy.py": dict.fromkeys(
+        ("_clear", "_clear_machine", "_end_processes", "processes_of"), GIVEN
+    ),
+    "runner/lifecycle/steps/provision.py": dict.fromkeys(("_go_down_the_list", "_why_not", "_plan_anew"), OTHERS),
+    "runner/lifecycle/terraform_inputs.py": dict.fromkeys(("_given_machine", "check_providers"), GIVEN),
+    "runner/lifecycle/cloud_words.py": {"cause_of": OTHERS},
+    "runner/lifecycle/drive.py": {"build": "a part of `make rebuild`", "build_only": "a part of `make rebuild`"},
+    "runner/guard/words.py": dict.fromkeys(("__init__", "has_ended", "next", "fileno"), "the real pipe of a guard"),
+    "runner/guard/guard.py": {"_is_endpoint_gone": "an emulated cloud on this computer"},
+    "runner/guard/notes.py": {"last_finding": "what `make status` shows"},
+    "runner/safety/patience.py": {"patience_of": "a variable of rehearsals"},
+    "runner/provider/machine.py": dict.fromkeys(
+        ("validate", "_check_trust", "plan", "replaced_by", "import_by_id", "imported", "_is_like", "update"),
+        "Terraform's validate, plan and import, which has a stand-in",
+    ),
+    "runner/provider/rental.py": {"refused_by_us": "a request that we refuse ourselves"},
+    "runner/clouds/lambda_cloud/listing.py": {"_is_as_promised": "machines that somebody renamed"},
+}
+"""Functions of these rooms that no life can reach, and why."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What of a module lives have reached.
+
+    Attributes:
+        module: Its path.
+        lines: How many of its lines count.
+        missing: Those that no life has reached.
+    """
+
+    module: str
+    lines: int
+    missing: tuple[int, ...]
+
+    def line(self) -> str:
+        """Return it as a line of the table."""
+        share = 100.0 if not self.lines else 100 * (1 - len(self.missing) / self.lines)
+        return f"{share:6.1f} %  {self.module:44} {' '.join(spans(self.missing))}"
+
+
+def modules() -> list[str]:
+    """Return the modules that count, by their paths from the checkout on."""
+    whole = [path.relative_to(ROOT).as_posix() for pattern in WHOLE for path in ROOT.glob(pattern)]
+    provider = [f"runner/provider/{name}" for name in PROVIDER]
+    return sorted(name for name in (*whole, *provider, *ENDING) if name not in NOT_LIVED)
+
+
+def spans(lines: Sequence[int]) -> Iterator[str]:
+    """Yield lines as people write them: ``3-5 9``."""
+    rest = list(lines)
+    while rest:
+        first = last = rest.pop(0)
+        while rest and rest[0] == last + 1:
+            last = rest.pop(0)
+        yield str(first) if first == last else f"{first}-{last}"
+
+
+def counted(module: str, statements: Iterable[int]) -> set[int]:
+    """Return those of a module's statements that count: those in its functions, but for protocols."""
+    names, others = ENDING.get(module, ()), NOT_CALLED.get(module, {})
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    inside: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (not names or node.name in names):
+            inside |= set(range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1))
+    for node in ast.walk(tree):
+        is_protocol = isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases)
+        if is_protocol or (isinstance(node, ast.FunctionDef) and node.name in others):
+            inside -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return inside & set(statements)
+
+
+def live_watched(seeds: range, cloud: str, data: str) -> None:
+    """Live some lives with every line noted, in a file."""
+    watched = coverage.Coverage(data_file=data, include=[str(ROOT / module) for module in modules()])
+    watched.start()
+    live_some(seeds, cloud, command)
+    watched.stop()
+    watched.save()
+
+
+def reached(seeds: range, clouds: Sequence[str]) -> list[Reached]:
+    """Live the seeds on each cloud, in a process for each, and return what of every module was reached."""
+    with tempfile.TemporaryDirectory(prefix="douse-reached-") as folder:
+        files = {cloud: str(Path(folder, cloud)) for cloud in clouds}
+        with ProcessPoolExecutor(len(clouds), mp_context=get_context("spawn")) as pool:
+            for done in [pool.submit(live_watched, seeds, cloud, data) for cloud, data in files.items()]:
+                done.result()
+        whole = coverage.Coverage(data_file=str(Path(folder, "all")))
+        whole.combine(list(files.values()), keep=True)
+        found = []
+        for module in modules():
+            _, statements, _, missing, _ = whole.analysis2(str(ROOT / module))
+            wanted = counted(module, statements)
+            found.append(Reached(module, len(wanted), tuple(sorted(wanted & set(missing)))))
+        return found
+
+
+def main() -> int:
+    """Show what lives have reached."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=500, help="how many, each on every cloud (500)")
+    arguments = parser.parse_args()
+    found = reached(range(arguments.seeds), simulated_clouds())
+    print("\n".join(one.line() for one in found))
+    lines, missing = sum(one.lines for one in found), sum(len(one.missing) for one in found)
+    print(f"{100 * (1 - missing / lines):6.1f} %  of {lines} lines reached by {arguments.seeds} seeds on each cloud")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
