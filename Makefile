@@ -38,7 +38,7 @@ $(error nothing was started)
 endif
 endif
 
-.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean simulate simulate-coverage resume status watch notify-test logs runs costs \
+.PHONY: help train plan compare prices up configure launch collect down terminate sync sweep rehearse rehearse-clean simulate simulate-mutants simulate-coverage resume status watch notify-test logs runs costs \
 	report ssh tensorboard rebuild data-check setup format lint lint-format lint-python lint-imports lint-yaml lint-shell lint-locks types test test-rehearsal test-rehearsal-chosen test-slow \
 	test-gpu test-infra scan-infra test-playbooks check lock docs docs-run-file docs-faults docs-rooms new-cloud clean
 
@@ -140,6 +140,8 @@ test-rehearsal-chosen: ## Of these, a row of each test and those marked `chosen`
 	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 6 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow -n auto --dist loadgroup $(ARGS)
+simulate-mutants: ## Whether simulated lives find the faults of tests/simulation/mutants/ [ARGS=their names]
+	@$(DEV) -m tests.simulation.bite $(ARGS)
 simulate-coverage: ## Which lines of the code that keeps money safe simulated lives never reach [ARGS=how many lives]
 	@$(DEV) -m tests.simulation.reached $(ARGS)
 test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]

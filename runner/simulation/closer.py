@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from runner.simulation.life import Life
 from runner.simulation.stage import Stage
+from runner.simulation.trainer import EPOCH
 from trainer.export.checksums import checksum_problems
 
 
@@ -23,7 +25,9 @@ def look_closer(stage: Stage, life: Life, runs: Sequence[Path]) -> None:
         if box is not None and box.lease is not None and box.lease.can_end:
             life.leased.add(machine.id)
         if box is not None and box.trainer is not None:
+            until_s = min(box.trainer.ends_s, (machine.ended_at or math.inf) - EPOCH)
             life.trained_until[machine.id] = box.trainer.ends_s
+            life.saved[machine.id] = max(box.trainer.checkpoints(until_s), default=0)
     for run in runs:
         if (run / "adapter").is_dir():
             life.torn += checksum_problems(run / "adapter")

@@ -74,6 +74,7 @@ class Life:
         guard_gaps: Spans in which no guard could work: it was killed, or its computer slept or was off the network.
         leased: The ids of the machines that had a lease of their own by which they can end themselves.
         trained_until: When the last trainer of a machine ended or would have, in seconds, by the machine's id.
+        saved: The last step that a machine's last trainer had saved, by the machine's id.
         torn: What is wrong with the adapters that came home.
         spans: How long each process of the user's computer lived.
         alive: Processes that live on at the end.
@@ -91,6 +92,7 @@ class Life:
     beside_receipts: list[str] = field(default_factory=list)
     leased: set[str] = field(default_factory=set)
     trained_until: dict[str, float] = field(default_factory=dict)
+    saved: dict[str, int] = field(default_factory=dict)
     torn: list[str] = field(default_factory=list)
     machines: list[EmulatedMachine] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)

@@ -26,7 +26,8 @@ UNREACHED = frozenset({"lid", "cut", "kill terraform", "interrupt", "crash", "st
 """Acts by which a command may be kept from what it promises, and says so."""
 STUCK = frozenset({"pod_locked", "key_invalid", "key_forbidden", "stopped_disk_bills", "listing_schema_changed"})
 """Faults by which a cloud keeps a machine, or what it shows, from whoever asks."""
-SAVED = "checkpoints  "
+ORDERLY = frozenset({"interrupt", "setting", "type", "sweep beside"})
+"""Acts after which whatever a trainer has saved comes home."""
 
 
 def sweep_is_thorough(life: Life) -> Iterator[str]:
@@ -69,25 +70,24 @@ def held_is_kept(life: Life) -> Iterator[str]:
         for machine in _left_by(life, owner):
             trained_s = life.trained_until.get(machine.id)
             ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
-            later = [one.began_s for one in life.ended if owner.ended_s <= one.began_s < ended_s]
-            if trained_s is None or later:
+            if trained_s is None:
                 continue
-            if ended_s < trained_s:
+            if ended_s < trained_s and not _typed_between(life, owner.ended_s, ended_s):
                 yield f"{machine.id} was left to train until {trained_s:.0f} s, and ended at {ended_s:.0f} s"
             over_s = max(trained_s, owner.ended_s) + IDLE_S + SAVING_S + TO_LOOK_S
             gaps = [1 for begin, end in life.guard_gaps if machine.id not in life.leased and end >= trained_s]
-            if ended_s > over_s and not gaps:
+            if ended_s > over_s and not gaps and not _typed_between(life, owner.ended_s, over_s):
                 yield f"{machine.id} was left to train until {trained_s:.0f} s, and idled until {ended_s:.0f} s"
 
 
 def lost_checkpoints(life: Life) -> Iterator[str]:
-    """Yield the resumes that began at the first step although a checkpoint had come home; damage excuses it."""
-    if any(act.kind == "damage" for act in life.script):
+    """Yield the trainings that began anew although a machine before had a checkpoint that could have come home."""
+    if {act.kind for act in life.script} - ORDERLY or sum(act.kind == "interrupt" for act in life.script) > 1:
         return
-    saved_s = min((one.ended_s for one in life.ended if SAVED in one.printed), default=LIFE_S)
-    for line in life.history:
-        if line.endswith("training begins at step 0") and float(line.split()[0]) > saved_s:
-            yield f"training began anew at {line.split()[0]} s, and a checkpoint had come home at {saved_s:.0f} s"
+    for first, second in itertools.pairwise(sorted(life.ours, key=lambda one: one.created_at)):
+        box = f"box {second.box}: training begins at step 0"
+        if life.saved.get(first.id) and any(line.endswith(box) for line in life.history):
+            yield f"{second.id} trained from the first step on, and {first.id} had saved step {life.saved[first.id]}"
 
 
 def _ended(life: Life, verb: str) -> list[Ended]:
@@ -103,6 +103,11 @@ def _driverless_since(life: Life, sweep: Ended) -> float | None:
     if not before or sweep.status != EXIT_DONE or any(words in before[-1].printed for words in LEFT_ON_PURPOSE):
         return None
     return before[-1].ended_s
+
+
+def _typed_between(life: Life, since_s: float, until_s: float) -> bool:
+    """Return whether a command was given between two moments."""
+    return any(since_s <= one.began_s < until_s for one in life.ended)
 
 
 def _left_by(life: Life, owner: Ended) -> list[EmulatedMachine]:

@@ -222,7 +222,9 @@ def _abandoned_s(life: Life, machine: EmulatedMachine) -> float | None:
 
 def _promises(one: Ended) -> bool:
     """Return whether the status of a command promises that nothing bills."""
-    if not one.key_is_right and one.words[0] in ("sweep", "status"):
+    if not one.key_is_right and one.words[0] == "sweep":
+        return 0 <= one.status != EXIT_LEFTOVERS
+    if not one.key_is_right and one.words[0] == "status":
         return one.status == EXIT_DONE
     if one.words[0] not in ENDING_OR_DRIVING or one.status < 0 or one.status == EXIT_LEFTOVERS:
         return False
