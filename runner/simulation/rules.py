@@ -85,6 +85,22 @@ def time_to_end(life: Life) -> Iterator[str]:
         ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
         if ended_s > until_s and not _is_excused(life, machine, since_s, until_s):
             yield f"{machine.id} had no runner from {since_s:.0f} s on, and ended at {ended_s:.0f} s only"
+    yield from _kept_by_the_stopped(life)
+
+
+def _kept_by_the_stopped(life: Life) -> Iterator[str]:
+    """Yield the machines that a runner kept which was stopped (Ctrl-Z), and so did nothing."""
+    longest_s = LEASE_S + SAVING_S + TO_LOOK_S
+    for act in life.script:
+        until_s = act.at_s + longest_s
+        is_at_work = any(one.began_s <= act.at_s and until_s < one.ended_s for one in life.ended)
+        if act.kind != "stop" or act.number < longest_s or not is_at_work:
+            continue
+        for machine in life.ours:
+            made_s = machine.created_at - EPOCH
+            ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
+            if made_s < act.at_s and ended_s > until_s and not _is_excused(life, machine, act.at_s, until_s):
+                yield f"{machine.id} had a runner that was stopped at {act.at_s:.0f} s, and ended at {ended_s:.0f} s"
 
 
 def receipt_is_true(life: Life) -> Iterator[str]:

@@ -141,12 +141,13 @@ def hunt(mutant: Mutant, checkout: Path, seeds: int, most: int = 0) -> Hunt:
 def main() -> int:
     """Hunt every mutant; return 1 where one was not found."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", help="these alone")
+    parser.add_argument("names", nargs="*", help="these alone, in this order")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds on each cloud, at most ({SEEDS})")
     parser.add_argument("--most", type=int, default=0, help="lives of each mutant, at most (no limit)")
     parser.add_argument("--processes", type=int, default=PROCESSES)
     arguments = parser.parse_args()
-    wanted = [one for one in mutants() if not arguments.names or one.name in arguments.names]
+    known = {one.name: one for one in mutants()}
+    wanted = [known[name] for name in arguments.names or known]
     checkouts: SimpleQueue[Path] = SimpleQueue()
 
     def hunted(mutant: Mutant) -> Hunt:

@@ -42,6 +42,12 @@ def slow_guard(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Guard, "_due_s", lambda self: due_s(self) + 36000.0)
 
 
+def patient_guard(patch: pytest.MonkeyPatch) -> None:
+    """Let a guard wait for a runner that is stopped."""
+    due_s = Guard._due_s
+    patch.setattr(Guard, "_due_s", lambda self: due_s(self) if self._words.has_ended else self._hard_end_s)
+
+
 def early_receipt(patch: pytest.MonkeyPatch) -> None:
     """Let destroy write a receipt without looking."""
     patch.setattr(destroy, "_give_back", lambda ctx, outcome_unknown: Findings())
@@ -188,6 +194,7 @@ def kept_key(patch: pytest.MonkeyPatch) -> None:
     [
         ("no untold leak", sleeping_guard, (Act("kill", 320.0),)),
         ("time to end", slow_guard, (Act("kill", 320.0),)),
+        ("time to end", patient_guard, (Act("stop", 320.0, 36000.0),)),
         ("the receipt is true", early_receipt, ()),
         ("the receipt is true", cheap_receipt, ()),
         ("work is whole", lost_adapter, ()),
