@@ -14,6 +14,8 @@ from runner.run.spend import spend_of
 from runner.safety.asked import DAMAGE
 
 SHARE = 0.8
+LONGEST_S = 600.0
+"""What is spent is counted no more seldom than this, and before that when the share may be reached by the price."""
 
 
 class NearLimit:
@@ -24,6 +26,8 @@ class NearLimit:
         self._ctx, self._is_warned = ctx, False
         self._began: datetime | None = None
         self._latest: datetime | None = None
+        self._earlier_h: float | None = None
+        self._look_again_s = 0.0
         if ctx.run_file.budget.max_hours is not None:
             for line in ctx.run.events.read_or_nothing().split(b"\n"):
                 self.seen(read_event(line) or {})
@@ -55,8 +59,14 @@ class NearLimit:
         most_usd = self._ctx.run_file.budget.max_usd
         if most_usd is None:
             return None
-        used_usd = spend_of(self._ctx.run).known_usd
-        if used_usd < SHARE * most_usd:
+        now_s = self._ctx.world.monotonic_s()
+        if now_s < self._look_again_s:
+            return None
+        spend = spend_of(self._ctx.run)
+        used_usd = spend.known_usd
+        left_usd, usd_per_h = SHARE * most_usd - used_usd, spend.limit_usd_per_h
+        if left_usd > 0:
+            self._look_again_s = now_s + min(LONGEST_S, left_usd / usd_per_h * 3600 if usd_per_h else LONGEST_S)
             return None
         return (
             f"budget: ${used_usd:.2f} of ${most_usd:.2f} (budget.max_usd) are used; "
@@ -67,7 +77,9 @@ class NearLimit:
         most_h = self._ctx.run_file.budget.max_hours
         if most_h is None or self._began is None or self._latest is None:
             return None
-        used_h = spend_of(self._ctx.run).earlier_h + (self._latest - self._began).total_seconds() / 3600
+        if self._earlier_h is None:
+            self._earlier_h = spend_of(self._ctx.run).earlier_h
+        used_h = self._earlier_h + (self._latest - self._began).total_seconds() / 3600
         if used_h < SHARE * most_h:
             return None
         return f"budget: {used_h:.1f} of {most_h:g} h (budget.max_hours) are used; at the end training stops and saves"

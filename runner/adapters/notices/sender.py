@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 from runner.adapters.notices.order import Delivery, Notice, Order, read_line
 from runner.adapters.tools import tools_of
 from runner.errors import RunnerError, counted
 from runner.run.notices_section import NoticesSection, addresses_of_all_runs
 from runner.run.run_dir import PROJECT
-from runner.world import Task, World
+from runner.world import Event, Task, World
 
-IN_TURN_S = 3.0
-"""A notice waits so long for the one before, so that they arrive in order; one that hangs is overtaken then."""
+IN_TURN_S = 2.5
+"""The next notice waits so long for one that is being sent, so that they arrive in order; then it overtakes it."""
 PROCESS_S = 30.0
 """Its own limits end the process long before."""
 AT_THE_END_S = 10.0
@@ -44,12 +45,23 @@ def post(order: Order, world: World) -> list[Delivery]:
 
 def order_of(notice: Notice, section: NoticesSection, world: World) -> Order:
     """Return the order that sends a notice to all receivers of a run file."""
-    return Order(notice, tuple(section.urls), tuple(section.command), str(world.folder))
+    try:
+        folder = world.folder
+    except OSError:  # it was deleted
+        folder = world.home
+    return Order(notice, tuple(section.urls), tuple(section.command), str(folder))
 
 
 def has_receivers(section: NoticesSection, world: World) -> bool:
     """Return whether anybody wants notices: the run file says so, or the environment does for all runs."""
     return bool(section.urls or section.command or addresses_of_all_runs(world.environ))
+
+
+class _OnItsWay(NamedTuple):
+    """A notice that was handed over: the task that sends it, and whether that has begun to send."""
+
+    task: Task
+    begun: Event
 
 
 class Sender:
@@ -64,33 +76,37 @@ class Sender:
             note: Takes a line for the log, from any thread.
         """
         self._section, self._world, self._note = section, world, note
-        self._tasks: list[Task] = []
+        self._on_their_way: list[_OnItsWay] = []
         self._undelivered = 0
 
     def send(self, notice: Notice) -> None:
         """Send a notice; return at once."""
         if notice.event not in self._section.events:
             return
-        self._tasks = [task for task in self._tasks if not task.join(0.0)]
-        if notice.event == "eval" and len(self._tasks) >= MOST_AT_ONCE:
-            self._note(f"{notice.event}: skipped, for {counted(len(self._tasks), 'notice')} before it are on their way")
+        self._on_their_way = [one for one in self._on_their_way if not one.task.join(0.0)]
+        if notice.event == "eval" and len(self._on_their_way) >= MOST_AT_ONCE:
+            waiting = counted(len(self._on_their_way), "notice")
+            self._note(f"{notice.event}: skipped, for {waiting} before it are on their way")
             return
-        before = self._tasks[-1] if self._tasks else None
-        self._tasks.append(self._world.start(lambda: self._post(notice, before), name=f"notice {notice.event}"))
+        before, begun = self._on_their_way[-1] if self._on_their_way else None, self._world.event()
+        task = self._world.start(lambda: self._post(notice, before, begun), name=f"notice {notice.event}")
+        self._on_their_way.append(_OnItsWay(task, begun))
 
     def wait(self, is_urgent: Callable[[], bool]) -> int:
         """Wait a little for what is on its way; return how many notices were not delivered somewhere so far."""
         deadline_s = self._world.monotonic_s() + AT_THE_END_S
-        for task in self._tasks:
-            while not task.join(max(0.0, min(POLL_S, deadline_s - self._world.monotonic_s()))):
+        for one in self._on_their_way:
+            while not one.task.join(max(0.0, min(POLL_S, deadline_s - self._world.monotonic_s()))):
                 if is_urgent() or self._world.monotonic_s() >= deadline_s:
                     break
-        late = [task for task in self._tasks if not task.join(0.0)]
+        late = [one for one in self._on_their_way if not one.task.join(0.0)]
         return self._undelivered + len(late)
 
-    def _post(self, notice: Notice, before: Task | None) -> None:
+    def _post(self, notice: Notice, before: _OnItsWay | None, begun: Event) -> None:
         if before is not None:
-            before.join(IN_TURN_S)
+            before.begun.wait()  # it waits for the one before it no longer than this one does
+            before.task.join(IN_TURN_S)
+        begun.set()
         found = post(order_of(notice, self._section, self._world), self._world)
         problems = [one for one in found if one.problem is not None]
         for one in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,10 @@ def context(tmp_path: Path, **budget: float) -> Context:
     return Context(run, RunFile.model_validate(values), Lines(), Stop(world), world)
 
 
-def used(monkeypatch: pytest.MonkeyPatch, *, usd: float = 0.0, earlier_h: float = 0.0) -> None:
+def used(monkeypatch: pytest.MonkeyPatch, *, usd: float = 0.0, earlier_h: float = 0.0, usd_per_h: float = 1e12) -> None:
     monkeypatch.setattr(Spend, "known_usd", property(lambda self: usd))
     monkeypatch.setattr(Spend, "earlier_h", property(lambda self: earlier_h))
+    monkeypatch.setattr(Spend, "limit_usd_per_h", property(lambda self: usd_per_h))
 
 
 def said(ctx: Context) -> list[str]:
@@ -63,6 +65,35 @@ def test_four_fifths_of_the_money_are_said_once_whoever_follows(
     assert said(ctx) == [words]
     assert [(one.event, one.body) for one in sent] == [("budget_80", words)]
     assert f"budget_80: {words}" in (ctx.run.path / "logs" / "notices.log").read_text()
+
+
+class Clock(RealWorld):
+    """A computer whose time passes when it is said to."""
+
+    passed_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.passed_s
+
+
+@pytest.mark.parametrize(("usd_per_h", "next_s"), [(3600.0, 4.0), (1.0, 600.0), (0.0, 600.0)])
+def test_what_is_spent_is_counted_when_the_share_may_be_reached(
+    usd_per_h: float, next_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = Clock({})
+    ctx = replace(context(tmp_path, max_usd=5.0), world=world)
+    limit = NearLimit(ctx)
+    used(monkeypatch, usd=0.0, usd_per_h=usd_per_h)
+    limit.look()
+    used(monkeypatch, usd=4.5, usd_per_h=usd_per_h)
+
+    for world.passed_s in (0.0, next_s - 0.1):
+        limit.look()
+        assert said(ctx) == []
+    world.passed_s = next_s + 0.001
+    limit.look()
+
+    assert len(said(ctx)) == 1
 
 
 def test_four_fifths_of_the_hours_are_those_of_all_tries(

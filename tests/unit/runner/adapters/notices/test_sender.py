@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner.adapters.notices import sender
 from runner.adapters.notices.order import Delivery, Notice, Order
-from runner.adapters.notices.sender import Sender, has_receivers, post
+from runner.adapters.notices.sender import Sender, has_receivers, order_of, post
 from runner.run.notices_section import NoticesSection
 from runner.world import RealWorld
 from tests.unit.runner.adapters.notices.receivers import WebServer, refused_port, serving
@@ -135,6 +136,17 @@ def test_what_became_of_each_is_a_line_of_the_log(monkeypatch: pytest.MonkeyPatc
 
     assert one.wait(lambda: False) == 1
     assert lines == ["failed: a: sent", "failed: b: it refuses the connection"]
+
+
+def test_a_command_starts_at_home_where_the_folder_of_the_run_is_gone(tmp_path: Path) -> None:
+    class Gone(RealWorld):
+        @property
+        def folder(self) -> Path:
+            raise FileNotFoundError("it was deleted")
+
+    world = Gone({"HOME": str(tmp_path)})
+
+    assert order_of(notice("failed"), NoticesSection(), world).folder == str(tmp_path)
 
 
 def test_somebody_gets_notices_by_the_run_file_or_by_the_environment() -> None:

@@ -325,6 +325,23 @@ def test_after_the_time_of_the_run_its_trainer_is_followed_no_longer(
     assert passed_s[-1] == 2400.0
 
 
+def test_who_follows_a_trainer_hears_that_most_of_its_time_is_used(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = Listening()
+    run_file = with_settings(ctx.run_file, overrides=["budget.max_hours=1"], settings={}, folder=ctx.run.path)
+    use(monkeypatch, Recorder(RUNNING | {"state": "exited", "exit_code": 0}))
+    Path(box.output, "exit.json").write_text("{}")
+    Path(box.events).write_text(
+        '{"event": "run_started", "time": "2026-11-29T10:00:00+00:00"}\n'
+        '{"event": "step", "step": 1, "time": "2026-11-29T10:50:00+00:00"}\n'
+    )
+
+    train.follow(replace(ctx, view=view, run_file=run_file), HOST)
+
+    assert view.lines == ["budget: 0.8 of 1 h (budget.max_hours) are used; at the end training stops and saves"]
+
+
 def test_the_planned_rows_go_into_the_recipe_and_a_step_stays_the_same(ctx: Context, box: Box) -> None:
     ctx.keep_plan(replace(ctx.plan, machines=(replace(MACHINE, micro_batch=MicroBatch(4)),)))
 
@@ -383,7 +400,7 @@ def test_what_is_staged_is_what_the_recipe_names(ctx: Context, box: Box) -> None
     assert recipe["data"]["eval_path"] == f"{box.input}/eval.jsonl"
     assert recipe["model"]["base_model"] == f"{box.input}/model/base.gguf"
     assert recipe["model"]["hub_id"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert set(recipe) == set(RunFile.model_fields) - {"compute", "budget", "store"}
+    assert set(recipe) == set(RunFile.model_fields) - {"compute", "budget", "store", "notices"}
     manifest = json.loads(ctx.run.file("data_manifest.json").read_text())
     assert [entry["name"] for entry in manifest["files"]] == ["train.jsonl", "eval.jsonl", "model/base.gguf"]
     assert {entry["source"] for entry in manifest["files"][:2]} == {ctx.run_file.data.train_path}
