@@ -163,7 +163,7 @@ def _why_too_early(end: End) -> str:
     """Return the reason why a budget excludes a machine; one of which nothing is foreseen is tried after all others."""
     if not end.is_too_early:
         return ""
-    return f"the run may cost up to ${end.needed_usd:.2f} there, and ${end.left_usd:.2f} of budget.max_usd are left"
+    return f"the run may cost up to ${end.needed_usd:.2f} there, and ${end.left_usd:.2f} of {end.limit} are left"
 
 
 def machine_name(offer: Offer) -> str:

@@ -10,6 +10,7 @@ from runner.cloud_api.models import Offer
 from runner.clouds.registry import CLOUDS
 from runner.errors import UsageError, counted
 from runner.planning.estimate.billing import disk_usd_per_h
+from runner.planning.month import MonthSpend
 from runner.run.planned import PlannedMachine
 from runner.run.run_file import BudgetSection
 
@@ -48,15 +49,32 @@ class Means:
     Attributes:
         budget: What the run file says.
         used: What earlier tries have used of that.
+        month: What all runs have cost this month, those tries among them; ``None`` where that has no limit.
     """
 
     budget: BudgetSection
     used: Used = Used()
+    month: MonthSpend | None = None
 
     @property
     def usd(self) -> float:
         """US dollars that are left; without a limit there is no end to them."""
+        return min(self._of_run_usd, self._of_month_usd)
+
+    @property
+    def limit(self) -> str:
+        """The key of the limit that leaves the least."""
+        return "budget.month_usd" if self._of_month_usd < self._of_run_usd else "budget.max_usd"
+
+    @property
+    def _of_run_usd(self) -> float:
         return math.inf if self.budget.max_usd is None else max(0.0, self.budget.max_usd - self.used.usd)
+
+    @property
+    def _of_month_usd(self) -> float:
+        if self.budget.month_usd is None or self.month is None:
+            return math.inf
+        return max(0.0, self.budget.month_usd - self.month.usd)
 
     def training_h(self, longest_s: float | None) -> float:
         """Return the hours after which the trainer saves and stops.
@@ -83,6 +101,7 @@ class End:
         left_usd: What there is to spend.
         longest_h: The upper end of the forecast, or ``None`` where there is none.
         disk_usd_per_h: What of ``usd_per_h`` is the disk.
+        limit: The key of the limit that leaves ``left_usd``.
     """
 
     training_h: float
@@ -92,6 +111,7 @@ class End:
     left_usd: float
     longest_h: float | None
     disk_usd_per_h: float = 0.0
+    limit: str = "budget.max_usd"
 
     @property
     def hours(self) -> float:
@@ -152,6 +172,7 @@ def end_of(
         left_usd=means.usd,
         longest_h=None if longest_s is None else longest_s / 3600,
         disk_usd_per_h=disk,
+        limit=means.limit,
     )
 
 
@@ -169,15 +190,29 @@ def check_budget(ends: Mapping[str, End], means: Means) -> None:
     cheapest = min(needed, key=lambda name: needed[name], default=None)
     if cheapest is None or needed[cheapest] <= means.usd:
         return
-    spent = f", of which earlier tries have spent ${means.used.usd:.2f}" if means.used.usd else ""
-    enough_usd = math.ceil((needed[cheapest] + means.used.usd) * 100) / 100
+    limit, spent, spent_usd, instead = _limit_words(means)
+    enough_usd = math.ceil((needed[cheapest] + spent_usd) * 100) / 100
     raise BudgetError(
-        f"plan: budget.max_usd is {means.budget.max_usd:g}{spent}, and the cheapest machine, {cheapest}, "
+        f"plan: {limit}{spent}, and the cheapest machine, {cheapest}, "
         f"may cost up to ${needed[cheapest]:.2f} until the run is over",
         details=f"by the upper end of the forecast, the highest price to pay and the disk; "
         f"{counted(len(needed), 'machine')} compared",
-        resolution=f"set budget.max_usd to {enough_usd:.2f}, or train less or a smaller model",
+        resolution=f"set {means.limit} to {enough_usd:.2f}, {instead}or train less or a smaller model",
     )
+
+
+def _limit_words(means: Means) -> tuple[str, str, float, str]:
+    """Return the limit that leaves the least, what is spent of it in words and in US dollars, and what else helps."""
+    if means.month is not None and means.limit == "budget.month_usd":
+        spent = f", of which all runs have spent {means.month.words}"
+        return (
+            f"budget.month_usd is {means.budget.month_usd:g}",
+            spent,
+            means.month.usd,
+            f"wait until {means.month.next_month:%Y-%m-%d}, ",
+        )
+    spent = f", of which earlier tries have spent ${means.used.usd:.2f}" if means.used.usd else ""
+    return f"budget.max_usd is {means.budget.max_usd:g}", spent, means.used.usd, ""
 
 
 def _late_h(environment: str) -> float:

@@ -129,6 +129,11 @@ class BudgetSection(Section):
     """US dollars that the machines of a run may cost with their disks, over all its tries; training stops with a
     checkpoint before. A machine is not rented if what is left would not pay for the longest that the run may take
     there. ``null`` sets no limit but that of ``max_hours``."""
+    month_usd: float | None = Field(default=None, gt=0.0)
+    """US dollars that the machines of all runs in this folder of runs may cost in a calendar month (UTC). A machine is
+    not rented if what is left would not pay for the longest that the run may take there, and none may cost more than
+    what is left until its end. Upper ends are counted; where something is unknown, the plan says "at least". Two runs
+    that are planned at the same moment do not see each other. ``null`` sets no limit."""
     lease_minutes: float = Field(default=15.0, ge=0.1, le=24.0 * 60)
     """Minutes that a rented machine keeps running without word from the runner before it saves and shuts down."""
     keep_idle_minutes: float | None = Field(default=None, ge=0.1, le=24.0 * 60)

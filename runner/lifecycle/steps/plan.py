@@ -26,6 +26,7 @@ from runner.planning.checks.asking import Question
 from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
 from runner.planning.checks.line import Check, refusal
 from runner.planning.checks.machines import Chosen, choose_checked, replaced
+from runner.planning.checks.month import check_month
 from runner.planning.checks.places import PLACE, AskPlaces
 from runner.planning.checks.quota import QUOTA, AskQuotas
 from runner.planning.checks.reading import check_environment, fetch_model, task_from
@@ -38,6 +39,7 @@ from runner.planning.estimate.forecast import Task
 from runner.planning.estimate.ledger import read_ledger
 from runner.planning.estimate.micro_batch import settled
 from runner.planning.market import Market, MarketCall
+from runner.planning.month import limited_month
 from runner.report.plan.checks import checks_text
 from runner.run.models import View
 from runner.run.planned import Elsewhere, Plan, PlannedMachine
@@ -89,7 +91,7 @@ def check(
         TransferError: If the store cannot be written.
     """
     check_environment(run_file)
-    means = Means(run_file.budget, used or Used())
+    means = Means(run_file.budget, used or Used(), limited_month(run_file, runs_dir, world))
     market = _market_call(run_file, is_dry, world)
     if market is not None and not is_dry:
         market.open()  # who cannot rent hears of it before anything is installed or fetched
@@ -200,7 +202,8 @@ def _choose(
         return choose(run_file, offers, task, disk_needed_gib=disk_gib, ledger=ledger, means=means)
 
     ask_quotas, ask_places = _quotas_of(call, stop, world), _places_of(run_file, call, stop, world)
-    return choose_checked(run_file, market, choose_among, world.now().date(), ask_quotas, ask_places)
+    chosen = choose_checked(run_file, market, choose_among, world.now().date(), ask_quotas, ask_places)
+    return chosen if means.month is None else chosen._replace(checks=[*chosen.checks, check_month(means)])
 
 
 def _quotas_of(call: MarketCall, stop: Stop, world: World) -> AskQuotas:

@@ -130,7 +130,7 @@ def read_row(run: RunDir) -> Row | None:
         train_factor=_train_factor(seconds.get("train"), tokens_per_s, train_tokens),
         train_tokens=train_tokens,
         is_whole=not is_resumed,
-        is_emulated=_was_emulated(run),
+        is_emulated=was_emulated(run),
         estimated_seconds=_expected(_object(durations, "seconds_by_phase")),
         table_seconds=_expected(_object(durations, "table_seconds_by_phase")),
         estimated_usd=_expected_usd(cost),
@@ -248,7 +248,7 @@ def _train_factor(seconds: float | None, tokens_per_s: float | None, tokens: flo
     return seconds * tokens_per_s / tokens if seconds and tokens_per_s and tokens else None
 
 
-def _was_emulated(run: RunDir) -> bool:
+def was_emulated(run: RunDir) -> bool:
     """Return whether an emulated cloud was asked for the machine; a run that does not say so is none of those."""
     asked = _lines(run.file("journal.jsonl"), ASKED_FOR_A_MACHINE)
     return any(is_emulated(str(line["endpoint"])) for line in asked if line.get("endpoint"))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.settling import settle_row
+from runner.planning.month import month_spend
 from runner.report import wording
 from runner.report.run.bills import bills
 from runner.report.run.table import print_table
+from runner.run.host_words import one_line
+from runner.run.run_dir import RunDir
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +55,13 @@ def print_costs(rows: Sequence[Row], console: Console | None = None) -> None:
         machines = row.receipt.get("machines", ())
         for line in machines if len(machines) > 1 else ():
             print(f" {row.run_id}: {wording.machine_words(line)}", file=None if console is None else console.file)
+
+
+def print_month(runs: Sequence[RunDir], now: datetime) -> None:
+    """Print what all runs have cost in the month of ``now``, if they have cost anything."""
+    month = month_spend(runs, now)
+    if month.by_run_usd or month.unknown:
+        print(f"this month: {one_line(month.words)}")
 
 
 def _words(row: Row) -> dict[str, str]:

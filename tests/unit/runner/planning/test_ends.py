@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from runner.planning.choose import Choice, choose
 from runner.planning.ends import BudgetError, End, Means, Used, check_budget, end_of
 from runner.planning.estimate.forecast import make_task
 from runner.planning.estimate.model_shape import shape_of
+from runner.planning.month import MonthSpend
 from runner.run.run_file import RunFile
 from tests.unit.runner.planning.estimate.test_model_shape import LLAMA_8B
 
@@ -151,6 +153,54 @@ def test_a_budget_that_pays_for_no_machine_is_refused_with_what_the_cheapest_nee
     )
     assert "2 machines compared" in (caught.value.details or "")
     assert caught.value.resolution == "set budget.max_usd to 2.00, or train less or a smaller model"
+
+
+def of_month(usd: float, *unknown: str) -> MonthSpend:
+    return MonthSpend("2026-11", datetime(2026, 12, 1, tzinfo=UTC), {"run-a": usd}, unknown)
+
+
+def test_what_all_runs_leave_of_a_month_is_what_a_run_may_cost() -> None:
+    means = Means(asked(month_usd=10.0).budget, month=of_month(7.5))
+    (machine,) = choose(asked(month_usd=10.0), [A10], None, disk_needed_gib=1.0, means=means).machines
+
+    assert means.usd == 2.5
+    assert machine.most_usd is not None
+    assert machine.most_usd <= 2.5
+
+
+@pytest.mark.parametrize(
+    ("max_usd", "month_usd", "spent", "left", "limit"),
+    [
+        (None, None, 50.0, math.inf, "budget.max_usd"),
+        (5.0, None, 50.0, 5.0, "budget.max_usd"),
+        (5.0, 20.0, 15.0, 5.0, "budget.max_usd"),
+        (5.0, 20.0, 16.0, 4.0, "budget.month_usd"),
+        (None, 20.0, 25.0, 0.0, "budget.month_usd"),
+    ],
+)
+def test_the_limit_that_leaves_the_least_counts(
+    max_usd: float | None, month_usd: float | None, spent: float, left: float, limit: str
+) -> None:
+    means = Means(asked(max_usd=max_usd, month_usd=month_usd).budget, month=of_month(spent))
+
+    assert (means.usd, means.limit) == (left, limit)
+
+
+def test_a_month_that_is_spent_is_refused_with_what_was_spent_where() -> None:
+    month = of_month(9.0, "run-b")
+    ends = {"gpu_1x_a10": End(2.0, 3.0, 0.0, 2.0, 1.0, longest_h=1.0)}
+
+    with pytest.raises(BudgetError) as caught:
+        check_budget(ends, Means(asked(month_usd=10.0).budget, month=month))
+
+    assert caught.value.exit_code == EXIT_USAGE
+    assert caught.value.message == (
+        "plan: budget.month_usd is 10, of which all runs have spent at least $9.00 in 2026-11; run-a $9.00; "
+        "not all is known of run-b, and the cheapest machine, gpu_1x_a10, may cost up to $2.00 until the run is over"
+    )
+    assert caught.value.resolution == (
+        "set budget.month_usd to 11.00, wait until 2026-12-01, or train less or a smaller model"
+    )
 
 
 def test_without_a_limit_or_a_machine_no_budget_is_refused() -> None:

@@ -191,6 +191,54 @@ def test_plan_starts_nothing_and_leaves_a_folder_to_look_at(folder: Path, capsys
     assert not (run / "terraform").exists()
 
 
+def a_run_that_has_spent(folder: Path, usd: float) -> str:
+    """Make the folder of a run whose machine cost so much in the last hours; return its id."""
+    run_id = "20261101-000000-spent-aaaa"
+    now = datetime.now(UTC)
+    begun = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    ended = begun + (now - begun) / 2
+    price = usd / ((ended - begun).total_seconds() / 3600)
+    candidates = [{"max_price_usd_per_h": price}]
+    lines = [
+        {"time": begun.isoformat(), "kind": "intent", "action": "provision", "candidates": candidates},
+        {"time": ended.isoformat(), "kind": "answer", "action": "destroy", "left": []},
+    ]
+    (folder / "runs" / run_id).mkdir(parents=True)
+    (folder / "runs" / run_id / "config.json").write_text("{}")
+    (folder / "runs" / run_id / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run_id
+
+
+def test_a_month_that_other_runs_have_spent_is_refused_before_anything_is_rented(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = a_run_that_has_spent(folder, 30.0)
+
+    status, errors = ask(folder, capsys, "--env", "lambda", "--set", "budget.month_usd=30.01")
+
+    assert status == 2
+    assert "budget.month_usd is 30.01, of which all runs have spent at most $30.0" in errors[0]
+    assert f"{run_id} $30.0" in errors[0]
+    assert [path.name for path in (folder / "runs").iterdir() if path.is_dir() and path.name != "logs"] == [run_id]
+
+
+def test_a_month_with_money_left_has_a_line_in_the_plan_and_in_the_costs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = a_run_that_has_spent(folder, 3.0)
+    words = ["--runs-dir", str(folder / "runs")]
+
+    assert cli.main(["plan", "--config", str(folder / "run.yml"), "--env", "lambda", *words,
+                     "--set", "budget.month_usd=30"]) == 0  # fmt: skip
+    planned = capsys.readouterr().out
+    assert cli.main(["costs", *words]) == 0
+    costs = capsys.readouterr().out
+
+    assert "the limit of all runs is $30.00 (budget.month_usd)" in " ".join(planned.split())
+    assert "this month: at most $3.0" in costs
+    assert run_id in costs
+
+
 def test_plan_prints_json_alone_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--config", str(folder / "run.yml"), "--runs-dir", str(folder / "runs"), "--json"]
 
