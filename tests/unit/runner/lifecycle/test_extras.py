@@ -168,7 +168,9 @@ def test_only_what_begins_or_goes_on_with_a_run_installs() -> None:
     assert not ENDING & set(GO_ON)
 
 
-@pytest.mark.parametrize(("verb", "installs"), [*((verb, True) for verb in GO_ON), *((verb, False) for verb in ENDING)])
+@pytest.mark.parametrize(
+    ("verb", "installs"), [*((verb, True) for verb in GO_ON), *((verb, False) for verb in sorted(ENDING))]
+)
 def test_a_run_that_is_gone_on_with_gets_what_it_needs_and_one_that_is_ended_or_shown_does_not(
     verb: str, installs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
