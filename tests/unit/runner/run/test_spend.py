@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from runner.run import spend
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.spend import DISK, EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
 from runner.world import RealWorld
@@ -281,6 +282,11 @@ def test_the_disk_counts_in_the_whole_and_against_the_limit_in_dollars(run: RunD
     assert sum(spend.by_phase_usd.values()) == pytest.approx(3.96)
     assert spend.lines[0]["disk_usd_per_h"] == 0.36
     assert dollars_left(run, 5.0) == pytest.approx(1.04)
+
+
+def test_a_range_in_whole_millionths_is_never_narrower_than_it_was() -> None:
+    assert spend._outwards(1.4e-6, 1.4e-6) == [1e-6, 2e-6]
+    assert spend._outwards(0.0, None) == [0.0, None]
 
 
 def test_a_disk_without_a_sourced_price_is_said_and_the_rest_counts_against_the_limit(run: RunDir) -> None:
