@@ -37,6 +37,7 @@ class Rental:
         there_at: It existed by then.
         seen_at: The last moment at which it was there and not stopped, as far as anybody looked.
         gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
+        is_begun: Whether Terraform is known to have begun to create what was asked for.
         is_answered: Whether Terraform has handed a machine back.
         is_shown: Whether a look has shown it.
         is_refused: Whether the cloud has said a definite no, so that only a look can show that there is a machine.
@@ -54,6 +55,7 @@ class Rental:
     there_at: datetime | None = None
     seen_at: datetime | None = None
     gone_at: datetime | None = None
+    is_begun: bool = False
     is_answered: bool = False
     is_shown: bool = False
     is_refused: bool = False
@@ -167,7 +169,7 @@ def _create(found: list[Rental], line: Line, at: datetime) -> None:
     """Take in that Terraform began: before that it asked for nothing. Its own time is not later than the line's."""
     if found and found[-1].is_request:
         began = min(moment_or_none(line.get("began")) or at, at)
-        found[-1] = replace(found[-1], asked_at=max(began, found[-1].asked_at))
+        found[-1] = replace(found[-1], asked_at=max(began, found[-1].asked_at), is_begun=True)
 
 
 def _answer(found: list[Rental], line: Line, at: datetime) -> None:
@@ -180,6 +182,8 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
         return
     if request.is_request and any(_is(one, str(machine_id)) and one.gone_at is None for one in found[:-1]):
         found.pop()  # the machine was there already
+    elif request.is_request and not request.is_begun:
+        _reopen(found)
     index = _index_of(found, request.cloud, str(machine_id or ""))
     known = found[index]
     found[index] = replace(
@@ -192,6 +196,18 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
         seen_at=known.seen_at or at,
         is_answered=True,
     )
+
+
+def _reopen(found: list[Rental]) -> None:
+    """Let a machine that was handed over, though nobody began to create one, be what an earlier request has made.
+
+    A Terraform whose runner was killed creates on, and a cloud whose listing lags shows nothing of it for a while.
+    """
+    *earlier, request = found
+    for index, known in reversed(list(enumerate(earlier))):
+        if known.is_request and known.is_begun and not known.is_refused and known.cloud == request.cloud:
+            found[index:] = [*found[index + 1 : -1], replace(known, gone_at=None)]
+            return
 
 
 def _look(found: list[Rental], line: Line, at: datetime) -> None:

@@ -129,6 +129,23 @@ def test_a_machine_that_was_there_already_is_not_rented_twice() -> None:
     assert [one.asked_at for one in found] == [at(0)]
 
 
+def created(second: float) -> dict[str, Any]:
+    return line(second, "intent", "create", began=at(second - 1).isoformat())
+
+
+def test_a_machine_that_a_terraform_without_its_runner_has_made_bills_from_the_request_of_that_one() -> None:
+    """The runner was killed while Terraform created, the listing lagged, and the next try finds the machine made."""
+    first = [asked(), created(3), destroyed(100)]
+
+    found = only(*first, asked(200), handed(210), shown(500, "i-1"), missed(505, seen=502), destroyed(510))
+
+    assert (found.asked_at, found.there_at, found.gone_at, found.machine_id) == (at(2), at(210), at(505), "i-1")
+    began_anew = rentals_in([*first, asked(200), created(205), handed(210)])
+    assert [(one.machine_id, one.asked_at) for one in began_anew] == [(None, at(2)), ("i-1", at(204))]
+    elsewhere = rentals_in([*first, asked(200, "runpod"), handed(210)])
+    assert [(one.cloud, one.asked_at) for one in elsewhere] == [("lambda", at(2)), ("runpod", at(200))]
+
+
 def test_what_destroy_leaves_goes_on_billing() -> None:
     assert only(asked(), handed(100), destroyed(200, ["instance i-1 on lambda"])).gone_at is None
 
