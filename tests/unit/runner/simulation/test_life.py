@@ -178,3 +178,13 @@ def test_a_journal_that_was_emptied_leaves_the_cost_unknown(tmp_path: Path) -> N
 
     assert (statuses(life), judge(life)) == ([("train", KILLED), ("down", 0)], [])
     assert life.receipts[-1][0]["cost_range_usd"][1] is None
+
+
+def test_an_odd_neighbour_stays_and_keeps_nothing_of_ours(tmp_path: Path) -> None:
+    odd = Act("fault", 10.0, words=("odd_neighbour",))
+
+    life = lived(tmp_path, odd, Act("kill", 320.0))
+
+    assert sum("GET /api/v1/instances 200" in line for line in life.history) > 10
+    assert [machine.is_ended for machine in life.ours] == [True]
+    assert (life.receipts, judge(life)) == ([], [])
