@@ -115,7 +115,10 @@ def damage(scene: Scene, act: Act, runs: Sequence[Path]) -> None:
     for path in [run / name for run in runs if scene.living_runner is None and disk.is_file(run / name)]:
         scene.stage.note(f"happens: {act}")
         content = disk.read(path)
-        if how == "lost":
+        left = b"" if how == "empty" else content[: int(len(content) * act.number)]
+        if path.is_file():  # what programs open by themselves lies below the disk in memory
+            path.unlink() if how == "lost" else path.write_bytes(left)
+        elif how == "lost":
             disk.remove(path)
         else:
-            disk.write(path, b"" if how == "empty" else content[: int(len(content) * act.number)])
+            disk.write(path, left)

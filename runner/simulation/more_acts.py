@@ -24,6 +24,7 @@ SETTINGS = (
     GUARD_OFF,
     "checkpointing.bring_home=true",
 )
+TERRAFORM_STATE = "terraform/terraform.tfstate"
 BY_HAND = (("up",), ("configure",), ("launch",), ("collect",))
 ON_THE_SIDE = (
     ("costs", "--bill"),
@@ -55,7 +56,8 @@ def draw_more(chance: random.Random, rates: MoreRates) -> Script:
     if chance.random() < rates.detached:
         acts.append(Act(FIRST, words=("train", "--detach")))
     if chance.random() < rates.damaged_more:
-        acts.append(Act("damage", words=(chance.choice(DAMAGED), chance.choice(("empty", "cut", "lost"))), number=0.5))
+        file = chance.choice((*DAMAGED, TERRAFORM_STATE, TERRAFORM_STATE))
+        acts.append(Act("damage", words=(file, chance.choice(("empty", "cut", "lost"))), number=0.5))
     if chance.random() < rates.on_the_side:
         acts.append(Act("type", chance.choice((5.0, 400.0, HOUR_S)), words=chance.choice(ON_THE_SIDE)))
     return tuple(acts)

@@ -5,8 +5,20 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from runner.simulation.happenings import HAPPENINGS
-from runner.simulation.more_acts import FIRST, GUARD_OFF, ON_THE_SIDE, RUN_ID, SETTING, SETTINGS, draw_more, in_order
+from runner.simulation.more_acts import (
+    FIRST,
+    GUARD_OFF,
+    ON_THE_SIDE,
+    RUN_ID,
+    SETTING,
+    SETTINGS,
+    TERRAFORM_STATE,
+    draw_more,
+    in_order,
+)  # fmt: skip
 from runner.simulation.process import KILLED
 from runner.simulation.rates import MORE
 from runner.simulation.rules import judge, worst_cases
@@ -70,6 +82,17 @@ def test_a_sweep_beside_a_runner_leaves_it_alone(tmp_path: Path) -> None:
 
     assert statuses(life) == [("sweep", 0), ("train", 0)]
     assert judge(life) == []
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "lost"])
+def test_a_damaged_state_of_terraforms_keeps_no_machine(tmp_path: Path, how: str) -> None:
+    damaged = Act("damage", words=(TERRAFORM_STATE, how), number=0.5)
+
+    life = lived(tmp_path, Act("kill", 320.0), damaged, DOWN)
+
+    assert f"happens: {damaged}" in "".join(life.history)
+    assert (statuses(life), judge(life)) == ([("train", KILLED), ("down", 0)], [])
+    assert [machine.is_ended for machine in life.ours] == [True]
 
 
 def test_a_guard_that_was_killed_alone_is_followed_by_another(tmp_path: Path) -> None:
