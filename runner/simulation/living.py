@@ -41,8 +41,6 @@ SAMPLES = {
 }
 Key = Literal["its key", "another key", "no key"]
 KEYS: dict[str, Key] = {"type": "its key", "type with another key": "another key", "type without a key": "no key"}
-LASTING = {"odd_neighbour": 10_000}
-"""Faults that stay once they are there, with how many requests they hit."""
 BROUGHT_ABOUT = ("kill_runner", "kill_terraform", "lease_killed")
 """Faults that no emulator brings about by itself: the script has its own kills."""
 
@@ -129,7 +127,7 @@ class _Player:
             if argument in ("seconds", "after_s"):
                 arguments[argument] = act.number
         with contextlib.suppress(RunnerError):
-            self._stage.state.faults.add(name, LASTING.get(name, 1), arguments)
+            self._stage.state.faults.add(name, 1, arguments)
 
     def _live(self) -> None:
         stage, script = self._stage, self.life.script
