@@ -11,7 +11,7 @@ from runner.adapters.notices.sender import Sender, has_receivers
 from runner.context import Context
 from runner.errors import RunnerError, TeardownError, counted
 from runner.run.host_words import one_line
-from runner.run.notices_section import EventName
+from runner.run.notices_section import EventName, filled_in
 from runner.run.said_once import is_first_time
 from runner.run.spend import spend_of
 from runner.safety.asked import DAMAGE
@@ -50,7 +50,15 @@ def started(ctx: Context) -> None:
     notices = _of(ctx)
     if not notices.has_started:
         notices.has_started = True
+        _show_unset(ctx)
         say(ctx, "started", f"{ctx.run_file.model.base_model} on {ctx.run_file.compute.env}")
+
+
+def _show_unset(ctx: Context) -> None:
+    """Show which addresses lead nowhere, while somebody looks on who can set what is missing."""
+    for index, address in enumerate(ctx.run_file.notices.urls):
+        for name in filled_in(address, ctx.world.environ)[1]:
+            ctx.view.line(f"notices: {name} is not set, so nothing is sent to notices.urls[{index}]")
 
 
 def seen(ctx: Context, event: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from runner.adapters import process
 from runner.clouds.registry import real_variables
 from runner.errors import ToolError, UsageError
 from runner.rehearsal.services import emulated_clouds
+from runner.run.notices_section import ADDRESSES_VARIABLE
 from runner.run.run_dir import PROJECT, read_json
 from runner.safety.patience import VARIABLE
 
@@ -115,5 +116,6 @@ class Emulators:
 
 
 def scrubbed(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment without anything that leads to a real account."""
-    return {name: value for name, value in environ.items() if not name.startswith(real_variables())}
+    """Return an environment without anything that leads to a real account, or to who gets notices of real runs."""
+    real = (*real_variables(), ADDRESSES_VARIABLE)
+    return {name: value for name, value in environ.items() if not name.startswith(real)}

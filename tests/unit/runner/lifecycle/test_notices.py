@@ -65,6 +65,7 @@ def test_a_whole_run_says_how_it_goes_once_each_and_in_order_and_who_gets_nothin
         ("first_step", "step 1 of 6 on local"),
         ("finished", f"the adapter is in {run}/adapter"),
     ]
+    assert "notices: NOT_SET is not set, so nothing is sent to notices.urls[0]" in done.stdout
     log = run / "logs" / "notices.log"
     assert f"3 notices did not arrive everywhere: see {log}" in done.stdout
     lines = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]

@@ -16,6 +16,7 @@ def test_nothing_that_leads_to_a_real_account_reaches_a_rehearsal() -> None:
             "LAMBDA_API_KEY": "x",
             "RUNPOD_API_KEY_FILE": "f",
             "DOUSE_LAMBDA_PACE_S": "1",
+            "DOUSE_NOTICE_URLS": "ntfy://x",
             "PATH": "/",
         }
     )
