@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import httpx2
 
 from runner.cloud_api import answers as cloud_api
-from runner.cloud_api.wire import Request
+from runner.cloud_api.wire import TOTAL_S, Request
 from runner.emulation.calls import Answer, Call
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class CloudWire:
     def send(self, request: Request) -> cloud_api.Answer:
         """Return the answer to a request."""
         process, network = self._process, self._network
+        last_s = process.monotonic_s() + TOTAL_S
         process.sleep(network.latency_s())
         if process.boottime_s() < network.cut_until_s:
             process.sleep(5.0)
@@ -103,6 +104,8 @@ class CloudWire:
         headers = {"content-type": "application/json", "date": formatdate(network.clock(), usegmt=True)}
         given = {name.lower(): value for name, value in answer.headers.items()}
         content = b"" if answer.status == httpx2.codes.NO_CONTENT else answer.bytes()
+        if content and process.monotonic_s() > last_s:
+            raise httpx2.ReadTimeout("the answer does not end")  # it was there, and its process was stopped meanwhile
         return cloud_api.Answer(answer.status, headers | given, content)
 
     def close(self) -> None:

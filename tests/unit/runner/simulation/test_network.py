@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from runner.cloud_api import answers
-from runner.cloud_api.wire import HttpWire, Request
+from runner.cloud_api.wire import TOTAL_S, HttpWire, Request
 from runner.emulation.calls import Answer, Call
 from runner.simulation.network import READ_S, CloudWire, Network, as_call
 from runner.simulation.rates import HARSH
@@ -82,6 +82,18 @@ def test_a_late_answer_is_one_that_the_client_still_waits_for() -> None:
     with VirtualWorld() as world:
         assert Scene(world, "late").ask().status == 200
         assert READ_S / 2 < world.monotonic_s() < READ_S
+
+
+def test_an_answer_that_came_while_its_process_was_stopped_is_given_up() -> None:
+    with VirtualWorld() as world:
+        scene = Scene(world)
+        world.computer.turns.at(0.01, world.freeze)
+        world.computer.turns.at(TOTAL_S + 1.0, world.thaw)
+
+        with pytest.raises(httpx2.ReadTimeout):
+            scene.ask()
+
+        assert len(scene.arrived) == 1
 
 
 def test_a_challenge_is_a_page() -> None:
