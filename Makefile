@@ -61,7 +61,7 @@ rehearse: ## Rehearse a run on the cloud ENV [CONFIG DATA ENV SET VERB=rebuild F
 rehearse-clean: ## Remove what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
 
-simulate: ## Live thousands of runs in virtual time, and judge them by the clouds' own books [SEEDS SEED ENV REPORT=1]
+simulate: ## Live runs in virtual time, judged by the clouds' own books [SEEDS SEED ENV REPORT=1]
 	@$(REHEARSAL) -m runner.cli.simulate $(call flag,SEEDS,--seeds) $(call flag,SEED,--seed) $(call flag,ENV,--env) $(REPORT_FLAG)
 
 ##@ Look: at the latest run, or at RUN=<run id>
@@ -140,9 +140,9 @@ test-rehearsal-chosen: ## Of these, a row of each test and those marked `chosen`
 	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 6 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow -n auto --dist loadgroup $(ARGS)
-simulate-mutants: ## Whether simulated lives find the faults of tests/simulation/mutants/ [ARGS=their names]
+simulate-mutants: ## Whether simulated lives find the planted faults [ARGS=their names]
 	@$(DEV) -m tests.simulation.bite $(ARGS)
-simulate-coverage: ## Which lines of the code that keeps money safe simulated lives never reach [ARGS=how many lives]
+simulate-coverage: ## Lines of the money code that simulated lives never reach [ARGS=how many lives]
 	@$(DEV) -m tests.simulation.reached $(ARGS)
 test-gpu: ## The tests that need an NVIDIA GPU; PYTHON has trainer-cuda.lock and pytest [PYTHON ARGS]
 	@$(PYTHON) -m pytest tests/gpu $(ARGS)
