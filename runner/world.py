@@ -20,6 +20,7 @@ import socket
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -474,8 +475,9 @@ class _RealBell:
     """A pipe: a signal handler may write to one, and a wait on it ends at once."""
 
     def __init__(self) -> None:
-        self._read_end, self._write_end = os.pipe()
+        ends = self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
+        weakref.finalize(self, _close, ends)
 
     def ring(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it is full of rings already
@@ -486,6 +488,11 @@ class _RealBell:
         if ready:
             os.read(self._read_end, HIGHEST_READ_BYTES)
         return bool(ready)
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 class _RealTask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import stat
@@ -226,6 +227,20 @@ def test_a_bell_wakes_once(world: World) -> None:
 
     assert bell.wait(SOON_S)
     assert not bell.wait(0.01)
+
+
+def test_a_bell_that_nobody_holds_leaves_no_pipe_behind() -> None:
+    world = RealWorld({})
+
+    def descriptors() -> int:
+        gc.collect()
+        return sum(1 for _ in Path("/dev/fd").iterdir())
+
+    before = descriptors()
+    for _ in range(20):
+        world.bell()
+
+    assert descriptors() == before
 
 
 def test_a_lock_lets_one_in(world: World) -> None:
