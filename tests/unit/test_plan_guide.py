@@ -23,6 +23,7 @@ NAMES = {
     "hub_token": ("TOKEN",),
     "kind_of_model": ("KIND",),
     "machines": ("MACHINES", "MEMORY", "BUDGET", "PRICES"),
+    "month": ("MONTH",),
     "places": ("PLACE",),
     "quota": ("QUOTA",),
     "recipe": ("STEPS", "ATTENTION"),

@@ -264,6 +264,8 @@ PAGES = {
     "runner.report.plan.page",
     "runner.report.run.figures",
     "runner.report.run.page",
+    "runner.simulation.life_figure",
+    "runner.simulation.page",
 }
 """What draws: nothing else of the runner may need plotly."""
 
