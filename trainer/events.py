@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -97,6 +98,11 @@ def parse_events(content: bytes) -> list[dict[str, Any]]:
         if event is not None:
             events.append(event)
     return events
+
+
+def last_step(events: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the last optimizer step that events, oldest first, report; ``None`` where there is none."""
+    return next((event.get("step") for event in reversed(events) if event["event"] == "step"), None)
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -18,7 +18,7 @@ from trainer.checkpoints.complete import newest_complete
 from trainer.config.recipe import Recipe, to_mapping
 from trainer.config.sections import EvaluationSection, TrainingSection
 from trainer.errors import OutOfMemoryError
-from trainer.events import EventLog, read_events
+from trainer.events import EventLog, last_step, read_events
 from trainer.files import read_json, write_json
 from trainer.shortage.forms import Shortage, Work
 
@@ -118,7 +118,7 @@ def take_measure(output: Path, written: Recipe, events: EventLog, shortage: Shor
     taken = read_measures(output, written)
     past = read_events(events.path)
     started: dict[str, Any] = next((event for event in reversed(past) if event["event"] == "run_started"), {})
-    step = next((event.get("step") for event in reversed(past) if event["event"] == "step"), 0)
+    step = last_step(past) or 0
     measure = next_measure(
         _settled(apply_measures(written, taken), started.get("effective_batch_rows")),
         shortage.work,

@@ -11,7 +11,7 @@ import psutil
 
 from trainer.beat import BEAT
 from trainer.errors import EXIT_FAILED
-from trainer.events import EventLog, read_events
+from trainer.events import EventLog, last_step, read_events
 
 FLOOR_S = 600.0
 """Silence that is never called a stall: a checkpoint may go to a slow disk meanwhile."""
@@ -109,7 +109,7 @@ def report_stall(output: Path, stall: Stall, stalls: int) -> bool:
     """
     path = output / "events.jsonl"
     goes_on = stalls < MOST_STALLS
-    step = next((event.get("step") for event in reversed(read_events(path)) if event["event"] == "step"), 0)
+    step = last_step(read_events(path)) or 0
     events = EventLog(path)
     numbers = {"silent_s": round(stall.silent_s), "limit_s": round(stall.limit_s)}
     events.write("stalled", step=step, **numbers, again=goes_on)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import psutil
 
 from trainer.checkpoints.complete import list_finished
-from trainer.events import OF_OUTBOX, read_events
+from trainer.events import OF_OUTBOX, last_step, read_events
 from trainer.files import read_json
 
 State = Literal["none", "running", "exited", "lost"]
@@ -43,11 +43,10 @@ class Status:
 def read_status(output: Path) -> Status:
     """Return how the run in ``output`` stands; see ``Status``."""
     events = read_events(output / "events.jsonl")
-    step = next((int(event["step"]) for event in reversed(events) if event["event"] == "step"), None)
     saved = list_finished(output / "checkpoints")
     newest = int(saved[0].name.removeprefix("checkpoint-")) if saved else None
     state, code = _read_state(output, events)
-    return Status(state, code, step, newest)
+    return Status(state, code, last_step(events), newest)
 
 
 def _read_state(output: Path, events: list[dict[str, Any]]) -> tuple[State, int | None]:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from trainer.events import EventLog, read_events
+import pytest
+
+from trainer.events import EventLog, last_step, read_events
 
 
 def test_events_are_read_back_in_order_with_their_time(tmp_path: Path) -> None:
@@ -43,3 +46,15 @@ def test_a_half_line_of_a_killed_writer_is_passed_over_and_ended(tmp_path: Path)
 
 def test_a_missing_file_has_no_events(tmp_path: Path) -> None:
     assert read_events(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("events", "step"),
+    [
+        ([], None),
+        ([{"event": "checkpoint_saved", "step": 4}], None),
+        ([{"event": "step", "step": 4}, {"event": "step", "step": 5}, {"event": "evaluation", "step": 6}], 5),
+    ],
+)
+def test_the_last_step_is_that_of_the_last_event_of_its_kind(events: list[dict[str, Any]], step: int | None) -> None:
+    assert last_step(events) == step
