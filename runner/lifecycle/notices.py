@@ -69,8 +69,10 @@ def seen(ctx: Context, event: dict[str, Any]) -> None:
     if kind == "run_started" and notices.is_lost:
         notices.is_lost = False
         say(ctx, "recovered", f"training goes on from step {event.get('resumed_from_step') or 0} on {_place(ctx)}")
-    elif kind == "step" and is_first_time(ctx.run, "first_step"):
-        say(ctx, "first_step", f"step {event.get('step')} of {event.get('max_steps')} on {_place(ctx)}")
+    elif kind == "step" and not notices.has_trained:
+        notices.has_trained = True
+        if is_first_time(ctx.run, "first_step"):
+            say(ctx, "first_step", f"step {event.get('step')} of {event.get('max_steps')} on {_place(ctx)}")
     elif kind == "stalled":
         then = "goes on from its newest checkpoint" if event.get("again") is True else "ends: it is not the first time"
         words = f"no micro-batch for {event.get('silent_s')} s after step {event.get('step') or 0}"
@@ -111,7 +113,7 @@ class _Notices:
     def __init__(self, ctx: Context) -> None:
         self.is_heard = has_receivers(ctx.run_file.notices, ctx.world)
         self.sender = Sender(ctx.run_file.notices, ctx.world, lambda line: note(ctx, line))
-        self.has_started = self.is_lost = False
+        self.has_started = self.has_trained = self.is_lost = False
         self.end: tuple[Context, RunnerError | None] | None = None
 
     def say_end(self) -> None:

@@ -126,6 +126,11 @@ def trains(ctx: Context, *, resumed_from_step: int = 0) -> None:
         notices.seen(ctx, event)
 
 
+def full(*words: Any, **more: Any) -> None:
+    """Be a disk that takes nothing more."""
+    raise OSError(28, "No space left on device")
+
+
 def events_of(sent: list[Notice]) -> list[str]:
     return [one.event for one in sent]
 
@@ -237,11 +242,20 @@ def test_nobody_who_gets_notices_is_nobody_for_whom_anything_is_written(tmp_path
     assert sorted(path.name for path in ctx.run.path.iterdir()) == []
 
 
-def test_a_disk_that_is_full_takes_no_log_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_full_disk_the_first_step_is_still_said_once_by_a_runner(
+    tmp_path: Path, sent: list[Notice], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ctx = context(tmp_path)
 
-    def full(*words: Any, **more: Any) -> None:
-        raise OSError(28, "No space left on device")
+    monkeypatch.setattr(ctx.world.disk, "write", full)
+
+    trains(ctx)
+
+    assert events_of(sent) == ["first_step"]
+
+
+def test_a_disk_that_is_full_takes_no_log_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = context(tmp_path)
 
     monkeypatch.setattr(ctx.world.disk, "append", full)
 
