@@ -431,10 +431,12 @@ def _report_outcome(ctx: Context, session: Session) -> int:
     for words in bills:
         session.view.line(f"bills        {words}; terminate it with `make down RUN={run.run_id}`")
     if _is_held(run) or (outcome is None and not ctx.environment.rents_machine):
-        return EXIT_DONE if outcome in ("done", None) else 1
+        return EXIT_DONE if outcome in ("done", None) else EXIT_FAILED
     if outcome is None and not bills:
         session.view.line(f"its runner was killed before the end; end it with `make down RUN={run.run_id}`")
-    return EXIT_LEFTOVERS if bills else EXIT_DONE if outcome == "done" else 1
+    if bills:
+        return EXIT_LEFTOVERS
+    return EXIT_DONE if outcome == "done" else EXIT_FAILED
 
 
 def _is_held(run: RunDir) -> bool:

@@ -89,7 +89,6 @@ def _numbers(life: Life, said: list[Moment]) -> dict[str, Any]:
         "lasted_s": end_of(life),
         "usd": usd_at(life.ours, end_of(life)),
         "machines": len(life.ours),
-        "bad": sum(one.is_bad for one in said),
         "lines": len(said),
         "faults": life.faults,
     }

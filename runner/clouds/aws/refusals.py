@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from runner.cloud_api.answers import Answer
-from runner.cloud_api.network import UNVERIFIED, WRONG_DATE
+from runner.cloud_api.network import SET_CLOCK, UNVERIFIED, WRONG_DATE
 from runner.cloud_api.refusals import is_web_page, web_page
 from runner.errors import (
     AccessDeniedError,
@@ -158,7 +158,7 @@ CREDENTIAL_WORDS = re.compile(
 CLOCK_WORDS = re.compile(
     r"Signature (?:expired|not yet current)|Request has expired|request time and the current time", re.IGNORECASE
 )
-SET_CLOCK = "set this computer's clock right (`timedatectl`), then repeat the command: AWS allows 5 minutes"
+SET_CLOCK_FOR_AWS = f"{SET_CLOCK}: AWS allows 5 minutes"
 NETWORK_WORDS = re.compile(
     r"request send failed|dial tcp|connection refused|no such host|exceeded maximum number of attempts"
 )
@@ -234,7 +234,7 @@ def error_from_code(code: str, words: str, doing: str, status: int | None = None
     if CLOCK_WORDS.search(words):
         return AccountError(
             f"aws: cannot {doing}: this computer's clock is wrong ({code})",
-            resolution=SET_CLOCK,
+            resolution=SET_CLOCK_FOR_AWS,
             details=_shortened(words),
             code=code or None,
             status=status,
@@ -365,7 +365,7 @@ def _untrusted(doing: str, words: str) -> CloudUnavailableError:
     if WRONG_DATE.search(words):
         return CloudUnavailableError(
             f"aws: cannot {doing}: by this computer's clock AWS's certificate is not valid",
-            resolution=SET_CLOCK,
+            resolution=SET_CLOCK_FOR_AWS,
             details=words,
         )
     if UNVERIFIED in words:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from tests.tools.examples import examples
 from tests.tools.odd_values import changed, values
+from tests.unit.trainer.checkpoints.small_checkpoints import FINGERPRINTS
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, complete, newest_complete, verify
 from trainer.checkpoints.places import Folder
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 from trainer.errors import StoreError
 
-FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
 Act = tuple[str, int, str]
 """What is done (``write``, ``complete``, ``delete``), of which step, to which file."""
 
