@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import paramiko
+from paramiko.common import cMSG_CHANNEL_SUCCESS
 
 from runner.adapters.ssh import SshMachine
 from runner.adapters.ssh_login import Way
@@ -79,8 +80,8 @@ class _Handle(paramiko.SFTPHandle):
 
 
 class _Server(paramiko.ServerInterface):
-    def __init__(self, answer: Callable[[paramiko.Channel], None]) -> None:
-        self.answer = answer
+    def __init__(self, answer: Callable[[paramiko.Channel], None], begun: list[threading.Thread]) -> None:
+        self.answer, self.begun = answer, begun
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         return paramiko.AUTH_SUCCESSFUL
@@ -92,8 +93,19 @@ class _Server(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=self.answer, args=(channel,), daemon=True).start()
+        self.begun.append(threading.Thread(target=self.answer, args=(channel,), daemon=True))
         return True
+
+
+class _Transport(paramiko.Transport):
+    """Lets a program begin when its client was told so, as sshd does: else what it ends comes before what began it."""
+
+    begun: list[threading.Thread]
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)
+        if data.asbytes()[:1] == cMSG_CHANNEL_SUCCESS and self.begun:
+            self.begun.pop(0).start()
 
 
 def _nothing(channel: paramiko.Channel) -> None:
@@ -118,12 +130,13 @@ def hostile_host(
     def serve() -> None:
         with contextlib.suppress(OSError, paramiko.SSHException, EOFError):
             while True:
-                transport = paramiko.Transport(listener.accept()[0])
+                transport = _Transport(listener.accept()[0])
+                transport.begun = []
                 transports.append(transport)
                 transport.add_server_key(key)
                 extra = (_Files, tree or Tree({})) if sftp is paramiko.SFTPServer else ()
                 transport.set_subsystem_handler("sftp", sftp, *extra)
-                transport.start_server(server=_Server(answer))
+                transport.start_server(server=_Server(answer, transport.begun))
 
     threading.Thread(target=serve, daemon=True).start()
     host = Host("127.0.0.1", listener.getsockname()[1], "u", "i", "m", "here", False, 0.0, None, "existing")

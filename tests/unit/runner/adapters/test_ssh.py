@@ -10,6 +10,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
+from paramiko.common import cMSG_CHANNEL_SUCCESS
 
 from runner.adapters import ssh
 from runner.adapters.machine import Allowance
@@ -207,6 +208,22 @@ def test_what_goes_on_when_the_user_loses_patience_is_given_up_and_what_begins_t
     with hostile_host(tmp_path, answer=lose_patience, is_urgent=lambda: bool(urgent)) as machine:
         with pytest.raises(ToolCancelledError):
             machine.run(["true"], timeout_s=240)
+        assert machine.run(["true"], timeout_s=240).exit_code == 0
+
+
+def test_what_a_program_says_comes_after_that_it_began_however_slow_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = paramiko.Transport._send_user_message
+
+    def slow(transport: paramiko.Transport, data: paramiko.Message) -> None:
+        if data.asbytes()[:1] == cMSG_CHANNEL_SUCCESS:
+            threading.Event().wait(0.3)
+        send(transport, data)
+
+    monkeypatch.setattr(paramiko.Transport, "_send_user_message", slow)
+
+    with hostile_host(tmp_path) as machine:
         assert machine.run(["true"], timeout_s=240).exit_code == 0
 
 
