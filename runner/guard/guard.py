@@ -4,7 +4,7 @@ It counts by a clock that goes on while this computer sleeps. As long as words o
 asks the cloud nothing. It acts when the last word is older than the lease, whatever locks say: the runner was killed,
 was stopped, hangs, or went with the session that it was started in. The machine gets time to save its work first. A run
 that its runner has left on purpose (``hold``) the guard looks after: it asks how training stands, and the machine goes
-some time after training has ended. Past the hard end nothing keeps a machine.
+when nothing has trained for some time. Past the hard end nothing keeps a machine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ ABSENT_LOOKS = 2
 LONGEST_AFTER_END_S = 24 * 3600.0
 REFUSED_S = 60.0
 """A cloud on this computer that refuses connections for so long was an emulated one, and is over."""
-ENDED = ("exited", "lost")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 Look = Callable[[Held], TrainerState]
@@ -79,6 +78,7 @@ class Guard:
         self._hard_end_s, self._saving_s = now_s + facts.hard_end_s, facts.saving_s
         self._held: Held | None = None
         self._idle_end_s: float | None = None
+        self._is_begun = False
         self._late_until_s: float | None = None
         self._refused_s: float | None = None
         self._is_asking, self._silent, self._absent, self._over = False, 0, 0, ""
@@ -132,7 +132,7 @@ class Guard:
         elif word["word"] == "hold":
             self._held = held_in(word)
             self._hard_end_s = self._word_s + self._held.hard_end_s
-            self._idle_end_s, self._look_s = None, self._word_s
+            self._idle_end_s, self._look_s, self._is_begun = None, self._word_s, False
             self._notes.say("keeps the run by itself: its runner has left on purpose")
         elif word["word"] == "asks":
             self._is_asking, self._hard_end_s = True, self._word_s + float(word["hard_end_s"])
@@ -169,7 +169,9 @@ class Guard:
         if now_s >= self._hard_end_s:
             return "the hard end has passed"
         if self._held is not None:
-            return f"training ended {self._held.idle_s / 60:.0f} minutes ago, and nobody came"
+            idle = f"{self._held.idle_s / 60:.0f} minutes"
+            ended = f"training ended {idle} ago" if self._is_begun else f"nothing has trained for {idle}"
+            return f"{ended}, and nobody came"
         runner = "the runner is gone" if self._words.has_ended else "the runner does nothing"
         return f"{runner}: no word for {(now_s - self._word_s) / 60:.1f} minutes"
 
@@ -247,16 +249,18 @@ class Guard:
             self._notes.say(f"cannot see how training stands: {reason_of(err)}")
             return self._is_gone() if self._silent >= SILENT_LOOKS else None
         self._silent = self._absent = 0
-        now_s = self._world.boottime_s()
-        if state not in ENDED:
+        now_s, is_begun = self._world.boottime_s(), state != "none"
+        if state == "running":
             if self._idle_end_s is not None:
                 self._move_lease(self._hard_end_s - now_s)
             self._idle_end_s = None
-            self._notes.say("training goes on" if state == "running" else "nothing trains yet")
-        elif self._idle_end_s is None:
+            self._notes.say("training goes on")
+        elif self._idle_end_s is None or is_begun != self._is_begun:
             self._idle_end_s = now_s + held.idle_s
-            self._notes.say(f"training has ended; the machine is terminated in {held.idle_s / 60:.0f} minutes")
+            stands = "training has ended" if is_begun else "nothing trains yet"
+            self._notes.say(f"{stands}; the machine is terminated in {held.idle_s / 60:.0f} minutes")
             self._move_lease(min(self._idle_end_s, self._hard_end_s) - now_s)
+        self._is_begun = is_begun
         return None
 
     def _is_gone(self) -> str | None:

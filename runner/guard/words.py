@@ -43,7 +43,7 @@ class Held:
 
     Attributes:
         hard_end_s: Seconds from now to the time past which nothing keeps the machine.
-        idle_s: Seconds that the machine stays once training has ended.
+        idle_s: Seconds that the machine stays while nothing trains.
         host: The machine.
         prefix: Where the run lives there, or ``None`` where nothing trains yet.
         login_key: Private key that logs in, as its file has it.

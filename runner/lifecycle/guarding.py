@@ -215,8 +215,9 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
     if prefix is None or ctx.environment.lease != "none":
         return
     work = "its work is in the store" if ctx.run_file.store.url else "what has not come home by then is lost"
+    minutes = ctx.run_file.idle_minutes
     ctx.view.line(
-        f"{ctx.run_file.idle_minutes:g} minutes after training has ended the guard terminates the machine, and {work}; "
+        f"when nothing has trained for {minutes:g} minutes the guard terminates the machine, and {work}; "
         f"`make watch RUN={ctx.run.run_id}` brings it home"
     )
 

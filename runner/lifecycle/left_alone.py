@@ -36,7 +36,8 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
         return
     ends = ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx))
     record, compute = find_cloud(ctx.environment.name), ctx.run_file.compute
-    keeper = f", if this computer or a sweep terminates it: {record.title} itself does not"
+    who = "this computer or a sweep" if ctx.run_file.budget.guard else "a sweep"
+    keeper = f", if {who} terminates it: {record.title} itself does not"
     ctx.view.line(
         f"left up      {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h, until "
         f"{ends:%Y-%m-%d %H:%M} UTC at the latest{keeper if isinstance(record.hard_end, NotThere) else ''}"
@@ -48,6 +49,6 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
         )
     if has_lease and ctx.environment.lease != "none":
         ctx.view.line(
-            f"             it shuts down {ctx.run_file.idle_minutes:g} min after its trainer has ended "
+            f"             it shuts down when nothing has trained for {ctx.run_file.idle_minutes:g} min "
             "(budget.keep_idle_minutes); what is not home or in a store by then is lost"
         )

@@ -118,7 +118,7 @@ def test_a_machine_that_was_left_alone_ends_itself_when_its_trainer_has_ended(st
     said, word = stage.said(), last_word(stage.run())
     assert verdict.broken == [], said
     assert "left up      " in said, said
-    assert "it shuts down 0.1 min after its trainer has ended" in said
+    assert "it shuts down when nothing has trained for 0.1 min" in said
     assert machine["ended_by"] == "request"
     assert word is not None
     assert word[0] == "hold"

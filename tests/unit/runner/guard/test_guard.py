@@ -403,6 +403,31 @@ def test_a_trainer_that_was_killed_has_ended_too(world: VirtualWorld, cloud: Fak
     assert over.startswith("training ended 10 minutes ago, and nobody came")
 
 
+def test_a_held_machine_on_which_nothing_begins_to_train_goes_too(world: VirtualWorld, cloud: FakeCloud) -> None:
+    """As one that ends itself does: `configure` by hand, and nobody who launches."""
+    script = Script(world, [(10, word("hold", HELD))], gone_s=20)
+
+    over = guard_of(world, cloud, script, Box(world, ended_s=0, ended="none")).watch()
+
+    assert over.startswith("nothing has trained for 10 minutes, and nobody came")
+    assert cloud.there == []
+    assert 10 + 600 <= world.boottime_s() <= 10 + 600 + 60 + 180
+
+
+def test_a_training_that_began_and_ended_between_two_looks_counts_from_its_end(
+    world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    script = Script(world, [(10, word("hold", HELD))], gone_s=20)
+
+    def states(_: Held) -> TrainerState:
+        return "none" if world.boottime_s() < 500 else "exited"
+
+    over = Guard(FACTS, cloud, world, script, states).watch()
+
+    assert over.startswith("training ended 10 minutes ago")
+    assert 500 + 600 <= world.boottime_s() <= 500 + 600 + 60 + 180
+
+
 def test_the_cloud_shows_when_the_machine_of_an_ended_training_goes(world: VirtualWorld, cloud: FakeCloud) -> None:
     script = Script(world, [(10, word("hold", HELD))], gone_s=20)
     began = world.now()

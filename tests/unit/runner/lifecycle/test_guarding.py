@@ -320,7 +320,9 @@ def test_a_run_that_its_runner_leaves_is_handed_over(guards: Guards, tmp_path: P
     assert (held["host"]["address"], held["prefix"]) == ("203.0.113.7", "/home/ubuntu/.douse/runs/x")
     assert held["idle_s"] == 3600.0
     (line,) = said(ctx)
-    assert line.startswith("60 minutes after training has ended the guard terminates the machine, and what has not ")
+    assert line.startswith(
+        "when nothing has trained for 60 minutes the guard terminates the machine, and what has not "
+    )
     assert line.endswith(f"`make watch RUN={ctx.run.run_id}` brings it home")
 
 
@@ -400,7 +402,7 @@ def test_a_run_is_handed_to_another_guard_where_its_own_was_killed(guards: Guard
     guarding.hold(ctx, HOST, "/home/ubuntu/.douse/runs/x")
 
     assert [guard.words for guard in guards.started] == [[], ["hold"]]
-    assert said(ctx)[0].startswith("60 minutes after training has ended the guard terminates the machine")
+    assert said(ctx)[0].startswith("when nothing has trained for 60 minutes the guard terminates the machine")
 
 
 def test_that_nobody_takes_a_run_over_is_said(guards: Guards, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_machine_is_said_with_its_price_its_end_and_when_it_goes_after_trainin
     machine, end = lines
     assert machine == f"left up      gpu_1x_a10 i-1 at $1.29/h, until {until(ctx)}"
     assert end.strip() == (
-        "it shuts down 60 min after its trainer has ended (budget.keep_idle_minutes); what is not home or in a store "
+        "it shuts down when nothing has trained for 60 min (budget.keep_idle_minutes); what is not home or in a store "
         "by then is lost"
     )
 
@@ -71,11 +71,11 @@ def test_a_machine_is_said_with_its_price_its_end_and_when_it_goes_after_trainin
 def test_with_a_store_the_machine_waits_ten_minutes_unless_the_run_file_says_how_long(tmp_path: Path) -> None:
     saving, lines = left(tmp_path / "a", "runpod", store={"url": "s3://bucket/runs"})
     say_what_is_up(saving, HOST, has_lease=True)
-    assert "it shuts down 10 min after" in lines[1]
+    assert "it shuts down when nothing has trained for 10 min " in lines[1]
 
     patient, lines = left(tmp_path / "b", "runpod", budget={"keep_idle_minutes": 90})
     say_what_is_up(patient, HOST, has_lease=True)
-    assert "it shuts down 90 min after" in lines[1]
+    assert "it shuts down when nothing has trained for 90 min " in lines[1]
 
 
 def test_a_machine_that_cannot_end_itself_is_said_as_such(tmp_path: Path) -> None:
@@ -88,6 +88,14 @@ def test_a_machine_that_cannot_end_itself_is_said_as_such(tmp_path: Path) -> Non
         f"left up      gpu_1x_a10 i-1 at $1.29/h, until {until(ctx)}, if this computer or a sweep terminates it: "
         "Lambda itself does not"
     )
+
+
+def test_without_a_guard_only_a_sweep_ends_such_a_machine(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "lambda", budget={"guard": False})
+
+    say_what_is_up(ctx, HOST, has_lease=True)
+
+    assert lines[0].endswith(", if a sweep terminates it: Lambda itself does not")
 
 
 @pytest.mark.parametrize("env", ["aws", "runpod"])
