@@ -54,6 +54,11 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         if read_status(machine, box).state == "running":
             ctx.view.line("the trainer runs already")
             return
+        if not machine.exists(box.python):
+            raise TrainingFailedError(
+                f"train: {machine.name} is not set up: it has no {box.python}",
+                resolution=f"`make configure RUN={ctx.run.run_id}` sets it up, `make resume` does that and goes on",
+            )
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
         if (order := storing.order_there(ctx, box)) is not None:

@@ -15,6 +15,7 @@ from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
+from runner.errors import TrainingFailedError
 from runner.lifecycle.steps import train
 from runner.run.models import Completed, Host
 from runner.run.run_dir import create_run
@@ -31,6 +32,10 @@ class Box(LocalMachine):
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.is_set_up = True
+
+    def exists(self, path: str) -> bool:
+        return self.is_set_up if path.endswith("/bin/python") else super().exists(path)
 
     def run(self, argv: Sequence[str], **options: Any) -> Completed:
         if argv[0] == "mkdir":
@@ -73,6 +78,18 @@ def test_a_rented_machine_has_the_token_in_its_memory_for_a_gated_model(
 
     assert secrets_on(box, GATED, tmp_path, monkeypatch) == [{"HF_TOKEN": "hf_secret"}]
     assert "--secrets" in box.started
+
+
+def test_a_machine_that_is_not_set_up_trains_nothing_and_the_error_says_what_sets_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Box()
+    box.is_set_up = False
+
+    with pytest.raises(TrainingFailedError, match=r"is not set up: it has no .*/venv/bin/python") as caught:
+        secrets_on(box, GATED, tmp_path, monkeypatch)
+    assert "make configure RUN=" in (caught.value.resolution or "")
+    assert not box.started
 
 
 def test_a_rented_machine_has_no_token_for_a_public_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
