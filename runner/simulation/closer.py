@@ -22,8 +22,9 @@ def look_closer(stage: Stage, life: Life, runs: Sequence[Path]) -> None:
     """
     for machine in stage.machines:
         box = stage.yard.boxes.get(machine.box or "")
-        if box is not None and box.lease is not None and box.lease.can_end:
-            life.leased.add(machine.id)
+        if box is not None and box.lease is not None:
+            life.set_up.add(machine.id)
+            life.leased |= {machine.id} if box.lease.can_end else set()
         if box is not None and box.trainer is not None:
             until_s = min(box.trainer.ends_s, (machine.ended_at or math.inf) - EPOCH)
             life.trained_until[machine.id] = box.trainer.ends_s

@@ -72,7 +72,8 @@ class Life:
         leftovers: What else is there at the end.
         foreign: The ids of the machines of others.
         guard_gaps: Spans in which no guard could work: it was killed, or its computer slept or was off the network.
-        leased: The ids of the machines that had a lease of their own by which they can end themselves.
+        set_up: The ids of the machines that had a lease of their own.
+        leased: The ids of those of them that can end themselves by it.
         trained_until: When the last trainer of a machine ended or would have, in seconds, by the machine's id.
         saved: The last step that a machine's last trainer had saved, by the machine's id.
         torn: What is wrong with the adapters that came home.
@@ -90,6 +91,7 @@ class Life:
     ended: list[Ended] = field(default_factory=list)
     receipts: list[tuple[dict[str, Any], list[Row]]] = field(default_factory=list)
     beside_receipts: list[str] = field(default_factory=list)
+    set_up: set[str] = field(default_factory=set)
     leased: set[str] = field(default_factory=set)
     trained_until: dict[str, float] = field(default_factory=dict)
     saved: dict[str, int] = field(default_factory=dict)

@@ -54,6 +54,8 @@ class SimulatedLogin:
         del timeout_s, env
         box, words = self._box(), list(argv)
         if "supervise" in words:
+            if not box.read(words[0]):
+                return Completed(tuple(words), 127, "", f"{words[0]}: no such file")
             return self._supervise(box, words[words.index("supervise") + 1 :], words, cancel)
         if words[0] == "sh" and words[1].endswith("/lease/say"):
             if box.lease is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.simulation.life import LIFE_S, Ended, Life
+from runner.simulation.more_acts import GUARD_OFF
 from runner.simulation.trainer import EPOCH
 
 LEASE_S, SAVING_S = 900.0, 600.0
@@ -16,6 +17,8 @@ TO_LOOK_S = 1200.0
 LEFT_ON_PURPOSE = ("continues without a runner", "left up ")
 IDLE_S = 3600.0
 """For how long a machine that was left on purpose is kept without a trainer, by default."""
+BOOT_LEASE_S = 25 * 60.0 + 1800.0
+"""What a cloud shows of a machine that is not set up yet: the boot time-out and half an hour."""
 LISTED_S = 210.0
 """Clouds list a machine so late at most."""
 OVERLAP_S = 200.0
@@ -40,7 +43,8 @@ def sweep_is_thorough(life: Life) -> Iterator[str]:
             if one.began_s - (machine.created_at - EPOCH) > LISTED_S and machine.id not in one.printed:
                 yield f"the sweep at {one.ended_s:.0f} s ended with {one.status}, and does not name {machine.id}"
         since_s = _driverless_since(life, one)
-        if billing and since_s is not None and one.began_s > since_s + LEASE_S + AT_CLOUD_S:
+        lease_s = LEASE_S if any(machine.id in life.set_up for machine in billing) else BOOT_LEASE_S
+        if billing and since_s is not None and one.began_s > since_s + lease_s + AT_CLOUD_S:
             yield f"the sweep at {one.ended_s:.0f} s left {billing[0].id}, which nobody drove from {since_s:.0f} s on"
 
 
@@ -75,7 +79,7 @@ def held_is_kept(life: Life) -> Iterator[str]:
             if ended_s < trained_s and not _typed_between(life, owner.ended_s, ended_s):
                 yield f"{machine.id} was left to train until {trained_s:.0f} s, and ended at {ended_s:.0f} s"
             over_s = max(trained_s, owner.ended_s) + IDLE_S + SAVING_S + TO_LOOK_S
-            gaps = [1 for begin, end in life.guard_gaps if machine.id not in life.leased and end >= trained_s]
+            gaps = [1 for _, end in guard_gaps(life) if machine.id not in life.leased and end >= trained_s]
             if ended_s > over_s and not gaps and not _typed_between(life, owner.ended_s, over_s):
                 yield f"{machine.id} was left to train until {trained_s:.0f} s, and idled until {ended_s:.0f} s"
 
@@ -88,6 +92,17 @@ def lost_checkpoints(life: Life) -> Iterator[str]:
         box = f"box {second.box}: training begins at step 0"
         if life.saved.get(first.id) and any(line.endswith(box) for line in life.history):
             yield f"{second.id} trained from the first step on, and {first.id} had saved step {life.saved[first.id]}"
+
+
+def guard_gaps(life: Life) -> list[tuple[float, float]]:
+    """Return the spans in which no guard could work: one that was killed may have been followed by another."""
+    if any(GUARD_OFF in act.words for act in life.script):
+        return [(0.0, LIFE_S)]
+    starts = [span.began_s for span in life.spans if span.name == "guard"]
+    return [
+        (begin, end if end < LIFE_S else min((at for at in starts if at > begin), default=end))
+        for begin, end in life.guard_gaps
+    ]
 
 
 def _ended(life: Life, verb: str) -> list[Ended]:

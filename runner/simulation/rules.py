@@ -16,13 +16,13 @@ from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.rehearsal.receipt_check import outside_receipt
 from runner.simulation.life import LIFE_S, Ended, Life, Row
-from runner.simulation.more_acts import GUARD_OFF
 from runner.simulation.promises import (
     LEASE_S,
     LEFT_ON_PURPOSE,
     SAVING_S,
     TO_LOOK_S,
     down_takes_down,
+    guard_gaps,
     held_is_kept,
     lost_checkpoints,
     one_at_a_time,
@@ -208,17 +208,6 @@ def _is_excused(life: Life, machine: EmulatedMachine, since_s: float, until_s: f
     if machine.id in life.leased and not life.faults_of_the_cloud & BOX_GONE:
         return False
     return any(begin <= until_s and end >= since_s for begin, end in guard_gaps(life))
-
-
-def guard_gaps(life: Life) -> list[tuple[float, float]]:
-    """Return the spans in which no guard could work: one that was killed may have been followed by another."""
-    if any(GUARD_OFF in act.words for act in life.script):
-        return [(0.0, LIFE_S)]
-    starts = [span.began_s for span in life.spans if span.name == "guard"]
-    return [
-        (begin, end if end < LIFE_S else min((at for at in starts if at > begin), default=end))
-        for begin, end in life.guard_gaps
-    ]
 
 
 def _abandoned_s(life: Life, machine: EmulatedMachine) -> float | None:

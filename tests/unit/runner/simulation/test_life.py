@@ -188,3 +188,44 @@ def test_an_odd_neighbour_stays_and_keeps_nothing_of_ours(tmp_path: Path) -> Non
     assert sum("GET /api/v1/instances 200" in line for line in life.history) > 10
     assert [machine.is_ended for machine in life.ours] == [True]
     assert (life.receipts, judge(life)) == ([], [])
+
+
+def typed(*words: str, after_s: float = 300.0) -> Act:
+    return Act("type", after_s, words=words)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_machine_that_was_set_up_by_hand_and_never_trained_on_goes(tmp_path: Path, cloud: str) -> None:
+    life = lived(tmp_path, Act("first", words=("up",)), typed("configure"), cloud=cloud)
+
+    (machine,) = life.ours
+    assert statuses(life) == [("up", 0), ("configure", 0)]
+    assert machine.ended_at is not None
+    assert 3600.0 < machine.ended_at - EPOCH - life.ended[-1].ended_s < 3600.0 + 600.0
+
+
+def test_nothing_trains_on_a_machine_that_is_not_set_up(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("first", words=("up",)), typed("launch"), DOWN)
+
+    assert statuses(life) == [("up", 0), ("launch", 3), ("down", 0)]
+    assert "is not set up" in life.ended[1].printed
+    assert judge(life) == []
+
+
+def test_what_idles_without_a_guard_was_said_to_idle(tmp_path: Path) -> None:
+    unguarded = Act("setting", words=("budget.guard=false",))
+    steps = (Act("first", words=("up",)), typed("configure"), typed("launch"), typed("down", after_s=32400.0))
+
+    life = lived(tmp_path, unguarded, *steps)
+
+    assert "if a sweep terminates it: Lambda itself does not" in life.ended[2].printed
+    assert judge(life) == []
+
+
+def test_a_sweep_lets_a_machine_boot_that_has_no_runner_for_as_long_as_its_cloud_shows(tmp_path: Path) -> None:
+    unguarded = Act("setting", words=("budget.guard=false",))
+
+    life = lived(tmp_path, unguarded, Act("crash", number=61.0), Act("sweep beside", 2650.0))
+
+    assert "its lease runs out at" in life.ended[-1].printed
+    assert judge(life) == []
