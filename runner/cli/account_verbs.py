@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from runner.world import World
 
 
+LATE = "{run} has asked {cloud} for a machine and was not answered: one may yet appear"
+
+
 def sweep(session: Session) -> int:
     """Show all Douse resources on every configured cloud; with ``--apply``, terminate what no run is using."""
     from runner.cli.overview import resource_line
@@ -106,6 +109,7 @@ def _open_questions(found: Survey, closed: Mapping[str, str]) -> list[str]:
         f"{runs[-1]} has rented on {name} and has no receipt, and {closed.get(name, 'this is another account')}"
         for name, runs in found.not_looked_at.items()
     ]
+    problems += [LATE.format(run=runs[-1], cloud=name) for name, runs in found.late.items()]
     unjudged = [f"{one.resource.kind} {one.resource.id}: {one.reason}" for one in found.findings if not one.is_judged]
     return [*problems, *unjudged]
 
@@ -114,6 +118,7 @@ def _incomplete(found: Survey, closed: Mapping[str, str]) -> TeardownError:
     """Return the error for a look that leaves open what exists."""
     problems = _open_questions(found, closed)
     hints = [f"set {CLOUDS[name].account_words}" for name in found.not_looked_at]
+    hints += [f"`make down RUN={name}`" for names in found.late.values() for name in names]
     return TeardownError(
         f"sweep: {'; '.join(problems)}",
         details="\n".join(problems),

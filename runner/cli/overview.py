@@ -15,7 +15,7 @@ from runner.lifecycle.standing import trainer_status
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState, holder
-from runner.safety.account_sweep import list_all, not_shown, reason_of
+from runner.safety.account_sweep import list_all, may_appear, not_shown, reason_of
 from runner.safety.asked import DAMAGE, without_receipt
 from runner.world import World
 from trainer.events import parse_events
@@ -106,7 +106,11 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
     found, unread, _ = list_all(known.opened)
     hidden = not_shown([cloud for cloud in known.opened if cloud.name not in unread], runs, found)
     others = {name: f"this is another account than that of {names[-1]}" for name, names in hidden.items()}
-    return found, known.unreadable | rented | others | unread
+    late = {
+        name: f"{run_id} has asked for a machine and was not answered: one may yet appear; `make down RUN={run_id}`"
+        for name, (*_, run_id) in may_appear(runs, found, world.now()).items()
+    }
+    return found, late | known.unreadable | rented | others | unread
 
 
 def resource_line(found: Resource) -> str:

@@ -276,7 +276,7 @@ def status(session: Session) -> int:
         costs = resource.kind in BILLED or resource.price_usd_per_h
         print(f"{'billing' if costs else 'is there':12} {resource_line(resource)}")
     for name, reason in unread.items():
-        print(f"{'unknown':12} {name} could not be read, so something may be billing: {reason}")
+        print(f"{'unknown':12} {name}: something may be billing that was not seen: {reason}")
     return _status(unread, trouble)
 
 

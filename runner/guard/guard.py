@@ -22,6 +22,7 @@ from runner.guard.notes import Notes
 from runner.guard.words import Facts, Held, Words, held_in
 from runner.run.models import TrainerState
 from runner.safety.account_sweep import reason_of
+from runner.safety.asked import LATE_S
 from runner.safety.patience import patience_of
 from runner.safety.terminate import Terminated, of_run, terminate_run
 from runner.world import World
@@ -35,9 +36,6 @@ PAUSED_S = 10.0
 """A wait that took so much longer: this computer slept, or was paused, which not every clock shows."""
 AGAIN_S = 60.0
 """Pause after a try that proved nothing."""
-LATE_S = 7200.0
-"""Terraform may outlive its runner, and rent after the machine of its first try was terminated: for so long after a
-request without an answer is looked again."""
 LATE_PAUSE_S = 300.0
 LOOK_S = 60.0
 """Pause between two questions after the trainer."""

@@ -13,7 +13,7 @@ from runner.cloud_api.models import Cloud, Resource
 from runner.errors import RunnerError, TeardownError
 from runner.run.run_dir import RunDir, read_json
 from runner.run.state import RunState, holder
-from runner.safety.asked import DAMAGE, without_receipt
+from runner.safety.asked import DAMAGE, unanswered, without_receipt
 from runner.safety.lease_word import Word, word_or_noted
 from runner.safety.patience import Patience
 from runner.safety.proof import is_surely_the_account
@@ -64,18 +64,21 @@ class Survey:
         unread: Clouds that could not be read, or not to their end, with their reasons.
         not_looked_at: Clouds without an account here, or with another one, with the runs that have asked them for a
             machine and have no receipt.
+        late: Runs of whose last request a machine may yet appear, by cloud.
         clocks: How far a cloud's clock is ahead of this computer's, by its name, where the two do not agree.
     """
 
     findings: list[Finding]
     unread: Mapping[str, str]
     not_looked_at: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    late: Mapping[str, Sequence[str]] = field(default_factory=dict)
     clocks: Mapping[str, timedelta] = field(default_factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Whether everything was looked at and could be judged."""
-        return not (self.unread or self.not_looked_at) and all(finding.is_judged for finding in self.findings)
+        is_open = self.unread or self.not_looked_at or self.late
+        return not is_open and all(finding.is_judged for finding in self.findings)
 
 
 def list_all(clouds: Sequence[Cloud]) -> tuple[list[Resource], dict[str, str], dict[str, timedelta]]:
@@ -128,7 +131,7 @@ def survey(
     asked = without_receipt(runs)
     missing = {name: asked[name] for name in closed or {} if name in asked}
     hidden = not_shown([cloud for cloud in clouds if cloud.name not in unread], runs, resources)
-    return Survey(findings, unread, missing | hidden, clocks)
+    return Survey(findings, unread, missing | hidden, may_appear(runs, resources, now), clocks)
 
 
 def not_shown(clouds: Sequence[Cloud], runs: Sequence[RunDir], resources: Sequence[Resource]) -> dict[str, list[str]]:
@@ -148,6 +151,13 @@ def not_shown(clouds: Sequence[Cloud], runs: Sequence[RunDir], resources: Sequen
         if hidden:
             missing[cloud.name] = hidden
     return missing
+
+
+def may_appear(runs: Sequence[RunDir], resources: Sequence[Resource], now: datetime) -> dict[str, list[str]]:
+    """Return the runs, by cloud, whose last request nobody answered, and of which no account shows a machine so far."""
+    shown = {found.run_id for found in resources if found.kind == "instance"}
+    late = {cloud: [name for name in names if name not in shown] for cloud, names in unanswered(runs, now).items()}
+    return {cloud: names for cloud, names in late.items() if names}
 
 
 def judge(

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from runner.errors import RunnerError
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, read_json, write_json
+from runner.run.state import holder
 
 CLOSED_NAME = "closed.json"
 DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a file of a run may raise whose content is not what was written."""
+
+
+LATE_S = 7200.0
+"""Terraform may outlive its runner, and a cloud may list a machine late: for so long after a request without an answer
+one may appear."""
 
 
 def requests_of(run: RunDir) -> list[dict[str, Any]] | None:
@@ -63,4 +70,22 @@ def without_receipt(runs: Sequence[RunDir]) -> dict[str, list[str]]:
         asked = clouds_asked(run)
         for cloud in {environment_of(run) or ""} if asked is None else asked:
             found.setdefault(cloud, []).append(run.run_id)
+    return found
+
+
+def unanswered(runs: Sequence[RunDir], now: datetime) -> dict[str, list[str]]:
+    """Return the runs, by cloud, of whose last request a machine may yet appear that no runner here waits for.
+
+    Args:
+        runs: The runs whose folders are on this machine.
+        now: The moment to judge by.
+    """
+    open_ = {run_id for names in without_receipt(runs).values() for run_id in names}
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        asked = requests_of(run) if run.run_id in open_ else None
+        if not asked or holder(run) is not None or not Journal(run).unanswered("provision"):
+            continue
+        if now - datetime.fromisoformat(str(asked[-1]["time"])) < timedelta(seconds=LATE_S):
+            found.setdefault(str(asked[-1].get("environment", "")), []).append(run.run_id)
     return found

@@ -17,9 +17,10 @@ from runner.guard.notes import Notes
 from runner.guard.place import only_guard
 from runner.run.journal import Journal
 from runner.run.run_dir import RunDir, create_run, write_json
+from runner.run.state import locked
 from runner.safety.proof import account_facts
 from runner.world import RealWorld
-from tests.unit.runner.fake_cloud import FakeCloud
+from tests.unit.runner.fake_cloud import FakeCloud, thing
 
 NOW = datetime(2026, 11, 21, 1, 55, tzinfo=UTC)
 
@@ -64,6 +65,7 @@ def test_another_account_than_a_run_was_rented_with_leaves_open_what_bills(
 ) -> None:
     cloud = FakeCloud(name="lambda")
     Journal(run).intent("provision", environment="lambda", **account_facts(cloud, RealWorld()))
+    Journal(run).answer("provision")
     monkeypatch.setattr(overview, "accounts", lambda world: Accounts([cloud], {}, {}))
 
     assert billing_now(RealWorld(), [run]) == ([], {})
@@ -71,6 +73,21 @@ def test_another_account_than_a_run_was_rented_with_leaves_open_what_bills(
     assert billing_now(RealWorld(), [run]) == ([], {"lambda": f"this is another account than that of {run.run_id}"})
     write_json(run.receipt, {})
     assert billing_now(RealWorld(), [run]) == ([], {})
+
+
+def test_a_request_without_an_answer_leaves_open_what_bills_until_its_machine_is_shown(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = FakeCloud(name="lambda")
+    Journal(run).intent("provision", environment="lambda", **account_facts(cloud, RealWorld()))
+    monkeypatch.setattr(overview, "accounts", lambda world: Accounts([cloud], {}, {}))
+    late = "has asked for a machine and was not answered: one may yet appear"
+
+    assert billing_now(RealWorld(), [run])[1] == {"lambda": f"{run.run_id} {late}; `make down RUN={run.run_id}`"}
+    with locked(run):
+        assert billing_now(RealWorld(), [run]) == ([], {}), "its runner waits for it"
+    cloud.there = [thing(run_id=run.run_id)]
+    assert billing_now(RealWorld(), [run]) == (cloud.there, {})
 
 
 def test_a_cloud_without_a_key_here_leaves_open_what_bills_where_a_run_has_rented(

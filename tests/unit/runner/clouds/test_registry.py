@@ -129,7 +129,7 @@ def test_status_is_three_where_a_key_cannot_be_read(tmp_path: Path, capsys: pyte
     world = RealWorld({"LAMBDA_API_KEY_FILE": str(tmp_path / "gone"), "HOME": str(tmp_path)})
 
     assert cli.main(["status", "--runs-dir", str(tmp_path / "runs")], world) == EXIT_LEFTOVERS
-    assert "lambda could not be read, so something may be billing" in capsys.readouterr().out
+    assert "lambda: something may be billing that was not seen" in capsys.readouterr().out
 
 
 def test_the_endpoints_come_from_the_environment() -> None:

@@ -299,6 +299,7 @@ def test_a_cloud_without_a_key_here_on_which_a_run_has_rented_is_named(run: RunD
 def test_another_account_than_a_run_was_rented_with_shows_nothing(run: RunDir) -> None:
     cloud = FakeCloud(name="runpod")
     Journal(run).intent("provision", environment="runpod", **account_facts(cloud, RealWorld()))
+    Journal(run).answer("provision")
 
     assert sweeping.survey([cloud], [run], NOW).is_complete
     cloud.key = "another"
@@ -308,6 +309,23 @@ def test_another_account_than_a_run_was_rented_with_shows_nothing(run: RunDir) -
     cloud.there = []
     close(run)
     assert sweeping.survey([cloud], [run], NOW).is_complete
+
+
+def test_a_request_that_nobody_answered_leaves_a_sweep_open_for_two_hours(run: RunDir) -> None:
+    cloud = FakeCloud()
+    Journal(run).intent("provision", environment="lambda", **account_facts(cloud, RealWorld()))
+    asked_at = datetime.fromisoformat(Journal(run).entries()[-1]["time"])
+
+    found = sweeping.survey([cloud], [run], asked_at + timedelta(seconds=7199))
+    assert (found.is_complete, found.late) == (False, {"lambda": [RUN_ID]})
+    assert sweeping.survey([cloud], [run], asked_at - timedelta(hours=1)).late == found.late, "a clock that was set"
+    assert sweeping.survey([cloud], [run], asked_at + timedelta(seconds=7200)).is_complete
+
+    key = replace(thing(), kind="key")
+    assert sweeping.survey([FakeCloud([key])], [run], asked_at).late == found.late, "a key is no machine"
+    assert sweeping.survey([FakeCloud([thing()])], [run], asked_at).is_complete
+    close(run)
+    assert sweeping.survey([cloud], [run], asked_at).is_complete
 
 
 def test_a_run_with_a_receipt_needs_no_key(run: RunDir) -> None:
