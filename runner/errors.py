@@ -31,11 +31,14 @@
 │   └── ``CloudUnavailableError``    the cloud is in trouble or out of reach: what was asked may have happened
 ├── ``NoReceiptError``          exit 1: a machine is gone by its cloud's listing, and that could not be written down
 ├── ``TeardownError``           exit 3: something of the run may still exist
+│   └── ``NoRoomError``              what was made cannot come home, and its machine was left up for now
 └── ``RunInterruptedError``     exit 130: stopped on request
     └── ``LeftUpError``              the runner has left, and the run goes on by itself
 """
 
 from __future__ import annotations
+
+import errno
 
 from trainer.errors import ExpectedError
 
@@ -44,6 +47,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_LEFTOVERS = 3
 EXIT_INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What the system says where a disk takes nothing more."""
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -202,6 +207,10 @@ class TeardownError(RunnerError):
     """Something of the run may still exist; the message says what, the resolution how to end it."""
 
     exit_code = EXIT_LEFTOVERS
+
+
+class NoRoomError(TeardownError):
+    """What was made cannot come home, for this computer's disk takes nothing: its machine was left up for a while."""
 
 
 class NoReceiptError(RunnerError):

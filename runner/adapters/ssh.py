@@ -21,7 +21,7 @@ from runner.adapters.process import Cancel, ToolCancelledError
 from runner.adapters.receive import Receiver, listing, moved_in_when_whole
 from runner.adapters.ssh_login import ANSWER_S, LOST, Login, Way, log_in, unreachable
 from runner.adapters.ssh_program import until_end
-from runner.errors import TransferError
+from runner.errors import NO_ROOM, TransferError
 from runner.run.events import LOOK_BYTES
 from runner.run.host_words import checked_path
 from runner.run.models import Completed, Host
@@ -290,7 +290,10 @@ class SshMachine:
 
     @contextlib.contextmanager
     def _lasting(self) -> Iterator[None]:
-        """Turn whatever a broken connection raises into one error, and forget the connection."""
+        """Turn whatever a broken connection raises into one error, and forget the connection.
+
+        That the disk here takes nothing is no fault of the connection: it stays what it is.
+        """
         try:
             yield
         except (FileExistsError, PermissionError, IsADirectoryError, FileNotFoundError) as err:
@@ -300,6 +303,8 @@ class SshMachine:
             raise
         except (*LOST, *GARBLED) as err:
             self.close()
+            if isinstance(err, OSError) and err.errno in NO_ROOM:
+                raise
             raise unreachable(self.name, err) from err
 
 

@@ -27,8 +27,6 @@ ABOUT_MONEY = ("down", "sweep", "status")
 DRIVING = ("train", "up", "configure", "launch", "collect", "sync", "resume", "watch", "down", "rebuild")
 """Verbs that go on with a run, or end one: what they leave behind is in their exit status."""
 
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-"""What the system says of a disk that the user has to see to."""
 OF_A_PATH = (errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG)
 """What it says of a folder or a file, where it names one; a signal to somebody else's process is refused alike."""
 
@@ -123,9 +121,9 @@ def print_error(err: ExpectedError, log: Path) -> None:
 
 def print_unexpected(err: BaseException, log: Path) -> None:
     """Print the three lines for an exception that nobody expected: what the disk refuses is no defect of Douse."""
-    from runner.errors import RunnerError
+    from runner.errors import NO_ROOM, RunnerError
 
-    if isinstance(err, OSError) and (err.errno in OF_THE_DISK or (err.filename and err.errno in OF_A_PATH)):
+    if isinstance(err, OSError) and (err.errno in (*NO_ROOM, errno.EIO) or (err.filename and err.errno in OF_A_PATH)):
         message = f"{err.filename or 'the disk'}: {err.strerror}"
         hint = "make room on the disk, or put right what the path names, then repeat the command"
     else:

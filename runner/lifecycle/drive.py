@@ -20,7 +20,7 @@ from runner.errors import (
 )
 from runner.lifecycle import guarding, lease, notices, recover
 from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
-from runner.lifecycle.finish import Outcome, disk_error, finish
+from runner.lifecycle.finish import Outcome, disk_error, finish, left_for_want_of_room
 from runner.lifecycle.homeward import coming_home
 from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.longer import is_made_longer, with_same_steps
@@ -285,15 +285,15 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
         why = f"run: the terminal was closed before anything trained ({err.message})" if is_left else err.message
         return finish(ctx, RunInterruptedError(why, resolution=f"continue with {_again(ctx)}", details=err.details))
     except RunnerError as err:
-        return finish(ctx, err)
+        return finish(ctx, err, may_stay=True)
     except OSError as err:
-        return finish(ctx, disk_error(ctx, err))
+        return left_for_want_of_room(ctx, err) or finish(ctx, disk_error(ctx, err), may_stay=True)
     except BaseException:  # a defect of ours: reported, but the machine is terminated first
         worst = finish(ctx, _defect(ctx)).error
         if isinstance(worst, TeardownError):
             raise worst from None
         raise
-    return outcome if outcome.running else finish(ctx, None)
+    return outcome if outcome.running else finish(ctx, None, may_stay=True)
 
 
 def _defect(ctx: Context) -> RunnerError:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.adapters.tools import tools_of
+from runner.cloud_api.environment import NotThere
+from runner.clouds.registry import find_cloud
 from runner.context import Context
 from runner.errors import (
+    NO_ROOM,
     ConnectionLostError,
+    NoRoomError,
     RunInterruptedError,
     RunnerError,
     TeardownError,
     ToolError,
     TransferError,
 )
+from runner.guard.place import living_guard
 from runner.lifecycle import guarding, lease, notices
 from runner.lifecycle.by_mark import terminate_unread
+from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
 from runner.run.models import Host
@@ -40,8 +46,14 @@ class Outcome:
     running: bool = False
 
 
-def finish(ctx: Context, error: RunnerError | None) -> Outcome:
-    """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts."""
+def finish(ctx: Context, error: RunnerError | None, *, may_stay: bool = False) -> Outcome:
+    """Stop the trainer if it runs, collect, destroy, report; the first error is the one that counts.
+
+    Args:
+        ctx: The run.
+        error: What went wrong so far, or ``None``.
+        may_stay: Whether the machine may stay up for a while where the disk here does not take what was made.
+    """
     came: list[str] | None = None
     if isinstance(error, RunInterruptedError) and not ctx.stop.urgent:
         ctx.view.line("stopping with a checkpoint; press Ctrl-C again to stop immediately")
@@ -50,6 +62,10 @@ def finish(ctx: Context, error: RunnerError | None) -> Outcome:
     except RunnerError as err:
         error = error or err
     except OSError as err:
+        if may_stay and (left := left_for_want_of_room(ctx, err)) is not None:
+            if error is not None:
+                ctx.view.line(error.message)
+            return left
         error = error or disk_error(ctx, err)
     except BaseException:  # a defect of ours: it is reported, but the machine goes first
         worst = _give_up_machine(ctx, error, keep_output=True)
@@ -144,6 +160,33 @@ def _report(ctx: Context) -> None:
 
     step(ctx, "report", lambda: write_document(ctx.run))
     ctx.view.line(f"there is no page of it yet; make it with `make report RUN={ctx.run.run_id}`")
+
+
+def left_for_want_of_room(ctx: Context, err: OSError) -> Outcome | None:
+    """Leave a machine up that holds what the disk here has no room for, for as long as one that was left on purpose.
+
+    Returns:
+        How the run stands; ``None`` where the machine has to go: it trained nothing, nobody would end it later, it does
+        not answer, or the user wants an end.
+    """
+    is_wanted = err.errno in NO_ROOM and not ctx.stop.requested and "train" in ctx.state.steps
+    if not is_wanted or not ctx.environment.bills:
+        return None
+    host, ends_itself = ctx.host(), not isinstance(find_cloud(ctx.environment.name).hard_end, NotThere)
+    if host is None or not (ends_itself or living_guard(ctx.run.run_id, ctx.world) is not None):
+        return None
+    try:
+        leave_alone(ctx, host)
+    except (RunnerError, OSError):
+        return None
+    minutes = ctx.run_file.idle_minutes
+    error = NoRoomError(
+        f"run: {err.filename or ctx.run.path}: {err.strerror or err}; what the run has made is on its machine, which "
+        f"stays for {minutes:g} minutes after its training",
+        resolution=f"make room, then `make watch RUN={ctx.run.run_id}` brings it home and terminates the machine",
+    )
+    notices.ended(ctx, error)
+    return Outcome(ctx.run, error, running=True)
 
 
 def disk_error(ctx: Context, err: OSError) -> RunnerError:

@@ -171,7 +171,8 @@ class _Talk:
         said = {"word": word, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
         if listener != "unknown":
             guarding.saves(self._ctx, is_leased=listener != "dead")
-        write_json(self._ctx.run.file(LEASE_NAME), said)
+        with contextlib.suppress(OSError):  # the machine has heard it, on a full disk here too
+            write_json(self._ctx.run.file(LEASE_NAME), said)
         self._report(listener)
         return prefix
 

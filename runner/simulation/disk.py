@@ -40,6 +40,16 @@ class MemoryDisk:
         self._changed: dict[str, datetime] = {}
         self._folders: set[str] = {"/"}
         self._locks: dict[str, int] = {}
+        self.is_full = False
+
+    def need_room(self, path: Path) -> None:
+        """Take what is about to be written.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     def read(self, path: Path) -> bytes:
         """Return a file's content."""
@@ -56,13 +66,20 @@ class MemoryDisk:
         """Write a file whole; it survives a power cut from then on."""
         del mode
         self._turn()
+        self.need_room(path)
         self.make_folder(path.parent)
+        self._put(str(path), content)
+        self._synced[str(path)] = content
+
+    def spoil(self, path: Path, content: bytes) -> None:
+        """Let a file have another content, which takes no room."""
         self._put(str(path), content)
         self._synced[str(path)] = content
 
     def append(self, path: Path, content: bytes, *, synced: bool = False) -> None:
         """Add to the end of a file."""
         self._turn()
+        self.need_room(path)
         name = str(path)
         if _above(name) not in self._folders:
             raise _missing(name)
@@ -105,6 +122,7 @@ class MemoryDisk:
             return
         if name in self._files or (name in self._folders and not exist_ok):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+        self.need_room(path)
         self._folders |= {name, *map(str, path.parents)}
 
     def rename(self, path: Path, target: Path) -> None:

@@ -96,6 +96,13 @@ def sweep_beside(scene: Scene, act: Act) -> None:
     scene.give(("sweep", "--apply"))
 
 
+def fill_disk(scene: Scene, act: Act) -> None:
+    """Let something else take every byte of the user's disk, and give them back later."""
+    disk = scene.stage.laptop.disk
+    disk.is_full = True
+    scene.stage.turns.at(act.at_s + act.number, lambda: setattr(disk, "is_full", False))
+
+
 HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "kill": kill,
     "kill guard": kill_guard,
@@ -106,6 +113,7 @@ HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "stop": stop,
     "kill terraform": kill_terraform,
     "sweep beside": sweep_beside,
+    "full disk": fill_disk,
 }
 
 
@@ -121,4 +129,4 @@ def damage(scene: Scene, act: Act, runs: Sequence[Path]) -> None:
         elif how == "lost":
             disk.remove(path)
         else:
-            disk.write(path, left)
+            disk.spoil(path, left)

@@ -13,6 +13,7 @@ from runner.errors import ConnectionLostError
 from runner.run.events import LOOK_BYTES
 from runner.run.models import Completed, Host
 from runner.simulation.boxes import HOME, SimulatedBox, SimulatedYard
+from runner.simulation.disk import MemoryDisk
 from runner.simulation.trainer import SAVE_S
 from runner.world import World
 
@@ -87,6 +88,8 @@ class SimulatedLogin:
                 raise ToolCancelledError("ssh: stopped on request", resolution="continue with `make resume`")
         for path, text in found.items():
             place = target if path == source else target / path[len(source) + 1 :]
+            if isinstance(self._world.disk, MemoryDisk):  # what it fetches lies below that one
+                self._world.disk.need_room(place)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(text)
 

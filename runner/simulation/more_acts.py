@@ -60,6 +60,8 @@ def draw_more(chance: random.Random, rates: MoreRates) -> Script:
         acts.append(Act("damage", words=(file, chance.choice(("empty", "cut", "lost"))), number=0.5))
     if chance.random() < rates.on_the_side:
         acts.append(Act("type", chance.choice((5.0, 400.0, HOUR_S)), words=chance.choice(ON_THE_SIDE)))
+    if chance.random() < rates.full_disk:
+        acts.append(Act("full disk", chance.uniform(0.0, RUN_S), chance.choice((60.0, 1800.0, 5 * HOUR_S))))
     return tuple(acts)
 
 

@@ -105,6 +105,7 @@ class MoreRates:
         detached: The runner leaves once training runs.
         damaged_more: A further file of the run's folder is damaged.
         on_the_side: The user types a command that belongs to no life in order.
+        full_disk: Something else fills the user's disk, for a while.
     """
 
     setting: float
@@ -114,6 +115,7 @@ class MoreRates:
     detached: float
     damaged_more: float
     on_the_side: float
+    full_disk: float
 
 
 MORE = MoreRates(
@@ -124,4 +126,5 @@ MORE = MoreRates(
     detached=0.08,
     damaged_more=0.06,
     on_the_side=0.12,
+    full_disk=0.06,
 )

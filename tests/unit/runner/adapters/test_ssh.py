@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -225,6 +227,17 @@ def test_what_a_program_says_comes_after_that_it_began_however_slow_the_host(
 
     with hostile_host(tmp_path) as machine:
         assert machine.run(["true"], timeout_s=240).exit_code == 0
+
+
+def test_a_full_disk_here_is_no_lost_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def receive(*words: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/here/adapter.safetensors")
+
+    monkeypatch.setattr(ssh.Receiver, "receive", receive)
+
+    with hostile_host(tmp_path) as machine, pytest.raises(OSError, match="No space left") as caught:
+        machine.get("/adapter", tmp_path / "adapter", PLENTY)
+    assert caught.value.errno == errno.ENOSPC
 
 
 class Silent(paramiko.SubsystemHandler):

@@ -229,3 +229,44 @@ def test_a_sweep_lets_a_machine_boot_that_has_no_runner_for_as_long_as_its_cloud
 
     assert "its lease runs out at" in life.ended[-1].printed
     assert judge(life) == []
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+@pytest.mark.parametrize("at_s", [400.0, 905.0], ids=["training", "collecting"])
+def test_what_a_full_disk_does_not_take_waits_on_the_machine(tmp_path: Path, cloud: str, at_s: float) -> None:
+    room_s = 1800.0
+
+    life = lived(tmp_path, Act("full disk", at_s, room_s), typed("watch", after_s=room_s + 60.0), cloud=cloud)
+
+    train, watch = life.ended
+    assert (train.status, watch.status, watch.billing) == (3, 0, ())
+    assert "No space left on device; what the run has made is on its machine" in train.printed
+    assert "left up" in train.printed
+    assert "make room, then `make watch RUN=" in train.printed
+    assert "The adapter was accepted." in watch.printed
+    assert judge(life) == []
+
+
+def test_a_machine_that_waits_for_room_goes_when_nobody_comes(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("full disk", 905.0, 10 * 3600.0))
+
+    (machine,) = life.ours
+    assert machine.ended_at is not None
+    assert 3600.0 < machine.ended_at - EPOCH - life.ended[-1].ended_s < 3600.0 + 600.0
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        (Act("setting", words=("budget.guard=false",)),),
+        (Act("interrupt", 700.0),),
+    ],
+    ids=["nobody would end it", "the user wants an end"],
+)
+def test_with_a_full_disk_a_machine_goes_where_it_may_not_stay(tmp_path: Path, acts: tuple[Act, ...]) -> None:
+    life = lived(tmp_path, *acts, Act("full disk", 690.0, 7200.0))
+
+    (machine,) = life.ours
+    assert machine.ended_at is not None
+    assert machine.ended_at - EPOCH < 690.0 + 400.0
+    assert judge(life) == []

@@ -32,8 +32,8 @@ def test_every_kind_of_act_is_drawn() -> None:
     acts = [act for script in DRAWN for act in script]
 
     assert [draw_more(random.Random(seed), MORE) for seed in range(800)] == DRAWN
-    assert {act.kind for act in acts} == {SETTING, FIRST, "kill guard", "sweep beside", "damage", "type"}
-    assert {"kill guard", "sweep beside"} <= set(HAPPENINGS)
+    assert {act.kind for act in acts} == {SETTING, FIRST, "kill guard", "sweep beside", "full disk", "damage", "type"}
+    assert {"kill guard", "sweep beside", "full disk"} <= set(HAPPENINGS)
     assert {act.words[0] for act in acts if act.kind == SETTING} == set(SETTINGS)
     assert {act.words for act in acts if act.kind == "type"} >= set(ON_THE_SIDE)
     assert {act.words[0] for act in acts if act.kind == FIRST} == {"up", "train"}
