@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runner.clouds.registry import CLOUDS
-from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
+from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RunnerError, UsageError
 
 if TYPE_CHECKING:
     from runner.world import World
@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunnerError as err:
         print(f"error: {err.message}\nhint:  {err.resolution}", file=sys.stderr)
         return err.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def simulated_clouds() -> list[str]:

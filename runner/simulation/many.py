@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TextIO
 
@@ -117,9 +117,18 @@ def live_many(seeds: Sequence[int], cloud: str, command: Command, processes: int
                 tally.add(done.result())
                 progress.show(tally, time.monotonic() - began_s)
         except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
+            _let_go(pool)
     progress.end(tally, time.monotonic() - began_s)
     return tally
+
+
+def _let_go(pool: ProcessPoolExecutor) -> None:
+    """Wait for the lives that go on, and begin no other; on a second Ctrl-C wait for none."""
+    try:
+        pool.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        for child in active_children():
+            child.kill()
 
 
 def tell(seed: int, broken: Broken, cloud: str, command: Command) -> list[str]:

@@ -83,3 +83,12 @@ def test_a_cloud_without_simulated_lives_is_refused(capsys: pytest.CaptureFixtur
 
 def test_the_simulated_clouds_are_known() -> None:
     assert simulate.simulated_clouds() == ["lambda", "runpod"]
+
+
+def test_ctrl_c_ends_it_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*words: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulate, "_one", lambda *words, **more: interrupted())
+
+    assert simulate.main(["--seed", "3"]) == 130

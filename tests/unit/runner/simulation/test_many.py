@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import signal
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -103,3 +107,19 @@ def test_a_process_that_lives_hears_no_ctrl_c_and_seldom_looks_for_rubbish(monke
 
     assert heard == {signal.SIGINT: signal.SIG_IGN}
     assert thresholds == [many.COLLECT_EVERY]
+
+
+def test_a_second_ctrl_c_waits_for_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        endless = pool.submit(time.sleep, 600.0)
+        while not endless.running():
+            time.sleep(0.01)
+
+        def shutdown(**options: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(pool, "shutdown", shutdown)
+            many._let_go(pool)
+
+    assert isinstance(endless.exception(timeout=60.0), BrokenProcessPool)
