@@ -37,6 +37,7 @@ class Rental:
         there_at: It existed by then.
         seen_at: The last moment at which it was there and not stopped, as far as anybody looked.
         gone_at: The first look that showed nothing of it; ``None`` as long as it may exist.
+        is_asked: Whether the line that asked for it can be read.
         is_begun: Whether Terraform is known to have begun to create what was asked for.
         is_answered: Whether Terraform has handed a machine back.
         is_shown: Whether a look has shown it.
@@ -55,6 +56,7 @@ class Rental:
     there_at: datetime | None = None
     seen_at: datetime | None = None
     gone_at: datetime | None = None
+    is_asked: bool = False
     is_begun: bool = False
     is_answered: bool = False
     is_shown: bool = False
@@ -66,6 +68,11 @@ class Rental:
     def is_request(self) -> bool:
         """Whether nobody knows of a machine."""
         return self.machine_id is None and not self.is_answered
+
+    @property
+    def has_known_start(self) -> bool:
+        """Whether its start is known whatever other lines of the journal said: its request and answer can be read."""
+        return self.is_asked and self.is_answered
 
     @property
     def is_given(self) -> bool:
@@ -275,7 +282,8 @@ def _request(line: Line, at: datetime) -> Rental:
     ceilings = _numbers(rows, "max_price_usd_per_h")
     disks = _numbers(rows, "disk_usd_per_h")  # lines of older versions have none
     most = max(ceilings) if ceilings and len(ceilings) == len(rows) else None
-    return Rental(str(line.get("environment") or ""), at, most, most_disk_usd_per_h=max(disks, default=0.0))
+    cloud, most_disk = str(line.get("environment") or ""), max(disks, default=0.0)
+    return Rental(cloud, at, most, most_disk_usd_per_h=most_disk, is_asked=True)
 
 
 def _numbers(rows: Iterable[object], name: str) -> list[float]:

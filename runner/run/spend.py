@@ -50,6 +50,7 @@ class Spend:
         price_usd_per_h: Price of the last machine; 0 where none was rented.
         billed_s: Seconds that all machines were billed for, at most.
         unknown: Why something is not known, a sentence each.
+        is_damaged: Whether a line of the journal cannot be read, and may have been a request for any of the machines.
     """
 
     now: datetime
@@ -59,6 +60,7 @@ class Spend:
     price_usd_per_h: float | None
     billed_s: float
     unknown: tuple[str, ...] = ()
+    is_damaged: bool = False
 
     @property
     def known_usd(self) -> float:
@@ -74,7 +76,7 @@ class Spend:
     @property
     def lines(self) -> list[dict[str, Any]]:
         """A line for each machine, as plain data: what it cost at least and at most, and the moments that bound it."""
-        return [_line(one, self.now) for one in self.machines]
+        return [_line(one, self.now, has_start=one.has_known_start or not self.is_damaged) for one in self.machines]
 
     @property
     def limit_usd_per_h(self) -> float:
@@ -105,6 +107,7 @@ def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
         price_usd_per_h=0.0 if last is None else last.price_usd_per_h,
         billed_s=round(sum(one.hours(at) for one in machines) * 3600, 1),
         unknown=unknown,
+        is_damaged=journal.is_damaged,
     )
 
 
@@ -148,16 +151,17 @@ def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     return [*earlier, last]
 
 
-def _line(rental: Rental, now: datetime) -> dict[str, Any]:
+def _line(rental: Rental, now: datetime, *, has_start: bool) -> dict[str, Any]:
     moments = (rental.asked_at, rental.there_at, rental.seen_at, rental.gone_at)
     asked_at, there_at, seen_at, gone_at = (one and one.isoformat(timespec="milliseconds") for one in moments)
+    high_usd = rental.high_usd(now) if has_start and not rental.is_set_back else None
     return {
         "cloud": rental.cloud,
         "machine_id": rental.machine_id,
         "price_usd_per_h": rental.price_usd_per_h,
         "disk_usd_per_h": None if rental.disk_usd_per_h is None else rental.disk_at_most_usd_per_h,
-        "cost_range_usd": _outwards(rental.low_usd(), None if rental.is_set_back else rental.high_usd(now)),
-        "unknown": _why_unknown(rental),
+        "cost_range_usd": _outwards(rental.low_usd(), high_usd),
+        "unknown": _why_unknown(rental) if has_start else "a damaged line of the journal may have asked for it",
         "asked_at": asked_at,
         "first_seen_at": there_at,
         "last_seen_at": seen_at,

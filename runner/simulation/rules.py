@@ -5,9 +5,8 @@ Money is judged by the cloud's own book, never by what the runner says of it; wo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import find_cloud
@@ -15,7 +14,7 @@ from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY
 from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.rehearsal.receipt_check import outside_receipt
-from runner.simulation.life import LIFE_S, Ended, Life, Row
+from runner.simulation.life import LIFE_S, Ended, Life
 from runner.simulation.promises import (
     LEASE_S,
     LEFT_ON_PURPOSE,
@@ -111,7 +110,7 @@ def receipt_is_true(life: Life) -> Iterator[str]:
         if since_s:
             yield f"{since_s[0]['id']} bills, and there is a receipt of {receipt['checked_at']}"
         else:
-            yield from _outside(receipt, rows)
+            yield from outside_receipt(receipt, rows)
     yield from (f"{left} is there, and there is a receipt" for left in life.beside_receipts)
 
 
@@ -173,12 +172,6 @@ RULES: dict[str, Callable[[Life], Iterator[str]]] = {
     "left is kept": held_is_kept,
     "it ends": it_ends,
 }
-
-
-def _outside(receipt: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
-    """Return what of the meters is outside; a receipt that says what it does not know is held to its sums alone."""
-    is_sure = not any("journal" in reason for reason in receipt["cost_unknown"])
-    yield from (line for line in outside_receipt(receipt, rows) if is_sure or "of the run " in line)
 
 
 def _left(life: Life) -> list[EmulatedMachine]:

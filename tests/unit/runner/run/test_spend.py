@@ -327,3 +327,41 @@ def test_a_price_that_is_none_is_unknown(run: RunDir, price: object) -> None:
     journal(run, (0, "intent", "provision"), (60, "answer", "provision"))
 
     assert spend_of(run, BEGUN + timedelta(hours=1)).total_usd is None
+
+
+LOOKED = {"cloud": "lambda", "machines": [{"id": "i-1", "price_usd_per_h": 3.6, "disk_usd_per_h": 0.0}], "gone": []}
+GONE = {"cloud": "lambda", "machines": [], "gone": [{"id": "i-1"}]}
+
+
+def damaged(run: RunDir, *lines: tuple[float, str, str, dict[str, Any]]) -> spend.Spend:
+    """Return the spend of a journal whose first line was cut, an hour after its second."""
+    found = [json.dumps({"time": at(s), "kind": kind, "action": action, **facts}) for s, kind, action, facts in lines]
+    run.file("journal.jsonl").path.write_text("\n".join(['{"time": "2026-11-2', *found]) + "\n")
+    return spend_of(run, BEGUN + timedelta(hours=1))
+
+
+def test_where_the_line_that_asked_for_a_machine_may_be_the_damaged_one_it_has_no_upper_bound(run: RunDir) -> None:
+    (line,) = damaged(run, (600, "answer", "look", LOOKED), (660, "answer", "look", GONE)).lines
+
+    assert line["cost_range_usd"] == [0.0, None]
+    assert line["unknown"] == "a damaged line of the journal may have asked for it"
+
+
+def test_a_machine_whose_request_was_lost_is_not_bounded_by_the_next_one(run: RunDir) -> None:
+    asked = {"environment": "lambda", "candidates": [{"max_price_usd_per_h": 3.6}]}
+
+    (line,) = damaged(run, (590, "intent", "provision", asked), (600, "answer", "look", LOOKED)).lines
+
+    assert line["cost_range_usd"][1] is None
+
+
+def test_a_machine_whose_request_and_answer_can_be_read_keeps_its_bounds(run: RunDir) -> None:
+    asked = {"environment": "lambda", "candidates": [{"max_price_usd_per_h": 3.6}]}
+    answered = {"instance_id": "i-1", "price_usd_per_h": 3.6}
+    lines = ((0, "intent", "provision", asked), (10, "answer", "provision", answered), (1000, "answer", "look", GONE))
+
+    found = damaged(run, *lines)
+
+    assert found.total_usd is None
+    assert found.lines[0]["cost_range_usd"] == [0.0, 1.0]
+    assert found.lines[0]["unknown"] is None
