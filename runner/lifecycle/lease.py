@@ -46,8 +46,7 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
         yield
         return
     guarding.begin(ctx, rents=False)
-    with contextlib.suppress(OSError):  # as with the note: on a full disk here the run goes on without it
-        note_lost_lines(ctx)
+    _note_lost_lines(ctx)
     note(ctx.run, "renew")
     is_urgent = ctx.stop.impatience()
     renewing = beside(
@@ -60,6 +59,11 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
         yield
 
 
+def _note_lost_lines(ctx: Context) -> None:
+    with contextlib.suppress(OSError):  # as with the note: on a full disk here the run goes on without it
+        note_lost_lines(ctx)
+
+
 def say_hold(ctx: Context, host: Host) -> None:
     """Let a rented machine know that no runner will renew its lease for now: it goes on to its hard end.
 
@@ -70,6 +74,7 @@ def say_hold(ctx: Context, host: Host) -> None:
     """
     if not ctx.environment.rents_machine:
         return
+    _note_lost_lines(ctx)
     machine = ctx.machine(host)
     try:
         prefix = _Talk(ctx, host, machine).say("hold")

@@ -76,8 +76,11 @@ class Journal:
         return [None if entry is None else dict(entry) for entry in found]
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
-        whole = _whole(self.line_of_now(kind, action) | facts)
-        ends_whole = self._file.read_or_nothing()[-1:] in (b"", b"\n")
+        """Write a line; in a file without any, which is made with its first, that the lines before are lost."""
+        whole, before = _whole(self.line_of_now(kind, action) | facts), self._file.read_or_nothing()
+        if action != LOST and not before and self._file.exists():
+            self.answer(LOST)
+        ends_whole = before[-1:] in (b"", b"\n")
         self._file.append((b"" if ends_whole else b"\n") + whole + b"\n", synced=True)
 
 

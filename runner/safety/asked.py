@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from runner.errors import RunnerError
-from runner.run.journal import Journal
+from runner.run.journal import JOURNAL_NAME, Journal
 from runner.run.run_dir import RunDir, read_json, write_json
-from runner.run.state import holder
+from runner.run.state import RunState, holder
 
 CLOSED_NAME = "closed.json"
 DAMAGE = (RunnerError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -21,9 +21,26 @@ LATE_S = 7200.0
 one may appear."""
 
 
+def has_lost_lines(run: RunDir) -> bool:
+    """Return whether all of a run's journal is gone: it is empty, or missing though a machine may have been asked for.
+
+    A step that failed or was interrupted may have got no further than to Terraform's plan.
+
+    Raises:
+        RunnerError: If the run's state cannot be read; see ``DAMAGE`` for what else damage raises.
+    """
+    file = run.file(JOURNAL_NAME)
+    if file.read_or_nothing():
+        return False
+    provision = RunState(run).steps.get("provision") or {}
+    return file.exists() or (not run.is_plan and provision.get("status") in ("done", "running"))
+
+
 def requests_of(run: RunDir) -> list[dict[str, Any]] | None:
     """Return the intents by which a run asked for machines, oldest first; ``None`` where they cannot all be read."""
     try:
+        if has_lost_lines(run):
+            return None
         journal = Journal(run)
         asked = [entry for entry in journal.entries() if (entry["action"], entry["kind"]) == ("provision", "intent")]
         return None if journal.is_damaged else asked

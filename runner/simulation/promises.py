@@ -19,6 +19,8 @@ IDLE_S = 3600.0
 """For how long a machine that was left on purpose is kept without a trainer, by default."""
 BOOT_LEASE_S = 25 * 60.0 + 1800.0
 """What a cloud shows of a machine that is not set up yet: the boot time-out and half an hour."""
+DRIVING = ("train", "resume", "watch", "up", "configure", "launch")
+NOTHING_TAKEN_OVER = "has no trainer to watch"
 LISTED_S = 210.0
 """Clouds list a machine so late at most."""
 OVERLAP_S = 200.0
@@ -113,7 +115,9 @@ def _ended(life: Life, verb: str) -> list[Ended]:
 def _driverless_since(life: Life, sweep: Ended) -> float | None:
     """Return since when nobody drove the run as a sweep began; ``None`` where it was left on purpose, or is new."""
     before = [
-        one for one in life.ended if one.ended_s <= sweep.began_s and one.words[0] in ("train", "resume", "watch")
+        one
+        for one in life.ended
+        if one.ended_s <= sweep.began_s and one.words[0] in DRIVING and NOTHING_TAKEN_OVER not in one.printed
     ]
     if not before or sweep.status != EXIT_DONE or any(words in before[-1].printed for words in LEFT_ON_PURPOSE):
         return None

@@ -11,9 +11,10 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.lifecycle.lost_lines import note_lost_lines
 from runner.run.journal import JOURNAL_NAME, Journal
-from runner.run.run_dir import create_run
+from runner.run.run_dir import begin_run, create_run
 from runner.run.run_file import RunFile
 from runner.run.spend import spend_of
+from runner.safety.asked import clouds_asked
 from runner.simulation.world import BEGINNING, VirtualWorld
 
 
@@ -60,9 +61,28 @@ def test_one_that_is_there_is_left_alone(ctx: Context) -> None:
     assert not Journal(ctx.run).is_damaged
 
 
-def test_a_run_that_was_handed_no_machine_need_not_have_one(ctx: Context) -> None:
-    end_provision(ctx, "failed")
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_a_run_that_was_handed_no_machine_need_not_have_one(ctx: Context, status: str) -> None:
+    end_provision(ctx, status)
 
     note_lost_lines(ctx)
 
     assert not ctx.run.file(JOURNAL_NAME).exists()
+
+
+def test_one_that_is_gone_while_its_runner_was_killed_at_the_request_is_damaged(ctx: Context) -> None:
+    begin_run(ctx.run)
+    ctx.state.begin("provision")
+
+    assert clouds_asked(ctx.run) is None
+    note_lost_lines(ctx)
+    assert Journal(ctx.run).is_damaged
+
+
+def test_whoever_writes_into_an_empty_one_notes_that_its_lines_are_lost(ctx: Context) -> None:
+    ctx.run.file(JOURNAL_NAME).write_bytes(b"")
+
+    assert clouds_asked(ctx.run) is None
+    Journal(ctx.run).answer("look", cloud="lambda", machines=[], gone=[])
+
+    assert [line["action"] for line in Journal(ctx.run).entries()] == ["lost", "look"]
