@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from runner.adapters.terraform import STATE_FILE
 from runner.errors import RunnerError
 from runner.run.journal import JOURNAL_NAME, Journal
 from runner.run.run_dir import RunDir, read_json, write_json
@@ -24,7 +25,7 @@ one may appear."""
 def has_lost_lines(run: RunDir) -> bool:
     """Return whether all of a run's journal is gone: it is empty, or missing though a machine may have been asked for.
 
-    A step that failed or was interrupted may have got no further than to Terraform's plan.
+    A step that failed or was interrupted, and left no state of Terraform's, got no further than to its plan.
 
     Raises:
         RunnerError: If the run's state cannot be read; see ``DAMAGE`` for what else damage raises.
@@ -33,7 +34,9 @@ def has_lost_lines(run: RunDir) -> bool:
     if file.read_or_nothing():
         return False
     provision = RunState(run).steps.get("provision") or {}
-    return file.exists() or (not run.is_plan and provision.get("status") in ("done", "running"))
+    if file.exists() or run.is_plan:
+        return file.exists()
+    return provision.get("status") in ("done", "running") or (run.terraform / STATE_FILE).exists()
 
 
 def requests_of(run: RunDir) -> list[dict[str, Any]] | None:

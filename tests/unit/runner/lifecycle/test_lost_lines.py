@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.stop import Stop
+from runner.adapters.terraform import STATE_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.lifecycle.lost_lines import note_lost_lines
@@ -68,6 +69,15 @@ def test_a_run_that_was_handed_no_machine_need_not_have_one(ctx: Context, status
     note_lost_lines(ctx)
 
     assert not ctx.run.file(JOURNAL_NAME).exists()
+
+
+def test_one_that_is_gone_after_terraform_has_begun_is_damaged_however_that_ended(ctx: Context) -> None:
+    begin_run(ctx.run)
+    end_provision(ctx, "failed")
+    ctx.run.terraform.mkdir(parents=True)
+    (ctx.run.terraform / STATE_FILE).write_text("{}")
+
+    assert clouds_asked(ctx.run) is None
 
 
 def test_one_that_is_gone_while_its_runner_was_killed_at_the_request_is_damaged(ctx: Context) -> None:
