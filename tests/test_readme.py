@@ -20,6 +20,7 @@ import pytest
 
 from runner.adapters.packages import packaged_model
 from runner.world import RealWorld
+from tests.emulated_hub import Library, files_of, served_hub
 from trainer.base_model.load import prepare_base_model
 from trainer.config.sections import ModelSection
 from trainer.files import cache_folder
@@ -249,6 +250,55 @@ def test_the_adapters_checksums_are_right(clone: Clone) -> None:
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "adapter_model.safetensors: OK" in checked.stdout
+
+
+@in_clone
+def test_no_file_of_the_adapter_holds_a_path_of_the_machine_that_made_it(clone: Clone) -> None:
+    places = {
+        str(folder).encode() for folder in (clone.folder, clone.folder.resolve().parent, Path.home(), cache_folder())
+    }
+    files = [path for path in clone.places["adapter"].rglob("*") if path.is_file()]
+
+    assert {"adapter_config.json", "manifest.json", "training_config.yaml", "README.md"} <= {
+        path.name for path in files
+    }
+    assert [path.name for path in files if any(place in path.read_bytes() for place in places)] == []
+
+
+PLAIN_PEFT = """
+import sys, torch
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1]).eval()
+ids = torch.tensor([[1, 2, 3, 4]])
+with torch.no_grad():
+    adapted = model(input_ids=ids).logits
+    with model.disable_adapter():
+        difference = (adapted - model(input_ids=ids).logits).abs().max()
+print(bool(torch.isfinite(adapted).all()), bool(difference > 0.1))
+"""
+
+
+@in_clone
+@pytest.mark.enable_socket
+def test_the_adapter_loads_by_name_with_plain_peft_where_nobody_has_seen_the_run(clone: Clone, tmp_path: Path) -> None:
+    adapter, library = shutil.copytree(clone.places["adapter"], tmp_path / "adapter"), Library()
+    base = prepare_base_model(ModelSection(base_model=str(packaged_model(cache_folder(), RealWorld()))))
+    named = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
+    library.add("models", named, files_of(Path(base)))
+
+    with served_hub(library) as hub:
+        hubs = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", PLAIN_PEFT, str(adapter)],
+            cwd=tmp_path,
+            env=plain_environment() | hubs,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True", "True"]
 
 
 @in_clone

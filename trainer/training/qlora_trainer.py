@@ -35,6 +35,7 @@ from trainer.proof.evaluation import eval_loss
 from trainer.shortage.forms import shortages_of
 from trainer.shortage.measures import FILE as MEASURES
 from trainer.training.compiling import why_no_triton
+from trainer.training.dropout import drop_fast_on_cpu
 from trainer.training.schedule import start_above_zero, take_rate
 from trainer.training.stop_callback import StopCallback
 from trainer.training.stopping import StopRequest
@@ -94,6 +95,8 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         """Build the trainer and put the adapter back into float32."""
         super().__init__(**options)
         keep_adapter_in_fp32(self.model)
+        if self.args.device.type == "cpu":
+            drop_fast_on_cpu(self.model)
         self._eval_samples = eval_samples
         self._fingerprints, self._recipe = fingerprints, recipe
         self._keep_checkpoints = keep_checkpoints
