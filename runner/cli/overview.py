@@ -108,7 +108,7 @@ def billing_now(world: World, runs: Sequence[RunDir] = ()) -> tuple[list[Resourc
     others = {name: f"this is another account than that of {names[-1]}" for name, names in hidden.items()}
     late = {
         name: f"{run_id} has asked for a machine and was not answered: one may yet appear; `make down RUN={run_id}`"
-        for name, (*_, run_id) in may_appear(runs, found, world.now()).items()
+        for name, (*_, run_id) in may_appear(known.opened, runs, found, world.now()).items()
     }
     return found, late | known.unreadable | rented | others | unread
 

@@ -131,7 +131,7 @@ def survey(
     asked = without_receipt(runs)
     missing = {name: asked[name] for name in closed or {} if name in asked}
     hidden = not_shown([cloud for cloud in clouds if cloud.name not in unread], runs, resources)
-    return Survey(findings, unread, missing | hidden, may_appear(runs, resources, now), clocks)
+    return Survey(findings, unread, missing | hidden, may_appear(clouds, runs, resources, now), clocks)
 
 
 def not_shown(clouds: Sequence[Cloud], runs: Sequence[RunDir], resources: Sequence[Resource]) -> dict[str, list[str]]:
@@ -153,11 +153,21 @@ def not_shown(clouds: Sequence[Cloud], runs: Sequence[RunDir], resources: Sequen
     return missing
 
 
-def may_appear(runs: Sequence[RunDir], resources: Sequence[Resource], now: datetime) -> dict[str, list[str]]:
-    """Return the runs, by cloud, whose last request nobody answered, and of which no account shows a machine so far."""
+def may_appear(
+    clouds: Sequence[Cloud], runs: Sequence[RunDir], resources: Sequence[Resource], now: datetime
+) -> dict[str, list[str]]:
+    """Return the runs, by cloud, whose last request nobody answered, and of which no account shows a machine so far.
+
+    Args:
+        clouds: The accounts that were looked at: what may hide in another is said of that one.
+        runs: The runs whose folders are on this machine.
+        resources: What the accounts show.
+        now: The moment to judge by.
+    """
     shown = {found.run_id for found in resources if found.kind == "instance"}
-    late = {cloud: [name for name in names if name not in shown] for cloud, names in unanswered(runs, now).items()}
-    return {cloud: names for cloud, names in late.items() if names}
+    asked = {cloud.name: unanswered(runs, now).get(cloud.name, []) for cloud in clouds}
+    late = {name: [run_id for run_id in run_ids if run_id not in shown] for name, run_ids in asked.items()}
+    return {name: run_ids for name, run_ids in late.items() if run_ids}
 
 
 def judge(

@@ -324,8 +324,16 @@ def test_a_request_that_nobody_answered_leaves_a_sweep_open_for_two_hours(run: R
     key = replace(thing(), kind="key")
     assert sweeping.survey([FakeCloud([key])], [run], asked_at).late == found.late, "a key is no machine"
     assert sweeping.survey([FakeCloud([thing()])], [run], asked_at).is_complete
+    assert sweeping.survey([FakeCloud(name="runpod")], [run], asked_at).is_complete, "another cloud has nothing of it"
     close(run)
     assert sweeping.survey([cloud], [run], asked_at).is_complete
+
+
+def test_a_request_to_no_cloud_bears_no_machine(run: RunDir) -> None:
+    Journal(run).intent("provision", environment="local")
+    asked_at = datetime.fromisoformat(Journal(run).entries()[-1]["time"])
+
+    assert sweeping.survey([FakeCloud()], [run], asked_at).is_complete
 
 
 def test_a_run_with_a_receipt_needs_no_key(run: RunDir) -> None:
