@@ -32,6 +32,7 @@ ACT_WORDS = {
     "stop": "Ctrl-Z, for {length}",
     "kill terraform": "Terraform alone is killed",
     "sweep beside": "a sweep, from another terminal",
+    "full disk": "the laptop's disk is full for {length}",
     "damage": "{words[0]} is {words[1]}",
 }
 ANSWER_WORDS = {
