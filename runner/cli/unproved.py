@@ -12,12 +12,11 @@ from typing import Any
 from runner.adapters.terraform import VARIABLES_FILE
 from runner.clouds.registry import CLOUDS
 from runner.report.wording import dollars
-from runner.run.journal import Journal
 from runner.run.rentals import Rental
 from runner.run.run_dir import RunDir, read_json
 from runner.run.spend import spend_of
 from runner.run.state import RunState
-from runner.safety.asked import DAMAGE, clouds_asked, environment_of, has_lost_lines, is_closed
+from runner.safety.asked import DAMAGE, environment_of, is_closed, requests_of
 
 
 def billing_words(run: RunDir) -> list[str]:
@@ -30,8 +29,8 @@ def billing_words(run: RunDir) -> list[str]:
         if run.is_plan or run.receipt.exists() or is_closed(run):
             return []
         machines = [one for one in spend_of(run).machines if one.gone_at is None and not one.is_refused]
-        is_whole = not Journal(run).is_damaged and not has_lost_lines(run)
-        is_known = is_whole and (clouds_asked(run) != set() or not _has_begun(run))
+        asked = requests_of(run)
+        is_known = asked is not None and (asked != [] or not _has_begun(run))
     except DAMAGE:
         machines, is_known = [], False
     on_clouds = [one for one in machines if one.cloud in CLOUDS]

@@ -165,8 +165,8 @@ def may_appear(
         now: The moment to judge by.
     """
     shown = {found.run_id for found in resources if found.kind == "instance"}
-    asked = {cloud.name: unanswered(runs, now).get(cloud.name, []) for cloud in clouds}
-    late = {name: [run_id for run_id in run_ids if run_id not in shown] for name, run_ids in asked.items()}
+    asked = unanswered(runs, now)
+    late = {one.name: [run_id for run_id in asked.get(one.name, ()) if run_id not in shown] for one in clouds}
     return {name: run_ids for name, run_ids in late.items() if run_ids}
 
 
