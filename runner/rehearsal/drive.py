@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.adapters.stop import Stop
-from runner.emulation.boxes import supported, why_no_logins
+from runner.emulation.boxes import build_tree, supported, why_no_logins
 from runner.emulation.cache import warm_cache
 from runner.emulation.fault_table import INSIDE
 from runner.emulation.faults import FaultQueue
@@ -89,6 +89,8 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     if has_real_boxes:
         view.progress("preparing the packages of the trainer")
         warm_cache()
+        view.progress("preparing the machine's disk")
+        build_tree()
     beside = [_another_cloud(rehearsal.environment)] if any(fault.action == STUCK for fault in home_faults) else []
     clouds = Emulators(rehearsal.environment, rehearsal.folder, rehearsal.hub, beside=beside)
     with clouds as emulators, _without_guards(rehearsal.folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,9 @@ import httpx2
 
 from runner.adapters import process
 from runner.clouds.registry import real_variables
+from runner.emulation.boxes import clean
 from runner.errors import ToolError, UsageError
-from runner.rehearsal.services import emulated_clouds
+from runner.rehearsal.services import BOXES, emulated_clouds
 from runner.run.notices_section import ADDRESSES_VARIABLE
 from runner.run.run_dir import PROJECT, read_json
 from runner.safety.patience import VARIABLE
@@ -51,7 +53,7 @@ class Emulators:
         try:
             self._wait_for_endpoints(log)
         except BaseException:
-            self._child.end(END_S)
+            self._end(self._child)
             raise
         return self
 
@@ -60,7 +62,12 @@ class Emulators:
     ) -> None:
         """End them with all their boxes."""
         if self._child is not None:
-            self._child.end(END_S)
+            self._end(self._child)
+
+    def _end(self, child: process.Child) -> None:
+        """End them; whatever had to be killed is cleaned up by its names."""
+        if child.end(END_S) == -signal.SIGKILL:
+            clean(self.folder / BOXES)
 
     def environment(self) -> dict[str, str]:
         """Return the whole environment for a runner that is to know nothing but the emulated clouds."""

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 import psutil
@@ -38,7 +39,7 @@ from runner.emulation.hub import hub_of
 from runner.emulation.paper_yard import PaperYard
 from runner.emulation.service import EmulatedCloud, Service, Wsgi, chosen_settings
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
-from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.rehearsal.services import BOXES, emulated_clouds, known_faults
 from runner.run.run_dir import write_json
 
 HUB_LOG = "hub-log.jsonl"
@@ -76,22 +77,49 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until a signal; return the exit status."""
+    with _asked() as asked:
+        try:
+            options = _options(argv)
+            options.folder.mkdir(parents=True, exist_ok=True)
+            yard, bridge, known = _open_yard(options)
+        except RunnerError as err:
+            return _complain(err.message, err.resolution, err.exit_code)
+        settings, has_real_boxes = options.settings, not known
+        try:
+            state = CloudState(yard, time.time, faults=known_faults(), settings=settings, has_real_boxes=has_real_boxes)
+            asyncio.run(_serve(state, options, bridge, known, asked))
+        except UsageError as err:
+            return _complain(err.message, err.resolution, err.exit_code)
+        except OSError as err:
+            return _complain(f"rehearse: cannot serve: {err}", "see whether the ports can be bound", EXIT_FAILED)
+        finally:
+            yard.close()
+        return EXIT_DONE
+
+
+class Asked:
+    """Whether a signal has asked for the end."""
+
+    is_over = False
+
+    def to_end(self, number: int, frame: FrameType | None) -> None:
+        """Note that the end was asked for."""
+        self.is_over = True
+
+
+@contextlib.contextmanager
+def _asked() -> Iterator[Asked]:
+    """Take signals for a request to end, from before there is a yard until it is closed.
+
+    What is cut short there leaves bridges and boxes.
+    """
+    asked = Asked()
+    before = {number: signal.signal(number, asked.to_end) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
-        options = _options(argv)
-        options.folder.mkdir(parents=True, exist_ok=True)
-        yard, bridge, known = _open_yard(options)
-    except RunnerError as err:
-        return _complain(err.message, err.resolution, err.exit_code)
-    try:
-        state = CloudState(yard, time.time, faults=known_faults(), settings=options.settings, has_real_boxes=not known)
-        asyncio.run(_serve(state, options, bridge, known))
-    except UsageError as err:
-        return _complain(err.message, err.resolution, err.exit_code)
-    except OSError as err:
-        return _complain(f"rehearse: cannot serve: {err}", "see whether the ports can be bound", EXIT_FAILED)
+        yield asked
     finally:
-        yard.close()
-    return EXIT_DONE
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _complain(message: str, hint: str, exit_code: int) -> int:
@@ -126,7 +154,7 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, st
     """
     if options.boxes == "none":
         return PaperYard(), None, {}
-    yard = Yard(options.folder / "boxes", options.folder.name)
+    yard = Yard(options.folder / BOXES, options.folder.name)
     if yard.login is None:
         return yard, yard.gateway, {}
     for cloud in options.clouds:
@@ -149,11 +177,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(state: CloudState, options: Options, bridge: str | None, known: Mapping[str, str]) -> None:
-    stop, owner = asyncio.Event(), _owner(options.until_pid)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
+async def _serve(
+    state: CloudState, options: Options, bridge: str | None, known: Mapping[str, str], asked: Asked
+) -> None:
+    owner = _owner(options.until_pid)
     services = {cloud.name: cloud.build(state) for cloud in options.clouds}
     control = Control(state, {name: service.statuses for name, service in services.items()})
     async with contextlib.AsyncExitStack() as stack:
@@ -164,10 +191,9 @@ async def _serve(state: CloudState, options: Options, bridge: str | None, known:
             hub = hub_of(options.hub, options.folder / HUB_LOG)
             endpoints["hub"] = await _listen_asgi(stack, hub.app(), bridge or "127.0.0.1")
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
-        while not stop.is_set() and _is_wanted(owner):
+        while not asked.is_over and _is_wanted(owner):
             await asyncio.to_thread(_tick, state)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), TICK_S)
+            await asyncio.sleep(TICK_S)
         if not _is_wanted(owner):  # who rehearses was killed: what it started would try for minutes to end its machine
             await asyncio.to_thread(state.runner.kill)
 

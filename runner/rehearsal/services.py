@@ -10,6 +10,9 @@ from runner.clouds.registry import CLOUDS
 from runner.emulation.fault_table import CloudFaults
 from runner.emulation.service import EmulatedCloud
 
+BOXES = "boxes"
+"""Folder of the boxes in that of their rehearsal."""
+
 
 @cache
 def emulated_clouds() -> Mapping[str, EmulatedCloud]:

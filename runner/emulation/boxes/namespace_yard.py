@@ -11,6 +11,7 @@ from runner.emulation.boxes.names import FIRST_BOX, LAST_BOX, POD_PORT_BASE, Box
 from runner.emulation.boxes.namespace_box import NamespaceBox
 from runner.emulation.boxes.network import Network, remove_bridge
 from runner.emulation.boxes.registry import registry_folder
+from runner.emulation.boxes.tree import build_tree
 from runner.errors import UsageError
 
 
@@ -18,7 +19,8 @@ class NamespaceYard:
     """Boxes on a private bridge."""
 
     def __init__(self, folder: Path, tag: str) -> None:
-        """Make the bridge."""
+        """Make the bridge, once the tree stands that every box needs: no end of a box ever waits for its build."""
+        build_tree()
         self._folder, self._tag = folder, tag
         self._network = Network(tag, registry_folder() / "networks")
         self._boxes: dict[str, NamespaceBox] = {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from runner.adapters.process import start
+from runner.rehearsal import emulators as module
 from runner.rehearsal.emulators import Emulators, scrubbed
 
 
@@ -70,3 +73,19 @@ def test_a_cloud_beside_it_is_known_too(tmp_path: Path) -> None:
     assert environment["DOUSE_LAMBDA_ENDPOINT"].endswith("/lambda")
     assert environment["DOUSE_RUNPOD_ENDPOINT"].endswith("/runpod")
     assert "LAMBDA_API_KEY" in environment
+
+
+@pytest.mark.parametrize(("number", "cleaned"), [(signal.SIGTERM, 0), (signal.SIGKILL, 1)])
+def test_emulators_that_had_to_be_killed_are_cleaned_up_by_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, cleaned: int
+) -> None:
+    folders: list[Path] = []
+    monkeypatch.setattr(module, "clean", folders.append)
+    emulators = Emulators("lambda", tmp_path)
+    emulators._child = start(["sleep", "60"], log=tmp_path / "log")
+    emulators._child.signal(number)
+    assert emulators._child.wait(60) is not None
+
+    emulators.__exit__(None, None, None)
+
+    assert folders == [tmp_path / "boxes"] * cleaned

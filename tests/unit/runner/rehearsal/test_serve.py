@@ -27,6 +27,24 @@ from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
 WAIT_S = 240.0
 
 
+SIGNALLED = """import os, sys
+from runner.emulation.paper_yard import PaperYard
+from runner.rehearsal import serve
+number = int(sys.argv.pop(1))
+class Yard(PaperYard):
+    gateway = login = None
+    def __init__(self, folder, name):
+        super().__init__()
+        os.kill(os.getpid(), number)
+    def close(self):
+        os.kill(os.getpid(), number)
+        print("closed", flush=True)
+serve.Yard = Yard
+sys.exit(serve.main(sys.argv[1:]))
+"""
+"""A program that gets a signal while its yard opens, and another one while it closes."""
+
+
 @dataclass
 class Served:
     """A running program and its endpoints."""
@@ -105,6 +123,15 @@ def test_signal_ends_it_with_status_0(served: Served, number: signal.Signals) ->
     served.child.signal(number)
 
     assert served.child.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_at_any_moment_lets_the_yard_be_closed(tmp_path: Path, number: signal.Signals) -> None:
+    words = [str(int(number)), "--clouds", "lambda", "--folder", str(tmp_path / "rehearsal")]
+    child = process.start([sys.executable, "-c", SIGNALLED, *words], log=tmp_path / "log", cwd=PROJECT)
+
+    assert child.wait(WAIT_S) == 0
+    assert (tmp_path / "log").read_text() == "closed\n"
 
 
 def test_lost_answer_is_a_broken_connection_and_a_pod_that_bills(served: Served) -> None:
