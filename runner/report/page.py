@@ -40,20 +40,26 @@ def render(
         scripts: Names of the page's own scripts, in their order.
         values: What the template shows.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters.update(_filters() | dict(filters or {}))
     script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
     plotly_js = get_plotlyjs()
-    return environment.get_template(template).render(
+    return _environment(tuple((filters or {}).items())).get_template(template).render(
         **values,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 — our own file
         script=Markup(script),  # noqa: S704 — our own file
         policy=_policy(script, plotly_js),
         plotly_packed=_pack(plotly_js),
     )
+
+
+@lru_cache(maxsize=4)
+def _environment(filters: tuple[tuple[str, Callable[..., Any]], ...]) -> Environment:
+    """Return what compiles templates; a process that writes several pages compiles each once."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(_filters() | dict(filters))
+    return environment
 
 
 def _filters() -> dict[str, Any]:
