@@ -151,7 +151,7 @@ test-infra: ## Format, validity and tests of the Terraform modules
 scan-infra: ## Security faults in the Terraform modules
 	@$(SCAN) checkov --config-file infra/.checkov.yaml
 test-playbooks: ## ansible-lint, production profile
-	@$(DEV) ansible-lint --offline --profile production --strict
+	@$(DEV) ansible-lint --offline --profile production --strict playbooks inventories
 check: lint types test-infra scan-infra test-playbooks ## All that CI runs before the tests, in the same order
 lock: ## Resolve all dependencies anew and write the locks in requirements/
 	@$(DEV) -m requirements.lock

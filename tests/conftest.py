@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis  # noqa: F401 - it looks for who refers to an object, which has to be before `only_new_rubbish`
@@ -36,11 +35,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def only_new_rubbish() -> Iterator[None]:
+def only_new_rubbish() -> None:
     """Let the garbage collector look only at what this file's tests make: a million older objects stay anyway."""
     gc.collect()
     gc.freeze()
-    yield
 
 
 @pytest.fixture(scope="session")

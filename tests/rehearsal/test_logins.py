@@ -14,7 +14,7 @@ import pytest
 from runner.emulation.boxes import clean
 from runner.run.run_dir import PROJECT, list_runs, read_json
 from runner.world import RealWorld
-from tests.rehearsal.test_life import TRIMMED
+from tests.tiny_model import write_tiny_run_file
 
 WITHOUT_NAMESPACES = ("setpriv", "--bounding-set", "-sys_admin,-net_admin", "--inh-caps", "-sys_admin,-net_admin")
 """Root as in a container: it may neither mount nor make networks."""
@@ -28,15 +28,17 @@ def rehearse(folder: Path, cloud: str, *words: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("cloud", [pytest.param("lambda", marks=pytest.mark.slow), "runpod"])
-def test_a_run_is_rehearsed_with_a_login_for_a_machine(cloud: str, tmp_path: Path) -> None:
-    settings = [word for text in TRIMMED for word in ("--set", text)]
+def test_a_run_is_rehearsed_with_a_login_for_a_machine(
+    cloud: str, tmp_path: Path, tiny_model: Path, tiny_dataset: Path
+) -> None:
+    config = write_tiny_run_file(tmp_path / "tiny.yml", tiny_model, tiny_dataset)
 
-    done = rehearse(tmp_path, cloud, *settings)
+    done = rehearse(tmp_path / "rehearsals", cloud, "--config", str(config))
 
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "the rented machine is a login of this one, with a home of its own: this machine does not allow" in said
-    (run,) = list_runs(next(tmp_path.iterdir()) / "runs", RealWorld())
+    (run,) = list_runs(next((tmp_path / "rehearsals").iterdir()) / "runs", RealWorld())
     assert (read_json(run.adapter / "acceptance.json") or {})["accepted"]
     receipt = json.loads(run.receipt.read_text())
     assert receipt["checks"]["clouds"] == {cloud: 0}

@@ -79,10 +79,15 @@ def test_a_second_prepare_changes_nothing_and_verify_reports_the_environments_di
     run("verify.yml", inputs | {"verify_require_gpu": False}, log)
 
     assert (first.changed > 0, second.changed) == (True, 0)
+    assert (box / "venv" / "bin" / "python").exists()
+    assert len(list((box / "venv").rglob("site-packages/trainer/__main__.py"))) == 1
     assert Path(f"/proc/{(box / 'lease' / 'pid').read_text()}").exists()
     facts = json.loads((box.parent / "host_facts.json").read_text())
     recorded = json.loads((box / "setup" / "environment.json").read_text())
     assert facts["environment_digest"] == recorded["digest"]
     assert (len(facts["environment_digest"]), facts["environment_packages"]) == (64, [])
+    assert facts["python"].startswith("3.11.")
+    with pytest.raises(PlaybookFailedError, match="Check that every module can be imported"):
+        run("verify.yml", inputs | {"verify_modules": ["no_such"]}, log)
     with pytest.raises(PlaybookFailedError, match="dead GPU: a GPU was rented, but torch"):
         run("verify.yml", inputs | {"verify_require_gpu": True}, log)

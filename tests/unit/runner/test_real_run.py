@@ -23,14 +23,6 @@ def run_file(tmp_path: Path, tiny_model: Path, tiny_dataset: Path) -> Path:
     return write_tiny_run_file(tmp_path / "run.yml", tiny_model, tiny_dataset)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, tiny_dataset: Path) -> Path:
-    """The folder of a run on this machine that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    write_tiny_run_file(folder / "run.yml", tiny_model, tiny_dataset)
-    return trained(folder)
-
-
 def argv(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "runner", *words, "--runs-dir", str(folder / "runs")]
 
@@ -49,7 +41,9 @@ def sha256_of(run_folder: Path) -> str:
     return hashlib.sha256((run_folder / "adapter" / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
-def test_a_killed_trainer_is_resumed_to_the_same_bytes(run_file: Path, tmp_path: Path, undisturbed: Path) -> None:
+def test_a_killed_trainer_is_resumed_to_the_bytes_that_an_existing_machine_makes_undisturbed(
+    run_file: Path, tmp_path: Path, sshd: Sshd
+) -> None:
     runner = subprocess.Popen(
         argv(tmp_path, "train", "--config", str(run_file)), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -70,18 +64,13 @@ def test_a_killed_trainer_is_resumed_to_the_same_bytes(run_file: Path, tmp_path:
 
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert "going on from step" in resumed.stdout
-    assert sha256_of(killed) == sha256_of(undisturbed)
 
-
-def test_an_existing_machine_gives_the_same_adapter(
-    run_file: Path, tmp_path: Path, sshd: Sshd, undisturbed: Path
-) -> None:
-    there = trained(
+    undisturbed = trained(
         tmp_path,
         *("--env", "existing", "--host", sshd.host, "--set", f"compute.identity_file={sshd.identity}"),
         *("--set", f"compute.prefix={tmp_path}/there"),
     )
 
-    assert sha256_of(undisturbed) == sha256_of(there)
-    assert json.loads((there / "host_facts.json").read_text())["versions"]["torch"]
+    assert sha256_of(killed) == sha256_of(undisturbed)
+    assert json.loads((undisturbed / "host_facts.json").read_text())["versions"]["torch"]
     assert list((tmp_path / "there").iterdir()) == []

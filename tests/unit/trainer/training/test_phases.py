@@ -137,10 +137,16 @@ def test_metrics_hold_training_and_evaluation(undisturbed: Path) -> None:
     assert len(metrics["samples"]) == 2
 
 
-def test_a_second_run_gives_the_same_bytes(recipe: Recipe, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_second_run_gives_the_same_bytes_and_leaves_no_older_runs_checkpoint(
+    recipe: Recipe, undisturbed: Path, tmp_path: Path
+) -> None:
+    stale = tmp_path / "again" / "checkpoints" / "checkpoint-99"
+    stale.mkdir(parents=True)
+
     train(recipe, tmp_path / "again", resume=False)
 
     assert sha256_of_file(tmp_path / "again" / ADAPTER) == sha256_of_file(undisturbed / ADAPTER)
+    assert not stale.exists()
 
 
 def test_the_manifest_names_the_base_model_and_its_files(undisturbed: Path, tiny_model: Path) -> None:
@@ -235,8 +241,7 @@ def test_sigterm_saves_within_a_step_and_resuming_gives_the_same_bytes(
 def test_resuming_a_finished_training_only_exports_and_proves(
     recipe: Recipe, undisturbed: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "output"
-    train(recipe, output, resume=False)
+    output = shutil.copytree(undisturbed, tmp_path / "output")
     (output / ADAPTER).unlink()
 
     train(recipe, output, resume=True)
@@ -246,8 +251,7 @@ def test_resuming_a_finished_training_only_exports_and_proves(
 
 
 def test_resuming_skips_a_damaged_checkpoint(recipe: Recipe, undisturbed: Path, tmp_path: Path) -> None:
-    output = tmp_path / "output"
-    train(recipe, output, resume=False)
+    output = shutil.copytree(undisturbed, tmp_path / "output")
     (output / "checkpoints" / "checkpoint-12" / "optimizer.pt").unlink()
 
     train(recipe, output, resume=True)
@@ -282,15 +286,6 @@ def test_a_resumed_run_may_compute_other_rows_at_once(
     assert (started["resumed_from_step"], started["micro_batch_rows"], started["effective_batch_rows"]) == (6, 2, 2)
     losses = [event["loss"] for event in events_of(undisturbed, "step")][6:]
     assert [event["loss"] for event in events_of(output, "step")] == pytest.approx(losses, rel=0.01)
-
-
-def test_a_fresh_start_leaves_no_older_runs_checkpoint(recipe: Recipe, tmp_path: Path) -> None:
-    stale = tmp_path / "output" / "checkpoints" / "checkpoint-99"
-    stale.mkdir(parents=True)
-
-    train(recipe, tmp_path / "output", resume=False)
-
-    assert not stale.exists()
 
 
 def test_the_best_evaluation_is_exported_and_not_the_last(
