@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from pathlib import Path
 
 import hypothesis  # noqa: F401 - it looks for who refers to an object, which has to be before `only_new_rubbish`
@@ -23,6 +24,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # threads of so small a model wait for one another, above all on a busy machine
+# Images set it, and then each of some hundred programs compiles 4,000 modules of torch and others for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets what it starts in the background ignore Ctrl-C, and everything below would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
