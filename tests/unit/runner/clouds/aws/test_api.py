@@ -21,6 +21,7 @@ from runner.cloud_api.models import Offer, Resource
 from runner.clouds.aws.api import AwsCloud, open_aws
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, UsageError
 from runner.world import RealWorld
+from tests.unit.runner.clouds.aws.images import any_image
 
 RUN = "20261121-073000-tiny"
 HERE, THERE = "us-east-1", "eu-west-1"
@@ -72,9 +73,10 @@ def tags(kind: str, **more: str) -> list[dict[str, Any]]:
 
 def launch(region: str = HERE, *, ours: bool = True, instance_type: str = "g5.xlarge", **more: Any) -> str:
     client = ec2(region)
-    image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     marked = more | ({"TagSpecifications": tags("instance")} if ours else {})
-    answer = client.run_instances(ImageId=image, InstanceType=instance_type, MinCount=1, MaxCount=1, **marked)
+    answer = client.run_instances(
+        ImageId=any_image(region), InstanceType=instance_type, MinCount=1, MaxCount=1, **marked
+    )
     return str(answer["Instances"][0]["InstanceId"])
 
 
@@ -181,9 +183,8 @@ def make_everything() -> None:
     client.create_security_group(
         GroupName=resource_name(RUN), Description="douse", TagSpecifications=tags("security-group")
     )
-    image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     (request,) = client.request_spot_instances(
-        LaunchSpecification={"ImageId": image, "InstanceType": "g5.xlarge"}, InstanceCount=1, Type="one-time"
+        LaunchSpecification={"ImageId": any_image(HERE), "InstanceType": "g5.xlarge"}, InstanceCount=1, Type="one-time"
     )["SpotInstanceRequests"]
     client.create_tags(Resources=[request["SpotInstanceRequestId"]], Tags=tags("spot-instances-request")[0]["Tags"])
 

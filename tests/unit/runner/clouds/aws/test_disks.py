@@ -13,6 +13,7 @@ from runner.cloud_api.models import Resource
 from runner.clouds.aws import disks
 from runner.clouds.aws.disks import priced_listing_in
 from runner.clouds.aws.pricing import RegionPrices
+from tests.unit.runner.clouds.aws.images import any_image
 
 RUN = "20261121-073000-tiny"
 THERE = "eu-west-1"
@@ -23,10 +24,9 @@ def machine_at(prices: RegionPrices) -> Resource:
     """Return a machine with one gp3 volume of 73 GiB, as the listing of its region shows it."""
     with mock_aws():
         client = boto3.client("ec2", THERE, aws_access_key_id="testing", aws_secret_access_key="testing")
-        image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         tags = [{"Key": "Name", "Value": resource_name(RUN)}, {"Key": RUN_TAG, "Value": RUN}]
         client.run_instances(
-            ImageId=image, InstanceType="g5.xlarge", MinCount=1, MaxCount=1,
+            ImageId=any_image(THERE), InstanceType="g5.xlarge", MinCount=1, MaxCount=1,
             BlockDeviceMappings=[{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 73, "VolumeType": "gp3"}}],
             TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
         )  # fmt: skip

@@ -14,6 +14,7 @@ from moto import mock_aws
 from runner.cloud_api.models import Resource
 from runner.clouds.aws.api import SAVING_TIME, AwsCloud, open_aws
 from runner.errors import NotFoundError
+from tests.unit.runner.clouds.aws.images import any_image
 
 RUN = "20261121-073000-tiny"
 NAME = f"douse-{RUN}"
@@ -51,10 +52,9 @@ def schedule(name: str = NAME, region: str = HERE, machine: str = "i-1") -> None
 
 def launch(region: str = HERE, **tags: str) -> Resource:
     client = boto3.client("ec2", region, **KEYS)
-    image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     named = [{"Key": key, "Value": value} for key, value in {"douse-run": RUN, **tags}.items()]
     made = client.run_instances(
-        ImageId=image,
+        ImageId=any_image(region),
         InstanceType="g5.xlarge",
         MinCount=1,
         MaxCount=1,
