@@ -154,21 +154,20 @@ def lease_pid(prefix: Path) -> str:
     return (prefix / "lease" / "pid").read_text()
 
 
-def test_a_second_lease_changes_nothing_and_leaves_the_daemon_alone(play: Play, prefix: Path) -> None:
-    first = play("lease", **lease_variables(prefix))
-    pid = lease_pid(prefix)
-    second = play("lease", **lease_variables(prefix, lease_hard_end_s=7180))
+def test_a_second_lease_leaves_the_daemon_alone_and_other_settings_restart_it(play: Play, prefix: Path) -> None:
+    """On a machine that was started without a watch, which gets a lease all the same."""
+    boot = prefix.parent / "boot"
+    nowhere = {"lease_boot_folder": str(boot), "lease_boot_timer": "no-such.timer"}
 
-    assert (first.changed > 0, second.changed) == (True, 0)
-    assert lease_pid(prefix) == pid
+    first = play("lease", **lease_variables(prefix, **nowhere))
+    pid = lease_pid(prefix)
+    second = play("lease", **lease_variables(prefix, lease_hard_end_s=7180, **nowhere))
+
+    assert (first.changed > 0, second.changed, lease_pid(prefix)) == (True, 0, pid)
     assert runs(pid)
+    assert not boot.exists()
 
-
-def test_other_settings_restart_the_lease(play: Play, prefix: Path) -> None:
-    play("lease", **lease_variables(prefix))
-    pid = lease_pid(prefix)
-
-    assert play("lease", **lease_variables(prefix, lease_ttl_s=60)).changed > 0
+    assert play("lease", **lease_variables(prefix, lease_ttl_s=60, **nowhere)).changed > 0
     assert lease_pid(prefix) != pid
     assert runs(lease_pid(prefix))
     assert not runs(pid)
@@ -184,15 +183,6 @@ def test_the_watch_of_the_boot_is_given_the_lease_to_keep_once_it_runs(play: Pla
 
     assert (boot / "lease").read_text() == str(prefix)
     assert play("lease", **inputs).changed == 0
-
-
-def test_a_machine_that_was_started_without_a_watch_gets_a_lease_all_the_same(play: Play, prefix: Path) -> None:
-    inputs = lease_variables(prefix, lease_boot_folder=str(prefix.parent / "boot"), lease_boot_timer="no-such.timer")
-
-    play("lease", **inputs)
-
-    assert runs(lease_pid(prefix))
-    assert not (prefix.parent / "boot").exists()
 
 
 def test_a_lease_that_could_not_end_the_machine_is_refused(
