@@ -108,10 +108,13 @@ def launch(session: Session) -> int:
     ctx = session.context()
     host = needed_host(ctx)
     with locked(ctx.run):
-        has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
-        ctx.state.begin("train")
-        training.launch(ctx, host, resume=has_checkpoint)
-        leave_alone(ctx, host)
+        try:
+            with lease.kept(ctx, host):  # whoever watches over a machine that idles hears that somebody came
+                has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
+                ctx.state.begin("train")
+                training.launch(ctx, host, resume=has_checkpoint)
+        finally:
+            leave_alone(ctx, host)
     session.view.line(f"training continues; follow it with `make watch RUN={ctx.run.run_id}`")
     return EXIT_DONE
 

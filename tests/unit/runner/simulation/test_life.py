@@ -212,6 +212,18 @@ def test_nothing_trains_on_a_machine_that_is_not_set_up(tmp_path: Path) -> None:
     assert judge(life) == []
 
 
+@pytest.mark.parametrize("after_s", [3597.0, 3599.0])
+def test_a_guard_hears_that_somebody_launches_on_a_machine_that_has_idled(tmp_path: Path, after_s: float) -> None:
+    """Its hour is over while the data go onto the machine: it ended with them, for only the end of a launch told it."""
+    life = lived(tmp_path, Act("first", words=("up",)), typed("configure"), typed("launch", after_s=after_s))
+
+    (machine,) = life.ours
+    assert statuses(life) == [("up", 0), ("configure", 0), ("launch", 0)]
+    assert machine.ended_at is not None
+    assert machine.ended_at - EPOCH > life.trained_until[machine.id]
+    assert judge(life) == []
+
+
 def test_what_idles_without_a_guard_was_said_to_idle(tmp_path: Path) -> None:
     unguarded = Act("setting", words=("budget.guard=false",))
     steps = (Act("first", words=("up",)), typed("configure"), typed("launch"), typed("down", after_s=32400.0))
