@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from tests.simulation.reached import ENDING, NOT_CALLED, NOT_LIVED, ROOT, Reached, counted, modules, spans
+import ast
+
+from tests.simulation.reached import (
+    BRANCHES,
+    ENDING,
+    NOT_CALLED,
+    NOT_LIVED,
+    ROOT,
+    Reached,
+    condition,
+    counted,
+    modules,
+    spans,
+)  # fmt: skip
 
 
 def test_lines_are_shown_as_spans() -> None:
@@ -22,6 +35,23 @@ def test_each_function_that_no_life_calls_exists() -> None:
     named = [(module, name) for module, names in NOT_CALLED.items() for name in names]
 
     assert [(module, name) for module, name in named if f"def {name}(" not in there[module]] == []
+
+
+def test_each_branch_that_no_life_takes_exists() -> None:
+    trees = [ast.parse((ROOT / module).read_text()) for module in modules()]
+    there = {condition(node) for tree in trees for node in ast.walk(tree)}
+
+    assert sorted(set(BRANCHES) - there) == []
+
+
+def test_what_only_a_given_machine_meets_does_not_count() -> None:
+    module = "runner/lifecycle/left_alone.py"
+    lines = (ROOT / module).read_text().splitlines()
+    asked = next(number for number, line in enumerate(lines, start=1) if "if not ctx.environment.bills" in line)
+    found = counted(module, range(1, len(lines) + 1))
+
+    assert asked in found
+    assert asked + 1 not in found
 
 
 def test_of_a_client_what_lists_and_terminates_counts() -> None:
