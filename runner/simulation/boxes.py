@@ -6,7 +6,7 @@ import importlib.util
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -14,12 +14,15 @@ from typing import Any
 from runner.emulation.machines import BoxKind
 from runner.emulation.paper_yard import PaperAddress
 from runner.run.run_dir import PROJECT
+from runner.simulation.flaws import LEASE_IS_DEAF, LEASE_IS_ODD, LEASE_STAYS_DEAD, SLOW
 from runner.simulation.trainer import Course, SimulatedTrainer
 from runner.simulation.turns import Turns, never
 
 HOME = "/home/user"
 GREETING = b"SSH-2.0-simulated\r\n"
 LEASE_PROGRAM = PROJECT / "playbooks" / "roles" / "lease" / "files" / "douse_lease.py"
+SLOW_S = 150.0
+"""Seconds of a step on a machine that is slow."""
 Note = Callable[[str], None]
 
 
@@ -43,12 +46,29 @@ class BoxLease:
         self._box, self._on_end = box, on_end
         self._lease = program.Lease(float(settings["ttl_s"]), now + float(settings["hard_end_s"]), now)
         self._idle = program.Idleness(float(settings["idle_s"]), now)
-        self._is_over = False
+        self._is_over, self._is_killed, self._was_killed = False, False, False
 
     @property
     def can_end(self) -> bool:
-        """Whether there is a way to end the machine from inside."""
-        return self._on_end is not None
+        """Whether there was always a way to end the machine from inside."""
+        return self._on_end is not None and not self._was_killed
+
+    def kill(self) -> None:
+        """Kill its program: nobody there counts any more."""
+        self._is_killed = self._was_killed = True
+        self._box.note("the lease's program is killed")
+
+    def answer(self, text: str) -> str:
+        """Take a runner's word, and return what the program that takes it says; it starts the lease where that died."""
+        flaws, was_running = self._box.fate.flaws, not self._is_killed
+        if LEASE_IS_ODD in flaws:
+            return "no word was heard"
+        if self._is_killed and LEASE_STAYS_DEAD not in flaws:
+            self._is_killed = False
+        written = LEASE_IS_DEAF not in flaws
+        if written and not self._is_killed:
+            self.hear(text)
+        return json.dumps({"written": written, "was_running": was_running, "runs": not self._is_killed})
 
     def hear(self, text: str) -> None:
         """Take a runner's word."""
@@ -58,7 +78,10 @@ class BoxLease:
     def live(self) -> None:
         """Look every few seconds, as the real one does, until it is over."""
         while not self._is_over:
-            self._box.turns.wait(never, max(1.0, min(30.0, self._due_s() - self._box.now_s)))
+            due_s = self._box.now_s + 30.0 if self._is_killed else self._due_s()
+            self._box.turns.wait(never, max(1.0, min(30.0, due_s - self._box.now_s)))
+            if self._is_killed:
+                continue
             now, is_held = self._box.now_s, (self._lease.beat or "").startswith("hold")
             if is_held:
                 self._lease.look(self._lease.beat, now)
@@ -85,6 +108,7 @@ class Fate:
     boot_s: float
     course: Course
     trainer_dies_after_s: float | None = None
+    flaws: frozenset[str] = frozenset()
 
 
 class SimulatedBox:
@@ -127,16 +151,24 @@ class SimulatedBox:
             self.lease = BoxLease(self, settings, on_end)
             self.turns.start(f"lease of {self.name}", self, self.lease.live)
 
-    def train(self, output: str, *, is_resumed: bool, limit_s: float | None) -> None:
-        """Start the trainer."""
+    def train(self, output: str, *, is_resumed: bool, limit_s: float | None, recipe: str = "") -> None:
+        """Start the trainer, with the path of its recipe."""
         earlier = [int(name.rpartition("-")[2]) for name in self.names(f"{output}/checkpoints")] if is_resumed else []
         dies = self.fate.trainer_dies_after_s
         self._keep()
         self._output = output
         dies_s, resumed = None if dies is None else self.now_s + dies, max(earlier, default=0)
-        self.trainer = SimulatedTrainer(self.fate.course, self.now_s, resumed, limit_s, dies_s)
+        course = self._course(recipe)
+        self.trainer = SimulatedTrainer(course, self.now_s, resumed, limit_s, dies_s, self.fate.flaws)
         self.fate.trainer_dies_after_s = None
         self.note(f"training begins at step {resumed}")
+
+    def _course(self, recipe: str) -> Course:
+        """Return how training goes here: as long as the recipe says, where it says that in steps."""
+        course, content = self.fate.course, self.files.get(recipe)
+        steps = None if content is None else json.loads(content)["training"].get("max_steps")
+        step_s = SLOW_S if SLOW in self.fate.flaws else course.step_s
+        return replace(course, steps=steps or course.steps, step_s=step_s)
 
     def stop_trainer(self) -> None:
         """Let the trainer save and stop."""
@@ -156,7 +188,7 @@ class SimulatedBox:
         if path == f"{self._output}/events.jsonl":
             return self.files.get(path, b"") + self.trainer.events(self.now_s)
         if path == f"{self._output}/exit.json":
-            code = self.trainer.exit_code(self.now_s)
+            code = None if self.trainer.is_lost else self.trainer.exit_code(self.now_s)
             return b"" if code is None else json.dumps({"exit_code": code}).encode()
         return self.tree().get(path, b"")
 

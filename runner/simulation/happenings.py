@@ -12,6 +12,12 @@ from runner.simulation.process import Process
 from runner.simulation.script import Act
 from runner.simulation.stage import Stage
 
+ODD = (
+    b'{"word": "odd", "said_at": "2026-01-01T00:00:00+00:00", "steps": 1, "compute": [], '
+    b'"budget": {"lease_minutes": "long"}}\n'
+)
+"""JSON that is none of what the files of a run hold."""
+
 
 @dataclass
 class Scene:
@@ -90,6 +96,19 @@ def kill_terraform(scene: Scene, act: Act) -> None:
         child.kill_alone(-int(signal.SIGKILL))
 
 
+def kill_lease(scene: Scene, act: Act) -> None:
+    """Kill the program that keeps the lease, on each machine."""
+    del act
+    for box in scene.stage.yard.boxes.values():
+        if box.lease is not None and not box.is_dead:
+            box.lease.kill()
+
+
+def set_clock(scene: Scene, act: Act) -> None:
+    """Set the clock of the user's computer forward, or back."""
+    scene.stage.laptop.clock_off_s += act.number
+
+
 def sweep_beside(scene: Scene, act: Act) -> None:
     """Sweep from another terminal."""
     del act
@@ -112,6 +131,8 @@ HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "hang up": hang_up,
     "stop": stop,
     "kill terraform": kill_terraform,
+    "kill lease": kill_lease,
+    "set clock": set_clock,
     "sweep beside": sweep_beside,
     "full disk": fill_disk,
 }
@@ -123,7 +144,7 @@ def damage(scene: Scene, act: Act, runs: Sequence[Path]) -> None:
     for path in [run / name for run in runs if scene.living_runner is None and disk.is_file(run / name)]:
         scene.stage.note(f"happens: {act}")
         content = disk.read(path)
-        left = b"" if how == "empty" else content[: int(len(content) * act.number)]
+        left = {"empty": b"", "odd": ODD}.get(how, content[: int(len(content) * act.number)])
         if path.is_file():  # what programs open by themselves lies below the disk in memory
             path.unlink() if how == "lost" else path.write_bytes(left)
         elif how == "lost":

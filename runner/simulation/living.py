@@ -12,19 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from runner.emulation.fault_table import FAULTS
+from runner.emulation.fault_table import FAULTS, Argument
+from runner.emulation.faults import Count
 from runner.emulation.machines import machine_row
 from runner.errors import RunnerError
 from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.simulation.closer import beside, look_closer
 from runner.simulation.computer import Computer
+from runner.simulation.flaws import FLAW
 from runner.simulation.happenings import HAPPENINGS, Scene, damage
 from runner.simulation.life import LIFE_S, Ended, Life, Span
 from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, in_order
+from runner.simulation.planner import MODEL
 from runner.simulation.process import KILLED, Process
 from runner.simulation.rates import HARSH, MORE, Rates
 from runner.simulation.script import Act, Script, draw
 from runner.simulation.stage import BEGAN, Command, Stage
+from runner.simulation.stories import ELSEWHERE, SEVERAL, draw_story, told_in
 from runner.simulation.turns import DeadlockError
 
 LONGEST_COMMAND_S = 12 * 3600.0
@@ -38,9 +42,17 @@ monitoring: {tensorboard: false}
 SAMPLES = {
     "train.jsonl": '{"prompt": "Why?", "completion": "Because."}\n',
     "eval.jsonl": '{"prompt": "When?", "completion": "Then."}\n',
+    MODEL: "GGUF",
 }
-Key = Literal["its key", "another key", "no key"]
-KEYS: dict[str, Key] = {"type": "its key", "type with another key": "another key", "type without a key": "no key"}
+Key = Literal["its key", "another key", "no key", "its key elsewhere"]
+KEYS: dict[str, Key] = {
+    "type": "its key",
+    "type with another key": "another key",
+    "type without a key": "no key",
+    ELSEWHERE: "its key elsewhere",
+}
+UNASKED = ("plan",)
+"""Verbs that rent nothing, and so ask nobody."""
 BROUGHT_ABOUT = ("kill_runner", "kill_terraform", "lease_killed")
 """Faults that no emulator brings about by itself: the script has its own kills."""
 
@@ -70,7 +82,8 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     simulated = [name for name in possible if not (FAULTS[name].needs_real_box or name.startswith(BROUGHT_ABOUT))]
     first = draw(random.Random(f"script {seed}"), rates, simulated)  # noqa: S311 - likewise
     further = draw_more(random.Random(f"more {seed}"), MORE)  # noqa: S311 - likewise
-    return in_order(first, further)
+    told = draw_story(random.Random(f"story {seed}"), MORE.story, simulated)  # noqa: S311 - likewise
+    return told_in(told, in_order(first, further))
 
 
 def _settings(cloud: str, chance: random.Random) -> dict[str, float]:
@@ -118,23 +131,29 @@ class _Player:
         faults = [act for act in self.life.script if act.kind == "fault"]
         for act in faults:
             self._queue(act)
+        stage.flaws = frozenset(act.words[0] for act in self.life.script if act.kind == FLAW)
         stage.has_neighbour = not faults  # what goes wrong on the cloud's side is to hit our machine
         self._tick()
 
     def _queue(self, act: Act) -> None:
-        name, arguments = act.words[0], {"after": act.at_s}
+        name, *often = act.words
+        arguments: dict[str, Argument] = {"after": act.at_s}
         for argument in FAULTS[name].arguments:
             if argument in ("seconds", "after_s"):
                 arguments[argument] = act.number
+            elif argument == "candidates" and often:
+                arguments[argument] = often[0]
+        count: Count = 1 if not often else "always" if often[0] == SEVERAL else int(often[0])
         with contextlib.suppress(RunnerError):
-            self._stage.state.faults.add(name, 1, arguments)
+            self._stage.state.faults.add(name, count, arguments)
 
     def _live(self) -> None:
         stage, script = self._stage, self.life.script
         crash_at = next((int(act.number) for act in script if act.kind == "crash"), None)
         verb = next((act.words for act in script if act.kind == FIRST), ("train",))
         settings = [word for act in script if act.kind == SETTING for word in ("--set", *act.words)]
-        first = (*verb, "--config", str(stage.home / "run.yml"), "--env", stage.cloud, "--yes", *settings)
+        asked = () if verb[0] in UNASKED else ("--yes",)
+        first = (*verb, "--config", str(stage.home / "run.yml"), "--env", stage.cloud, *asked, *settings)
         for act in script:
             if act.kind in HAPPENINGS:
                 stage.turns.at(act.at_s, partial(self._happen, act))
@@ -154,9 +173,11 @@ class _Player:
 
     def _give(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> Process:
         """Give a command and wait for nothing."""
-        stage, is_right = self._stage, key == "its key"
-        accounts = {"its key": stage.account, "another key": stage.other_account, "no key": {}}
-        environ = stage.environ(accounts[key])
+        stage, is_right = self._stage, key.startswith("its key")
+        accounts = {"another key": stage.other_account, "no key": {}}
+        environ = stage.environ(accounts.get(key, stage.account))
+        if key == "its key elsewhere":
+            environ["XDG_CACHE_HOME"] = str(stage.home / "cache")
         run_id = next((run.name for run in reversed(self._runs())), "none")
         argv = [run_id if word == RUN_ID else word for word in words]
         where = ("--env", stage.cloud) if words[0] == "terminate" else ("--runs-dir", str(stage.home / "runs"))

@@ -14,6 +14,7 @@ from runner.run.events import LOOK_BYTES
 from runner.run.models import Completed, Host
 from runner.simulation.boxes import HOME, SimulatedBox, SimulatedYard
 from runner.simulation.disk import MemoryDisk
+from runner.simulation.flaws import NO_START
 from runner.simulation.trainer import SAVE_S
 from runner.world import World
 
@@ -61,9 +62,7 @@ class SimulatedLogin:
         if words[0] == "sh" and words[1].endswith("/lease/say"):
             if box.lease is None:
                 return Completed(tuple(words), 127, "", "no such file")
-            box.lease.hear(words[2])
-            answer = {"written": True, "was_running": True, "runs": True}
-            return Completed(tuple(words), 0, json.dumps(answer))
+            return Completed(tuple(words), 0, box.lease.answer(words[2]))
         return Completed(tuple(words), 0, f"{PYTHON}\n" if "python3" in words[-1] else "")
 
     def put(self, source: Path, target: str, *, cancel: Cancel | None = None) -> None:
@@ -75,6 +74,8 @@ class SimulatedLogin:
                 raise ToolCancelledError("ssh: stopped on request", resolution="continue with `make resume`")
             content = path.read_bytes() if path.is_file() else self._world.disk.read(path)
             box.files[target if path == source else f"{target}/{path.relative_to(source)}"] = content
+        if target.endswith("/lease/beat") and box.lease is not None:
+            box.lease.hear(box.files[target].decode().strip())
 
     def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
         """Fetch a file or a folder; a connection that breaks on the way leaves nothing of it."""
@@ -143,10 +144,13 @@ class SimulatedLogin:
     ) -> Completed:
         """Be the trainer's supervisor."""
         output = order[list(order).index("--output") + 1]
+        if order[0] == "start" and NO_START in box.fate.flaws:
+            return Completed(tuple(words), 1, "", "supervise: the trainer ended before its first event")
         if order[0] == "start" and not box.is_training:
             hours = order[list(order).index("--max-hours") + 1] if "--max-hours" in order else None
             limit_s = None if hours is None else float(hours) * 3600
-            box.train(output, is_resumed="--resume" in order, limit_s=limit_s)
+            recipe = order[list(order).index("--config") + 1]
+            box.train(output, is_resumed="--resume" in order, limit_s=limit_s, recipe=recipe)
         if order[0] == "stop" and box.trainer is not None:
             if "--now" in order:
                 box.trainer.kill(box.now_s)
@@ -167,9 +171,10 @@ def _status(box: SimulatedBox) -> Mapping[str, object]:
     if box.trainer is None:
         return {"state": "none", "exit_code": None, "step": None, "checkpoint": None}
     code, steps = box.trainer.exit_code(box.now_s), box.trainer.checkpoints(box.now_s)
+    is_lost = code is not None and box.trainer.is_lost
     return {
-        "state": "running" if code is None else "exited",
-        "exit_code": code,
+        "state": "running" if code is None else "lost" if is_lost else "exited",
+        "exit_code": None if is_lost else code,
         "step": box.trainer.step(box.now_s),
         "checkpoint": max(steps, default=None),
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from runner.emulation.fault_table import FAULTS
 from runner.emulation.machines import EmulatedMachine
 from runner.report.wording import duration
+from runner.simulation.flaws import FLAW, FLAWS
 from runner.simulation.life import Life
 from runner.simulation.script import Act
 
@@ -21,7 +22,12 @@ REQUEST = re.compile(r"(?P<name>\S+) (?P<method>[A-Z]+) (?P<path>/\S*) (?P<statu
 BOX = re.compile(r"box (?P<box>\S+): (?P<words>.+)")
 ENDS = re.compile(r"(?P<name>\S+) \d+ ends: (?P<how>.+)")
 TYPES = re.compile(r"user types (?P<verb>\S+) with (?P<key>.+)")
-KEY_WORDS = {"its key": "", "another key": " with another account's key", "no key": " without a key"}
+KEY_WORDS = {
+    "its key": "",
+    "another key": " with another account's key",
+    "no key": " without a key",
+    "its key elsewhere": " in a shell with a cache folder of its own",
+}
 ACT_WORDS = {
     "kill": "kill -9: the command is gone",
     "kill guard": "the guard is killed as well",
@@ -31,6 +37,8 @@ ACT_WORDS = {
     "hang up": "the terminal is closed",
     "stop": "Ctrl-Z, for {length}",
     "kill terraform": "Terraform alone is killed",
+    "kill lease": "the lease's program on the machine is killed",
+    "set clock": "the laptop's clock is set by {hours:+.1f} h",
     "sweep beside": "a sweep, from another terminal",
     "full disk": "the laptop's disk is full for {length}",
     "damage": "{words[0]} is {words[1]}",
@@ -78,6 +86,8 @@ def planted(act: Act) -> str:
     """Return an act that is no line of the history, for it waits for its request or its call."""
     if act.kind == "fault":
         return FAULTS[act.words[0]].does
+    if act.kind == FLAW:
+        return FLAWS[act.words[0]]
     if act.kind == "crash":
         return f"The command is killed at its call {act.number:.0f} of clock, disk, chance or network."
     return ""
@@ -86,7 +96,7 @@ def planted(act: Act) -> str:
 def _moment(at_s: float, text: str, acts: Mapping[str, Act], lanes: Mapping[str, str]) -> Moment:
     if text in acts:
         act = acts[text]
-        words = ACT_WORDS[act.kind].format(length=duration(act.number), words=act.words)
+        words = ACT_WORDS[act.kind].format(length=duration(abs(act.number)), hours=act.number / 3600, words=act.words)
         return Moment(at_s, USER, words, is_bad=True)
     if found := TYPES.fullmatch(text):
         return Moment(at_s, USER, f"make {found['verb']}{KEY_WORDS[found['key']]}")

@@ -17,6 +17,8 @@ from runner.run.run_file import RunFile
 from runner.world import World
 
 DISK_GIB = 20.0
+PACKAGE, MODEL = "pypi:", "model.gguf"
+"""How a base model is named that a package has, and its file in the user's home."""
 
 
 def check(
@@ -31,7 +33,8 @@ def check(
     used: Used | None = None,
 ) -> Plan:
     """Return the plan of a run; see ``steps.plan.check``."""
-    del runs_dir, view, known_hosts
+    del view, known_hosts
+    packaged = run_file.model.base_model.startswith(PACKAGE)
     compute = run_file.compute
     call = MarketCall(compute.env, world, is_dry=is_dry, trust=compute.trust, regions=compute.regions)
     found = call.get()
@@ -41,7 +44,7 @@ def check(
     return Plan(
         environment=compute.env,
         base_model="simulated",
-        model_files=None,
+        model_files=str(runs_dir.parent / MODEL) if packaged else None,
         model_bytes=0,
         train_samples=2,
         eval_samples=1,

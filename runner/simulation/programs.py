@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.adapters.ansible import PlaybookRun
 from runner.adapters.machine import Machine
+from runner.adapters.notices.order import Delivery, line_of, read_order
 from runner.adapters.process import (
     GRACE_S,
     Apart,
@@ -20,6 +21,8 @@ from runner.adapters.process import (
 from runner.adapters.tools import Tools
 from runner.errors import PlaybookFailedError, RunInterruptedError, RunnerError
 from runner.run.models import Completed, Host
+from runner.run.notices_section import filled_in
+from runner.simulation.flaws import NO_FACTS, ODD_FACTS
 from runner.simulation.login import PYTHON, SimulatedLogin
 from runner.simulation.terraform import SimulatedTerraform
 from runner.world import World
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
     from runner.simulation.stage import Stage
 
 POLL_S = 1.0
-WHEEL = "hatchling"
+WHEEL, NOTICES = "hatchling", "runner.adapters.notices"
 GUARD = "runner.guard"
-PLAY_STEP_S = 5.0
+PLAY_STEP_S, NOTICE_S = 5.0, 0.7
 
 
 class SimulatedTools(Tools):
@@ -71,6 +74,8 @@ class SimulatedTools(Tools):
     ) -> Completed:
         """Run a program to its end; see ``process.run``."""
         del umask, log
+        if NOTICES in argv:
+            return self._notify(tuple(argv), env or {}, on_line)
         if WHEEL in argv:
             target = Path(argv[list(argv).index("--directory") + 1])
             (target / "douse-1-py3-none-any.whl").write_bytes(b"a wheel")
@@ -79,6 +84,15 @@ class SimulatedTools(Tools):
         child = self._stage.start_terraform(list(argv[1:]), cwd or Path(), variables)
         wait = _Wait(self._process, child, tuple(argv), on_line)
         return wait.until_end(timeout_s, cancel, GRACE_S if grace_s is None else grace_s, hurry)
+
+    def _notify(self, argv: tuple[str, ...], env: Mapping[str, str], on_line: OnLine | None) -> Completed:
+        """Send a notice: it arrives wherever an address is whole."""
+        self._process.sleep(NOTICE_S)
+        for address in read_order(env).urls:
+            missing = filled_in(address, self._process.environ)[1]
+            if on_line is not None:
+                on_line(line_of(Delivery(address, f"{missing[0]} is not set" if missing else None)))
+        return Completed(argv, 0, "")
 
     def start_apart(self, argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str]) -> Apart:
         """Start a guard."""
@@ -115,8 +129,9 @@ class SimulatedTools(Tools):
         if box is None or self._stage.play_fails():
             raise _failed(playbook, "the mirror answers 503")
         box.files[f"{variables['verify_prefix']}/venv/bin/python"] = PYTHON.encode()
-        if playbook == "verify.yml":
-            world.disk.write(Path(variables["verify_facts_path"]), b'{"gpu": "simulated"}')
+        if playbook == "verify.yml" and NO_FACTS not in box.fate.flaws:
+            facts = b"gpu: simulated" if ODD_FACTS in box.fate.flaws else b'{"gpu": "simulated"}'
+            world.disk.write(Path(variables["verify_facts_path"]), facts)
         return PlaybookRun()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
+from runner.simulation.flaws import GUARD_FAILS
 from runner.simulation.life import LIFE_S, Ended, Life
 from runner.simulation.more_acts import GUARD_OFF
 from runner.simulation.trainer import EPOCH
@@ -27,6 +28,8 @@ OVERLAP_S = 200.0
 """A machine that was asked to end may bill so long beside the next one."""
 AT_CLOUD_S = 400.0
 """The lease that a cloud shows ends so much later than what the machine was promised."""
+AGAIN_S = 60.0
+"""After so long at most a guard asks again for what was refused."""
 UNREACHED = frozenset({"lid", "cut", "kill terraform", "interrupt", "crash", "stop"})
 """Acts by which a command may be kept from what it promises, and says so."""
 STUCK = frozenset({"pod_locked", "key_invalid", "key_forbidden", "stopped_disk_bills", "listing_schema_changed"})
@@ -98,13 +101,23 @@ def lost_checkpoints(life: Life) -> Iterator[str]:
 
 def guard_gaps(life: Life) -> list[tuple[float, float]]:
     """Return the spans in which no guard could work: one that was killed may have been followed by another."""
-    if any(GUARD_OFF in act.words for act in life.script):
+    if any({GUARD_OFF, GUARD_FAILS} & set(act.words) for act in life.script):
         return [(0.0, LIFE_S)]
     starts = [span.began_s for span in life.spans if span.name == "guard"]
     return [
         (begin, end if end < LIFE_S else min((at for at in starts if at > begin), default=end))
         for begin, end in life.guard_gaps
     ]
+
+
+def kept_waiting_s(life: Life) -> float:
+    """Return for how long its cloud kept everybody waiting at most: it was down, or refused a number of times."""
+    waited_s = 0.0
+    for act in life.script:
+        if act.kind == "fault":
+            waited_s += act.number if act.words[0] == "api_down" else 0.0
+            waited_s += sum(AGAIN_S * int(often) for often in act.words[1:] if often.isdecimal())
+    return waited_s
 
 
 def _ended(life: Life, verb: str) -> list[Ended]:

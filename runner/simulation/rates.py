@@ -106,6 +106,7 @@ class MoreRates:
         damaged_more: A further file of the run's folder is damaged.
         on_the_side: The user types a command that belongs to no life in order.
         full_disk: Something else fills the user's disk, for a while.
+        story: Several acts belong together.
     """
 
     setting: float
@@ -116,6 +117,7 @@ class MoreRates:
     damaged_more: float
     on_the_side: float
     full_disk: float
+    story: float
 
 
 MORE = MoreRates(
@@ -127,4 +129,5 @@ MORE = MoreRates(
     damaged_more=0.06,
     on_the_side=0.12,
     full_disk=0.06,
+    story=0.2,
 )

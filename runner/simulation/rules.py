@@ -23,6 +23,7 @@ from runner.simulation.promises import (
     down_takes_down,
     guard_gaps,
     held_is_kept,
+    kept_waiting_s,
     lost_checkpoints,
     one_at_a_time,
     sweep_is_thorough,
@@ -81,7 +82,7 @@ def time_to_end(life: Life) -> Iterator[str]:
         since_s = _abandoned_s(life, machine)
         if since_s is None:
             continue
-        until_s = since_s + LEASE_S + SAVING_S + TO_LOOK_S
+        until_s = since_s + LEASE_S + SAVING_S + TO_LOOK_S + kept_waiting_s(life)
         ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
         if ended_s > until_s and not _is_excused(life, machine, since_s, until_s):
             yield f"{machine.id} had no runner from {since_s:.0f} s on, and ended at {ended_s:.0f} s only"
@@ -90,7 +91,7 @@ def time_to_end(life: Life) -> Iterator[str]:
 
 def _kept_by_the_stopped(life: Life) -> Iterator[str]:
     """Yield the machines that a runner kept which was stopped (Ctrl-Z), and so did nothing."""
-    longest_s = LEASE_S + SAVING_S + TO_LOOK_S
+    longest_s = LEASE_S + SAVING_S + TO_LOOK_S + kept_waiting_s(life)
     for act in life.script:
         until_s = act.at_s + longest_s
         is_at_work = any(one.began_s <= act.at_s and until_s < one.ended_s for one in life.ended)

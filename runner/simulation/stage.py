@@ -21,6 +21,7 @@ from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
 from runner.simulation.computer import Computer
 from runner.simulation.disk_below import DiskAbove
+from runner.simulation.flaws import GUARD_FAILS
 from runner.simulation.network import CloudWire, Network
 from runner.simulation.planner import check
 from runner.simulation.process import KILLED, Process
@@ -51,6 +52,7 @@ class Stage:
         children: Every Terraform that was started.
         has_turns: Whether the processes of the user's computer take turns at the cloud.
         has_neighbour: Whether somebody else is to rent a machine beside this life's first.
+        flaws: What is wrong with this life's machines.
         ended: What is called when a process has ended.
     """
 
@@ -92,6 +94,7 @@ class Stage:
         self.network = Network(served, self.clock, self.chance, rates)
         self.calm = Network(served, self.clock, self.chance, replace(rates, requests=()))
         self.has_neighbour = False
+        self.flaws: frozenset[str] = frozenset()
         self.has_turns = self.chance.random() < rates.shared_turns
         endpoints = {name: f"https://{HOST.format(cloud)}{path}" for name, path in service.paths.items()}
         self.account = dict(emulated.environment(endpoints))
@@ -199,6 +202,8 @@ class Stage:
         made: list[SimulatedApart] = []
 
         def work(process: Process) -> int:
+            if GUARD_FAILS in self.flaws and self.chance.random() < 0.5:
+                return 1
             process.on_signals({signal.SIGHUP: lambda: None, signal.SIGINT: lambda: None})
             return guard_main(process, run_id, lambda: made[0])
 
@@ -230,7 +235,7 @@ class Stage:
         boot_s = self.chance.uniform(20.0, 240.0)
         course = Course(self.chance.choice((4, 10, 20)), self.chance.choice(STEP_S), 4)
         dies = self.chance.uniform(30.0, 300.0) if self.chance.random() < self.rates.trainer_dies else None
-        return Fate(boot_s, course, dies)
+        return Fate(boot_s, course, dies, self.flaws)
 
     def _on_end(self, process: Process) -> None:
         how = "killed" if process.exit_status == KILLED else f"exit {process.exit_status}"

