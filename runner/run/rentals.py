@@ -219,7 +219,7 @@ def _reopen(found: list[Rental]) -> None:
 
 def _look(found: list[Rental], line: Line, at: datetime) -> None:
     """Take in a look: a machine that it shows was there when it began, one that it misses was gone when it ended."""
-    cloud, began = str(line.get("cloud")), moment_or_none(line.get("began")) or at
+    cloud, began = str(line.get("cloud")), min(moment_or_none(line.get("began")) or at, at)
     for entry in _rows(line.get("machines")):
         if not any(_is(one, str(entry["id"])) or _is_open(one, cloud) for one in found):
             found.append(_another(found, cloud, began))
@@ -241,7 +241,7 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
         for index, known in enumerate(found):
             if _is(known, str(entry["id"])) and known.gone_at is None:
                 seen = max(filter(None, (known.seen_at, moment_or_none(entry.get("seen_at")))), default=None)
-                found[index] = replace(known, gone_at=at, seen_at=seen)
+                found[index] = replace(known, gone_at=at, seen_at=seen and min(seen, at))
 
 
 def _disk(entry: Line, known: Rental) -> float | None:

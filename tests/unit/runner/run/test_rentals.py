@@ -233,6 +233,14 @@ def test_a_count_that_no_computer_has_reached_says_nothing_of_a_clock(up_s: floa
     assert (found.asked_at, found.there_at, found.is_set_back) == (at(0), at(10), False)
 
 
+def test_no_moment_of_a_look_is_later_than_its_line() -> None:
+    """A release before wrote them by a clock that was set back until the line was written."""
+    late = shown(20, "i-1") | {"began": at(7200).isoformat()}
+
+    assert only(asked(), late).seen_at == at(20)
+    assert only(asked(), shown(10, "i-1"), missed(100, seen=7200)).seen_at == at(100)
+
+
 def test_moments_that_no_calendar_has_leave_a_machine_without_a_known_end() -> None:
     late = counting(20, 5.0, time="9999-12-31T23:00:00+00:00", began=at(19).isoformat())
 

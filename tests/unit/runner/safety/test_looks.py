@@ -62,6 +62,41 @@ def test_a_machine_is_bounded_by_the_looks_around_its_beginning_and_its_end(run:
     assert (found.asked_at, found.there_at, found.seen_at, found.gone_at) == (BEGUN, after(4), after(104), after(109))
 
 
+def set_back(run: RunDir, seconds: float) -> None:
+    assert isinstance(run.world, VirtualWorld)
+    run.world.computer.clock_off_s -= seconds
+
+
+def test_a_clock_that_is_set_back_while_a_look_goes_on_makes_no_hours(run: RunDir) -> None:
+    class Slow(FakeCloud):
+        def listing(self) -> Listing:
+            run.world.sleep(3)
+            set_back(run, 7200)
+            return super().listing()
+
+    Looks(run, Slow([thing()])).look()
+
+    (found,) = rentals(run)
+    assert (found.there_at, found.seen_at) == (after(3 - 7200), after(-7200))
+    assert found.low_usd() == 0.0
+
+
+def test_a_machine_is_missed_also_once_the_clock_was_set_back(run: RunDir) -> None:
+    cloud = FakeCloud([thing()])
+    looks = Looks(run, cloud)
+    looks.look()
+    run.world.sleep(60)
+    looks.look()
+    set_back(run, 30)
+    cloud.there.clear()
+    run.world.sleep(5)
+
+    looks.look()
+
+    (found,) = rentals(run)
+    assert (found.seen_at, found.gone_at) == (after(30), after(35))
+
+
 def test_a_look_that_shows_nothing_new_writes_nothing(run: RunDir) -> None:
     looks = Looks(run, FakeCloud([thing(), thing("key", "k"), thing(resource_id="i-9", run_id="20261121-015501-x")]))
     looks.look()
