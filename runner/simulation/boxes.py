@@ -21,6 +21,8 @@ from runner.simulation.turns import Turns, never
 HOME = "/home/user"
 GREETING = b"SSH-2.0-simulated\r\n"
 LEASE_PROGRAM = PROJECT / "playbooks" / "roles" / "lease" / "files" / "douse_lease.py"
+OPEN_S = 5.0
+"""So long before its sshd answers the port of a box is open."""
 SLOW_S = 150.0
 """Seconds of a step on a machine that is slow."""
 Note = Callable[[str], None]
@@ -135,6 +137,11 @@ class SimulatedBox:
     def answers(self) -> bool:
         """Whether one can log in."""
         return not self.is_dead and not self.is_cut_off and self.now_s >= self._up_s
+
+    @property
+    def is_almost_up(self) -> bool:
+        """Whether its port is open and its sshd is not there yet."""
+        return not self.is_dead and not self.is_cut_off and 0.0 < self._up_s - self.now_s <= OPEN_S
 
     @property
     def is_training(self) -> bool:
@@ -280,13 +287,19 @@ class SimulatedYard:
             ConnectionRefusedError: If none answers there.
         """
         box = self.at(host, port)
+        if box is not None and box.is_almost_up:
+            return Greeting(b"")
         if box is None or not box.answers:
             raise ConnectionRefusedError(f"nothing listens at {host}:{port}")
-        return Greeting()
+        return Greeting(GREETING)
 
 
 class Greeting:
-    """A connection on which sshd greets."""
+    """A connection on which sshd greets, or that is closed without a word, as by whoever passes its port on."""
+
+    def __init__(self, words: bytes) -> None:
+        """Take what is said."""
+        self._words = words
 
     def sendall(self, data: bytes, /) -> None:
         """Send into nothing."""
@@ -294,7 +307,7 @@ class Greeting:
 
     def recv(self, size: int, /) -> bytes:
         """Return the greeting."""
-        return GREETING[:size]
+        return self._words[:size]
 
     def settimeout(self, timeout_s: float | None, /) -> None:
         """Answer at once in any case."""

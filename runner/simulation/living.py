@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from runner.simulation.script import Act, Script, draw
 from runner.simulation.stage import BEGAN, Command, Stage
 from runner.simulation.stories import ELSEWHERE, SEVERAL, draw_story, told_in
 from runner.simulation.turns import DeadlockError
+from trainer.files import object_or_none
 
 LONGEST_COMMAND_S = 12 * 3600.0
 TICK_S = 300.0
@@ -232,10 +232,10 @@ class _Player:
     def _keep_receipts(self) -> None:
         clock, disk = self._stage.clock(), self._stage.laptop.disk
         for run in self._runs():
-            content = disk._files.get(f"{run}/receipt.json")
-            if content is not None:
+            receipt = object_or_none(disk._files.get(f"{run}/receipt.json", b""))
+            if receipt is not None and "run_id" in receipt:  # else it was damaged
                 rows = [dict(machine_row(one, clock)) for one in self._stage.machines]
-                self.life.receipts.append((json.loads(content), rows))
+                self.life.receipts.append((receipt, rows))
                 self.life.beside_receipts += beside(self._stage, run.name)
 
     def _runs(self) -> list[Path]:

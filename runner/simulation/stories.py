@@ -10,9 +10,10 @@ import random
 from collections.abc import Callable, Sequence
 
 from runner.run.journal import JOURNAL_NAME
+from runner.run.planned import PLAN_NAME
 from runner.run.state import STATE_NAME
 from runner.safety.lease_word import LEASE_NAME
-from runner.simulation.flaws import FLAW, FLAWS, LEASE_IS_DEAF, LEASE_STAYS_DEAD, SLOW
+from runner.simulation.flaws import FAILS, FLAW, FLAWS, GUARD_FAILS, LEASE_IS_DEAF, LEASE_STAYS_DEAD, SLOW
 from runner.simulation.more_acts import BY_HAND, FIRST, GUARD_OFF, RUN_ID, SETTING
 from runner.simulation.script import DAMAGED, GOING_ON, HOUR_S, RUN_S, Act, Script
 
@@ -117,7 +118,8 @@ def _is_planned(chance: random.Random) -> Script:
     """A run is planned, and looked at, before anything is rented."""
     verbs = (DOWN, RESUME, WATCH, ("configure",), ("launch",), ("collect",), ("status",))
     later = (chance.choice((SWEEP, (*chance.choice(verbs), "--run", RUN_ID))) for _ in range(chance.randint(1, 3)))
-    return (Act(FIRST, words=("plan",)), *(_typed(chance, *words) for words in later))
+    damage = Act("damage", words=(chance.choice(("config.json", PLAN_NAME, STATE_NAME)), "odd"))
+    return (Act(FIRST, words=("plan",)), *_maybe(chance, damage), *(_typed(chance, *words) for words in later))
 
 
 def _goes_astray(chance: random.Random) -> Script:
@@ -134,6 +136,31 @@ def _is_flawed(chance: random.Random) -> Script:
     seen = _maybe(chance, _set(NOTICES))
     later = _typed(chance, *chance.choice((RESUME, WATCH)))
     return (*(Act(FLAW, words=(flaw,)) for flaw in flaws), *kept, *seen, later)
+
+
+def _is_pressed(chance: random.Random) -> Script:
+    """Ctrl-C is pressed again and again, within seconds."""
+    at_s = chance.uniform(200.0, RUN_S)
+    later_s = sorted(chance.uniform(0.5, 12.0) for _ in range(chance.choice((1, 1, 2))))
+    slow = _maybe(chance, Act(FLAW, words=(SLOW,)))
+    return (*slow, *(Act("interrupt", at_s + one) for one in (0.0, *later_s)), _typed(chance, *RESUME))
+
+
+def _is_left_in_trouble(chance: random.Random) -> Script:
+    """The terminal is closed, or nothing can be written, while the machine is out of reach."""
+    at_s = chance.uniform(250.0, RUN_S)
+    cut = Act("cut", at_s - chance.uniform(0.0, 20.0), chance.choice((120.0, 900.0)))
+    trouble = chance.choice((Act("hang up", at_s), Act("full disk", at_s, chance.choice((300.0, 5 * HOUR_S)))))
+    unguarded = (_set(GUARD_OFF),) if chance.random() < 0.3 else ()
+    flaw = _maybe(chance, Act(FLAW, words=(chance.choice((SLOW, FAILS)),)))
+    return (*unguarded, *flaw, *_maybe(chance, cut), trouble, _typed(chance, *chance.choice((WATCH, RESUME))))
+
+
+def _loses_its_guards(chance: random.Random) -> Script:
+    """Guard after guard is killed while a run begins that its runner leaves."""
+    every_s = chance.uniform(8.0, 30.0)
+    kills = (Act("kill guard", 150.0 + number * every_s) for number in range(10))
+    return (Act(FIRST, words=("train", "--detach")), *_maybe(chance, Act(FLAW, words=(GUARD_FAILS,))), *kills)
 
 
 def _has_two_guards(chance: random.Random) -> Script:
@@ -159,9 +186,10 @@ def _is_refused(chance: random.Random) -> Script:
 
 def _is_forgotten(chance: random.Random) -> Script:
     """Nobody guards the run, the runner is killed, and somebody comes back days later."""
+    stays = Act("fault", 0.0, 0.0, (chance.choice(STAYS[:3]), str(chance.choice((30, 90)))))
     late = Act("type", chance.uniform(12.0, 36.0) * HOUR_S, words=chance.choice((SWEEP, ("sweep",), WATCH)))
     short = _maybe(chance, _set("budget.max_hours=0.15"))
-    return (_set(GUARD_OFF), *short, Act("kill", chance.uniform(100.0, RUN_S)), late)
+    return (_set(GUARD_OFF), *short, *_maybe(chance, stays), Act("kill", chance.uniform(100.0, RUN_S)), late)
 
 
 def _has_another_key(chance: random.Random) -> Script:
@@ -176,7 +204,7 @@ def _is_billed(chance: random.Random) -> Script:
     """Somebody asks for the cloud's own bill again and again."""
     bill = ("costs", "--bill")
     late = Act("type", 9 * HOUR_S, words=bill)
-    kind = "type with another key" if chance.random() < 0.3 else "type"
+    kind = chance.choice(("type", "type", "type with another key", "type without a key"))
     return (Act("type", 5.0, words=DOWN), Act("type", 60.0, words=bill), Act(kind, HOUR_S, words=bill), late, late)
 
 
@@ -206,7 +234,8 @@ def _is_swept(chance: random.Random) -> Script:
 def _has_a_wrong_clock(chance: random.Random) -> Script:
     """Somebody sets the clock of the computer while the run goes on."""
     hours = chance.choice((-30.0, -2.0, -0.2, 0.2, 2.0, 30.0))
-    clock = Act("set clock", chance.uniform(0.0, RUN_S), hours * HOUR_S)
+    at_s = chance.choice((chance.uniform(4.0, 16.0), chance.uniform(0.0, RUN_S)))
+    clock = Act("set clock", at_s, hours * HOUR_S)
     killed = _maybe(chance, Act("kill", chance.uniform(100.0, RUN_S)))
     return (clock, *killed, _typed(chance, *chance.choice((DOWN, SWEEP, RESUME, WATCH))))
 
@@ -235,6 +264,9 @@ STORIES: tuple[Callable[[random.Random], Script], ...] = (
     _is_planned,
     _goes_astray,
     _is_flawed,
+    _is_pressed,
+    _is_left_in_trouble,
+    _loses_its_guards,
     _has_two_guards,
     _loses_its_lease,
     _is_refused,

@@ -13,7 +13,7 @@ import pytest
 from runner.adapters.machine import Allowance
 from runner.errors import ConnectionLostError
 from runner.run.models import Host
-from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
+from runner.simulation.boxes import OPEN_S, Fate, SimulatedBox, SimulatedYard
 from runner.simulation.login import GIVE_UP_S, SimulatedLogin
 from runner.simulation.network import Network
 from runner.simulation.trainer import Course
@@ -66,6 +66,14 @@ def test_a_box_answers_once_it_has_booted_and_until_it_is_gone() -> None:
         one.yard.kill("b1")
         with pytest.raises(ConnectionRefusedError):
             one.yard.connect(*address)
+
+
+def test_the_port_of_a_box_is_open_a_little_before_its_sshd_answers() -> None:
+    with scene(is_up=False) as one:
+        one.world.sleep(BOOT_S - OPEN_S)
+        assert one.yard.connect(one.box.address.host, one.box.address.port).recv(4) == b""
+        one.world.sleep(OPEN_S)
+        assert one.yard.connect(one.box.address.host, one.box.address.port).recv(4) == b"SSH-"
 
 
 @pytest.mark.parametrize("trouble", ["booting", "gone", "cut off", "network"])

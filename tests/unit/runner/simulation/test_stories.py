@@ -167,6 +167,35 @@ def test_a_base_model_of_this_computer_is_staged(tmp_path: Path) -> None:
     assert (statuses(life), b"model.gguf" in manifest) == ([("train", 0)], True)
 
 
+def test_a_second_ctrl_c_while_the_trainer_saves_ends_the_machine_at_once(tmp_path: Path) -> None:
+    pressed = (Act("interrupt", 500.0), Act("interrupt", 502.0))
+
+    life = lived(tmp_path, Act(FLAW, words=(SLOW,)), *pressed)
+
+    assert statuses(life) == [("train", 130)]
+    assert "stopping immediately" in printed(life)
+    assert judge(life) == []
+
+
+def test_a_guard_that_is_killed_again_and_again_is_said_to_be_none(tmp_path: Path) -> None:
+    left = Act(FIRST, words=("train", "--detach"))
+    kills = tuple(Act("kill guard", 150.0 + 5 * number) for number in range(60))
+
+    life = lived(tmp_path, left, Act(FLAW, words=(GUARD_FAILS,)), *kills, DOWN)
+
+    assert "guard" in printed(life)
+    assert [machine.is_ended for machine in life.ours] == [True] * len(life.ours)
+    assert judge(life) == []
+
+
+@pytest.mark.parametrize("how", ["odd", "cut", "empty"])
+def test_a_receipt_that_was_damaged_is_no_receipt_to_judge(tmp_path: Path, how: str) -> None:
+    life = lived(tmp_path, Act("damage", words=("receipt.json", how), number=0.5), DOWN)
+
+    assert [receipt["run_id"] for receipt, _ in life.receipts][:1] != []
+    assert judge(life) == []
+
+
 def test_a_guard_that_never_begins_is_none(tmp_path: Path) -> None:
     life = lived(tmp_path, Act(FLAW, words=(GUARD_FAILS,)), DOWN)
 
