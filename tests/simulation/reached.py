@@ -72,7 +72,17 @@ NOT_CALLED: Mapping[str, Mapping[str, str]] = {
     "runner/guard/notes.py": {"last_finding": "what `make status` shows"},
     "runner/safety/patience.py": {"patience_of": "a variable of rehearsals"},
     "runner/provider/machine.py": dict.fromkeys(
-        ("validate", "_check_trust", "plan", "replaced_by", "import_by_id", "imported", "_is_like", "update"),
+        (
+            "validate",
+            "takes_community",
+            "_check_trust",
+            "plan",
+            "replaced_by",
+            "import_by_id",
+            "imported",
+            "_is_like",
+            "update",
+        ),
         "Terraform's validate, plan and import, which has a stand-in",
     ),
     "runner/provider/rental.py": {
