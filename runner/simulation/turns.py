@@ -72,8 +72,8 @@ class Turn:
     def __init__(self, name: str, owner: Owner) -> None:
         """Begin with nothing to wait for."""
         self.name, self.owner, self.is_over = name, owner, False
-        self.is_due: Callable[[], bool] | None = None
-        self.until_s: float | None = None
+        self.is_due: Callable[[], bool] = always
+        self.until_s = math.inf
         self._baton = threading.Lock()
         self._baton.acquire()
 
@@ -147,7 +147,7 @@ class Turns:
         owner = turn.owner
         if self.is_closed or owner.is_dead:
             raise OverError(turn.name)
-        turn.is_due = is_due
+        turn.is_due, turn.until_s = is_due, math.inf
         if timeout_s is not None:
             waited_s = 0.0 if timeout_s <= 0 else timeout_s if timeout_s > SHORTEST_S else SHORTEST_S
             turn.until_s = self.passed_s - owner.place.slept_s + waited_s
@@ -156,7 +156,6 @@ class Turns:
             self._running = chosen
             chosen.give()
             turn.take()
-        turn.is_due = turn.until_s = None
         if self.is_closed or owner.is_dead:
             raise OverError(turn.name)
         return is_due()
@@ -231,8 +230,8 @@ class Turns:
             if owner.is_dead:
                 ready.append(turn)
             elif place.is_awake:
-                until_s = math.inf if turn.until_s is None else turn.until_s + place.slept_s
-                if until_s <= now_s or is_due is None or (is_due is not never and is_due()):
+                until_s = turn.until_s + place.slept_s
+                if is_due is always or until_s <= now_s or (is_due is not never and is_due()):
                     ready.append(turn)
                 elif until_s < soonest_s:
                     soonest, soonest_s, after_that_s = turn, until_s, soonest_s
