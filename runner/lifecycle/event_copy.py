@@ -22,10 +22,11 @@ class EventCopy:
     def look(self, box: Box) -> list[dict[str, Any]] | None:
         """Bring home what one look shows, and return the events in it; ``None`` when there is nothing more."""
         home = self._ctx.run.events
-        if is_full(home):
+        size_bytes = home.size_bytes()
+        if is_full(size_bytes):
             self._say_full()
             return None
-        taken = take(self._machine.read_from(box.events, home.size_bytes()))
+        taken = take(self._machine.read_from(box.events, size_bytes))
         if not taken.content:
             return None
         home.append(taken.content)

@@ -7,7 +7,6 @@ from typing import Any
 
 from runner.errors import HostWordsError
 from runner.run.host_words import plain_data
-from runner.world import Entry
 from trainer.files import object_or_none
 
 LOOK_BYTES = 256 << 10
@@ -37,9 +36,9 @@ class Taken:
     skipped: int = 0
 
 
-def is_full(events: Entry) -> bool:
-    """Return whether a run's copy of the events has no room for another look."""
-    return events.size_bytes() > MOST_BYTES - LOOK_BYTES
+def is_full(size_bytes: int) -> bool:
+    """Return whether a run's copy of the events, of this size, has no room for another look."""
+    return size_bytes > MOST_BYTES - LOOK_BYTES
 
 
 def take(content: bytes) -> Taken:

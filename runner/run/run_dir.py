@@ -41,6 +41,7 @@ class RunDir:
 
     path: Path
     world: World = field(compare=False, repr=False)
+    _files: dict[str, Entry] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def run_id(self) -> str:
@@ -48,8 +49,10 @@ class RunDir:
         return self.path.name
 
     def file(self, name: str) -> Entry:
-        """Return a hand-over file."""
-        return Entry(self.path / name, self.world.disk)
+        """Return a hand-over file; who follows a run asks for the same ones again and again."""
+        if name not in self._files:
+            self._files[name] = Entry(self.path / name, self.world.disk)
+        return self._files[name]
 
     def log(self, step: str) -> Path:
         """Return the log file of a step; its folder is made."""

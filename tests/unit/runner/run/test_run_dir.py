@@ -34,3 +34,10 @@ def test_a_plan_is_none_of_the_runs_of_which_something_may_be_left(tmp_path: Pat
     assert list_traces(tmp_path, RealWorld()) == [run]
     begin_run(plan)
     assert list_traces(tmp_path, RealWorld()) == [run, plan]
+
+
+def test_a_file_of_a_run_is_made_once(tmp_path: Path) -> None:
+    run = run_named(tmp_path)
+
+    assert run.events is run.file("events.jsonl")
+    assert run.events.path == run.path / "events.jsonl"
