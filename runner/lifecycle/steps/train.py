@@ -29,7 +29,8 @@ from runner.store import run_store as storing
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 START_S = 120.0
-POLL_S = 0.5
+POLL_S, LONGEST_POLL_S = 0.5, 4.0
+"""Pause between two looks at the events: the first one while they come, twice as long after each look without any."""
 STATUS_EVERY_S = 15.0
 """Asking the supervisor starts an interpreter there; between two questions its files are enough."""
 PATIENCE_S = 1800.0
@@ -165,6 +166,7 @@ class _Follower:
         self._ctx, self._machine = ctx, machine
         self._box: Box | None = None
         self._copy, self._limit = EventCopy(ctx, machine), NearLimit(ctx)
+        self._pause_s, self._may_be_over = POLL_S, True
         self._asked = self._ctx.world.monotonic_s()
         self._deadline_s = self._asked + hours_to_follow(ctx) * 3600
 
@@ -199,7 +201,7 @@ class _Follower:
                 continue
             if ended is not None:
                 return ended
-            self._ctx.stop.wait(POLL_S)
+            self._ctx.stop.wait(self._pause_s)
 
     def _go_on(self) -> None:
         """Raise once the user wants out or the run's time is over; the machine has no say in either."""
@@ -216,10 +218,9 @@ class _Follower:
         if self._box is None and (host := self._ctx.host()) is not None:
             self._box = self._ctx.box(host, self._machine)
         box = self._box or Box("")
-        has_ended = self._machine.read_from(f"{box.output}/exit.json", 0) != b""  # before the events: none is missed
-        self._show_new(box)
-        due = self._ctx.world.monotonic_s() - self._asked > STATUS_EVERY_S
-        if not has_ended and not due:
+        self._pause_s = POLL_S if self._show_new(box) else min(2 * self._pause_s, LONGEST_POLL_S)
+        is_due = self._ctx.world.monotonic_s() - self._asked > STATUS_EVERY_S
+        if not is_due and not (self._may_be_over and self._machine.read_from(f"{box.output}/exit.json", 0)):
             return None
         self._asked = self._ctx.world.monotonic_s()
         self._limit.look()
@@ -235,6 +236,7 @@ class _Follower:
         """Show what one look brings; return whether there was something."""
         events = self._copy.look(box)
         for event in events or ():
+            self._may_be_over = event["event"] == "run_ended"  # else only the supervisor knows of an end
             self._ctx.view.event(event)
             self._limit.seen(event)
             notices.seen(self._ctx, event)

@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     plan.check = check
     configure.configure = prepare
     train.STATUS_EVERY_S = 1.0
-    train.POLL_S = 0.05
+    train.POLL_S = train.LONGEST_POLL_S = 0.05
     train.RETRY_S = (0.1,)
     return cli.main(argv, world)
 

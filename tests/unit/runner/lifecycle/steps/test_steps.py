@@ -310,6 +310,35 @@ def test_what_is_no_event_is_skipped_and_counted_and_the_run_goes_on(
     assert ctx.run.events.size_bytes() == Path(box.events).stat().st_size
 
 
+class Scripted(Recorder):
+    """A machine that shows its events look by look, and has written how training ended when they are over."""
+
+    def __init__(self, *looks: bytes) -> None:
+        super().__init__(RUNNING | {"state": "exited", "exit_code": 0})
+        self.looks, self.read = list(looks), []
+
+    def read_from(self, path: str, offset: int) -> bytes:
+        self.read.append(Path(path).name)
+        if path.endswith("exit.json"):
+            return b"" if self.looks else b"{}"
+        return self.looks.pop(0) if self.looks else b""
+
+
+def test_who_follows_asks_for_the_exit_status_only_after_a_last_word_and_more_seldom_while_nothing_comes(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(ctx.stop, "wait", pauses.append)
+    machine = Scripted(b"", GOOD, b"", b"", b"", b"", GOOD, b'{"event": "run_ended"}\n')
+    use(monkeypatch, machine)
+
+    train.follow(ctx, HOST)
+
+    assert pauses == [1.0, 0.5, 1.0, 2.0, 4.0, 4.0, 0.5]
+    # At first nobody knows how it stands, and after the last word all that is left of the events is fetched.
+    assert machine.read == ["events.jsonl", "exit.json", *["events.jsonl"] * 7, "exit.json", "events.jsonl"]
+
+
 def test_after_the_time_of_the_run_its_trainer_is_followed_no_longer(
     ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
