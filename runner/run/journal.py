@@ -41,7 +41,7 @@ class Journal:
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all lines that are as they were written, oldest first."""
-        return [entry for entry in self._lines() if entry is not None]
+        return [dict(entry) for entry in self._lines() if entry is not None]
 
     def line_of_now(self, kind: str = "answer", action: str = "now") -> dict[str, Any]:
         """Return a line as it would be written now, without facts."""
@@ -72,8 +72,7 @@ class Journal:
 
     def _lines(self) -> list[dict[str, Any] | None]:
         """Return every line, ``None`` for a damaged one; the last counts also where its end is missing."""
-        found = (_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line)
-        return [None if entry is None else dict(entry) for entry in found]
+        return [_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line]
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
         """Write a line; in a file without any, which is made with its first, that the lines before are lost."""

@@ -93,10 +93,10 @@ class Spend:
 def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
     """Return the cost of a run's machines until ``now``; nothing where none was rented."""
     journal, at = Journal(run), now or run.world.now()
-    machines = tuple(one for one in _rentals(run, journal) if not one.is_given)
+    machines, is_damaged = tuple(one for one in _rentals(run, journal) if not one.is_given), journal.is_damaged
     highs = [one.high_usd(at) for one in machines]
-    unknown = _unknown(machines, is_damaged=journal.is_damaged)
-    is_known = None not in highs and not journal.is_damaged and not any(one.is_set_back for one in machines)
+    unknown = _unknown(machines, is_damaged=is_damaged)
+    is_known = None not in highs and not is_damaged and not any(one.is_set_back for one in machines)
     total = sum(one or 0.0 for one in highs)
     last = machines[-1] if machines else None
     return Spend(
@@ -107,7 +107,7 @@ def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
         price_usd_per_h=0.0 if last is None else last.price_usd_per_h,
         billed_s=round(sum(one.hours(at) for one in machines) * 3600, 1),
         unknown=unknown,
-        is_damaged=journal.is_damaged,
+        is_damaged=is_damaged,
     )
 
 
