@@ -58,6 +58,7 @@ class Turns:
     def __init__(self, world: World, path: Path) -> None:
         """Keep the place; nothing is there before the first turn."""
         self._disk, self._path, self._tries = world.disk, path, 0
+        self._folder, self._lock = path.parent, path.with_suffix(".lock")
 
     def take(self, now_s: float, interval_s: float) -> float:
         """Return the seconds to wait before trying again, 0 where this turn is taken.
@@ -75,8 +76,8 @@ class Turns:
 
     def _changed(self, wait_s: Callable[[float], float], now_s: float, new_s: float) -> float:
         try:
-            self._disk.make_folder(self._path.parent, mode=0o700)
-            with self._disk.lock(self._path.with_suffix(".lock")):
+            self._disk.make_folder(self._folder, mode=0o700)
+            with self._disk.lock(self._lock):
                 self._tries = 0
                 left_s = wait_s(self._read(now_s))
                 if left_s == 0.0:

@@ -67,9 +67,11 @@ class MemoryDisk:
         del mode
         self._turn()
         self.need_room(path)
-        self.make_folder(path.parent)
-        self._put(str(path), content)
-        self._synced[str(path)] = content
+        name = str(path)
+        if _above(name) not in self._folders:
+            self.make_folder(path.parent)
+        self._put(name, content)
+        self._synced[name] = content
 
     def spoil(self, path: Path, content: bytes) -> None:
         """Let a file have another content, which takes no room."""
