@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from runner.adapters.machine import Allowance, Machine
@@ -72,7 +72,7 @@ def bring_checkpoints(ctx: Context, fetch: Fetch, box: Box) -> tuple[list[str], 
     Returns:
         What came, and what was wrong with the first that could not be taken: the machine may go after this.
     """
-    complete = complete_names(fetch.machine, box)
+    complete = list(complete_names(fetch.machine, box))
     wanted = complete[:MOST_TRIED]
     came: list[str] = []
     damaged: TransferError | None = None
@@ -108,9 +108,10 @@ def _check_manifest(part: Path) -> None:
         ) from err
 
 
-def complete_names(machine: Machine, box: Box) -> list[str]:
-    """Return the checkpoints on the machine that have a manifest, newest first; only so many are looked into."""
+def complete_names(machine: Machine, box: Box) -> Iterator[str]:
+    """Yield the checkpoints on the machine that have a manifest, newest first; only so many are looked into."""
     numbered = [name for name in machine.names(box.checkpoints) if is_checkpoint(name)]
     newest_first = sorted(numbered, key=step_of, reverse=True)
-    looked_into = newest_first[:MOST_CHECKPOINTS]
-    return [name for name in looked_into if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}")]
+    for name in newest_first[:MOST_CHECKPOINTS]:
+        if MANIFEST_NAME in machine.names(f"{box.checkpoints}/{name}"):
+            yield name

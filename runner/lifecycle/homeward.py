@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterator
 
 from runner.adapters.background import beside
+from runner.adapters.machine import Machine
 from runner.adapters.process import ToolCancelledError
 from runner.context import Context
 from runner.errors import ConnectionLostError, TransferError
@@ -44,36 +45,38 @@ class _Homeward:
 
     def __init__(self, ctx: Context, host: Host) -> None:
         self._ctx, self._host = ctx, host
+        self._box: Box | None = None
         self._newest = ""
         self._brought: set[str] = set()
         self._shown = ""
 
     def go_on(self, over: Event) -> None:
-        """Look again and again until it is over."""
-        while not over.wait(LOOK_S):
-            try:
-                self._look(over)
-            except ToolCancelledError:
-                return
-            except ConnectionLostError:
-                continue  # who follows the run reports it
-            except (TransferError, OSError) as err:
-                self._show(f"{err}; the checkpoint stays on the machine for now")
-
-    def _look(self, over: Event) -> None:
-        """Bring the newest checkpoint, and the best one, unless they are here."""
+        """Look again and again until it is over, by one connection for as long as it holds."""
         machine = self._ctx.machine(self._host)
         try:
-            box = self._ctx.box(self._host, machine)
-            newest = next(iter(complete_names(machine, box)), "")
-            if newest in ("", self._newest):
-                return
-            damaged = self._bring(Fetch(self._ctx, machine, is_over=over.is_set), box)
-            self._newest = newest
-            if damaged is not None:
-                raise damaged
+            while not over.wait(LOOK_S):
+                try:
+                    self._look(machine, over)
+                except ToolCancelledError:
+                    return
+                except ConnectionLostError:
+                    machine.close()  # who follows the run reports it
+                except (TransferError, OSError) as err:
+                    machine.close()
+                    self._show(f"{err}; the checkpoint stays on the machine for now")
         finally:
             machine.close()
+
+    def _look(self, machine: Machine, over: Event) -> None:
+        """Bring the newest checkpoint, and the best one, unless they are here."""
+        self._box = self._box or self._ctx.box(self._host, machine)
+        newest = next(complete_names(machine, self._box), "")
+        if newest in ("", self._newest):
+            return
+        damaged = self._bring(Fetch(self._ctx, machine, is_over=over.is_set), self._box)
+        self._newest = newest
+        if damaged is not None:
+            raise damaged
 
     def _bring(self, fetch: Fetch, box: Box) -> TransferError | None:
         before = set(self._ctx.world.disk.names(self._ctx.run.checkpoints))

@@ -39,6 +39,10 @@ class There(LocalMachine):
     def __init__(self) -> None:
         self.fetched: list[str] = []
         self.failures: list[Exception] = []
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def get(self, source: str, target: Path, allowance: Allowance, *, cancel: Cancel | None = None) -> None:
         if self.failures:
@@ -157,7 +161,7 @@ def test_after_a_good_end_they_are_kept_only_where_the_run_file_says_so(
     assert ctx.run.checkpoints.exists() is bring_home
 
 
-def test_a_failure_costs_one_look(tmp_path: Path, machine: There) -> None:
+def test_a_failure_costs_one_look_and_the_connection(tmp_path: Path, machine: There) -> None:
     ctx = context(tmp_path, checkpointing={"bring_home": True})
     machine.failures = [ConnectionLostError("no answer", resolution="wait"), OSError(28, "No space left on device")]
 
@@ -168,6 +172,7 @@ def test_a_failure_costs_one_look(tmp_path: Path, machine: There) -> None:
     said: list[str] = ctx.view.said  # type: ignore[attr-defined]
     assert "No space left on device; the checkpoint stays on the machine for now" in said[0]
     assert said[1:] == ["came home: checkpoint-2"]
+    assert machine.closed == len(["no answer", "no space", "the end"])
 
 
 def test_one_that_is_damaged_there_does_not_come_and_the_next_one_does(tmp_path: Path, machine: There) -> None:
