@@ -113,8 +113,10 @@ class FaultQueue:
 
     def peek(self, name: str, cloud: str) -> Queued | None:
         """Return the first fault of this name that is not spent, without firing it."""
-        fitting = (q for q in self._queued if q.name == name and q.cloud == cloud and not q.is_spent)
-        return next(fitting, None)
+        for queued in self._queued:  # each request asks for a handful of faults, and nearly always there is none
+            if queued.name == name and queued.cloud == cloud and not queued.is_spent:
+                return queued
+        return None
 
     def refuses(self, candidate: str, cloud: str, at: float) -> bool:
         """Return whether ``no_capacity`` refuses a candidate; one that was refused stays so."""
