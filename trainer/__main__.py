@@ -184,7 +184,8 @@ def _supervise_run(arguments: argparse.Namespace) -> int:
 
 
 def _supervise_outbox(arguments: argparse.Namespace) -> int:
-    from trainer.supervisor.outbox import Parent, keep_sending, read_order
+    from trainer.supervisor.beside import Parent
+    from trainer.supervisor.outbox import keep_sending, read_order
 
     output = arguments.output.resolve()
     keep_sending(read_order(arguments.store), output, is_over=Parent(sys.stdin.buffer, output).is_over)

@@ -9,15 +9,11 @@ trainer go along: the story of a machine that is lost is whole up to its last ch
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-import psutil
 
 from trainer.checkpoints.complete import list_finished, list_newest_first
 from trainer.checkpoints.names import step_of
@@ -26,7 +22,7 @@ from trainer.checkpoints.push import forget_checkpoint, push_checkpoint, push_fi
 from trainer.errors import ConfigError, StoreError
 from trainer.events import EventLog, EventName
 from trainer.files import read_json
-from trainer.supervisor.status import read_status
+from trainer.supervisor.beside import step_aside
 
 LOOK_S = 1.0
 CHECKPOINTS = "checkpoints"
@@ -87,30 +83,6 @@ def keep_sending(order: Order, output: Path, *, is_over: Callable[[float], bool]
     while not outbox.send(is_last=True) and time.monotonic() < end_s:
         failures += 1
         time.sleep(_pause_s(failures))
-
-
-class Parent:
-    """The supervisor, as its child sees it: it holds the other end of a pipe."""
-
-    def __init__(self, pipe: IO[bytes], output: Path) -> None:
-        """Take the pipe, and the run's output folder."""
-        self._pipe, self._output, self._is_gone = pipe, output, False
-
-    def is_over(self, wait_s: float) -> bool:
-        """Wait so many seconds at most; return whether the supervisor is gone, and no trainer works on without it."""
-        if self._is_gone:
-            time.sleep(wait_s)
-        else:
-            ready, _, _ = select.select([self._pipe], [], [], wait_s)
-            self._is_gone = bool(ready) and self._pipe.read(1) == b""
-        return self._is_gone and read_status(self._output).state != "running"
-
-
-def step_aside() -> None:
-    """Let everything else on this machine go first."""
-    os.nice(19)
-    if hasattr(psutil, "IOPRIO_CLASS_IDLE"):
-        psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
 class Outbox:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,8 +103,9 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, st
     that it can use less of; one whose loop stood still and that was killed for it, once. With a store, its outbox works
     beside the trainer, and has ``LAST_WORDS_S`` after its end.
     """
-    outbox = None if store is None else _Outbox(store, output)
-    watch = _TrainerWatch(output, max_hours, outbox)
+    outbox = None if store is None else _Helper("outbox", output, "--store", str(store))
+    helpers = [helper for helper in (outbox,) if helper is not None]
+    watch = _TrainerWatch(output, max_hours, helpers)
     start = look(output)
     code = watch.run(_trainer_command(config, output, resume=resume))
     while (why := _why_again(config, output, code, start, watch)) is not None:
@@ -114,8 +116,8 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, st
         start = look(output)
         code = watch.run(_trainer_command(config, output, resume=True))
     _write_exit(output, code)
-    if outbox is not None:
-        outbox.end()
+    if outbox is not None:  # what the store does not take in time is left to the lease
+        outbox.end(2 * LAST_WORDS_S)
     return _shell_code(code)
 
 
@@ -128,26 +130,25 @@ def _why_again(config: Path, output: Path, code: int, start: Start, watch: _Trai
     return "out of memory; starting the trainer again with less" if has_less else None
 
 
-class _Outbox:
-    """Keeps the process of the outbox going; without it the lease still brings the work into the store."""
+class _Helper:
+    """Keeps a process beside the trainer going; training does without it."""
 
-    def __init__(self, store: Path, output: Path) -> None:
-        """Start it."""
-        self._command = [sys.executable, "-m", "trainer", "supervise", "outbox"]
-        self._command += ["--store", str(store), "--output", str(output)]
+    def __init__(self, verb: str, output: Path, *more: str) -> None:
+        """Start it, by its verb of ``trainer supervise``."""
+        self._command = [sys.executable, "-m", "trainer", "supervise", verb, "--output", str(output), *more]
         self._process = self._start()
 
     def look(self) -> None:
-        """Start it again if it has ended, once in ``RESTART_S``."""
-        if self._process.poll() is not None and time.monotonic() > self._started_s + RESTART_S:
+        """Start it again if it has failed, once in ``RESTART_S``; one that ended well has nothing to do here."""
+        if self._process.poll() and time.monotonic() > self._started_s + RESTART_S:
             self._process = self._start()
 
-    def end(self) -> None:
-        """Let it send what is left; what the store does not take in time is left to the lease."""
+    def end(self, timeout_s: float) -> None:
+        """Let it finish what it is at for so long."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            self._process.wait(timeout=2 * LAST_WORDS_S)
+            self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
 
@@ -165,10 +166,10 @@ class _TrainerWatch:
         stalls: How many have stood still.
     """
 
-    def __init__(self, output: Path, max_hours: float | None, outbox: _Outbox | None = None) -> None:
+    def __init__(self, output: Path, max_hours: float | None, helpers: Sequence[_Helper] = ()) -> None:
         """Begin the run's hours, and take the signals of this process."""
         self.asked_to_stop = self._is_over = False
-        self._outbox = outbox
+        self._helpers = helpers
         self._pace = StallWatch(output)
         self.stall: Stall | None = None
         self.stalls = 0
@@ -189,8 +190,8 @@ class _TrainerWatch:
         _write_who_runs(self._output, self._trainer.pid)
         while True:
             (self._output / "heartbeat").touch()
-            if self._outbox is not None:
-                self._outbox.look()
+            for helper in self._helpers:
+                helper.look()
             try:
                 code = self._trainer.wait(timeout=HEARTBEAT_INTERVAL_S)
                 return code if self.stall is None else EXIT_FAILED

@@ -17,7 +17,7 @@ from trainer.checkpoints.pull import pull
 from trainer.errors import ConfigError, StoreError
 from trainer.events import EventLog, EventName, read_events
 from trainer.supervisor import outbox as module
-from trainer.supervisor.outbox import Order, Outbox, Parent, keep_sending, read_order
+from trainer.supervisor.outbox import Order, Outbox, keep_sending, read_order
 from trainer.supervisor.status import read_status
 
 FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
@@ -363,19 +363,6 @@ def test_what_is_left_is_not_tried_for_ever(tmp_path: Path, store: Watched, monk
     keep_sending(Order("file:///store"), tmp_path / "output", is_over=lambda _: True)
 
     assert stored_steps(tmp_path) == []
-
-
-def test_its_parent_is_gone_when_the_pipe_ends_and_no_trainer_works_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    states = ["running", "running", "lost"]
-    monkeypatch.setattr(module, "read_status", lambda output: type("Status", (), {"state": states.pop(0)})())
-    read, write = os.pipe()
-    with os.fdopen(read, "rb", buffering=0) as pipe:
-        parent = Parent(pipe, tmp_path)
-        assert not parent.is_over(0.0)
-        os.close(write)
-        assert [parent.is_over(0.0) for _ in range(3)] == [False, False, True]
 
 
 def test_its_events_hide_no_end_of_the_trainer(tmp_path: Path) -> None:
