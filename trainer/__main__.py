@@ -85,13 +85,15 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
     outbox = verbs.add_parser("outbox", help="be the process that brings checkpoints into the store; ends with stdin")
     outbox.add_argument("--store", type=Path, required=True, help="JSON file that says which")
     outbox.set_defaults(command=_supervise_outbox)
+    gpu_log = verbs.add_parser("gpu-log", help="be the process that writes how the GPUs are; ends with stdin")
+    gpu_log.set_defaults(command=_supervise_gpu_log)
     status = verbs.add_parser("status", help="print the state of the run as one JSON line")
     status.set_defaults(command=_supervise_status)
     stop = verbs.add_parser("stop", help="stop the run with a checkpoint")
     stop.add_argument("--timeout-s", type=float, default=120.0, help="seconds until the trainer is killed (120)")
     stop.add_argument("--now", action="store_true", help="kill it immediately, without a checkpoint")
     stop.set_defaults(command=_supervise_stop)
-    for verb in (outbox, status, stop):
+    for verb in (outbox, gpu_log, status, stop):
         verb.add_argument("--output", type=Path, required=True, help="output folder of the run")
 
 
@@ -189,6 +191,15 @@ def _supervise_outbox(arguments: argparse.Namespace) -> int:
 
     output = arguments.output.resolve()
     keep_sending(read_order(arguments.store), output, is_over=Parent(sys.stdin.buffer, output).is_over)
+    return 0
+
+
+def _supervise_gpu_log(arguments: argparse.Namespace) -> int:
+    from trainer.supervisor.beside import Parent
+    from trainer.supervisor.gpu_log import keep_logging
+
+    output = arguments.output.resolve()
+    keep_logging(output, is_over=Parent(sys.stdin.buffer, output).is_over)
     return 0
 
 

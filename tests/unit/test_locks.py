@@ -144,6 +144,10 @@ def named_in(*inputs: str) -> set[str]:
     return {match[0] for line in lines if (match := re.match(r"[A-Za-z0-9-]+", line))}
 
 
+NOT_HERE = {"pynvml": ["nvidia-ml-py"]}
+"""Distributions of modules that are installed where there is a GPU alone."""
+
+
 def imported_by(package: str) -> set[str]:
     """Return the distributions whose modules a package of ours imports, wherever in a file."""
     modules: set[str] = set()
@@ -154,7 +158,7 @@ def imported_by(package: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 modules.add(node.module.split(".")[0])
     foreign = modules - set(sys.stdlib_module_names) - {"runner", "trainer"}
-    known = packages_distributions()
+    known = {**NOT_HERE, **packages_distributions()}
     return {known.get(module, [module])[0].lower().replace("_", "-") for module in foreign}
 
 

@@ -2,8 +2,8 @@
 
 Training never waits for it. It looks at the folder of checkpoints with the lowest priority and sends the newest one;
 those that became complete before it meanwhile are skipped, so that a slow store is behind by one upload at most. What
-it sends it holds by hard links, so that the trainer may remove old checkpoints as always. The events and the log of the
-trainer go along: the story of a machine that is lost is whole up to its last checkpoint.
+it sends it holds by hard links, so that the trainer may remove old checkpoints as always. The events and the logs of
+trainer and GPUs go along: the story of a machine that is lost is whole up to its last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from trainer.errors import ConfigError, StoreError
 from trainer.events import EventLog, EventName
 from trainer.files import read_json
 from trainer.supervisor.beside import step_aside
+from trainer.supervisor.gpu_log import LOG
 
 LOOK_S = 1.0
 CHECKPOINTS = "checkpoints"
-STORY = ("events.jsonl", "trainer.log")
+STORY = ("events.jsonl", "trainer.log", LOG)
 STORY_EVERY_S = 60.0
 RETRY_S = (5.0, 15.0, 30.0, 60.0)
 """Waits after one failure, two, ...; the last one comes again."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,6 +38,8 @@ START_TIMEOUT_S = 20.0
 RESTART_S = 30.0
 STACKS_S = 5.0
 """How long a trainer that stands still has for the stacks of its threads, before it is killed."""
+GPU_LOG_S = 5.0
+"""How long the log of the GPUs has for its end: a driver that hangs keeps nothing."""
 POLL_S = 0.05
 
 
@@ -101,10 +104,11 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, st
 
     A trainer that ended for lack of memory is started again, from its newest checkpoint, as long as there is something
     that it can use less of; one whose loop stood still and that was killed for it, once. With a store, its outbox works
-    beside the trainer, and has ``LAST_WORDS_S`` after its end.
+    beside the trainer, and has ``LAST_WORDS_S`` after its end; where NVML can be asked, so does the log of the GPUs.
     """
     outbox = None if store is None else _Helper("outbox", output, "--store", str(store))
-    helpers = [helper for helper in (outbox,) if helper is not None]
+    gpu_log = _Helper("gpu-log", output) if find_spec("pynvml") else None
+    helpers = [helper for helper in (outbox, gpu_log) if helper is not None]
     watch = _TrainerWatch(output, max_hours, helpers)
     start = look(output)
     code = watch.run(_trainer_command(config, output, resume=resume))
@@ -116,6 +120,8 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, st
         start = look(output)
         code = watch.run(_trainer_command(config, output, resume=True))
     _write_exit(output, code)
+    if gpu_log is not None:
+        gpu_log.end(GPU_LOG_S)
     if outbox is not None:  # what the store does not take in time is left to the lease
         outbox.end(2 * LAST_WORDS_S)
     return _shell_code(code)

@@ -431,3 +431,46 @@ def test_what_the_trainer_leaves_at_its_end_goes_to_the_store_and_nothing_of_our
     wait_for(lambda: stored(tmp_path) and (tmp_path / "store" / "trainer.log").is_file())
     supervisor = pid_of(output, "supervisor")
     wait_for(lambda: not psutil.pid_exists(supervisor) or psutil.Process(supervisor).status() == psutil.STATUS_ZOMBIE)
+
+
+HANGS = "import time\ntime.sleep(600)\n"
+HAS_A_GPU = """
+class NVMLError(Exception): pass
+NVML_TEMPERATURE_GPU = NVML_MEMORY_ERROR_TYPE_UNCORRECTED = NVML_VOLATILE_ECC = 0
+def nvmlInit(): pass
+def nvmlDeviceGetCount(): return 1
+def nvmlDeviceGetHandleByIndex(index): return index
+def nvmlDeviceGetTemperature(gpu, sensor): return 61
+def refused(*_): raise NVMLError
+nvmlDeviceGetMemoryInfo = nvmlDeviceGetPowerUsage = nvmlDeviceGetUtilizationRates = nvmlDeviceGetPciInfo = refused
+nvmlDeviceGetTotalEccErrors = nvmlEventSetCreate = refused
+"""
+
+
+def with_nvml(folder: Path, source: str) -> str:
+    """Write a stub of NVML's binding; return what a supervisor does first so that it is found."""
+    folder.mkdir()
+    (folder / "pynvml.py").write_text(source)
+    return f"import os; os.environ['PYTHONPATH'] = {str(folder)!r}; sys.path.insert(0, {str(folder)!r})"
+
+
+def test_the_gpus_are_logged_beside_the_trainer(launch: Callable[..., Path], tmp_path: Path) -> None:
+    output = launch(SLEEPS, before=with_nvml(tmp_path / "stub", HAS_A_GPU))
+
+    wait_for(lambda: (output / "gpu.jsonl").exists() and (output / "gpu.jsonl").read_text().endswith("\n"))
+
+    assert json.loads((output / "gpu.jsonl").read_text().splitlines()[0])["gpus"][0]["temperature_c"] == 61
+    assert [child.nice() for child in children_of(output)] == [19]
+
+
+def test_a_driver_that_hangs_keeps_nothing_from_its_end(launch: Callable[..., Path], tmp_path: Path) -> None:
+    before = f"{with_nvml(tmp_path / 'stub', HANGS)}; supervise.GPU_LOG_S = 0.1"
+    output = launch(STOPS_ON_SIGTERM, before=before)
+    wait_until_up(output)
+    wait_for(lambda: len(children_of(output)) == 1)
+    gpu_log, supervisor = children_of(output)[0], psutil.Process(pid_of(output, "supervisor"))
+
+    assert supervise.stop(output, timeout_s=TIMEOUT_S, now=False).exit_code == 75
+
+    for process in (gpu_log, supervisor):
+        wait_for(lambda process=process: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
