@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from runner.run.gpu_log import GpuLook, read_looks
 from runner.run.planned import PLAN_NAME, lenient_plan
 from runner.run.run_dir import RunDir
 from trainer.events import parse_events
@@ -59,6 +60,10 @@ class Sources:
             return []
         self.missing.append("events.jsonl: not there")
         return []
+
+    def gpu_log(self) -> tuple[GpuLook, ...]:
+        """Return the looks at the machine's GPUs, oldest first; a run without GPUs has none."""
+        return read_looks(self.run.gpu_log.read_or_nothing())
 
 
 def mapping(value: Any) -> Json:

@@ -71,6 +71,11 @@ class Box:
         return self._under("output", "events.jsonl")
 
     @property
+    def gpu_log(self) -> str:
+        """File in which the machine's GPUs are logged, where it has any."""
+        return self._under("output", "gpu.jsonl")
+
+    @property
     def checkpoints(self) -> str:
         """Folder of the checkpoints."""
         return self._under("output", "checkpoints")

@@ -91,6 +91,11 @@ class RunDir:
         return self.file("events.jsonl")
 
     @property
+    def gpu_log(self) -> Entry:
+        """How the machine's GPUs were while it trained."""
+        return self.file("gpu.jsonl")
+
+    @property
     def known_hosts(self) -> Path:
         """Pinned host keys of this run."""
         return self.path / "known_hosts"

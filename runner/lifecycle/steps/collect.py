@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from runner.adapters.machine import Machine
 from runner.adapters.process import Cancel
 from runner.context import Context
-from runner.errors import RunnerError, TransferError
+from runner.errors import ConnectionLostError, RunnerError, TransferError
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.fetching import MIB, Fetch, bring_checkpoints
+from runner.run.gpu_log import MOST_BYTES, joined
 from runner.run.models import Box, Host
 from trainer.export.checksums import checksum_problems
 
@@ -56,6 +58,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         if with_checkpoints:
             checkpoints, passed_over = bring_checkpoints(ctx, fetch, box)
             came, damaged = [*came, *checkpoints], damaged or passed_over
+        came += [ctx.run.gpu_log.name] if _bring_gpu_log(ctx, machine, box, fetch.is_over) else []
     finally:
         machine.close()
     if damaged is not None:
@@ -91,6 +94,22 @@ def _bring(ctx: Context, fetch: Fetch, box: Box, name: str) -> bool:
         ctx.view.line(err.message)
         return False
     return True
+
+
+def _bring_gpu_log(ctx: Context, machine: Machine, box: Box, is_over: Cancel) -> bool:
+    """Bring what is readable of the machine's log of its GPUs, behind those of the machines before it.
+
+    It comes last, and a connection that breaks in it costs its end alone: nothing depends on it.
+    """
+    content = b""
+    with suppress(ConnectionLostError):
+        while len(content) < MOST_BYTES and not is_over() and (part := machine.read_from(box.gpu_log, len(content))):
+            content += part
+    home = ctx.run.gpu_log
+    log = joined(home.read_or_nothing(), content) if content else b""
+    if log:
+        home.write_bytes(log)
+    return bool(log)
 
 
 def _finished(machine: Machine, box: Box) -> list[str]:

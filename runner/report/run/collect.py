@@ -19,6 +19,7 @@ from runner.report.run.curves import (
     skipped_steps,
     step_points,
 )
+from runner.report.run.gpu import gpu_use
 from runner.report.run.models import AcceptanceRow, AnswerPair, Artifacts, LifeStep, RunReport, Scores, Verdict
 from runner.report.run.summary import summarise
 from runner.report.sources import Json, Sources, items, mapping, number, seconds_between, text
@@ -63,6 +64,7 @@ def read_run(run: RunDir) -> RunReport:
         skipped_steps=skipped_steps(events),
         checkpoints=checkpoint_points(events),
         phases=phase_times(events),
+        gpu=gpu_use(sources.gpu_log()),
         data=_data(events, plan),
         answers=_answers(metrics, events),
         scores=_scores(metrics),

@@ -6,13 +6,16 @@ Shape, ``format`` 1 (a key is always there; what is not known is ``null`` or emp
     run           run_id, name, env, created_at, verdict (accepted | interrupted | failed | unfinished), message,
                   resolution, base_model
     summary       base_eval_loss, adapter_eval_loss, improvement_percent, compared_on, steps, max_steps, best_step,
-                  epochs, tokens, tokens_per_s, peak_memory_gib, loss_first, loss_last, train_duration_s, duration_s,
-                  cost_usd, device
+                  epochs, tokens, tokens_per_s, peak_memory_gib, loss_first, loss_last, train_duration_s, useful_share
+                  (of the billed seconds, inside training steps), duration_s, cost_usd, device
     curves        steps: one list for each of step, epoch, loss, learning_rate, grad_norm, tokens, tokens_per_s,
                   memory_gib, all of one length; evaluations: [{step, eval_loss, model}]; resumed_from: [step];
                   memory_measures: [what was used less of when memory was short]; skipped_steps (float16 only);
                   checkpoints: [{step, size_bytes, duration_s}]
     phases        [{phase, duration_s, complete}]
+    gpu           points: one list for each of minutes, utilisation_percent, memory_gib, temperature_c, power_w, all of
+                  one length; utilisation_percent (mean), temperature_c (highest), ecc_errors, xids (null: not visible);
+                  or null
     data          facts, histogram: [{from_tokens, to_tokens, count}] (up to, not including), warnings, notes,
                   shown: [{line, parts: [{text, learned}]}]; or null
     answers       [{prompt, reference, base_answer, adapter_answer}]
@@ -37,7 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.report.run.collect import read_run
-from runner.report.run.models import RunReport, StepPoint
+from runner.report.run.models import GpuPoint, GpuUse, RunReport, StepPoint
 from runner.run.run_dir import RunDir, write_json
 
 FORMAT = 1
@@ -79,6 +82,7 @@ def to_document(report: RunReport) -> dict[str, Any]:
             "checkpoints": [asdict(point) for point in report.checkpoints],
         },
         "phases": [asdict(phase) for phase in report.phases],
+        "gpu": None if report.gpu is None else {**asdict(report.gpu), "points": _columns(report.gpu)},
         "data": None if report.data is None else asdict(report.data),
         "answers": [asdict(pair) for pair in report.answers],
         "scores": {scores.model: scores.values for scores in report.scores},
@@ -94,6 +98,10 @@ def to_document(report: RunReport) -> dict[str, Any]:
         },
         "missing": list(report.missing),
     }
+
+
+def _columns(gpu: GpuUse) -> dict[str, list[float | None]]:
+    return {field.name: [getattr(point, field.name) for point in gpu.points] for field in fields(GpuPoint)}
 
 
 def _inside(path: Path | None, run_dir: Path) -> str | None:

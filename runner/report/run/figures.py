@@ -7,11 +7,13 @@ scheme before it draws, and again when the scheme changes or the page is printed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from runner.report.figure import END, MAIN, PHASE_HEIGHT_PX, QUIET, SECOND, PageFigure, blank_figure
-from runner.report.run.models import PhaseTime, RunReport, StepPoint
+from runner.report.run.models import GpuPoint, GpuUse, PhaseTime, RunReport, StepPoint
 from runner.report.wording import duration, words
+
+Point = TypeVar("Point", StepPoint, GpuPoint)
 
 MOST_POINTS = 2000
 """More points than a screen has columns only make the page heavy; ``report.json`` keeps them all."""
@@ -25,6 +27,12 @@ def page_figures(report: RunReport) -> list[PageFigure]:
     """Return the curves that there are numbers for."""
     drawn = [_loss(report)]
     drawn += [_course(report, *course) for course in COURSES]
+    return [figure for figure in drawn if figure is not None]
+
+
+def gpu_figures(gpu: GpuUse | None) -> list[PageFigure]:
+    """Return what the GPU that trained did over time, as far as it told."""
+    drawn = [] if gpu is None else [_gpu_course(_thin(gpu.points), *course) for course in GPU_COURSES]
     return [figure for figure in drawn if figure is not None]
 
 
@@ -162,7 +170,38 @@ def _course(
     return PageFigure(key, title, note, figure.to_json(), 220)
 
 
-def _thin(points: Sequence[StepPoint]) -> list[StepPoint]:
+GPU_COURSES: Sequence[tuple[str, str, str, str, Callable[[GpuPoint], float | None]]] = (
+    ("gpu-busy", "GPU busy", "percent of the time, by NVML", ".0f", lambda p: p.utilisation_percent),
+    ("gpu-memory", "GPU memory", "GiB taken, by all processes", ".2f", lambda p: p.memory_gib),
+    ("gpu-temperature", "GPU temperature", "°C", ".0f", lambda p: p.temperature_c),
+    ("gpu-power", "GPU power", "watts", ".0f", lambda p: p.power_w),
+)
+
+
+def _gpu_course(
+    points: Sequence[GpuPoint], key: str, title: str, note: str, format_: str,
+    value: Callable[[GpuPoint], float | None],
+) -> PageFigure | None:  # fmt: skip
+    """Return one number's course over the minutes; ``None`` where the GPU never told it."""
+    values = [value(point) for point in points]
+    if not any(found is not None for found in values):
+        return None
+    figure = blank_figure()
+    figure.add_scatter(
+        x=[point.minutes for point in points],
+        y=values,
+        name=title,
+        mode="lines+markers" if len(points) <= MARKED_POINTS else "lines",
+        line={"color": MAIN, "width": 2},
+        marker={"size": 4},
+        hovertemplate=f"%{{y:{format_}}}<extra></extra>",
+    )
+    figure.update_xaxes(title={"text": "minutes"}, rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero", nticks=5)
+    return PageFigure(key, title, note, figure.to_json(), 220)
+
+
+def _thin(points: Sequence[Point]) -> list[Point]:
     """Return at most ``MOST_POINTS`` of the points, the last one among them."""
     stride = -(-len(points) // MOST_POINTS) or 1
     kept = list(points[::stride])

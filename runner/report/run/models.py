@@ -55,6 +55,36 @@ class PhaseTime:
 
 
 @dataclass(frozen=True)
+class GpuPoint:
+    """The GPU that trained at one moment, in minutes since it was first looked at."""
+
+    minutes: float
+    utilisation_percent: float | None
+    memory_gib: float | None
+    temperature_c: float | None
+    power_w: float | None
+
+
+@dataclass(frozen=True)
+class GpuUse:
+    """How the GPU that trained was used, by the supervisor's log.
+
+    Attributes:
+        points: Its course.
+        utilisation_percent: Share of the time in which it computed anything, by NVML; the mean of all looks.
+        temperature_c: The highest.
+        ecc_errors: Memory errors that could not be corrected, the most that were counted since a machine's boot.
+        xids: Faults that the driver reported, by their numbers; ``None`` where they could not be seen.
+    """
+
+    points: tuple[GpuPoint, ...]
+    utilisation_percent: float | None
+    temperature_c: float | None
+    ecc_errors: int | None
+    xids: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
 class LifeStep:
     """One step of the life cycle, as ``state.json`` has it."""
 
@@ -113,6 +143,8 @@ class Summary:
     loss_first: float | None
     loss_last: float | None
     train_duration_s: float | None
+    useful_share: float | None
+    """Share of the billed seconds that were inside training steps; a step that was done twice counts once."""
     duration_s: float | None
     cost_usd: float | None
     device: str | None
@@ -150,6 +182,7 @@ class RunReport:
     """Steps of a run in float16 whose gradient was not finite."""
     checkpoints: tuple[CheckpointPoint, ...]
     phases: tuple[PhaseTime, ...]
+    gpu: GpuUse | None
     data: DataSummary | None
     answers: tuple[AnswerPair, ...]
     scores: tuple[Scores, ...]

@@ -10,7 +10,8 @@ from runner.report.figure import length_figure
 from runner.report.page import render
 from runner.report.run.bills import bill_words
 from runner.report.run.document import write_document
-from runner.report.run.figures import page_figures, phase_figure, settled_figure
+from runner.report.run.figures import gpu_figures, page_figures, phase_figure, settled_figure
+from runner.report.run.gpu import gpu_words
 from runner.report.run.models import RunReport
 from runner.report.run.summary import verdict_sentence
 from runner.run.run_dir import RunDir
@@ -38,6 +39,8 @@ def to_html(report: RunReport) -> str:
         sentence=verdict_sentence(report),
         figures=page_figures(report),
         phases=phase_figure(report),
+        gpu=gpu_figures(report.gpu),
+        gpu_words=gpu_words(report),
         settled=settled_figure(report),
         lengths=length_figure(report.data),
         score_names=_score_names(report),

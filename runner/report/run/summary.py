@@ -50,6 +50,7 @@ def summarise(
         loss_first=_either(number(train.get("loss_first")), losses[0] if losses else None),
         loss_last=_either(number(train.get("loss_last")), losses[-1] if losses else None),
         train_duration_s=number(train.get("duration_s")),
+        useful_share=_useful_share(steps, spend),
         duration_s=duration_s,
         cost_usd=_cost(receipt, host, duration_s, spend),
         device=_device(manifest, events),
@@ -85,6 +86,14 @@ def _speed(steps: Sequence[StepPoint]) -> float | None:
     known = [(point.tokens, point.tokens_per_s) for point in steps if point.tokens and point.tokens_per_s]
     spent_s = sum(tokens / speed for tokens, speed in known)
     return sum(tokens for tokens, _ in known) / spent_s if spent_s else None
+
+
+def _useful_share(steps: Sequence[StepPoint], spend: Spend | None) -> float | None:
+    """Return the share of the billed seconds inside steps; not known before the last machine is gone."""
+    if spend is None or not spend.billed_s or any(one.gone_at is None for one in spend.machines):
+        return None
+    known = [(point.tokens, point.tokens_per_s) for point in steps if point.tokens and point.tokens_per_s]
+    return min(1.0, sum(tokens / speed for tokens, speed in known) / spend.billed_s) if known else None
 
 
 def _largest(steps: Sequence[StepPoint]) -> float | None:

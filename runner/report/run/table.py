@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner.report import wording
 from runner.report.run.bills import bill_words
+from runner.report.run.gpu import gpu_words
 from runner.report.run.models import RunReport
 from runner.report.run.summary import verdict_sentence
 
@@ -110,6 +111,8 @@ def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
         wording.dollars(summary.cost_usd),
     )
     rows.append(("used", ", ".join(spent)))
+    if (useful := gpu_words(report)) is not None:
+        rows.append(("useful", useful))
     if report.memory_measures:
         rows.append(("memory", f"was short: {'; '.join(report.memory_measures)}"))
     rows += [("machine", wording.machine_words(line)) for line in report.receipt.get("machines", ())]

@@ -18,10 +18,12 @@ from runner.adapters.stop import Stop
 from runner.adapters.supervisor import read_status
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
+from runner.errors import ConnectionLostError, RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
 from runner.lifecycle import fetching
 from runner.lifecycle.steps import collect, destroy, stage, train
 from runner.run.events import LOOK_BYTES, MOST_BYTES
+from runner.run.gpu_log import MOST_BYTES as MOST_GPU_LOG_BYTES
+from runner.run.gpu_log import read_looks
 from runner.run.models import Box, Completed, Host, TrainerStatus
 from runner.run.planned import Foreseen, MicroBatch, PlannedMachine
 from runner.run.run_dir import create_run, write_json
@@ -256,6 +258,57 @@ def test_collecting_from_such_a_machine_ends_as_well(ctx: Context, box: Box, mon
     use(monkeypatch, Endless(ctx, GOOD, patience_looks=3))
 
     assert collect.collect(ctx, HOST, with_checkpoints=False) == []
+
+
+GPU_LOOK = b'{"time": "2026-11-29T12:00:00.000+00:00", "gpus": [{"power_w": 60}], "xids": []}\n'
+
+
+def test_the_log_of_the_gpus_comes_home_and_a_second_time_changes_nothing(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Recorder())
+    Path(box.gpu_log).write_bytes(GPU_LOOK + b"no look\n")
+
+    assert "gpu.jsonl" in collect.collect(ctx, HOST, with_checkpoints=False)
+    first = ctx.run.gpu_log.read_bytes()
+    collect.collect(ctx, HOST, with_checkpoints=False)
+
+    assert len(read_looks(first)) == 1
+    assert ctx.run.gpu_log.read_bytes() == first
+
+
+def test_a_connection_that_breaks_in_the_log_of_the_gpus_fails_nothing(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Breaks(Recorder):
+        def read_from(self, path: str, offset: int) -> bytes:
+            if path == box.gpu_log and offset:
+                raise ConnectionLostError("ssh: gone", resolution="wait")
+            return super().read_from(path, offset)
+
+    use(monkeypatch, Breaks())
+    Path(box.gpu_log).write_bytes(GPU_LOOK)
+
+    assert collect.collect(ctx, HOST, with_checkpoints=False) == ["gpu.jsonl"]
+
+
+def test_a_machine_whose_log_of_its_gpus_never_ends_is_cut_short(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gabbles(Recorder):
+        looks = 0
+
+        def read_from(self, path: str, offset: int) -> bytes:
+            self.looks += path == box.gpu_log
+            return b"x" * LOOK_BYTES if path == box.gpu_log else b""
+
+    machine = Gabbles()
+    use(monkeypatch, machine)
+
+    collect.collect(ctx, HOST, with_checkpoints=False)
+
+    assert machine.looks == MOST_GPU_LOG_BYTES // LOOK_BYTES
+    assert not ctx.run.gpu_log.exists()
 
 
 @pytest.mark.parametrize(

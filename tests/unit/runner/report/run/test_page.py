@@ -74,8 +74,8 @@ def test_json_has_the_documented_shape(run_dir: Path) -> None:
     document = json.loads((run_dir / "report.json").read_text(encoding="utf-8"))
 
     assert list(document) == [
-        "format", "run", "summary", "curves", "phases", "data", "answers", "scores", "acceptance", "environment",
-        "life_cycle", "estimate", "receipt", "artifacts", "missing",
+        "format", "run", "summary", "curves", "phases", "gpu", "data", "answers", "scores", "acceptance",
+        "environment", "life_cycle", "estimate", "receipt", "artifacts", "missing",
     ]  # fmt: skip
     assert document["format"] == 1
     assert document["run"] == {
@@ -103,6 +103,7 @@ def test_json_has_the_documented_shape(run_dir: Path) -> None:
         "loss_first": 2.33,
         "loss_last": 1.0,
         "train_duration_s": 118.0,
+        "useful_share": None,
         "duration_s": 287.0,
         "cost_usd": 0.0,
         "device": "AMD EPYC 9R14",
