@@ -190,6 +190,7 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
         "loading": lambda event: f"loading weights: {event.get('done')} of {event.get('total')} tensors",
         "evaluation": lambda event: f"eval loss {_number(event.get('eval_loss'))} ({_words(event.get('model'))})",
         "checkpoint_saved": lambda event: f"checkpoint at step {event.get('step')}",
+        "checkpoint_removed": lambda event: f"checkpoint at step {event.get('step')} removed: {event.get('message')}",
         "checkpoint_stored": lambda event: f"checkpoint at step {event.get('step')} is in the store",
         "checkpoint_skipped": lambda event: (
             f"checkpoint at step {event.get('step')} not stored: {event.get('message')}"

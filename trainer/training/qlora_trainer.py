@@ -26,6 +26,8 @@ from trl import SFTTrainer
 
 from trainer.base_model.load import keep_adapter_in_fp32
 from trainer.checkpoints import complete as checkpoint
+from trainer.checkpoints.names import step_of
+from trainer.checkpoints.room import make_room
 from trainer.config.values import steps_of
 from trainer.data.chat import IGNORE_INDEX, EncodedSample
 from trainer.environment import memory_peak_gib
@@ -298,11 +300,13 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
         """Write no card: ours is written at the end, from the run's facts."""
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Save, make complete by the manifest, and only then delete older ones."""
+        """Save, make complete by the manifest, and only then delete older ones; before that where the disk is short."""
         started_s = time.monotonic()
         step = self.state.global_step
         folder = Path(self.args.output_dir) / f"checkpoint-{step}"
         shutil.rmtree(folder, ignore_errors=True)  # left by an attempt that was cut off
+        best = {f"checkpoint-{self.state.best_global_step}", Path(self.state.best_model_checkpoint or "").name}
+        make_room(folder.name, folder.parent, kept=best, on_removed=self._report_removed)
         super()._save_checkpoint(model, trial)
         measures = folder.parent.parent / MEASURES
         if measures.is_file():
@@ -321,6 +325,11 @@ class QloraTrainer(SFTTrainer):  # type: ignore[misc]
             duration_s=round(time.monotonic() - started_s, 3),
         )
         self._last_log_s = time.monotonic()
+
+    def _report_removed(self, name: str) -> None:
+        words = "the disk is short of room for the next one"
+        self._watch.events.write("checkpoint_removed", step=step_of(name), message=words)
+        self._watch.say(f"{name} removed: {words}")
 
     def restore_finished(self, folder: Path) -> None:
         """Take up a checkpoint of the last step: nothing is left to train, but export and proof may be."""

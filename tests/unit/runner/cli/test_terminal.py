@@ -55,6 +55,10 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
         ),
         ({"event": "checkpoint_stored", "step": 4, "duration_s": 1.0}, "checkpoint at step 4 is in the store"),
         (
+            {"event": "checkpoint_removed", "step": 2, "message": "the disk is short of room for the next one"},
+            "checkpoint at step 2 removed: the disk is short of room for the next one",
+        ),
+        (
             {"event": "checkpoint_skipped", "step": 2, "message": "checkpoint-4 was complete before its turn"},
             "checkpoint at step 2 not stored: checkpoint-4 was complete before its turn",
         ),

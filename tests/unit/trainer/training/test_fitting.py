@@ -22,10 +22,12 @@ from tests.unit.trainer.training.small_fit import (
 )
 from trainer.beat import BEAT, Beat
 from trainer.checkpoints import complete as complete_checkpoints
-from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
+from trainer.checkpoints import room
+from trainer.checkpoints.complete import REQUIRED_FILES, complete, list_finished, newest_complete
 from trainer.checkpoints.recipes import EFFECTIVE_ROWS
 from trainer.config.recipe import Recipe
-from trainer.errors import BaseModelError, CheckpointError
+from trainer.errors import BaseModelError, CheckpointError, TrainingError
+from trainer.events import read_events
 from trainer.training.fitting import fit, sft_config, take_best
 
 
@@ -265,3 +267,25 @@ def test_a_longer_run_keeps_the_rows_of_a_step_that_were_settled_for_the_short_o
         assert longer.args.gradient_accumulation_steps == 4
     with small_trainer(recipe, tmp_path / "afresh") as (_, afresh):
         assert afresh.args.gradient_accumulation_steps == 16
+
+
+def test_on_a_short_disk_older_checkpoints_go_before_a_save_and_then_the_run_ends(
+    tiny_model: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk has room for two and is short of it for the third and the fourth; then it takes no more at all."""
+    recipe = tiny_recipe(tiny_model, tiny_dataset, training={"max_steps": 5}, checkpointing={"save_steps": 1})
+    folder = tmp_path / "output" / "checkpoints"
+    monkeypatch.setattr(room, "_size_bytes", lambda path: 1)
+    holds = lambda: 2 if not (folder / "checkpoint-4").exists() else 1  # noqa: E731
+    monkeypatch.setattr(room, "_free_bytes", lambda path: holds() - len(list_finished(path)) + room.MARGIN_BYTES)
+
+    with pytest.raises(TrainingError, match="checkpoint-5 does not fit"):
+        fit_small(recipe, tmp_path / "output")
+
+    removed = [
+        event for event in read_events(tmp_path / "output" / "events.jsonl") if event["event"] == "checkpoint_removed"
+    ]
+    assert [event["step"] for event in removed] == [1, 2, 3]
+    newest, problems = newest_complete(folder)
+    assert newest is not None
+    assert (newest.step, problems) == (4, [])
