@@ -10,7 +10,7 @@ from runner.run.run_dir import PROJECT
 
 GOLDEN = PROJECT / "tests" / "golden"
 """What commit c59ff1e printed, before ``plan.json`` had its format 2; plans and comparisons are printed again with
-RunPod's prices of 2026-09-09 and lines about a machine's end."""
+RunPod's prices of 2026-09-09 and lines about a machine's end; a report has the line of useful time."""
 OF_THIS_MACHINE = re.compile(
     r"^(\w+\s+(terraform|ansible|disk here)\b|Preflight:|run\s|plan page|\s+plan done after|nothing was started)"
 )
