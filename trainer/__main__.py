@@ -79,6 +79,9 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
         verb.add_argument("--resume", action="store_true", help="go on from the newest complete checkpoint")
         verb.add_argument("--max-hours", type=float, help="stop with a checkpoint after so many hours")
         verb.add_argument("--store", type=Path, help="JSON file: the store that takes each checkpoint as it is made")
+        verb.add_argument(
+            "--metadata-url", help="address of a metadata service that says when the machine is reclaimed"
+        )
         verb.set_defaults(command=command)
         if name == "start":
             verb.add_argument("--secrets", type=Path, help="JSON file of variables for the trainer; removed once read")
@@ -87,13 +90,16 @@ def _add_supervise_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentPars
     outbox.set_defaults(command=_supervise_outbox)
     gpu_log = verbs.add_parser("gpu-log", help="be the process that writes how the GPUs are; ends with stdin")
     gpu_log.set_defaults(command=_supervise_gpu_log)
+    notice = verbs.add_parser("spot-notice", help="be the process that hears of a reclaim; ends with stdin")
+    notice.add_argument("--metadata-url", required=True, help="address of the metadata service")
+    notice.set_defaults(command=_supervise_spot_notice)
     status = verbs.add_parser("status", help="print the state of the run as one JSON line")
     status.set_defaults(command=_supervise_status)
     stop = verbs.add_parser("stop", help="stop the run with a checkpoint")
     stop.add_argument("--timeout-s", type=float, default=120.0, help="seconds until the trainer is killed (120)")
     stop.add_argument("--now", action="store_true", help="kill it immediately, without a checkpoint")
     stop.set_defaults(command=_supervise_stop)
-    for verb in (outbox, gpu_log, status, stop):
+    for verb in (outbox, gpu_log, notice, status, stop):
         verb.add_argument("--output", type=Path, required=True, help="output folder of the run")
 
 
@@ -168,6 +174,7 @@ def _supervise_start(arguments: argparse.Namespace) -> int:
         max_hours=arguments.max_hours,
         secrets=arguments.secrets,
         store=arguments.store,
+        metadata_url=arguments.metadata_url,
     )
     print(status.to_json(), flush=True)
     return 0
@@ -182,6 +189,7 @@ def _supervise_run(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         max_hours=arguments.max_hours,
         store=arguments.store,
+        metadata_url=arguments.metadata_url,
     )
 
 
@@ -200,6 +208,15 @@ def _supervise_gpu_log(arguments: argparse.Namespace) -> int:
 
     output = arguments.output.resolve()
     keep_logging(output, is_over=Parent(sys.stdin.buffer, output).is_over)
+    return 0
+
+
+def _supervise_spot_notice(arguments: argparse.Namespace) -> int:
+    from trainer.supervisor.beside import Parent
+    from trainer.supervisor.spot_notice import keep_asking
+
+    output = arguments.output.resolve()
+    keep_asking(output, arguments.metadata_url, is_over=Parent(sys.stdin.buffer, output).is_over)
     return 0
 
 

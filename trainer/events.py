@@ -31,6 +31,7 @@ EventName = Literal[
     "interrupted",
     "out_of_memory",
     "stalled",
+    "reclaimed",
     "sample",
     "acceptance_check",
     "run_ended",
@@ -55,13 +56,14 @@ EVENTS: dict[EventName, str] = {
     "interrupted": "step, signal",
     "out_of_memory": "step, work (training, evaluation, other), message, measure (what is used less of, or null)",
     "stalled": "step, silent_s (without a micro-batch), limit_s, again (whether the trainer is started anew)",
+    "reclaimed": "step, action (terminate, stop, hibernate), at (when, by the cloud): it takes the machine back",
     "sample": "prompt, reference, base_answer, adapter_answer",
     "acceptance_check": "name, passed, value, requirement, required (false: a warning)",
     "run_ended": "status (accepted | interrupted | failed), exit_code, message, resolution",
 }
 """What each event carries besides ``time`` and ``event``."""
-OF_OUTBOX = frozenset({"checkpoint_stored", "checkpoint_skipped", "store_failed"})
-"""Events that another process writes beside the trainer, maybe after its end."""
+OF_OUTBOX = frozenset({"checkpoint_stored", "checkpoint_skipped", "store_failed", "reclaimed"})
+"""Events that other processes write beside the trainer, maybe after its end."""
 
 
 class EventLog:

@@ -198,6 +198,9 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
         "store_failed": lambda event: f"{event.get('message')}; training goes on, and so do the tries",
         "out_of_memory": _describe_shortage,
         "stalled": _describe_stall,
+        "reclaimed": lambda event: (
+            f"the cloud takes the machine back (at the latest {event.get('at')}); stopping with a checkpoint"
+        ),
         "interrupted": lambda event: f"stopping at step {event.get('step')}",
         "acceptance_check": _describe_check,
         "run_ended": lambda event: f"{event.get('status')}: {event.get('message') or 'training is over'}",

@@ -49,6 +49,8 @@ class Environment:
         lease: How the machine ends itself when nobody renews its lease: a method of the role ``lease``;
             the requests of ``api`` are in the cloud's inventory.
         driver: What the playbook does about the NVIDIA driver.
+        metadata_url: Address at which a machine hears that it will be reclaimed, by EC2's metadata service; ``None``
+            where there is no notice.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Environment:
     tries_candidates: bool = True
     lease: str = "none"
     driver: DriverMode = "none"
+    metadata_url: str | None = None
 
     @property
     def rents_machine(self) -> bool:

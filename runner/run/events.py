@@ -16,7 +16,7 @@ MOST_BYTES = 64 << 20
 COUNTS = ("step", "max_steps", "resumed_from_step", "tokens", "size_bytes", "skipped_steps", "done", "total")
 NUMBERS = ("epoch", "loss", "learning_rate", "grad_norm", "tokens_per_s", "memory_gib", "eval_loss", "duration_s")
 WORDS = ("time", "phase", "device", "device_name", "dtype", "base_model", "model", "status", "message", "resolution",
-         "work", "measure")  # fmt: skip
+         "work", "measure", "action", "at")  # fmt: skip
 FLAGS = ("passed", "required")
 
 

@@ -38,8 +38,8 @@ START_TIMEOUT_S = 20.0
 RESTART_S = 30.0
 STACKS_S = 5.0
 """How long a trainer that stands still has for the stacks of its threads, before it is killed."""
-GPU_LOG_S = 5.0
-"""How long the log of the GPUs has for its end: a driver that hangs keeps nothing."""
+HELPER_S = 5.0
+"""How long what asks a driver or a service has for its end: one that hangs keeps nothing."""
 POLL_S = 0.05
 
 
@@ -51,6 +51,7 @@ def start(
     max_hours: float | None,
     secrets: Path | None = None,
     store: Path | None = None,
+    metadata_url: str | None = None,
 ) -> Status:
     """Start the trainer detached from this process and return once it runs.
 
@@ -64,6 +65,7 @@ def start(
         max_hours: Stop with a checkpoint after so many hours, or ``None``.
         secrets: JSON file of variables (tokens) that the trainer's environment gets; it is removed once read.
         store: JSON file that says which store takes the checkpoints as they are made, or ``None``.
+        metadata_url: Address of the metadata service that says when this machine is reclaimed, or ``None``.
 
     Raises:
         TrainerError: If one is running in this output folder already, or the supervisor does not come up.
@@ -77,7 +79,9 @@ def start(
         )
     for name in ("supervisor.json", "exit.json"):
         (output / name).unlink(missing_ok=True)
-    command = _supervisor_command(config, output, resume=resume, max_hours=max_hours, store=store)
+    command = _supervisor_command(
+        config, output, resume=resume, max_hours=max_hours, store=store, metadata_url=metadata_url
+    )
     with (output / "trainer.log").open("ab") as log:
         process = subprocess.Popen(  # the session outlives whoever started it
             command,
@@ -99,16 +103,26 @@ def start(
     raise TrainerError(f"supervise: the trainer did not start in {output}", resolution=f"read {output}/trainer.log")
 
 
-def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, store: Path | None = None) -> int:
+def run(
+    config: Path,
+    output: Path,
+    *,
+    resume: bool,
+    max_hours: float | None,
+    store: Path | None = None,
+    metadata_url: str | None = None,
+) -> int:
     """Be the supervisor: start the trainer, wait for its end, write it down. Returns the trainer's exit status.
 
     A trainer that ended for lack of memory is started again, from its newest checkpoint, as long as there is something
     that it can use less of; one whose loop stood still and that was killed for it, once. With a store, its outbox works
     beside the trainer, and has ``LAST_WORDS_S`` after its end; where NVML can be asked, so does the log of the GPUs.
+    Where a metadata service tells of a reclaim, the process that hears it asks for the end, as any signal does.
     """
     outbox = None if store is None else _Helper("outbox", output, "--store", str(store))
     gpu_log = _Helper("gpu-log", output) if find_spec("pynvml") else None
-    helpers = [helper for helper in (outbox, gpu_log) if helper is not None]
+    notice = None if metadata_url is None else _Helper("spot-notice", output, "--metadata-url", metadata_url)
+    helpers = [helper for helper in (outbox, gpu_log, notice) if helper is not None]
     watch = _TrainerWatch(output, max_hours, helpers)
     start = look(output)
     code = watch.run(_trainer_command(config, output, resume=resume))
@@ -120,8 +134,9 @@ def run(config: Path, output: Path, *, resume: bool, max_hours: float | None, st
         start = look(output)
         code = watch.run(_trainer_command(config, output, resume=True))
     _write_exit(output, code)
-    if gpu_log is not None:
-        gpu_log.end(GPU_LOG_S)
+    for helper in (gpu_log, notice):
+        if helper is not None:
+            helper.end(HELPER_S)
     if outbox is not None:  # what the store does not take in time is left to the lease
         outbox.end(2 * LAST_WORDS_S)
     return _shell_code(code)
@@ -279,11 +294,12 @@ def _take_secrets(path: Path | None) -> dict[str, str]:
 
 
 def _supervisor_command(
-    config: Path, output: Path, *, resume: bool, max_hours: float | None, store: Path | None
+    config: Path, output: Path, *, resume: bool, max_hours: float | None, store: Path | None, metadata_url: str | None
 ) -> list[str]:
     command = [sys.executable, "-m", "trainer", "supervise", "run", "--config", str(config), "--output", str(output)]
     command += ["--resume"] if resume else []
     command += [] if store is None else ["--store", str(store)]
+    command += [] if metadata_url is None else ["--metadata-url", metadata_url]
     return command + ([] if max_hours is None else ["--max-hours", str(max_hours)])
 
 

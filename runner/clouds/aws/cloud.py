@@ -209,6 +209,7 @@ RECORD = CloudRecord(
         tries_candidates=False,
         lease="shutdown",
         driver="install",
+        metadata_url="http://169.254.169.254",
     ),
     title="AWS",
     package=__name__.rpartition(".")[0],

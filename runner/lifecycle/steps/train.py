@@ -70,6 +70,8 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
         secrets = {} if host.is_this_machine else hub_variables(ctx.run_file, ctx.world)
         if secrets:
             argv += ["--secrets", put_secrets(ctx.world, machine, ctx.run.run_id, box.input, secrets)]
+        if host.spot and ctx.environment.metadata_url is not None:
+            argv += ["--metadata-url", ctx.environment.metadata_url]
         done = machine.run(argv, timeout_s=START_S, env=OWN_MODULES, cancel=lambda: ctx.stop.urgent)
         if done.exit_code != 0:
             raise TrainingFailedError(
@@ -112,6 +114,7 @@ def follow(ctx: Context, host: Host) -> None:
     Raises:
         TrainingFailedError: If it ended with an error.
         TrainerLostError: If it was killed.
+        MachineLostError: If the cloud takes the machine back, or has taken it.
         RunInterruptedError: If it was stopped, the user wants it to be, or the run's time is over.
         ConnectionLostError: If the machine stays out of reach.
     """
@@ -120,6 +123,11 @@ def follow(ctx: Context, host: Host) -> None:
         status = _Follower(ctx, machine).until_end()
     finally:
         machine.close()
+    if status.exit_code != EXIT_DONE and is_reclaimed(ctx):
+        raise MachineLostError(
+            f"train: {host.cloud} takes machine {host.instance_id} back; the trainer ended at step {status.step or 0}",
+            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
+        )
     if status.state == "lost":
         raise TrainerLostError(
             f"train: the trainer was killed at step {status.step or 0} (no exit status, no last words)",
@@ -153,6 +161,17 @@ def last_words(ctx: Context) -> tuple[str | None, str | None]:
         if event.get("event") == "run_started":
             break
     return None, None
+
+
+def is_reclaimed(ctx: Context) -> bool:
+    """Return whether the last try's events say that the cloud takes its machine back."""
+    for line in reversed(ctx.run.events.read_or_nothing().split(b"\n")):
+        event = read_event(line) or {}
+        if event.get("event") == "reclaimed":
+            return True
+        if event.get("event") == "phase_started" and event.get("phase") == "data":  # a try begins with it
+            break
+    return False
 
 
 def _words(text: str | None) -> str | None:

@@ -59,6 +59,10 @@ STEP = {"event": "step", "step": 3, "max_steps": 12, "loss": 1.23456, "tokens_pe
             "checkpoint at step 2 removed: the disk is short of room for the next one",
         ),
         (
+            {"event": "reclaimed", "step": 6, "action": "terminate", "at": "2026-11-29T12:00:00+00:00"},
+            "the cloud takes the machine back (at the latest 2026-11-29T12:00:00+00:00); stopping with a checkpoint",
+        ),
+        (
             {"event": "checkpoint_skipped", "step": 2, "message": "checkpoint-4 was complete before its turn"},
             "checkpoint at step 2 not stored: checkpoint-4 was complete before its turn",
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.unit.trainer.supervisor.metadata_service import Service
 from trainer.errors import EXIT_INTERRUPTED, EXIT_RESTART, TrainerError
 from trainer.events import read_events
 from trainer.supervisor import supervise
@@ -48,12 +49,14 @@ def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         max_hours: float | None = None,
         secrets: Path | None = None,
         store: Path | None = None,
+        metadata_url: str | None = None,
         before: str = "pass",
     ) -> Path:
         boot = (
             f"from pathlib import Path; from trainer.supervisor import supervise; import sys\n{before}\n"
             f"supervise._trainer_command = lambda *a, **k: [sys.executable, '-c', {script!r}]; "
             f"more = dict(resume=False, max_hours={max_hours}, store={store and str(store)!r}); "
+            f"more['metadata_url'] = {metadata_url!r}; "
             f"sys.exit(supervise.run(Path('c'), Path({str(output)!r}), **more))"
         )
         monkeypatch.setattr(supervise, "_supervisor_command", lambda *a, **k: [sys.executable, "-c", boot])
@@ -464,7 +467,7 @@ def test_the_gpus_are_logged_beside_the_trainer(launch: Callable[..., Path], tmp
 
 
 def test_a_driver_that_hangs_keeps_nothing_from_its_end(launch: Callable[..., Path], tmp_path: Path) -> None:
-    before = f"{with_nvml(tmp_path / 'stub', HANGS)}; supervise.GPU_LOG_S = 0.1"
+    before = f"{with_nvml(tmp_path / 'stub', HANGS)}; supervise.HELPER_S = 0.1"
     output = launch(STOPS_ON_SIGTERM, before=before)
     wait_until_up(output)
     wait_for(lambda: len(children_of(output)) == 1)
@@ -474,3 +477,15 @@ def test_a_driver_that_hangs_keeps_nothing_from_its_end(launch: Callable[..., Pa
 
     for process in (gpu_log, supervisor):
         wait_for(lambda process=process: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_notice_of_the_cloud_ends_training_with_a_checkpoint(launch: Callable[..., Path], service: Service) -> None:
+    output = launch(STOPS_ON_SIGTERM, metadata_url=service.url, before="supervise.HELPER_S = 0.1")
+    wait_until_up(output)
+    assert state_of(output) == ("running", None)
+
+    service.takes_back()
+    wait_for(lambda: state_of(output)[0] == "exited")
+
+    assert state_of(output) == ("exited", 75)
+    assert [event["event"] for event in read_events(output / "events.jsonl")] == ["reclaimed"]

@@ -18,7 +18,14 @@ from runner.adapters.stop import Stop
 from runner.adapters.supervisor import read_status
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import ConnectionLostError, RunInterruptedError, TrainerLostError, TrainingFailedError, TransferError
+from runner.errors import (
+    ConnectionLostError,
+    MachineLostError,
+    RunInterruptedError,
+    TrainerLostError,
+    TrainingFailedError,
+    TransferError,
+)
 from runner.lifecycle import fetching
 from runner.lifecycle.steps import collect, destroy, stage, train
 from runner.run.events import LOOK_BYTES, MOST_BYTES
@@ -158,6 +165,20 @@ def test_an_impatient_stop_kills(ctx: Context, box: Box, monkeypatch: pytest.Mon
             "train: interrupted at step 3: the limit",
         ),
         (
+            {"exit_code": 75},
+            [("reclaimed", None), ("interrupted", None), ("run_ended", "stopped on request")],
+            MachineLostError,
+            "train: local takes machine i back; the trainer ended at step 3",
+        ),
+        ({"exit_code": 137}, [("reclaimed", None)], MachineLostError, "train: local takes machine i back"),
+        ({"state": "lost"}, [("reclaimed", None)], MachineLostError, "train: local takes machine i back"),
+        (
+            {"exit_code": 75},
+            [("reclaimed", None), ("phase_started", "data"), ("run_ended", "the limit")],
+            RunInterruptedError,
+            "train: interrupted at step 3: the limit",
+        ),
+        (
             {"exit_code": 137},
             [("run_ended", "of an earlier try"), ("run_started", None)],
             TrainerLostError,
@@ -176,13 +197,24 @@ def test_each_end_of_training_has_its_error(
 ) -> None:
     use(monkeypatch, Recorder(RUNNING | {"state": "exited"} | status))
     Path(box.output, "exit.json").write_text("{}")
-    lines = [json.dumps({"event": event, "message": text, "resolution": "do"}) for event, text in events]
+    told = [{"event": event, "message": text, "phase": text, "resolution": "do"} for event, text in events]
+    lines = [json.dumps(event) for event in told]
     Path(box.events).write_text("".join(f"{line}\n" for line in lines))
 
     with pytest.raises(error) as caught:
         train.follow(ctx, HOST)
 
     assert message in str(caught.value)
+
+
+def test_a_run_that_is_done_is_done_whatever_becomes_of_its_machine(
+    ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Recorder(RUNNING | {"state": "exited", "exit_code": 0}))
+    Path(box.output, "exit.json").write_text("{}")
+    Path(box.events).write_text('{"event": "reclaimed"}\n')
+
+    train.follow(ctx, HOST)
 
 
 def test_a_supervisor_that_talks_nonsense_is_an_error(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,9 @@ def test_a_community_machine_has_the_token_only_where_the_run_file_says_so(
     assert secrets_on(box, GATED, tmp_path, monkeypatch, **compute) == held
 
 
-def started_with(store: dict[str, Any], env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def started_with(
+    store: dict[str, Any], env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, spot: bool = False
+) -> list[str]:
     """Return the words by which a trainer is started."""
     box = Box()
     monkeypatch.setattr(Context, "machine", lambda self, host: box)
@@ -126,7 +129,7 @@ def started_with(store: dict[str, Any], env: str, tmp_path: Path, monkeypatch: p
     run = create_run(tmp_path / "runs", "tiny", datetime(2026, 11, 28, tzinfo=UTC), world)
     ctx = Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
     monkeypatch.setattr(train, "hub_variables", lambda *_: {})
-    train.launch(ctx, Host("203.0.113.7", 22, "root", "p-1", "A40", "any", False, 0.4, None, env), resume=False)
+    train.launch(ctx, Host("203.0.113.7", 22, "root", "p-1", "A40", "any", spot, 0.4, None, env), resume=False)
     return box.started
 
 
@@ -148,3 +151,15 @@ def test_a_machine_that_knows_the_store_brings_its_checkpoints_there(
     assert ("--store" in started) is has_outbox
     if has_outbox:
         assert started[started.index("--store") + 1].endswith("/lease/upload.json")
+
+
+@pytest.mark.parametrize(
+    ("env", "spot", "asked"),
+    [("aws", True, ["http://169.254.169.254"]), ("aws", False, []), ("runpod", True, []), ("existing", True, [])],
+)
+def test_only_a_spot_machine_of_a_cloud_that_gives_notice_asks_for_one(
+    env: str, spot: bool, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = started_with({}, env, tmp_path, monkeypatch, spot=spot)
+
+    assert [after for before, after in pairwise(started) if before == "--metadata-url"] == asked
