@@ -54,6 +54,9 @@ class Yard(Protocol):
     def partition(self, box: str, on: bool) -> None:
         """Cut a box off the network, or let it back."""
 
+    def tell(self, box: str, notice: bytes) -> None:
+        """Let a box's metadata service tell that its machine will be reclaimed."""
+
 
 @dataclass(frozen=True)
 class BoxOrder:

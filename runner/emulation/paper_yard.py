@@ -27,6 +27,7 @@ class PaperBox:
         on_exit: What to call when it shuts itself down.
         is_alive: Whether it runs.
         is_cut_off: Whether it is cut off the network.
+        notice: What its metadata service tells of a reclaim.
     """
 
     address: PaperAddress
@@ -34,6 +35,7 @@ class PaperBox:
     on_exit: Callable[[], None] | None
     is_alive: bool = True
     is_cut_off: bool = False
+    notice: bytes = b""
 
 
 @dataclass
@@ -89,6 +91,10 @@ class PaperYard:
     def partition(self, box: str, on: bool) -> None:
         """Cut a box off, or let it back."""
         self.boxes[box].is_cut_off = on
+
+    def tell(self, box: str, notice: bytes) -> None:
+        """Write down what a box's metadata service tells."""
+        self.boxes[box].notice = notice
 
     def close(self) -> None:
         """Forget every box."""

@@ -275,6 +275,9 @@ class SimulatedYard:
         """Cut a box off, or let it back."""
         self.boxes[box].is_cut_off = on
 
+    def tell(self, box: str, notice: bytes) -> None:
+        """Do nothing: no trainer of a simulated life asks for a notice."""
+
     def at(self, host: str, port: int) -> SimulatedBox | None:
         """Return the box at an address, as it is now."""
         self.catch_up()

@@ -22,3 +22,24 @@ def test_a_run_whose_machine_vanishes_goes_on_with_another_one_within_what_was_a
     assert "; recovery 1 of 2, for at most $4." in said
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
     assert verdict.receipt is not None
+
+
+def test_a_spot_machine_of_aws_hears_that_it_goes_saves_and_the_run_goes_on_with_another_one(stage: Stage) -> None:
+    verdict = stage.rehearse(
+        "aws",
+        "spot_notice:after_s=25;notice_s=120",
+        LONG,
+        "compute.spot_enabled=true",
+        "compute.recoveries=2",
+        "budget.max_usd=5",
+    )
+
+    said = stage.said()
+    first, second = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert first["ended_by"] == "request"  # with its checkpoint at home, well before the cloud would have taken it
+    assert first["ended_at"] < second["started_at"]
+    assert "the cloud takes the machine back (at the latest" in said
+    assert f"aws takes machine {first['id']} back; the trainer ended at step" in said
+    assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+    assert verdict.receipt is not None

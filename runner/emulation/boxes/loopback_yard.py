@@ -145,6 +145,9 @@ class LoopbackYard:
         """Refuse: nobody can be cut off loopback."""
         self._refuse("cutting a box off the network", box)
 
+    def tell(self, box: str, notice: bytes) -> None:
+        """Do nothing: a login of this machine has no metadata service."""
+
     def console(self, box: str) -> str:
         """Return the output of a box's sshd."""
         path = self._boxes[box].folder / "console.log"

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from runner.emulation.boxes.address import BoxAddress, BoxOrder
 from runner.emulation.boxes.disk import CACHE, Shared, mount_disk, unmount
 from runner.emulation.boxes.host import search_path
 from runner.emulation.boxes.names import BoxName
-from runner.emulation.boxes.network import Network, cut, pull_quietly, unplug
+from runner.emulation.boxes.network import METADATA, Network, cut, pull_quietly, unplug
 from runner.emulation.boxes.support import systemd_supported
 from runner.emulation.boxes.tree import build_tree
 from runner.emulation.cache import Cache, read_cache
@@ -43,6 +44,7 @@ class NamespaceBox:
     order: BoxOrder
     network: Network
     _child: Child | None = None
+    _metadata: Child | None = None
     _is_ending: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
@@ -73,6 +75,9 @@ class NamespaceBox:
             child = self._child
         if child is not None:
             end_process(child)
+        if self._metadata is not None:
+            self._metadata.kill()
+            self._metadata = None
         if self._thread is not None:
             self._thread.join(BOOT_TIMEOUT_S)
         unplug(self.name)
@@ -82,6 +87,14 @@ class NamespaceBox:
     def partition(self, on: bool) -> None:
         """Cut it off, or let it back."""
         cut(self.name, on)
+
+    def tell(self, notice: bytes) -> None:
+        """Let its metadata service tell of a reclaim; the service begins with the first notice."""
+        file = self.folder / "notice.json"
+        file.write_bytes(notice)
+        if self._metadata is None:
+            argv = ["nsenter", f"--net=/run/netns/{self.name.namespace}", sys.executable, str(GUEST / "metadata.py")]
+            self._metadata = start([*argv, str(file), METADATA], log=self.folder / "metadata.log")
 
     def _live(self) -> None:
         """Boot, wait for the end, and report it if it was not requested here."""

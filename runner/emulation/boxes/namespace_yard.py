@@ -87,6 +87,10 @@ class NamespaceYard:
         """Cut a box off the network, or let it back."""
         self._known(box).partition(on)
 
+    def tell(self, box: str, notice: bytes) -> None:
+        """Let a box's metadata service tell of a reclaim."""
+        self._known(box).tell(notice)
+
     def console(self, box: str) -> str:
         """Return a box's console output."""
         path = self._known(box).console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -43,7 +44,6 @@ class AwsInstances:
         self._moto: dict[str, Any] = {}
         self._meters: dict[str, Meter] = {}
         self.regions: set[str] = set()
-        self.notices: dict[str, str] = {}
         self.schedules = AwsSchedules(state)
         state.on_end["aws"] = self._ended
         state.on_action["aws"] = self._act
@@ -178,7 +178,9 @@ class AwsInstances:
         instance = self._moto[machine.id]
         if action == "notice":
             at = datetime.fromtimestamp(self._state.clock(), UTC) + timedelta(seconds=120)
-            self.notices[machine.id] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            notice = {"action": "terminate", "time": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+            if machine.box is not None:
+                self._state.yard.tell(machine.box, json.dumps(notice).encode())
         elif action == "preempt":
             self._state.take_back(machine)
         elif action == "stop":

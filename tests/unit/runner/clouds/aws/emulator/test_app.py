@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -268,6 +270,21 @@ def test_instance_taken_back_says_why(lab: AwsLab, ec2: Any) -> None:
     assert found["StateReason"]["Code"] == "Server.SpotInstanceTermination"
     assert (request["State"], request["Status"]["Code"]) == ("closed", "instance-terminated-by-price")
     assert lab.billing() == []
+
+
+def test_instance_with_notice_hears_of_it_before_it_is_taken_back(lab: AwsLab, ec2: Any) -> None:
+    lab.fault("spot_notice", cloud="aws", after_s=5.0, notice_s=30.0)
+    instance = lab.run(ec2, InstanceMarketOptions={"MarketType": "spot"})
+    (box,) = lab.yard.boxes.values()
+
+    lab.clock.advance(7.0)
+    assert shown(ec2, instance)["State"]["Name"] == "running"
+    notice = json.loads(box.notice)
+    assert notice["action"] == "terminate"
+    assert datetime.fromisoformat(notice["time"]).timestamp() == pytest.approx(lab.clock.now + 120.0, abs=2.0)
+
+    lab.clock.advance(31.0)
+    assert shown(ec2, instance)["State"]["Name"] in ("shutting-down", "terminated")
 
 
 def test_stopped_instance_bills_its_disks_and_starts_at_another_address(lab: AwsLab, ec2: Any) -> None:

@@ -14,8 +14,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from urllib import request
 
 GATED_STEP, GATE_S = 6, 240.0
 
@@ -30,6 +32,7 @@ def main() -> int:
     parser.add_argument("--now", action="store_true")
     parser.add_argument("--max-hours", type=float)
     parser.add_argument("--secrets", type=Path)
+    parser.add_argument("--metadata-url")
     parser.add_argument("--timeout-s", type=float, default=60)
     options = parser.parse_args(words[len(verb.split()) :])
     return {
@@ -128,9 +131,10 @@ def start(options: argparse.Namespace) -> int:
     (options.output / "exit.json").unlink(missing_ok=True)
     (options.output / "supervisor.json").unlink(missing_ok=True)
     words = ["supervise", "run", "--config", str(options.config), "--output", str(options.output)]
+    asked = ["--metadata-url", options.metadata_url] if options.metadata_url else []
     with (options.output / "trainer.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "trainer", *words, *(["--resume"] if options.resume else [])],
+            [sys.executable, "-m", "trainer", *words, *(["--resume"] if options.resume else []), *asked],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     while not (options.output / "supervisor.json").exists():
@@ -145,11 +149,30 @@ def supervise(options: argparse.Namespace) -> int:
     part = options.output / "supervisor.part"
     part.write_text(json.dumps({"supervisor_pid": os.getpid(), "trainer_pid": child.pid}))
     part.replace(options.output / "supervisor.json")
+    if options.metadata_url:
+        threading.Thread(target=ask, args=(options, child), daemon=True).start()
     code = child.wait()
     part = options.output / "exit.part"
     part.write_text(json.dumps({"exit_code": code if code >= 0 else 128 - code, "signal": None, "ended_at": "now"}))
     part.replace(options.output / "exit.json")
     return 0
+
+
+def ask(options: argparse.Namespace, child: subprocess.Popen[bytes]) -> None:
+    """Ask the metadata service for a notice, and stop the trainer when there is one."""
+    url, header = options.metadata_url, "X-aws-ec2-metadata-token"
+    while child.poll() is None:
+        time.sleep(1)
+        with contextlib.suppress(OSError):
+            put = request.Request(f"{url}/latest/api/token", method="PUT", headers={f"{header}-ttl-seconds": "60"})
+            with request.urlopen(put, timeout=2) as answer:
+                token = answer.read().decode()
+            get = request.Request(f"{url}/latest/meta-data/spot/instance-action", headers={header: token})
+            with request.urlopen(get, timeout=2) as answer:
+                notice = json.loads(answer.read())
+            emit(options.output, "reclaimed", step=0, action=notice["action"], at=notice["time"])
+            child.send_signal(signal.SIGTERM)
+            return
 
 
 def alive(pid: int) -> bool:
