@@ -185,7 +185,7 @@ class _Follower:
         self._ctx, self._machine = ctx, machine
         self._box: Box | None = None
         self._copy, self._limit = EventCopy(ctx, machine), NearLimit(ctx)
-        self._pause_s, self._may_be_over = POLL_S, True
+        self._pause_s = POLL_S
         self._asked = self._ctx.world.monotonic_s()
         self._deadline_s = self._asked + hours_to_follow(ctx) * 3600
 
@@ -237,9 +237,10 @@ class _Follower:
         if self._box is None and (host := self._ctx.host()) is not None:
             self._box = self._ctx.box(host, self._machine)
         box = self._box or Box("")
+        has_ended = self._machine.read_from(f"{box.output}/exit.json", 0) != b""  # before the events: none is missed
         self._pause_s = POLL_S if self._show_new(box) else min(2 * self._pause_s, LONGEST_POLL_S)
-        is_due = self._ctx.world.monotonic_s() - self._asked > STATUS_EVERY_S
-        if not is_due and not (self._may_be_over and self._machine.read_from(f"{box.output}/exit.json", 0)):
+        due = self._ctx.world.monotonic_s() - self._asked > STATUS_EVERY_S
+        if not has_ended and not due:
             return None
         self._asked = self._ctx.world.monotonic_s()
         self._limit.look()
@@ -255,7 +256,6 @@ class _Follower:
         """Show what one look brings; return whether there was something."""
         events = self._copy.look(box)
         for event in events or ():
-            self._may_be_over = event["event"] == "run_ended"  # else only the supervisor knows of an end
             self._ctx.view.event(event)
             self._limit.seen(event)
             notices.seen(self._ctx, event)
