@@ -104,7 +104,7 @@ BRANCHES: Mapping[str, str] = {
     "tools_of(ctx.world).has('pages')": PAGES,
     "ctx.run.file('plan.html').exists()": PAGES,
     "self._is_endpoint_gone()": "an emulated cloud on this computer",
-    "is_full(home)": "a machine that sends 64 MiB of events: more than a life may cost",
+    "is_full(size_bytes)": "a machine that sends 64 MiB of events: more than a life may cost",
     "except BaseException": DEFECTS,
 }
 """What an ``if`` asks, or an ``except`` catches, behind which no life can come, and why."""
