@@ -38,6 +38,16 @@ def pytest_xdist_auto_num_workers() -> int:
     return cpus + cpus // 2
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that are given the longest time: one that begins last is waited for alone."""
+
+    def given_s(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        return float(mark.args[0]) if mark is not None and mark.args else 0.0
+
+    items.sort(key=lambda item: -given_s(item))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def only_new_rubbish() -> None:
     """Let the garbage collector look only at what this file's tests make: a million older objects stay anyway."""

@@ -26,12 +26,27 @@ variables {
   ssh_public_key      = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0lFvEDy3Qx4UU3x2wk5M8EXWXYIb7V0P9rRxfZ7yXq"
 }
 
-run "refuses_an_image_that_is_none" {
+# Each refusal is by the rule of one variable, and each run starts the provider: what can be refused together is.
+run "refuses_values_that_are_none" {
   command = plan
   variables {
-    aws_ami_id = "/aws/service/mine"
+    aws_ami_id            = "/aws/service/mine"
+    aws_egress_ports      = [443, 0]
+    aws_host_key          = "ssh-ed25519 AAAA me@home"
+    aws_instance_profile  = "arn:aws:iam::123456789012:instance-profile/x"
+    aws_max_retries       = 26
+    aws_price_usd_per_h   = -0.01
+    aws_schedule_role_arn = "douse-scheduler"
+    aws_subnet_id         = "vpc-0123abcd"
+    aws_user              = ""
+    aws_user_data         = "#!/bin/sh\ntrue\n"
+    aws_vpc_id            = "default"
   }
-  expect_failures = [var.aws_ami_id]
+  expect_failures = [
+    var.aws_ami_id, var.aws_egress_ports, var.aws_host_key, var.aws_instance_profile, var.aws_max_retries,
+    var.aws_price_usd_per_h, var.aws_schedule_role_arn, var.aws_subnet_id, var.aws_user, var.aws_user_data,
+    var.aws_vpc_id
+  ]
 }
 
 run "refuses_half_a_parameter_name" {
@@ -42,92 +57,12 @@ run "refuses_half_a_parameter_name" {
   expect_failures = [var.aws_ami_parameter]
 }
 
-run "refuses_an_egress_port_that_is_none" {
-  command = plan
-  variables {
-    aws_egress_ports = [443, 0]
-  }
-  expect_failures = [var.aws_egress_ports]
-}
-
-run "refuses_a_host_key_with_a_comment" {
-  command = plan
-  variables {
-    aws_host_key = "ssh-ed25519 AAAA me@home"
-  }
-  expect_failures = [var.aws_host_key]
-}
-
-run "refuses_the_arn_of_a_profile" {
-  command = plan
-  variables {
-    aws_instance_profile = "arn:aws:iam::123456789012:instance-profile/x"
-  }
-  expect_failures = [var.aws_instance_profile]
-}
-
-run "refuses_to_retry_for_ever" {
-  command = plan
-  variables {
-    aws_max_retries = 26
-  }
-  expect_failures = [var.aws_max_retries]
-}
-
-run "refuses_a_price_below_nothing" {
-  command = plan
-  variables {
-    aws_price_usd_per_h = -0.01
-  }
-  expect_failures = [var.aws_price_usd_per_h]
-}
-
-run "refuses_a_scheduler_that_is_no_role" {
-  command = plan
-  variables {
-    aws_schedule_role_arn = "douse-scheduler"
-  }
-  expect_failures = [var.aws_schedule_role_arn]
-}
-
-run "refuses_a_subnet_that_is_none" {
-  command = plan
-  variables {
-    aws_subnet_id = "vpc-0123abcd"
-  }
-  expect_failures = [var.aws_subnet_id]
-}
-
-run "refuses_an_empty_user" {
-  command = plan
-  variables {
-    aws_user = ""
-  }
-  expect_failures = [var.aws_user]
-}
-
-run "refuses_user_data_that_is_a_script" {
-  command = plan
-  variables {
-    aws_user_data = "#!/bin/sh\ntrue\n"
-  }
-  expect_failures = [var.aws_user_data]
-}
-
 run "refuses_user_data_that_ec2_would_refuse" {
   command = plan
   variables {
     aws_user_data = "#cloud-config\n${format("%016384d", 0)}"
   }
   expect_failures = [var.aws_user_data]
-}
-
-run "refuses_a_vpc_that_is_none" {
-  command = plan
-  variables {
-    aws_vpc_id = "default"
-  }
-  expect_failures = [var.aws_vpc_id]
 }
 
 run "refuses_to_leave_ssh_closed" {
