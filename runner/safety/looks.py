@@ -11,6 +11,7 @@ from runner.run.journal import Journal
 from runner.run.rentals import LOOK, rentals_in
 from runner.run.run_dir import RunDir
 from runner.safety.asked import DAMAGE
+from runner.safety.proof import is_surely_the_account
 
 State = tuple[str | None, float | None, float | None]
 """Status of a machine, its price and that of its disk, in US dollars an hour."""
@@ -62,6 +63,8 @@ class Looks:
         ours = (one for one in found.resources if one.kind == "instance" and belongs_to(run_id, one.run_id, one.name))
         there = {one.id: one for one in ours}
         gone = [] if found.unread else [one for one in self._shown if one not in there]
+        if gone and not is_surely_the_account(self._run, self._cloud):
+            gone = []  # another account shows nothing of the run, and its machines bill on
         news = [one for one in there.values() if self._shown.get(one.id) != _state(one)]
         if news or gone:
             self._write(began_s, [_row(one) for one in news], [self._last_of(one) for one in gone])

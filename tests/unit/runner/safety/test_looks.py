@@ -212,3 +212,16 @@ def test_a_look_that_hung_says_nothing_of_what_is_known_by_then(run: RunDir) -> 
 
     assert rentals(run)[0].gone_at == after(70)
     assert not looks.shows_machine
+
+
+def test_a_look_with_another_account_ends_no_machine_of_the_run(run: RunDir) -> None:
+    Journal(run).intent("provision", environment="lambda", account="of another key", salt="0")
+    cloud = FakeCloud(appears_at_look={1: thing()})
+    looks = Looks(run, cloud)
+    looks.look()
+    cloud.there.clear()
+    run.world.sleep(100)
+    looks.look()
+
+    assert [one.gone_at for one in rentals(run) if one.machine_id == "i-1"] == [None]
+    assert looks.shows_machine
