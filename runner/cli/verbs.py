@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runner.adapters.packages import provide
@@ -32,6 +33,7 @@ from runner.lifecycle.left_alone import leave_alone, say_what_is_up
 from runner.lifecycle.step import step
 from runner.run.events import read_event
 from runner.run.host_words import one_line, printable
+from runner.run.models import Host
 from runner.run.planned import PLAN_NAME
 from runner.run.run_dir import RunDir, is_named, list_runs, list_traces
 from runner.run.state import holder, locked
@@ -90,12 +92,8 @@ def configure(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
-    with locked(ctx.run):
-        try:
-            with lease.kept(ctx, host):
-                step(ctx, "configure", lambda: prepare(ctx, host))
-        finally:
-            leave_alone(ctx, host)  # else a failure would be the end of a machine that is up on purpose
+    with locked(ctx.run), _kept_and_left(ctx, host):
+        step(ctx, "configure", lambda: prepare(ctx, host))
     return EXIT_DONE
 
 
@@ -107,16 +105,22 @@ def launch(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
-    with locked(ctx.run):
-        try:
-            with lease.kept(ctx, host):  # whoever watches over a machine that idles hears that somebody came
-                has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
-                ctx.state.begin("train")
-                training.launch(ctx, host, resume=has_checkpoint)
-        finally:
-            leave_alone(ctx, host)
+    with locked(ctx.run), _kept_and_left(ctx, host):
+        has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
+        ctx.state.begin("train")
+        training.launch(ctx, host, resume=has_checkpoint)
     session.view.line(f"training continues; follow it with `make watch RUN={ctx.run.run_id}`")
     return EXIT_DONE
+
+
+@contextlib.contextmanager
+def _kept_and_left(ctx: Context, host: Host) -> Iterator[None]:
+    """Keep a machine that idles through a step done by hand, and leave it up after that, whatever happened."""
+    try:
+        with lease.kept(ctx, host):  # whoever watches over it hears that somebody came
+            yield
+    finally:
+        leave_alone(ctx, host)  # else a failure would be the end of a machine that is up on purpose
 
 
 def collect(session: Session) -> int:
