@@ -42,16 +42,13 @@ def render(
     """
     script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in scripts)
     plotly_js = get_plotlyjs()
-    return (
-        _environment(tuple((filters or {}).items()))
-        .get_template(template)
-        .render(
-            **values,
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 — our own file
-            script=Markup(script),  # noqa: S704 — our own file
-            policy=_policy(script, plotly_js),
-            plotly_packed=_pack(plotly_js),
-        )
+    page = _environment(tuple((filters or {}).items())).get_template(template)
+    return page.render(
+        **values,
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 — our own file
+        script=Markup(script),  # noqa: S704 — our own file
+        policy=_policy(script, plotly_js),
+        plotly_packed=_pack(plotly_js),
     )
 
 

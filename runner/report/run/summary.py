@@ -83,8 +83,8 @@ def _losses(metrics: Json, evaluations: Sequence[EvalPoint]) -> tuple[float | No
 
 def _speed(steps: Sequence[StepPoint]) -> float | None:
     """Return tokens by seconds over all steps that report both."""
-    known = [(point.tokens, point.tokens_per_s) for point in steps if point.tokens and point.tokens_per_s]
-    spent_s = sum(tokens / speed for tokens, speed in known)
+    known = _timed(steps)
+    spent_s = sum(seconds for _, seconds in known)
     return sum(tokens for tokens, _ in known) / spent_s if spent_s else None
 
 
@@ -92,8 +92,13 @@ def _useful_share(steps: Sequence[StepPoint], spend: Spend | None) -> float | No
     """Return the share of the billed seconds inside steps; not known before the last machine is gone."""
     if spend is None or not spend.billed_s or any(one.gone_at is None for one in spend.machines):
         return None
-    known = [(point.tokens, point.tokens_per_s) for point in steps if point.tokens and point.tokens_per_s]
-    return min(1.0, sum(tokens / speed for tokens, speed in known) / spend.billed_s) if known else None
+    known = _timed(steps)
+    return min(1.0, sum(seconds for _, seconds in known) / spend.billed_s) if known else None
+
+
+def _timed(steps: Sequence[StepPoint]) -> list[tuple[float, float]]:
+    """Return tokens and seconds of each step that reports tokens and speed."""
+    return [(one.tokens, one.tokens / one.tokens_per_s) for one in steps if one.tokens and one.tokens_per_s]
 
 
 def _largest(steps: Sequence[StepPoint]) -> float | None:
