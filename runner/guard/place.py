@@ -32,15 +32,14 @@ def end_guard(run_id: str, world: World, *, ends_itself: bool = True) -> None:
     Raises:
         ToolError: If it lives on.
     """
-    lock = lock_of(run_id, world)
     for number in (*([None] if ends_itself else []), signal.SIGTERM, signal.SIGKILL):
-        pid = world.disk.lock_holder(lock)
+        pid = living_guard(run_id, world)
         if pid and number is not None:
             world.signal(pid, number)
         deadline_s = world.monotonic_s() + PATIENCE_S
-        while world.disk.lock_holder(lock) is not None and world.monotonic_s() < deadline_s:
+        while living_guard(run_id, world) is not None and world.monotonic_s() < deadline_s:
             world.sleep(POLL_S)
-    pid = world.disk.lock_holder(lock)
+    pid = living_guard(run_id, world)
     if pid is not None:
         raise _lives_on(run_id, pid)
 
