@@ -25,6 +25,8 @@ from trainer.files import SECRET_MODE, write_atomically
 ASK_S = 30.0
 """How long ``ssh -G`` may take: ``Match exec`` of the user's file may run a program."""
 CONNECT_S = 15
+USUAL_PORT = 22
+"""With any other port, ``known_hosts`` names a machine with it."""
 NOTHING = Path(os.devnull)
 """The configuration of who has none: with ``-F``, neither the user's nor the system's file counts."""
 PINS = "known_jumps"
@@ -105,6 +107,13 @@ def write_way(path: Path, way: tuple[Hop, ...]) -> None:
         before = name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(path, "\n".join(blocks).encode(), SECRET_MODE)
+
+
+def pins_of(known_hosts: Path, address: str, port: int) -> str:
+    """Return the pinned host keys of a machine, as lines; none where it is another one that was pinned."""
+    name = address if port == USUAL_PORT else f"[{address}]:{port}"
+    lines = known_hosts.read_text(encoding="utf-8").splitlines(keepends=True) if known_hosts.exists() else []
+    return "".join(line for line in lines if line.split()[:1] == [name])
 
 
 def ask_ssh(world: World, config: Path, name: str, *, user: str | None = None, port: int | None = None) -> Hop:

@@ -112,13 +112,6 @@ class PinFirst(paramiko.MissingHostKeyPolicy):
         write_file(self._known_hosts, f"{hostname} {shown}\n".encode())
 
 
-def pins_of(known_hosts: Path, address: str, port: int) -> str:
-    """Return the pinned host keys of a machine, as lines; none where it is another one that was pinned."""
-    name = address if port == paramiko.config.SSH_PORT else f"[{address}]:{port}"
-    lines = known_hosts.read_text(encoding="utf-8").splitlines(keepends=True) if known_hosts.exists() else []
-    return "".join(line for line in lines if line.split()[:1] == [name])
-
-
 def wrong_key(name: str, fingerprint: bytes, known_hosts: Path) -> HostKeyError:
     """Return the error for another host key than the pinned one."""
     return HostKeyError(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from runner.clouds.environments import find_environment
 from runner.errors import UsageError
-from runner.planning.checks.base_model import is_on_hub
-from runner.planning.checks.examine import Preflight
+from runner.planning.checks.hub import is_on_hub
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
 from trainer.config.sections import DataSection
+
+if TYPE_CHECKING:
+    from runner.planning.checks.examine import Preflight
 
 
 def pinned(run_file: RunFile, plan: Plan) -> RunFile:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.adapters.keys import make_key
-from runner.adapters.ssh_config import find_way, write_way
-from runner.adapters.ssh_login import pins_of
+from runner.adapters.ssh_config import find_way, pins_of, write_way
 from runner.adapters.stop import Stop
 from runner.adapters.terraform_install import find_terraform, is_near
 from runner.adapters.tools import tools_of
@@ -23,13 +22,11 @@ from runner.lifecycle.extras import provide_for
 from runner.lifecycle.pinning import refuse_unpinned
 from runner.lifecycle.terraform_inputs import check_providers, terraform_of, variables
 from runner.planning.checks.asking import Question
-from runner.planning.checks.examine import STORE, Known, Preflight, Seams, examine
 from runner.planning.checks.line import Check, refusal
 from runner.planning.checks.machines import Chosen, choose_checked, replaced
 from runner.planning.checks.month import check_month
 from runner.planning.checks.places import PLACE, AskPlaces
 from runner.planning.checks.quota import QUOTA, AskQuotas
-from runner.planning.checks.reading import check_environment, fetch_model, task_from
 from runner.planning.choose import Choice, choose
 from runner.planning.compare import cheapest_elsewhere
 from runner.planning.ends import Means, Used
@@ -47,10 +44,9 @@ from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
 from runner.store.run_store import check_store
 from runner.world import World
-from trainer.data.collected import LARGE_BYTES
-from trainer.data.progress import bar_text
 
 if TYPE_CHECKING:
+    from runner.planning.checks.examine import Preflight, Seams
     from trainer.data.samples import Dataset, EncodedDataset
 
 
@@ -90,6 +86,10 @@ def check(
         TrainerError: If the data or the base model will not do.
         TransferError: If the store cannot be written.
     """
+    # It reads samples, which takes its time to import; every command imports this step.
+    from runner.planning.checks.examine import Known, examine
+    from runner.planning.checks.reading import check_environment, fetch_model, task_from
+
     check_environment(run_file)
     means = Means(run_file.budget, used or Used(), limited_month(run_file, runs_dir, world))
     market = _market_call(run_file, is_dry, world)
@@ -175,6 +175,8 @@ def _read(run_file: RunFile, seen: Preflight, world: World, *, is_dry: bool) -> 
 
 def _insist(run_file: RunFile, seen: Preflight, world: World) -> None:
     """Refuse a base model without a commit, and a store that could not be reached: who rents has to be able to save."""
+    from runner.planning.checks.examine import STORE
+
     refuse_unpinned(run_file, seen)
     if any(line.name == STORE and line.status == "warn" for line in seen.checks):
         check_store(world, run_file)  # in its own words
@@ -237,6 +239,9 @@ def _market_call(run_file: RunFile, is_dry: bool, world: World) -> MarketCall | 
 
 def _seams(market: MarketCall | None, stop: Stop, view: View) -> Seams:
     """Let the preflight take the cloud's word from the same asking as the plan, and show how far it is."""
+    from runner.planning.checks.examine import Seams
+    from trainer.data.collected import LARGE_BYTES
+    from trainer.data.progress import bar_text
 
     def progress(what: str, done: int, total: int) -> None:
         stop.check()

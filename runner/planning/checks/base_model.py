@@ -47,12 +47,6 @@ class BaseModel:
     checks: tuple[Check, ...]
 
 
-def is_on_hub(run_file: RunFile) -> bool:
-    """Return whether the base model is read from the Hub."""
-    base = run_file.model.base_model
-    return not base.startswith("pypi:") and not Path(base).is_absolute()
-
-
 def local_files(run_file: RunFile) -> Path | None:
     """Return the file or folder that the run file names, or ``None`` for a package or a model of the Hub."""
     base = Path(run_file.model.base_model)  # reading the run file has made local paths absolute

@@ -29,7 +29,6 @@ from runner.planning.checks.base_model import (
     TEMPLATE,
     BaseModel,
     Remark,
-    is_on_hub,
     local_files,
     look_at,
     unseen,
@@ -204,7 +203,7 @@ def _ask_network(run_file: RunFile, world: World, seams: Seams, token: str | Non
             check_strangers(run_file, reach=reach)
             or hub.check_token(
                 token,
-                reads_hub=is_on_hub(run_file),
+                reads_hub=hub.is_on_hub(run_file),
                 reach=reach,
                 transport=seams.hub_transport,
             )
@@ -223,7 +222,7 @@ def _ask_network(run_file: RunFile, world: World, seams: Seams, token: str | Non
 
 def _ask_model(run_file: RunFile, known: Known, world: World, seams: Seams) -> Question[hub.Found] | None:
     """Ask the Hub for the small files of the base model, where it is there."""
-    if known.model_files is not None or not is_on_hub(run_file):
+    if known.model_files is not None or not hub.is_on_hub(run_file):
         return None
     section = run_file.model
     return Question(

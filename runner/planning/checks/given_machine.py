@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.adapters.interpreter import find_python
 from runner.adapters.machine import Machine
-from runner.adapters.ssh_config import find_way, write_way
+from runner.adapters.ssh_config import find_way, pins_of, write_way
 from runner.errors import ConnectionLostError, RunnerError, TransferError
 from runner.planning.checks.asking import Question
 from runner.planning.checks.gpus import GPU, check_gpus
@@ -60,7 +60,7 @@ def look(run_file: RunFile, world: World, known_hosts: Path | None = None) -> Se
         RunnerError: If nobody can log in or work there; its words name the cause.
     """
     from runner.adapters.ssh import SshMachine  # paramiko takes its time to import
-    from runner.adapters.ssh_login import Way, pins_of
+    from runner.adapters.ssh_login import Way
 
     compute = run_file.compute
     way = find_way(world, compute.host or "", compute.identity_file)

@@ -10,6 +10,7 @@ import httpx2
 
 from runner.cloud_api.network import NO_WAY_OUT
 from runner.planning.checks.line import Check, failed, not_asked, passed, skipped
+from runner.run.run_file import RunFile
 from trainer.base_model.hub_files import NEW_TOKEN, REQUIRED, find_small_files, words_of
 from trainer.base_model.origin import commit_of, given_commit
 
@@ -33,6 +34,12 @@ class Found(NamedTuple):
     trouble: str | None = None
     commit: str | None = None
     true_name: str | None = None
+
+
+def is_on_hub(run_file: RunFile) -> bool:
+    """Return whether the base model is read from the Hub."""
+    base = run_file.model.base_model
+    return not base.startswith("pypi:") and not Path(base).is_absolute()
 
 
 def find_model(repo_id: str, revision: str | None, *, reach: Callable[[str], bool] = lambda _: True) -> Found:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from runner.adapters.secrets import HUB_ENDPOINT, hub_address, hub_secrets
 from runner.clouds.environments import may_be_community
-from runner.planning.checks.base_model import is_on_hub
-from runner.planning.checks.hub import TOKEN
+from runner.planning.checks.hub import TOKEN, is_on_hub
 from runner.planning.checks.line import Check, failed, warned
 from runner.run.run_file import RunFile
 from runner.world import World

@@ -16,8 +16,8 @@ import pytest
 
 from runner.adapters import ssh_login
 from runner.adapters.ssh import SshMachine
-from runner.adapters.ssh_config import PINS, find_way, write_way
-from runner.adapters.ssh_login import Way, pins_of, unreachable
+from runner.adapters.ssh_config import PINS, find_way, pins_of, write_way
+from runner.adapters.ssh_login import Way, unreachable
 from runner.errors import ConnectionLostError, HostKeyError
 from runner.run.models import Host
 from runner.world import RealWorld

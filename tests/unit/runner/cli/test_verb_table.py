@@ -12,6 +12,8 @@ from runner.cli.parser import main, make_parser
 from runner.cli.verb_table import DEFAULT_CONFIG, VERBS, actions
 
 HEAVY = ("runner.cli.verbs", "runner.cli.session", "runner.context", "pydantic", "yaml", "rich", "torch")
+NEEDED_BY_FEW = ("paramiko", "tokenizers", "jinja2", "boto3", "trainer.data.samples", "runner.planning.checks.examine")
+"""What logs in, or looks at data and base models: `runs`, `status` and `down` do neither."""
 
 
 def test_every_verb_does_something_and_nothing_is_done_without_a_verb() -> None:
@@ -67,3 +69,12 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
     assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_a_verb_that_logs_in_nowhere_and_plans_nothing_imports_nothing_for_it(tmp_path: Path) -> None:
+    words = "import sys; from runner.cli.parser import main; code = main(['runs', '--runs-dir', sys.argv[1]]); "
+    code = f"{words}print(code, {{*{NEEDED_BY_FEW}}} & {{*sys.modules}})"
+
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("0 set()", "")

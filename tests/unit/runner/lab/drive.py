@@ -20,6 +20,7 @@ from runner.clouds.environments import find_environment
 from runner.context import Context
 from runner.lifecycle.play import play
 from runner.lifecycle.steps import configure, plan, train
+from runner.planning.checks.reading import check_environment
 from runner.planning.choose import choose
 from runner.planning.ends import Means, Used
 from runner.run.models import Host, View
@@ -42,7 +43,7 @@ def check(
     known_hosts: Path | None = None,
     used: Used | None = None,
 ) -> Plan:
-    plan.check_environment(run_file)
+    check_environment(run_file)
     market = plan._market_call(run_file, is_dry, world)
     machines = (plan._given_machine(run_file),)
     if market is not None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.planning.checks.base_model import BaseModel, is_on_hub, local_files, look_at, without_files
+from runner.planning.checks.base_model import BaseModel, local_files, look_at, without_files
+from runner.planning.checks.hub import is_on_hub
 from runner.planning.checks.line import Check
 from runner.run.run_file import RunFile
 from tests.unit.runner.planning.checks.small_run import make_run, write_model
