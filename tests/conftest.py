@@ -6,14 +6,23 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
-import hypothesis  # noqa: F401 - it looks for who refers to an object, which has to be before `only_new_rubbish`
 import pytest
 
 from tests.s3_fixtures import open_bucket, s3_client, s3_description, s3_server
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
 from tests.tools.skips import pytest_terminal_summary
+
+with suppress(ModuleNotFoundError):  # tests/gpu runs where trainers do, without it
+    import hypothesis  # noqa: F401 - it looks for who refers to an object, which has to be before `only_new_rubbish`
+with suppress(ModuleNotFoundError):  # nor need botocore be there
+    from botocore import session
+
+    # Each session of boto3 reads megabytes of JSON anew, and tests make hundreds of them.
+    session.create_loader = cache(session.create_loader)
 
 # pytest finds fixtures and hooks by their names.
 __all__ = ["open_bucket", "pytest_terminal_summary", "s3_client", "s3_description", "s3_server"]
