@@ -8,8 +8,6 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from pydantic import ValidationError
-
 from runner.cloud_api.pacing import Timer
 from runner.errors import BadRequestError, RunInterruptedError
 from runner.provider.resource import Provider
@@ -97,8 +95,19 @@ def block_attrs(variables: Mapping[str, str]) -> Attrs:
     }
 
 
-def refused_by_us(cloud: str, err: ValidationError) -> BadRequestError:
-    """Return the error for a request that we know the cloud will not take; it names fields, never their values."""
-    problem = err.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    return BadRequestError(f"{cloud}: {where}: {problem['msg']}", resolution=f"change {where}")
+@contextmanager
+def refused_by_us(cloud: str) -> Iterator[None]:
+    """Report a request that we know the cloud will not take; the error names fields, never their values.
+
+    Raises:
+        BadRequestError: If the request that is made in this block holds what its class refuses.
+    """
+    from pydantic import ValidationError  # takes its time to import, and a schema needs none
+
+    try:
+        yield
+    except ValidationError as err:
+        problem = err.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        # From None: its own words show the values.
+        raise BadRequestError(f"{cloud}: {where}: {problem['msg']}", resolution=f"change {where}") from None

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import ClassVar
 
-from pydantic import ValidationError
-
 from runner.cloud_api.labels import EXPIRES_TAG, leased_name, resource_name, run_of, without_lease
 from runner.cloud_api.models import Offer
-from runner.clouds.lambda_cloud.api import open_lambda
-from runner.clouds.lambda_cloud.messages import TAG_KEY, Instance, LaunchRequest
+from runner.clouds.lambda_cloud.client import lambda_client
+from runner.clouds.lambda_cloud.tags import LONGEST_VALUE, is_tag_key
 from runner.provider.candidates import CandidateInput
 from runner.provider.machine import INPUTS, OUTPUTS, RentedMachine
 from runner.provider.rental import refused_by_us
@@ -55,19 +53,25 @@ class LambdaInstance(RentedMachine):
             if isinstance(candidate, dict) and candidate["spot"] is True:
                 ctx.error("Lambda has no spot machines", f"{candidate['instance_type']} has spot = true.", "candidates")
         for key, value in (config["tags"] or {}).items():
-            if not TAG_KEY.match(key) or len(key) > 55:
+            if not is_tag_key(key):
                 ctx.error(f"tags: {key} is no tag of Lambda's", "a-z, 0-9, - and : with a letter first.", "tags")
-            if isinstance(value, str) and len(value) > 128:
-                ctx.error(f"tags: the value of {key} is too long", f"{len(value)} characters, at most 128.", "tags")
+            if isinstance(value, str) and len(value) > LONGEST_VALUE:
+                ctx.error(
+                    f"tags: the value of {key} is too long",
+                    f"{len(value)} characters, at most {LONGEST_VALUE}.",
+                    "tags",
+                )
 
     def offers(self, planned: Values) -> list[Offer]:
         """Return Lambda's catalogue."""
-        return self.provider.client(open_lambda).offers()
+        return lambda_client(self.provider).offers()
 
     def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Launch a machine; its end is marked by Lambda's clock."""
-        candidate = candidate.by_clock(self.provider.client(open_lambda).clock_off)
-        try:
+        from runner.clouds.lambda_cloud.messages import LaunchRequest
+
+        candidate = candidate.by_clock(lambda_client(self.provider).clock_off)
+        with refused_by_us(self.cloud):
             request = LaunchRequest(
                 region_name=candidate.region,
                 instance_type_name=candidate.instance_type,
@@ -76,9 +80,7 @@ class LambdaInstance(RentedMachine):
                 user_data=ctx.config.get("user_data_wo"),
                 tags=candidate.marked(planned["tags"], EXPIRES_TAG),
             )
-        except ValidationError as err:
-            raise refused_by_us(self.cloud, err) from None  # its own words show the values
-        return self.provider.client(open_lambda).launch(request)
+        return lambda_client(self.provider).launch(request)
 
     def _first_name(self, planned: Values) -> str:
         """Return the name to launch with: it says when a sweep may terminate the machine, if nobody moves that on."""
@@ -86,16 +88,16 @@ class LambdaInstance(RentedMachine):
         run_id = run_of(name, tags)
         if lease_s is None or run_id is None or name != resource_name(run_id):
             return str(name)
-        now = self.provider.world.now() + self.provider.client(open_lambda).clock_off
+        now = self.provider.world.now() + lambda_client(self.provider).clock_off
         return leased_name(run_id, now + timedelta(seconds=lease_s)) or str(name)
 
     def find(self, name: str) -> list[str]:
         """Return the machines of this name."""
-        return self.provider.client(open_lambda).machines_named(name)
+        return lambda_client(self.provider).machines_named(name)
 
     def look(self, machine_id: str) -> Sighting:
         """Return how it stands."""
-        found = self.provider.client(open_lambda).instance(machine_id)
+        found = lambda_client(self.provider).instance(machine_id)
         return Sighting(
             machine_id=found.id,
             name=without_lease(found.name or "", found.marks)[0],
@@ -110,7 +112,7 @@ class LambdaInstance(RentedMachine):
 
     def terminate(self, machine_id: str) -> None:
         """Ask for its end."""
-        self.provider.client(open_lambda).terminate(machine_id)
+        lambda_client(self.provider).terminate(machine_id)
 
     def user(self, state: Values) -> str:
         """Return the user to log in as."""
@@ -118,7 +120,7 @@ class LambdaInstance(RentedMachine):
 
     def imported(self, machine_id: str) -> Values:
         """Return the inputs that Lambda reports."""
-        found: Instance = self.provider.client(open_lambda).instance(machine_id)
+        found = lambda_client(self.provider).instance(machine_id)
         keys = found.ssh_key_names
         return {"ssh_key_name": keys[0] if keys else None, "tags": found.marks or None}
 

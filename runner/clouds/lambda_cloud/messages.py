@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import Field, StringConstraints, field_validator
 
 from runner.cloud_api.answers import Answered, Count, Envelope, Sent
+from runner.clouds.lambda_cloud.tags import LONGEST_KEY, LONGEST_VALUE, TAG_KEY, is_tag_key
 
 MAX_USER_DATA_BYTES = 1_000_000
 GONE = frozenset({"terminated", "preempted"})
 """States after which a machine is gone for good."""
 ENDING = frozenset({"terminating"}) | GONE
-TAG_KEY = re.compile(r"^[a-z][a-z0-9-:]+$")
 
 Content = TypeVar("Content")
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -56,10 +55,10 @@ class LaunchRequest(Sent):
     @classmethod
     def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
         for key, text in value.items():
-            if not TAG_KEY.match(key) or len(key) > 55:
-                raise ValueError(f"tag {key} does not match {TAG_KEY.pattern} (at most 55 characters)")
-            if len(text) > 128:
-                raise ValueError(f"tag {key} has {len(text)} characters, more than 128")
+            if not is_tag_key(key):
+                raise ValueError(f"tag {key} does not match {TAG_KEY.pattern} (at most {LONGEST_KEY} characters)")
+            if len(text) > LONGEST_VALUE:
+                raise ValueError(f"tag {key} has {len(text)} characters, more than {LONGEST_VALUE}")
         return value
 
     def body(self) -> dict[str, Any]:

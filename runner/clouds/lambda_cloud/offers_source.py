@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from runner.clouds.lambda_cloud.api import open_lambda
+from runner.clouds.lambda_cloud.client import lambda_client
 from runner.provider.offers import ATTRS, values_of
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, DataSource
@@ -18,4 +18,4 @@ class LambdaOffers(DataSource[RentalProvider]):
 
     def read(self, ctx: Ctx, config: Values) -> Values:
         """Return the list."""
-        return values_of(self.provider.client(open_lambda).offers())
+        return values_of(lambda_client(self.provider).offers())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from runner.clouds.lambda_cloud.api import open_lambda
-from runner.clouds.lambda_cloud.messages import SshKey
+from runner.clouds.lambda_cloud.client import lambda_client
 from runner.provider.machine import LONGEST_NAME
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, ProblemError, TerraformResource
 from runner.provider.schema import STRING, Attr, Attrs, Values
+
+if TYPE_CHECKING:
+    from runner.clouds.lambda_cloud.messages import SshKey
 
 
 class LambdaSshKey(TerraformResource[RentalProvider]):
@@ -33,7 +35,7 @@ class LambdaSshKey(TerraformResource[RentalProvider]):
 
     def create(self, ctx: Ctx, planned: Values) -> Values:
         """Register it; the same key under the same name is taken over."""
-        key = self.provider.client(open_lambda).add_key(planned["name"], planned["public_key"])
+        key = lambda_client(self.provider).add_key(planned["name"], planned["public_key"])
         return {**planned, "id": key.id}
 
     def read(self, ctx: Ctx, state: Values) -> Values | None:
@@ -46,7 +48,7 @@ class LambdaSshKey(TerraformResource[RentalProvider]):
 
     def delete(self, ctx: Ctx, state: Values) -> None:
         """Remove it; one that is gone is fine."""
-        self.provider.client(open_lambda).delete_key(state["id"])
+        lambda_client(self.provider).delete_key(state["id"])
 
     def import_by_id(self, ctx: Ctx, resource_id: str) -> Values:
         """Return the state of a key that is registered."""
@@ -59,5 +61,5 @@ class LambdaSshKey(TerraformResource[RentalProvider]):
         return {"id": key.id, "name": key.name, "public_key": key.public_key}
 
     def _find(self, key_id: str) -> SshKey | None:
-        registered = self.provider.client(open_lambda).keys()
+        registered = lambda_client(self.provider).keys()
         return next((key for key in registered if key.id == key_id), None)

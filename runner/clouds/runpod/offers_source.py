@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from runner.clouds.runpod.api import open_runpod
+from runner.clouds.runpod.client import runpod_client
 from runner.provider.offers import ATTRS, values_of
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, DataSource
@@ -18,4 +18,4 @@ class RunPodOffers(DataSource[RentalProvider]):
 
     def read(self, ctx: Ctx, config: Values) -> Values:
         """Return the list."""
-        return values_of(self.provider.client(open_runpod).offers())
+        return values_of(runpod_client(self.provider).offers())

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ValidationError
-
-from runner.cloud_api.models import Offer, Trust
-from runner.clouds.runpod.api import open_runpod
-from runner.clouds.runpod.listing import EXPIRES_VARIABLE, TAG_VARIABLES
-from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
-from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
+from runner.cloud_api.models import Offer
+from runner.clouds.runpod.client import runpod_client
 from runner.errors import BadRequestError, NoCapacityError
 from runner.provider.candidates import CandidateInput
 from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, RentedMachine
@@ -22,6 +17,9 @@ from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Attrs, Values, li
 from runner.provider.waiting import Phase, Sighting
 from runner.provider.wire import UNKNOWN
 
+if TYPE_CHECKING:
+    from runner.clouds.runpod.messages import CreatePod
+
 PHASES: dict[str, Phase] = {
     "PROVISIONING": "pending",
     "STARTING": "pending",
@@ -30,7 +28,6 @@ PHASES: dict[str, Phase] = {
     "ERROR": "stopped",
     "TERMINATED": "gone",
 }
-TRUST: dict[str, Trust] = {cloud_type: trust for trust, cloud_type in CLOUD_TYPES.items()}
 KEY_VARIABLE = "PUBLIC_KEY"
 """RunPod's images put it into authorized_keys."""
 SSH_PORT = "22/tcp"
@@ -95,11 +92,11 @@ class RunPodPod(RentedMachine):
     def offers(self, planned: Values) -> list[Offer]:
         """Return RunPod's catalogue, of the Community Cloud only where a candidate is of it."""
         has_community = any(candidate["trust"] == "community" for candidate in planned["candidates"])
-        return self.provider.client(open_runpod).offers("any" if has_community else "secure")
+        return runpod_client(self.provider).offers("any" if has_community else "secure")
 
     def launch(self, ctx: Ctx, planned: Values, candidate: CandidateInput, price_usd_per_h: float) -> str:
         """Rent a pod: by GraphQL for spot or with an end that the server keeps by its own clock, else by REST."""
-        cloud = self.provider.client(open_runpod)
+        cloud = runpod_client(self.provider)
         candidate = candidate.by_clock(cloud.clock_off)
         order = self._order(ctx, planned, candidate)
         end = _end(planned, candidate)
@@ -129,11 +126,13 @@ class RunPodPod(RentedMachine):
 
     def find(self, name: str) -> list[str]:
         """Return the pods of this name."""
-        return self.provider.client(open_runpod).pods_named(name)
+        return runpod_client(self.provider).pods_named(name)
 
     def look(self, machine_id: str) -> Sighting:
         """Return how it stands."""
-        pod = self.provider.client(open_runpod).pod(machine_id)
+        from runner.clouds.runpod.messages import CLOUD_TYPES
+
+        pod = runpod_client(self.provider).pod(machine_id)
         address = pod.ssh_address
         return Sighting(
             machine_id=pod.id,
@@ -144,12 +143,12 @@ class RunPodPod(RentedMachine):
             region=pod.data_center_id,
             price_usd_per_h=pod.cost or None,  # 0 while it does not run
             ssh=None if address is None else (address.host, address.port),
-            trust=TRUST.get(pod.cloud),
+            trust=next((trust for trust, cloud_type in CLOUD_TYPES.items() if cloud_type == pod.cloud), None),
         )
 
     def terminate(self, machine_id: str) -> None:
         """Ask for its end."""
-        self.provider.client(open_runpod).delete_pod(machine_id)
+        runpod_client(self.provider).delete_pod(machine_id)
 
     def user(self, state: Values) -> str:
         """Return the user to log in as: root, unless an emulator has no root to give."""
@@ -157,7 +156,9 @@ class RunPodPod(RentedMachine):
 
     def imported(self, machine_id: str) -> Values:
         """Return the inputs that RunPod reports; of the variables only our marks, for others may be secret."""
-        pod = self.provider.client(open_runpod).pod(machine_id)
+        from runner.clouds.runpod.listing import TAG_VARIABLES
+
+        pod = runpod_client(self.provider).pod(machine_id)
         marks = {name: pod.env[name] for name in TAG_VARIABLES if name in pod.env}
         return {
             "image": pod.image,
@@ -167,8 +168,11 @@ class RunPodPod(RentedMachine):
         }
 
     def _order(self, ctx: Ctx, planned: Values, candidate: CandidateInput) -> CreatePod:
+        from runner.clouds.runpod.listing import EXPIRES_VARIABLE
+        from runner.clouds.runpod.messages import CLOUD_TYPES, CreatePod
+
         variables = {**candidate.marked(planned["env"], EXPIRES_VARIABLE), **(ctx.config.get("env_wo") or {})}
-        try:
+        with refused_by_us(self.cloud):
             return CreatePod(
                 name=planned["name"],
                 image=planned["image"],
@@ -181,8 +185,6 @@ class RunPodPod(RentedMachine):
                 env={**variables, KEY_VARIABLE: planned["ssh_public_key"]},
                 min_cuda_version=planned["min_cuda_version"],
             )
-        except ValidationError as err:
-            raise refused_by_us(self.cloud, err) from None  # its own words show the values
 
 
 def _end(planned: Values, candidate: CandidateInput) -> datetime | None:
@@ -202,4 +204,6 @@ def _moment(text: str) -> datetime | None:
 
 
 def _has_ended(err: BadRequestError) -> bool:
+    from runner.clouds.runpod.refusals import GRAPHQL_ENDED_CODES, GRAPHQL_ENDED_STATUSES
+
     return err.code in GRAPHQL_ENDED_CODES or err.status in GRAPHQL_ENDED_STATUSES

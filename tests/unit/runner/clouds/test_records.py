@@ -23,6 +23,15 @@ from runner.run.run_file import RunFile
 
 HEAVY = ("boto3", "botocore", "cryptography", "google.protobuf", "grpc", "httpx2", "pydantic", "trainer", "yaml")
 ENTRY = "import sys, runner.clouds.environments; print(sorted(set({names!r}) & set(sys.modules)))"
+FOR_A_SCHEMA = """
+import sys
+from runner.clouds.provider import DouseProvider
+from runner.provider.service import Service
+from runner.provider.wire import MESSAGES
+from runner.world import RealWorld
+answer = Service(DouseProvider(RealWorld())).answer("GetProviderSchema", MESSAGES["Empty"]())
+print(*sorted(answer.resource_schemas), sorted({"pydantic", "httpx2", "yaml"} & set(sys.modules)))
+"""
 RECORDS = pytest.mark.parametrize("record", CLOUDS.values(), ids=CLOUDS)
 
 
@@ -221,3 +230,11 @@ def test_the_records_load_no_library() -> None:
     )
 
     assert done.stdout == "[]\n"
+
+
+def test_our_provider_gives_its_schema_without_what_only_requests_need() -> None:
+    """Terraform starts it several times for each command, mostly for its schema alone."""
+    done = subprocess.run([sys.executable, "-c", FOR_A_SCHEMA], capture_output=True, text=True, timeout=60)
+
+    assert done.stderr == ""
+    assert done.stdout == "douse_lambda_instance douse_lambda_ssh_key douse_runpod_pod []\n"
