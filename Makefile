@@ -165,4 +165,4 @@ docs-rooms:
 new-cloud: ## Write the skeleton of a cloud and list what is to be written in it [NAME=acme; CHECK=1 only lists]
 	@$(DEV) -m infra.new_cloud '$(call given,NAME)' $(if $(filter 1 yes true,$(call given,CHECK)),--check)
 clean: ## Remove environments, caches and build output; runs/ stays
-	@rm -rf .venv .venv-rehearsal .venv-dev .venv-data .venv*.before .venv*.lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible
+	@rm -rf .venv .venv-rehearsal .venv-dev .venv-data .venv-rclone .venv-scan .venv*.before .venv*.lock build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible

