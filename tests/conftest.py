@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rclone_remotes import open_remote, rclone, rclone_webdav
 from tests.s3_fixtures import open_bucket, s3_client, s3_description, s3_server
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
 from tests.tools.skips import pytest_terminal_summary
@@ -25,7 +26,16 @@ with suppress(ModuleNotFoundError):  # nor need botocore be there
     session.create_loader = cache(session.create_loader)
 
 # pytest finds fixtures and hooks by their names.
-__all__ = ["open_bucket", "pytest_terminal_summary", "s3_client", "s3_description", "s3_server"]
+__all__ = [
+    "open_bucket",
+    "open_remote",
+    "pytest_terminal_summary",
+    "rclone",
+    "rclone_webdav",
+    "s3_client",
+    "s3_description",
+    "s3_server",
+]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

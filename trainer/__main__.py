@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     sync = commands.add_parser("sync", help="bring a folder to or from the store; a second time moves nothing")
     sync.add_argument("direction", choices=["push", "pull"])
     sync.add_argument("--folder", type=Path, required=True, help="folder on this machine")
-    sync.add_argument("--url", required=True, help="s3://bucket/prefix or file:///path")
+    sync.add_argument("--url", required=True, help="s3://bucket/prefix, file:///path or rclone://remote/path")
     sync.add_argument("--endpoint-url", help="address of a store that speaks S3; without it Amazon's")
     sync.add_argument(
         "--environment-file", type=Path, help="JSON file of environment variables to set first, such as credentials"

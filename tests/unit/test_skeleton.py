@@ -19,6 +19,7 @@ MAY_START_PROCESSES = {
     "runner/adapters/process.py",
     "runner/bootstrap.py",
     "runner/emulation/boxes/guest/first_boot.py",  # runs inside a box, where there is nothing of ours
+    "trainer/checkpoints/rclone_program.py",
     "trainer/supervisor/supervise.py",
 }
 CI_NEEDS = ("chromium", "chromedriver", "ssh", "sshd", "mmdebstrap", "systemd-nspawn", "ip", "mkfs.ext4")

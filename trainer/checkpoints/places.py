@@ -1,4 +1,4 @@
-"""Where a store keeps its files: a bucket that speaks S3, or a folder. Both by the same few words."""
+"""Where a store keeps its files: a bucket that speaks S3, a folder, a remote of rclone's. All by the same few words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlparse
 
 from trainer.checkpoints.bucket import Bucket
+from trainer.checkpoints.rclone import Remote, split_address
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file, write_atomically
 
@@ -19,7 +20,10 @@ class Place(Protocol):
     """What a store can do; names are relative, with ``/`` between their parts."""
 
     def sizes(self) -> dict[str, int]:
-        """Return all files with their sizes; the first thing to ask for."""
+        """Return all files with their sizes; the first thing to ask for.
+
+        One that is there several times, with different contents, has the size ``UNSURE``.
+        """
 
     def matches(self, name: str, path: Path, sha256: str | None = None) -> bool | None:
         """Return whether a file there has the content of one here; ``None`` where the store does not say.
@@ -54,26 +58,34 @@ class Place(Protocol):
 
 
 def open_place(
-    url: str, endpoint_url: str | None, keys: Mapping[str, str] | None = None, ca_file: Path | None = None
+    url: str,
+    endpoint_url: str | None,
+    keys: Mapping[str, str] | None = None,
+    ca_file: Path | None = None,
+    rclone: str | None = None,
 ) -> Place:
     """Return the place an address names.
 
     Args:
-        url: ``s3://bucket/prefix`` or ``file:///path``.
+        url: ``s3://bucket/prefix``, ``file:///path`` or ``rclone://remote/path``.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
         keys: Credentials by the names of their variables (``AWS_ACCESS_KEY_ID`` …); ``None`` looks where boto3 does.
         ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
+        rclone: rclone's program; ``None`` looks on PATH.
 
     Raises:
-        StoreError: If it is neither ``s3://bucket/prefix`` nor ``file:///path``, or there are no such certificates.
+        StoreError: If it is none of these, there are no such certificates, or rclone is needed and not here.
     """
     parts = urlparse(url)
     if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
         return Bucket(parts.netloc, parts.path.strip("/"), endpoint_url, keys, ca_file)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return Folder(Path(unquote(parts.path)))
+    if (remote := split_address(url)) is not None:
+        return Remote(*remote, rclone)
     raise StoreError(
-        f"sync: {url} is no address of a store", resolution="write s3://bucket/prefix or file:///path/of/a/folder"
+        f"sync: {url} is no address of a store",
+        resolution="write s3://bucket/prefix, file:///path/of/a/folder or rclone://remote/path",
     )
 
 

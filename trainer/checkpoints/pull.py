@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from trainer.checkpoints.complete import MANIFEST_NAME, Listed, NotWholeError, best_of, is_inside, read_manifest
 from trainer.checkpoints.names import is_checkpoint, split_names, step_of
 from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.rclone import UNSURE
 from trainer.checkpoints.transfer import Transfer, each
 from trainer.errors import StoreError
 from trainer.files import write_atomically
@@ -25,6 +26,7 @@ def pull(
     endpoint_url: str | None = None,
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
+    rclone: str | None = None,
 ) -> Transfer:
     """Bring the newest whole checkpoint, the best so far, and all that is no checkpoint; a second time moves nothing.
 
@@ -32,7 +34,7 @@ def pull(
         StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
             is whole, or a file is not what was put there.
     """
-    place, done = open_place(url, endpoint_url, keys, ca_file), Transfer("pull")
+    place, done = open_place(url, endpoint_url, keys, ca_file, rclone), Transfer("pull")
     there = place.sizes()
     if not there:
         raise StoreError(
@@ -120,6 +122,9 @@ def _pull_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
     if manifest not in there:
         is_begun = any(name.startswith(f"{checkpoint}/") for name in there)
         raise NotWholeError("has no manifest: its upload was cut off" if is_begun else "is not in the store")
+    unsure = [name for name, size_bytes in there.items() if size_bytes == UNSURE and name.startswith(f"{checkpoint}/")]
+    if unsure:
+        raise NotWholeError(f"has {unsure[0].removeprefix(f'{checkpoint}/')} twice, with different contents")
     try:
         raw = place.read(manifest)
     except FileNotFoundError as err:

@@ -1,4 +1,4 @@
-"""To the store: folders, ``s3://bucket/prefix`` or ``file:///path``, checkpoints complete or absent.
+"""To the store: folders, to any address that ``open_place`` knows, checkpoints complete or absent.
 
 A checkpoint goes up with its files first and its manifest last, so that one with a manifest is whole; a ``SHA256SUMS``
 goes last for the same reason. Everything else is compared by content; what is there already is not moved again. It
@@ -30,22 +30,24 @@ def push(
     endpoint_url: str | None = None,
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
+    rclone: str | None = None,
 ) -> Transfer:
     """Bring a folder into the store; a second time moves nothing. Nothing is ever removed there.
 
     Args:
         folder: Any folder. A folder ``checkpoint-<step>`` in it goes up only if it has a manifest and is sound.
-        url: ``s3://bucket/prefix`` or ``file:///path``.
+        url: ``s3://bucket/prefix``, ``file:///path`` or ``rclone://remote/path``.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
         keys: Credentials as variables; ``None`` looks where boto3 does.
         ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
+        rclone: rclone's program; ``None`` looks on PATH.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, or the folder is not there.
     """
     if not folder.is_dir():
         raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
-    place, done = open_place(url, endpoint_url, keys, ca_file), Transfer("push")
+    place, done = open_place(url, endpoint_url, keys, ca_file, rclone), Transfer("push")
     there = place.sizes()
     plain, checkpoints = split_names(local_files(folder))
     with _settled(place):
@@ -156,7 +158,7 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
     try:
         raw = (folder / manifest).read_bytes()
         listed = read_manifest(raw).files
-        is_there = manifest in there and place.read(manifest) == raw
+        is_there = there.get(manifest) == len(raw) and place.read(manifest) == raw
 
         def put(entry: Listed) -> int | None:
             path, name = folder / checkpoint / entry.name, f"{checkpoint}/{entry.name}"

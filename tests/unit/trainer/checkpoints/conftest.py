@@ -1,4 +1,4 @@
-"""Stores for the tests: S3 over TLS in three manners, and a folder."""
+"""Stores for the tests: S3 over TLS in three manners, a folder, and two remotes of rclone's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.rclone_remotes import REMOTES
 from tests.s3_servers import BUCKET, MANNERS
 
 
@@ -17,21 +18,25 @@ def bucket(open_bucket: Callable[[str], Any]) -> Any:
     return open_bucket("gateway")
 
 
-@pytest.fixture(params=[*MANNERS, "file"])
-def any_url(request: pytest.FixtureRequest, open_bucket: Callable[[str], Any], tmp_path: Path) -> str:
+@pytest.fixture(params=[*MANNERS, "file", *REMOTES])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty store of each kind, for what every store has to be able to do."""
-    return address(request.param, open_bucket, tmp_path)
+    return address(request, tmp_path)
 
 
-@pytest.fixture(params=["gateway", "file"])
-def url(request: pytest.FixtureRequest, open_bucket: Callable[[str], Any], tmp_path: Path) -> str:
-    """The address of an empty store, one of each of our two programs, for what is the same with any S3."""
-    return address(request.param, open_bucket, tmp_path)
+@pytest.fixture(params=["gateway", "file", "local"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty store, one of each of our three programs, for what is the same with any S3 or remote."""
+    return address(request, tmp_path)
 
 
-def address(kind: str, open_bucket: Callable[[str], Any], folder: Path) -> str:
-    """Return the address of a store of some kind."""
+def address(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Return the address of a store of the kind that is asked for; only that one is opened."""
+    kind: str = request.param
     if kind == "file":
         return f"file://{folder}/the%20store"
-    open_bucket(kind)
+    if kind in REMOTES:
+        open_remote: Callable[[str], str] = request.getfixturevalue("open_remote")
+        return open_remote(kind)
+    request.getfixturevalue("open_bucket")(kind)
     return f"s3://{BUCKET}/runs/one"

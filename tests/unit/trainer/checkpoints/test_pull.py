@@ -1,4 +1,4 @@
-"""From the store: a folder, and S3 over TLS in three manners."""
+"""From the store: a folder, S3 over TLS in three manners, two remotes of rclone's."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_checkpoint_that_is_removed_meanwhile_gives_way_to_the_one_before(
     push(tmp_path / "c", url)
     there = store_places.open_place(url, None).sizes()
     store_places.open_place(url, None).remove("checkpoint-8/manifest.json")
-    for kind in (store_places.Bucket, store_places.Folder):
+    for kind in (store_places.Bucket, store_places.Folder, store_places.Remote):
         monkeypatch.setattr(kind, "sizes", lambda place: there)
 
     done = pull(url, tmp_path / "back")

@@ -1,4 +1,4 @@
-"""To the store: a folder, and S3 over TLS in three manners."""
+"""To the store: a folder, S3 over TLS in three manners, two remotes of rclone's."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_checksums_go_up_last(url: str, tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("a.json", "SHA256SUMS", "weights"):
         (tmp_path / "data" / "adapter" / name).write_text(name)
     put: list[str] = []
-    for kind in (store_places.Bucket, store_places.Folder):
+    for kind in (store_places.Bucket, store_places.Folder, store_places.Remote):
         monkeypatch.setattr(kind, "put", lambda place, path, name, sha256: put.append(name))
 
     push(tmp_path / "data", url)
@@ -224,7 +224,7 @@ def test_a_file_that_never_rests_goes_up_as_it_was_at_one_moment(
     (tmp_path / "data").mkdir()
     log = tmp_path / "data" / "log"
     log.write_text("one\n")
-    for kind in (store_places.Bucket, store_places.Folder):
+    for kind in (store_places.Bucket, store_places.Folder, store_places.Remote):
         monkeypatch.setattr(kind, "put", growing(kind.put, log))
 
     done = push(tmp_path / "data", url)
@@ -256,7 +256,20 @@ def test_files_that_are_being_written_stay_here(url: str, tmp_path: Path) -> Non
     assert push(tmp_path / "data", url).files == 1
 
 
-@pytest.mark.parametrize("bad", ["https://x/y", "s3://", "s3:///p", "file://host/p", "bucket/prefix", ""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "https://x/y",
+        "s3://",
+        "s3:///p",
+        "file://host/p",
+        "bucket/prefix",
+        "",
+        "rclone://",
+        "rclone://-x/y",
+        "rclone://a b/c",
+    ],
+)
 def test_an_address_of_no_store_is_refused(tmp_path: Path, bad: str) -> None:
     with pytest.raises(StoreError, match="is no address of a store"):
         push(tmp_path, bad)
