@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 from runner.adapters.notices.sender import has_receivers
 from runner.adapters.packages import ExtraError, has, provide
+from runner.adapters.rclone import PROGRAM, provide_rclone
 from runner.cloud_api.environment import NotThere
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS, names_account
 from runner.run.run_file import RunFile
-from runner.store.credentials import is_s3
+from runner.store.credentials import is_remote, is_s3
 from runner.world import World
 
 S3_EXTRA = "aws"
@@ -34,7 +35,10 @@ def provide_for(run_file: RunFile, world: World, say: Callable[[str], None], *, 
     needed = set(_needed(run_file))
     for name in sorted(needed | set(_wished(run_file, world))):
         try:
-            provide(name, say)
+            if name == PROGRAM:
+                provide_rclone(world)
+            else:
+                provide(name, say)
         except ExtraError as err:
             if name in needed and not is_dry:
                 raise
@@ -42,12 +46,14 @@ def provide_for(run_file: RunFile, world: World, say: Callable[[str], None], *, 
 
 
 def _needed(run_file: RunFile) -> Iterator[str]:
-    """Yield the extras that a run cannot do without."""
+    """Yield what a run cannot do without: extras, and rclone, which has an environment of its own."""
     record = CLOUDS.get(run_file.compute.env)
     if record is not None and not isinstance(record.extra, NotThere):
         yield record.extra
     if is_s3(run_file):
         yield S3_EXTRA
+    if is_remote(run_file):
+        yield PROGRAM
 
 
 def _wished(run_file: RunFile, world: World) -> Iterator[str]:

@@ -13,7 +13,7 @@ from runner.run.models import Host
 from runner.run.run_dir import read_json
 from runner.run.state import locked
 from runner.store import run_store as storing
-from runner.store.credentials import endpoint_url, machine_keys
+from runner.store.credentials import endpoint_url, is_remote, is_s3, machine_keys
 from trainer.files import SECRET_MODE, write_atomically
 
 Direction = Literal["push", "pull"]
@@ -23,9 +23,10 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
     """Let the machine bring its checkpoints to the store, or take the newest from there.
 
     Raises:
-        UsageError: If it has no environment yet, or the store is a folder that it cannot see.
+        UsageError: If it has no environment yet, or only this machine can open the store.
         PlaybookFailedError: If it did not work.
         CloudError: If there are no credentials for it.
+        TransferError: If a remote of rclone's cannot be reached or refuses.
     """
     url = needed_url(ctx)
     inventory: dict[str, Any] | None = read_json(ctx.run.file("inventory/hosts.json"))
@@ -33,24 +34,28 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
         raise UsageError(
             f"sync: the machine of {ctx.run.run_id} has no environment yet", resolution="make it with `make configure`"
         )
-    if url.startswith("file:") and not host.is_this_machine:
+    if not is_s3(ctx.run_file) and not host.is_this_machine:
+        what = "a remote of this machine's rclone" if is_remote(ctx.run_file) else "a folder of this machine"
         raise UsageError(
-            f"sync: store.url is {url}, a folder of this machine, and the run is on {host.address}",
+            f"sync: store.url is {url}, {what}, and the run is on {host.address}",
             resolution="bring home what it has, and with that to the store, by `make collect`",
         )
     machine = ctx.machine(host)
     try:
-        prefix = ctx.box(host, machine).prefix
-        ca_file = storing.bring_ca(ctx, machine, prefix)
+        box = ctx.box(host, machine)
+        ca_file = storing.bring_ca(ctx, machine, box.prefix)
     finally:
         machine.close()
+    if is_remote(ctx.run_file):  # its rclone is the control side's, not the trainer's
+        storing.exchange(ctx, Path(box.checkpoints), direction)
+        return
     with ctx.world.scratch("douse-sync-", in_memory=True) as folder:
         variables = {
             "sync_direction": direction,
-            "sync_prefix": prefix,
+            "sync_prefix": box.prefix,
             "sync_url": f"{storing.folder_url(ctx)}/checkpoints",
             "sync_endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ) or "",
-            "sync_credentials_file": _write_keys(ctx, folder) if url.startswith("s3:") else "",
+            "sync_credentials_file": _write_keys(ctx, folder) if is_s3(ctx.run_file) else "",
         }
         if ca_file is not None:
             variables["sync_ca_file"] = ca_file

@@ -29,8 +29,8 @@ HOST_PATTERN = re.compile(
 )
 """Neither part begins with ``-``: ssh would take it for an option."""
 SSH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
-STORE_PATTERN = r"^(file:///.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=@-]+)*/?)$"
-"""A bucket's folder has only characters that a policy takes literally."""
+STORE_PATTERN = r"^(file:///.*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=@-]+)*/?|rclone://[A-Za-z0-9_][A-Za-z0-9_.+@-]*(/.*)?)$"
+"""A bucket's folder has only characters that a policy takes literally; a remote is named as rclone lets one name it."""
 IDLE_MINUTES, IDLE_SAVED_MINUTES = 60.0, 10.0
 """Defaults of ``budget.keep_idle_minutes``: time for a person to come back, and enough where the work is in a store."""
 
@@ -149,10 +149,12 @@ class StoreSection(Section):
     """A second place for what a run makes."""
 
     url: str | None = Field(default=None, pattern=STORE_PATTERN)
-    """Where each run gets a folder of its own, as ``s3://bucket/prefix`` or ``file:///path``, with its adapter and,
-    if it was interrupted, its checkpoints, each complete or not there at all. ``make resume`` takes the newest
-    checkpoint from there if it is newer than those here. With S3, a rented machine whose lease runs out brings its
-    work there before it ends itself. ``null`` keeps all in the run folder alone."""
+    """Where each run gets a folder of its own, as ``s3://bucket/prefix``, ``file:///path`` or ``rclone://remote/path``,
+    with its adapter and, if it was interrupted, its checkpoints, each complete or not there at all. ``make resume``
+    takes the newest checkpoint from there if it is newer than those here. With S3, a rented machine whose lease runs
+    out brings its work there before it ends itself. A remote is one of rclone's configuration on this machine
+    (``RCLONE_CONFIG``, else its default), which stays here: work comes home first. ``null`` keeps all in the run folder
+    alone."""
     role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/\S+$")
     """AWS role to take for S3: the machine then gets credentials that open the run's own folder only, and end by
     themselves (``infra/store`` makes such a role). ``null`` gives the machine the credentials that you work with,

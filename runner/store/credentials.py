@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from runner.adapters.rclone import rclone_program
 from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws, open_session
 from runner.clouds.aws.refusals import aws_errors
 from runner.clouds.environments import may_be_community
@@ -93,15 +94,25 @@ def is_s3(run_file: RunFile) -> bool:
     return (run_file.store.url or "").startswith("s3://")
 
 
+def is_remote(run_file: RunFile) -> bool:
+    """Return whether the store is a remote of rclone's."""
+    return (run_file.store.url or "").startswith("rclone://")
+
+
 def address_of(run_file: RunFile, name: str) -> str:
     """Return the address of a folder in the store."""
     return f"{(run_file.store.url or '').rstrip('/')}/{name}"
 
 
-def access(run_file: RunFile, keys: Keys, environ: Mapping[str, str]) -> dict[str, Any]:
+def access(run_file: RunFile, keys: Keys, world: World) -> dict[str, Any]:
     """Return how the trainer's ``push`` and ``pull`` get at the store."""
     ca_file = None if run_file.store.ca_file is None else Path(run_file.store.ca_file)
-    return {"endpoint_url": endpoint_url(run_file, environ), "keys": keys.values or None, "ca_file": ca_file}
+    return {
+        "endpoint_url": endpoint_url(run_file, world.environ),
+        "keys": keys.values or None,
+        "ca_file": ca_file,
+        "rclone": rclone_program(world) if is_remote(run_file) else None,
+    }
 
 
 def _role_keys(run_file: RunFile, name: str, duration_s: int, world: World) -> Keys:

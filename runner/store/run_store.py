@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
@@ -171,11 +171,24 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
     if not folders:
         return
     with _told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
-        how = access(ctx.run_file, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world.environ)
+        how = access(ctx.run_file, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
         for name in folders:
             ctx.view.progress(f"storing {name}")
             done = push(ctx.run.path / name, f"{folder_url(ctx)}/{name}", **how)
             _tell(ctx, f"stored: {folder_url(ctx)}/{name}", done)
+
+
+def exchange(ctx: Context, folder: Path, direction: Literal["push", "pull"]) -> None:
+    """Copy the checkpoints in a folder of this machine to the store, or the newest from there.
+
+    Raises:
+        TransferError: If the store cannot be reached or refuses.
+    """
+    url = f"{folder_url(ctx)}/checkpoints"
+    with _told("sync", f"the checkpoints of the run are in {folder}"):
+        how = access(ctx.run_file, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
+        done = push(folder, url, **how) if direction == "push" else pull(url, folder, **how)
+    _tell(ctx, f"{direction}: {url}", done)
 
 
 def fetch_past(ctx: Context) -> None:
@@ -196,7 +209,7 @@ def fetch_past(ctx: Context) -> None:
             return
         ctx.view.progress(f"fetching checkpoint-{there} from the store")
         try:
-            how = access(ctx.run_file, keys, ctx.world.environ)
+            how = access(ctx.run_file, keys, ctx.world)
             done = pull(f"{folder_url(ctx)}/checkpoints", ctx.run.checkpoints, **how)
         except StoreError as err:
             if here is None:
@@ -223,7 +236,7 @@ def _order(box: Box) -> str:
 
 def _place(run_file: RunFile, name: str, keys: Keys, world: World) -> Place:
     """Return a folder of the store."""
-    return open_place(address_of(run_file, name), **access(run_file, keys, world.environ))
+    return open_place(address_of(run_file, name), **access(run_file, keys, world))
 
 
 def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:

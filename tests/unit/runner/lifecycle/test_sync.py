@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from runner.run.run_file import RunFile
 from runner.store.credentials import Keys
 from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine
+from tests.unit.trainer.checkpoints.small_checkpoints import make_checkpoint
+from trainer.checkpoints.complete import newest_complete
 
 HERE = Host("localhost", 22, "me", "i", "this-machine", "here", False, 0.0, None, "local")
 THERE = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-east-1", False, 0.75, None, "lambda")
@@ -93,6 +96,30 @@ def test_a_machine_that_cannot_see_the_folder_is_not_asked(played: list[dict[str
     with pytest.raises(UsageError, match=r"a folder of this machine, and the run is on 203\.0\.113\.7"):
         syncing.sync_machine(context(tmp_path, "file:///srv/store"), THERE, "push")
 
+    assert played == []
+
+
+def test_a_remote_is_for_this_machines_rclone_alone(played: list[dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"a remote of this machine's rclone, and the run is on 203\.0\.113\.7"
+    ) as caught:
+        syncing.sync_machine(context(tmp_path, "rclone://drive/runs"), THERE, "push")
+
+    assert "`make collect`" in caught.value.resolution
+    assert played == []
+
+
+def test_where_the_run_is_here_its_checkpoints_go_to_the_remote_and_come_from_there(
+    played: list[dict[str, Any]], open_remote: Callable[[str], str], tmp_path: Path
+) -> None:
+    url = open_remote("local")
+    here, there = (context(tmp_path, url, prefix=str(tmp_path / name)) for name in ("one", "two"))
+    make_checkpoint(tmp_path / "one" / here.run.run_id / "output" / "checkpoints", 4)
+
+    syncing.sync_machine(here, HERE, "push")
+    syncing.sync_machine(there, HERE, "pull")
+
+    assert newest_complete(tmp_path / "two" / there.run.run_id / "output" / "checkpoints")[0].step == 4  # type: ignore[union-attr]
     assert played == []
 
 

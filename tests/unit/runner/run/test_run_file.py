@@ -78,6 +78,9 @@ def test_an_override_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
         ("store: {url: s3://A_B/runs}\n", "run.yml:1 store.url is 's3://A_B/runs': string should match pattern"),
         ("store: {url: 's3://bucket/runs/*'}\n", "run.yml:1 store.url is 's3://bucket/runs/*': string should match"),
         ("store: {url: s3://bucket//runs}\n", "run.yml:1 store.url is 's3://bucket//runs': string should match"),
+        ("store: {url: 'rclone://'}\n", "run.yml:1 store.url is 'rclone://': string should match pattern"),
+        ("store: {url: 'rclone://-x/runs'}\n", "run.yml:1 store.url is 'rclone://-x/runs': string should match"),
+        ("store: {url: 'rclone://x,y=z:/runs'}\n", "run.yml:1 store.url is 'rclone://x,y=z:/runs': string should"),
         ("store: {role_arn: me}\n", "run.yml:1 store.role_arn is 'me': string should match pattern"),
         ("store: {endpoint_url: here}\n", "run.yml:1 store.endpoint_url is 'here': string should match pattern"),
         (
@@ -99,8 +102,19 @@ def test_each_rule_refuses_what_breaks_it(tmp_path: Path, text: str, message: st
     assert message in caught.value.message
 
 
-@pytest.mark.parametrize("url", ["s3://bucket", "s3://my.bucket-1/runs/", "s3://bucket/a=b/runs", "file:///a%20b"])
-def test_a_store_is_a_folder_or_a_bucket(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket",
+        "s3://my.bucket-1/runs/",
+        "s3://bucket/a=b/runs",
+        "file:///a%20b",
+        "rclone://drive",
+        "rclone://My_drive-2/my runs/",
+        "rclone://nas//srv/runs",
+    ],
+)
+def test_a_store_is_a_folder_a_bucket_or_a_remote(tmp_path: Path, url: str) -> None:
     assert load(tmp_path, f"store: {{url: '{url}'}}\n").store.url == url
 
 

@@ -97,13 +97,15 @@ def no_logind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(storing, "STAY", "exit 0")
 
 
-@pytest.fixture(params=["s3", "s3-role", "s3-private", "file"])
+@pytest.fixture(params=["s3", "s3-role", "s3-private", "file", "rclone"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """The section ``store`` for an empty store of each kind."""
     if request.param == "file":
         return {"url": f"file://{tmp_path}/the%20store"}
     if request.param == "s3-private":
         return dict(request.getfixturevalue("private"))
+    if request.param == "rclone":
+        return {"url": request.getfixturevalue("open_remote")("local")}
     request.getfixturevalue("bucket")
     return s3(role_arn=ROLE if request.param == "s3-role" else None)
 
@@ -154,7 +156,7 @@ def test_a_store_that_works_is_left_as_it_was(store: dict[str, Any], tmp_path: P
 
     if store["url"].startswith("s3") and "ca_file" not in store:
         assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET)
-    elif store["url"].startswith("file"):
+    elif store["url"].startswith(("file", "rclone")):
         assert list((tmp_path / "the store").rglob("*")) == []
 
 

@@ -160,6 +160,20 @@ def test_a_store_that_cannot_be_written_is_reported_before_anything_is_there(
     assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
 
 
+def test_a_remote_that_rclone_does_not_know_is_reported_before_anything_is_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], open_remote: Callable[[str], str]
+) -> None:
+    open_remote("local")
+
+    status, lines = ask(folder, capsys, "--set", "store.url=rclone://elsewhere/runs", verb="train")
+
+    assert (status, len(lines)) == (2, 3)
+    assert lines[0] == "error: plan: rclone://elsewhere/runs/douse-check: rclone has no remote elsewhere"
+    assert "`rclone config`" in lines[1]
+    assert "SET=store.url=null" in lines[1]
+    assert [path.name for path in (folder / "runs").iterdir()] == ["last-error.log"]
+
+
 def test_a_store_that_cannot_be_reached_is_a_warning_for_a_plan_and_stops_a_run(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

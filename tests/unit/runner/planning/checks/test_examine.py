@@ -249,6 +249,23 @@ def test_a_store_is_written_listed_and_left_as_it_was(tmp_path: Path, bucket: An
     assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 
+def test_a_remote_that_rclone_does_not_know_is_caught(tmp_path: Path, open_remote: Callable[[str], str]) -> None:
+    known = look(make_run(tmp_path, store={"url": open_remote("local")}), tmp_path)["store"]
+    line = look(make_run(tmp_path, store={"url": "rclone://elsewhere/runs"}), tmp_path)["store"]
+
+    assert (known.status, line.status) == ("pass", "fail")
+    assert line.value == "rclone://elsewhere/runs/douse-check: rclone has no remote elsewhere"
+
+
+def test_a_remote_without_rclone_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.store.credentials.rclone_program", lambda world: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    line = look(make_run(tmp_path, store={"url": "rclone://drive/runs"}), tmp_path)["store"]
+
+    assert (line.status, line.value) == ("fail", "rclone is not installed here, and rclone://drive needs it")
+
+
 def test_a_store_out_of_reach_is_a_warning(tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def lose(client: Any, name: str, values: Any) -> Any:
         raise EndpointConnectionError(endpoint_url="https://s3.amazonaws.com")
