@@ -25,6 +25,7 @@ from runner.lifecycle.terraform_inputs import (
 from runner.run.journal import CLOCK, Journal
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
+from runner.store.run_store import is_armed
 from runner.world import Event, World
 
 SAVING_S, SAVING_AND_ENDING_S = 60.0, 600.0
@@ -214,7 +215,7 @@ def hold(ctx: Context, host: Host, prefix: str | None) -> None:
         return
     if prefix is None or ctx.environment.lease != "none":
         return
-    work = "its work is in the store" if ctx.run_file.store.url else "what has not come home by then is lost"
+    work = "its work is in the store" if is_armed(ctx.run_file) else "what has not come home by then is lost"
     minutes = ctx.run_file.idle_minutes
     ctx.view.line(
         f"when nothing has trained for {minutes:g} minutes the guard terminates the machine, and {work}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from runner.lifecycle.steps import provision
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.run_dir import create_run, mark_plan, write_json
-from runner.run.run_file import RunFile
+from runner.run.run_file import RunFile, StoreSection
 from runner.simulation.world import VirtualWorld
 from runner.world import RealWorld, World
 from tests.unit.runner.guard.fake_guard import FakeGuard
@@ -324,6 +324,25 @@ def test_a_run_that_its_runner_leaves_is_handed_over(guards: Guards, tmp_path: P
         "when nothing has trained for 60 minutes the guard terminates the machine, and what has not "
     )
     assert line.endswith(f"`make watch RUN={ctx.run.run_id}` brings it home")
+
+
+@pytest.mark.parametrize(
+    ("url", "work"),
+    [
+        ("s3://bucket/runs", "its work is in the store"),
+        ("file:///srv/runs", "what has not come home by then is lost"),
+        ("rclone://drive/runs", "what has not come home by then is lost"),
+    ],
+)
+def test_only_a_store_that_the_machine_reaches_is_said_to_have_its_work(
+    url: str, work: str, guards: Guards, tmp_path: Path
+) -> None:
+    ctx = made(tmp_path)
+    ctx = replace(ctx, run_file=ctx.run_file.model_copy(update={"store": StoreSection(url=url)}))
+
+    guarding.hold(ctx, HOST, "/home/ubuntu/.douse/runs/x")
+
+    assert work in said(ctx)[0]
 
 
 def test_of_a_machine_on_which_nothing_trains_yet_no_end_of_training_is_said(guards: Guards, tmp_path: Path) -> None:
