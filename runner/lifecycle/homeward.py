@@ -1,7 +1,8 @@
 """Checkpoints on their way home while training goes on, where no store takes them.
 
 A machine that vanishes takes its disk along. As long as a runner follows a run whose machine knows no store, each
-complete checkpoint comes home over a connection of its own, verified; a resumed run goes on from there.
+complete checkpoint comes home over a connection of its own, verified; a resumed run goes on from there. A store that
+only this machine reaches gets them from here (``onward``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from runner.adapters.process import ToolCancelledError
 from runner.context import Context
 from runner.errors import ConnectionLostError, TransferError
 from runner.lifecycle.fetching import Fetch, bring_checkpoints, complete_names
+from runner.lifecycle.onward import Onward, going_on
 from runner.run.models import Box, Host
 from runner.store import run_store as storing
 from runner.world import Event
@@ -33,9 +35,10 @@ def coming_home(ctx: Context, host: Host) -> Iterator[None]:
     if host.is_this_machine or storing.is_armed(ctx.run_file):
         yield
         return
-    homeward = _Homeward(ctx, host)
-    with beside(ctx.world, homeward.go_on, name="checkpoints", patience_s=PATIENCE_S, is_urgent=ctx.stop.impatience()):
-        yield
+    with going_on(ctx, host) as onward:
+        homeward, is_urgent = _Homeward(ctx, host, onward), ctx.stop.impatience()
+        with beside(ctx.world, homeward.go_on, name="checkpoints", patience_s=PATIENCE_S, is_urgent=is_urgent):
+            yield
     if not ctx.run_file.checkpointing.bring_home:
         homeward.forget_all()
 
@@ -43,8 +46,8 @@ def coming_home(ctx: Context, host: Host) -> Iterator[None]:
 class _Homeward:
     """Knows what it has brought, so that it removes nothing else."""
 
-    def __init__(self, ctx: Context, host: Host) -> None:
-        self._ctx, self._host = ctx, host
+    def __init__(self, ctx: Context, host: Host, onward: Onward | None) -> None:
+        self._ctx, self._host, self._onward = ctx, host, onward
         self._box: Box | None = None
         self._newest = ""
         self._brought: set[str] = set()
@@ -84,9 +87,10 @@ class _Homeward:
         if not came:  # what came before is all there is
             return damaged
         kept = {name.removeprefix("checkpoints/") for name in came}
-        for name in self._brought - kept:
+        sending = {self._onward.sending} & self._brought if self._onward is not None else set()
+        for name in self._brought - kept - sending:
             self._ctx.world.disk.remove_tree(self._ctx.run.checkpoints / name)
-        self._brought = (self._brought | (kept - before)) & kept
+        self._brought = (self._brought | (kept - before)) & (kept | sending)
         if kept - before:
             self._show(f"came home: {', '.join(sorted(kept))}")
         return damaged

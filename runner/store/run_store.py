@@ -53,8 +53,8 @@ def check_store(world: World, run_file: RunFile) -> None:
     if section.url is None:
         return
     name = world.token()
-    with _told("plan", "or go without with SET=store.url=null"):
-        place = _place(run_file, PROBE, own_keys(run_file, PROBE, world), world)
+    with told("plan", "or go without with SET=store.url=null"):
+        place = place_of(run_file, PROBE, own_keys(run_file, PROBE, world), world)
         place.write(b"Douse was here to see whether it can write.\n", name)
         try:
             listed = name in place.sizes()
@@ -170,7 +170,7 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
     folders = sorted({name.partition("/")[0] for name in names} & {"adapter", "merged", "checkpoints"})
     if not folders:
         return
-    with _told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
+    with told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):
         how = access(ctx.run_file, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
         for name in folders:
             ctx.view.progress(f"storing {name}")
@@ -185,7 +185,7 @@ def exchange(ctx: Context, folder: Path, direction: Literal["push", "pull"]) -> 
         TransferError: If the store cannot be reached or refuses.
     """
     url = f"{folder_url(ctx)}/checkpoints"
-    with _told("sync", f"the checkpoints of the run are in {folder}"):
+    with told("sync", f"the checkpoints of the run are in {folder}"):
         how = access(ctx.run_file, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
         done = push(folder, url, **how) if direction == "push" else pull(url, folder, **how)
     _tell(ctx, f"{direction}: {url}", done)
@@ -200,9 +200,9 @@ def fetch_past(ctx: Context) -> None:
     """
     if ctx.run_file.store.url is None:
         return
-    with _told("store", "or go on with what is here with SET=store.url=null"):
+    with told("store", "or go on with what is here with SET=store.url=null"):
         keys = own_keys(ctx.run_file, ctx.run.run_id, ctx.world)
-        place = _place(ctx.run_file, ctx.run.run_id, keys, ctx.world)
+        place = place_of(ctx.run_file, ctx.run.run_id, keys, ctx.world)
         here, _ = newest_complete(ctx.run.checkpoints)
         there = _newest_step(list(place.sizes()))
         if there is None or (here is not None and here.step >= there):
@@ -234,7 +234,7 @@ def _order(box: Box) -> str:
     return f"{box.prefix}/lease/upload.json"
 
 
-def _place(run_file: RunFile, name: str, keys: Keys, world: World) -> Place:
+def place_of(run_file: RunFile, name: str, keys: Keys, world: World) -> Place:
     """Return a folder of the store."""
     return open_place(address_of(run_file, name), **access(run_file, keys, world))
 
@@ -287,7 +287,7 @@ def _tell(ctx: Context, words: str, done: Transfer) -> None:
 
 
 @contextmanager
-def _told(step: str, otherwise: str) -> Iterator[None]:
+def told(step: str, otherwise: str) -> Iterator[None]:
     """Turn the trainer's error of the store into ours, so that whoever ends machines knows it for what it is."""
     try:
         yield

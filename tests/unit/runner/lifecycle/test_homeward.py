@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,11 +20,12 @@ from runner.adapters.process import Cancel
 from runner.adapters.stop import Stop
 from runner.context import Context
 from runner.errors import ConnectionLostError
-from runner.lifecycle import homeward
+from runner.lifecycle import homeward, onward
 from runner.lifecycle.homeward import coming_home
 from runner.run.models import Host
 from runner.run.run_dir import create_run
 from runner.run.run_file import RunFile
+from runner.store.one_checkpoint import store_checkpoint
 from runner.world import RealWorld
 from tests.unit.runner.kept_lines import Lines
 from trainer.checkpoints.complete import newest_complete
@@ -145,6 +147,31 @@ def test_what_was_here_before_is_never_removed(tmp_path: Path, machine: There) -
         wait_for(lambda: "checkpoint-2" in at_home(ctx))
 
     assert at_home(ctx) == ["checkpoint-1"]
+
+
+def test_one_that_is_still_going_on_to_the_store_stays_until_it_is_there(
+    tmp_path: Path, machine: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
+    ctx = context(tmp_path, store={"url": f"file://{tmp_path}/store"}, checkpointing={"bring_home": True})
+    slow = store_checkpoint
+
+    def store(ctx: Context, name: str) -> None:
+        if name == "checkpoint-2":
+            assert may_end.wait(TIMEOUT_S)
+        slow(ctx, name)
+
+    monkeypatch.setattr(onward, "LOOK_S", 0.01)
+    monkeypatch.setattr(onward, "store_checkpoint", store)
+    with coming_home(ctx, HOST):
+        for step in (2, 4):
+            save(ctx, machine, step)
+            wait_for(lambda step=step: newest_at_home(ctx) == step)  # type: ignore[misc]
+        assert at_home(ctx) == ["checkpoint-2", "checkpoint-4"]
+        may_end.set()
+        wait_for(lambda: any(line.startswith("stored: ") and "checkpoint-4" in line for line in ctx.view.said))  # type: ignore[attr-defined]
+        save(ctx, machine, 6)
+        wait_for(lambda: at_home(ctx) == ["checkpoint-6"])
 
 
 @pytest.mark.parametrize("bring_home", [False, True])
