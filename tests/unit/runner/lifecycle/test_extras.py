@@ -188,7 +188,9 @@ def test_a_run_that_is_gone_on_with_gets_what_it_needs_and_one_that_is_ended_or_
 
 @pytest.fixture
 def without_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
+    parts = [name for name in sys.modules if name.startswith("boto3.")]  # imported by tests before this one
+    for name in ("boto3", *parts):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 @pytest.mark.usefixtures("without_boto3")
