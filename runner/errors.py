@@ -39,6 +39,7 @@
 from __future__ import annotations
 
 import errno
+from typing import ClassVar, Literal
 
 from trainer.errors import ExpectedError
 
@@ -50,6 +51,13 @@ EXIT_INTERRUPTED = 130
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What the system says where a disk takes nothing more."""
 
+Failure = Literal["machine lost", "network", "no capacity", "cloud", "yours", "ours", "stopped", "unproved"]
+"""The class of a failure decides whether anything is rented again. ``cloud``: it is in trouble, or not understood.
+``yours``: data, settings, keys, quotas. ``ours``: a program, a machine or Douse itself does not do what it should.
+``unproved``: something may still bill."""
+RENTS_AGAIN: tuple[Failure, ...] = ("machine lost", "network")
+"""After these another machine is rented, where the run file allows it, once the end of the first was proved."""
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun: ``1 sample``, ``2 samples``."""
@@ -57,15 +65,22 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 class RunnerError(ExpectedError):
-    """A failure that the runner expects."""
+    """A failure that the runner expects.
+
+    Attributes:
+        exit_code: Exit status of the command.
+        failure: Its class; every subclass that says nothing has that of its parent.
+    """
 
     exit_code = EXIT_FAILED
+    failure: ClassVar[Failure] = "ours"
 
 
 class UsageError(RunnerError):
     """The command line or the run file asks for what cannot be; nothing was started."""
 
     exit_code = EXIT_USAGE
+    failure = "yours"
 
 
 class UnknownEnvironmentError(UsageError):
@@ -82,6 +97,8 @@ class RunNotFoundError(UsageError):
 
 class RunLockedError(RunnerError):
     """Another runner drives this run."""
+
+    failure = "yours"
 
 
 class ToolError(RunnerError):
@@ -103,6 +120,8 @@ class HostContractError(RunnerError):
 class HostKeyError(RunnerError):
     """The machine at the address shows another host key than the pinned one."""
 
+    failure = "yours"
+
 
 class HostWordsError(RunnerError):
     """A machine gave a path, a name or data that must not reach a template, a shell, a path or a screen of ours."""
@@ -111,9 +130,13 @@ class HostWordsError(RunnerError):
 class ConnectionLostError(RunnerError):
     """The machine cannot be reached, or the connection broke."""
 
+    failure = "network"
+
 
 class TrainingFailedError(RunnerError):
     """The trainer ended with an error of its own."""
+
+    failure = "yours"
 
 
 class TrainerLostError(RunnerError):
@@ -122,6 +145,8 @@ class TrainerLostError(RunnerError):
 
 class MachineLostError(TrainerLostError):
     """The cloud says that the machine is gone: reclaimed, stopped, or terminated by someone else."""
+
+    failure = "machine lost"
 
 
 class TransferError(RunnerError):
@@ -158,13 +183,19 @@ NOTHING_RENTED = "nothing was rented"
 class NoCapacityError(CloudError):
     """The machine cannot be had now; another candidate may."""
 
+    failure: ClassVar[Failure] = "no capacity"
+
 
 class NoPlaceError(NoCapacityError):
     """The account has no network there in which the machine could stand; elsewhere it may have one."""
 
+    failure = "yours"
+
 
 class ReclaimedError(NoCapacityError):
     """The machine was handed out and is gone before it had booted: reclaimed, or shut down by the cloud."""
+
+    failure = "machine lost"
 
 
 class AlreadyThereError(CloudError):
@@ -174,13 +205,19 @@ class AlreadyThereError(CloudError):
 class RateLimitedError(CloudError):
     """The cloud refuses for too many requests, in spite of all waiting."""
 
+    failure = "cloud"
+
 
 class AccountError(CloudError):
     """The key, the balance or the quota of the account: no candidate will do before a person has acted."""
 
+    failure = "yours"
+
 
 class AccessDeniedError(CloudError):
     """The key is good, but may not do this one thing; another candidate may do."""
+
+    failure = "yours"
 
 
 class BadRequestError(CloudError):
@@ -194,9 +231,13 @@ class NotFoundError(CloudError):
 class UnreadableAnswerError(CloudError):
     """An answer does not match its schema: what exists is unknown, which is never the same as nothing."""
 
+    failure = "cloud"
+
 
 class CloudUnavailableError(CloudError):
     """The cloud is in trouble or out of reach; what was asked for may have happened all the same."""
+
+    failure = "cloud"
 
 
 REFUSALS = (AccessDeniedError, AccountError, AlreadyThereError, BadRequestError, NoCapacityError, RateLimitedError)
@@ -207,6 +248,7 @@ class TeardownError(RunnerError):
     """Something of the run may still exist; the message says what, the resolution how to end it."""
 
     exit_code = EXIT_LEFTOVERS
+    failure = "unproved"
 
 
 class NoRoomError(TeardownError):
@@ -221,6 +263,7 @@ class RunInterruptedError(RunnerError):
     """The run was stopped on request."""
 
     exit_code = EXIT_INTERRUPTED
+    failure = "stopped"
 
 
 class LeftUpError(RunInterruptedError):

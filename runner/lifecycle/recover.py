@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runner.context import Context
-from runner.errors import ConnectionLostError, MachineLostError, RunnerError, UsageError
+from runner.errors import RENTS_AGAIN, RunnerError, UsageError
 from runner.lifecycle import notices
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.replan import check_again
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
 from runner.run.spend import spend_of
-
-LOST = (MachineLostError, ConnectionLostError)
-"""The machine is gone, or was out of reach for so long that it was given up; each was terminated with proof before."""
 
 
 def agreed_usd(ctx: Context, planned: Plan | None, *, has_machine: bool = False) -> float | None:
@@ -57,11 +54,12 @@ def go_on(ctx: Context, outcome: Outcome, most_usd: float | None, live: Callable
     allowed = ctx.run_file.compute.recoveries if ctx.environment.rents_machine else 0
     _say_loss(ctx, outcome)
     for number in range(1, allowed + 1):
-        if not isinstance(outcome.error, LOST) or ctx.stop.requested:
+        lost = _loss(outcome)
+        if lost is None or ctx.stop.requested:
             break
         try:
             again = _within(ctx, most_usd)
-            ctx.view.line(f"{outcome.error.message}; recovery {number} of {allowed}, {_at_most(again)}")
+            ctx.view.line(f"{lost.message}; recovery {number} of {allowed}, {_at_most(again)}")
             found = check_again(again)
         except RunnerError as err:
             ctx.view.line(f"not recovered: {err.message}")
@@ -71,9 +69,16 @@ def go_on(ctx: Context, outcome: Outcome, most_usd: float | None, live: Callable
     return outcome
 
 
+def _loss(outcome: Outcome) -> RunnerError | None:
+    """Return the error of a try whose machine is what failed; it was terminated with proof before, or this is none."""
+    error = outcome.error
+    return error if error is not None and error.failure in RENTS_AGAIN else None
+
+
 def _say_loss(ctx: Context, outcome: Outcome) -> None:
-    if isinstance(outcome.error, LOST):
-        notices.lost(ctx, outcome.error)
+    lost = _loss(outcome)
+    if lost is not None:
+        notices.lost(ctx, lost)
 
 
 def _within(ctx: Context, most_usd: float | None) -> Context:

@@ -14,8 +14,12 @@ from runner.adapters.stop import Stop
 from runner.context import Context
 from runner.errors import (
     AccountError,
+    CloudUnavailableError,
     ConnectionLostError,
     MachineLostError,
+    NoCapacityError,
+    NoPlaceError,
+    ReclaimedError,
     RunInterruptedError,
     RunnerError,
     TeardownError,
@@ -77,7 +81,14 @@ def said(ctx: Context) -> list[str]:
     return ctx.view.said  # type: ignore[attr-defined, no-any-return]
 
 
-@pytest.mark.parametrize("error", [LOST, ConnectionLostError("train: no answer for half an hour", resolution="look")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        LOST,
+        ConnectionLostError("train: no answer for half an hour", resolution="look"),
+        ReclaimedError("aws: the machine was shut down while it booted", resolution="name more"),
+    ],
+)
 def test_a_lost_machine_is_followed_by_another_one_within_what_was_agreed_to(
     error: RunnerError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checks: list[float | None]
 ) -> None:
@@ -109,6 +120,9 @@ def test_it_recovers_so_often_and_no_more(tmp_path: Path) -> None:
         TrainingFailedError("data: line 3", resolution="-"),
         TrainerLostError("killed by signal 9", resolution="-"),
         AccountError("no balance", resolution="-"),
+        CloudUnavailableError("no answer", resolution="-"),
+        NoCapacityError("none available", resolution="-"),
+        NoPlaceError("no network", resolution="-"),
     ],
 )
 def test_nothing_but_a_lost_machine_is_recovered_from(error: RunnerError | None, tmp_path: Path) -> None:
