@@ -178,6 +178,8 @@ class CloudError(RunnerError):
 
 NOTHING_RENTED = "nothing was rented"
 """How our provider reports a definite no through Terraform, whose errors are words alone."""
+NONE_NOW = f"{NOTHING_RENTED}: none can be had now"
+"""The same where another time may do: nothing is wrong with the account, the key or the request."""
 
 
 class NoCapacityError(CloudError):

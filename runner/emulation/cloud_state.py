@@ -239,6 +239,10 @@ class CloudState:
         """Return a meter that starts now."""
         return Meter(self.clock(), usd_per_h)
 
+    def refuses(self, candidate: str, cloud: str) -> bool:
+        """Return whether a cloud has no capacity for a candidate now, by a fault."""
+        return self.faults.refuses(candidate, cloud, self.clock(), stages=self._stages(cloud))
+
     def _stages(self, cloud: str) -> list[Stage]:
         stages: list[Stage] = ["any"]
         if any(not machine.is_ended for machine in self.of(cloud)):

@@ -91,8 +91,9 @@ _CREATE = (
     ),
     Fault(
         "no_capacity",
-        "listed as available, refused at launch: the first `candidates` different ones, or `all`",
-        arguments={"candidates": "1"},
+        "listed as available, refused at launch: the first `candidates` different ones, or `all`, "
+        "for `lasts_s` seconds (0: for good)",
+        arguments={"candidates": "1", "lasts_s": 0.0},
     ),
     Fault("quota_exceeded", "the account's quota is used up"),
     Fault("balance_empty", "the account has no money left, or is inactive for unpaid bills"),

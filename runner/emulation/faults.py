@@ -29,6 +29,7 @@ class Queued:
         fired: How often it has fired.
         passed: Requests that were let by for ``after``.
         refused: Candidates that ``no_capacity`` has refused so far.
+        refuses_from: When it has refused the first one; ``None`` as long as it has refused none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Queued:
     fired: int = 0
     passed: int = 0
     refused: set[str] = field(default_factory=set)
+    refuses_from: float | None = None
 
     @property
     def is_spent(self) -> bool:
@@ -118,15 +120,19 @@ class FaultQueue:
                 return queued
         return None
 
-    def refuses(self, candidate: str, cloud: str, at: float) -> bool:
-        """Return whether ``no_capacity`` refuses a candidate; one that was refused stays so."""
+    def refuses(self, candidate: str, cloud: str, at: float, *, stages: Sequence[Stage] = ("any",)) -> bool:
+        """Return whether ``no_capacity`` refuses a candidate; one that was refused stays so while that lasts."""
         queued = self.peek("no_capacity", cloud)
-        if queued is None:
+        if queued is None or queued.arguments["when"] not in ("any", *stages):
+            return False
+        began, lasts_s = at if queued.refuses_from is None else queued.refuses_from, queued.number("lasts_s")
+        if lasts_s and at - began >= lasts_s:
             return False
         limit = str(queued.arguments["candidates"])
         if candidate not in queued.refused and limit != "all" and len(queued.refused) >= int(limit):
             return False
         queued.refused.add(candidate)
+        queued.refuses_from = began
         self._fire(queued, at, candidate)
         return True
 

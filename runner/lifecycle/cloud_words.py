@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import CLOUDS
-from runner.errors import NOTHING_RENTED, REFUSALS, CloudError, ReclaimedError, TerraformError
+from runner.errors import (
+    NONE_NOW,
+    NOTHING_RENTED,
+    REFUSALS,
+    CloudError,
+    NoCapacityError,
+    ReclaimedError,
+    TerraformError,
+)
+
+LATER = "name more in compute.instance_types or compute.regions, or wait for one: compute.wait_minutes"
 
 
 def cause_of(cloud: str, err: TerraformError) -> CloudError | None:
     """Return the cloud's own "no" behind a failure of Terraform's, or ``None`` where its words hold none."""
+    if NONE_NOW in (err.details or ""):
+        return NoCapacityError(err.message, details=err.details, resolution=LATER)
     record = CLOUDS.get(cloud)
     if record is None or isinstance(record.terraform_error, NotThere):
         return None

@@ -19,6 +19,7 @@ from runner.safety.asked import DAMAGE
 LOG_NAME = "notices.log"
 TITLES: dict[EventName, str] = {
     "started": "has started",
+    "waiting": "waits for a machine",
     "first_step": "trains",
     "eval": "was evaluated",
     "stalled": "stood still",

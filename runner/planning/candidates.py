@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from runner.cloud_api.models import Offer, Trust, TrustWanted
 from runner.errors import NoCapacityError, UsageError
-from runner.run.planned import PlannedMachine
+from runner.run.planned import ANYWHERE, PlannedMachine
 
 MOST_CANDIDATES = 8
 MOST_MISSES = 5
+ORDER = (True, None, False)
+"""Machines that can be had now, that may, that cannot."""
 Barred = Callable[[Offer], str]
 IsLast = Callable[[Offer], bool]
 ARM_GPUS = ("GH200", "GB200", "GB300")
@@ -43,6 +45,7 @@ class Wanted:
         trust: Whose machines will do.
         gpu_memory_gib: The least memory of one GPU, in GiB.
         disk_size_gib: Disk the run needs, in GiB.
+        waits: Whether a machine that nobody has now will do: the run waits for one.
     """
 
     instance_types: tuple[str, ...] = ()
@@ -52,6 +55,7 @@ class Wanted:
     trust: TrustWanted = "secure"
     gpu_memory_gib: float = 0.0
     disk_size_gib: float = 0.0
+    waits: bool = False
 
 
 def choose_offers(
@@ -63,10 +67,10 @@ def choose_offers(
 ) -> list[Offer]:
     """Return the machines to try, at most eight, the best first.
 
-    The order of the run file's instance types comes first. Then those that ``is_last`` go after all others, and
-    machines that can be had now before those of which the cloud does not say. Then what the whole run is expected to
-    cost, to the cent (a faster machine may be the cheaper one), then when it is expected to be over, then the price,
-    then the order of the run file's regions.
+    The order of the run file's instance types comes first. Then those that ``is_last`` go after all others; machines
+    that can be had now before those of which the cloud does not say, and these before those that a run may wait for.
+    Then what the whole run is expected to cost, to the cent (a faster machine may be the cheaper one), then when it is
+    expected to be over, then the price, then the order of the run file's regions.
 
     Args:
         offers: The available machines.
@@ -106,6 +110,20 @@ def _check_names(offers: Sequence[Offer], names: Iterable[str]) -> None:
     raise UsageError(f"plan: no machine is called {unknown[0]}", resolution=f"correct compute.instance_types: {hint}")
 
 
+def where_wanted(offers: Sequence[Offer], wanted: Wanted) -> list[Offer]:
+    """Return the offers, with one that cannot be had now for each wanted region in which a kind of machine is missing.
+
+    A cloud that says what can be had may list a machine only where it has one now; a run that waits asks everywhere.
+    """
+    if not wanted.waits:
+        return list(offers)
+    kinds = {(one.instance_type, one.spot, one.trust): one for one in offers if one.available is not None}
+    listed = {(one.instance_type, one.spot, one.trust, one.region) for one in offers}
+    everywhere = ((kind, region) for kind in kinds for region in wanted.regions or (ANYWHERE,))
+    missing = [(kind, region) for kind, region in everywhere if (*kind, region) not in listed]
+    return [*offers, *(replace(kinds[kind], region=region, available=False) for kind, region in missing)]
+
+
 def suitable(offers: Iterable[Offer], wanted: Wanted, barred: Barred | None = None) -> list[Offer]:
     """Return the offers that will do, in their order."""
     return [offer for offer in offers if not _misses(offer, wanted, barred)]
@@ -135,7 +153,7 @@ def _checks(offer: Offer, wanted: Wanted) -> Iterable[tuple[bool, str]]:
     is_named = offer.instance_type in wanted.instance_types
     yield _is_untried(offer) and not is_named, UNTRIED
     yield offer.gpu_count > 1 and not is_named, f"{offer.gpu_count} GPUs, and {ONE_IS_USED}"
-    yield offer.available is False, "none available now"
+    yield offer.available is False and not wanted.waits, "none available now"
 
 
 def _is_untried(offer: Offer) -> bool:
@@ -145,12 +163,12 @@ def _is_untried(offer: Offer) -> bool:
 
 def _rank(
     offer: Offer, wanted: Wanted, whole: WholeRun, *, is_last: bool
-) -> tuple[int, bool, bool, float, float, float, int, str, str]:
+) -> tuple[int, bool, int, float, float, float, int, str, str]:
     types, regions = wanted.instance_types, wanted.regions
     return (
         types.index(offer.instance_type) if types else 0,
         is_last,
-        offer.available is None,
+        ORDER.index(offer.available),
         round(whole.usd, 2),
         whole.hours,
         offer.price_usd_per_h,

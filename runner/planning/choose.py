@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from runner.cloud_api.models import Offer
-from runner.planning.candidates import Wanted, WholeRun, choose_offers, planned, suitable
+from runner.planning.candidates import Wanted, WholeRun, choose_offers, planned, suitable, where_wanted
 from runner.planning.ends import End, Means, check_budget, end_of
 from runner.planning.estimate.disk import rented_disk_gib
 from runner.planning.estimate.finished_run import Row
@@ -92,6 +92,7 @@ def choose(
     compute, left = run_file.compute, means or Means(run_file.budget)
     need = None if task is None or not compute.gpu_required else GpuNeed(run_file, task.shape, task.data)
     wanted = _wanted(run_file, need, disk_needed_gib)
+    offers = where_wanted(offers, wanted)
     check_named(offers, run_file)
     if need is not None:
         able = [offer for offer in offers if not why_out(offer, run_file)]
@@ -156,6 +157,7 @@ def _wanted(run_file: RunFile, need: GpuNeed | None, disk_needed_gib: float) -> 
         trust=compute.trust,
         gpu_memory_gib=max(compute.min_gpu_memory_gib, 0.0 if need is None else need.gpu_gib),
         disk_size_gib=rented_disk_gib(run_file, disk_needed_gib),
+        waits=compute.wait_minutes > 0,
     )
 
 

@@ -23,6 +23,8 @@ from runner.provider.pauses import pauses_s
 from runner.provider.resource import Ctx, ProblemError
 from runner.world import World
 
+ANYWHERE = "any"
+"""Region of a candidate that may stand wherever the cloud likes."""
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 LOOK_FOR_S = 120.0
 """How long a machine is looked for whose launch was not answered; listings may lag."""
@@ -130,7 +132,7 @@ def rent(ctx: Ctx, launcher: Launcher, name: str, candidates: Sequence[Candidate
         )
     offers = launcher.offers()
     refused: list[Refused] = []
-    for candidate in candidates:
+    for candidate in (place for one in candidates for place in _places(offers, one)):
         if ctx.stop.is_set():
             raise interrupted(launcher.cloud, "nothing was rented")
         price_usd_per_h = _price(offers, candidate)
@@ -159,10 +161,24 @@ def interrupted(cloud: str, what: str, resolution: str = "run `terraform apply` 
     return ProblemError(f"{cloud}: interrupted: {what}", resolution=resolution)
 
 
+def _places(offers: Sequence[Offer], candidate: CandidateInput) -> list[CandidateInput]:
+    """Return a candidate, or one for each region that has it now where it may stand anywhere: not all clouds choose."""
+    same = _like(offers, candidate)
+    if candidate.region != ANYWHERE or any(offer.region == ANYWHERE for offer in same):
+        return [candidate]
+    regions = [offer.region for offer in same if offer.available is not False]
+    return [replace(candidate, region=region) for region in regions] or [candidate]
+
+
+def _like(offers: Sequence[Offer], candidate: CandidateInput) -> list[Offer]:
+    """Return the offers of such a machine, wherever it is."""
+    wanted = (candidate.instance_type, candidate.spot, candidate.trust)
+    return [offer for offer in offers if (offer.instance_type, offer.spot, offer.trust) == wanted]
+
+
 def _price(offers: Sequence[Offer], candidate: CandidateInput) -> float | None:
     """Return the catalogue's price, the candidate's own region first; ``None`` if it does not list such a machine."""
-    wanted = (candidate.instance_type, candidate.spot, candidate.trust)
-    same = [offer for offer in offers if (offer.instance_type, offer.spot, offer.trust) == wanted]
+    same = _like(offers, candidate)
     here = [offer for offer in same if offer.region == candidate.region] or same
     return max((offer.price_usd_per_h for offer in here), default=None)
 

@@ -8,16 +8,14 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, get_args
 
 from runner.cloud_api.models import Offer, Trust
-from runner.errors import NOTHING_RENTED, REFUSALS, NotFoundError
-from runner.provider.candidates import CandidateInput, Rented, rent
+from runner.errors import NONE_NOW, NOTHING_RENTED, REFUSALS, NoCapacityError, NotFoundError
+from runner.provider.candidates import ANYWHERE, CandidateInput, Rented, rent
 from runner.provider.rental import RentalProvider
 from runner.provider.resource import Ctx, ProblemError, TerraformResource
 from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Values, object_of
 from runner.provider.waiting import DESTROY, Sighting, wait_until_gone, wait_until_up
 from runner.provider.wire import UNKNOWN
 
-ANYWHERE = "any"
-"""Region of a candidate that may stand wherever the cloud likes."""
 LONGEST_NAME = 64
 CANDIDATE_ATTRS = {
     "instance_type": Attr(STRING, "The cloud's name of the kind of machine.", required=True),
@@ -226,7 +224,8 @@ def _a_no_is_said() -> Iterator[None]:
     try:
         yield
     except REFUSALS as err:
-        err.details = "\n".join(filter(None, (err.details, NOTHING_RENTED)))
+        no = NONE_NOW if isinstance(err, NoCapacityError) else NOTHING_RENTED
+        err.details = "\n".join(filter(None, (err.details, no)))
         raise
 
 

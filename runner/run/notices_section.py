@@ -13,6 +13,7 @@ from trainer.config.section import Section
 
 EventName = Literal[
     "started",
+    "waiting",
     "first_step",
     "eval",
     "stalled",
@@ -51,10 +52,10 @@ class NoticesSection(Section):
     sent JSON. Write what is secret as ``${NAME}``: the environment variable is read when a notice is sent, and its
     value stands in no file. ``DOUSE_NOTICE_URLS`` has addresses for all your runs. ``docs/notices.md`` has examples."""
     events: list[EventName] = Field(default=list(EVENT_NAMES))
-    """What to write about: ``started``, ``first_step``, ``eval`` (each evaluation), ``stalled`` (training stood
-    still), ``reclaimed`` (a machine was lost), ``recovered`` (training goes on with another one), ``budget_80`` (80 %
-    of the budget is used), ``terminated`` (nothing of the run bills any more), ``finished`` and ``failed`` (it ended
-    otherwise, or was interrupted)."""
+    """What to write about: ``started``, ``waiting`` (for a machine that can be had), ``first_step``, ``eval`` (each
+    evaluation), ``stalled`` (training stood still), ``reclaimed`` (a machine was lost), ``recovered`` (training goes on
+    with another one), ``budget_80`` (80 % of the budget is used), ``terminated`` (nothing of the run bills any more),
+    ``finished`` and ``failed`` (it ended otherwise, or was interrupted)."""
     command: list[str] = Field(default=[])
     """A program to start for each notice, with its arguments, as ``[notify-send, Douse]``; no shell reads them. It
     finds the notice in ``DOUSE_NOTICE_EVENT``, ``DOUSE_NOTICE_RUN``, ``DOUSE_NOTICE_TITLE`` and

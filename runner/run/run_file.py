@@ -66,6 +66,10 @@ class ComputeSection(Section):
     """How often a run goes on by itself with another machine when its own is lost: reclaimed, gone, or out of reach for
     half an hour. All its machines together stay within the dollars that were agreed to at the start. 0 leaves it to
     ``make resume``. A run that nobody follows does not recover until ``make watch``."""
+    wait_minutes: float = Field(default=0.0, ge=0.0, le=7 * 24 * 60.0)
+    """Minutes that a run waits for a machine where none of those that will do can be had: it asks again, at longer and
+    longer pauses, and rents the first one at no more than the price that was agreed to. Nothing bills meanwhile. 0 ends
+    the run at once. A run that recovers or is resumed waits too."""
     max_price_usd_per_h: float | None = Field(default=None, gt=0.0)
     """Highest price of a machine in US dollars an hour; ``null`` sets no limit."""
     min_gpu_memory_gib: float = Field(default=16.0, ge=0.0)

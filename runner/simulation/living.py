@@ -143,6 +143,10 @@ class _Player:
                 arguments[argument] = act.number
             elif argument == "candidates" and often:
                 arguments[argument] = often[0]
+            elif argument == "lasts_s" and often[1:]:
+                arguments[argument] = float(often[1])
+        if often[2:]:
+            arguments["when"] = often[2]
         count: Count = 1 if not often else "always" if often[0] == SEVERAL else int(often[0])
         with contextlib.suppress(RunnerError):
             self._stage.state.faults.add(name, count, arguments)

@@ -20,7 +20,8 @@ from runner.simulation.script import DAMAGED, GOING_ON, HOUR_S, RUN_S, Act, Scri
 ELSEWHERE = "type elsewhere"
 """Kind of the act that is a command from a shell with a cache folder of its own: no guard there knows of another."""
 SEVERAL = "all"
-"""Second word of a fault that strikes again and again; a number is how often."""
+"""Second word of a fault that strikes again and again; a number is how often. A third is for how many seconds, a fourth
+from which stage of a life on."""
 LOSSES = ("box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice")
 REFUSALS = ("no_capacity", "quota_exceeded", "balance_empty", "key_invalid", "key_forbidden")
 STAYS = ("terminate_500", "terminate_ignored", "terminate_rate_limited", "listing_500", "listing_schema_changed")
@@ -179,9 +180,22 @@ def _loses_its_lease(chance: random.Random) -> Script:
 
 
 def _is_refused(chance: random.Random) -> Script:
-    """No machine is to be had, today or ever."""
+    """No machine is to be had, today or ever; or the run waits for one."""
+    if chance.random() < 0.5:
+        return _waits(chance)
     refused = Act("fault", 0.0, 0.0, (chance.choice(REFUSALS), *((SEVERAL,) if chance.random() < 0.7 else ())))
     return (refused, _typed(chance, *chance.choice((RESUME, DOWN, SWEEP))))
+
+
+def _waits(chance: random.Random) -> Script:
+    """No machine can be had for a while, and the run waits for one, before it begins or after it has lost one."""
+    lasts_s = chance.choice((60.0, 700.0, 2 * HOUR_S))
+    none = Act("fault", 0.0, 0.0, ("no_capacity", SEVERAL, f"{lasts_s:g}", chance.choice(("any", "ended"))))
+    patience = _set(f"compute.wait_minutes={chance.choice((5, 30, 300))}")
+    lost = _maybe(chance, _set("compute.recoveries=2"), Act("fault", 0.0, 300.0, (chance.choice(LOSSES),)))
+    at_s = chance.uniform(30.0, 1.2 * lasts_s)
+    happens = _maybe(chance, Act(chance.choice(("kill", "interrupt", "lid", "cut", "hang up")), at_s, 600.0))
+    return (patience, none, *lost, *_maybe(chance, _set(NOTICES)), *happens, _typed(chance, *RESUME))
 
 
 def _is_forgotten(chance: random.Random) -> Script:
@@ -251,8 +265,8 @@ def _maybe_words(chance: random.Random, *words: str) -> tuple[str, ...]:
     return words if chance.random() < 0.5 else ()
 
 
-def _maybe(chance: random.Random, act: Act) -> Script:
-    return (act,) if chance.random() < 0.5 else ()
+def _maybe(chance: random.Random, *acts: Act) -> Script:
+    return acts if chance.random() < 0.5 else ()
 
 
 STORIES: tuple[Callable[[random.Random], Script], ...] = (

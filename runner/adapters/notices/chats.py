@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 TITLE_LENGTH, BODY_LENGTH = 120, 900
 """Characters: every service takes a notice of this length in one piece."""
-TYPES = {"failed": "failure", "reclaimed": "warning", "budget_80": "warning", "finished": "success"}
+WARNINGS = ("waiting", "reclaimed", "budget_80")
+TYPES = {"failed": "failure", "finished": "success", **dict.fromkeys(WARNINGS, "warning")}
 CAUSES = (
     (r"error=(\d{3})|HTTP (\d{3})", "it answered with HTTP status {}"),
     (r"timed out|[Tt]imeout", "no answer in time"),

@@ -10,7 +10,8 @@ from runner.cloud_api.labels import EXPIRES_TAG, leased_name, resource_name, run
 from runner.cloud_api.models import Offer
 from runner.clouds.lambda_cloud.client import lambda_client
 from runner.clouds.lambda_cloud.tags import LONGEST_VALUE, is_tag_key
-from runner.provider.candidates import CandidateInput
+from runner.errors import NoCapacityError
+from runner.provider.candidates import ANYWHERE, CandidateInput
 from runner.provider.machine import INPUTS, OUTPUTS, RentedMachine
 from runner.provider.rental import refused_by_us
 from runner.provider.resource import Ctx
@@ -70,6 +71,10 @@ class LambdaInstance(RentedMachine):
         """Launch a machine; its end is marked by Lambda's clock."""
         from runner.clouds.lambda_cloud.messages import LaunchRequest
 
+        if candidate.region == ANYWHERE:
+            raise NoCapacityError(
+                f"lambda: no region has a {candidate.instance_type} now", resolution="name other machines, or try later"
+            )
         candidate = candidate.by_clock(lambda_client(self.provider).clock_off)
         with refused_by_us(self.cloud):
             request = LaunchRequest(

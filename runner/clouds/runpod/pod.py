@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from runner.cloud_api.models import Offer
 from runner.clouds.runpod.client import runpod_client
 from runner.errors import BadRequestError, NoCapacityError
-from runner.provider.candidates import CandidateInput
-from runner.provider.machine import ANYWHERE, INPUTS, OUTPUTS, RentedMachine
+from runner.provider.candidates import ANYWHERE, CandidateInput
+from runner.provider.machine import INPUTS, OUTPUTS, RentedMachine
 from runner.provider.rental import refused_by_us
 from runner.provider.resource import Ctx
 from runner.provider.schema import BOOL, NUMBER, STRING, Attr, Attrs, Values, list_of, map_of

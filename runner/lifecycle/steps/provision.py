@@ -14,6 +14,7 @@ from runner.errors import (
     AlreadyThereError,
     CloudError,
     ConnectionLostError,
+    Failure,
     NoCapacityError,
     NoPlaceError,
     ReclaimedError,
@@ -21,6 +22,7 @@ from runner.errors import (
 )
 from runner.lifecycle import guarding
 from runner.lifecycle.by_mark import end_by_mark
+from runner.lifecycle.capacity import rent_patiently, waits
 from runner.lifecycle.cloud_words import cause_of, is_definite
 from runner.lifecycle.lookout import open_looks, until_over, until_shown
 from runner.lifecycle.terraform_inputs import hard_end, rented_until, terraform_of, variables
@@ -35,6 +37,8 @@ from runner.safety.proof import account_facts
 PRICE_TOLERANCE = 1.005
 ANSWER_S = 300.0
 """What the question before renting may take from the life of a machine; after that its end is worked out anew."""
+COUNTS: tuple[Failure, ...] = ("machine lost", "no capacity", "yours")
+"""A machine that was reclaimed has cost money: that comes before one to be had later, a missing network last."""
 LOGIN_RETRY_S = 3.0
 LOGIN_PATIENCE_S = 120.0
 """How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
@@ -55,9 +59,24 @@ def provision(ctx: Context) -> Host:
         ctx.run.known_hosts.unlink(missing_ok=True)  # a new machine has a new key
         if _was_kept_waiting(ctx, machines):
             _plan(ctx, machines)
-    host = _create(ctx, machines) if environment.tries_candidates else _go_down_the_list(ctx, machines)
+    host = rent_patiently(ctx, partial(_rent, ctx), partial(_rent, ctx, is_planned=False))
     _log_in(ctx, host, _login_patience_s(ctx, environment))
     return host
+
+
+def _rent(ctx: Context, machines: Sequence[PlannedMachine], *, is_planned: bool = True) -> Host:
+    """Rent the first of the machines that can be had, by the plan that Terraform has or by one that it makes now."""
+    if not ctx.environment.tries_candidates:
+        return _go_down_the_list(ctx, machines, is_planned=is_planned)
+    if not is_planned:
+        _plan(ctx, machines)
+    try:
+        return _create(ctx, machines)
+    except TerraformError as err:
+        cause = cause_of(ctx.environment.name, err)
+        if cause is None:
+            raise
+        raise cause from err
 
 
 def _was_kept_waiting(ctx: Context, machines: Sequence[PlannedMachine]) -> bool:
@@ -74,9 +93,9 @@ def _login_patience_s(ctx: Context, environment: Environment) -> float:
     return min(boot_s, LOGIN_PATIENCE_S) if environment.waits_for_sshd else boot_s
 
 
-def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
+def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine], *, is_planned: bool = True) -> Host:
     """Try one candidate after the other where one apply takes one: until there is capacity, or none is left."""
-    was_cleared, is_planned = False, True
+    was_cleared, refusals = False, list[NoCapacityError]()
     while True:
         try:
             if not is_planned:
@@ -93,12 +112,19 @@ def _go_down_the_list(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
                 was_cleared = True
                 ctx.view.line(f"{cause.message}; terminating what this run has left there, then trying again")
                 end_by_mark(ctx, outcome_unknown=False)
-            elif isinstance(cause, NoCapacityError) and len(machines) > 1:
-                was_cleared = False
+            elif isinstance(cause, NoCapacityError):
+                was_cleared, refusals = False, [*refusals, cause]
                 refused, *machines = machines
+                if not machines:
+                    raise _what_counts(ctx, refusals) from err
                 ctx.view.line(f"{_why_not(refused, cause)}; trying the next one")
             else:
                 raise cause from err
+
+
+def _what_counts(ctx: Context, refusals: Sequence[NoCapacityError]) -> NoCapacityError:
+    """Return the refusal to report of all: the last, or the one that decides whether the run waits."""
+    return min(refusals, key=lambda one: COUNTS.index(one.failure)) if waits(ctx) else refusals[-1]
 
 
 def _why_not(machine: PlannedMachine, cause: NoCapacityError) -> str:

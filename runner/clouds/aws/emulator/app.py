@@ -169,7 +169,7 @@ class AwsCloud:
             words = "You have requested more vCPU capacity than your current vCPU limit of 0 allows"
             return _refused(400, "VcpuLimitExceeded", words)
         candidate = f"{on} ({'spot' if spot else 'on demand'})"
-        if self.state.faults.refuses(candidate, "aws", self.state.clock()):
+        if self.state.refuses(candidate, "aws"):
             words = f"We currently do not have sufficient {call.fields.get('InstanceType', '')} capacity"
             return _refused(500, "InsufficientInstanceCapacity", f"{words} in the Availability Zone you requested.")
         bid = call.fields.get("InstanceMarketOptions.SpotOptions.MaxPrice")

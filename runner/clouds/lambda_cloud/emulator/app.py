@@ -147,7 +147,7 @@ class LambdaCloud(Emulator):
         if unknown is not None:
             return error(400, "global/object-does-not-exist", unknown, "Use one that exists.")
         is_listed = order.region_name in kind.regions
-        if not is_listed or self.state.faults.refuses(on, "lambda", self.state.clock()):
+        if not is_listed or self.state.refuses(on, "lambda"):
             return error(
                 400,
                 "instance-operations/launch/insufficient-capacity",

@@ -126,7 +126,7 @@ class Pods:
             return None
         if order.cuda_version is None:
             return None
-        if self._state.faults.refuses(str(order), "runpod", self._state.clock()):
+        if self._state.refuses(str(order), "runpod"):
             return None
         return next((name for name in order.data_centers or gpu.data_centers if name in gpu.data_centers), None)
 

@@ -100,6 +100,21 @@ def test_no_capacity_can_refuse_all() -> None:
     assert all(faults.refuses(str(number), "lambda", 0.0) for number in range(20))
 
 
+def test_no_capacity_may_pass() -> None:
+    faults = queue("lambda")
+    faults.add("no_capacity", None, {"candidates": "all", "lasts_s": 60.0})
+
+    assert [faults.refuses("a", "lambda", at) for at in (100.0, 159.0, 160.0, 500.0)] == [True, True, False, False]
+
+
+def test_no_capacity_may_come_once_there_was_a_machine() -> None:
+    faults = queue("lambda")
+    faults.add("no_capacity", None, {"candidates": "all", "when": "ended"})
+
+    assert not faults.refuses("a", "lambda", 0.0, stages=("any", "machine"))
+    assert faults.refuses("a", "lambda", 0.0, stages=("any", "machine", "ended"))
+
+
 def test_report_shows_what_never_fired() -> None:
     faults = queue("lambda")
     faults.add("terminate_500")

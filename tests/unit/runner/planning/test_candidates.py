@@ -2,7 +2,7 @@ import pytest
 
 from runner.cloud_api.models import Offer, Trust
 from runner.errors import NoCapacityError, UsageError
-from runner.planning.candidates import Barred, Expected, Wanted, WholeRun, choose_offers, planned
+from runner.planning.candidates import Barred, Expected, Wanted, WholeRun, choose_offers, planned, where_wanted
 from runner.run.planned import PlannedMachine
 
 
@@ -244,3 +244,22 @@ def test_misses_of_a_wanted_type_come_before_cheaper_ones_of_another() -> None:
     with pytest.raises(NoCapacityError) as refused:
         choose_machines(offers, Wanted(instance_types=("wanted",)))
     assert (refused.value.details or "").startswith("wanted in here")
+
+
+def test_what_a_run_may_wait_for_goes_after_what_can_be_had_and_what_may() -> None:
+    offers = [offer("none", price=1, available=False), offer("maybe", price=2, available=None), offer("now", price=3)]
+
+    assert names(choose_machines(offers, Wanted())) == ["now/here", "maybe/here"]
+    assert names(choose_machines(offers, Wanted(waits=True))) == ["now/here", "maybe/here", "none/here"]
+
+
+def test_a_run_that_waits_asks_also_where_a_machine_is_not_listed_now() -> None:
+    said, not_said = offer("said", "there", available=True), offer("not said", "there", available=None)
+
+    def added(*regions: str, waits: bool = True) -> list[tuple[str, str, bool | None]]:
+        offers = where_wanted([said, not_said], Wanted(regions=regions, waits=waits))
+        return [(one.instance_type, one.region, one.available) for one in offers[2:]]
+
+    assert added("here", "there") == [("said", "here", False)]
+    assert added() == [("said", "any", False)]
+    assert added("here", waits=False) == []

@@ -89,6 +89,16 @@ def test_a_gpu_without_bfloat16_and_one_of_unknown_speed_go_last_however_cheap(u
     assert names(choose_by_price([free, H100, A10]))[-1] == uncertain.instance_type
 
 
+def test_a_run_that_waits_has_machines_to_try_where_none_can_be_had_now() -> None:
+    full = replace(A10, region="any", available=False)
+
+    with pytest.raises(NoCapacityError):
+        choose(rented(), [full], None, disk_needed_gib=1.0)
+    found = choose(rented(wait_minutes=30, regions=["us-west-1"]), [full], None, disk_needed_gib=1.0).machines
+    assert [(one.instance_type, one.region) for one in found] == [("gpu_1x_a10", "us-west-1")]
+    assert found[0].most_usd is not None  # so that the question names it before the wait
+
+
 def test_a_gpu_goes_by_its_price_alone_where_none_is_asked_for() -> None:
     assert names(choose(rented(gpu_required=False), [TOY, A10], None, disk_needed_gib=1.0))[0] == "toy"
 

@@ -117,6 +117,7 @@ class FakeLambda(FakeCloud):
     def __init__(self, ssh_port: int) -> None:
         super().__init__(LAMBDA_KEY, ssh_port)
         self.keys = {"k0": {"id": "k0", "name": "mine", "public_key": "ssh-ed25519 AAAAmine"}}
+        self.regions = ["us-west-1"]
 
     def refuse(
         self, status: int, code: str = "global/invalid-api-key", message: str = "API key was invalid."
@@ -156,7 +157,7 @@ class FakeLambda(FakeCloud):
     def kind(self, name: str) -> dict[str, Any]:
         return {
             "instance_type": self.type_of(name),
-            "regions_with_capacity_available": [{"name": "us-west-1", "description": "California, USA"}],
+            "regions_with_capacity_available": [{"name": region, "description": ""} for region in self.regions],
         }
 
     def type_of(self, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from runner.cloud_api.models import Offer
 from runner.errors import (
+    NONE_NOW,
     NOTHING_RENTED,
     AccessDeniedError,
     AccountError,
@@ -152,6 +153,33 @@ def test_what_every_candidate_gets_is_the_fault_of_key_or_request(
         rent(Ctx(VirtualWorld().event()), market, "box", [FIRST, FIRST], VirtualWorld())
 
 
+@pytest.mark.parametrize(
+    ("listed", "asked"),
+    [
+        ([offer(1.0, "east"), offer(1.0, "west")], ["east", "west"]),
+        ([replace(offer(1.0, "east"), available=False), offer(1.0, "west")], ["west"]),
+        ([offer(1.0, "any"), offer(1.0, "west")], ["any"]),
+        ([replace(offer(1.0, "any"), available=False)], ["any"]),
+        ([offer(3.0, "east"), offer(1.0, "west")], ["west"]),
+    ],
+    ids=["each region that has it", "not where there is none", "the cloud chooses", "listed nowhere", "not where dear"],
+)
+def test_a_machine_that_may_be_anywhere_is_asked_for_where_the_cloud_has_it(
+    listed: list[Offer], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market, regions = MadeUp(listed=listed), list[str]()
+
+    def refuse(candidate: CandidateInput, price_usd_per_h: float) -> str:
+        regions.append(candidate.region)
+        raise NoCapacityError("cloud: none", resolution="-")
+
+    monkeypatch.setattr(market, "launch", refuse)
+
+    with pytest.raises(NoCapacityError):
+        rent(Ctx(VirtualWorld().event()), market, "box", [replace(FIRST, region="any")], VirtualWorld())
+    assert regions == asked
+
+
 def test_the_price_of_the_candidates_own_region_counts() -> None:
     market = MadeUp(listed=[offer(1.0, "east"), offer(3.0, "west")])
 
@@ -167,7 +195,9 @@ def test_a_definite_no_says_that_nothing_was_rented(kind: type[CloudError]) -> N
     with pytest.raises(kind) as caught, machine._a_no_is_said():
         raise kind("lambda: no", resolution="-", details="all are taken")
 
-    assert caught.value.details == f"all are taken\n{NOTHING_RENTED}"
+    no = NONE_NOW if kind is NoCapacityError else NOTHING_RENTED
+    assert caught.value.details == f"all are taken\n{no}"
+    assert NOTHING_RENTED in no
 
 
 @pytest.mark.parametrize("kind", [CloudUnavailableError, UnreadableAnswerError])

@@ -16,6 +16,7 @@ from runner.simulation.process import KILLED
 from runner.simulation.rules import judge
 from runner.simulation.script import Act
 from runner.simulation.stories import ELSEWHERE, NOTICES, SEVERAL, STORIES, draw_story, told_in
+from runner.simulation.trainer import EPOCH
 from tests.unit.runner.simulation.lived import DOWN, lived, statuses
 
 FAULTS = sorted(known_faults()["lambda"].possible)
@@ -200,6 +201,46 @@ def test_a_guard_that_never_begins_is_none(tmp_path: Path) -> None:
     life = lived(tmp_path, Act(FLAW, words=(GUARD_FAILS,)), DOWN)
 
     assert [machine.is_ended for machine in life.ours] == [True] * len(life.ours)
+    assert judge(life) == []
+
+
+@pytest.mark.parametrize("cloud", ["lambda", "runpod"])
+def test_a_run_waits_for_a_machine_and_nothing_bills_meanwhile(cloud: str, tmp_path: Path) -> None:
+    waits = Act(SETTING, words=("compute.wait_minutes=60",))
+
+    life = lived(tmp_path, waits, Act("fault", words=("no_capacity", SEVERAL, "1000")), cloud=cloud)
+
+    (machine,) = life.ours
+    assert statuses(life) == [("train", 0)]
+    assert machine.created_at - EPOCH > 1000
+    assert "waiting for one until" in printed(life)
+    assert judge(life) == []
+
+
+def test_a_wait_ends_with_nothing_rented_at_its_own_end_and_at_ctrl_c(tmp_path: Path) -> None:
+    refused = Act("fault", words=("no_capacity", SEVERAL))
+
+    waited = lived(tmp_path / "a", Act(SETTING, words=("compute.wait_minutes=10",)), refused)
+    stopped = lived(
+        tmp_path / "b", Act(SETTING, words=("compute.wait_minutes=300",)), refused, Act("interrupt", 1500.0)
+    )
+
+    assert [statuses(life) for life in (waited, stopped)] == [[("train", 1)], [("train", 130)]]
+    assert [(life.ours, judge(life)) for life in (waited, stopped)] == [([], []), ([], [])]
+    assert stopped.ended[0].ended_s < 1700.0
+
+
+def test_a_run_that_has_lost_its_machine_waits_for_the_next(tmp_path: Path) -> None:
+    settings = (Act(SETTING, words=(words,)) for words in ("compute.wait_minutes=300", "compute.recoveries=1"))
+    lost = Act("fault", number=300.0, words=("box_deleted_in_console",))
+    none = Act("fault", words=("no_capacity", SEVERAL, "3000", "ended"))
+
+    life = lived(tmp_path, *settings, lost, none)
+
+    first, second = life.ours
+    assert statuses(life) == [("train", 0)]
+    assert first.ended_at is not None
+    assert second.created_at - first.ended_at > 2000
     assert judge(life) == []
 
 

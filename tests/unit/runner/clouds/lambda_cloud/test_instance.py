@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runner.cloud_api.labels import leased_name, without_lease
+from runner.errors import NONE_NOW
 from tests.unit.runner.provider.conftest import InProcess, Module, candidate, instance, told
 from tests.unit.runner.provider.fake_clouds import Clouds, Fault
 
@@ -28,6 +29,26 @@ def test_a_machine_is_marked_with_the_end_of_the_candidate_that_was_rented(modul
     assert launched["region_name"] == "us-west-1"
     assert {"key": "douse-expires", "value": "20261121t163000z"} in launched["tags"]
     assert len(launched["tags"]) == 2
+
+
+def test_a_machine_that_may_be_anywhere_is_rented_where_lambda_has_one(module: Module, clouds: Clouds) -> None:
+    assert module.write(instance(candidate(region="any"))).apply().returncode == 0
+
+    assert [body["region_name"] for body in clouds.on_lambda.bodies(LAUNCH)] == ["us-west-1"]
+    assert module.only()["attributes"]["region"] == "us-west-1"
+    assert module.plan() == 0
+
+
+def test_a_machine_that_no_region_has_now_is_not_asked_for(
+    module: Module, clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clouds.on_lambda, "regions", [])
+
+    applied = module.write(instance(candidate(region="any"))).apply()
+
+    assert applied.returncode == 1
+    assert NONE_NOW in told(applied)
+    assert clouds.on_lambda.bodies(LAUNCH) == []
 
 
 @pytest.mark.parametrize("ahead_h", [2, -2])
