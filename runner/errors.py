@@ -21,6 +21,7 @@
 │   ├── ``NoCapacityError``          the machine cannot be had now: try the next candidate
 │   │   ├── ``NoPlaceError``             there is no network for it there
 │   │   └── ``ReclaimedError``           it was handed out, and reclaimed before it had booted
+│   ├── ``NeverUpError``             it was handed out, and never came up: it has cost money, and gave nothing
 │   ├── ``AlreadyThereError``        the account has one of this name
 │   ├── ``RateLimitedError``         too many requests, in spite of waiting
 │   ├── ``AccountError``             the account's fault (key, balance, quota): no candidate will do
@@ -180,6 +181,16 @@ NOTHING_RENTED = "nothing was rented"
 """How our provider reports a definite no through Terraform, whose errors are words alone."""
 NONE_NOW = f"{NOTHING_RENTED}: none can be had now"
 """The same where another time may do: nothing is wrong with the account, the key or the request."""
+
+
+NEVER_UP = "the machine was rented and did not come up"
+"""How our provider reports such a machine through Terraform."""
+
+
+class NeverUpError(CloudError):
+    """The machine was handed out, and nobody could ever log in: it has cost money, and another may do."""
+
+    failure = "machine lost"
 
 
 class NoCapacityError(CloudError):

@@ -327,7 +327,7 @@ def runs(session: Session) -> int:
 def costs(session: Session) -> int:
     """Show the ledger: what was estimated of each finished run beside what it took and cost."""
     from runner.planning.estimate.ledger import read_ledger
-    from runner.report.run.costs import print_costs, print_month, to_mapping
+    from runner.report.run.costs import print_costs, print_month, print_wasted, to_mapping
 
     found = list_runs(session.runs_dir, session.world)
     billed = _ask_for_bills(found, session) if session.arguments.bill else {}
@@ -339,7 +339,9 @@ def costs(session: Session) -> int:
     else:
         print(f"no run in {session.runs_dir} has succeeded yet; start one with `make train`")
     if not session.arguments.json:
-        print_month(session.traces()[0], session.world.now())
+        traces, now = session.traces()[0], session.world.now()
+        print_month(traces, now)
+        print_wasted(traces, now)
         for run_id, words in billed.items():
             print("\n".join(f"{run_id}  {one_line(one)}" for one in words))
     return EXIT_DONE

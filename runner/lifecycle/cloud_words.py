@@ -5,10 +5,12 @@ from __future__ import annotations
 from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import CLOUDS
 from runner.errors import (
+    NEVER_UP,
     NONE_NOW,
     NOTHING_RENTED,
     REFUSALS,
     CloudError,
+    NeverUpError,
     NoCapacityError,
     ReclaimedError,
     TerraformError,
@@ -16,11 +18,16 @@ from runner.errors import (
 
 LATER = "name more in compute.instance_types or compute.regions, or wait for one: compute.wait_minutes"
 
+ANOTHER = "try again: `make resume` asks for others first, and compute.recoveries goes on by itself"
+
 
 def cause_of(cloud: str, err: TerraformError) -> CloudError | None:
     """Return the cloud's own "no" behind a failure of Terraform's, or ``None`` where its words hold none."""
     if NONE_NOW in (err.details or ""):
         return NoCapacityError(err.message, details=err.details, resolution=LATER)
+    if NEVER_UP in (err.details or ""):
+        message, _, _ = err.message.partition(f": {NEVER_UP}")
+        return NeverUpError(message, details=err.details, resolution=ANOTHER)
     record = CLOUDS.get(cloud)
     if record is None or isinstance(record.terraform_error, NotThere):
         return None

@@ -24,6 +24,7 @@ from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
+from runner.lifecycle.useless import note_useless
 from runner.run.models import Host
 from runner.run.run_dir import RunDir
 from runner.store import run_store as storing
@@ -112,6 +113,7 @@ def _collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
 
 def _give_up_machine(ctx: Context, error: RunnerError | None, *, keep_output: bool) -> RunnerError | None:
     """Destroy, and return the error that counts: that something may still exist is the worst news."""
+    note_useless(ctx, error)
     try:
         step(ctx, "destroy", lambda: destroy.destroy(ctx, keep_output=keep_output))
     except TeardownError as err:

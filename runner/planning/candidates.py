@@ -64,6 +64,7 @@ def choose_offers(
     expected: Expected | None = None,
     barred: Barred | None = None,
     is_last: IsLast | None = None,
+    was_useless: IsLast | None = None,
 ) -> list[Offer]:
     """Return the machines to try, at most eight, the best first.
 
@@ -78,6 +79,7 @@ def choose_offers(
         expected: Returns the US dollars and the hours of the whole run on a machine; without it the price alone counts.
         barred: Returns why a machine is not to be tried for a reason of its own; nothing where there is none.
         is_last: Returns whether a machine is to be tried only after those that are not.
+        was_useless: Returns whether one of its kind came to nothing of late; it goes behind all others of any type.
 
     Raises:
         UsageError: If no cloud has a machine of a wanted name.
@@ -87,6 +89,7 @@ def choose_offers(
     fitting = suitable(offers, wanted, barred)
     whole = {id(offer): expected(offer) if expected else WholeRun(0.0, 0.0) for offer in fitting}
     fitting.sort(key=lambda offer: _rank(offer, wanted, whole[id(offer)], is_last=bool(is_last and is_last(offer))))
+    fitting.sort(key=lambda offer: bool(was_useless and was_useless(offer)))
     if not fitting:
         raise NoCapacityError(
             f"plan: none of the {len(offers)} machines that are listed will do",

@@ -13,6 +13,7 @@ from runner.planning.estimate.finished_run import Row
 from runner.planning.estimate.fit import GpuNeed
 from runner.planning.estimate.forecast import Forecast, Task, forecast
 from runner.planning.gpu_class import check_named, is_uncertain, why_out
+from runner.planning.useless import UselessMachine
 from runner.run.planned import MachineIdentity, MicroBatch, PlannedMachine
 from runner.run.run_file import RunFile
 
@@ -72,6 +73,7 @@ def choose(
     disk_needed_gib: float,
     ledger: Sequence[Row] = (),
     means: Means | None = None,
+    useless: Sequence[UselessMachine] = (),
 ) -> Choice:
     """Return the machines to try, each with its own end.
 
@@ -82,6 +84,7 @@ def choose(
         disk_needed_gib: Disk that the machine should have, in GiB.
         ledger: Earlier runs.
         means: What the run may still use; without it all of its budget.
+        useless: Machines that came to nothing of late: others are tried before their like.
 
     Raises:
         DoesNotFitError: If the run fits none of the GPUs.
@@ -113,13 +116,18 @@ def choose(
     def is_last(offer: Offer) -> bool:
         return is_uncertain(offer, run_file)
 
+    def was_useless(offer: Offer) -> bool:
+        return any(one.is_like(offer) for one in useless)
+
     suited = suitable(offers, wanted, unfit)
     check_budget({machine_name(offer): ends[offer] for offer in suited}, left)
     too_early = tuple(machine_name(offer) for offer in suited if ends[offer].is_too_early)
     if task is None:
-        found = choose_offers(offers, wanted, barred=barred, is_last=is_last)
+        found = choose_offers(offers, wanted, barred=barred, is_last=is_last, was_useless=was_useless)
         return Choice(tuple(ChosenMachine(ends[one].of(machines[one]), one) for one in found), too_early=too_early)
-    best = choose_offers(offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred, is_last)
+    best = choose_offers(
+        offers, wanted, lambda offer: WholeRun(known[offer].usd, known[offer].hours), barred, is_last, was_useless
+    )
     chosen = tuple(_chosen(ends[offer].of(machines[offer]), known[offer], task, need) for offer in best)
     return Choice(chosen, None if need is None else _need_at(need, known[best[0]], task), tuple(ledger), too_early)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from runner.cloud_api.models import Trust
-from runner.errors import NotFoundError, RunInterruptedError
+from runner.errors import NEVER_UP, NotFoundError, RunInterruptedError
 from runner.provider.candidates import TROUBLE, interrupted
 from runner.provider.pauses import pauses_s
 from runner.provider.resource import Ctx, ProblemError
@@ -175,7 +175,7 @@ def _progress(sighting: Sighting) -> str:
 def _not_up(site: Site, machine_id: str, what: str, last: str) -> ProblemError:
     return ProblemError(
         f"{site.cloud}: {machine_id}: {what}{f': {last}' if last else ''}",
-        details="The machine was rented and is kept in the state as tainted.",
+        details=f"{NEVER_UP}; it is kept in the state as tainted",
         resolution=DESTROY,
     )
 

@@ -73,6 +73,7 @@ def _filters() -> dict[str, Any]:
         "gib": wording.gib,
         "improvement": wording.improvement,
         "machine_words": wording.machine_words,
+        "wasted_words": wording.wasted_words,
         "money": wording.money,
         "off": wording.off,
         "percent": _percent,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from runner.errors import counted
 
 UNKNOWN = "–"
 
@@ -66,7 +68,19 @@ def machine_words(line: Mapping[str, Any]) -> str:
     known = line["machine_id"] or "a request without an answer"
     rate = "" if price is None else f" at {dollars(price)}/h"
     end = "may still bill" if line["gone_at"] is None else "no longer there"
-    return f"{known} on {line['cloud']}{rate}: {dollar_range(line['cost_range_usd'])}, {end}"
+    why = line.get("why_useless")  # receipts of older versions have none
+    never = "" if why is None else f"; it never trained: {why}"
+    return f"{known} on {line['cloud']}{rate}: {dollar_range(line['cost_range_usd'])}, {end}{never}"
+
+
+def wasted_words(lines: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return what the machines cost that never trained, of those of one run or of many; ``None`` if there are none."""
+    ranges = [line["cost_range_usd"] for line in lines if line.get("why_useless") is not None]
+    if not ranges:
+        return None
+    low, high = sum(one[0] for one in ranges), [one[1] for one in ranges]
+    spent = dollar_range([low, None if None in high else sum(high)])
+    return f"{spent} for {counted(len(ranges), 'machine')} that never trained"
 
 
 def gib(value: float | None) -> str:

@@ -13,6 +13,8 @@ LOOK = "look"
 """The action of a journal line that says what a look at a cloud showed."""
 CREATE = "create"
 """The action of a journal line that says when Terraform began to create the first of what was asked for."""
+USELESS = "useless"
+"""The action of a journal line that says that a machine was given up before anything trained on it, and why."""
 SET = timedelta(minutes=1)
 """A clock that differs by more than this from what was counted was set; so was one by which a line is so much older."""
 LONGEST_COUNT_S = 1e9
@@ -43,6 +45,7 @@ class Rental:
         is_shown: Whether a look has shown it.
         is_refused: Whether the cloud has said a definite no, so that only a look can show that there is a machine.
         is_set_back: Whether this computer's clock was set back before it was gone: nobody knows how long it billed.
+        why_useless: Why it was given up before anything trained on it; ``None`` where it was not.
         moved_by: How far its moments have moved along with this computer's clock, which was set since.
     """
 
@@ -62,6 +65,7 @@ class Rental:
     is_shown: bool = False
     is_refused: bool = False
     is_set_back: bool = False
+    why_useless: str | None = None
     moved_by: timedelta = timedelta()
 
     @property
@@ -122,6 +126,8 @@ def rentals_in(lines: Iterable[Line]) -> list[Rental]:
             _answer(found, line, at)
         elif (action, kind) == (CREATE, "intent"):
             _create(found, line, at)
+        elif (action, kind) == (USELESS, "answer"):
+            found = [replace(one, why_useless=str(line.get("why"))) if _is_named(one, line) else one for one in found]
         elif (action, kind) == (LOOK, "answer"):
             _look(found, line, at)
         elif (action, kind) == ("destroy", "answer") and not line.get("left"):
@@ -266,6 +272,11 @@ def _index_of(found: list[Rental], cloud: str, machine_id: str) -> int:
     own = [index for index, one in enumerate(found) if _is(one, machine_id)][-1:]
     open_ = [index for index, one in enumerate(found) if _is_open(one, cloud)]
     return [*own, *open_, len(found) - 1][0]
+
+
+def _is_named(rental: Rental, line: Line) -> bool:
+    """Return whether a line is about this machine."""
+    return rental.machine_id is not None and rental.machine_id == line.get("instance_id")
 
 
 def _is(rental: Rental, machine_id: str) -> bool:

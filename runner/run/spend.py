@@ -166,6 +166,7 @@ def _line(rental: Rental, now: datetime, *, has_start: bool) -> dict[str, Any]:
         "first_seen_at": there_at,
         "last_seen_at": seen_at,
         "gone_at": gone_at,
+        "why_useless": rental.why_useless,
     }
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.adapters.stop import Stop
+from runner.clouds.registry import endpoint_of
 from runner.planning.choose import choose
 from runner.planning.ends import Means, Used
+from runner.planning.estimate.finished_run import is_emulated
 from runner.planning.market import MarketCall
+from runner.planning.useless import useless_machines
 from runner.run.models import View
 from runner.run.planned import Plan
+from runner.run.run_dir import list_runs
 from runner.run.run_file import RunFile
 from runner.world import World
 
@@ -40,7 +44,9 @@ def check(
     found = call.get()
     stop.check()
     means = Means(run_file.budget, used or Used())
-    choice = choose(run_file, found.offers, None, disk_needed_gib=DISK_GIB, means=means)
+    emulated = is_emulated(endpoint_of(compute.env, world.environ))
+    useless = useless_machines(list_runs(runs_dir, world), compute.env, world.now(), emulated=emulated)
+    choice = choose(run_file, found.offers, None, disk_needed_gib=DISK_GIB, means=means, useless=useless)
     return Plan(
         environment=compute.env,
         base_model="simulated",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runner.errors import EXIT_DONE
 from tests.rehearsal.conftest import Stage
 
@@ -42,4 +44,27 @@ def test_a_spot_machine_of_aws_hears_that_it_goes_saves_and_the_run_goes_on_with
     assert "the cloud takes the machine back (at the latest" in said
     assert f"aws takes machine {first['id']} back; the trainer ended at step" in said
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+    assert verdict.receipt is not None
+
+
+@pytest.mark.parametrize(
+    ("cloud", "machine", "region"),
+    [("lambda", "gpu_1x_a10", "us-east-1"), ("runpod", "NVIDIA RTX A5000", "any"), ("aws", "g6.xlarge", "us-east-1")],
+)
+def test_a_run_waits_for_a_machine_and_pays_for_none_meanwhile(
+    cloud: str, machine: str, region: str, stage: Stage
+) -> None:
+    where = () if region == "any" else (f"compute.regions=[{region}]",)
+
+    verdict = stage.rehearse(
+        cloud,
+        "no_capacity:candidates=all;lasts_s=40",
+        "compute.wait_minutes=10",
+        f"compute.instance_types=[{machine}]",
+        *where,
+    )
+
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE)
+    assert "waiting for one until" in stage.said()
+    assert [one["instance_type"] for one in verdict.machines] == [machine]
     assert verdict.receipt is not None

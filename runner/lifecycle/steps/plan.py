@@ -37,6 +37,7 @@ from runner.planning.estimate.ledger import read_ledger
 from runner.planning.estimate.micro_batch import settled
 from runner.planning.market import Market, MarketCall
 from runner.planning.month import limited_month
+from runner.planning.useless import useless_machines
 from runner.report.plan.checks import checks_text
 from runner.run.models import View
 from runner.run.planned import Elsewhere, Plan, PlannedMachine
@@ -197,11 +198,13 @@ def _choose(
     market = call.get()
     _show_what_is_there(market, view)
     emulated = is_emulated(endpoint_of(run_file.compute.env, world.environ))
-    ledger = [] if task is None else read_ledger(list_runs(runs_dir, world), is_emulated=emulated)
+    runs = list_runs(runs_dir, world)
+    ledger = [] if task is None else read_ledger(runs, is_emulated=emulated)
+    useless = useless_machines(runs, run_file.compute.env, world.now(), emulated=emulated)
 
     def choose_among(offers: Sequence[Offer]) -> Choice:
         disk_gib = seen.disk.there_gib
-        return choose(run_file, offers, task, disk_needed_gib=disk_gib, ledger=ledger, means=means)
+        return choose(run_file, offers, task, disk_needed_gib=disk_gib, ledger=ledger, means=means, useless=useless)
 
     ask_quotas, ask_places = _quotas_of(call, stop, world), _places_of(run_file, call, stop, world)
     chosen = choose_checked(run_file, market, choose_among, world.now().date(), ask_quotas, ask_places)

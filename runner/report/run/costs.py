@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.planning.estimate.finished_run import Row
+from runner.planning.estimate.finished_run import Row, was_emulated
 from runner.planning.estimate.settling import settle_row
 from runner.planning.month import month_spend
 from runner.report import wording
@@ -14,6 +15,8 @@ from runner.report.run.bills import bills
 from runner.report.run.table import print_table
 from runner.run.host_words import one_line
 from runner.run.run_dir import RunDir
+from runner.run.spend import spend_of
+from runner.safety.asked import DAMAGE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +65,16 @@ def print_month(runs: Sequence[RunDir], now: datetime) -> None:
     month = month_spend(runs, now)
     if month.by_run_usd or month.unknown:
         print(f"this month: {one_line(month.words)}")
+
+
+def print_wasted(runs: Sequence[RunDir], now: datetime) -> None:
+    """Print what all machines have cost that never trained, if there were any; emulated ones cost nothing."""
+    lines: list[dict[str, Any]] = []
+    for run in runs:
+        with suppress(*DAMAGE):
+            lines += [] if was_emulated(run) else spend_of(run, now).lines
+    if (words := wording.wasted_words(lines)) is not None:
+        print(f"wasted: {words}")
 
 
 def _words(row: Row) -> dict[str, str]:

@@ -116,6 +116,8 @@ def lines(report: RunReport, *, with_paths: bool = True) -> list[str]:
     if report.memory_measures:
         rows.append(("memory", f"was short: {'; '.join(report.memory_measures)}"))
     rows += [("machine", wording.machine_words(line)) for line in report.receipt.get("machines", ())]
+    if (wasted := wording.wasted_words(report.receipt.get("machines", ()))) is not None:
+        rows.append(("wasted", wasted))
     rows += [("billed", words) for words in bill_words(report.receipt)]
     rows += _settled(report)
     page = report.run_dir / "report.html"

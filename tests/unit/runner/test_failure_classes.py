@@ -13,7 +13,7 @@ from runner import errors
 from runner.errors import RENTS_AGAIN, Failure, RunnerError
 
 CLASSES: dict[Failure, set[str]] = {
-    "machine lost": {"MachineLostError", "ReclaimedError"},
+    "machine lost": {"MachineLostError", "NeverUpError", "ReclaimedError"},
     "network": {"ConnectionLostError"},
     "no capacity": {"NoCapacityError"},
     "cloud": {"RateLimitedError", "UnreadableAnswerError", "CloudUnavailableError"},

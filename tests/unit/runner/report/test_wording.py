@@ -74,3 +74,17 @@ def test_a_machine_is_a_line_of_what_it_cost_and_whether_it_still_does() -> None
     assert wording.machine_words(lost | {"gone_at": None}) == (
         "a request without an answer on aws: $0.00 to $0.50, may still bill"
     )
+    useless = line | {"gone_at": None, "why_useless": "not up"}
+    assert wording.machine_words(useless).endswith("; it never trained: not up")
+
+
+def test_what_machines_cost_that_never_trained_is_summed_up() -> None:
+    trained, useless = {"cost_range_usd": [5.0, 5.0], "why_useless": None}, {"cost_range_usd": [0.1, 0.11]}
+    first, second = (
+        useless | {"why_useless": "not up"},
+        useless | {"why_useless": "no GPU", "cost_range_usd": [1.0, None]},
+    )
+
+    assert wording.wasted_words([trained, useless]) is None
+    assert wording.wasted_words([trained, first]) == "$0.10 to $0.11 for 1 machine that never trained"
+    assert wording.wasted_words([first, second]) == "at least $1.10 for 2 machines that never trained"

@@ -244,6 +244,26 @@ def test_a_run_that_has_lost_its_machine_waits_for_the_next(tmp_path: Path) -> N
     assert judge(life) == []
 
 
+@pytest.mark.parametrize("cloud", ["lambda", "runpod"])
+def test_a_machine_that_never_comes_up_is_followed_by_one_of_another_region(cloud: str, tmp_path: Path) -> None:
+    settings = (Act(SETTING, words=(words,)) for words in ("compute.boot_timeout_minutes=5", "compute.recoveries=2"))
+    dead = Act("fault", words=("boot_never_active",))
+
+    life = lived(tmp_path, *settings, dead, Act("type", 5.0, words=("costs",)), cloud=cloud)
+
+    first, second = life.ours
+    asked = [line for line in printed(life).splitlines() if line.startswith("environment ")]
+    assert statuses(life) == [("train", 0), ("costs", 0)]
+    assert first.ended_at is not None
+    assert first.ended_at < second.created_at
+    assert len(set(asked)) == 2  # the second plan begins with another machine
+    usd = (first.ended_at - first.created_at) / 3600 * first.meter.usd_per_h
+    low, high = next(one["cost_range_usd"] for one in life.receipts[-1][0]["machines"] if one["why_useless"])
+    assert low <= usd <= high
+    assert "for 1 machine that never trained" in life.ended[-1].printed
+    assert judge(life) == []
+
+
 def test_a_fault_may_strike_again_and_again(tmp_path: Path) -> None:
     refused = Act("fault", words=("no_capacity", SEVERAL))
 

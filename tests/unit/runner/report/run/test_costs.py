@@ -140,3 +140,24 @@ def test_a_run_with_several_machines_has_a_line_for_each(rows: list[Row]) -> Non
     out = printed([several], 140)
 
     assert " 20261121-041500-first: i-2 on lambda at $0.75/h: $0.10 to $0.11, no longer there" in out
+
+
+def test_what_machines_cost_that_never_trained_has_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, endpoint in enumerate(("https://cloud.lambda.ai/api/v1", REHEARSED["endpoint"])):
+        run = write_run(tmp_path / "runs" / f"2026112{number}-041500-failed")
+        rental = [
+            ("04:15:00", "intent", "provision", {"environment": "lambda", "endpoint": endpoint}),
+            ("04:16:00", "answer", "provision", {"instance_id": "i-1", "price_usd_per_h": 6.0}),
+            ("04:44:00", "answer", "useless", {"cloud": "lambda", "instance_id": "i-1", "why": "no GPU"}),
+            ("04:45:00", "answer", "destroy", {"left": []}),
+        ]
+        lines = [
+            {"time": f"2026-11-21T{time}+00:00", "kind": kind, "action": action, **facts}
+            for time, kind, action, facts in rental
+        ]
+        (run / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert ask(tmp_path) == 0
+    assert "wasted: $0.00 to $3.00 for 1 machine that never trained\n" in capsys.readouterr().out
