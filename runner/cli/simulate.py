@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner.clouds.registry import CLOUDS
 from runner.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RunnerError, UsageError
+from runner.rehearsal.services import simulated_clouds
 
 if TYPE_CHECKING:
     from runner.world import World
@@ -49,13 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return err.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-
-
-def simulated_clouds() -> list[str]:
-    """Return the clouds on which lives are simulated."""
-    from runner.rehearsal.services import emulated_clouds
-
-    return [name for name, cloud in emulated_clouds().items() if cloud.module is not None]
 
 
 def _refuse_others(env: str) -> None:

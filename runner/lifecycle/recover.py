@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from runner.context import Context
-from runner.errors import RENTS_AGAIN, RunnerError, UsageError
+from runner.errors import RENTS_AGAIN, NoCapacityError, RunnerError, UsageError
 from runner.lifecycle import notices
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.replan import check_again
@@ -57,16 +58,48 @@ def go_on(ctx: Context, outcome: Outcome, most_usd: float | None, live: Callable
         lost = _loss(outcome)
         if lost is None or ctx.stop.requested:
             break
+        ended = _on_some_cloud(ctx, most_usd, f"{lost.message}; recovery {number} of {allowed}", live)
+        if ended is None:
+            break
+        outcome = ended
+    return outcome
+
+
+def _on_some_cloud(
+    ctx: Context, most_usd: float | None, why: str, live: Callable[[Context, Plan], Outcome]
+) -> Outcome | None:
+    """Let a run go on with a machine of its own cloud or, where none can be had for what is left, of another one.
+
+    Returns:
+        How the try ended; ``None`` where none could begin.
+    """
+    ended: Outcome | None = None
+    for there in _places(ctx):
+        on = f" on {there.run_file.compute.env}" if ctx.run_file.compute.recover_on else ""
+        if ctx.stop.requested:
+            break
         try:
-            again = _within(ctx, most_usd)
-            ctx.view.line(f"{lost.message}; recovery {number} of {allowed}, {_at_most(again)}")
+            again = _within(there, most_usd)
+            ctx.view.line(f"{why}{on}, {_at_most(again)}")
             found = check_again(again)
         except RunnerError as err:
-            ctx.view.line(f"not recovered: {err.message}")
-            break
-        outcome = live(again, found)
-        _say_loss(again, outcome)
-    return outcome
+            ctx.view.line(f"not recovered{on}: {err.message}")
+            continue
+        ended = live(again, found)
+        _say_loss(again, ended)
+        if ended.error is None or ended.error.failure != NoCapacityError.failure:
+            break  # something was rented, or this is no matter of machines
+    return ended
+
+
+def _places(ctx: Context) -> Iterator[Context]:
+    """Return the run on its own cloud, then on each other one on which it may go on."""
+    yield ctx
+    compute = ctx.run_file.compute
+    for name in compute.recover_on:
+        if name != compute.env:
+            there: RunFile = ctx.run_file.model_copy(update={"compute": compute.elsewhere(name)})
+            yield replace(ctx, run_file=there)
 
 
 def _loss(outcome: Outcome) -> RunnerError | None:

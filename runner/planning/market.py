@@ -147,14 +147,7 @@ class MarketCall:
             UsageError: If the environment names none.
             AccountError: If its key cannot be read.
         """
-        try:
-            return open_cloud(self._name, self._world)
-        except NotConfiguredError as err:
-            wanted = find_cloud(self._name).account_words
-            verb = "is" if wanted.isupper() else "are"  # a variable's name, or a few words
-            raise UsageError(
-                f"plan: {wanted} {verb} not set, and compute.env is {self._name}", resolution=err.resolution
-            ) from err
+        return open_wanted(self._name, self._world, f"compute.env is {self._name}")
 
     @property
     def name(self) -> str:
@@ -192,6 +185,26 @@ class MarketCall:
         """Return the Douse resources that exist, as far as they could be read; raises as ``account``."""
         self.account()
         return self.get().listing
+
+
+def open_wanted(name: str, world: World, why: str) -> Cloud:
+    """Return the account of a cloud that a run file names; nothing is asked yet.
+
+    Args:
+        name: The cloud.
+        world: Where its key is.
+        why: Which key of the run file names it, for the error.
+
+    Raises:
+        UsageError: If the environment names no account.
+        AccountError: If its key cannot be read.
+    """
+    try:
+        return open_cloud(name, world)
+    except NotConfiguredError as err:
+        wanted = find_cloud(name).account_words
+        verb = "is" if wanted.isupper() else "are"  # a variable's name, or a few words
+        raise UsageError(f"plan: {wanted} {verb} not set, and {why}", resolution=err.resolution) from err
 
 
 def is_reachable(url: str, world: World) -> bool:

@@ -21,6 +21,11 @@ def emulated_clouds() -> Mapping[str, EmulatedCloud]:
     return {module.EMULATED.name: module.EMULATED for module in modules}
 
 
+def simulated_clouds() -> list[str]:
+    """Return the clouds on which lives are simulated."""
+    return [name for name, cloud in emulated_clouds().items() if cloud.module is not None]
+
+
 def known_faults() -> Mapping[str, CloudFaults]:
     """Return the faults that each cloud supports."""
     return {name: cloud.faults for name, cloud in emulated_clouds().items()}

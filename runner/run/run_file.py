@@ -66,6 +66,10 @@ class ComputeSection(Section):
     """How often a run goes on by itself with another machine when its own is lost: reclaimed, gone, or out of reach for
     half an hour. All its machines together stay within the dollars that were agreed to at the start. 0 leaves it to
     ``make resume``. A run that nobody follows does not recover until ``make watch``."""
+    recover_on: list[str] = Field(default=[])
+    """Other clouds on which a run that has lost its machine may go on, in this order, when its own has none for what is
+    left of the money, after ``wait_minutes``; their keys have to be set. There any machine that will do is taken:
+    ``instance_types``, ``regions`` and ``image`` are names of its own cloud. Needs ``recoveries``."""
     wait_minutes: float = Field(default=0.0, ge=0.0, le=7 * 24 * 60.0)
     """Minutes that a run waits for a machine where none of those that will do can be had: it asks again, at longer and
     longer pauses, and rents the first one at no more than the price that was agreed to. Nothing bills meanwhile. 0 ends
@@ -93,6 +97,17 @@ class ComputeSection(Section):
     ssh_ingress_cidrs: list[str] = Field(default=[])
     """Networks that may reach sshd, like ``203.0.113.7/32``, where the cloud has a firewall of the run's own; none
     looks up this machine's public address."""
+
+    def elsewhere(self, env: str) -> Self:
+        """Return the section for another cloud: without what are names of this one's.
+
+        Args:
+            env: The other cloud.
+        """
+        others = [name for name in self.recover_on if name != env]
+        return self.model_copy(
+            update={"env": env, "instance_types": [], "regions": [], "image": None, "recover_on": others}
+        )
 
     def own_sections(self) -> dict[str, CloudSection]:
         """Return the sections that are set and that one cloud alone has use for, by the cloud's name."""

@@ -15,7 +15,7 @@ from runner.emulation.fault_table import FAULTS, Argument
 from runner.emulation.faults import Count
 from runner.emulation.machines import machine_row
 from runner.errors import RunnerError
-from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.rehearsal.services import emulated_clouds, known_faults, simulated_clouds
 from runner.simulation.closer import beside, look_closer
 from runner.simulation.computer import Computer
 from runner.simulation.flaws import FLAW
@@ -53,6 +53,7 @@ KEYS: dict[str, Key] = {
 }
 UNASKED = ("plan",)
 """Verbs that rent nothing, and so ask nobody."""
+RECOVER_ON = "compute.recover_on="
 BROUGHT_ABOUT = ("kill_runner", "kill_terraform", "lease_killed")
 """Faults that no emulator brings about by itself: the script has its own kills."""
 
@@ -72,8 +73,16 @@ def live(
     """
     shutil.rmtree(folder, ignore_errors=True)
     chance = random.Random(f"settings {seed}")  # noqa: S311 - to be the same each time is what it is for
-    stage = Stage(cloud, seed, folder, rates, _settings(cloud, chance))
-    return _Player(seed, stage, drawn(seed, cloud, rates) if script is None else script, command).play()
+    acts = drawn(seed, cloud, rates) if script is None else script
+    settings = {name: _settings(name, chance) for name in (cloud, *_other_clouds(acts, cloud))}
+    stage = Stage(cloud, seed, folder, rates, settings)
+    return _Player(seed, stage, acts, command).play()
+
+
+def _other_clouds(script: Script, cloud: str) -> list[str]:
+    """Return the other clouds on which the run of a life may go on: the user has an account there too."""
+    wanted = "".join(act.words[0] for act in script if act.kind == SETTING and act.words[0].startswith(RECOVER_ON))
+    return [name for name in simulated_clouds() if name != cloud and name in wanted]
 
 
 def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:

@@ -16,6 +16,7 @@ from runner.cloud_api.pacing import PACE_FOLDER
 from runner.cloud_api.wire import wire_of
 from runner.emulation.cloud_state import CloudState
 from runner.emulation.machines import EmulatedMachine
+from runner.emulation.service import Module
 from runner.lifecycle.steps.plan import checker
 from runner.rehearsal.services import emulated_clouds, known_faults
 from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
@@ -33,6 +34,7 @@ from runner.simulation.turns import Turns
 
 if TYPE_CHECKING:
     from runner.adapters.process import Apart
+    from runner.emulation.calls import Handler
     from runner.world import Connection
 
 Command = Callable[[Sequence[str], Process], int]
@@ -56,7 +58,9 @@ class Stage:
         ended: What is called when a process has ended.
     """
 
-    def __init__(self, cloud: str, seed: int, folder: Path, rates: Rates, settings: Mapping[str, float]) -> None:
+    def __init__(
+        self, cloud: str, seed: int, folder: Path, rates: Rates, settings: Mapping[str, Mapping[str, float]]
+    ) -> None:
         """Set everything up; nothing is rented, nothing runs.
 
         Args:
@@ -64,7 +68,7 @@ class Stage:
             seed: Where all chance comes from.
             folder: A folder of this machine for what programs open by themselves; the user's home is in it.
             rates: How often what goes wrong.
-            settings: The emulated cloud's durations and quotas.
+            settings: Durations and quotas of each emulated cloud that the user has an account on.
         """
         self.cloud, self.folder, self.rates = cloud, folder, rates
         self.history: list[str] = []
@@ -79,26 +83,29 @@ class Stage:
             self.yard,
             self.clock,
             faults=known_faults(),
-            settings={cloud: settings},
+            settings=settings,
             has_real_boxes=False,
             keeps_requests=False,
             token=lambda size: names.randbytes(size).hex(),
         )
         self.yard.catch_up = self.catch_up
-        emulated = emulated_clouds()[cloud]
-        service = emulated.build(self.state)
-        if service.serve is None or emulated.module is None:
-            raise AssertionError(f"{cloud} has no module that could be simulated")
-        self.module, self._serve = emulated.module, service.serve
-        served = {HOST.format(cloud): service.serve}
+        self.modules, served = dict[str, Module](), dict[str, "Handler"]()
+        self.account, other_account = dict[str, str](), dict[str, str]()
+        for name in settings:
+            emulated = emulated_clouds()[name]
+            service = emulated.build(self.state)
+            if service.serve is None or emulated.module is None:
+                raise AssertionError(f"{name} has no module that could be simulated")
+            self.modules[name], served[HOST.format(name)] = emulated.module, service.serve
+            endpoints = {key: f"https://{HOST.format(name)}{path}" for key, path in service.paths.items()}
+            self.account |= emulated.environment(endpoints)
+            other_account |= emulated.other_account
         self.network = Network(served, self.clock, self.chance, rates)
         self.calm = Network(served, self.clock, self.chance, replace(rates, requests=()))
         self.has_neighbour = False
         self.flaws: frozenset[str] = frozenset()
         self.has_turns = self.chance.random() < rates.shared_turns
-        endpoints = {name: f"https://{HOST.format(cloud)}{path}" for name, path in service.paths.items()}
-        self.account = dict(emulated.environment(endpoints))
-        self.other_account = self.account | dict(emulated.other_account)
+        self.other_account = self.account | other_account
         self.laptop = Computer(self.turns, names, began=BEGAN, make_disk=partial(DiskAbove, runs=self.home / "runs"))
         self.laptop.servers = _Servers(self.yard)
 
@@ -178,7 +185,7 @@ class Stage:
         """Start a command of Terraform's."""
         made: list[SimulatedTerraform] = []
         process = self.spawn("terraform", environ, lambda _: made[0].main())
-        made.append(SimulatedTerraform(process, words, folder, self.module))
+        made.append(SimulatedTerraform(process, words, folder, self._module_in(folder)))
         if words[0] == "apply" and self.has_neighbour:
             self.has_neighbour = False
             self._move_in(folder, environ)
@@ -186,12 +193,19 @@ class Stage:
         self.children.append(child)
         return child
 
+    def _module_in(self, folder: Path) -> Module:
+        """Return the root module whose files lie in a working copy; the run may have moved to another cloud."""
+        if len(self.modules) == 1:
+            return self.modules[self.cloud]
+        text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf")))
+        return next(module for name, module in self.modules.items() if f'"douse_{name}_' in text)
+
     def _move_in(self, folder: Path, environ: Mapping[str, str]) -> None:
         """Let somebody else rent a machine in the same account, for a run that is not over before this life is."""
 
         def work(process: Process) -> int:
             inputs = neighbours_inputs(inputs_of(folder, environ))
-            for resource in self.module.planned(inputs):
+            for resource in self._module_in(folder).planned(inputs):
                 create(process, resource)
             return 0
 

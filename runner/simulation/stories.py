@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from runner.rehearsal.services import simulated_clouds
 from runner.run.journal import JOURNAL_NAME
 from runner.run.planned import PLAN_NAME
 from runner.run.state import STATE_NAME
@@ -74,7 +75,10 @@ def _recovers(chance: random.Random) -> Script:
     """The machine is lost, and the run goes on with another one."""
     lost = Act("fault", 0.0, chance.uniform(150.0, RUN_S), (chance.choice(LOSSES), *_maybe_words(chance, "2")))
     poor = (_set("budget.max_usd=0.3"),) if chance.random() < 0.2 else ()
-    return (_set("compute.recoveries=2"), _set(NOTICES), lost, *poor, *_maybe(chance, Act(FLAW, words=(SLOW,))))
+    slow = _maybe(chance, Act(FLAW, words=(SLOW,)))
+    none = Act("fault", words=("no_capacity", SEVERAL, f"{chance.choice((0, 2000))}", "ended"))
+    elsewhere = _maybe(chance, _set(f"compute.recover_on=[{', '.join(simulated_clouds())}]"), none)
+    return (_set("compute.recoveries=2"), _set(NOTICES), lost, *poor, *slow, *elsewhere)
 
 
 def _lengthens(chance: random.Random) -> Script:

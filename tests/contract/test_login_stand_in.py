@@ -92,7 +92,7 @@ class SimulatedDesk:
 
 @pytest.fixture
 def simulated(tmp_path: Path) -> Iterator[SimulatedDesk]:
-    stage = Stage("lambda", 1, tmp_path / "simulated", FAIR, SETTINGS)
+    stage = Stage("lambda", 1, tmp_path / "simulated", FAIR, {"lambda": SETTINGS})
     try:
         yield SimulatedDesk(stage)
     finally:

@@ -11,7 +11,8 @@ import json
 import re
 import sys
 
-from runner.cli.simulate import command, simulated_clouds
+from runner.cli.simulate import command
+from runner.rehearsal.services import simulated_clouds
 from runner.simulation.living import drawn, live
 from runner.simulation.many import room
 from runner.simulation.rules import Broken, judge

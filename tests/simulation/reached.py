@@ -17,7 +17,8 @@ from pathlib import Path
 
 import coverage
 
-from runner.cli.simulate import command, simulated_clouds
+from runner.cli.simulate import command
+from runner.rehearsal.services import simulated_clouds
 from runner.simulation.many import live_some
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -35,7 +35,7 @@ from runner.planning.estimate.finished_run import is_emulated
 from runner.planning.estimate.forecast import Task
 from runner.planning.estimate.ledger import read_ledger
 from runner.planning.estimate.micro_batch import settled
-from runner.planning.market import Market, MarketCall
+from runner.planning.market import Market, MarketCall, open_wanted
 from runner.planning.month import limited_month
 from runner.planning.useless import useless_machines
 from runner.report.plan.checks import checks_text
@@ -96,6 +96,8 @@ def check(
     market = _market_call(run_file, is_dry, world)
     if market is not None and not is_dry:
         market.open()  # who cannot rent hears of it before anything is installed or fetched
+        for name in run_file.compute.recover_on if used is None else ():  # and not in the night in which it is needed
+            open_wanted(name, world, f"compute.recover_on has {name}")
     provide_for(run_file, world, view.line, is_dry=is_dry)
     view.progress("fetching the base model")
     model = fetch_model(run_file, stop, world)

@@ -33,17 +33,35 @@ def check_environment(run_file: RunFile) -> None:
 
     Raises:
         UnknownEnvironmentError: If there is no such environment.
-        UsageError: If the host can be none, no driver can be installed there, or the base model package is not known.
+        UsageError: If the host can be none, no driver can be installed there, the base model package is not known, or
+            the run could never go on where ``compute.recover_on`` says.
     """
     environment = find_environment(run_file.compute.env)
     if environment.name == "existing":
         check_host(run_file.compute.host or "")
     _check_driver(run_file, environment)
+    _check_elsewhere(run_file)
     base = run_file.model.base_model
     if base.startswith("pypi:") and base.removeprefix("pypi:") not in PACKAGED_MODELS:
         raise UsageError(
             f"plan: model.base_model is {base}, and no such package is locked",
             resolution=f"known: {', '.join(f'pypi:{package}' for package in PACKAGED_MODELS)}",
+        )
+
+
+def _check_elsewhere(run_file: RunFile) -> None:
+    """Refuse other clouds that are none, or on which nothing would ever be rented."""
+    compute = run_file.compute
+    for name in compute.recover_on:
+        if not find_environment(name).bills:
+            raise UsageError(
+                f"plan: compute.recover_on has {name}, where nothing is rented",
+                resolution="name clouds there: a machine of your own is for `make resume ENV=…`",
+            )
+    if compute.recover_on and not compute.recoveries:
+        raise UsageError(
+            f"plan: compute.recover_on is {', '.join(compute.recover_on)}, but compute.recoveries is 0",
+            resolution="set compute.recoveries to how often the run may go on by itself",
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli import simulate
+from runner.rehearsal.services import simulated_clouds
 from runner.simulation import many, page, rules
 from runner.simulation.many import Tally
 from runner.simulation.rules import Broken
@@ -82,7 +83,7 @@ def test_a_cloud_without_simulated_lives_is_refused(capsys: pytest.CaptureFixtur
 
 
 def test_the_simulated_clouds_are_known() -> None:
-    assert simulate.simulated_clouds() == ["lambda", "runpod"]
+    assert simulated_clouds() == ["lambda", "runpod"]
 
 
 def test_ctrl_c_ends_it_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

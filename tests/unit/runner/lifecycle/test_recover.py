@@ -171,6 +171,95 @@ def test_where_the_money_is_used_up_the_run_ends_as_it_had_ended(
     assert said(ctx)[-1].startswith("not recovered: plan: budget.max_usd is 3")
 
 
+# ---- on another cloud
+
+
+NONE = NoCapacityError("lambda: none of 1 candidates is available", resolution="-")
+
+
+class Places(Lives):
+    """Tries that keep where each of them was, and for what machines."""
+
+    def __init__(self, *ends: RunnerError | None) -> None:
+        super().__init__(*ends)
+        self.asked = list[tuple[str, list[str], list[str]]]()
+
+    def live(self, ctx: Context, found: Plan) -> Outcome:
+        compute = ctx.run_file.compute
+        self.asked.append((compute.env, compute.instance_types, compute.recover_on))
+        return super().live(ctx, found)
+
+
+def elsewhere(tmp_path: Path, *clouds: str, **compute: Any) -> Context:
+    ctx = context(tmp_path)
+    update = {"recover_on": list(clouds), "instance_types": ["gpu_1x_a10"], "image": "mine", **compute}
+    changed = ctx.run_file.compute.model_copy(update=update)
+    return replace(ctx, run_file=ctx.run_file.model_copy(update={"compute": changed}))
+
+
+def test_where_its_own_cloud_has_none_a_run_goes_on_with_the_next_that_it_names(tmp_path: Path) -> None:
+    ctx, lives = elsewhere(tmp_path, "lambda", "runpod", "aws"), Places(NONE, NONE, None)
+
+    ended = recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live)
+
+    assert ended.error is None
+    assert lives.asked == [
+        ("lambda", ["gpu_1x_a10"], ["lambda", "runpod", "aws"]),
+        ("runpod", [], ["lambda", "aws"]),
+        ("aws", [], ["lambda", "runpod"]),
+    ]
+    assert lives.budgets_usd == [3.0, 3.0, 3.0]
+    assert [line.partition("recovery ")[2] for line in said(ctx)] == [
+        f"1 of 2 on {cloud}, for at most $3.00 more" for cloud in ("lambda", "runpod", "aws")
+    ]
+
+
+def test_a_machine_that_is_lost_there_is_one_more_recovery_and_begins_at_home(tmp_path: Path) -> None:
+    ctx, lives = elsewhere(tmp_path, "runpod"), Places(NONE, LOST, None)
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live).error is None
+    assert [place for place, _, _ in lives.asked] == ["lambda", "runpod", "lambda"]
+
+
+@pytest.mark.parametrize(
+    "error", [TeardownError("something may bill", resolution="-"), TrainingFailedError("line 3", resolution="-")]
+)
+def test_nothing_but_a_lack_of_machines_leads_to_another_cloud(error: RunnerError, tmp_path: Path) -> None:
+    ctx, lives = elsewhere(tmp_path, "runpod"), Places(error)
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live).error is error
+    assert len(lives.asked) == 1
+
+
+def test_a_cloud_that_cannot_be_planned_on_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx, lives = elsewhere(tmp_path, "runpod", "aws"), Places(None)
+
+    def check(ctx: Context) -> Plan:
+        if ctx.run_file.compute.env == "aws":
+            return PLAN
+        raise BudgetError(f"plan: {ctx.run_file.compute.env} is too dear", resolution="-")
+
+    monkeypatch.setattr(recover, "check_again", check)
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, lives.live).error is None
+    assert [place for place, _, _ in lives.asked] == ["aws"]
+    assert [line for line in said(ctx) if line.startswith("not")] == [
+        "not recovered on lambda: plan: lambda is too dear",
+        "not recovered on runpod: plan: runpod is too dear",
+    ]
+
+
+def test_who_has_asked_to_stop_gets_no_machine_of_another_cloud_either(tmp_path: Path) -> None:
+    ctx = elsewhere(tmp_path, "runpod")
+
+    def live(there: Context, found: Plan) -> Outcome:
+        ctx.stop.count = 1
+        return Outcome(ctx.run, NONE)
+
+    assert recover.go_on(ctx, Outcome(ctx.run, LOST), 3.0, live).error is NONE
+    assert not any("runpod" in line for line in said(ctx))
+
+
 # ---- what was agreed to
 
 

@@ -25,7 +25,7 @@ def test_a_machine_that_can_end_itself_is_known(tmp_path: Path, cloud: str, has_
 
 
 def test_what_is_there_of_a_run_besides_machines_is_listed(tmp_path: Path) -> None:
-    stage = Stage("lambda", 1, tmp_path, FAIR, SETTINGS)
+    stage = Stage("lambda", 1, tmp_path, FAIR, {"lambda": SETTINGS})
     stage.state.leftovers["k1"] = Leftover("lambda", "key", "k1", "douse-20260101-000000-one-a1b2")
 
     assert beside(stage, "20260101-000000-one-a1b2") == ["key k1 (douse-20260101-000000-one-a1b2)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,25 @@ def test_a_machine_that_never_comes_up_is_followed_by_one_of_another_region(clou
     assert low <= usd <= high
     assert "for 1 machine that never trained" in life.ended[-1].printed
     assert judge(life) == []
+
+
+def test_a_run_that_has_lost_its_machine_goes_on_with_another_cloud_within_what_was_agreed_to(tmp_path: Path) -> None:
+    words = ("compute.recoveries=1", "compute.recover_on=[runpod]", "compute.instance_types=[gpu_1x_a10]")
+    settings = (Act(SETTING, words=(one,)) for one in words)
+    lost = Act("fault", number=300.0, words=("box_deleted_in_console",))
+    none = Act("fault", words=("no_capacity", SEVERAL, "0", "ended"))
+
+    life = lived(tmp_path, *settings, lost, none)
+
+    first, second = life.ours
+    assert statuses(life) == [("train", 0)]
+    assert [first.cloud, second.cloud] == ["lambda", "runpod"]
+    assert first.ended_at is not None
+    assert first.ended_at < second.created_at
+    assert judge(life) == []
+    agreed = re.search(r"at most +\$([0-9.]+) ", printed(life))
+    assert agreed is not None
+    assert 0 < sum(row["billed_usd"] for row in life.rows if row["id"] in (first.id, second.id)) <= float(agreed[1])
 
 
 def test_a_fault_may_strike_again_and_again(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Scene:
     """A working copy on a computer of its own, beside the process that waits for its commands."""
 
     def __init__(self, folder: Path) -> None:
-        self.stage = Stage("lambda", 1, folder, FAIR, SETTINGS)
+        self.stage = Stage("lambda", 1, folder, FAIR, {"lambda": SETTINGS})
         self.folder = folder / "terraform"
         self.folder.mkdir()
         (self.folder / VARIABLES_FILE).write_text(json.dumps(INPUTS))

@@ -314,6 +314,33 @@ def test_a_driver_that_cannot_be_installed_there_is_refused(folder: Path, env: s
     assert way_out in caught.value.resolution
 
 
+@pytest.mark.parametrize(
+    ("compute", "words", "way_out"),
+    [
+        ({"recover_on": ["local"], "recoveries": 1}, "compute.recover_on has local, where nothing is rented", "ENV="),
+        ({"recover_on": ["runpod"]}, "compute.recover_on is runpod, but compute.recoveries is 0", "compute.recoveries"),
+        ({"recover_on": ["vultr"], "recoveries": 1}, "there is no environment vultr", "known: aws"),
+    ],
+)
+def test_another_cloud_to_go_on_with_has_to_be_one_and_to_be_of_use(
+    compute: dict[str, object], words: str, way_out: str, folder: Path
+) -> None:
+    settings = {"compute.env": "lambda", **{f"compute.{name}": value for name, value in compute.items()}}
+
+    with pytest.raises(UsageError, match=words) as caught:
+        reading.check_environment(load_run_file(folder / "run.yml", settings=settings))
+
+    assert way_out in caught.value.resolution
+
+
+def test_a_run_that_may_go_on_elsewhere_needs_the_key_of_that_cloud_from_the_beginning(folder: Path) -> None:
+    settings = {"compute.env": "lambda", "compute.recoveries": 1, "compute.recover_on": ["runpod"]}
+    run_file, world = load_run_file(folder / "run.yml", settings=settings), RealWorld({"LAMBDA_API_KEY": "secret"})
+
+    with pytest.raises(UsageError, match=r"RUNPOD_API_KEY is not set, and compute\.recover_on has runpod"):
+        plan.check(run_file, folder, SilentView(), Stop(world), world)
+
+
 def test_a_bigger_model_and_more_checkpoints_need_more_disk(folder: Path) -> None:
     run_file = load_run_file(folder / "run.yml")
     keeps_more = load_run_file(folder / "run.yml", overrides=["checkpointing.save_total_limit=9"])
