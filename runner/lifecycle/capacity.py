@@ -16,7 +16,7 @@ from runner.errors import (
     TerraformError,
     UnreadableAnswerError,
 )
-from runner.lifecycle import notices
+from runner.lifecycle import guarding, notices
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.lookout import open_looks, until_over
 from runner.lifecycle.terraform_inputs import terraform_of
@@ -114,6 +114,7 @@ class _Waiting:
         if self._until_s <= world.boottime_s():
             return False
         self._ctx.view.progress("waiting for a machine")
+        guarding.waits(self._ctx)
         over_s = min(world.boottime_s() + seconds, self._until_s)
         while (left_s := over_s - world.boottime_s()) > 0:
             stop.check()

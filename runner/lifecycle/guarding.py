@@ -179,6 +179,15 @@ def rented(ctx: Context) -> None:
     _of(ctx).say(line_of("rented"))
 
 
+def waits(ctx: Context) -> None:
+    """Let the guard know that the run waits for a machine: the end that was planned is of one that was not rented.
+
+    Past that end it would terminate what carries the run's mark, the next machine too.
+    """
+    _of(ctx).say(line_of("asks", hard_end_s=_longest_s(ctx)))
+    rented(ctx)
+
+
 def saves(ctx: Context, *, is_leased: bool) -> None:
     """Let the guard know whether the machine's own lease runs, so that it gets time to save its work and end itself.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ from runner.errors import (
     TeardownError,
     TerraformError,
 )
-from runner.lifecycle import capacity, notices
+from runner.lifecycle import capacity, guarding, notices
 from runner.lifecycle.capacity import FIRST_PAUSE_S, JITTER, LONGEST_PAUSE_S, pauses_s, rent_patiently
 from runner.lifecycle.cloud_words import cause_of
 from runner.lifecycle.steps import provision
@@ -190,6 +192,24 @@ def test_the_wait_has_an_end_at_which_it_is_asked_for_the_last_time(tmp_path: Pa
 
     assert counter.at_s[-1] == pytest.approx(1200.0, abs=1.0)
     assert f"`make resume RUN={ctx.run.run_id}`" in caught.value.resolution
+
+
+def test_the_guard_hears_before_each_pause_that_the_run_waits_and_that_nothing_is_asked_for(
+    tmp_path: Path, market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, words = waiting(tmp_path), list[dict[str, Any]]()
+    ctx.keep_plan(made_plan(machines=(replace(A10, hard_end_h=1.5), H100)))
+    market.told = [[], [], [offer(A10)]]  # so that nothing else moves the end that the guard knows
+
+    def say(self: object, line: bytes) -> bool:
+        words.append(json.loads(line))
+        return True
+
+    monkeypatch.setattr(guarding._Guarding, "say", say)
+    rent(ctx, FULL, None)
+
+    assert [one["word"] for one in words] == ["asks", "rented"] * 3
+    assert {one["hard_end_s"] for one in words[::2]} == {25 * 3600}  # the longest of the plan
 
 
 def test_nothing_is_there_while_the_run_waits_and_what_is_goes_first(tmp_path: Path, market: Market) -> None:

@@ -231,6 +231,16 @@ def test_a_wait_ends_with_nothing_rented_at_its_own_end_and_at_ctrl_c(tmp_path: 
     assert stopped.ended[0].ended_s < 1700.0
 
 
+def test_a_resume_waits_too(tmp_path: Path) -> None:
+    resume = Act("type", 5.0, words=(*RESUME, "--set", "compute.wait_minutes=60"))
+
+    life = lived(tmp_path, Act("fault", words=("no_capacity", SEVERAL, "1000")), resume)
+
+    assert statuses(life) == [("train", 1), ("resume", 0)]
+    assert "waiting for one until" in life.ended[-1].printed
+    assert judge(life) == []
+
+
 def test_a_run_that_has_lost_its_machine_waits_for_the_next(tmp_path: Path) -> None:
     settings = (Act(SETTING, words=(words,)) for words in ("compute.wait_minutes=300", "compute.recoveries=1"))
     lost = Act("fault", number=300.0, words=("box_deleted_in_console",))
