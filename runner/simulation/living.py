@@ -182,7 +182,7 @@ class _Player:
     def _type(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> None:
         """Give a command and wait until it has ended, or for as long as anybody would."""
         runner = self._scene.runner = self._give(words, key, crash_at=crash_at)
-        self._user.wait_for(lambda: runner.is_dead, LONGEST_COMMAND_S)
+        self._user.wait_told(lambda: runner.is_dead, LONGEST_COMMAND_S)
 
     def _give(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> Process:
         """Give a command and wait for nothing."""

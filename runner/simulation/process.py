@@ -81,6 +81,7 @@ class Process:
         self.ended_s = self.computer.turns.passed_s
         self.computer.processes.pop(self.process_id, None)
         self.computer.disk.release(self.process_id)
+        self.computer.turns.stir()
         if self._on_end is not None:
             self._on_end(self)
 
@@ -91,6 +92,7 @@ class Process:
     def thaw(self) -> None:
         """Let it go on."""
         self.place = self.computer
+        self.computer.turns.stir()
 
     def check(self) -> None:
         """Raise if it has ended."""
@@ -171,20 +173,20 @@ class Process:
 
     def event(self) -> Event:
         """Return an event that has not happened."""
-        return VirtualEvent(self.wait_for)
+        return VirtualEvent(self.wait_told, self.computer.turns.stir)
 
     def bell(self) -> Bell:
         """Return a bell."""
-        return VirtualBell(self.wait_for)
+        return VirtualBell(self.wait_told, self.computer.turns.stir)
 
     def lock(self) -> Lock:
         """Return a lock that nobody holds."""
-        return VirtualLock(self.wait_for)
+        return VirtualLock(self.wait_told, self.computer.turns.stir)
 
     def start(self, work: Callable[[], None], *, name: str) -> Task:
         """Let work go on in turn with the rest."""
         self.count()
-        return VirtualTask(self.computer.turns.start(name, self, work), self.wait_for)
+        return VirtualTask(self.computer.turns.start(name, self, work), self.wait_told)
 
     def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
         """Return the object that this process shares under a key."""
@@ -249,3 +251,8 @@ class Process:
         """Let others run until ``is_due``, or until the time is over; return whether it is."""
         self.count()
         return self.computer.turns.wait(is_due, timeout_s)
+
+    def wait_told(self, is_due: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Wait as ``wait_for`` does, for what whoever does it stirs for."""
+        self.count()
+        return self.computer.turns.wait(is_due, timeout_s, is_told=True)

@@ -223,6 +223,7 @@ class SimulatedApart(Apart):
         if self._guard.is_dead or self.is_closed:
             return False
         self.said.append(json.loads(line))
+        self._owner.computer.turns.stir()
         return True
 
     def first_line(self, timeout_s: float, cancel: Cancel = lambda: False) -> bytes:
@@ -235,6 +236,7 @@ class SimulatedApart(Apart):
     def end(self) -> None:
         """Close the pipe."""
         self.is_closed = True
+        self._owner.computer.turns.stir()
 
 
 class SimulatedWords:
@@ -255,7 +257,7 @@ class SimulatedWords:
         if self._has_ended:
             self._process.sleep(timeout_s)
             return []
-        self._process.wait_for(lambda: bool(pipe.said) or pipe.has_ended, timeout_s)
+        self._process.wait_told(lambda: bool(pipe.said) or pipe.has_ended, timeout_s)
         said, pipe.said[:] = list(pipe.said), []
         self._has_ended = not said and pipe.has_ended
         return said

@@ -73,6 +73,7 @@ class Turn:
         """Begin with nothing to wait for."""
         self.name, self.owner, self.is_over = name, owner, False
         self.is_due: Callable[[], bool] = always
+        self.is_told = True
         self.until_s = math.inf
         self._baton = threading.Lock()
         self._baton.acquire()
@@ -105,6 +106,8 @@ class Turns:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbered = 0
         self._main: Turn | None = None
+        self._alone_until_s, self._are_told = -math.inf, True
+        """Until then nobody but the task that runs is due by time, and nobody by what was done, unless it stirs."""
 
     @property
     def current(self) -> Turn:
@@ -126,6 +129,7 @@ class Turns:
         """Let work go on in turn with the rest."""
         turn = Turn(name, owner)
         self._turns.append(turn)
+        self.stir()
         thread = threading.Thread(target=self._live, args=(turn, work), name=name, daemon=True)
         self._threads[turn] = thread
         thread.start()
@@ -136,21 +140,28 @@ class Turns:
         self._numbered += 1
         heapq.heappush(self._timers, (moment_s, self._numbered, what))
 
-    def wait(self, is_due: Callable[[], bool], timeout_s: float | None) -> bool:
+    def stir(self) -> None:
+        """Take in that somebody who waits may be due now, by what was done and not by time."""
+        self._alone_until_s = -math.inf
+
+    def wait(self, is_due: Callable[[], bool], timeout_s: float | None, *, is_told: bool = False) -> bool:
         """Let others run until ``is_due``, or until the time is over; return whether it is.
 
         Args:
             is_due: Whether what is waited for has come; that may be by what somebody did, never by time alone.
             timeout_s: For how long to wait at most; ``None`` for ever.
+            is_told: Whether whoever does what ``is_due`` waits for calls ``stir``: else it is asked at each turn.
         """
         turn = self.current
         owner = turn.owner
         if self.is_closed or owner.is_dead:
             raise OverError(turn.name)
-        turn.is_due, turn.until_s = is_due, math.inf
+        turn.is_due, turn.is_told, turn.until_s = is_due, is_told, math.inf
         if timeout_s is not None:
             waited_s = 0.0 if timeout_s <= 0 else timeout_s if timeout_s > SHORTEST_S else SHORTEST_S
             turn.until_s = self.passed_s - owner.place.slept_s + waited_s
+        if self._goes_on(turn):
+            return is_due()
         chosen = self._next()
         if chosen is not turn:
             self._running = chosen
@@ -198,6 +209,22 @@ class Turns:
         if self._running is not None:
             self._running.give()
 
+    def _goes_on(self, turn: Turn) -> bool:
+        """Return whether the task that runs goes on at once, for nobody else is due before it is; let its time pass.
+
+        Three of four waits are such ones, and no task has to be looked at for them.
+        """
+        place, now_s = turn.owner.place, self.passed_s
+        if not place.is_awake:
+            return False
+        is_due, until_s = turn.is_due, turn.until_s + place.slept_s
+        if is_due is always or until_s <= now_s + HAIR_S or (is_due is not never and is_due()):
+            until_s = now_s
+        if self._alone_until_s <= until_s + HAIR_S or (self._timers and self._timers[0][0] <= until_s + HAIR_S):
+            return False
+        self.passed_s = until_s
+        return True
+
     def _next(self) -> Turn:
         """Return the task that runs next; when all wait, time goes on to the first that stops waiting."""
         while True:
@@ -205,6 +232,7 @@ class Turns:
                 heapq.heappop(self._timers)[2]()
             ready, soonest, soonest_s, after_that_s = self._ready()
             if ready:
+                self._alone_until_s = soonest_s if len(ready) == 1 and self._are_told else -math.inf
                 return ready[0] if len(ready) == 1 else self.chance.choice(ready)
             timer_s = self._timers[0][0] if self._timers else math.inf
             next_s = soonest_s if soonest_s < timer_s else timer_s
@@ -214,6 +242,7 @@ class Turns:
                 self.passed_s = next_s
             hair_s = self.passed_s + HAIR_S
             if soonest is not None and timer_s > hair_s and after_that_s > hair_s:
+                self._alone_until_s = after_that_s if self._are_told else -math.inf
                 return soonest  # nobody has done anything since all were looked at
 
     def _ready(self) -> tuple[list[Turn], Turn | None, float, float]:
@@ -224,6 +253,7 @@ class Turns:
         """
         now_s, ready = self.passed_s + HAIR_S, []
         soonest, soonest_s, after_that_s = None, math.inf, math.inf
+        self._are_told = True
         for turn in self._turns:
             owner, is_due = turn.owner, turn.is_due
             place = owner.place
@@ -233,7 +263,10 @@ class Turns:
                 until_s = turn.until_s + place.slept_s
                 if is_due is always or until_s <= now_s or (is_due is not never and is_due()):
                     ready.append(turn)
-                elif until_s < soonest_s:
+                    continue
+                if not turn.is_told and is_due is not never:
+                    self._are_told = False
+                if until_s < soonest_s:
                     soonest, soonest_s, after_that_s = turn, until_s, soonest_s
                 elif until_s < after_that_s:
                     after_that_s = until_s
@@ -241,18 +274,21 @@ class Turns:
 
 
 Wait = Callable[[Callable[[], bool], float | None], bool]
+"""Waits for what somebody else does, who stirs then."""
+Stir = Callable[[], None]
 
 
 class VirtualEvent:
     """Something that happens once and stays so."""
 
-    def __init__(self, wait: Wait) -> None:
+    def __init__(self, wait: Wait, stir: Stir) -> None:
         """Begin without it."""
-        self._wait, self._has_happened = wait, False
+        self._wait, self._stir, self._has_happened = wait, stir, False
 
     def set(self) -> None:
         """Let it have happened."""
         self._has_happened = True
+        self._stir()
 
     def is_set(self) -> bool:
         """Return whether it has happened."""
@@ -266,13 +302,14 @@ class VirtualEvent:
 class VirtualBell:
     """Wakes whoever waits."""
 
-    def __init__(self, wait: Wait) -> None:
+    def __init__(self, wait: Wait, stir: Stir) -> None:
         """Begin silent."""
-        self._wait, self._has_rung = wait, False
+        self._wait, self._stir, self._has_rung = wait, stir, False
 
     def ring(self) -> None:
         """Wake whoever waits now, else whoever waits next."""
         self._has_rung = True
+        self._stir()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it rings; return whether it rang."""
@@ -284,20 +321,30 @@ class VirtualBell:
 class VirtualLock:
     """Held by one task at a time."""
 
-    def __init__(self, wait: Wait) -> None:
+    def __init__(self, wait: Wait, stir: Stir) -> None:
         """Begin with nobody holding it."""
-        self._wait, self._is_free = wait, True
+        self._wait, self._stir, self._is_free = wait, stir, True
+        self._waiting = 0
 
     def acquire(self, timeout_s: float | None = None) -> bool:
         """Take it; return whether it is held now."""
-        if not self._wait(lambda: self._is_free, timeout_s):
-            return False
+        self._waiting += 1
+        try:
+            if not self._wait(self._is_open, timeout_s):
+                return False
+        finally:
+            self._waiting -= 1
         self._is_free = False
         return True
+
+    def _is_open(self) -> bool:
+        return self._is_free
 
     def release(self) -> None:
         """Let it go."""
         self._is_free = True
+        if self._waiting:
+            self._stir()
 
     def __enter__(self) -> VirtualLock:
         """Take it."""

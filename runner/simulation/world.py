@@ -88,3 +88,4 @@ class VirtualWorld(Process):
         """Let the machine sleep: the time of day goes on, and nobody on it notices."""
         self._turns.passed_s += seconds
         self.computer.slept_s += seconds
+        self._turns.stir()

@@ -12,6 +12,7 @@ import pytest
 
 from runner.simulation import turns
 from runner.simulation.disk import MemoryDisk
+from runner.simulation.process import Process
 from runner.simulation.world import BEGINNING, DeadlockError, VirtualWorld
 
 
@@ -110,6 +111,88 @@ def order_at_one_moment(seed: int) -> str:
 
 def test_who_comes_first_at_one_moment_is_drawn() -> None:
     assert {order_at_one_moment(seed) for seed in range(20)} == {"ab", "ba"}
+
+
+class Busy:
+    """Tasks and processes that wait for all that there is to wait for."""
+
+    def __init__(self, world: VirtualWorld, seed: int) -> None:
+        self.event, self.bell, self.lock = world.event(), world.bell(), world.lock()
+        self.chance, self.said, self.seen = random.Random(f"busy {seed}"), list[int](), list[str]()
+        self.is_asked = seed % 4 == 0
+
+    def do_one_thing(self, process: Process) -> None:
+        def hold() -> None:
+            with self.lock:
+                process.sleep(self.chance.choice((0.0, 3.0)))
+
+        self.chance.choice(
+            (
+                lambda: process.sleep(self.chance.choice((0.0, 0.05, 1.0, 20.0))),
+                hold,
+                self.bell.ring,
+                lambda: self.bell.wait(self.chance.choice((0.1, 5.0))),
+                lambda: process.wait_for(lambda: len(self.said) > 3, 7.0) if self.is_asked else None,
+                lambda: self.said.append(1),
+                lambda: process.disk.append(Path("/log"), b"."),
+                lambda: self.event.set() if len(self.seen) > 30 else self.event.wait(2.0),
+            )
+        )()
+
+    def pause(self, process: Process) -> None:
+        for _ in range(20):
+            process.sleep(0.2)
+            self.seen.append(f"{process.name} {process.boottime_s():.3f}")
+
+    def live(self, process: Process) -> int:
+        for number in range(12):
+            self.do_one_thing(process)
+            self.seen.append(f"{process.name}{number} {process.boottime_s():.3f}")
+        return 0
+
+
+def busy_history(seed: int) -> list[str]:
+    """Return who did what when."""
+    with VirtualWorld(seed) as world:
+        busy, computer = Busy(world, seed), world.computer
+        made = [computer.spawn({}, name, busy.live) for name in "abcd"]
+        computer.turns.at(4.0, lambda: computer.sleep(6.0))
+        computer.turns.at(11.0, made[0].freeze)
+        computer.turns.at(19.0, made[0].thaw)
+        computer.turns.at(13.0, lambda: computer.kill(made[1].process_id))
+        for what in (made[2].freeze, made[2].thaw, lambda: computer.kill(made[3].process_id)):
+            busy.pause(world)
+            what()
+            busy.pause(world)
+        world.wait_told(lambda: all(one.is_dead for one in made), 1000.0)
+    return busy.seen
+
+
+def test_who_goes_on_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = [busy_history(seed) for seed in range(200)]
+    monkeypatch.setattr(turns.Turns, "_goes_on", lambda self, turn: False)
+
+    assert soon == [busy_history(seed) for seed in range(200)]
+
+
+def test_nobody_is_looked_at_while_one_task_alone_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    look = turns.Turns._ready
+
+    def counted(self: turns.Turns) -> tuple[list[turns.Turn], turns.Turn | None, float, float]:
+        looks.append(self.passed_s)
+        return look(self)
+
+    monkeypatch.setattr(turns.Turns, "_ready", counted)
+    with VirtualWorld() as world:
+        world.start(lambda: world.sleep(1000.0), name="sleeper")
+        world.sleep(1.0)
+        before = len(looks)
+        for _ in range(500):
+            world.sleep(1.0)
+            world.disk.write(Path("/file"), b"")
+
+    assert len(looks) == before
 
 
 def test_waiting_for_ever_is_reported() -> None:
