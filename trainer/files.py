@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring as quoted
 from pathlib import Path
 from typing import Any
 
 SECRET_MODE = 0o600  # its user's alone
+_WORDS = {True: "true", False: "false", None: "null"}
 
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -68,7 +71,32 @@ def write_atomically(path: Path, content: bytes, mode: int | None = None) -> Non
 
 def write_json(path: Path, value: object) -> None:
     """Write plain data as indented JSON, whole or not at all."""
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_atomically(path, indented(value).encode() + b"\n")
+
+
+def indented(value: object) -> str:
+    """Return plain data as ``json.dumps(value, indent=2, ensure_ascii=False)`` has it, some three times as fast.
+
+    With an indent Python's own encoder goes through each value in Python, piece by piece.
+    """
+    return _indented(value, "\n")
+
+
+def _indented(value: Any, margin: str) -> str:
+    kind = type(value)
+    if kind is str:
+        return quoted(value)
+    if value is None or kind is bool:
+        return _WORDS[value]
+    if kind is int or (kind is float and math.isfinite(value)):
+        return repr(value)
+    inner = margin + "  "
+    if kind is dict and value and all(type(name) is str for name in value):
+        rows = [f"{quoted(name)}: {_indented(one, inner)}" for name, one in value.items()]
+        return f"{{{inner}{f',{inner}'.join(rows)}{margin}}}"
+    if (kind is list or kind is tuple) and value:
+        return f"[{inner}{f',{inner}'.join([_indented(one, inner) for one in value])}{margin}]"
+    return json.dumps(value, indent=2, ensure_ascii=False).replace("\n", margin)  # empty, odd, or refused
 
 
 class NotAnObjectError(ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from runner.errors import RunNotFoundError
 from runner.world import Entry, World
-from trainer.files import parse_object, write_atomically
+from trainer.files import indented, parse_object, write_atomically
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 """The checkout: where ``infra/``, ``playbooks/`` and ``requirements/`` are."""
@@ -243,7 +242,7 @@ def write_file(path: Path | Entry, content: bytes) -> None:
 
 def write_json(path: Path | Entry, value: Any) -> None:
     """Write plain data as JSON, atomically."""
-    write_file(path, json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+    write_file(path, indented(value).encode() + b"\n")
 
 
 def read_json(path: Path | Entry) -> dict[str, Any] | None:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.tools.examples import examples
 from trainer import files
 from trainer.files import (
     NotAnObjectError,
+    indented,
     parse_object,
     read_json,
     sha256_of_file,
@@ -33,6 +38,29 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         write_atomically(tmp_path / "a", b"new")
 
     assert (tmp_path / "a").read_bytes() == b"old"
+
+
+NAMES = st.text() | st.integers() | st.booleans() | st.none() | st.floats()
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(), inner) | st.dictionaries(NAMES, inner) | st.tuples(inner)
+    ),
+)
+
+
+@given(PLAIN)
+@examples(300)
+def test_indented_json_is_that_of_python(value: object) -> None:
+    assert indented(value) == json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("value", [{"a": [Path("b")]}, [{1, 2}], {("a",): 1}], ids=repr)
+def test_what_is_no_plain_data_is_refused_as_python_refuses_it(value: object) -> None:
+    with pytest.raises(TypeError):
+        json.dumps(value)
+    with pytest.raises(TypeError):
+        indented(value)
 
 
 def test_json_reads_back(tmp_path: Path) -> None:
