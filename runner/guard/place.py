@@ -32,14 +32,15 @@ def end_guard(run_id: str, world: World, *, ends_itself: bool = True) -> None:
     Raises:
         ToolError: If it lives on.
     """
+    lock = lock_of(run_id, world)
     for number in (*([None] if ends_itself else []), signal.SIGTERM, signal.SIGKILL):
-        pid = living_guard(run_id, world)
+        pid = world.disk.lock_holder(lock)
         if pid and number is not None:
             world.signal(pid, number)
         deadline_s = world.monotonic_s() + PATIENCE_S
-        while living_guard(run_id, world) is not None and world.monotonic_s() < deadline_s:
+        while world.disk.lock_holder(lock) is not None and world.monotonic_s() < deadline_s:
             world.sleep(POLL_S)
-    pid = living_guard(run_id, world)
+    pid = world.disk.lock_holder(lock)
     if pid is not None:
         raise _lives_on(run_id, pid)
 

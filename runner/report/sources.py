@@ -114,7 +114,7 @@ def seconds_between(start: Any, end: Any) -> float | None:
 def _clean(value: Any) -> Any:
     """Return JSON data without what UTF-8 or JSON cannot hold: lone surrogates and numbers that are not finite."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, int) and value.bit_length() > LONGEST_BITS:

@@ -24,6 +24,8 @@ ESCAPES = re.compile(
 )
 JOINERS = "\u200c\u200d"
 """Marks that some scripts and many emoji are written with; they move nothing."""
+NO_LINES = dict.fromkeys(map(ord, "\n\t"))
+"""Leaves out what may stay, of which Python says that it cannot be printed."""
 DEEPEST = 16
 LARGEST = 1e15
 """No number of a run comes near: bytes of a disk, tokens of a lifetime."""
@@ -62,7 +64,7 @@ def printable(text: str) -> str:
 
     Lines and tabs stay; a carriage return, by which one line hides another, becomes a new line.
     """
-    if text.isprintable():
+    if text.translate(NO_LINES).isprintable():
         return text
     text = ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))

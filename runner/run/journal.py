@@ -43,6 +43,10 @@ class Journal:
         """Return all lines that are as they were written, oldest first."""
         return [dict(entry) for entry in self._lines() if entry is not None]
 
+    def content(self) -> bytes:
+        """Return the file as it is, empty where it is missing."""
+        return self._file.read_or_nothing()
+
     def line_of_now(self, kind: str = "answer", action: str = "now") -> dict[str, Any]:
         """Return a line as it would be written now, without facts."""
         clock = {"boot": self._world.boot_id, "up_s": round(self._world.boottime_s(), 1)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -160,6 +160,18 @@ def counted(before: Line, line: Line) -> timedelta | None:
     if not first.get("boot") or begun_s is None or ended_s is None or not begun_s <= ended_s <= LONGEST_COUNT_S:
         return None
     return timedelta(seconds=ended_s - begun_s)
+
+
+def until_now(found: Sequence[Rental], last: Line | None, now: Line) -> list[Rental]:
+    """Return what was rented by a journal as it looks by the clock of now.
+
+    Args:
+        found: As ``rentals_in`` has it.
+        last: The last of the journal's lines, or ``None`` where it has none.
+        now: The line that would be written now: the clock may have been set since the last one.
+    """
+    is_counted = last is not None and counted(last, now) is not None
+    return _by_the_clock_of(now, last, list(found)) if is_counted else list(found)
 
 
 def _moved(rental: Rental, by: timedelta) -> Rental:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from runner.run.journal import Journal
-from runner.run.rentals import Rental, counted, moment_or_none, number_or_none, rentals_in
+from runner.run.rentals import Rental, moment_or_none, number_or_none, rentals_in, until_now
 from runner.run.run_dir import RunDir
 from runner.run.state import STATE_NAME
 from trainer.files import object_or_none
@@ -32,6 +33,7 @@ WAY_HOME_H = 0.1
 """Kept back of a limit in dollars: the last checkpoint, the way home and the teardown cost as well."""
 SHORTEST_H = 0.01
 MILLION = 1e6
+KEPT_JOURNALS = 64
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,24 @@ def dollars_left(run: RunDir, max_usd: float) -> float:
     return max(0.0, max_usd - spend_of(run).known_usd)
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A journal as it is written, and what its whole lines say: two of the same content say the same."""
+
+    content: bytes
+    lines: list[dict[str, Any]] = field(compare=False)
+
+
+@lru_cache(maxsize=KEPT_JOURNALS)
+def _noted(journal: _Written) -> tuple[Rental, ...]:
+    """Return the rentals by a journal alone, which is asked for what it costs many times between two lines."""
+    return tuple(rentals_in(journal.lines))
+
+
 def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     """Return the rentals, with what other files of the run know of the last one; a damaged one knows nothing."""
-    lines, now = journal.entries(), journal.line_of_now()
-    is_counted = bool(lines) and counted(lines[-1], now) is not None  # the clock may have been set since that line
-    found = rentals_in([*lines, now] if is_counted else lines)
+    lines = journal.entries()
+    found = until_now(_noted(_Written(journal.content(), lines)), lines[-1] if lines else None, journal.line_of_now())
     if not found:
         return []
     *earlier, last = found

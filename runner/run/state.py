@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -86,7 +85,7 @@ class RunState:
     @contextmanager
     def _changed(self) -> Iterator[dict[str, Any]]:
         """Write down what is changed; a disk that is full leaves what is known here as it is there."""
-        data = copy.deepcopy(self._data)
+        data = {**self._data, "steps": {name: dict(step) for name, step in self._data["steps"].items()}}
         yield data
         write_json(self._path, data)
         self._data = data

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import ToolError
-from runner.guard.place import end_guard, living_guard, only_guard
-from runner.world import RealWorld
+from runner.guard.place import end_guard, living_guard, lock_of, only_guard
+from runner.world import RealWorld, World
 from tests.unit.runner.fake_cloud import RUN_ID
 
 
@@ -50,6 +50,21 @@ def test_the_guard_of_a_run_is_known_by_its_process(other: Other) -> None:
 
     assert living_guard(RUN_ID, other) == other.process_id
     assert living_guard("20261121-015501-other", other) is None
+
+
+def test_who_waits_for_a_guard_to_end_looks_for_its_place_once(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
+    other.guard.enter_context(only_guard(RUN_ID, other))
+    places: list[str] = []
+
+    def place(run_id: str, world: World) -> Path:
+        places.append(run_id)
+        return lock_of(run_id, world)
+
+    monkeypatch.setattr("runner.guard.place.lock_of", place)
+    end_guard(RUN_ID, other)
+
+    assert places == [RUN_ID]
+    assert living_guard(RUN_ID, other) is None
 
 
 @pytest.mark.parametrize(

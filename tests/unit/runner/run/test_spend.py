@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from runner.run import spend
+from runner.run.rentals import Rental, rentals_in
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.spend import DISK, EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
 from runner.world import RealWorld
@@ -246,6 +247,24 @@ def test_a_clock_that_was_set_since_the_last_line_is_known(run: RunDir, monkeypa
     rented(run, counted(asked(0), 400.0), counted(handed(0, "i-1"), 400.0))
 
     assert spend_of(run).billed_s == 600.0
+
+
+def test_a_journal_is_gone_through_once_and_again_when_there_is_another_line(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def counting(lines: list[dict[str, Any]]) -> list[Rental]:
+        taken.append(len(lines))
+        return rentals_in(lines)
+
+    monkeypatch.setattr(spend, "rentals_in", counting)
+    rented(run, asked(0), handed(101, "i-once"))
+    found = [spend_of(run, BEGUN + timedelta(seconds=seconds)).billed_s for seconds in (200, 300)]
+    rented(run, asked(0), handed(101, "i-once"), destroyed(3600))
+
+    assert (*found, spend_of(run).billed_s) == (200.0, 300.0, 3600.0)
+    assert taken == [2, 3]
 
 
 @pytest.mark.parametrize(("boot", "up_s"), [("b-2", 5450.0), ("b-1", 20.0), ("", 5450.0)])
