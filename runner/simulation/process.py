@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from runner.simulation.turns import OverError, Place, VirtualBell, VirtualEvent, VirtualLock, VirtualTask, always, never
+from runner.simulation.turns import OverError, Place, always, never
+from runner.simulation.waiting import VirtualBell, VirtualEvent, VirtualLock, VirtualTask
 from runner.world import Bell, Connection, Disk, Event, Lock, Shared, Task
 
 if TYPE_CHECKING:
