@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from runner.simulation.process import Process
     from runner.simulation.stage import Stage
 
-POLL_S = 1.0
+POLL_S, END_POLL_S = 5.0, 1.0
+"""A program that has ended, says a line or is to be stopped is noticed at once, and all else after so many seconds."""
 WHEEL, NOTICES = "hatchling", "runner.adapters.notices"
 GUARD = "runner.guard"
 PLAY_STEP_S, NOTICE_S = 5.0, 0.7
@@ -145,7 +146,7 @@ class _Wait:
     def until_end(self, timeout_s: float, cancel: Cancel | None, grace_s: float, hurry: Cancel | None) -> Completed:
         until_s = self._process.monotonic_s() + timeout_s
         while self._child.exit_status is None:
-            self._process.sleep(POLL_S)
+            self._process.wait_told(lambda: self._is_news(cancel), POLL_S)
             self._show()
             if cancel is not None and cancel():
                 self._end(grace_s, hurry)
@@ -160,6 +161,11 @@ class _Wait:
         self._show()
         return Completed(self._argv, self._child.exit_status, "\n".join(self._child.terraform.lines))
 
+    def _is_news(self, cancel: Cancel | None) -> bool:
+        """Return whether the program has ended, has said something, or is to be stopped: whoever does that stirs."""
+        has_said = len(self._child.terraform.lines) > self._shown
+        return self._child.exit_status is not None or has_said or (cancel is not None and cancel())
+
     def _show(self) -> None:
         for line in self._child.terraform.lines[self._shown :]:
             self._shown += 1
@@ -173,7 +179,7 @@ class _Wait:
         while self._child.exit_status is None and self._process.monotonic_s() < until_s:
             if not is_hurried and hurry is not None and hurry():
                 until_s, is_hurried = min(until_s, self._process.monotonic_s() + GRACE_S), True
-            self._process.sleep(POLL_S)
+            self._process.sleep(END_POLL_S)
         self._child.kill()
 
 

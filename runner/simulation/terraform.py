@@ -67,9 +67,9 @@ class SimulatedTerraform:
             return self._destroy()
         if verb == "output":
             values = {kind: entry["values"] for kind, entry in self._state().items()}
-            self.lines.append(json.dumps({"host": {"value": self._module.host(self._inputs(), values)}}))
+            self._print(json.dumps({"host": {"value": self._module.host(self._inputs(), values)}}))
         if verb == "state":
-            self.lines += [f"{kind}.this" for kind in self._state()]
+            self._print(*(f"{kind}.this" for kind in self._state()))
             return 0 if self._has_state else 1
         return 0
 
@@ -128,11 +128,16 @@ class SimulatedTerraform:
     def _complain(self, ctx: Ctx, err: RunnerError) -> None:
         detail = "\n".join(filter(None, (err.details, err.resolution)))
         found = {"severity": "error", "summary": ctx.redact(err.message), "detail": ctx.redact(detail)}
-        self.lines.append(json.dumps({"type": "diagnostic", "diagnostic": found}))
+        self._print(json.dumps({"type": "diagnostic", "diagnostic": found}))
 
     def _say(self, kind: str, message: str) -> None:
         at = self._process.now().isoformat(timespec="milliseconds")
-        self.lines.append(json.dumps({"type": kind, "@timestamp": at, "@message": message}))
+        self._print(json.dumps({"type": kind, "@timestamp": at, "@message": message}))
+
+    def _print(self, *lines: str) -> None:
+        """Print lines, which whoever has started this may wait for."""
+        self.lines += lines
+        self._process.computer.turns.stir()
 
     def _planned(self) -> list[PlannedResource]:
         return list(self._module.planned(self._inputs()))
