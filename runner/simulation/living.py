@@ -15,6 +15,7 @@ from runner.emulation.fault_table import FAULTS, Argument
 from runner.emulation.faults import Count
 from runner.emulation.machines import machine_row
 from runner.errors import RunnerError
+from runner.provider.mirror import write_mirror
 from runner.rehearsal.services import emulated_clouds, known_faults, simulated_clouds
 from runner.simulation.closer import beside, look_closer
 from runner.simulation.computer import Computer
@@ -25,7 +26,7 @@ from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, in_or
 from runner.simulation.planner import MODEL
 from runner.simulation.process import KILLED, Process
 from runner.simulation.rates import HARSH, MORE, Rates
-from runner.simulation.script import Act, Script, draw
+from runner.simulation.script import Act, Script, draw, narrowed
 from runner.simulation.stage import BEGAN, Command, Stage
 from runner.simulation.stories import ELSEWHERE, SEVERAL, draw_story, told_in
 from runner.simulation.turns import DeadlockError
@@ -92,7 +93,8 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     first = draw(random.Random(f"script {seed}"), rates, simulated)  # noqa: S311 - likewise
     further = draw_more(random.Random(f"more {seed}"), MORE)  # noqa: S311 - likewise
     told = draw_story(random.Random(f"story {seed}"), MORE.story, simulated)  # noqa: S311 - likewise
-    return told_in(told, in_order(first, further))
+    acts = in_order(first, further)
+    return told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
 
 
 def _settings(cloud: str, chance: random.Random) -> dict[str, float]:
@@ -141,7 +143,12 @@ class _Player:
         for act in faults:
             self._queue(act)
         stage.flaws = frozenset(act.words[0] for act in self.life.script if act.kind == FLAW)
-        stage.has_neighbour = not faults  # what goes wrong on the cloud's side is to hit our machine
+        chance = random.Random(f"neighbour {self.life.seed}")  # noqa: S311
+        # What goes wrong on the cloud's side is to hit our machine.
+        stage.has_neighbour = not faults and chance.random() < stage.rates.neighbour
+        providers = stage.home / ".cache" / "douse" / "terraform" / "providers"
+        providers.parent.mkdir(parents=True)
+        providers.symlink_to(write_mirror(self._user, stage.folder.with_name("providers")))  # Douse was used before
         self._tick()
 
     def _queue(self, act: Act) -> None:

@@ -41,8 +41,9 @@ Command = Callable[[Sequence[str], Process], int]
 """Runs one command line in a process's world, and returns its exit status."""
 BEGAN = datetime.fromtimestamp(EPOCH, UTC)
 HOST = "{}.simulated"
-STEP_S = (5.0, 5.0, 15.0, 15.0, 40.0, 40.0, 150.0)
-"""Seconds of a step of training: with the last one it takes longer than a lease."""
+SOON_S = 1.0
+"""Seconds until somebody else's machine has booted: nobody is to spend a life on watching it boot."""
+SAVE_EVERY = 4
 
 
 class Stage:
@@ -103,6 +104,7 @@ class Stage:
         self.network = Network(served, self.clock, self.chance, rates)
         self.calm = Network(served, self.clock, self.chance, replace(rates, requests=()))
         self.has_neighbour = False
+        self._neighbour: Process | None = None
         self.flaws: frozenset[str] = frozenset()
         self.has_turns = self.chance.random() < rates.shared_turns
         self.other_account = self.account | other_account
@@ -209,7 +211,7 @@ class Stage:
                 create(process, resource)
             return 0
 
-        self.spawn("neighbour", environ, work, network=self.calm)
+        self._neighbour = self.spawn("neighbour", environ, work, network=self.calm)
 
     def start_guard(self, owner: Process, run_id: str, environ: Mapping[str, str]) -> Apart:
         """Start the guard of a run, which goes on without its owner."""
@@ -246,10 +248,13 @@ class Stage:
         return end
 
     def _fate(self) -> Fate:
-        boot_s = self.chance.uniform(20.0, 240.0)
-        course = Course(self.chance.choice((4, 10, 20)), self.chance.choice(STEP_S), 4)
-        dies = self.chance.uniform(30.0, 300.0) if self.chance.random() < self.rates.trainer_dies else None
-        return Fate(boot_s, course, dies, self.flaws)
+        chance, rates = self.chance, self.rates
+        soonest_s, latest_s = rates.boot_s
+        boot_s = soonest_s + (latest_s - soonest_s) * chance.random() ** rates.boot_skew
+        course = Course(chance.choice(rates.steps), chance.choice(rates.step_s), SAVE_EVERY)
+        dies = chance.uniform(30.0, 300.0) if chance.random() < rates.trainer_dies else None
+        is_ours = self.turns.current.owner is not self._neighbour
+        return Fate(boot_s if is_ours else SOON_S, course, dies, self.flaws)
 
     def _on_end(self, process: Process) -> None:
         how = "killed" if process.exit_status == KILLED else f"exit {process.exit_status}"

@@ -50,9 +50,9 @@ def test_a_planted_fault_is_found(checkout: Path, name: str) -> None:
     mutant = next(one for one in ALL if one.name == name)
     before = {path: path.read_bytes() for path in checkout.rglob("*.py")}
 
-    found = hunt(mutant, checkout, 1000, most=5)
+    found = hunt(mutant, checkout, 1000, most=10)
 
-    assert (found.rule, found.lives <= 5) == (mutant.breaks, True)
+    assert (found.rule, found.lives <= 10) == (mutant.breaks, True)
     assert {path: path.read_bytes() for path in before} == before
 
 

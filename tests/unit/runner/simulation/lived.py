@@ -11,8 +11,18 @@ from runner.simulation.living import live
 from runner.simulation.rates import HARSH, Rates
 from runner.simulation.script import Act, Script
 
-FAIR = replace(HARSH, requests=(), play_fails=0.0, trainer_dies=0.0)
-"""Rates of a life in which nothing goes wrong that is not in its script."""
+FAIR = replace(
+    HARSH,
+    requests=(),
+    play_fails=0.0,
+    trainer_dies=0.0,
+    boot_s=(20.0, 240.0),
+    boot_skew=1.0,
+    steps=(4, 10, 20),
+    step_s=(5.0, 5.0, 15.0, 15.0, 40.0, 40.0, 150.0),
+    neighbour=1.0,
+)
+"""Rates of a life in which nothing goes wrong that is not in its script, at a pace of its own: scripts name moments."""
 DOWN = Act("type", 60.0, words=("down",))
 
 

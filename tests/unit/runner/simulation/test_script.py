@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from runner.simulation.rates import HARSH
-from runner.simulation.script import Act, draw
+from runner.simulation.script import Act, draw, narrowed
 
 
 def test_the_same_seed_draws_the_same_script() -> None:
@@ -30,6 +31,30 @@ def test_some_users_never_come_back() -> None:
 
     silent = [script for script in scripts if not any(act.kind.startswith("type") for act in script)]
     assert 0 < len(silent) < 100
+
+
+def test_a_fault_that_makes_a_life_dear_is_seldom_left_in() -> None:
+    rates = replace(HARSH, seldom={"a": 0.2}, cloud_faults=(3,))
+
+    drawn = [act.words[0] for seed in range(500) for act in draw(random.Random(seed), rates, ["a", "b", "c"])
+             if act.kind == "fault"]  # fmt: skip
+
+    assert drawn.count("b") == drawn.count("c") == 500
+    assert 60 < drawn.count("a") < 140
+
+
+def test_half_of_all_lives_have_two_acts_besides_the_last_command() -> None:
+    acts = (*(Act("kill", float(number)) for number in range(6)), Act("type", words=("down",)))
+
+    scripts = [narrowed(random.Random(seed), HARSH, acts) for seed in range(400)]
+
+    assert {len(script) for script in scripts} == {3, 7}
+    assert 150 < sum(len(script) == 3 for script in scripts) < 250
+    assert all(script[-1] == acts[-1] for script in scripts)
+    assert all(list(script) == sorted(script, key=acts.index) for script in scripts)
+    assert {act for script in scripts if len(script) == 3 for act in script} == set(acts)
+    for few in ((), acts[:1], acts[-3:]):
+        assert narrowed(random.Random(1), replace(HARSH, narrow=1.0), few) == few
 
 
 def test_an_act_is_a_line_of_a_history() -> None:
