@@ -79,6 +79,7 @@ class Guard:
         self._is_begun = False
         self._late_until_s: float | None = None
         self._refused_s: float | None = None
+        self._gone_s: float | None = None
         self._is_asking, self._silent, self._absent, self._over = False, 0, 0, ""
         self._is_held_elsewhere = False
 
@@ -113,6 +114,8 @@ class Guard:
         until_s = self._world.boottime_s() + timeout_s
         for word in self._words.next(timeout_s):
             self._take(word)
+        if self._words.has_ended and self._gone_s is None:
+            self._gone_s = self._world.boottime_s()
         now_s = self._world.boottime_s()
         slept_s = now_s - self._world.monotonic_s()
         if slept_s > self._slept_s + 1.0 or now_s > until_s + PAUSED_S:
@@ -203,7 +206,8 @@ class Guard:
         now_s = self._world.boottime_s()
         if self._held is not None or now_s >= self._hard_end_s:
             return ""
-        said = said_here(self._facts, self._world, now_s - self._word_s)
+        gone_s = None if self._gone_s is None else now_s - self._gone_s
+        said = said_here(self._facts, self._world, now_s - self._word_s, gone_s)
         if said is not None and said[0] == "hold":
             self._is_held_elsewhere = True
             return "it has left the run to another guard, by the run's folder"

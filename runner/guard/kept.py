@@ -17,16 +17,28 @@ from runner.safety.asked import DAMAGE
 from runner.safety.lease_word import MOVES_PER_LEASE, Word, last_word
 from runner.world import World
 
+TAKES_OVER_S = 2.0
+"""No runner takes a run over and leaves it within so few seconds; a word in the folder has whole ones."""
 SHOWN_LATE_S = 120.0
 """A lease that a cloud shows ends so much later than it might: a beat, and a whole minute."""
 
 
-def said_here(facts: Facts, world: World, since_word_s: float) -> tuple[Word, float] | None:
+def said_here(facts: Facts, world: World, since_word_s: float, since_gone_s: float | None) -> tuple[Word, float] | None:
     """Return the last word of another runner in the run's folder that still counts, and how many seconds old it is.
 
-    A ``renew`` counts for a lease, a ``hold`` where it is newer than the last word to this guard. ``None`` where
-    neither is so, or nothing can be read: the folder may be gone, and the clock may have been set since.
+    A ``renew`` counts for a lease, a ``hold`` where it is newer than the last word to this guard, and not of the runner
+    that this guard heard: one that was killed between its words to the machine and to the guard has left the run to
+    nobody. ``None`` where neither is so, or nothing can be read: the folder may be gone, and the clock may have been
+    set since.
+
+    Args:
+        facts: The run.
+        world: The run's folder, and the time.
+        since_word_s: Seconds since the last word to this guard.
+        since_gone_s: Seconds since its runner was gone, ``None`` as long as it is not.
     """
+    if since_gone_s is not None:
+        since_word_s = min(since_word_s, since_gone_s - TAKES_OVER_S)
     try:
         word = last_word(RunDir(Path(facts.folder), world))
         age_s = -1.0 if word is None else (world.now() - word[1]).total_seconds()

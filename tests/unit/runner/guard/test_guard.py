@@ -311,6 +311,18 @@ def test_a_run_that_another_runner_here_has_left_to_its_guard_stays_to_the_hard_
     assert "it has left the run to another guard" in log_of(world)
 
 
+def test_a_hold_of_its_own_runner_that_was_killed_before_the_guard_heard_it_keeps_none(
+    world: VirtualWorld, cloud: FakeCloud
+) -> None:
+    """The machine has heard it, and the run's folder has it: no other guard is there that would look after the run."""
+    renew(world, world.now() + timedelta(seconds=64), "hold")
+
+    guard_of(world, cloud, Script(world, beats(60), gone_s=65)).watch()
+
+    assert cloud.there == []
+    assert 60 + LEASE_S <= world.boottime_s() <= 60 + LEASE_S + SAVING_S + 180
+
+
 def test_the_lease_that_the_launch_has_set_keeps_no_machine(world: VirtualWorld) -> None:
     """It is longer than any that a runner sets."""
     cloud = Elsewhere(world, 2 * HOUR_S, 2 * HOUR_S)
