@@ -110,9 +110,8 @@ def set_clock(scene: Scene, act: Act) -> None:
 
 
 def sweep_beside(scene: Scene, act: Act) -> None:
-    """Sweep from another terminal."""
-    del act
-    scene.give(("sweep", "--apply"))
+    """Sweep from another terminal, or on another computer."""
+    scene.give(act.words or ("sweep", "--apply"))
 
 
 def fill_disk(scene: Scene, act: Act) -> None:

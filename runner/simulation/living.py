@@ -28,7 +28,8 @@ from runner.simulation.process import KILLED, Process
 from runner.simulation.rates import HARSH, MORE, Rates
 from runner.simulation.script import Act, Script, draw, narrowed
 from runner.simulation.stage import BEGAN, Command, Stage
-from runner.simulation.stories import ELSEWHERE, SEVERAL, draw_story, told_in
+from runner.simulation.stories import choose_story, draw_story, told_in
+from runner.simulation.telling import AFAR, ELSEWHERE, SEVERAL
 from runner.simulation.turns import DeadlockError
 from trainer.files import object_or_none
 
@@ -52,6 +53,8 @@ KEYS: dict[str, Key] = {
     "type without a key": "no key",
     ELSEWHERE: "its key elsewhere",
 }
+LOST_WORD, STAGES = "lost", ("any", "machine", "ended")
+"""Further words of a fault: that no answer comes to its request, and from which stage of a life on it strikes."""
 UNASKED = ("plan",)
 """Verbs that rent nothing, and so ask nobody."""
 RECOVER_ON = "compute.recover_on="
@@ -95,6 +98,12 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     told = draw_story(random.Random(f"story {seed}"), MORE.story, simulated)  # noqa: S311 - likewise
     acts = in_order(first, further)
     return told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
+
+
+def story_of(seed: int) -> str:
+    """Return the name of the story that a seed draws; nothing where it draws none."""
+    story = choose_story(random.Random(f"story {seed}"), MORE.story)  # noqa: S311 - likewise
+    return "" if story is None else story.__name__.lstrip("_")
 
 
 def _settings(cloud: str, chance: random.Random) -> dict[str, float]:
@@ -159,10 +168,13 @@ class _Player:
                 arguments[argument] = act.number
             elif argument == "candidates" and often:
                 arguments[argument] = often[0]
-            elif argument == "lasts_s" and often[1:]:
+            elif argument == "lasts_s" and often[1:] and often[1] not in STAGES:
                 arguments[argument] = float(often[1])
-        if often[2:]:
-            arguments["when"] = often[2]
+        for word in often[1:]:
+            if word in STAGES:
+                arguments["when"] = word
+        if LOST_WORD in often:
+            arguments["lost"] = True
         count: Count = 1 if not often else "always" if often[0] == SEVERAL else int(often[0])
         with contextlib.suppress(RunnerError):
             self._stage.state.faults.add(name, count, arguments)
@@ -183,7 +195,7 @@ class _Player:
                 damage(self._scene, act, self._runs())
             elif act.kind in KEYS:
                 self._user.sleep(act.at_s)
-                self._type(act.words, KEYS[act.kind])
+                self._type(act.words, KEYS[act.kind], crash_at=int(act.number) or None)
         self._wait_for_the_end()
 
     def _type(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> None:
@@ -200,7 +212,8 @@ class _Player:
             environ["XDG_CACHE_HOME"] = str(stage.home / "cache")
         run_id = next((run.name for run in reversed(self._runs())), "none")
         argv = [run_id if word == RUN_ID else word for word in words]
-        where = ("--env", stage.cloud) if words[0] == "terminate" else ("--runs-dir", str(stage.home / "runs"))
+        here = () if set(AFAR) <= set(words) else ("--runs-dir", str(stage.home / "runs"))
+        where = ("--env", stage.cloud) if words[0] == "terminate" else here
         stage.note(f"user types {words[0]} with {key}")
         given = stage.spawn(
             words[0], environ, lambda process: self._command([*argv, *where], process), crash_at=crash_at
@@ -273,7 +286,7 @@ class _Player:
         life.spans = [Span(one.name, one.began_s, one.ended_s, one.exit_status == KILLED) for one in stage.processes]
         life.alive = sorted(process.name for process in stage.laptop.processes.values())
         life.files = {str(path): text for path, text in stage.laptop.disk._files.items()}
-        life.faults += stage.network.faults + len(stage.state.faults.fired)
+        life.faults += stage.network.faults + len(stage.state.faults.fired) + stage.mishaps
         life.foreign = stage.neighbours
         look_closer(stage, life, self._runs())
 

@@ -31,7 +31,7 @@ class Act:
     Attributes:
         kind: What.
         at_s: When, in seconds from the beginning; of a command, how long after the one before has ended.
-        number: How long, how often, or at which call, by its kind.
+        number: How long, how often, or at which call, by its kind; of a command, at which of its calls it is killed.
         words: The command, or the name of what it concerns.
     """
 

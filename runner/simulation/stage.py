@@ -56,6 +56,7 @@ class Stage:
         has_turns: Whether the processes of the user's computer take turns at the cloud.
         has_neighbour: Whether somebody else is to rent a machine beside this life's first.
         flaws: What is wrong with this life's machines.
+        mishaps: Plays that have failed, and trainers that are to die.
         ended: What is called when a process has ended.
     """
 
@@ -106,6 +107,7 @@ class Stage:
         self.has_neighbour = False
         self._neighbour: Process | None = None
         self.flaws: frozenset[str] = frozenset()
+        self.mishaps = 0
         self.has_turns = self.chance.random() < rates.shared_turns
         self.other_account = self.account | other_account
         self.laptop = Computer(self.turns, names, began=BEGAN, make_disk=partial(DiskAbove, runs=self.home / "runs"))
@@ -233,7 +235,9 @@ class Stage:
 
     def play_fails(self) -> bool:
         """Return whether a playbook fails."""
-        return self.chance.random() < self.rates.play_fails
+        fails = self.chance.random() < self.rates.play_fails
+        self.mishaps += fails
+        return fails
 
     def end_from_inside(self, box: SimulatedBox) -> Callable[[str], None]:
         """Return what a box does to terminate its own machine: it asks the cloud, for as long as it takes."""
@@ -253,6 +257,7 @@ class Stage:
         boot_s = soonest_s + (latest_s - soonest_s) * chance.random() ** rates.boot_skew
         course = Course(chance.choice(rates.steps), chance.choice(rates.step_s), SAVE_EVERY)
         dies = chance.uniform(30.0, 300.0) if chance.random() < rates.trainer_dies else None
+        self.mishaps += dies is not None
         is_ours = self.turns.current.owner is not self._neighbour
         return Fate(boot_s if is_ours else SOON_S, course, dies, self.flaws)
 

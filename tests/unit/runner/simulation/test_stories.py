@@ -11,17 +11,19 @@ import pytest
 from runner.rehearsal.services import known_faults
 from runner.simulation.flaws import FLAW, FLAWS, GUARD_FAILS, LEASE_IS_ODD, NO_LAST_WORD, SLOW, SPOILED_ADAPTER, STALLS
 from runner.simulation.life import Life
-from runner.simulation.living import KEYS
+from runner.simulation.living import KEYS, story_of
 from runner.simulation.more_acts import FIRST, RUN_ID, SETTING
 from runner.simulation.process import KILLED
 from runner.simulation.rules import judge
 from runner.simulation.script import Act
-from runner.simulation.stories import ELSEWHERE, NOTICES, SEVERAL, STORIES, draw_story, told_in
+from runner.simulation.stories import NOTICES, STORIES, draw_story, told_in
+from runner.simulation.stories_of_kills import LOST
+from runner.simulation.telling import AFAR, ELSEWHERE, SEVERAL, WHEN_ENDED
 from runner.simulation.trainer import EPOCH
 from tests.unit.runner.simulation.lived import DOWN, lived, statuses
 
 FAULTS = sorted(known_faults()["lambda"].possible)
-TOLD = [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(1500)]
+TOLD = [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(4000)]
 RESUME = ("resume", "--yes")
 
 
@@ -30,7 +32,7 @@ def printed(life: Life) -> str:
 
 
 def test_half_of_all_lives_have_one_where_the_rate_is_a_half() -> None:
-    assert [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(1500)] == TOLD
+    assert [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(4000)] == TOLD
     assert 0.4 < sum(bool(story) for story in TOLD) / len(TOLD) < 0.6
     assert draw_story(random.Random(1), 0.0, FAULTS) == ()
 
@@ -301,3 +303,43 @@ def test_a_fault_may_strike_again_and_again(tmp_path: Path) -> None:
 
     assert statuses(life) == [("train", 1), ("resume", 1)]
     assert (life.ours, judge(life)) == ([], [])
+
+
+def test_the_story_of_a_seed_has_a_name() -> None:
+    names = {story_of(seed) for seed in range(300)}
+
+    assert names <= {"", *(story.__name__.lstrip("_") for story in STORIES)}
+    assert len(names) > 10
+
+
+def test_a_command_that_is_typed_may_be_killed_at_a_call(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("interrupt", 300.0), Act("type", 5.0, 300.0, RESUME), DOWN)
+
+    assert statuses(life) == [("train", 130), ("resume", KILLED), ("down", 0)]
+    assert judge(life) == []
+
+
+def test_a_fault_may_wait_until_the_end_of_a_machine_was_asked_for(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("fault", words=("listing_500", "3", WHEN_ENDED)))
+
+    failed = [line for line in life.history if "GET /api/v1/instances 500" in line]
+    asked = next(number for number, line in enumerate(life.history) if "/terminate" in line)
+    assert len(failed) == 3
+    assert life.history.index(failed[0]) > asked
+    assert judge(life) == []
+
+
+def test_the_answer_to_a_launch_may_be_lost(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("fault", words=("launch_500_after_create", *LOST)))
+
+    assert (statuses(life), len(life.ours), judge(life)) == ([("train", 0)], 1, [])
+
+
+def test_a_sweep_on_another_computer_knows_of_no_run(tmp_path: Path) -> None:
+    afar = Act("sweep beside", 600.0, words=("sweep", "--apply", *AFAR))
+
+    life = lived(tmp_path, Act(FLAW, words=(SLOW,)), afar)
+
+    assert statuses(life) == [("sweep", 0), ("train", 0)]
+    assert "is not in this runs folder" in life.ended[0].printed
+    assert judge(life) == []
