@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.simulation.life import Life
 from runner.simulation.stage import Stage
 from runner.simulation.trainer import EPOCH
+from trainer.errors import EXIT_INTERRUPTED
 from trainer.export.checksums import checksum_problems
 
 
@@ -29,6 +30,10 @@ def look_closer(stage: Stage, life: Life, runs: Sequence[Path]) -> None:
             until_s = min(box.trainer.ends_s, (machine.ended_at or math.inf) - EPOCH)
             life.trained_until[machine.id] = box.trainer.ends_s
             life.saved[machine.id] = max(box.trainer.checkpoints(until_s), default=0)
+            if box.trainer.exit_code(until_s) == EXIT_INTERRUPTED:
+                life.interrupted.add(machine.id)
+            if until_s < box.trainer.ends_s:
+                life.cut_short[machine.id] = box.trainer.step(until_s)
     for run in runs:
         if (run / "adapter").is_dir():
             life.torn += checksum_problems(run / "adapter")

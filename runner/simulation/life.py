@@ -76,6 +76,8 @@ class Life:
         leased: The ids of those of them that can end themselves by it.
         trained_until: When the last trainer of a machine ended or would have, in seconds, by the machine's id.
         saved: The last step that a machine's last trainer had saved, by the machine's id.
+        cut_short: The step at which a machine's trainer was when its machine ended under it, by the machine's id.
+        interrupted: The ids of the machines whose last trainer was asked to stop, and did.
         torn: What is wrong with the adapters that came home.
         spans: How long each process of the user's computer lived.
         alive: Processes that live on at the end.
@@ -95,6 +97,8 @@ class Life:
     leased: set[str] = field(default_factory=set)
     trained_until: dict[str, float] = field(default_factory=dict)
     saved: dict[str, int] = field(default_factory=dict)
+    cut_short: dict[str, int] = field(default_factory=dict)
+    interrupted: set[str] = field(default_factory=set)
     torn: list[str] = field(default_factory=list)
     machines: list[EmulatedMachine] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)

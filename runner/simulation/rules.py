@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from runner.cloud_api.environment import NotThere
-from runner.clouds.registry import find_cloud
 from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY
 from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.rehearsal.receipt_check import outside_receipt
+from runner.simulation.keepers import (
+    boots_for_ever,
+    ends_itself,
+    guards_follow,
+    has_own_end,
+    kept_beside,
+    kept_too_dear,
+    taken_away,
+)
 from runner.simulation.life import LIFE_S, Ended, Life
 from runner.simulation.promises import (
     LEASE_S,
@@ -74,6 +81,7 @@ def no_untold_leak(life: Life) -> Iterator[str]:
     for kind, found, name in life.leftovers:
         if kind == "volume" and not (told or is_named or _left(life)):
             yield f"{kind} {found} ({name}) bills on at the end, and nobody was told"
+    yield from kept_beside(life)
 
 
 def time_to_end(life: Life) -> Iterator[str]:
@@ -87,6 +95,9 @@ def time_to_end(life: Life) -> Iterator[str]:
         if ended_s > until_s and not _is_excused(life, machine, since_s, until_s):
             yield f"{machine.id} had no runner from {since_s:.0f} s on, and ended at {ended_s:.0f} s only"
     yield from _kept_by_the_stopped(life)
+    yield from boots_for_ever(life)
+    yield from kept_too_dear(life)
+    yield from guards_follow(life)
 
 
 def _kept_by_the_stopped(life: Life) -> Iterator[str]:
@@ -120,14 +131,18 @@ def receipt_is_true(life: Life) -> Iterator[str]:
 
 
 def work_is_whole(life: Life) -> Iterator[str]:
-    """A command that says that all is done has brought the adapter home."""
+    """A command that says that all is done has brought the adapter home, and one that nothing happens to says so."""
+    is_alone = not life.faults and {act.kind for act in life.script} <= {"type"}
     for one in life.ended:
         is_left = any(words in one.printed for words in LEFT_ON_PURPOSE)
         is_done = one.words[0] in ("train", "resume", "watch") and one.status == 0 and not is_left
         if is_done and "adapter      " not in one.printed and "is done already" not in one.printed:
             yield f"{one.words[0]} ended with 0 at {one.ended_s:.0f} s, and named no adapter"
+        if is_alone and one.words[0] in ("train", "resume") and one.status != EXIT_DONE:
+            yield f"{one.words[0]} ended with {one.status} at {one.ended_s:.0f} s, and nothing had gone wrong"
     yield from life.torn
     yield from lost_checkpoints(life)
+    yield from taken_away(life)
 
 
 def words_are_kept(life: Life) -> Iterator[str]:
@@ -193,7 +208,7 @@ def _was_told(life: Life, machine: EmulatedMachine) -> bool:
 
 def _was_named(life: Life, machine: EmulatedMachine) -> bool:
     """Return whether the plan had named the case: a cloud without an end of its own, and no guard that could work."""
-    if not isinstance(find_cloud(life.cloud).hard_end, NotThere):
+    if ends_itself(life.cloud):
         return False
     since_s = machine.created_at - EPOCH
     return any(end >= since_s for _, end in guard_gaps(life))
@@ -203,19 +218,23 @@ def _is_excused(life: Life, machine: EmulatedMachine, since_s: float, until_s: f
     """Return whether nobody could terminate a machine for a while: no guard and no lease of its own, or the cloud."""
     if life.faults_of_the_cloud & STAYS:
         return True
-    if machine.id in life.leased and not life.faults_of_the_cloud & BOX_GONE:
+    if has_own_end(life, machine) and not life.faults_of_the_cloud & BOX_GONE:
         return False
     return any(begin <= until_s and end >= since_s for begin, end in guard_gaps(life))
 
 
 def _abandoned_s(life: Life, machine: EmulatedMachine) -> float | None:
-    """Return since when nobody drove the run, ``None`` where somebody did, or it was left up on purpose."""
+    """Return since when nobody drove the run, ``None`` where somebody did, or it was left up on purpose.
+
+    A command that ended with the word that something may bill has left that to its guard.
+    """
     made_s = machine.created_at - EPOCH
     before = [one for one in life.ended if one.began_s <= made_s and one.words[0] in ("train", "resume")]
     if not before:
         return None
     owner = before[-1]
-    if owner.status >= 0 or any(words in owner.printed for words in LEFT_ON_PURPOSE):
+    is_over = 0 <= owner.status != EXIT_LEFTOVERS
+    if is_over or any(words in owner.printed for words in LEFT_ON_PURPOSE):
         return None
     later = [one.began_s for one in life.ended if one.began_s > made_s and one is not owner]
     if later and min(later) < owner.ended_s + LEASE_S + SAVING_S + TO_LOOK_S:
