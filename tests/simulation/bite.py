@@ -2,26 +2,32 @@
 
 Each file of ``tests/simulation/mutants/`` plants one fault into the code that keeps money safe: a patch with what is
 planted and which rule is to find it above. It is applied to a copy of the checkout, and lives are lived there until a
-rule breaks.
+rule breaks: first the one that is recorded, then those of all seeds that may find it.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
+
+from tests.simulation.hunt import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = Path(__file__).parent / "mutants"
+RECORDS = PATCHES / "found.jsonl"
+"""The life that found each, a line each; written by ``--write``."""
 COPIED = ("runner", "trainer", "playbooks", "inventories", "infra", "examples", "requirements", "ansible.cfg")
 TOOL = "tests/simulation/hunt.py"
 HEADER = ("Planted", "Breaks", "Lives")
@@ -59,23 +65,25 @@ class Hunt:
     Attributes:
         mutant: The mutant.
         lives: Lives until it was found, or in all.
-        rule: The rule that found it; empty where none did.
-        why: What was seen.
-        cloud: The cloud of the life that found it.
-        seed: Its seed; where none found it, how many seeds were drawn.
+        record: The life that found it; ``None`` where none did.
+        why: What was seen; where none was, why a life that broke a rule does not count.
+        is_recorded: Whether that life was on record before.
+        seeds: How many seeds were drawn at most.
     """
 
     mutant: Mutant
     lives: int
-    rule: str
+    record: Record | None
     why: str
-    cloud: str
-    seed: int
+    is_recorded: bool
+    seeds: int
 
     def line(self) -> str:
         """Return it as a line of the table."""
-        found = f"{self.rule} ({self.cloud}): {self.why}" if self.rule else "not found"
-        return f"{self.mutant.name:32} {self.seed:6} {self.lives:5}  {found}"[:200]
+        if self.record is None:
+            return f"{self.mutant.name:32} {self.seeds:6} {self.lives:5}  not found {self.why}".rstrip()
+        found = f"{self.record.rule} ({self.record.cloud}): {self.why}"
+        return f"{self.mutant.name:32} {self.record.seed:6} {self.lives:5}  {found}"[:200]
 
 
 def mutants(folder: Path = PATCHES) -> list[Mutant]:
@@ -95,8 +103,21 @@ def _mutant(path: Path) -> Mutant:
     return Mutant(path, *said.values())
 
 
+def records(path: Path = RECORDS) -> dict[str, Record]:
+    """Return the lives that are recorded, by what they found."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    said = [json.loads(line) for line in lines]
+    return {str(one["mutant"]): Record.of(one) for one in said}
+
+
+def write_records(known: Mapping[str, Record], path: Path = RECORDS) -> None:
+    """Write the lives that found something, a line each, by what they found."""
+    lines = [json.dumps({"mutant": name, **asdict(one)}) + "\n" for name, one in sorted(known.items())]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
 def copy_of_checkout(folder: Path) -> Path:
-    """Copy what a life needs of this checkout into a folder and return it."""
+    """Copy what a life needs of this checkout into a folder, compiled, and return it."""
     for name in COPIED:
         source, target = ROOT / name, folder / name
         if source.is_dir():
@@ -105,6 +126,7 @@ def copy_of_checkout(folder: Path) -> Path:
             shutil.copy2(source, target)
     (folder / TOOL).parent.mkdir(parents=True)
     shutil.copy2(ROOT / TOOL, folder / TOOL)
+    compileall.compile_dir(str(folder), quiet=1)  # else each hunt begins with that, for it writes nothing
     return folder
 
 
@@ -123,19 +145,42 @@ def planted(mutant: Mutant, checkout: Path) -> Iterator[None]:
         subprocess.run([*apply, "--reverse", str(mutant.path)], cwd=checkout, check=True, timeout=60)
 
 
-def hunt(mutant: Mutant, checkout: Path, seeds: int, most: int = 0) -> Hunt:
+def hunt(mutant: Mutant, checkout: Path, seeds: int, most: int = 0, recorded: Record | None = None) -> Hunt:
     """Plant a fault, and live lives until a rule breaks, the seeds are over, or ``most`` lives were lived.
 
     Raises:
         RuntimeError: If the lives could not be lived.
     """
-    words = ["-B", "-m", "tests.simulation.hunt", "--seeds", str(seeds), "--most", str(most), "--like", mutant.lives]
+    words = ["--seeds", str(seeds), "--most", str(most), "--like", mutant.lives]
     with planted(mutant, checkout):
-        done = subprocess.run([sys.executable, *words], cwd=checkout, capture_output=True, text=True, check=False)
+        said = _lived(mutant, checkout, words, recorded)
+    found = Hunt(
+        mutant,
+        said["lives"],
+        Record.of(said) if said["rule"] else None,
+        said["why"],
+        said["is_recorded"],
+        seeds,
+    )
+    if found.record is None or found.is_recorded:
+        return found
+    for record in (found.record, replace(found.record, is_fair=False)):  # without weather one may break a rule anyway
+        without = _lived(mutant, checkout, ["--seeds", "0"], record)
+        if not without["rule"]:
+            return replace(found, record=record)
+    why = f"seed {found.record.seed} breaks a rule without the fault: {without['why']}"
+    return replace(found, record=None, why=why)
+
+
+def _lived(mutant: Mutant, checkout: Path, words: Sequence[str], recorded: Record | None) -> dict[str, Any]:
+    """Let lives be lived in a checkout and return what was said of them."""
+    before = [] if recorded is None else ["--recorded", json.dumps(asdict(recorded))]
+    argv = [sys.executable, "-B", "-m", "tests.simulation.hunt", *words, *before]
+    done = subprocess.run(argv, cwd=checkout, capture_output=True, text=True, check=False)
     said = done.stdout.strip().splitlines()[-1:]
     if not said:
         raise RuntimeError(f"{mutant.name}: {done.stderr.strip()[-2000:]}")
-    return Hunt(mutant, **json.loads(said[0]))
+    return dict(json.loads(said[0]))
 
 
 def main() -> int:
@@ -145,28 +190,41 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds on each cloud, at most ({SEEDS})")
     parser.add_argument("--most", type=int, default=0, help="lives of each mutant, at most (no limit)")
     parser.add_argument("--processes", type=int, default=PROCESSES)
+    parser.add_argument("--anew", action="store_true", help="leave the recorded lives aside")
+    parser.add_argument("--write", action="store_true", help=f"record what finds them in {RECORDS.relative_to(ROOT)}")
     arguments = parser.parse_args()
-    known = {one.name: one for one in mutants()}
-    wanted = [known[name] for name in arguments.names or known]
+    ours = {one.name: one for one in mutants()}
+    wanted = [ours[name] for name in arguments.names or ours]
+    known = {name: record for name, record in records().items() if name in ours}
+    hunts = []
+    for one in hunted(wanted, {} if arguments.anew else known, arguments):
+        print(one.line(), flush=True)
+        hunts.append(one)
+        if arguments.write and one.record is not None:
+            known[one.mutant.name] = one.record
+            write_records(known)
+    lost = [one.mutant.name for one in hunts if one.record is None]
+    print(f"{len(hunts) - len(lost)} of {len(hunts)} mutants found; not found: {', '.join(lost) or 'none'}")
+    return 1 if lost else 0
+
+
+def hunted(wanted: Sequence[Mutant], known: Mapping[str, Record], arguments: argparse.Namespace) -> Iterator[Hunt]:
+    """Hunt some mutants, several at a time, and yield each as it is done."""
     checkouts: SimpleQueue[Path] = SimpleQueue()
 
-    def hunted(mutant: Mutant) -> Hunt:
+    def one(mutant: Mutant) -> Hunt:
         checkout = checkouts.get()
         try:
-            found = hunt(mutant, checkout, arguments.seeds, arguments.most)
+            return hunt(mutant, checkout, arguments.seeds, arguments.most, known.get(mutant.name))
         finally:
             checkouts.put(checkout)
-        print(found.line(), flush=True)
-        return found
 
     with tempfile.TemporaryDirectory(prefix="douse-mutants-") as folder:
         for number in range(arguments.processes):
             checkouts.put(copy_of_checkout(Path(folder, str(number))))
         with ThreadPoolExecutor(arguments.processes) as pool:
-            hunts = list(pool.map(hunted, wanted))
-    lost = [one.mutant.name for one in hunts if not one.rule]
-    print(f"{len(hunts) - len(lost)} of {len(hunts)} mutants found; not found: {', '.join(lost) or 'none'}")
-    return 1 if lost else 0
+            for done in as_completed([pool.submit(one, mutant) for mutant in wanted]):
+                yield done.result()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The planted faults: each says what it is and still applies, and a few of them are found here and now."""
+"""The planted faults: each says what it is, applies, and has a life on record that finds it; a few are found here."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from runner.simulation.rules import RULES
-from tests.simulation.bite import PATCHES, ROOT, Mutant, copy_of_checkout, hunt, mutants
+from tests.simulation.bite import PATCHES, ROOT, Mutant, copy_of_checkout, hunt, mutants, records, write_records
+from tests.simulation.hunt import Record
 
 MONEY = ("A3", "A4", "A5", "A7", "A8", "A9", "A11", "A12", "A13")
 """Promises that were broken once, each of which is among what is planted."""
-QUICK = ("any-account-is-right", "billed-from-the-request")
+QUICK = ("disk-costs-nothing", "billed-from-the-request")
 ALL = mutants()
 
 
@@ -39,10 +40,11 @@ def test_each_patch_applies(checkout: Path) -> None:
     assert [name for name, one in done.items() if one.returncode != 0] == []
 
 
-def test_each_patch_changes_one_module() -> None:
+def test_each_patch_changes_one_module_and_the_layer_behind_it_at_most() -> None:
     files = {one.name: [line for line in one.path.read_text().splitlines() if line.startswith("+++ b/")] for one in ALL}
 
-    assert [name for name, changed in files.items() if len(changed) != 1 or not (ROOT / changed[0][6:]).is_file()] == []
+    assert [name for name, changed in files.items() if len(changed) not in (1, 2)] == []
+    assert [line for changed in files.values() for line in changed if not (ROOT / line[6:]).is_file()] == []
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -52,8 +54,31 @@ def test_a_planted_fault_is_found(checkout: Path, name: str) -> None:
 
     found = hunt(mutant, checkout, 1000, most=10)
 
-    assert (found.rule, found.lives <= 10) == (mutant.breaks, True)
+    assert found.record is not None
+    assert (found.record.rule, found.lives <= 10, found.is_recorded) == (mutant.breaks, True, False)
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_where_a_recorded_life_finds_nothing_any_more_the_seeds_are_hunted(checkout: Path) -> None:
+    mutant = next(one for one in ALL if one.name == QUICK[0])
+    stale = Record("lambda", 3, mutant.breaks, is_fair=True, acts=())
+
+    found = hunt(mutant, checkout, 1000, most=5, recorded=stale)
+
+    assert found.record is not None
+    assert (found.record.cloud, found.is_recorded) == ("runpod", False)
+
+
+def test_records_are_read_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "found.jsonl"
+    record = Record("lambda", 3, "it ends", is_fair=False, acts=[["kill", 3.5, 0.0, []], ["type", 5.0, 0.0, ["down"]]])
+
+    write_records({"b": record, "a": record}, path)
+
+    assert list(records(path)) == ["a", "b"]
+    assert records(path)["a"] == record
+    assert [str(act) for act in record.script] == ["kill at 4 s (0)", "type down at 5 s (0)"]
+    assert records(tmp_path / "none.jsonl") == {}
 
 
 def test_what_is_not_found_is_said(checkout: Path, tmp_path: Path) -> None:
@@ -62,7 +87,7 @@ def test_what_is_not_found_is_said(checkout: Path, tmp_path: Path) -> None:
 
     found = hunt(Mutant(patch, "nothing.", "it ends", "^runpod"), checkout, 1)
 
-    assert (found.lives, found.line().split()[-2:]) == (1, ["not", "found"])
+    assert (found.lives, found.record, found.line().split()[-2:]) == (1, None, ["not", "found"])
 
 
 def test_a_patch_without_a_header_is_refused(tmp_path: Path) -> None:
