@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from runner.simulation.rules import RULES
-from tests.simulation.bite import PATCHES, ROOT, Mutant, copy_of_checkout, hunt, mutants, records, write_records
+from tests.simulation.bite import PATCHES, ROOT, SEEDS, Mutant, copy_of_checkout, hunt, mutants, records, write_records
 from tests.simulation.hunt import Record
 
 MONEY = ("A3", "A4", "A5", "A7", "A8", "A9", "A11", "A12", "A13")
 """Promises that were broken once, each of which is among what is planted."""
 QUICK = ("disk-costs-nothing", "billed-from-the-request")
+RECORDED = ("guard-believes", "no-lease-on-the-box", "rents-twice")
+LEAST_FOUND = 95
+"""So many of what is planted have a life on record at least."""
 ALL = mutants()
 
 
@@ -47,6 +50,15 @@ def test_each_patch_changes_one_module_and_the_layer_behind_it_at_most() -> None
     assert [line for changed in files.values() for line in changed if not (ROOT / line[6:]).is_file()] == []
 
 
+def test_ninety_five_of_what_is_planted_are_found_within_the_seeds_at_least() -> None:
+    known = records()
+
+    assert set(known) <= {mutant.name for mutant in ALL}
+    assert len(known) >= LEAST_FOUND
+    assert {record.rule for record in known.values()} <= set(RULES)
+    assert max(record.seed for record in known.values()) < SEEDS
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_a_planted_fault_is_found(checkout: Path, name: str) -> None:
     mutant = next(one for one in ALL if one.name == name)
@@ -57,6 +69,15 @@ def test_a_planted_fault_is_found(checkout: Path, name: str) -> None:
     assert found.record is not None
     assert (found.record.rule, found.lives <= 10, found.is_recorded) == (mutant.breaks, True, False)
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_life_finds_its_fault(checkout: Path, name: str) -> None:
+    mutant, record = next(one for one in ALL if one.name == name), records()[name]
+
+    found = hunt(mutant, checkout, 0, recorded=record)
+
+    assert (found.record, found.lives, found.is_recorded) == (record, 1, True)
 
 
 def test_where_a_recorded_life_finds_nothing_any_more_the_seeds_are_hunted(checkout: Path) -> None:
