@@ -41,7 +41,7 @@ class Journal:
 
     def entries(self) -> list[dict[str, Any]]:
         """Return all lines that are as they were written, oldest first."""
-        return [dict(entry) for entry in self._lines() if entry is not None]
+        return entries_in(self.content())
 
     def content(self) -> bytes:
         """Return the file as it is, empty where it is missing."""
@@ -76,7 +76,7 @@ class Journal:
 
     def _lines(self) -> list[dict[str, Any] | None]:
         """Return every line, ``None`` for a damaged one; the last counts also where its end is missing."""
-        return [_read_line(line) for line in self._file.read_or_nothing().split(b"\n") if line]
+        return _lines_in(self.content())
 
     def _append(self, kind: str, action: str, facts: dict[str, Any]) -> None:
         """Write a line; in a file without any, which is made with its first, that the lines before are lost."""
@@ -85,6 +85,15 @@ class Journal:
             self.answer(LOST)
         ends_whole = before[-1:] in (b"", b"\n")
         self._file.append((b"" if ends_whole else b"\n") + whole + b"\n", synced=True)
+
+
+def entries_in(content: bytes) -> list[dict[str, Any]]:
+    """Return all lines of a journal's content that are as they were written, oldest first."""
+    return [dict(entry) for entry in _lines_in(content) if entry is not None]
+
+
+def _lines_in(content: bytes) -> list[dict[str, Any] | None]:
+    return [_read_line(line) for line in content.split(b"\n") if line]
 
 
 @lru_cache(maxsize=KEPT_LINES)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from runner.run.journal import Journal
-from runner.run.rentals import Rental, moment_or_none, number_or_none, rentals_in, until_now
+from runner.run.journal import Journal, entries_in
+from runner.run.rentals import Line, Rental, moment_or_none, number_or_none, rentals_in, until_now
 from runner.run.run_dir import RunDir
 from runner.run.state import STATE_NAME
 from trainer.files import object_or_none
@@ -133,24 +133,16 @@ def dollars_left(run: RunDir, max_usd: float) -> float:
     return max(0.0, max_usd - spend_of(run).known_usd)
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A journal as it is written, and what its whole lines say: two of the same content say the same."""
-
-    content: bytes
-    lines: list[dict[str, Any]] = field(compare=False)
-
-
 @lru_cache(maxsize=KEPT_JOURNALS)
-def _noted(journal: _Written) -> tuple[Rental, ...]:
-    """Return the rentals by a journal alone, which is asked for what it costs many times between two lines."""
-    return tuple(rentals_in(journal.lines))
+def _noted(content: bytes) -> tuple[tuple[Rental, ...], Line | None]:
+    """Return the rentals by a journal alone, and its last line: it is asked many times between two lines."""
+    lines = entries_in(content)
+    return tuple(rentals_in(lines)), lines[-1] if lines else None
 
 
 def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     """Return the rentals, with what other files of the run know of the last one; a damaged one knows nothing."""
-    lines = journal.entries()
-    found = until_now(_noted(_Written(journal.content(), lines)), lines[-1] if lines else None, journal.line_of_now())
+    found = until_now(*_noted(journal.content()), journal.line_of_now())
     if not found:
         return []
     *earlier, last = found

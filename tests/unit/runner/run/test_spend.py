@@ -13,7 +13,7 @@ from runner.run import spend
 from runner.run.rentals import Rental, rentals_in
 from runner.run.run_dir import RunDir, create_run, write_json
 from runner.run.spend import DISK, EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
-from runner.world import RealWorld
+from runner.world import Entry, RealWorld
 
 BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 HOST = {"price_usd_per_h": 3.6}
@@ -57,6 +57,26 @@ def test_the_clock_runs_while_the_machine_is_up(run: RunDir) -> None:
 
 def test_the_clock_stops_with_the_answer_of_destroy(run: RunDir) -> None:
     journal(run, (0, "intent", "provision"), (1000, "intent", "destroy"), (1010, "answer", "destroy"))
+
+    assert spend_of(run, BEGUN + timedelta(hours=9)).billed_s == 1010.0
+
+
+def test_what_is_written_while_a_journal_is_read_is_never_left_out_afterwards(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks at a cloud are written beside whoever asks what the run costs."""
+    begun, ended = (0, "intent", "provision"), (1010, "answer", "destroy")
+    journal(run, begun)
+    read = Entry.read_or_nothing
+
+    def read_before_somebody_writes(self: Entry) -> bytes:
+        content = read(self)
+        journal(run, begun, ended)
+        return content
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Entry, "read_or_nothing", read_before_somebody_writes)
+        spend_of(run, BEGUN + timedelta(hours=1))
 
     assert spend_of(run, BEGUN + timedelta(hours=9)).billed_s == 1010.0
 
