@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import CLOUDS
 from runner.errors import (
@@ -19,6 +22,18 @@ from runner.errors import (
 LATER = "name more in compute.instance_types or compute.regions, or wait for one: compute.wait_minutes"
 
 ANOTHER = "try again: `make resume` asks for others first, and compute.recoveries goes on by itself"
+
+
+@contextmanager
+def in_its_words(cloud: str) -> Iterator[None]:
+    """Raise the cloud's own "no" in place of Terraform's failure in this block, where its words hold one."""
+    try:
+        yield
+    except TerraformError as err:
+        cause = cause_of(cloud, err)
+        if cause is None:
+            raise
+        raise cause from err
 
 
 def cause_of(cloud: str, err: TerraformError) -> CloudError | None:

@@ -16,8 +16,7 @@ from runner.cloud_api.models import Offer, Placement, Quota
 from runner.clouds.environments import find_environment
 from runner.clouds.registry import CLOUDS, endpoint_of
 from runner.context import Context
-from runner.errors import TerraformError
-from runner.lifecycle.cloud_words import cause_of
+from runner.lifecycle.cloud_words import in_its_words
 from runner.lifecycle.extras import provide_for
 from runner.lifecycle.pinning import refuse_unpinned
 from runner.lifecycle.terraform_inputs import check_providers, terraform_of, variables
@@ -293,13 +292,8 @@ def record(ctx: Context, plan: Plan) -> None:
     check_providers(ctx)
     terraform.write_variables(variables(ctx, plan.machines))
     terraform.prepare()
-    try:
+    with in_its_words(environment.name):
         terraform.make_plan()
-    except TerraformError as err:
-        cause = cause_of(environment.name, err)
-        if cause is None:
-            raise
-        raise cause from err
 
 
 def _record_way(ctx: Context, host: str) -> None:

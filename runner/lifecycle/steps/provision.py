@@ -23,7 +23,7 @@ from runner.errors import (
 from runner.lifecycle import guarding
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.capacity import rent_patiently, waits
-from runner.lifecycle.cloud_words import cause_of, is_definite
+from runner.lifecycle.cloud_words import cause_of, in_its_words, is_definite
 from runner.lifecycle.lookout import open_looks, until_over, until_shown
 from runner.lifecycle.terraform_inputs import hard_end, rented_until, terraform_of, variables
 from runner.run.host_contract import parse_host
@@ -70,13 +70,8 @@ def _rent(ctx: Context, machines: Sequence[PlannedMachine], *, is_planned: bool 
         return _go_down_the_list(ctx, machines, is_planned=is_planned)
     if not is_planned:
         _plan(ctx, machines)
-    try:
+    with in_its_words(ctx.environment.name):
         return _create(ctx, machines)
-    except TerraformError as err:
-        cause = cause_of(ctx.environment.name, err)
-        if cause is None:
-            raise
-        raise cause from err
 
 
 def _was_kept_waiting(ctx: Context, machines: Sequence[PlannedMachine]) -> bool:
