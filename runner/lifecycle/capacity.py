@@ -20,11 +20,12 @@ from runner.lifecycle import guarding, notices
 from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.lookout import open_looks, until_over
 from runner.lifecycle.terraform_inputs import terraform_of
+from runner.provider import pauses
 from runner.run.models import Host
 from runner.run.planned import ANYWHERE, PlannedMachine
 from runner.world import World
 
-FIRST_PAUSE_S, GROWTH, LONGEST_PAUSE_S = 15.0, 1.5, 300.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 300.0
 JITTER = 0.25
 """A pause is longer or shorter by up to this share, so that runs that were refused together do not ask together."""
 AWAKE_S = 30.0
@@ -84,11 +85,9 @@ def _is_waited_for(ctx: Context, refused: NoCapacityError) -> bool:
 
 def pauses_s(world: World) -> Iterator[float]:
     """Return the seconds between two requests: longer and longer, up to five minutes, each a little off."""
-    pause_s = FIRST_PAUSE_S
-    while True:
+    for pause_s in pauses.pauses_s(FIRST_PAUSE_S, LONGEST_PAUSE_S):
         share = int(world.token(4), 16) / 0xFFFFFFFF
         yield pause_s * (1 - JITTER + 2 * JITTER * share)
-        pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
 
 
 class _Waiting:
