@@ -30,7 +30,8 @@ def provide_rclone(world: World) -> None:
 
 def rclone_program(world: World) -> str | None:
     """Return rclone's program as it is here, ``None`` where there is none; nothing is installed."""
-    on_path, python = world.find_program(PROGRAM), standing(PROJECT, TARGETS["rclone"])
-    if on_path is None and python is not None:
-        return str(python.with_name(PROGRAM))
-    return None if on_path is None else str(on_path)
+    on_path = world.find_program(PROGRAM)
+    if on_path is not None:
+        return str(on_path)
+    python = standing(PROJECT, TARGETS["rclone"])
+    return None if python is None else str(python.with_name(PROGRAM))

@@ -6,6 +6,7 @@ from runner.context import Context
 from runner.errors import TransferError
 from runner.store.credentials import own_keys
 from runner.store.run_store import folder_url, place_of, told
+from trainer.checkpoints.places import Place
 from trainer.checkpoints.push import forget_checkpoint, push_checkpoint
 
 OTHERWISE = "or go on without with SET=store.url=null"
@@ -19,7 +20,7 @@ def store_checkpoint(ctx: Context, name: str) -> None:
         CloudError: If the role may not be taken.
     """
     with told("store", OTHERWISE):
-        place = place_of(ctx.run_file, ctx.run.run_id, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
+        place = _place(ctx)
         done = push_checkpoint(place, ctx.run.path, f"checkpoints/{name}")
     if done.remarks:
         raise TransferError(f"store: {done.remarks[0]}", resolution="the next checkpoint is tried")
@@ -34,5 +35,10 @@ def forget_stored(ctx: Context, name: str) -> None:
         CloudError: If the role may not be taken.
     """
     with told("store", OTHERWISE):
-        place = place_of(ctx.run_file, ctx.run.run_id, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
+        place = _place(ctx)
         forget_checkpoint(place, f"checkpoints/{name}")
+
+
+def _place(ctx: Context) -> Place:
+    """Return the run's folder of the store."""
+    return place_of(ctx.run_file, ctx.run.run_id, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
