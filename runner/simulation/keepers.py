@@ -10,9 +10,9 @@ from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import find_cloud
 from runner.emulation.machines import EmulatedMachine
 from runner.simulation.flaws import GUARD_FAILS
-from runner.simulation.life import LIFE_S, Ended, Life
+from runner.simulation.life import LIFE_S, Ended, Life, end_s
 from runner.simulation.more_acts import GUARD_OFF
-from runner.simulation.promises import SAVING_S, TO_LOOK_S, kept_waiting_s
+from runner.simulation.promises import SAVING_S, TO_LOOK_S, is_limited, kept_waiting_s
 from runner.simulation.trainer import EPOCH
 
 DRIVING = ("train", "resume", "watch")
@@ -37,7 +37,7 @@ SHORT_S = 600.0
 
 def taken_away(life: Life) -> Iterator[str]:
     """Yield the machines that a guard, a sweep or a lease has ended while a runner was at work on them."""
-    if any(act.kind in STILL or any("budget." in word for word in act.words) for act in life.script):
+    if any(act.kind in STILL for act in life.script) or is_limited(life):
         return
     is_away = any(act.kind in AWAY and act.number > SHORT_S for act in life.script)
     is_out = "api_down" in life.faults_of_the_cloud
@@ -56,9 +56,9 @@ def boots_for_ever(life: Life) -> Iterator[str]:
         return
     longest_s = BOOT_S + SAVING_S + TO_LOOK_S + kept_waiting_s(life)
     for machine in life.ours:
-        ended_s = EPOCH + LIFE_S if machine.ended_at is None else machine.ended_at
-        if math.isinf(machine.active_at) and ended_s - machine.created_at > longest_s:
-            yield f"{machine.id} never came up, and was waited for for {ended_s - machine.created_at:.0f} s"
+        waited_s = end_s(machine) - (machine.created_at - EPOCH)
+        if math.isinf(machine.active_at) and waited_s > longest_s:
+            yield f"{machine.id} never came up, and was waited for for {waited_s:.0f} s"
 
 
 def kept_too_dear(life: Life) -> Iterator[str]:
@@ -66,8 +66,7 @@ def kept_too_dear(life: Life) -> Iterator[str]:
     if any(act.kind in STILL | AWAY for act in life.script):
         return
     for machine in life.ours:
-        ended_s = EPOCH + LIFE_S if machine.ended_at is None else machine.ended_at
-        up_s = ended_s - machine.active_at
+        up_s = end_s(machine) - (machine.active_at - EPOCH)
         if "price_differs" in machine.traits and up_s > SAVING_S + kept_waiting_s(life):
             yield f"{machine.id} cost more than agreed, and was kept for {up_s:.0f} s"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.emulation.machines import EmulatedMachine
 from runner.simulation.script import Script
+from runner.simulation.trainer import EPOCH
 
 LIFE_S = 48 * 3600.0
 Row = dict[str, Any]
@@ -125,3 +126,8 @@ class Life:
     def digest(self) -> str:
         """The SHA-256 of its history."""
         return hashlib.sha256("\n".join(self.history).encode()).hexdigest()
+
+
+def end_s(machine: EmulatedMachine) -> float:
+    """Return when a machine ended, in seconds from the beginning; of one that bills on, when its life ends."""
+    return LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH

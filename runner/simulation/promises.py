@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.simulation.flaws import FLAW, GUARD_FAILS, SLOW
-from runner.simulation.life import LIFE_S, Ended, Life
+from runner.simulation.life import LIFE_S, Ended, Life, end_s
 from runner.simulation.more_acts import GUARD_OFF
 from runner.simulation.script import Act
 from runner.simulation.telling import SEVERAL
@@ -92,8 +92,7 @@ def _is_refused(life: Life, one: Ended) -> bool:
 def one_at_a_time(life: Life) -> Iterator[str]:
     """A run has one machine: no second one bills beside it."""
     for first, second in itertools.combinations(sorted(life.ours, key=lambda one: one.created_at), 2):
-        ended_at = EPOCH + LIFE_S if first.ended_at is None else first.ended_at
-        if ended_at - second.created_at > OVERLAP_S:
+        if end_s(first) - (second.created_at - EPOCH) > OVERLAP_S:
             yield f"{second.id} bills beside {first.id}"
 
 
@@ -108,19 +107,23 @@ def held_is_kept(life: Life) -> Iterator[str]:
             yield f"{owner.words[0]} said at {owner.ended_s:.0f} s that the run continues, and nothing trains"
         for machine in _left_by(life, owner):
             trained_s = life.trained_until.get(machine.id)
-            ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
+            ended_s = end_s(machine)
             if trained_s is None:
                 continue
             if ended_s < trained_s and not _typed_between(life, owner.ended_s, ended_s, but=LOOKING):
                 yield f"{machine.id} was left to train until {trained_s:.0f} s, and ended at {ended_s:.0f} s"
-            is_limited = any("budget." in word for act in life.script for word in act.words)
-            is_stopped = machine.id in life.interrupted and owner.ended_s < trained_s and not is_limited
+            is_stopped = machine.id in life.interrupted and owner.ended_s < trained_s and not is_limited(life)
             if is_stopped and not _typed_between(life, owner.ended_s, trained_s, but=LOOKING):
                 yield f"{machine.id} was left to train, and its trainer was stopped at {trained_s:.0f} s"
             over_s = max(trained_s, owner.ended_s) + IDLE_S + SAVING_S + TO_LOOK_S
             gaps = [1 for _, end in guard_gaps(life) if machine.id not in life.leased and end >= trained_s]
             if ended_s > over_s and not gaps and not _typed_between(life, owner.ended_s, over_s):
                 yield f"{machine.id} was left to train until {trained_s:.0f} s, and idled until {ended_s:.0f} s"
+
+
+def is_limited(life: Life) -> bool:
+    """Return whether the run of a life has a budget that may end it."""
+    return any("budget." in word for act in life.script for word in act.words)
 
 
 def lost_checkpoints(life: Life) -> Iterator[str]:

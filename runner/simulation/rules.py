@@ -21,7 +21,7 @@ from runner.simulation.keepers import (
     kept_too_dear,
     taken_away,
 )
-from runner.simulation.life import LIFE_S, Ended, Life
+from runner.simulation.life import LIFE_S, Ended, Life, end_s
 from runner.simulation.promises import (
     LEASE_S,
     LEFT_ON_PURPOSE,
@@ -91,7 +91,7 @@ def time_to_end(life: Life) -> Iterator[str]:
         if since_s is None:
             continue
         until_s = since_s + LEASE_S + SAVING_S + TO_LOOK_S + kept_waiting_s(life)
-        ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
+        ended_s = end_s(machine)
         if ended_s > until_s and not _is_excused(life, machine, since_s, until_s):
             yield f"{machine.id} had no runner from {since_s:.0f} s on, and ended at {ended_s:.0f} s only"
     yield from _kept_by_the_stopped(life)
@@ -110,7 +110,7 @@ def _kept_by_the_stopped(life: Life) -> Iterator[str]:
             continue
         for machine in life.ours:
             made_s = machine.created_at - EPOCH
-            ended_s = LIFE_S if machine.ended_at is None else machine.ended_at - EPOCH
+            ended_s = end_s(machine)
             if made_s < act.at_s and ended_s > until_s and not _is_excused(life, machine, act.at_s, until_s):
                 yield f"{machine.id} had a runner that was stopped at {act.at_s:.0f} s, and ended at {ended_s:.0f} s"
 
