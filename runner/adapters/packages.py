@@ -30,6 +30,21 @@ class ExtraError(ToolError):
     """Packages that this run needs are not installed, and cannot be."""
 
 
+def cannot_install(what: str, err: BootstrapError, otherwise: str = "") -> ExtraError:
+    """Return the error for packages that cannot be installed.
+
+    Args:
+        what: What they are, up to the verb.
+        err: Why not.
+        otherwise: What else to do than what that says.
+    """
+    return ExtraError(
+        f"setup: {what} cannot be installed: {err.message}",
+        resolution="; ".join(filter(None, (err.resolution, otherwise))),
+        details=None if err.log is None else err.log.read_text(encoding="utf-8", errors="replace"),
+    )
+
+
 def provide(name: str, say: Callable[[str], None]) -> None:
     """Install an extra into the environment that runs this, unless it is there.
 
@@ -48,11 +63,7 @@ def provide(name: str, say: Callable[[str], None]) -> None:
     try:
         add_extra(PROJECT, name)
     except BootstrapError as err:
-        raise ExtraError(
-            f"setup: {extra.module}, needed for {extra.purpose}, cannot be installed: {err.message}",
-            resolution=err.resolution,
-            details=None if err.log is None else err.log.read_text(encoding="utf-8", errors="replace"),
-        ) from err
+        raise cannot_install(f"{extra.module}, needed for {extra.purpose},", err) from err
     importlib.invalidate_caches()
 
 

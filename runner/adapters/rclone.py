@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.adapters.packages import ExtraError
+from runner.adapters.packages import cannot_install
 from runner.bootstrap import TARGETS, BootstrapError, ensure, standing
 from runner.run.run_dir import PROJECT
 from runner.world import World
@@ -21,11 +21,8 @@ def provide_rclone(world: World) -> None:
     try:
         ensure(PROJECT, TARGETS["rclone"])
     except BootstrapError as err:
-        raise ExtraError(
-            f"setup: rclone, needed for stores at rclone://, cannot be installed: {err.message}",
-            resolution=f"{err.resolution}; or install rclone so that it is on PATH (https://rclone.org/install/)",
-            details=None if err.log is None else err.log.read_text(encoding="utf-8", errors="replace"),
-        ) from err
+        otherwise = "or install rclone so that it is on PATH (https://rclone.org/install/)"
+        raise cannot_install("rclone, needed for stores at rclone://,", err, otherwise) from err
 
 
 def rclone_program(world: World) -> str | None:

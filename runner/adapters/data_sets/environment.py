@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.adapters import process
-from runner.adapters.packages import ExtraError
+from runner.adapters.packages import cannot_install
 from runner.adapters.process import Cancel
 from runner.bootstrap import TARGETS, BootstrapError, ensure
 from runner.errors import ToolError
@@ -62,9 +62,5 @@ def python() -> str:
     try:
         return str(ensure(PROJECT, TARGETS["data"]))
     except BootstrapError as err:
-        raise ExtraError(
-            f"setup: datasets and pyarrow, which read Parquet, Arrow and data sets of the Hub, cannot be installed: "
-            f"{err.message}",
-            resolution=f"{err.resolution}; or write the data as JSON Lines and name that file",
-            details=None if err.log is None else err.log.read_text(encoding="utf-8", errors="replace"),
-        ) from err
+        what = "datasets and pyarrow, which read Parquet, Arrow and data sets of the Hub,"
+        raise cannot_install(what, err, "or write the data as JSON Lines and name that file") from err
