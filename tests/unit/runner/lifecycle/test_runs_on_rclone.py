@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.rclone_remotes import REMOTES
 from tests.unit.runner.conftest import PROJECT, WAIT_S, CommandLine, Sshd, wait_until
+from tests.unit.runner.lifecycle.from_a_store import fail_and_go_on
 from trainer.checkpoints.complete import MANIFEST_NAME
 from trainer.checkpoints.places import open_place
 
@@ -20,14 +20,9 @@ def test_a_run_that_fails_goes_on_from_the_remote_and_ends_with_a_receipt(
 ) -> None:
     url = open_remote(kind)
 
-    failed = command_line.train("steps=20", "die_at=8", extra=("--set", f"store.url={url}"))
-    run = command_line.latest()
-    shutil.rmtree(run / "checkpoints")
-    resumed = command_line.run("resume", "--set", "publishing.tags=[steps=20]")
+    run, said = fail_and_go_on(command_line, f"store.url={url}")
 
-    assert (failed.returncode, resumed.returncode) == (1, 0), failed.stderr + resumed.stderr
-    assert "fetched: rclone://" in resumed.stdout
-    assert (run / "receipt.json").is_file()
+    assert "fetched: rclone://" in said
     assert "adapter/SHA256SUMS" in open_place(f"{url}/{run.name}", None).sizes()
 
 
