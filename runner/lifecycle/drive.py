@@ -26,7 +26,7 @@ from runner.lifecycle.left_alone import leave_alone
 from runner.lifecycle.longer import is_made_longer, with_same_steps
 from runner.lifecycle.pinning import pinned
 from runner.lifecycle.replan import Consent, check_again, record_again
-from runner.lifecycle.standing import needs_no_training, status_or_none, status_to_watch
+from runner.lifecycle.standing import has_its_work, needs_no_training, status_or_none, status_to_watch
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
 from runner.report.plan.text import plan_lines
@@ -171,6 +171,9 @@ def resume(
     if state.outcome == "done" and not is_made_longer(ctx, run_file):
         view.line(f"run {run.run_id} is done already")
         return Outcome(run)
+    if has_its_work(ctx) and not is_made_longer(ctx, run_file):
+        view.line(f"what run {run.run_id} has made is here already; its machine's end is all that is left")
+        return down(ctx)
     moved = run_file is not None and run_file.compute != ctx.run_file.compute
     bills = ctx.environment.bills
     may_have_machine = not state.is_done("destroy") and (ctx.host() is not None or bills)
@@ -200,13 +203,16 @@ def _down(ctx: Context) -> Outcome:
         if ctx.run.is_plan:
             ctx.view.line(f"{ctx.run.run_id} is a plan that was never started: there is nothing to take down")
             return Outcome(ctx.run)
-        if ctx.state.is_done("destroy") and ctx.run.receipt.exists():
+        is_told = ctx.state.outcome is not None or not has_its_work(ctx)
+        if ctx.state.is_done("destroy") and ctx.run.receipt.exists() and is_told:
             _look_again(ctx)
             guarding.let_go(ctx)
             ctx.view.line(f"run {ctx.run.run_id} is down already")
             return Outcome(ctx.run)
-        status = status_or_none(ctx)
-        ended = status.state == "exited" and status.exit_code == 0
+        ended = has_its_work(ctx)
+        if not ended:
+            status = status_or_none(ctx)
+            ended = status.state == "exited" and status.exit_code == 0
         error = (
             None if ended else RunInterruptedError("run: taken down on request", resolution="go on with `make resume`")
         )

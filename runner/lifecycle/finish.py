@@ -22,6 +22,7 @@ from runner.guard.place import living_guard
 from runner.lifecycle import guarding, lease, notices
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.left_alone import leave_alone
+from runner.lifecycle.standing import has_its_work
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import collect, destroy, train
 from runner.lifecycle.useless import note_useless
@@ -30,6 +31,8 @@ from runner.run.run_dir import RunDir
 from runner.store import run_store as storing
 
 COLLECT_RETRY_S = (2.0, 10.0, 30.0)
+AT_HOME = ("adapter", "merged", "checkpoints")
+"""What of a run's work a store keeps, relative to the run folder."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def finish(ctx: Context, error: RunnerError | None, *, may_stay: bool = False) -
 
 def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
     """Stop the trainer if the run did not end well, and collect; return what came, ``None`` if nothing was fetched."""
+    if has_its_work(ctx):
+        return [name for name in AT_HOME if (ctx.run.path / name).exists()]
     host = ctx.host()
     if host is None:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runner.context import Context
 from runner.errors import RunnerError, UsageError
+from runner.lifecycle.standing import has_its_work
 from runner.planning.estimate.micro_batch import settled_by_plan
 from runner.run.run_file import RunFile
 from trainer.checkpoints.complete import newest_complete
@@ -32,7 +33,7 @@ def with_same_steps(ctx: Context, run_file: RunFile) -> RunFile:
             check_recipe(ctx.run.run_id, was, recipe_values(run_file.recipe()))
         except CheckpointError as err:
             raise UsageError(err.message, resolution=err.resolution) from err
-    elif ctx.state.outcome == "done" and is_made_longer(ctx, run_file):
+    elif (ctx.state.outcome == "done" or has_its_work(ctx)) and is_made_longer(ctx, run_file):
         raise UsageError(
             f"resume: {ctx.run.run_id} is done, and no checkpoint of it is here to go on from",
             resolution="start a new run of that length; checkpointing.bring_home lets a finished run be made longer",

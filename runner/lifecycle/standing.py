@@ -47,6 +47,11 @@ def status_or_none(ctx: Context) -> TrainerStatus:
         return TrainerStatus("none")
 
 
+def has_its_work(ctx: Context) -> bool:
+    """Return whether training ended well and what it made is here: all that is left is to end what bills."""
+    return ctx.state.is_done("train") and ctx.state.is_done("collect")
+
+
 def needs_no_training(status: TrainerStatus) -> bool:
     """Return whether the trainer runs, or has ended well and only its work is to be fetched."""
     return status.state == "running" or (status.state == "exited" and status.exit_code == 0)

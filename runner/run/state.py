@@ -59,8 +59,13 @@ class RunState:
         return bool(self.steps.get(step, {}).get("status") == "done")
 
     def begin(self, step: str, began: datetime | None = None) -> None:
-        """Note that a step begins now, or began before there was a folder to note it in."""
+        """Note that a step begins now, or began before there was a folder to note it in.
+
+        What came home before training went on is not what it makes now.
+        """
         with self._changed() as data:
+            if step == "train":
+                data["steps"].pop("collect", None)
             data["steps"][step] = {"status": "running", "started_at": _written(began or self._run.world.now())}
 
     def end(self, step: str, status: str, duration_s: float) -> None:

@@ -1,0 +1,129 @@
+"""A run whose work is here and whose end went wrong: `resume` and `down` end it, and nothing is rented again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.adapters.stop import Stop
+from runner.cli.terminal import SilentView
+from runner.context import Context
+from runner.errors import RunnerError, TeardownError, UsageError
+from runner.lifecycle import drive
+from runner.lifecycle import finish as finishing
+from runner.lifecycle.finish import Outcome
+from runner.lifecycle.steps import destroy
+from runner.run.planned import Plan
+from runner.run.run_dir import write_json
+from runner.run.run_file import RunFile
+from runner.run.state import RunState
+from runner.simulation.world import VirtualWorld
+from tests.unit.runner.fake_run import run_named
+
+VALUES = {"data": {"train_path": "x"}, "compute": {"env": "runpod"}, "training": {"max_steps": 4}}
+
+
+class AskedError(RunnerError):
+    """Somebody would be asked for another machine."""
+
+
+class Asks:
+    """Who is asked before a machine is rented: it is an answer of its own that it is asked at all."""
+
+    def expect(self, ctx: Context) -> None:
+        raise AskedError("another machine", resolution="-")
+
+    def ask(self, ctx: Context, found: Plan) -> None:
+        raise AskedError("another machine", resolution="-")
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    run = run_named(tmp_path)
+    write_json(run.config, VALUES)
+    (run.path / "adapter").mkdir()
+    monkeypatch.setattr(finishing, "_report", lambda ctx: None)
+    world = VirtualWorld()
+    ctx = Context(run, RunFile.model_validate(VALUES), SilentView(), Stop(world), world)
+    for step in ("provision", "train", "collect"):
+        ctx.state.begin(step)
+        ctx.state.end(step, "done", 1.0)
+    return ctx
+
+
+@pytest.fixture
+def destroyed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    calls: list[str] = []
+    monkeypatch.setattr(destroy, "destroy", lambda ctx, keep_output: calls.append("destroyed"))
+    return calls
+
+
+def resumed(ctx: Context, **training: int) -> Outcome:
+    run_file = RunFile.model_validate({**VALUES, "training": training}) if training else None
+    return drive.resume(ctx.run, run_file, SilentView(), ctx.stop, ctx.world, consent=Asks())
+
+
+def told(ctx: Context) -> tuple[str | None, bool]:
+    state = RunState(ctx.run)
+    return state.outcome, state.is_done("destroy")
+
+
+def test_resume_after_a_last_look_that_failed_ends_what_is_left(ctx: Context, destroyed: list[str]) -> None:
+    """RunPod seed 2933: it rented another machine, and trained from the first step what was here."""
+    ctx.state.finish("failed", "destroy: what bills could not be listed")
+
+    assert resumed(ctx).error is None
+    assert destroyed == ["destroyed"]
+    assert told(ctx) == ("done", True)
+
+
+def test_resume_of_a_run_whose_runner_was_killed_behind_its_receipt_tells_its_end(
+    ctx: Context, destroyed: list[str]
+) -> None:
+    ctx.state.end("destroy", "done", 1.0)
+    write_json(ctx.run.receipt, {"format": 1})
+
+    assert resumed(ctx).error is None
+    assert told(ctx) == ("done", True)
+
+
+def test_a_machine_that_still_does_not_go_is_the_news_again(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stay(ctx: Context, *, keep_output: bool) -> None:
+        raise TeardownError("it is still there", resolution="-")
+
+    monkeypatch.setattr(destroy, "destroy", stay)
+
+    assert isinstance(resumed(ctx).error, TeardownError)
+    assert told(ctx) == ("failed", False)
+
+
+def test_down_after_it_says_that_the_run_is_done(ctx: Context, destroyed: list[str]) -> None:
+    ctx.state.finish("failed", "destroy: what bills could not be listed")
+
+    assert drive.down(ctx).error is None
+    assert told(ctx) == ("done", True)
+
+
+def test_what_is_here_goes_to_the_store_all_the_same(
+    ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[list[str]] = []
+    monkeypatch.setattr(finishing.storing, "copy_home", lambda ctx, names: stored.append(list(names)))
+
+    drive.down(ctx)
+
+    assert stored == [["adapter"]]
+
+
+def test_a_longer_run_is_not_what_is_here(ctx: Context) -> None:
+    with pytest.raises(UsageError, match="no checkpoint of it is here to go on from"):
+        resumed(ctx, max_steps=8)
+
+
+def test_what_came_home_before_training_went_on_is_not_its_work(ctx: Context) -> None:
+    ctx.state.begin("train")
+    ctx.state.end("train", "done", 1.0)
+
+    with pytest.raises(AskedError):
+        resumed(ctx)
