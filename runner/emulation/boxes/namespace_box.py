@@ -25,6 +25,8 @@ from runner.emulation.cache import Cache, read_cache
 from runner.errors import RunnerError
 
 GUEST = Path(__file__).parent / "guest"
+KEPT = "kept_bytecode"
+BYTECODE = "var/cache/rehearsal-bytecode"
 BOOT_TIMEOUT_S = 1200.0
 END_TIMEOUT_S = 10.0
 REBOOT = 133
@@ -210,6 +212,7 @@ def _install_guest(root: Path, hostname: str, *, is_vm: bool, cache: Cache | Non
     programs = root / "usr/lib/rehearsal"
     programs.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(GUEST / "first_boot.py", programs / "first_boot.py")
+    _keep_bytecode(root)
     if cache is not None:
         (root / "etc/pip.conf").write_text(cache.pip_conf)
         (root / "etc/uv").mkdir(exist_ok=True)
@@ -227,6 +230,16 @@ def _install_guest(root: Path, hostname: str, *, is_vm: bool, cache: Cache | Non
             program = root / "usr/local/sbin" / name
             program.write_text(END_POD)
             program.chmod(0o755)
+
+
+def _keep_bytecode(root: Path) -> None:
+    """Let the box's own Python compile what Ansible sends once, and not anew for each task."""
+    packages = root / "usr/lib/python3/dist-packages"
+    shutil.copyfile(GUEST / f"{KEPT}.py", packages / f"{KEPT}.py")
+    (packages / f"{KEPT}.pth").write_text(f"import {KEPT}; {KEPT}.install()\n")
+    folder = root / BYTECODE
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o1777)
 
 
 NSPAWN = {"SYSTEMD_NSPAWN_TMPFS_TMP": "0"}

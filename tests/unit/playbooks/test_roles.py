@@ -16,12 +16,13 @@ import psutil
 import pytest
 import yaml
 
-from runner.adapters import ansible, packages
+from runner.adapters import ansible
 from runner.adapters.ansible import PlaybookRun, run_playbook
 from runner.errors import PlaybookFailedError
 from runner.planning.cuda_builds import CudaBuild, cuda_builds
 from runner.planning.gpu_class import LEAST_CAPABILITY
 from runner.world import RealWorld
+from tests.kept_python import kept_python
 from tests.unit.playbooks.conftest import PLAYBOOKS, RUNPOD, load
 
 REQUIREMENTS = PLAYBOOKS.parent / "requirements"
@@ -30,7 +31,7 @@ GPU = "NVIDIA A10, 580.95.05, 8.6, 23028"
 INVENTORY = {
     "all": {
         "hosts": {
-            "box": {"ansible_connection": "local", "ansible_python_interpreter": packages.python_with_pip()},
+            "box": {"ansible_connection": "local", "ansible_python_interpreter": kept_python()},
         }
     }
 }

@@ -25,12 +25,13 @@ from runner.lifecycle.steps.configure import make_inventory
 from runner.run.models import Box, Host
 from runner.run.run_dir import PROJECT
 from runner.world import RealWorld
+from tests.kept_python import kept_python
 from tests.unit.runner.conftest import Sshd, processes_naming, wait_until
 
 INVENTORY = {
     "all": {
         "hosts": {
-            "box": {"ansible_connection": "local", "ansible_python_interpreter": packages.python_with_pip()},
+            "box": {"ansible_connection": "local", "ansible_python_interpreter": kept_python()},
         }
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from runner.adapters.process import run, start
 from runner.emulation.boxes import Yard, build_tree, clean, namespace_box, supported
 from runner.emulation.boxes.disk import mounts_under
 from runner.emulation.boxes.names import tag_in, tag_of
+from runner.emulation.boxes.namespace_box import BYTECODE
 from runner.emulation.boxes.network import interfaces, namespaces
 from runner.emulation.boxes.support import systemd_supported
 from runner.errors import UsageError
@@ -27,6 +29,11 @@ pytestmark = [
     pytest.mark.skipif(supported() is not None, reason=f"no real boxes here: {supported()}"),
 ]
 NAME = "test"
+IMPORTS_FROM_ZIP = """set -e; cd /tmp
+echo 'print("here")' > told.py
+python3 -m zipfile -c sent.zip told.py
+rm told.py
+PYTHONPATH=sent.zip python3 -c 'import told'"""
 OWNER = """import os, signal, sys
 from pathlib import Path
 from runner.emulation.boxes import Yard
@@ -86,11 +93,13 @@ def test_a_vm_boots_with_systemd_and_its_user_data_and_ends_itself(yard: Yard, l
     boot_s = wait_until(lambda: answers(address), "a boot")
     said = login(address, "whoami; hostname; cat /proc/1/comm; sudo cat /etc/douse/token /etc/douse/ran")
     keys = run(["ssh-keyscan", "-t", "ed25519", address.host], timeout_s=20).stdout
+    kept = login(address, f"{IMPORTS_FROM_ZIP}\nls /{BYTECODE}")
     login(address, "sudo systemctl poweroff")
 
     assert said.stdout == "ubuntu\nvm\nsystemd\ntdone\n"
     assert host_key.public.split()[1] in keys
     assert address.port == 22
+    assert re.fullmatch(r"here\n1000-14-[0-9a-f]{16}-told\.py\n", kept.stdout), "what Ansible sends is compiled anew"
     assert gone.wait(30)
     assert not yard.is_alive("vm")
     print(f"vm: sshd after {boot_s:.2f} s")
