@@ -1,6 +1,7 @@
 """Check every root module: ``python -m infra.check`` compares them with their contract, then has Terraform try each.
 
-For each it runs terraform init, validate and test, in a copy, so that a checkout stays as it is; OpenTofu is as good.
+For each it runs terraform init and test, in a copy, so that a checkout stays as it is; OpenTofu is as good. Each run of
+a test validates the whole module first, so that validate alone is left to a module without tests.
 Providers come from the folder that ``DOUSE_PROVIDER_MIRROR`` names (it holds ``registry.terraform.io``, for OpenTofu
 ``registry.opentofu.org``), else from the registry. Where neither can be had, the modules that need them are named and
 left out; in CI (``CI`` is set) that is a failure.
@@ -75,7 +76,7 @@ def find_roots(folder: Path) -> list[Path]:
 
 
 def check_root(root: Path, terraform: str, work: Path, env: Mapping[str, str]) -> Verdict:
-    """Have Terraform initialise, validate and test a copy of one root module; stop at the first that fails.
+    """Have Terraform initialise and test a copy of one root module, or validate one without tests; stop at a failure.
 
     What the module links to brings tests of its own, which are tried in it as well.
     """
@@ -91,8 +92,9 @@ def check_root(root: Path, terraform: str, work: Path, env: Mapping[str, str]) -
     # OpenTofu takes the version from Terraform's entry and writes one of its own beside it, so it has to write.
     is_readonly = (copy / ".terraform.lock.hcl").exists() and not _is_opentofu(terraform)
     locked = ["-lockfile=readonly"] if is_readonly else []
+    tried = "test" if any((copy / "tests").glob("*.tftest.hcl")) else "validate"
     said = []
-    for words in (["init", "-backend=false", "-input=false", *locked], ["validate"], ["test"]):
+    for words in (["init", "-backend=false", "-input=false", *locked], [tried]):
         started = time.monotonic()
         done = process.run(
             [terraform, *words, "-no-color"],

@@ -52,14 +52,22 @@ def calls(tmp_path: Path) -> list[str]:
     return [line.split("|")[2] for line in (tmp_path / "calls").read_text().splitlines()]
 
 
-def test_a_module_is_initialised_validated_and_tested_in_a_copy(tmp_path: Path, terraform: Path, root: Path) -> None:
+def test_a_module_is_initialised_and_tested_in_a_copy(tmp_path: Path, terraform: Path, root: Path) -> None:
     verdict = check_root(root, str(terraform), tmp_path / "work", {})
 
     assert verdict.outcome == "passed"
-    assert calls(tmp_path) == ["init -backend=false -input=false -no-color", "validate -no-color", "test -no-color"]
+    assert calls(tmp_path) == ["init -backend=false -input=false -no-color", "test -no-color"]
     copy = tmp_path / "work" / "modules" / "sky"
     assert (tmp_path / "calls").read_text().startswith(f"{copy}|{tmp_path / 'work' / 'data' / 'sky'}|")
     assert sorted(path.name for path in copy.iterdir()) == ["tests", "versions.tf"]
+
+
+def test_a_module_without_tests_is_validated(tmp_path: Path, terraform: Path, root: Path) -> None:
+    (root / "tests" / "contract.tftest.hcl").unlink()
+
+    check_root(root, str(terraform), tmp_path / "work", {})
+
+    assert calls(tmp_path) == ["init -backend=false -input=false -no-color", "validate -no-color"]
 
 
 def test_what_is_linked_is_tested_behind_the_modules_own_mocks(tmp_path: Path, terraform: Path, root: Path) -> None:
@@ -115,7 +123,7 @@ def test_a_lock_of_our_own_provider_is_left_behind(tmp_path: Path, terraform: Pa
     assert "-lockfile" not in calls(tmp_path)[0]
 
 
-@pytest.mark.parametrize(("command", "count"), [("init", 1), ("validate", 2), ("test", 3)])
+@pytest.mark.parametrize(("command", "count"), [("init", 1), ("test", 2)])
 def test_a_failure_is_shown_in_terraforms_words_and_ends_the_module(
     tmp_path: Path, terraform: Path, root: Path, monkeypatch: pytest.MonkeyPatch, command: str, count: int
 ) -> None:
