@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +111,14 @@ def read_module(root: Path) -> Module:
     )
 
 
-def _load(path: Path) -> dict[str, Any]:
-    with path.open(encoding="utf-8") as file:
-        return dict(hcl2.load(file))
+def _load(path: Path) -> Mapping[str, Any]:
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> Mapping[str, Any]:
+    """Parse a file of HCL once, however many roots link to it and however often they are compared."""
+    return dict(hcl2.loads(text))
 
 
 def _named(blocks: Any) -> dict[str, dict[str, Any]]:
