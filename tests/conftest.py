@@ -40,6 +40,7 @@ __all__ = [
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # 1,300 images for each emulated account that is opened
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # threads of so small a model wait for one another, above all on a busy machine
