@@ -360,6 +360,7 @@ def test_the_store_gets_a_copy_of_the_adapter(command_line: CommandLine) -> None
         "SHA256SUMS",
         "acceptance.json",
         "adapter_model.safetensors",
+        "learned.txt",
     ]
 
 

@@ -1,7 +1,10 @@
 """A stand-in for the trainer: same command line, same files, same exit statuses, no learning, standard library only.
 
-The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``die_at=8``, ``stubborn``, ``fail``;
-``gate=/a/file`` holds it after its sixth step until that file is there.
+What it "learns" is a hash over what it has learned before and the step: a checkpoint carries it on, and the adapter's
+``learned.txt`` is the same as an undisturbed run's only where each step was trained once, on top of the one before.
+
+The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``save_steps=3``, ``die_at=8``,
+``stubborn``, ``fail``; ``gate=/a/file`` holds it after its sixth step until that file is there.
 """
 
 from __future__ import annotations
@@ -16,10 +19,12 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib import request
 
 GATED_STEP, GATE_S = 6, 240.0
+WEIGHTS = "adapter_model.safetensors"
 
 
 def main() -> int:
@@ -46,12 +51,14 @@ def main() -> int:
 
 def behaviour(options: argparse.Namespace) -> dict[str, str]:
     tags = json.loads(options.config.read_text())["publishing"]["tags"]
-    return {"steps": "6", "step_s": "0.05"} | {key: value for key, _, value in (tag.partition("=") for tag in tags)}
+    usual = {"steps": "6", "step_s": "0.05", "save_steps": "3"}
+    return usual | {key: value for key, _, value in (tag.partition("=") for tag in tags)}
 
 
 def emit(output: Path, event: str, **values: object) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
     with (output / "events.jsonl").open("a") as file:
-        file.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S+00:00"), "event": event, **values}) + "\n")
+        file.write(json.dumps({"time": now, "event": event, **values}) + "\n")
 
 
 def train(options: argparse.Namespace) -> int:
@@ -61,16 +68,20 @@ def train(options: argparse.Namespace) -> int:
         signal.signal(number, lambda number, frame: stopped.append(number))
     folder = output / "checkpoints"
     saved = sorted(folder.glob("checkpoint-*/manifest.json"), key=lambda path: int(path.parent.name.split("-")[1]))
-    first = int(saved[-1].parent.name.split("-")[1]) if options.resume and saved else 0
+    first, learned = 0, "nothing"
+    if options.resume and saved:
+        past = json.loads((saved[-1].parent / WEIGHTS).read_text())
+        first, learned = past["step"], past["learned"]
     steps = int(asked["steps"])
     emit(output, "run_started", device="cpu", dtype="float32", max_steps=steps, resumed_from_step=first)
     for step in range(first + 1, steps + 1):
         time.sleep(float(asked["step_s"]))
+        learned = hashlib.sha256(f"{learned} {step}".encode()).hexdigest()
         emit(output, "step", step=step, max_steps=steps, loss=2.0 / step, tokens_per_s=100.0, memory_gib=0.1)
         if step == int(asked.get("die_at", -1)) and not options.resume:
             os.kill(os.getpid(), signal.SIGKILL)
-        if step % 3 == 0 or stopped:
-            save(folder / f"checkpoint-{step}", step)
+        if step % int(asked["save_steps"]) == 0 or stopped:
+            save(folder / f"checkpoint-{step}", step, learned)
             emit(output, "checkpoint_saved", step=step, path=f"checkpoint-{step}")
         if step == GATED_STEP and "gate" in asked:
             wait_for(Path(asked["gate"]), stopped)
@@ -81,9 +92,9 @@ def train(options: argparse.Namespace) -> int:
     if "fail" in asked:
         emit(output, "run_ended", status="failed", exit_code=1, message="train: loss is NaN", resolution="lower it")
         return 1
-    adapter = output / "adapter"
     write_folder(
-        adapter, {"adapter_model.safetensors": f"trained {steps} steps", "acceptance.json": '{"accepted": true}'}
+        output / "adapter",
+        {WEIGHTS: f"trained {steps} steps", "learned.txt": learned, "acceptance.json": '{"accepted": true}'},
     )
     (output / "metrics.json").write_text("{}")
     emit(output, "run_ended", status="accepted", exit_code=0, message=None, resolution=None)
@@ -96,10 +107,10 @@ def wait_for(gate: Path, stopped: list[int]) -> None:
         time.sleep(0.02)
 
 
-def save(folder: Path, step: int) -> None:
+def save(folder: Path, step: int, learned: str) -> None:
     names = (
         "adapter_config.json",
-        "adapter_model.safetensors",
+        WEIGHTS,
         "optimizer.pt",
         "rng_state.pth",
         "scheduler.pt",
@@ -108,7 +119,7 @@ def save(folder: Path, step: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name in names:
-        content = json.dumps({"step": step, "name": name}).encode()
+        content = json.dumps({"step": step, "name": name, "learned": learned}).encode()
         (folder / name).write_bytes(content)
         files.append({"name": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     manifest = {"format": 1, "step": step, "files": files, "fingerprints": {}, "created_at": "now"}
