@@ -21,7 +21,8 @@ POST    /machines/{id}/restart        the box loses all that runs on it, and boo
 POST    /machines/{id}/stop           somebody stops it in the console (409 where the cloud cannot)
 POST    /machines/{id}/delete         somebody ends it in the console
 POST    /machines/{id}/preempt        the cloud reclaims it
-POST    /machines/{id}/notice         the cloud says that it will reclaim it, where it does
+POST    /machines/{id}/notice         ``{"preempt_after_s"?: s}``: the cloud says that it will reclaim it, where it
+                                      says so, and does it then
 POST    /machines/{id}/partition      ``{"on": bool}``: the box is cut off the network, or let back
 ======  ============================  ===========================================================================
 
@@ -67,6 +68,12 @@ class Switch(Strict):
     """Body of ``POST /machines/{id}/partition``."""
 
     on: bool
+
+
+class Notice(Strict):
+    """Body of ``POST /machines/{id}/notice``."""
+
+    preempt_after_s: float | None = None
 
 
 class Control:
@@ -189,6 +196,8 @@ class Control:
             return _refused(409, f"{machine.cloud} cannot stop a machine: {why_not}", "use delete or kill")
         elif action in ("stop", "preempt", "notice"):
             self._state.act(machine, action)
+            if action == "notice" and (later_s := parse(Notice, call).preempt_after_s) is not None:
+                machine.remind(self._state.clock() + later_s, "preempt")
         else:
             return _refused(404, f"no action {action}", "use kill, restart, stop, delete, preempt, notice or partition")
         return Answer(200, {})

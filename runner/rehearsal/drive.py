@@ -16,6 +16,7 @@ from runner.emulation.fault_table import INSIDE
 from runner.emulation.faults import FaultQueue
 from runner.errors import UsageError
 from runner.guard.place import end_guard
+from runner.rehearsal.at_step import AT_STEP, SUFFIX
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import DETACHED, STUCK, TWINS, CloudFault, HomeFault, RunnerFault, parse_faults
 from runner.rehearsal.footprint import changes, footprint
@@ -136,8 +137,8 @@ def _check_possible(cloud: str, faults: Sequence[RunnerFault], *, has_real_boxes
     """
     queue = FaultQueue(known_faults(), served=[cloud], has_real_boxes=has_real_boxes)
     for fault in faults:
-        if fault.action in INSIDE:
-            queue.add(fault.action)
+        if fault.action in INSIDE or fault.action in AT_STEP:
+            queue.add(fault.action.removesuffix(SUFFIX))
 
 
 def _check_detaching(rehearsal: Rehearsal, faults: Sequence[HomeFault]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from runner.emulation.fault_table import FAULTS, GENERAL_ARGUMENTS, INSIDE, Fault, sentence
 from runner.errors import UsageError
+from runner.rehearsal.at_step import AT_STEP
 from runner.rehearsal.faults import (
     AT_LAUNCH,
     DETACHED,
@@ -67,6 +68,7 @@ def fault_tables() -> str:
         (
             *((f"`{name}@<step>`", action.does) for name, action in RUNNER_ACTIONS.items()),
             *((f"`{name}`{_mark(FAULTS[name])}", f"{FAULTS[name].does} (at train)") for name in INSIDE),
+            *((f"`{name}:step=<n>`", f"{one.does}, once it has trained step `n`") for name, one in AT_STEP.items()),
             *((f"`{HOSTILE}:{name}`", f"{one.does} (at {one.step})") for name, one in ATTACKS.items()),
         ),
     )

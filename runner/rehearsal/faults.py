@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.emulation.fault_table import INSIDE
 from runner.errors import UsageError
+from runner.rehearsal.at_step import AT_STEP, arguments
 from runner.rehearsal.hostile import ATTACKS
 
 STEPS = ("provision", "boot", "configure", "stage", "train", "collect", "destroy")
@@ -107,13 +108,15 @@ class RunnerFault:
     Attributes:
         name: As it was asked for.
         step: The step.
-        action: What happens, a name in ``RUNNER_ACTIONS`` or ``TWINS``, or to or by the machine, one in ``INSIDE`` or
-            ``ATTACKS``.
+        action: What happens, a name in ``RUNNER_ACTIONS`` or ``TWINS``, or to or by the machine, one in ``INSIDE``,
+            ``AT_STEP`` or ``ATTACKS``.
+        args: What was set.
     """
 
     name: str
     step: str
     action: str
+    args: dict[str, Any] = field(default_factory=dict)
 
     @property
     def does(self) -> Action:
@@ -182,6 +185,9 @@ def _runner_fault(word: str) -> RunnerFault | None:
         return _attack(word)
     if word.partition(":")[0] in INSIDE:
         return _inside(word)
+    if word.partition(":")[0] in AT_STEP:
+        fault = _cloud_fault(word)
+        return RunnerFault(word, "train", fault.name, arguments(fault.name, fault.args, word))
     if word == TWINS:
         return RunnerFault(word, "provision", word)
     is_known = word not in AT_LAUNCH and action in RUNNER_ACTIONS and step in STEPS
@@ -209,6 +215,7 @@ def _unknown(word: str) -> UsageError:
         *(f"{name}@<step>" for name in RUNNER_ACTIONS),
         *(f"{name}@<verb>" for name in VERB_FAULTS),
         *ONE_VERB_FAULTS,
+        *AT_STEP,
         *AT_LAUNCH,
     )
     return UsageError(

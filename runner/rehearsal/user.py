@@ -18,6 +18,7 @@ from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.emulation.fault_table import INSIDE
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunInterruptedError
+from runner.rehearsal.at_step import AT_STEP, befall
 from runner.rehearsal.blows import LISTENER, kill_lease, strike
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import (
@@ -279,6 +280,8 @@ class User:
             return attack(fault.action, self._boxes, self._latest()[-1].run_id)
         if fault.action in INSIDE:
             return self._strike_machine(fault.action)
+        if fault.action in AT_STEP:
+            return befall(fault.action, fault.args, self._latest()[-1], self._emulators)
         if fault.action == TWINS:
             return self._twin is not None and self._twin.begin(self._latest()[-1])
         if fault.action == "runs_deleted":

@@ -90,6 +90,16 @@ def test_machine_that_is_ended_from_outside_bills_no_more(lab: Lab, action: str)
     assert lab.control.post(f"/machines/{instance}/{action}").status_code == 409
 
 
+def test_a_machine_that_gets_a_notice_is_reclaimed_when_that_is_over(lab: Lab) -> None:
+    instance = lab.launched()
+
+    assert lab.control.post(f"/machines/{instance}/notice", json={"preempt_after_s": 30}).status_code == 200
+    assert lab.billing() == [instance]
+    lab.clock.advance(31.0)
+    assert lab.billing() == []
+    assert [machine["ended_by"] for machine in lab.machines()] == ["reclaimed by the cloud"]
+
+
 def test_machine_is_cut_off_and_let_back(lab: Lab) -> None:
     instance = lab.launched()
     (box,) = lab.yard.boxes.values()

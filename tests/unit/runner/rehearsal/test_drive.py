@@ -56,6 +56,7 @@ def test_an_unknown_fault_of_the_runner_is_refused(tmp_path: Path) -> None:
         ("lambda", "container_restarted", "its machines are no containers"),
         ("aws", "container_restarted", "its machines are no containers"),
         ("runpod", "box_rebooted", "a container does not boot"),
+        ("lambda", "box_stopped_outside@step:step=3", "its machines cannot be stopped"),
     ],
 )
 def test_what_cannot_happen_to_a_machine_of_the_cloud_is_refused_with_the_reason(
@@ -63,7 +64,7 @@ def test_what_cannot_happen_to_a_machine_of_the_cloud_is_refused_with_the_reason
 ) -> None:
     monkeypatch.setattr(drive, "supported", lambda: None)
 
-    with pytest.raises(UsageError, match=f"{fault} does not happen on {cloud}: {why}"):
+    with pytest.raises(UsageError, match=f"{fault.partition('@')[0]} does not happen on {cloud}: {why}"):
         ask(tmp_path, cloud, faults=fault)
 
 

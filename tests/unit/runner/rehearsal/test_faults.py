@@ -67,6 +67,38 @@ def test_a_fault_of_the_users_own_machine(text: str, action: str, at: str) -> No
     assert parse_faults(text) == ([], [], [HomeFault(text, action, at)])
 
 
+@pytest.mark.parametrize(
+    ("text", "action", "args"),
+    [
+        ("spot_notice@step:step=40", "spot_notice@step", {"step": 40, "notice_s": 0.0}),
+        ("spot_notice@step:step=40;notice_s=120", "spot_notice@step", {"step": 40, "notice_s": 120}),
+        ("box_killed@step:step=3", "box_killed@step", {"step": 3}),
+        ("box_stopped_outside@step:step=3", "box_stopped_outside@step", {"step": 3}),
+        ("box_deleted_in_console@step:step=3", "box_deleted_in_console@step", {"step": 3}),
+    ],
+)
+def test_a_fault_of_the_machine_at_a_step_of_its_training(text: str, action: str, args: dict[str, float]) -> None:
+    assert parse_faults(text) == ([], [RunnerFault(text, "train", action, args)], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spot_notice@step",
+        "spot_notice@step:3",
+        "spot_notice@step:step=soon",
+        "spot_notice@step:step=true",
+        "spot_notice@step:step=-1",
+        "spot_notice@step:step=3;notice_s=long",
+        "box_killed@step:step=3;notice_s=120",
+    ],
+)
+def test_a_fault_at_a_step_needs_its_number_and_takes_nothing_unknown(text: str) -> None:
+    with pytest.raises(UsageError, match=f"rehearse: {text} names no step of the training") as caught:
+        parse_faults(text)
+    assert "@step:step=40" in str(caught.value.resolution)
+
+
 def test_several_faults_keep_their_order() -> None:
     found = parse_faults("no_capacity, no_key@down,terminate_500 ,ctrl_c@train,state_file_cut,")
 
