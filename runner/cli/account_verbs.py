@@ -217,6 +217,7 @@ def rehearse(session: Session) -> int:
         folder,
         verb=arguments.rehearsed,
         hub=arguments.hub,
+        others=[name for name in session.run_file().compute.recover_on if name in CLOUDS],
     )
     verdict = act(rehearsal, session.view, session.stop)
     print(describe(verdict, arguments.json))

@@ -54,6 +54,7 @@ class Rehearsal:
         verb: What the user does: ``train`` or ``rebuild``.
         before_close: Called when all is over and judged, while the emulated cloud still answers.
         hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
+        others: Other clouds to serve, on which the run may go on (``compute.recover_on``).
     """
 
     environment: str
@@ -65,6 +66,7 @@ class Rehearsal:
     verb: str = "train"
     before_close: Callable[[Emulators], None] | None = None
     hub: Path | None = None
+    others: Sequence[str] = ()
 
 
 def new_folder(root: Path) -> Path:
@@ -92,15 +94,17 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         warm_cache()
         view.progress("preparing the machine's disk")
         build_tree()
-    beside = [_another_cloud(rehearsal.environment)] if any(fault.action == STUCK for fault in home_faults) else []
-    clouds = Emulators(rehearsal.environment, rehearsal.folder, rehearsal.hub, beside=beside)
+    others = [name for name in rehearsal.others if name != rehearsal.environment]
+    is_stuck = any(fault.action == STUCK for fault in home_faults)
+    stuck_on = [_another_cloud(rehearsal.environment, others)] if is_stuck else []
+    clouds = Emulators(rehearsal.environment, rehearsal.folder, rehearsal.hub, beside=[*others, *stuck_on])
     with clouds as emulators, _without_guards(rehearsal.folder):
         words = _words(rehearsal, rehearsal.environment)
         twin = Twin(rehearsal.program, emulators, words)
         user = User(rehearsal.program, emulators, view, stop, home_faults, twin)
         before = footprint(Path.home())
         with contextlib.closing(twin), contextlib.closing(user):
-            for cloud in beside:
+            for cloud in stuck_on:
                 user.leave_stuck(cloud, _words(rehearsal, cloud))
             for fault in cloud_faults:
                 emulators.send("/faults", fault.to_mapping(rehearsal.environment))
@@ -173,9 +177,19 @@ def _check_other_runs(rehearsal: Rehearsal, afterwards: Sequence[str]) -> None:
         )
 
 
-def _another_cloud(name: str) -> str:
-    """Return the first cloud that a sweep looks at, of those that are not this one."""
-    return next(other for other in emulated_clouds() if other != name)
+def _another_cloud(name: str, others: Sequence[str]) -> str:
+    """Return the first cloud that a sweep looks at, of those that the run does not use.
+
+    Raises:
+        UsageError: If it may use them all.
+    """
+    found = next((other for other in emulated_clouds() if other not in (name, *others)), None)
+    if found is None:
+        raise UsageError(
+            f"rehearse: {STUCK} needs a cloud of its own, and the run may use every one",
+            resolution="leave one out with SET=compute.recover_on=[]",
+        )
+    return found
 
 
 @contextlib.contextmanager
@@ -198,7 +212,9 @@ def _has_real_boxes(rehearsal: Rehearsal, view: View) -> bool:
     reason = supported()
     if reason is None:
         return True
-    why_not = emulated_clouds()[rehearsal.environment].why_no_logins or why_no_logins()
+    clouds = emulated_clouds()
+    reasons = (clouds[name].why_no_logins for name in (rehearsal.environment, *rehearsal.others))
+    why_not = next(filter(None, reasons), None) or why_no_logins()
     if why_not is not None:
         raise UsageError(
             f"rehearse: this machine cannot boot machines of its own: {reason}; and {why_not}",

@@ -91,7 +91,7 @@ class User:
         self._boxes = emulators.folder / "boxes" / "boxes"
         self._lease_minutes: list[float] = []
         self._stopped: list[process.Child] = []
-        self._twin, self._stuck = twin, list[str]()
+        self._twin, self._stuck, self._stuck_on = twin, list[str](), ""
         self._older_guards: list[psutil.Process] = []
         self._detaches = any(fault.action in DETACHED for fault in home_faults)
         self.fired = [fault.name for fault in home_faults if fault.action in {*DIRTY, *DETACHED}]
@@ -109,6 +109,7 @@ class User:
         """Let a run on another cloud be killed while it trains, whose machine cannot be terminated from then on."""
         self.run("train", words, [RunnerFault(STUCK, "train", "kill_runner")])
         self._stuck += [run.run_id for run in self._latest()]
+        self._stuck_on = cloud
         ignored = CloudFault("terminate_ignored").to_mapping(cloud)
         self._emulators.send("/faults", {**ignored, "count": "always"})
 
@@ -238,14 +239,14 @@ class User:
         self._lease_minutes = [float(budget.get("lease_minutes", 0.0)) for budget in budgets]
 
     def _bills(self) -> bool:
-        return any(machine["is_billing"] for machine in self._of_this_cloud("/machines", "machines"))
+        return any(machine["is_billing"] for machine in self._of_the_run("/machines", "machines"))
 
     def _is_something_left(self) -> bool:
-        return bool(self._of_this_cloud("/leftovers", "leftovers"))
+        return bool(self._of_the_run("/leftovers", "leftovers"))
 
-    def _of_this_cloud(self, path: str, key: str) -> list[dict[str, Any]]:
+    def _of_the_run(self, path: str, key: str) -> list[dict[str, Any]]:
         """Return rows of the control API without those of a cloud that is only there for a machine that is stuck."""
-        return [row for row in self._emulators.ask(path)[key] if row["cloud"] == self._emulators.cloud]
+        return [row for row in self._emulators.ask(path)[key] if row["cloud"] != self._stuck_on]
 
     def _wait(self, deadline: float, wanted: Callable[[], bool]) -> None:
         while time.monotonic() < deadline and wanted():

@@ -65,12 +65,13 @@ class Stage:
         options: Sequence[str] = (),
         before_close: Callable[[Emulators], None] | None = None,
         hub: Path | None = None,
+        others: Sequence[str] = (),
     ) -> Verdict:
         """Rehearse a run and return the verdict; what the runner says is pytest's captured output."""
         self.count += 1
         words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text)), *options]
         folder = self.folder / f"r{self.count}"
-        rehearsal = Rehearsal(cloud, words, faults, afterwards, folder, program, verb, before_close, hub)
+        rehearsal = Rehearsal(cloud, words, faults, afterwards, folder, program, verb, before_close, hub, others)
         return rehearse(rehearsal, LineView(time.monotonic), Stop(RealWorld()))
 
     def run(self) -> RunDir:

@@ -17,6 +17,8 @@ from runner.cloud_api.models import Offer
 from runner.clouds.registry import CLOUDS, Accounts
 from runner.errors import EXIT_LEFTOVERS, AccessDeniedError, CloudError, CloudUnavailableError
 from runner.prices import refresh as price
+from runner.rehearsal import drive
+from runner.rehearsal.verdict import Verdict
 from runner.safety.sweeps_seen import last_sweep
 from runner.simulation.world import VirtualWorld
 from runner.world import RealWorld
@@ -94,6 +96,26 @@ def test_strangers_machines_are_asked_for_and_have_a_list_of_their_own(
 
     assert ask(tmp_path, "--env", "runpod") == 0
     assert lists == [("runpod", 1, None), ("runpod-community", 2, None)]
+
+
+def test_a_rehearsal_serves_the_clouds_on_which_the_run_may_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[drive.Rehearsal] = []
+
+    def act(rehearsal: drive.Rehearsal, *_: object) -> Verdict:
+        asked.append(rehearsal)
+        return Verdict(0, [], [], None, [], [], str(tmp_path))
+
+    monkeypatch.setattr(drive, "rehearse", act)
+    config = tmp_path / "run.yml"
+    config.write_text("data: {train_path: train.jsonl}\ncompute: {recoveries: 1, recover_on: [runpod, local, vultr]}\n")
+    words = ["rehearse", "--config", str(config), "--env", "aws", "--folder", str(tmp_path)]
+
+    assert cli.main(words) == 0
+    assert cli.main([*words, "--set", "compute.recover_on=[]"]) == 0
+
+    assert [rehearsal.others for rehearsal in asked] == [["runpod"], []]
 
 
 def test_one_cloud_may_be_named(lists: list[tuple[str, int, str | None]], tmp_path: Path) -> None:

@@ -108,7 +108,26 @@ def test_what_is_stuck_needs_a_sweep_at_the_end(faults: str, afterwards: str, tm
 def test_what_is_stuck_is_on_the_first_other_cloud() -> None:
     first, second, *_ = emulated_clouds()
 
-    assert [drive._another_cloud(name) for name in emulated_clouds()] == [second, first, first]
+    assert [drive._another_cloud(name, []) for name in emulated_clouds()] == [second, first, first]
+
+
+def test_what_is_stuck_is_on_no_cloud_that_the_run_may_use() -> None:
+    first, second, third, *_ = emulated_clouds()
+
+    assert drive._another_cloud(first, [second]) == third
+    with pytest.raises(UsageError, match="stuck_thing needs a cloud of its own") as caught:
+        drive._another_cloud(first, list(emulated_clouds()))
+    assert "SET=compute.recover_on" in str(caught.value.resolution)
+
+
+def test_a_login_cannot_stand_for_a_machine_of_another_cloud_that_powers_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "supported", lambda: "no namespaces")
+    monkeypatch.setattr(drive, "why_no_logins", lambda: None)
+
+    with pytest.raises(UsageError, match=r"machines of its own: no namespaces; and .*must not"):
+        rehearse(Rehearsal("runpod", [], "", "down", tmp_path, others=["aws"]), SilentView(), Stop(RealWorld()))
 
 
 def test_guards_of_a_twin_end_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
