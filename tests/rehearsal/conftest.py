@@ -81,6 +81,11 @@ class Stage:
     def journal(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.run().file("journal.jsonl").read_text().splitlines()]
 
+    def started_from(self) -> list[int]:
+        """Return the step that each start of the trainer went on from, in order."""
+        events = [json.loads(line) for line in self.run().file("events.jsonl").read_text().splitlines()]
+        return [event["resumed_from_step"] for event in events if event["event"] == "run_started"]
+
     def said(self, verb: str = "train") -> str:
         """Return all that a command printed."""
         return (self.folder / f"r{self.count}" / f"{verb}.log").read_text()

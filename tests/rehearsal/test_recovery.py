@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from runner.errors import EXIT_DONE
@@ -45,6 +47,39 @@ def test_a_spot_machine_of_aws_hears_that_it_goes_saves_and_the_run_goes_on_with
     assert f"aws takes machine {first['id']} back; the trainer ended at step" in said
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
     assert verdict.receipt is not None
+
+
+def test_a_run_that_finds_no_machine_on_its_cloud_goes_on_with_another_cloud_to_the_same_adapter(stage: Stage) -> None:
+    verdict = stage.rehearse(
+        "aws",
+        "spot_notice@step:step=80,no_capacity:candidates=all;when=ended",
+        LONG,
+        "compute.recoveries=1",
+        "compute.recover_on=[runpod]",
+        "compute.instance_types=[g6.xlarge]",
+        "budget.max_usd=5",
+        f"store.url=file://{stage.folder}/store",
+        others=["runpod"],
+    )
+
+    said = stage.said()
+    first, second = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert [first["cloud"], second["cloud"]] == ["aws", "runpod"]
+    assert first["ended_at"] < second["started_at"]
+    assert [line["cloud"] for line in verdict.receipt["machines"]] == ["aws", "runpod"]
+    assert verdict.receipt["checks"]["clouds"] == {"aws": 0, "runpod": 0}
+    assert stage.started_from()[0] == 0
+    assert 0 < stage.started_from()[1] <= 80, "from a checkpoint, not from the start"
+    assert (stage.run().adapter / "learned.txt").read_text() == learned(100)
+
+
+def learned(steps: int) -> str:
+    """Return what the stand-in for the trainer has learned after so many steps, each trained once."""
+    found = "nothing"
+    for step in range(1, steps + 1):
+        found = hashlib.sha256(f"{found} {step}".encode()).hexdigest()
+    return found
 
 
 @pytest.mark.parametrize(
