@@ -133,7 +133,7 @@ def try_once(emulators: Emulators, side: str, cache: str) -> Try:
             seconds[part] = time.time() - begun
         seconds["trainer, to its first step"] = _first_step(ctx, host) - started - sum(seconds.values())
     finally:
-        emulators.tell(f"/machines/{host.instance_id}/delete", {})
+        emulators.send(f"/machines/{host.instance_id}/delete", {})
     return Try(side, cache, seconds)
 
 
