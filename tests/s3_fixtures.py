@@ -12,13 +12,13 @@ import pytest
 from trainer.checkpoints import bucket as s3
 
 if TYPE_CHECKING:
-    from tests.s3_servers import S3Server
+    from runner.emulation.s3.server import S3Server
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
     """What starts a store of one manner, once."""
-    from tests.s3_servers import serve_s3
+    from runner.emulation.s3.server import serve_s3
 
     with ExitStack() as stack:
         yield cache(lambda manner: stack.enter_context(serve_s3(manner, tmp_path_factory.mktemp(manner))))
@@ -30,7 +30,7 @@ def s3_client(s3_server: Callable[[str], S3Server]) -> Callable[[str], Any]:
     import boto3
     from botocore.config import Config
 
-    from tests.s3_servers import ACCESS_KEY_ID, SECRET_KEY
+    from runner.emulation.s3.account import ACCESS_KEY_ID, SECRET_KEY
 
     @cache
     def connect(manner: str) -> Any:
@@ -63,7 +63,7 @@ def open_bucket(
     def open_one(manner: str) -> Any:
         from moto.moto_api._internal.models import moto_api_backend
 
-        from tests.s3_servers import ACCESS_KEY_ID, BUCKET, SECRET_KEY
+        from runner.emulation.s3.account import ACCESS_KEY_ID, BUCKET, SECRET_KEY
 
         server = s3_server(manner)
         for name, value in {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.s3_servers import BUCKET, S3Server
+from runner.emulation.s3.account import BUCKET
+from runner.emulation.s3.server import S3Server
 from tests.unit.runner.conftest import CommandLine
 from tests.unit.runner.lifecycle.from_a_store import fail_and_go_on
 

@@ -20,6 +20,7 @@ from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
 from runner.clouds.aws.api import AwsCloud, PrefixCredentials
 from runner.context import Context
+from runner.emulation.s3.server import S3Server
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, TransferError
 from runner.run.models import Completed, Host
 from runner.run.run_dir import RunDir
@@ -27,7 +28,6 @@ from runner.run.run_file import RunFile
 from runner.store import credentials as store_keys
 from runner.store import run_store as storing
 from runner.world import RealWorld
-from tests.s3_servers import S3Server
 from tests.unit.runner.fake_run import run_named
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
 from trainer.checkpoints.pull import pull

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from runner.emulation.s3.account import BUCKET
+from runner.emulation.s3.manners import MANNERS
 from tests.rclone_remotes import REMOTES
-from tests.s3_servers import BUCKET, MANNERS
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.s3_servers import BUCKET
+from runner.emulation.s3.account import BUCKET
 from trainer.checkpoints.complete import REQUIRED_FILES, complete
 
 FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}

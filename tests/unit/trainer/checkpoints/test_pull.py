@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.s3_servers import BUCKET
+from runner.emulation.s3.account import BUCKET
 from tests.unit.trainer.checkpoints.small_checkpoints import FINGERPRINTS, files, make_checkpoint
 from trainer.checkpoints import places as store_places
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete, verify
