@@ -16,20 +16,15 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
 import psutil
-import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runner.emulation import machines
 from runner.emulation.boxes import Yard, why_no_logins
@@ -37,14 +32,14 @@ from runner.emulation.cloud_state import CloudState, Settings
 from runner.emulation.control_app import Control
 from runner.emulation.hub import hub_of
 from runner.emulation.paper_yard import PaperYard
-from runner.emulation.service import EmulatedCloud, Service, Wsgi, chosen_settings
+from runner.emulation.service import EmulatedCloud, Service, chosen_settings
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
+from runner.rehearsal.listening import listen_asgi, listen_wsgi
 from runner.rehearsal.services import BOXES, emulated_clouds, known_faults
 from runner.run.run_dir import write_json
 
 HUB_LOG = "hub-log.jsonl"
 TICK_S = 0.2
-GRACEFUL_S = 1
 
 
 class ClosableYard(machines.Yard, Protocol):
@@ -168,15 +163,6 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, st
     return yard, yard.gateway, {"logins": f"ssh://{user}@127.0.0.1:{port}"}
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves the signals to this program."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
 async def _serve(
     state: CloudState, options: Options, bridge: str | None, known: Mapping[str, str], asked: Asked
 ) -> None:
@@ -184,12 +170,12 @@ async def _serve(
     services = {cloud.name: cloud.build(state) for cloud in options.clouds}
     control = Control(state, {name: service.statuses for name, service in services.items()})
     async with contextlib.AsyncExitStack() as stack:
-        endpoints = {**known, "control": await _listen_asgi(stack, control.app(), "127.0.0.1")}
+        endpoints = {**known, "control": await listen_asgi(stack, control.app(), "127.0.0.1")}
         for service in services.values():
             endpoints |= await _start(stack, service, bridge)
         if options.hub is not None:
             hub = hub_of(options.hub, options.folder / HUB_LOG)
-            endpoints["hub"] = await _listen_asgi(stack, hub.app(), bridge or "127.0.0.1")
+            endpoints["hub"] = await listen_asgi(stack, hub.app(), bridge or "127.0.0.1")
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
         while not asked.is_over and _is_wanted(owner):
             await asyncio.to_thread(_tick, state)
@@ -214,75 +200,10 @@ async def _start(stack: contextlib.AsyncExitStack, service: Service, bridge: str
 
 async def _listen(stack: contextlib.AsyncExitStack, service: Service, host: str) -> str:
     if service.asgi is not None:
-        return await _listen_asgi(stack, service.asgi, host)
+        return await listen_asgi(stack, service.asgi, host)
     if service.wsgi is None:
         raise OSError("nothing to serve")
-    return _listen_wsgi(stack, service.wsgi, host)
-
-
-async def _listen_asgi(stack: contextlib.AsyncExitStack, app: ASGIApp, host: str) -> str:
-    """Serve an app on a free port until the stack closes; return its URL."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind((host, 0))
-    config = uvicorn.Config(
-        dated(app),
-        lifespan="off",
-        log_level="critical",
-        access_log=False,
-        date_header=False,
-        timeout_graceful_shutdown=GRACEFUL_S,
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-
-    async def end() -> None:
-        server.should_exit = True
-        await task
-
-    stack.push_async_callback(end)
-    while not server.started:
-        if task.done():
-            await task
-            raise OSError(f"no server on {host}")
-        await asyncio.sleep(0.01)
-    return f"http://{host}:{listener.getsockname()[1]}"
-
-
-def dated(app: ASGIApp) -> ASGIApp:
-    """Return an app whose answers all have one date: their own, else this computer's."""
-
-    async def with_date(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_dated(message: Message) -> None:
-            if message["type"] == "http.response.start" and b"date" not in dict(message["headers"]):
-                message = {**message, "headers": [*message["headers"], (b"date", formatdate(usegmt=True).encode())]}
-            await send(message)
-
-        await app(scope, receive, send_dated)
-
-    return with_date
-
-
-def _listen_wsgi(stack: contextlib.AsyncExitStack, app: Wsgi, host: str) -> str:
-    """Serve a WSGI app in threads on a free port until the stack closes; return its URL."""
-    from moto.moto_server.werkzeug_app import MotoRequestHandler
-    from werkzeug.serving import make_server
-
-    class Quiet(MotoRequestHandler):
-        """Says nothing on the terminal."""
-
-        def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
-            """Say nothing."""
-
-    server = make_server(host, 0, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
-    thread.start()
-
-    async def end() -> None:
-        await asyncio.to_thread(server.shutdown)
-        thread.join()
-
-    stack.push_async_callback(end)
-    return f"http://{host}:{server.server_port}"
+    return listen_wsgi(stack, service.wsgi, host)
 
 
 def _tick(state: CloudState) -> None:
