@@ -20,12 +20,14 @@ class Fault:
         does: What happens, in one sentence.
         arguments: What can be set, with the default (which also gives the type).
         needs_real_box: Whether it acts on the network or the programs of a box.
+        step: Of one inside a machine: the step of the run that has to go on, as ``kill_runner@<step>`` has them.
     """
 
     name: str
     does: str
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     needs_real_box: bool = False
+    step: str = "train"
 
 
 COMMON_FAULTS = frozenset(
@@ -60,6 +62,7 @@ COMMON_FAULTS = frozenset(
         "box_deleted_in_console",
         "lease_killed",
         "disk_full_on_box",
+        "box_deleted_after_store",
     }
 )
 """What every emulated cloud can do wrong so far; each adds its own."""
@@ -187,6 +190,7 @@ _INSIDE = (
         needs_real_box=True,
     ),
     Fault("disk_full_on_box", "the machine's disk has no byte left", needs_real_box=True),
+    Fault("box_deleted_after_store", "someone terminates the machine in the console", step="store"),
 )
 
 _END = (

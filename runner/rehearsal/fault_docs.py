@@ -30,6 +30,7 @@ BEGIN = f"<!-- made by `{RENEW}` from here -->"
 END = f"<!-- made by `{RENEW}` up to here -->"
 
 BOOT = "`boot` is the part of `provision` in which there is a machine that bills."
+STORE = "`store` is the part of `train` in which the machine itself has brought a checkpoint to the store."
 FILE = "`<file>` is a file of the run's folder, `runs/<run id>/state.json` unless it is given."
 
 
@@ -67,8 +68,8 @@ def fault_tables() -> str:
         ("name", "what happens to the runner, or to or by its machine"),
         (
             *((f"`{name}@<step>`", action.does) for name, action in RUNNER_ACTIONS.items()),
-            *((f"`{name}`{_mark(FAULTS[name])}", f"{FAULTS[name].does} (at train)") for name in INSIDE),
             *((f"`{name}:step=<n>`", f"{one.does}, once it has trained step `n`") for name, one in AT_STEP.items()),
+            *((f"`{name}`{_mark(FAULTS[name])}", f"{FAULTS[name].does} (at {FAULTS[name].step})") for name in INSIDE),
             *((f"`{HOSTILE}:{name}`", f"{one.does} (at {one.step})") for name, one in ATTACKS.items()),
         ),
     )
@@ -84,7 +85,7 @@ def fault_tables() -> str:
             f"Every one also takes {general} (see above). Those with † act on a machine's network or programs.",
             f"What cannot happen, and why:\n\n{refusals}",
             runner,
-            f"`<step>` is one of {steps}; `train` begins with the first step that has been trained. {BOOT}",
+            f"`<step>` is one of {steps}; `train` begins with the first step that has been trained. {BOOT} {STORE}",
             _home_table(),
             f"`<verb>` is one of {verbs}, and has to be among `AFTERWARDS=`. {FILE}",
         )

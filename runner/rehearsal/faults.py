@@ -6,13 +6,14 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.emulation.fault_table import INSIDE
+from runner.emulation.fault_table import FAULTS, INSIDE
 from runner.errors import UsageError
 from runner.rehearsal.at_step import AT_STEP, arguments
 from runner.rehearsal.hostile import ATTACKS
 
-STEPS = ("provision", "boot", "configure", "stage", "train", "collect", "destroy")
-"""Moments of a run; ``boot`` is the part of ``provision`` in which there is a machine that bills."""
+STEPS = ("provision", "boot", "configure", "stage", "train", "store", "collect", "destroy")
+"""Moments of a run: ``boot`` is the part of ``provision`` in which there is a machine that bills, ``store`` the part of
+``train`` in which the machine itself has brought a checkpoint to the store."""
 AT_LAUNCH = ("kill_runner@before_create", "kill_runner@after_create", "kill_terraform@create")
 """Ends that the emulated cloud itself brings about, at the moment it is asked for a machine."""
 FILE_FAULTS = {
@@ -207,7 +208,7 @@ def _inside(word: str) -> RunnerFault:
     if ":" in word:
         name = word.partition(":")[0]
         raise UsageError(f"rehearse: {name} takes neither a count nor arguments", resolution=f"write FAULTS={name}")
-    return RunnerFault(word, "train", word)
+    return RunnerFault(word, FAULTS[word].step, word)
 
 
 def _unknown(word: str) -> UsageError:

@@ -22,6 +22,9 @@ from runner.world import RealWorld
         ("provision", "boot", True, "", True),
         ("train", "train", True, "", False),
         ("train", "train", True, '{"event": "step", "step": 1}\n', True),
+        ("train", "store", True, '{"event": "step", "step": 1}\n', False),
+        ("train", "store", True, '{"event": "checkpoint_stored", "step": 3}\n', True),
+        ("collect", "store", True, '{"event": "checkpoint_stored", "step": 3}\n', False),
     ],
 )
 def test_a_step_goes_on(running: str, step: str, bills: bool, events: str, does: bool, tmp_path: Path) -> None:
