@@ -56,8 +56,8 @@ data-check: ## Check the training data and show what the model would learn from 
 	@$(CONTROL) -m runner data-check $(PLAN_FLAGS)
 
 ##@ Rehearse: the same run against an emulated cloud with real machines; costs nothing
-rehearse: ## Rehearse a run on the cloud ENV [CONFIG DATA ENV SET VERB=rebuild FAULTS AFTERWARDS HUB JSON=1]
-	@$(REHEARSAL) -m runner rehearse $(DATA_FLAGS) $(call flag,ENV,--env) $(SET_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb) $(call flag,HUB,--hub) $(JSON_FLAG)
+rehearse: ## Rehearse a run on the cloud ENV [CONFIG DATA ENV SET VERB=rebuild FAULTS AFTERWARDS HUB STORE JSON=1]
+	@$(REHEARSAL) -m runner rehearse $(DATA_FLAGS) $(call flag,ENV,--env) $(SET_FLAGS) $(call flag,FAULTS,--faults) $(call flag,AFTERWARDS,--afterwards) $(call flag,VERB,--verb) $(call flag,HUB,--hub) $(call flag,STORE,--store) $(JSON_FLAG)
 rehearse-clean: ## Remove what a killed rehearsal left on this machine
 	@$(REHEARSAL) -m runner rehearse-clean
 

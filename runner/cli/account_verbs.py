@@ -218,6 +218,7 @@ def rehearse(session: Session) -> int:
         verb=arguments.rehearsed,
         hub=arguments.hub,
         others=[name for name in session.run_file().compute.recover_on if name in CLOUDS],
+        store=arguments.store,
     )
     verdict = act(rehearsal, session.view, session.stop)
     print(describe(verdict, arguments.json))

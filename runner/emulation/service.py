@@ -129,6 +129,7 @@ class EmulatedCloud:
         other_account: The variables of ``environment`` that are the key, as they lead to another account.
         why_no_logins: Why a box cannot be a login of this machine, ``None`` where it can.
         module: Its root module, for simulated lives; ``None`` where there are none yet.
+        keeps_stores: Whether emulated stores are in its account, which gives out their keys.
     """
 
     name: str
@@ -140,6 +141,7 @@ class EmulatedCloud:
     other_account: Mapping[str, str]
     why_no_logins: str | None
     module: Module | None = None
+    keeps_stores: bool = False
 
 
 def chosen_settings(

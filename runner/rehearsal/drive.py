@@ -14,13 +14,15 @@ from runner.emulation.boxes import build_tree, supported, why_no_logins
 from runner.emulation.cache import warm_cache
 from runner.emulation.fault_table import INSIDE
 from runner.emulation.faults import FaultQueue
+from runner.emulation.s3.manners import MANNERS
 from runner.errors import UsageError
 from runner.guard.place import end_guard
 from runner.rehearsal.at_step import AT_STEP, SUFFIX
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import DETACHED, STUCK, TWINS, CloudFault, HomeFault, RunnerFault, parse_faults
 from runner.rehearsal.footprint import changes, footprint
-from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.rehearsal.services import account_of_stores, emulated_clouds, known_faults
+from runner.rehearsal.store import check_manner
 from runner.rehearsal.twin import Twin, runs_of_twin
 from runner.rehearsal.user import User
 from runner.rehearsal.verdict import Verdict, judge
@@ -55,6 +57,7 @@ class Rehearsal:
         before_close: Called when all is over and judged, while the emulated cloud still answers.
         hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
         others: Other clouds to serve, on which the run may go on (``compute.recover_on``).
+        store: Manner of S3 of an emulated store, or ``None`` for what the run file has.
     """
 
     environment: str
@@ -67,6 +70,7 @@ class Rehearsal:
     before_close: Callable[[Emulators], None] | None = None
     hub: Path | None = None
     others: Sequence[str] = ()
+    store: str | None = None
 
 
 def new_folder(root: Path) -> Path:
@@ -85,6 +89,8 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     """
     cloud_faults, runner_faults, home_faults = parse_faults(rehearsal.faults)
     afterwards = _afterwards(rehearsal.afterwards)
+    check_manner(rehearsal.store)
+    _check_stored(rehearsal, runner_faults)
     _check_detaching(rehearsal, home_faults)
     _check_other_runs(rehearsal, afterwards)
     has_real_boxes = _has_real_boxes(rehearsal, view)
@@ -97,15 +103,21 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     others = [name for name in rehearsal.others if name != rehearsal.environment]
     is_stuck = any(fault.action == STUCK for fault in home_faults)
     stuck_on = [_another_cloud(rehearsal.environment, others)] if is_stuck else []
-    clouds = Emulators(rehearsal.environment, rehearsal.folder, rehearsal.hub, beside=[*others, *stuck_on])
+    clouds = Emulators(
+        rehearsal.environment,
+        rehearsal.folder,
+        rehearsal.hub,
+        beside=_beside(rehearsal, [*others, *stuck_on]),
+        store=rehearsal.store,
+    )
     with clouds as emulators, _without_guards(rehearsal.folder):
-        words = _words(rehearsal, rehearsal.environment)
+        words = _words(rehearsal, rehearsal.environment, emulators)
         twin = Twin(rehearsal.program, emulators, words)
         user = User(rehearsal.program, emulators, view, stop, home_faults, twin)
         before = footprint(Path.home())
         with contextlib.closing(twin), contextlib.closing(user):
             for cloud in stuck_on:
-                user.leave_stuck(cloud, _words(rehearsal, cloud))
+                user.leave_stuck(cloud, _words(rehearsal, cloud, emulators))
             for fault in cloud_faults:
                 emulators.send("/faults", fault.to_mapping(rehearsal.environment))
             exit_code = user.run(rehearsal.verb, words, runner_faults)
@@ -128,9 +140,16 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         return verdict
 
 
-def _words(rehearsal: Rehearsal, cloud: str) -> list[str]:
+def _words(rehearsal: Rehearsal, cloud: str, emulators: Emulators) -> list[str]:
     """Return the options of the verb on a cloud."""
-    return ["--env", cloud, *(word for setting in SIMULATED for word in ("--set", setting)), *rehearsal.words]
+    settings = (*SIMULATED, *emulators.settings())
+    return ["--env", cloud, *(word for setting in settings for word in ("--set", setting)), *rehearsal.words]
+
+
+def _beside(rehearsal: Rehearsal, stuck: Sequence[str]) -> list[str]:
+    """Return the clouds beside that of the run: one where something is stuck, and the account of the store."""
+    wanted = {*stuck, *([] if rehearsal.store is None else [account_of_stores()])}
+    return sorted(wanted - {rehearsal.environment})
 
 
 def _check_possible(cloud: str, faults: Sequence[RunnerFault], *, has_real_boxes: bool) -> None:
@@ -154,6 +173,20 @@ def _check_detaching(rehearsal: Rehearsal, faults: Sequence[HomeFault]) -> None:
     if rehearsal.verb != "train" and any(fault.action in DETACHED for fault in faults):
         raise UsageError(
             f"rehearse: nobody can leave `make {rehearsal.verb}` alone", resolution="use detached_and_done with `train`"
+        )
+
+
+def _check_stored(rehearsal: Rehearsal, faults: Sequence[RunnerFault]) -> None:
+    """Refuse faults that wait for a checkpoint in a store where there is none.
+
+    Raises:
+        UsageError: If one would never happen.
+    """
+    waiting = [fault.name for fault in faults if fault.step == "store"]
+    if waiting and rehearsal.store is None:
+        raise UsageError(
+            f"rehearse: {waiting[0]} waits for a checkpoint in the store, and there is no store",
+            resolution=f"serve one with STORE={'|'.join(MANNERS)}",
         )
 
 

@@ -18,6 +18,7 @@ from runner.clouds.registry import real_variables
 from runner.emulation.boxes import clean
 from runner.errors import ToolError, UsageError
 from runner.rehearsal.services import BOXES, emulated_clouds
+from runner.rehearsal.store import settings_of
 from runner.run.notices_section import ADDRESSES_VARIABLE
 from runner.run.run_dir import PROJECT, read_json
 from runner.safety.patience import VARIABLE
@@ -32,9 +33,26 @@ PATIENCE = 0.1
 class Emulators:
     """Emulated clouds and their boxes; leaving the block ends them all."""
 
-    def __init__(self, cloud: str, folder: Path, hub: Path | None = None, *, beside: Sequence[str] = ()) -> None:
-        """Take the cloud's name, the folder for all of the rehearsal, what a Hub is to have, and clouds beside it."""
+    def __init__(
+        self,
+        cloud: str,
+        folder: Path,
+        hub: Path | None = None,
+        *,
+        beside: Sequence[str] = (),
+        store: str | None = None,
+    ) -> None:
+        """Take what there is to be.
+
+        Args:
+            cloud: The cloud's name.
+            folder: For all of the rehearsal.
+            hub: Folder of what a Hub is to have, ``None`` for no Hub.
+            beside: Clouds that are there as well.
+            store: Manner of the store, ``None`` for none.
+        """
         self.cloud, self.folder, self._hub, self._beside = cloud, folder, hub, tuple(beside)
+        self._store = store
         self._child: process.Child | None = None
         self.endpoints: dict[str, str] = {}
 
@@ -49,6 +67,7 @@ class Emulators:
         clouds = ",".join((self.cloud, *self._beside))
         argv = [sys.executable, "-m", "runner.rehearsal.serve", "--clouds", clouds, "--folder", str(self.folder)]
         argv += ["--until-pid", str(os.getpid()), *([] if self._hub is None else ["--hub", str(self._hub)])]
+        argv += [] if self._store is None else ["--store", self._store]
         self._child = process.start(argv, log=log, cwd=PROJECT, env=scrubbed(os.environ))
         try:
             self._wait_for_endpoints(log)
@@ -85,6 +104,10 @@ class Emulators:
             return {}
         cache = str(self.folder / "hub-cache")
         return {"HF_ENDPOINT": self.endpoints["hub"], "HF_HUB_OFFLINE": "0", "HF_HUB_CACHE": cache}
+
+    def settings(self) -> list[str]:
+        """Return the settings of a run file that lead a run to what is served and is no cloud."""
+        return settings_of(self.endpoints["store"], self.folder) if "store" in self.endpoints else []
 
     def other_account(self) -> Mapping[str, str]:
         """Return the variables of ``environment`` that are the key, as they lead to another account."""

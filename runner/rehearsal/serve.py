@@ -5,7 +5,8 @@ URL of each API of the clouds that are served, by the name in its cloud's ``Serv
 which ``runner/emulation/control_app.py`` describes. For a cloud that boxes have to reach there is also
 ``<name>_from_boxes``: the same API at an address that a box can reach. Where boxes are logins of this machine,
 ``logins`` is ``ssh://user@127.0.0.1:port``: the user of all and, for a cloud that gives none, the port. With ``--hub``
-an emulated Hugging Face Hub answers at ``hub``, for boxes and this machine alike, and ``F/hub-log.jsonl`` is its log.
+an emulated Hugging Face Hub answers at ``hub``, for boxes and this machine alike, and ``F/hub-log.jsonl`` is its log;
+with ``--store`` S3 over TLS at ``store``, with the log ``F/store-log.jsonl`` and its certificates in ``F/store``.
 SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
 """
 
@@ -32,10 +33,12 @@ from runner.emulation.cloud_state import CloudState, Settings
 from runner.emulation.control_app import Control
 from runner.emulation.hub import hub_of
 from runner.emulation.paper_yard import PaperYard
+from runner.emulation.s3.manners import MANNERS
 from runner.emulation.service import EmulatedCloud, Service, chosen_settings
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
 from runner.rehearsal.listening import listen_asgi, listen_wsgi
 from runner.rehearsal.services import BOXES, emulated_clouds, known_faults
+from runner.rehearsal.store import serve_store
 from runner.run.run_dir import write_json
 
 HUB_LOG = "hub-log.jsonl"
@@ -60,6 +63,7 @@ class Options:
         until_pid: End when this process is gone, or ``None``.
         settings: The clouds' settings, by name.
         hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
+        store: Manner of the store that is served, or ``None`` for none.
     """
 
     clouds: tuple[EmulatedCloud, ...]
@@ -68,6 +72,7 @@ class Options:
     until_pid: int | None
     settings: Mapping[str, Settings]
     hub: Path | None = None
+    store: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,13 +138,14 @@ def _options(argv: Sequence[str] | None) -> Options:
         "--setting", action="append", default=[], metavar="CLOUD.NAME=NUMBER", help="a duration or quota of a cloud"
     )
     parser.add_argument("--hub", type=Path, default=None, help="serve a Hub with the models and data sets of a folder")
+    parser.add_argument("--store", choices=MANNERS, default=None, help="serve a store in this manner of S3")
     given = parser.parse_args(argv)
     wanted = [word.strip() for word in given.clouds.split(",") if word.strip()]
     clouds = tuple(cloud for name, cloud in every.items() if name in wanted)
     if len(clouds) != len(set(wanted)) or not clouds:
         parser.error(f"--clouds: use {', '.join(every)}")
     settings = chosen_settings(clouds, dict(word.partition("=")[::2] for word in given.setting), os.environ)
-    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, settings, given.hub)
+    return Options(clouds, given.folder.resolve(), given.boxes, given.until_pid, settings, given.hub, given.store)
 
 
 def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, str]]:
@@ -153,6 +159,8 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, st
     if yard.login is None:
         return yard, yard.gateway, {}
     for cloud in options.clouds:
+        if options.store is not None and cloud.keeps_stores:
+            continue  # it may be there for the store's keys alone; who rents there was refused before
         if (why_not := cloud.why_no_logins or why_no_logins()) is not None:
             yard.close()
             raise UsageError(
@@ -176,6 +184,8 @@ async def _serve(
         if options.hub is not None:
             hub = hub_of(options.hub, options.folder / HUB_LOG)
             endpoints["hub"] = await listen_asgi(stack, hub.app(), bridge or "127.0.0.1")
+        if options.store is not None:
+            endpoints["store"] = serve_store(stack, options.store, options.folder, bridge or "127.0.0.1")
         await asyncio.to_thread(write_json, options.folder / "endpoints.json", endpoints)
         while not asked.is_over and _is_wanted(owner):
             await asyncio.to_thread(_tick, state)

@@ -21,6 +21,11 @@ def emulated_clouds() -> Mapping[str, EmulatedCloud]:
     return {module.EMULATED.name: module.EMULATED for module in modules}
 
 
+def account_of_stores() -> str:
+    """Return the cloud whose account gives out the keys of an emulated store."""
+    return next(name for name, cloud in emulated_clouds().items() if cloud.keeps_stores)
+
+
 def simulated_clouds() -> list[str]:
     """Return the clouds on which lives are simulated."""
     return [name for name, cloud in emulated_clouds().items() if cloud.module is not None]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-ACCOUNT = "123456789012"
-ACCESS_KEY_ID = "AKIAREHEARSAL0000000"
-"""The key that is taken; made up and known to everybody, never anybody's own."""
+from runner.emulation.s3 import account
+
+ACCOUNT, ACCESS_KEY_ID = account.NUMBER, account.ACCESS_KEY_ID
+"""The account, in which emulated stores are as well, and the key that is taken."""
 OTHER_ACCOUNT, OTHER_ACCESS_KEY_ID = "210987654321", "AKIAREHEARSALOTHER00"
 """Another account, in which there is nothing, and its key."""
 AMAZON, CANONICAL = "898082745236", "099720109477"

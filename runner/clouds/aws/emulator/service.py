@@ -85,4 +85,5 @@ EMULATED = EmulatedCloud(
     },
     other_account={"AWS_ACCESS_KEY_ID": OTHER_ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": OTHER_KEY},
     why_no_logins="an instance terminates itself by powering off, which a login on this machine must not do",
+    keeps_stores=True,
 )

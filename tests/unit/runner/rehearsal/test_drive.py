@@ -20,9 +20,16 @@ from runner.world import RealWorld
 
 
 def ask(
-    folder: Path, cloud: str = "lambda", *, faults: str = "", afterwards: str = "down", verb: str = "train"
+    folder: Path,
+    cloud: str = "lambda",
+    *,
+    faults: str = "",
+    afterwards: str = "down",
+    verb: str = "train",
+    store: str | None = None,
 ) -> None:
-    rehearse(Rehearsal(cloud, [], faults, afterwards, folder, verb=verb), SilentView(), Stop(RealWorld()))
+    rehearsal = Rehearsal(cloud, [], faults, afterwards, folder, verb=verb, store=store)
+    rehearse(rehearsal, SilentView(), Stop(RealWorld()))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,36 @@ def test_a_machine_that_has_neither_boxes_nor_logins_says_why(
 def test_an_unknown_afterwards_is_refused(word: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="rehearse: AFTERWARDS has"):
         ask(tmp_path, afterwards=word)
+
+
+def test_a_store_of_no_known_manner_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no store 'ftp'") as caught:
+        ask(tmp_path, store="ftp")
+
+    assert caught.value.resolution == "write STORE=amazon|strict|gateway"
+
+
+@pytest.mark.parametrize("fault", ["box_deleted_after_store", "kill_runner@store"])
+def test_what_waits_for_a_store_is_refused_where_there_is_none(fault: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{fault} waits for a checkpoint in the store") as caught:
+        ask(tmp_path, faults=fault)
+
+    assert caught.value.resolution == "serve one with STORE=amazon|strict|gateway"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "store", "stuck", "beside"),
+    [
+        ("lambda", None, [], []),
+        ("lambda", "strict", [], ["aws"]),
+        ("aws", "strict", [], []),
+        ("runpod", "gateway", ["lambda"], ["aws", "lambda"]),
+    ],
+)
+def test_beside_a_cloud_is_the_account_that_the_store_is_in(
+    cloud: str, store: str | None, stuck: list[str], beside: list[str], tmp_path: Path
+) -> None:
+    assert drive._beside(Rehearsal(cloud, [], "", "down", tmp_path, store=store), stuck) == beside
 
 
 def test_an_unknown_fault_of_the_runner_is_refused(tmp_path: Path) -> None:

@@ -41,6 +41,20 @@ def test_a_rehearsed_runner_is_led_to_the_emulated_hub_alone(tmp_path: Path, mon
     assert (environment["HF_HUB_OFFLINE"], environment["HF_HUB_CACHE"]) == ("0", str(tmp_path / "hub-cache"))
 
 
+def test_the_settings_of_a_run_lead_to_the_store_that_is_served(tmp_path: Path) -> None:
+    emulators = Emulators("lambda", tmp_path, store="strict")
+    assert emulators.settings() == []
+
+    emulators.endpoints["store"] = "https://10.77.0.1:2"
+
+    assert emulators.settings() == [
+        "store.url=s3://a-bucket/runs",
+        "store.endpoint_url=https://10.77.0.1:2",
+        f"store.ca_file={tmp_path}/store/ca.pem",
+        "store.role_arn=arn:aws:iam::123456789012:role/rehearsal-runs",
+    ]
+
+
 @pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
 def test_a_rehearsed_runner_knows_one_emulated_cloud(
     cloud: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,9 +20,14 @@ import pytest
 
 from runner.adapters import process
 from runner.cloud_api.pacing import clock_off
+from runner.clouds.aws.api import open_aws
+from runner.emulation.s3.account import BUCKET, ROLE_ARN
 from runner.rehearsal import serve
+from runner.rehearsal.services import emulated_clouds
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
+from trainer.checkpoints.push import push
+from trainer.errors import StoreError
 
 WAIT_S = 240.0
 
@@ -251,6 +256,40 @@ def test_a_hub_whose_settings_are_none_is_bad_usage(tmp_path: Path) -> None:
     assert "hub.json" in (tmp_path / "serve.log").read_text()
 
 
+def test_a_store_is_served_in_the_account_that_gives_out_its_keys_and_keeps_a_log(tmp_path: Path) -> None:
+    folder = tmp_path / "rehearsal"
+    child = start(folder, "--clouds", "lambda,aws", "--store", "strict")
+    try:
+        endpoints = wait_for(folder / "endpoints.json", child)
+        environ = dict(emulated_clouds()["aws"].environment(endpoints))
+        account = open_aws(environ, now=lambda: datetime.now(UTC))
+        found = account.sts_credentials_for_prefix(BUCKET, "runs/a-run", ROLE_ARN)
+        keys = {
+            "AWS_ACCESS_KEY_ID": found.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": found.secret_access_key,
+            "AWS_SESSION_TOKEN": found.session_token,
+        }
+        way: dict[str, Any] = {"endpoint_url": endpoints["store"], "keys": keys, "ca_file": folder / "store" / "ca.pem"}
+        (tmp_path / "work").mkdir()
+        (tmp_path / "work" / "a").write_text("content")
+        done = push(tmp_path / "work", f"s3://{BUCKET}/runs/a-run", **way)
+        with pytest.raises(StoreError, match="AccessDenied"):
+            push(tmp_path / "work", f"s3://{BUCKET}/runs/another", **way)
+    finally:
+        child.end(20)
+
+    lines = [json.loads(line) for line in (folder / "store-log.jsonl").read_text().splitlines()]
+    assert done.files == 1
+    assert {line["who"] for line in lines if not line["refused"]} == {"douse-a-run"}
+    assert "AccessDenied" in {line["refused"] for line in lines}
+
+
+def test_a_store_of_no_known_manner_is_bad_usage(tmp_path: Path) -> None:
+    child = start(tmp_path / "rehearsal", "--clouds", "lambda", "--store", "ftp")
+
+    assert child.wait(WAIT_S) == 2
+
+
 def test_pace_of_lambda_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUSE_LAMBDA_PACE_S", "0")
     child = start(tmp_path / "rehearsal", "--clouds", "lambda")
@@ -266,20 +305,35 @@ def test_pace_of_lambda_follows_the_environment(tmp_path: Path, monkeypatch: pyt
     assert not [p for p in psutil.process_iter(["pid"]) if p.pid == child.pid and p.status() != psutil.STATUS_ZOMBIE]
 
 
+class SharedYard:
+    """A yard whose boxes are logins of this machine."""
+
+    gateway = None
+    login = ("me", 2222)
+    closed: ClassVar[list[bool]] = []
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Claim nothing."""
+        self.closed.clear()
+
+    def close(self) -> None:
+        self.closed.append(True)
+
+
+def test_the_account_of_a_store_is_served_where_boxes_are_logins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "Yard", SharedYard)
+    words = ["--clouds", "lambda,aws", "--store", "strict", "--folder", str(tmp_path / "rehearsal")]
+
+    _, _, known = serve._open_yard(serve._options(words))
+
+    assert known == {"logins": "ssh://me@127.0.0.1:2222"}
+
+
 def test_aws_is_refused_where_boxes_are_logins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class SharedYard:
-        gateway = None
-        login = ("me", 2222)
-        closed: ClassVar[list[bool]] = []
-
-        def __init__(self, folder: Path, name: str) -> None:
-            """Claim nothing."""
-
-        def close(self) -> None:
-            self.closed.append(True)
-
     monkeypatch.setattr(serve, "Yard", SharedYard)
 
     assert serve.main(["--clouds", "aws", "--folder", str(tmp_path / "rehearsal")]) == 2

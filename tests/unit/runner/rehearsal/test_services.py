@@ -9,7 +9,7 @@ import pytest
 
 from runner.clouds.registry import CLOUDS
 from runner.emulation.fault_table import FAULTS, sentence
-from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.rehearsal.services import account_of_stores, emulated_clouds, known_faults
 from runner.run.run_dir import PROJECT
 
 
@@ -18,6 +18,10 @@ def test_every_folder_with_an_emulator_is_listed() -> None:
 
     assert {record.package.rpartition(".")[2] for record in CLOUDS.values()} == folders
     assert list(emulated_clouds()) == list(CLOUDS)
+
+
+def test_stores_are_in_the_account_of_one_cloud() -> None:
+    assert [name for name, cloud in emulated_clouds().items() if cloud.keeps_stores] == [account_of_stores()]
 
 
 @pytest.mark.parametrize("name", emulated_clouds())
