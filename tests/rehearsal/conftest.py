@@ -66,12 +66,15 @@ class Stage:
         before_close: Callable[[Emulators], None] | None = None,
         hub: Path | None = None,
         others: Sequence[str] = (),
+        store: str | None = None,
     ) -> Verdict:
         """Rehearse a run and return the verdict; what the runner says is pytest's captured output."""
         self.count += 1
         words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text)), *options]
         folder = self.folder / f"r{self.count}"
-        rehearsal = Rehearsal(cloud, words, faults, afterwards, folder, program, verb, before_close, hub, others)
+        rehearsal = Rehearsal(
+            cloud, words, faults, afterwards, folder, program, verb, before_close, hub, others, store
+        )
         return rehearse(rehearsal, LineView(time.monotonic), Stop(RealWorld()))
 
     def run(self) -> RunDir:

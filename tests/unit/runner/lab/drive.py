@@ -1,7 +1,8 @@
 """The real command line with three seams: no data check, no Ansible, the stand-in trainer.
 
 ``python -m tests.unit.runner.lab.drive VERB …`` is what the tests start, kill and interrupt. With ``DOUSE_LAB_ROLES``
-Ansible is real, and the roles that it names are carried out.
+Ansible is real, and the roles that it names are carried out. On a machine that brings its checkpoints to a store itself
+the stand-in trains alone: supervisor and outbox are the product's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from runner.planning.ends import Means, Used
 from runner.run.models import Host, View
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
+from runner.store.run_store import is_armed
 from runner.world import World
+from tests.unit.runner.lab.product import bring_product
 
 FAKE = Path(__file__).parent / "fake"
 ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
@@ -77,7 +80,9 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
         script = Path(folder) / "python"
         rented = find_environment(ctx.run_file.compute.env).rents_machine
         fake, python = (f"{box.prefix}/fake", "python3") if rented else (str(FAKE), sys.executable)
-        if rented:
+        if is_armed(ctx.run_file):
+            bring_product(machine, fake)
+        elif rented:
             machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")
         script.write_text(f'#!/bin/sh\nPYTHONPATH="{fake}" exec "{python}" "$@"\n')
         script.chmod(0o755)
