@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument(
         "--environment-file", type=Path, help="JSON file of environment variables to set first, such as credentials"
     )
+    sync.add_argument("--own-rights", help="what gives this machine rights that serve when those keys have ended")
     sync.add_argument("--ca-file", type=Path, help="certificates, in PEM, that the endpoint is judged by")
     sync.set_defaults(command=_sync)
 
@@ -142,11 +144,14 @@ def _accept(arguments: argparse.Namespace) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
+    from trainer.checkpoints.keys import keys_that_serve
     from trainer.checkpoints.pull import pull
     from trainer.checkpoints.push import push
 
-    if arguments.environment_file is not None:
-        os.environ.update(_read_environment(arguments.environment_file))
+    path, has_own = arguments.environment_file, arguments.own_rights is not None
+    if path is not None and (path.exists() or not has_own):  # what was in memory is lost with a reboot
+        brought = _read_environment(path)
+        os.environ.update(keys_that_serve(brought, datetime.now(UTC)) if has_own else brought)
     folder = arguments.folder.resolve()
     how = {"endpoint_url": arguments.endpoint_url, "ca_file": arguments.ca_file}
     done = push(folder, arguments.url, **how) if arguments.direction == "push" else pull(arguments.url, folder, **how)

@@ -28,6 +28,7 @@ EventName = Literal[
     "checkpoint_stored",
     "checkpoint_skipped",
     "store_failed",
+    "store_by_own_rights",
     "interrupted",
     "out_of_memory",
     "stalled",
@@ -50,9 +51,10 @@ EVENTS: dict[EventName, str] = {
     "evaluation": "step, eval_loss, model (training, or as in metrics.json: base_4bit, adapter_4bit, ...)",
     "checkpoint_saved": "step, path, size_bytes, duration_s",
     "checkpoint_removed": "step, message (why it went before its time)",
-    "checkpoint_stored": "step, size_bytes (moved), duration_s (of the upload); written by the outbox, as the next two",
+    "checkpoint_stored": "step, size_bytes (moved), duration_s (of the upload); of the outbox, as the next three",
     "checkpoint_skipped": "step, message (why it never went to the store)",
     "store_failed": "message, resolution",
+    "store_by_own_rights": "message",
     "interrupted": "step, signal",
     "out_of_memory": "step, work (training, evaluation, other), message, measure (what is used less of, or null)",
     "stalled": "step, silent_s (without a micro-batch), limit_s, again (whether the trainer is started anew)",
@@ -62,7 +64,7 @@ EVENTS: dict[EventName, str] = {
     "run_ended": "status (accepted | interrupted | failed), exit_code, message, resolution",
 }
 """What each event carries besides ``time`` and ``event``."""
-OF_OUTBOX = frozenset({"checkpoint_stored", "checkpoint_skipped", "store_failed", "reclaimed"})
+OF_OUTBOX = frozenset({"checkpoint_stored", "checkpoint_skipped", "store_failed", "store_by_own_rights", "reclaimed"})
 """Events that other processes write beside the trainer, maybe after its end."""
 
 

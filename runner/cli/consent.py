@@ -10,7 +10,7 @@ from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import find_cloud
 from runner.context import Context
 from runner.errors import RunInterruptedError, UsageError
-from runner.report.plan.bound import keeper_words, most_words
+from runner.report.plan.bound import keeper_words, most_words, own_rights_words
 from runner.run.planned import Plan
 
 LOOK_EVERY_S = 0.2
@@ -89,14 +89,21 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
 def question(plan: Plan) -> str:
     """Return the question: the machine, its price, and the most that any machine of the plan may cost until its end.
 
-    Where nothing at the cloud keeps that end, a line before says so.
+    Where nothing at the cloud keeps that end, or the machine may use rights of its own, a line before says so.
     """
     machines, first = plan.machines, plan.first
     community = [one.trust == "community" for one in machines]
     whose = " (community machine)" if community[0] else " (or a community machine)" if any(community) else ""
     most = most_words(plan)
     bound = f"at most {most}" if most else "as long as it is up"
-    return f"{_caveat(plan)}rent {first.instance_type}{whose} at ${first.price_usd_per_h:.2f}/h, for {bound}?"
+    before = f"{_rights(plan)}{_caveat(plan)}"
+    return f"{before}rent {first.instance_type}{whose} at ${first.price_usd_per_h:.2f}/h, for {bound}?"
+
+
+def _rights(plan: Plan) -> str:
+    """Return a line that says which rights of its own the machine may use; else nothing."""
+    words = own_rights_words(plan)
+    return f"{words}\n" if words else ""
 
 
 def _caveat(plan: Plan) -> str:

@@ -195,6 +195,7 @@ def describe_event(event: dict[str, Any], pace: Pace) -> str | None:
         "checkpoint_skipped": lambda event: (
             f"checkpoint at step {event.get('step')} not stored: {event.get('message')}"
         ),
+        "store_by_own_rights": lambda event: f"store: {event.get('message')}",
         "store_failed": lambda event: f"{event.get('message')}; training goes on, and so do the tries",
         "out_of_memory": _describe_shortage,
         "stalled": _describe_stall,

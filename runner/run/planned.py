@@ -241,6 +241,7 @@ class Plan:
             in a plan of before commits were pinned.
         data_sets: ``train_path`` and ``eval_path`` where they name data sets of the Hub, with the commits that were
             seen.
+        own_rights: Name of what opens the store to the machine when its keys have ended; ``None`` where nothing does.
         format: Of the file.
     """
 
@@ -261,6 +262,7 @@ class Plan:
     keep_idle_minutes: float | None = None
     base_model_commit: str | None = None
     data_sets: dict[str, Any] = field(default_factory=dict)
+    own_rights: str | None = None
     format: Literal[2] = FORMAT
 
     @property

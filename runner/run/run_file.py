@@ -125,6 +125,11 @@ class ComputeSection(Section):
 class CloudSection(Section):
     """Keys that one cloud alone has, as ``compute.<cloud>``; its record names the class."""
 
+    @property
+    def own_rights(self) -> str | None:
+        """What gives the machine rights of its own in the account; nothing, unless the section has a key for it."""
+        return None
+
     def check_beside(self, compute: ComputeSection) -> None:
         """Refuse what contradicts the keys that all clouds have.
 

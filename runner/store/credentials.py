@@ -16,6 +16,7 @@ from runner.clouds.environments import may_be_community
 from runner.errors import AccountError, BadRequestError
 from runner.run.run_file import RunFile
 from runner.world import World
+from trainer.checkpoints.keys import ENDS_AT
 
 HOME_S = 3600
 """How long credentials for this machine's own use last: every role grants as much."""
@@ -74,6 +75,16 @@ def refuse_own_keys(run_file: RunFile) -> None:
         )
 
 
+def own_rights(run_file: RunFile, environ: Mapping[str, str]) -> str | None:
+    """Return what gives the run's machine rights of its own, by which it opens the store when its keys have ended.
+
+    A store with an address of its own, from the run file or a variable, is none of the cloud's account.
+    """
+    section = run_file.compute.own_sections().get(run_file.compute.env)
+    is_in_account = is_s3(run_file) and endpoint_url(run_file, environ) is None
+    return section.own_rights if section is not None and is_in_account else None
+
+
 def own_keys(run_file: RunFile, name: str, world: World) -> Keys:
     """Return credentials for this machine's own use: the role's for the folder, else boto3 looks for itself."""
     if run_file.store.role_arn is None:
@@ -129,6 +140,7 @@ def _limited(found: PrefixCredentials, world: World) -> Keys:
         "AWS_ACCESS_KEY_ID": found.access_key_id,
         "AWS_SECRET_ACCESS_KEY": found.secret_access_key,
         "AWS_SESSION_TOKEN": found.session_token,
+        ENDS_AT: found.expires_at.isoformat(timespec="seconds"),
     }
     now = world.now()
     return Keys(values | _region(world.environ), found.expires_at, now + (found.expires_at - now) * RENEW_AFTER)

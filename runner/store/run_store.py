@@ -23,7 +23,7 @@ from runner.run.events import MOST_BYTES, take
 from runner.run.models import Box, Host
 from runner.run.run_dir import read_json, write_json
 from runner.run.run_file import RunFile
-from runner.store.credentials import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys
+from runner.store.credentials import Keys, access, address_of, endpoint_url, is_s3, machine_keys, own_keys, own_rights
 from runner.world import Event, World
 from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.names import is_checkpoint, step_of
@@ -86,9 +86,11 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         "endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ),
         "environment_file": environment_file,
     }
-    ca_file = bring_ca(ctx, machine, box.prefix)
+    ca_file, rights = bring_ca(ctx, machine, box.prefix), own_rights(ctx.run_file, ctx.world.environ)
     if ca_file is not None:
         order["ca_file"] = ca_file
+    if rights is not None:
+        order["own_rights"] = rights
     with ctx.world.scratch("douse-store-") as folder:
         path = folder / "upload.json"
         write_json(path, order)

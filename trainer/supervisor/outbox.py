@@ -13,9 +13,11 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from trainer.checkpoints.complete import list_finished, list_newest_first
+from trainer.checkpoints.keys import keys_that_serve
 from trainer.checkpoints.names import step_of
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.push import forget_checkpoint, push_checkpoint, push_file
@@ -33,6 +35,7 @@ RETRY_S = (5.0, 15.0, 30.0, 60.0)
 """Waits after one failure, two, ...; the last one comes again."""
 LAST_WORDS_S = 300.0
 """How long what is left is tried for once training is over: the lease tries again before the machine ends."""
+KEY_ID = "AWS_ACCESS_KEY_ID"
 HELD = ".outbox"
 """The folder of what is being sent; its name keeps it out of what else goes to the store or home."""
 
@@ -46,12 +49,15 @@ class Order:
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
         environment_file: JSON file of credentials as variables, renewed by the runner; ``None`` looks where boto3 does.
         ca_file: Certificates of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
+        own_rights: What gives this machine rights of its own, which serve when the credentials have ended; ``None``
+            where it has none.
     """
 
     url: str
     endpoint_url: str | None = None
     environment_file: Path | None = None
     ca_file: Path | None = None
+    own_rights: str | None = None
 
 
 def read_order(path: Path) -> Order:
@@ -65,7 +71,8 @@ def read_order(path: Path) -> Order:
         raise ConfigError(f"outbox: {path} names no store", resolution="run `make launch` again")
     keys, ca_file = found.get("environment_file"), found.get("ca_file")
     endpoint_url = found.get("endpoint_url") or None
-    return Order(found["url"], endpoint_url, Path(keys) if keys else None, Path(ca_file) if ca_file else None)
+    files = (Path(keys) if keys else None, Path(ca_file) if ca_file else None)
+    return Order(found["url"], endpoint_url, *files, found.get("own_rights") or None)
 
 
 def keep_sending(order: Order, output: Path, *, is_over: Callable[[float], bool]) -> None:
@@ -102,6 +109,7 @@ class Outbox:
         self._place: Place | None = None
         self._keys: dict[str, str] | None = None
         self._last_failure = ""
+        self._is_by_own = False
         self._story_at_s = time.monotonic()
         self._story_sizes: dict[str, int] = {}
 
@@ -182,11 +190,23 @@ class Outbox:
 
     def _open(self) -> Place:
         """Return the store, opened anew when its credentials have changed or the last try failed."""
-        keys = None if self._order.environment_file is None else read_json(self._order.environment_file)
+        order = self._order
+        keys = None if order.environment_file is None else read_json(order.environment_file)
+        if order.own_rights is not None:
+            keys = self._or_own(keys or {}, order.own_rights)
         if self._place is None or keys != self._keys:
-            order = self._order
             self._place, self._keys = open_place(order.url, order.endpoint_url, keys, order.ca_file), keys
         return self._place
+
+    def _or_own(self, brought: dict[str, str], name: str) -> dict[str, str]:
+        """Return what was brought as long as it lasts; from then on, told once, the machine's own rights serve."""
+        keys = keys_that_serve(brought, datetime.now(UTC))
+        is_own = KEY_ID not in keys
+        if is_own and not self._is_by_own:
+            words = f"its keys have ended or are gone: {name} of this machine opens it"
+            self._tell("store_by_own_rights", message=words)
+        self._is_by_own = is_own
+        return keys
 
     def _tell_failure(self, err: StoreError | OSError) -> None:
         message = err.message if isinstance(err, StoreError) else str(err)

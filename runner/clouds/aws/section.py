@@ -43,7 +43,9 @@ class AwsSection(CloudSection):
     """Subnet to rent in; ``null`` leaves it to AWS. In one that gives no public addresses, the machine is reached by
     its private one. Needs one region in ``compute.regions``."""
     instance_profile: str | None = Field(default=None, pattern=r"^[\w+=,.@-]{1,128}$")
-    """Name (not ARN) of the instance profile that the machine gets; ``null`` gives it no rights in your account."""
+    """Name (not ARN) of the instance profile that the machine gets; ``null`` gives it no rights in your account. Where
+    ``store.url`` is on Amazon's S3, the machine opens the store by it when nobody renews its keys. ``infra/store`` can
+    make such a profile."""
     ami_id: str | None = Field(default=None, pattern=r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$")
     """Machine image, in place of the newest one that ``compute.image`` leads to: Linux for x86_64 with apt, cloud-init
     and the user ``ubuntu``. Needs one region in ``compute.regions``."""
@@ -52,6 +54,11 @@ class AwsSection(CloudSection):
     the hard end, or, once the lease is moved, a quarter of an hour after its end. ``null`` makes no schedule."""
     tags: Annotated[dict[str, str], AfterValidator(_check_tags)] = Field(default={})
     """Tags of your own for everything that is created, at most 40, like ``{team: red}``."""
+
+    @property
+    def own_rights(self) -> str | None:
+        """The instance profile."""
+        return None if self.instance_profile is None else f"instance profile {self.instance_profile}"
 
     def check_beside(self, compute: ComputeSection) -> None:
         """Refuse two images, and what exists in one region only where several are tried."""

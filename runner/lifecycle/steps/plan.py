@@ -42,6 +42,7 @@ from runner.run.models import View
 from runner.run.planned import Elsewhere, Plan, PlannedMachine
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
+from runner.store.credentials import own_rights
 from runner.store.run_store import check_store
 from runner.world import World
 
@@ -135,6 +136,7 @@ def check(
         checks=tuple(line.to_mapping() for line in checks),
         base_model_commit=None if seen.hub is None else seen.hub.commit,
         data_sets={} if seen.data is None else seen.data.pinned,
+        own_rights=own_rights(run_file, world.environ),
     )
 
 

@@ -46,6 +46,13 @@ def keeper_words(environment: str, usd_per_h: float) -> str:
     )
 
 
+def own_rights_words(plan: Plan) -> str:
+    """Return which rights of its own a machine uses when nobody renews its keys; nothing where it has none."""
+    if plan.own_rights is None:
+        return ""
+    return f"when nobody renews its keys, the machine opens the store with all rights of {plan.own_rights}"
+
+
 def idle_words(minutes: float, environment: str) -> str:
     """Return when a machine that was left alone ends after training: by its own lease, else by the run's guard."""
     keeps_lease = find_environment(environment).lease != "none"

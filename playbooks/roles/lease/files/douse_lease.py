@@ -535,6 +535,7 @@ def upload(folder: Folder, wanted: dict[str, Any]) -> int | str | None:
         ("endpoint_url", "--endpoint-url"),
         ("environment_file", "--environment-file"),
         ("ca_file", "--ca-file"),
+        ("own_rights", "--own-rights"),
     ):
         argv += [option, str(order[key])] if order.get(key) else []
     say("uploading to " + str(order.get("url")))

@@ -145,6 +145,17 @@ def test_the_question_names_the_machine_its_price_and_the_most_that_any_candidat
     )
 
 
+def test_the_question_says_which_rights_of_its_own_the_machine_may_use(tmp_path: Path) -> None:
+    plan = planned(tmp_path, "runpod").plan
+
+    said, words = question(replace(plan, own_rights="instance profile trainers")).split("\n")
+
+    assert said == (
+        "when nobody renews its keys, the machine opens the store with all rights of instance profile trainers"
+    )
+    assert words.startswith("rent gpu_1x_a10")
+
+
 def test_where_nothing_at_the_cloud_keeps_the_end_the_question_says_so_and_what_a_day_costs(tmp_path: Path) -> None:
     caveat, words = asked(planned(tmp_path)).split("\n")
 

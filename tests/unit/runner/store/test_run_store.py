@@ -19,17 +19,19 @@ from runner.adapters import secrets
 from runner.adapters.machine import LocalMachine
 from runner.adapters.stop import Stop
 from runner.clouds.aws.api import AwsCloud, PrefixCredentials
+from runner.clouds.own_sections import run_file_class
 from runner.context import Context
 from runner.emulation.s3.server import S3Server
 from runner.errors import AccountError, BadRequestError, CloudUnavailableError, TransferError
 from runner.run.models import Completed, Host
 from runner.run.run_dir import RunDir
-from runner.run.run_file import RunFile
+from runner.run.run_file import RunFile, parse_run_file, run_file_mapping
 from runner.store import credentials as store_keys
 from runner.store import run_store as storing
 from runner.world import RealWorld
 from tests.unit.runner.fake_run import run_named
 from trainer.checkpoints.complete import REQUIRED_FILES, complete, newest_complete
+from trainer.checkpoints.keys import ENDS_AT
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 
@@ -236,7 +238,35 @@ def test_a_rented_machine_learns_where_to_bring_its_work(bucket: Any, memory: Pa
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",
         "AWS_DEFAULT_REGION",
+        ENDS_AT,
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "environ", "rights"),
+    [
+        ({}, {}, "instance profile trainers"),
+        ({"endpoint_url": "http://127.0.0.1:9"}, {}, None),
+        ({}, {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, None),
+    ],
+)
+def test_a_machine_with_rights_of_its_own_in_the_account_hears_of_them(
+    more: dict[str, str],
+    environ: dict[str, str],
+    rights: str | None,
+    memory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grants(monkeypatch)
+    ctx = context(tmp_path, s3(role_arn=ROLE, **more), env="aws", environ=environ)
+    values = run_file_mapping(ctx.run_file)
+    values["compute"]["aws"] = {"instance_profile": "trainers"}
+    ctx = replace(ctx, run_file=parse_run_file(values, "config.json", run_file_class()))
+
+    storing.arm(ctx, HOST, LocalMachine())
+
+    assert order_of(tmp_path).get("own_rights") == rights
 
 
 def test_what_the_machine_is_told_brings_its_work_there(

@@ -55,6 +55,11 @@ def test_whatever_aws_takes_is_taken() -> None:
     assert section.tags == tags
 
 
+@pytest.mark.parametrize(("name", "rights"), [(None, None), ("trainers", "instance profile trainers")])
+def test_a_profile_gives_a_machine_rights_of_its_own(name: str | None, rights: str | None) -> None:
+    assert AwsSection(instance_profile=name).own_rights == rights
+
+
 @pytest.mark.parametrize(
     "key", [{"vpc_id": VPC}, {"subnet_id": SUBNET}, {"ami_id": AMI}], ids=lambda key: next(iter(key))
 )

@@ -54,6 +54,14 @@ def test_a_plan_is_reported_in_its_order() -> None:
     ]
 
 
+def test_rights_that_the_machine_has_of_its_own_are_reported() -> None:
+    assert lines(own_rights="instance profile trainers")[-3:-1] == [
+        "store        when nobody renews its keys, the machine opens the store with all rights of instance",
+        "             profile trainers",
+    ]
+    assert not any(line.startswith("store") for line in lines())
+
+
 def ended(environment: str) -> list[str]:
     """Return the lines about the end of a plan whose second machine is the dearest."""
     first = planned(training_limit_h=2.0, hard_end_h=3.0, most_usd=4.5)
