@@ -3,6 +3,11 @@ output "bucket" {
   value       = aws_s3_bucket.this.bucket
 }
 
+output "instance_profile" {
+  description = "What to write as compute.aws.instance_profile in a run file; null if there is none."
+  value       = one(aws_iam_instance_profile.machines[*].name)
+}
+
 output "region" {
   description = "Region of the bucket."
   value       = var.region

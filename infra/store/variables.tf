@@ -16,6 +16,13 @@ variable "force_destroy" {
   nullable    = false
 }
 
+variable "machine_profile" {
+  description = "Whether there is an instance profile that reaches runs/ alone, for machines that nobody brings new credentials."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "noncurrent_days" {
   description = "Days that an overwritten or deleted file can be brought back."
   type        = number

@@ -93,7 +93,10 @@ run "keeps_runs_as_long_as_it_is_told" {
 
 run "makes_no_role_unless_asked" {
   assert {
-    condition     = length(aws_iam_role.runs) == 0 && output.role_arn == null
+    condition = (
+      length(aws_iam_role.runs) == 0 && output.role_arn == null
+      && length(aws_iam_role.machines) == 0 && output.instance_profile == null
+    )
     error_message = "Nobody gets rights by chance."
   }
 
@@ -126,5 +129,38 @@ run "makes_a_role_that_reaches_runs_alone" {
   assert {
     condition     = aws_iam_role.runs[0].max_session_duration == 7200 && output.role_arn == aws_iam_role.runs[0].arn
     error_message = "Its credentials end, and the output names it."
+  }
+}
+
+run "makes_a_profile_for_machines_that_reaches_runs_alone" {
+  variables {
+    machine_profile = true
+  }
+
+  assert {
+    condition     = jsondecode(aws_iam_role.machines[0].assume_role_policy).Statement[0].Principal.Service == "ec2.amazonaws.com"
+    error_message = "Machines may take the role, nobody else."
+  }
+
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.machines[0].policy).Statement :
+      statement.Resource == "arn:aws:s3:::douse-team-red/runs/*"
+      || jsonencode(lookup(statement, "Condition", null)) == jsonencode({ StringLike = { "s3:prefix" = ["runs/*"] } })
+    ])
+    error_message = "The role neither reads nor lists anything but runs/."
+  }
+
+  assert {
+    condition = (
+      output.instance_profile == "douse-team-red-douse-machines"
+      && aws_iam_instance_profile.machines[0].role == "douse-team-red-douse-machines"
+    )
+    error_message = "The output is what a run file takes, and leads to that role."
+  }
+
+  assert {
+    condition     = length(aws_iam_role.runs) == 0
+    error_message = "The role of the runner is another matter."
   }
 }
