@@ -17,6 +17,7 @@ from runner.cli.terminal import LineView
 from runner.emulation.boxes import clean, supported
 from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.rehearsal.emulators import Emulators
+from runner.rehearsal.store import LOG
 from runner.rehearsal.verdict import Verdict
 from runner.run.run_dir import RunDir, list_runs
 from runner.world import RealWorld
@@ -88,6 +89,11 @@ class Stage:
         """Return the step that each start of the trainer went on from, in order."""
         events = [json.loads(line) for line in self.run().file("events.jsonl").read_text().splitlines()]
         return [event["resumed_from_step"] for event in events if event["event"] == "run_started"]
+
+    def stored(self) -> list[dict[str, str]]:
+        """Return the requests by which the latest rehearsal's store got something: path and who asked."""
+        lines = (self.folder / f"r{self.count}" / LOG).read_text().splitlines()
+        return [one for one in map(json.loads, lines) if one["method"] == "PUT" and not one["refused"]]
 
     def said(self, verb: str = "train") -> str:
         """Return all that a command printed."""

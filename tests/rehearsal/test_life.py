@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runner.run.run_dir import PROJECT, list_runs, read_json
+from runner.store.run_store import PROBE
 from runner.world import RealWorld
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import HUB_TOKEN, Watcher, leaks
@@ -32,16 +33,34 @@ def test_the_quickstart_is_rehearsed_from_start_to_end(stage: Stage, monkeypatch
     look_at_a_whole_life("lambda", TRIMMED, stage, monkeypatch)
 
 
-@pytest.mark.parametrize("cloud", ["runpod", "aws"])
+@pytest.mark.parametrize(("cloud", "store"), [("runpod", None), ("aws", "amazon")])
 def test_a_run_is_rehearsed_from_start_to_end(
-    cloud: str, stage: Stage, tiny_model: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: str,
+    store: str | None,
+    stage: Stage,
+    tiny_model: Path,
+    tiny_dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage.config = write_tiny_run_file(stage.folder / "tiny.yml", tiny_model, tiny_dataset)
 
-    look_at_a_whole_life(cloud, (), stage, monkeypatch)
+    look_at_a_whole_life(cloud, (), stage, monkeypatch, store)
+
+    if store is not None:
+        look_at_the_store(stage)
 
 
-def look_at_a_whole_life(cloud: str, settings: Sequence[str], stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def look_at_the_store(stage: Stage) -> None:
+    """Judge what a run brought to its store: with keys of its folder alone, but for the test file of its plan."""
+    stored = [one for one in stage.stored() if one["who"] != f"douse-{PROBE}"]
+    assert {one["who"] for one in stored} == {f"douse-{stage.run().run_id}"}
+    names = {one["path"].rpartition("/")[2] for one in stored}
+    assert names >= {"manifest.json", "adapter_model.safetensors", "events.jsonl"}
+
+
+def look_at_a_whole_life(
+    cloud: str, settings: Sequence[str], stage: Stage, monkeypatch: pytest.MonkeyPatch, store: str | None = None
+) -> None:
     """Rehearse a run with the real trainer, and judge its adapter, its receipt and what was to be kept secret."""
     monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
 
@@ -49,7 +68,7 @@ def look_at_a_whole_life(cloud: str, settings: Sequence[str], stage: Stage, monk
         monkeypatch.setenv("TMPDIR", scratch)
         passing = (Path(scratch), "douse-*"), (stage.folder, "r*/boxes/boxes/*/console.log")
         with Watcher(*passing) as watcher:
-            verdict = stage.rehearse(cloud, "", *settings, program="runner")
+            verdict = stage.rehearse(cloud, "", *settings, program="runner", store=store)
 
     run = stage.run()
     assert (verdict.broken, verdict.exit_code) == ([], 0), stage.said()

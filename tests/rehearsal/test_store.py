@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from runner.errors import EXIT_DONE
@@ -12,12 +10,6 @@ from tests.rehearsal.watching import leaks
 
 HELD = "publishing.tags=[steps=9, gate=/nowhere]"
 """A machine holds after its sixth step, until it is killed: the next one, which goes on from there, does not."""
-
-
-def asked(stage: Stage) -> list[dict[str, str]]:
-    """Return the requests that the store of the latest rehearsal got."""
-    lines = (stage.folder / f"r{stage.count}" / "store-log.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 @pytest.mark.parametrize(("manner", "cloud"), [("strict", "lambda"), ("gateway", "runpod"), ("amazon", "aws")])
@@ -35,6 +27,24 @@ def test_a_machine_that_vanishes_is_followed_by_one_that_goes_on_from_the_store(
     assert "fetched: s3://" in said
     assert (run.adapter / "adapter_model.safetensors").read_text() == "trained 9 steps"
     assert verdict.receipt is not None
-    stored = [one for one in asked(stage) if one["method"] == "PUT" and not one["refused"]]
-    assert {one["who"] for one in stored} == {f"douse-{run.run_id}"}, "with keys of the run's folder alone"
+    assert {one["who"] for one in stage.stored()} == {f"douse-{run.run_id}"}, "with keys of the run's folder alone"
     assert leaks(stage.folder) == []
+
+
+def test_a_machine_whose_runner_is_gone_brings_its_last_checkpoint_to_the_store(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,lease")
+
+    verdict = stage.rehearse("runpod", "kill_runner@store", "publishing.tags=[steps=100, step_s=0.3]",
+                             "budget.lease_minutes=0.2", afterwards="nothing,resume", store="strict")  # fmt: skip
+
+    said, run = stage.said("resume"), stage.run()
+    first, second = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert first["ended_at"] < second["started_at"]
+    assert "exit.json" in {one["path"].rpartition("/")[2] for one in stage.stored()}, "its lease brings all there is"
+    assert "fetched: s3://" in said
+    assert "going on from step 6 " not in said, "the last checkpoint there is newer than the first"
+    assert (run.adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+    assert verdict.receipt is not None
