@@ -58,6 +58,7 @@ class Rehearsal:
         hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
         others: Other clouds to serve, on which the run may go on (``compute.recover_on``).
         store: Manner of S3 of an emulated store, or ``None`` for what the run file has.
+        settings: Durations and quotas of the emulated clouds, as ``CLOUD.NAME=NUMBER``.
     """
 
     environment: str
@@ -71,6 +72,7 @@ class Rehearsal:
     hub: Path | None = None
     others: Sequence[str] = ()
     store: str | None = None
+    settings: Sequence[str] = ()
 
 
 def new_folder(root: Path) -> Path:
@@ -109,6 +111,7 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         rehearsal.hub,
         beside=_beside(rehearsal, [*others, *stuck_on]),
         store=rehearsal.store,
+        settings=rehearsal.settings,
     )
     with clouds as emulators, _without_guards(rehearsal.folder):
         words = _words(rehearsal, rehearsal.environment, emulators)

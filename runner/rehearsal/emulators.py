@@ -41,6 +41,7 @@ class Emulators:
         *,
         beside: Sequence[str] = (),
         store: str | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         """Take what there is to be.
 
@@ -50,9 +51,10 @@ class Emulators:
             hub: Folder of what a Hub is to have, ``None`` for no Hub.
             beside: Clouds that are there as well.
             store: Manner of the store, ``None`` for none.
+            settings: Durations and quotas of the clouds, as ``CLOUD.NAME=NUMBER``.
         """
         self.cloud, self.folder, self._hub, self._beside = cloud, folder, hub, tuple(beside)
-        self._store = store
+        self._store, self._settings = store, tuple(settings)
         self._child: process.Child | None = None
         self.endpoints: dict[str, str] = {}
 
@@ -67,6 +69,7 @@ class Emulators:
         clouds = ",".join((self.cloud, *self._beside))
         argv = [sys.executable, "-m", "runner.rehearsal.serve", "--clouds", clouds, "--folder", str(self.folder)]
         argv += ["--until-pid", str(os.getpid()), *([] if self._hub is None else ["--hub", str(self._hub)])]
+        argv += [word for setting in self._settings for word in ("--setting", setting)]
         argv += [] if self._store is None else ["--store", self._store]
         self._child = process.start(argv, log=log, cwd=PROJECT, env=scrubbed(os.environ))
         try:

@@ -296,7 +296,7 @@ class User:
             return kill_lease(self._latest()[-1].run_id)
         if action == "disk_full_on_box":
             return fill_disks(self._boxes)
-        for machine in self._of_this_cloud("/machines", "machines"):
+        for machine in self._of_the_run("/machines", "machines"):
             if machine["is_billing"]:
                 does = "delete" if action == "box_deleted_after_store" else "restart"
                 self._emulators.send(f"/machines/{machine['id']}/{does}", {})

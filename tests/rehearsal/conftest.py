@@ -68,13 +68,14 @@ class Stage:
         hub: Path | None = None,
         others: Sequence[str] = (),
         store: str | None = None,
+        clouds: Sequence[str] = (),
     ) -> Verdict:
         """Rehearse a run and return the verdict; what the runner says is pytest's captured output."""
         self.count += 1
         words = ["--config", str(self.config), *(word for text in settings for word in ("--set", text)), *options]
         folder = self.folder / f"r{self.count}"
         rehearsal = Rehearsal(
-            cloud, words, faults, afterwards, folder, program, verb, before_close, hub, others, store
+            cloud, words, faults, afterwards, folder, program, verb, before_close, hub, others, store, clouds
         )
         return rehearse(rehearsal, LineView(time.monotonic), Stop(RealWorld()))
 

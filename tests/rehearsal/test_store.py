@@ -8,6 +8,8 @@ from runner.errors import EXIT_DONE
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import leaks
 
+SESSION_S = 20.0
+"""A quarter of it is over when keys are renewed."""
 HELD = "publishing.tags=[steps=9, gate=/nowhere]"
 """A machine holds after its sixth step, until it is killed: the next one, which goes on from there, does not."""
 
@@ -48,3 +50,13 @@ def test_a_machine_whose_runner_is_gone_brings_its_last_checkpoint_to_the_store(
     assert "going on from step 6 " not in said, "the last checkpoint there is newer than the first"
     assert (run.adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
     assert verdict.receipt is not None
+
+
+def test_a_runner_renews_the_keys_of_a_machine_before_they_end(stage: Stage) -> None:
+    verdict = stage.rehearse("lambda", "", "publishing.tags=[steps=120, step_s=0.3]", store="strict",
+                             clouds=[f"aws.session_s={SESSION_S:g}"])  # fmt: skip
+
+    checkpoints = [one for one in stage.stored() if "/checkpoints/" in one["path"]]
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said()
+    assert len({one["key_id"] for one in checkpoints}) >= 3, "half a minute of training, keys for 20 s, renewed after 5"
+    assert "ExpiredToken" not in stage.said()

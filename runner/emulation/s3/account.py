@@ -60,20 +60,24 @@ def admit(environ: Environ) -> str:
     Raises:
         RefusalError: If the key is none, has ended, or does not open what is wanted.
     """
-    sent = headers_of(environ)
-    key_id = sent.get("authorization", "").partition("Credential=")[2].partition("/")[0]
+    key_id = key_id_of(environ)
     if key_id == ACCESS_KEY_ID:
         return OWNER
     role = _role(key_id)
     if role is None:
         raise RefusalError("403 Forbidden", "InvalidAccessKeyId" if key_id else "AccessDenied")
-    if sent.get("x-amz-security-token") != role.session_token:
+    if headers_of(environ).get("x-amz-security-token") != role.session_token:
         raise RefusalError("400 Bad Request", "InvalidToken")
     if role.expiration <= datetime.now(UTC).replace(tzinfo=None):
         raise RefusalError("400 Bad Request", "ExpiredToken")
     if role.policy and not is_allowed(json.loads(role.policy), _wanted(environ)):
         raise RefusalError(*DENIED)
     return str(role.session_name)
+
+
+def key_id_of(environ: Environ) -> str:
+    """Return by which key a request is signed; nothing for one that is not."""
+    return headers_of(environ).get("authorization", "").partition("Credential=")[2].partition("/")[0]
 
 
 def is_allowed(policy: dict[str, Any], wanted: Wanted) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from runner.emulation.s3.account import admit, secret_of
+from runner.emulation.s3.account import admit, key_id_of, secret_of
 from runner.emulation.s3.certificates import LOOPBACK, make_certificates
 from runner.emulation.s3.manners import in_manner
 from runner.emulation.s3.requests import RefusalError, read_body
@@ -26,12 +26,14 @@ class Asked(NamedTuple):
         path: Path from the root.
         refused: The code of the refusal; empty for a request that was done.
         who: Who asked, empty for somebody unknown.
+        key_id: By which key.
     """
 
     method: str
     path: str
     refused: str
     who: str
+    key_id: str
 
 
 @dataclass
@@ -117,6 +119,6 @@ class Watched:
         return answer
 
     def _note(self, environ: Environ, refused: str, who: str) -> None:
-        asked = Asked(environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]), refused, who)
+        asked = Asked(environ["REQUEST_METHOD"], unquote(environ["PATH_INFO"]), refused, who, key_id_of(environ))
         self._running.requests.append(asked)
         self._running.note(asked)

@@ -17,6 +17,7 @@ from runner.clouds.aws.emulator.billing import cost_and_usage, tag_asked_for
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
 from runner.clouds.aws.emulator.pricing import get_products
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID, OTHER_ACCOUNT, price_usd_per_h, seed
+from runner.clouds.aws.emulator.sessions import KEY_ID, ending_early
 from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.calls import Answer
 from runner.emulation.cloud_state import CloudState
@@ -27,7 +28,6 @@ from runner.emulation.service import Environ, StartResponse, Wsgi
 from runner.errors import RunnerError
 
 INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
-KEY_ID = re.compile(r"<AccessKeyId>(.*?)</AccessKeyId>")
 MOTO_ACCOUNT = "HTTP_X_MOTO_ACCOUNT_ID"
 """How moto is asked for one of its accounts."""
 EMPTY_PAGE = "douse-partial-page"
@@ -94,9 +94,10 @@ class AwsCloud:
             return self._schedule(call, environ)
         if call.service != "ec2":
             answer = aws_wire.call_moto(self._moto, environ, call.body)
-            if call.service == "sts" and answer.status == 200:
-                self._keys |= set(KEY_ID.findall(answer.bytes().decode()))
-            return answer
+            if call.service != "sts" or answer.status != 200:
+                return answer
+            self._keys |= set(KEY_ID.findall(answer.bytes().decode()))
+            return ending_early(answer, self.state.settings["aws"]["session_s"])
         self._instances.regions.add(call.region)
         self._instances.refresh()
         handlers = {

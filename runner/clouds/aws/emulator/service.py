@@ -76,6 +76,7 @@ EMULATED = EmulatedCloud(
         "active_s": Setting(1.0),  # from launch to `running`
         "end_s": Setting(1.0),  # from the request to end an instance to its end
         "bill_late_s": Setting(86_400.0),  # Cost Explorer shows what was billed so long after
+        "session_s": Setting(43_200.0),  # the longest session of a role, whatever was asked for
         "page_size": Setting(2),  # reservations on a page of instances; few, so that rehearsals have pages
     },
     no_account={  # its tools look for an account in files of the user's and, on a machine of its own, at an address

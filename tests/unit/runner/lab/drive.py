@@ -27,7 +27,7 @@ from runner.planning.ends import Means, Used
 from runner.run.models import Host, View
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
-from runner.store.run_store import is_armed
+from runner.store import run_store
 from runner.world import World
 from tests.unit.runner.lab.product import bring_product
 
@@ -80,7 +80,7 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
         script = Path(folder) / "python"
         rented = find_environment(ctx.run_file.compute.env).rents_machine
         fake, python = (f"{box.prefix}/fake", "python3") if rented else (str(FAKE), sys.executable)
-        if is_armed(ctx.run_file):
+        if run_store.is_armed(ctx.run_file):
             bring_product(machine, fake)
         elif rented:
             machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")
@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     train.STATUS_EVERY_S = 1.0
     train.POLL_S = train.LONGEST_POLL_S = 0.05
     train.RETRY_S = (0.1,)
+    run_store.LOOK_S = 1.0
     return cli.main(argv, world)
 
 

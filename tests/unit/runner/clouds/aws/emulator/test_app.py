@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import boto3
@@ -523,6 +523,15 @@ def test_our_client_knows_what_a_machine_and_its_disk_cost_in_every_region(lab: 
     (metered,) = lab.machines()
     assert found.disk_usd_per_h == pytest.approx(metered["disk_usd_per_h"])
     assert found.price_usd_per_h == pytest.approx(metered["price_usd_per_h"])
+
+
+def test_sessions_of_roles_end_when_the_account_lets_them_end(lab: AwsLab) -> None:
+    asked = {"RoleArn": "arn:aws:iam::123456789012:role/x", "RoleSessionName": "run", "DurationSeconds": 3600}
+    whole = lab.client("sts").assume_role(**asked)["Credentials"]["Expiration"]
+    lab.state.settings["aws"]["session_s"] = 30.0  # type: ignore[index]
+    short = lab.client("sts").assume_role(**asked)["Credentials"]["Expiration"]
+
+    assert whole - short > timedelta(minutes=30)
 
 
 def test_our_client_lists_and_ends_what_is_ours(lab: AwsLab, ec2: Any) -> None:
