@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ LAST_WORDS_S = 2.0
 LOG = "proxy.log"
 """File beside the run's own configuration that gets what these programs complain about."""
 LONGEST_WORDS = 2000
+QUIET = logging.NullHandler()
+"""For what paramiko's threads log: where nobody has asked for it, Python would write it to the terminal."""
 PINNED = "Warning: Permanently added "
 """What ssh says where it pins a host key: no trouble."""
 
@@ -135,6 +138,7 @@ def log_in(world: World, host: Host, known_hosts: Path, way: Way) -> Login:
         UsageError: If the run's own configuration cannot be read.
     """
     name = f"{host.user}@{host.address}:{host.port}"
+    logging.getLogger("paramiko").addHandler(QUIET)
     client = paramiko.SSHClient()
     if known_hosts.exists():
         client.load_host_keys(str(known_hosts))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import getpass
 import json
+import logging
 import os
 import threading
 from pathlib import Path
@@ -173,6 +174,17 @@ def test_a_connection_that_breaks_is_reported_and_opened_again(machine: SshMachi
 
 
 # a host that lies
+
+
+def test_what_paramiko_logs_does_not_reach_the_terminal(
+    machine: SshMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.run(["true"], timeout_s=60)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+
+    logging.getLogger("paramiko.transport").error("Socket exception: No route to host (113)")
+
+    assert capsys.readouterr().err == ""
 
 
 def flood(channel: paramiko.Channel) -> None:
