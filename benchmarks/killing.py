@@ -20,8 +20,8 @@ import psutil
 
 from benchmarks.results import PROJECT
 from runner.adapters import process
-from runner.emulation.boxes.names import tag_of
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
+from runner.rehearsal.blows import network_of, networks_of
 from runner.rehearsal.emulators import Emulators
 from runner.run.run_dir import RunDir, list_runs
 from runner.world import RealWorld
@@ -302,9 +302,7 @@ class Try:
 
     def _boxes(self) -> int:
         """Return how many boxes of this try have a process."""
-        tag = tag_of(self._folder / "boxes", self._folder.name)
-        spaces = {path.stat().st_ino for path in Path("/run/netns").glob(f"douse-{tag}-*")}
-        return len(spaces & {_network_of(pid) for pid in psutil.pids()})
+        return len(networks_of(self._folder) & {network_of(pid) for pid in psutil.pids()})
 
     def _run(self) -> RunDir | None:
         runs = list_runs(self._runs, RealWorld())
@@ -329,9 +327,3 @@ class Try:
         for one in self._started.values():
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-
-
-def _network_of(pid: int) -> int:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/ns/net").stat().st_ino
-    return 0

@@ -63,6 +63,9 @@ COMMON_FAULTS = frozenset(
         "lease_killed",
         "disk_full_on_box",
         "box_deleted_after_store",
+        "network_partition",
+        "network_lost",
+        "ssh_dropped",
     }
 )
 """What every emulated cloud can do wrong so far; each adds its own."""
@@ -191,6 +194,9 @@ _INSIDE = (
     ),
     Fault("disk_full_on_box", "the machine's disk has no byte left", needs_real_box=True),
     Fault("box_deleted_after_store", "someone terminates the machine in the console", step="store"),
+    Fault("network_partition", "the machine is cut off the network for 30 s", needs_real_box=True),
+    Fault("network_lost", "the machine is cut off the network for good, and works on", needs_real_box=True),
+    Fault("ssh_dropped", "every login on the machine is killed, and its sshd takes new ones", needs_real_box=True),
 )
 
 _END = (

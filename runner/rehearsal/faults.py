@@ -34,17 +34,25 @@ class Action:
         signals: What is sent, one after the other.
         program: Who gets it: ``everything`` (the runner and all that it has started), ``runner``, ``terraform``, or the
             ``listener`` at the other end of what the runner prints.
+        between_s: Seconds from one signal to the next.
     """
 
     does: str
     signals: tuple[signal.Signals, ...] = ()
     program: str = "runner"
+    between_s: float = 1.0
 
 
 RUNNER_ACTIONS = {
     "kill_runner": Action("SIGKILL to it and to all that it has started", (signal.SIGKILL,), "everything"),
     "kill_terraform": Action("SIGKILL to its Terraform alone", (signal.SIGKILL,), "terraform"),
     "runner_stopped": Action("SIGSTOP: it lives, holds its lock, and does nothing any more", (signal.SIGSTOP,)),
+    "laptop_sleeps": Action(
+        "SIGSTOP to it and to all that it has started, and SIGCONT 20 s later",
+        (signal.SIGSTOP, signal.SIGCONT),
+        "everything",
+        20.0,
+    ),
     "terminal_closed": Action(
         "its terminal is closed, a real one: SIGHUP, and nothing can be printed", (signal.SIGUSR1,), "listener"
     ),

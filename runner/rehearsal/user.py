@@ -18,8 +18,8 @@ from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.emulation.fault_table import INSIDE
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS, RunInterruptedError
-from runner.rehearsal.at_step import AT_STEP, befall
-from runner.rehearsal.blows import LISTENER, kill_lease, strike
+from runner.rehearsal import at_step, inside
+from runner.rehearsal.blows import LISTENER, strike
 from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import (
     DETACHED,
@@ -32,7 +32,6 @@ from runner.rehearsal.faults import (
     HomeFault,
     RunnerFault,
 )
-from runner.rehearsal.full_disk import fill_disks
 from runner.rehearsal.home import damage, lose_guard, read_leniently, write_as_a_later_version
 from runner.rehearsal.hostile import ATTACKS, attack
 from runner.rehearsal.moments import goes_on
@@ -280,28 +279,15 @@ class User:
         if fault.action in ATTACKS:
             return attack(fault.action, self._boxes, self._latest()[-1].run_id)
         if fault.action in INSIDE:
-            return self._strike_machine(fault.action)
-        if fault.action in AT_STEP:
-            return befall(fault.action, fault.args, self._latest()[-1], self._emulators)
+            return inside.befall(fault.action, self._emulators, self._latest()[-1].run_id, but_on=self._stuck_on)
+        if fault.action in at_step.AT_STEP:
+            return at_step.befall(fault.action, fault.args, self._latest()[-1], self._emulators)
         if fault.action == TWINS:
             return self._twin is not None and self._twin.begin(self._latest()[-1])
         if fault.action == "runs_deleted":
             shutil.rmtree(self._runs, ignore_errors=True)
             return True
         return strike(child.pid, fault.does)
-
-    def _strike_machine(self, action: str) -> bool:
-        """Let something happen to the machine of the run; return whether it did."""
-        if action == "lease_killed":
-            return kill_lease(self._latest()[-1].run_id)
-        if action == "disk_full_on_box":
-            return fill_disks(self._boxes)
-        for machine in self._of_the_run("/machines", "machines"):
-            if machine["is_billing"]:
-                does = "delete" if action == "box_deleted_after_store" else "restart"
-                self._emulators.send(f"/machines/{machine['id']}/{does}", {})
-                return True
-        return False
 
     def _goes_on(self, step: str) -> bool:
         return any(goes_on(run, step, self._bills) for run in self._latest())

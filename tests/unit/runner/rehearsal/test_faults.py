@@ -41,6 +41,10 @@ def test_a_fault_of_the_cloud(text: str, fault: CloudFault) -> None:
         ("box_rebooted", "train", "box_rebooted"),
         ("container_restarted", "train", "container_restarted"),
         ("disk_full_on_box", "train", "disk_full_on_box"),
+        ("network_partition", "train", "network_partition"),
+        ("network_lost", "train", "network_lost"),
+        ("ssh_dropped", "train", "ssh_dropped"),
+        ("laptop_sleeps@train", "train", "laptop_sleeps"),
         ("same_second_twins", "provision", "same_second_twins"),
     ],
 )

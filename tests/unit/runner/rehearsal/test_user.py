@@ -211,16 +211,6 @@ def test_the_lease_of_the_run_is_killed_and_no_other(tmp_path: Path) -> None:
             child.communicate(timeout=WAIT_S)
 
 
-@pytest.mark.parametrize(("bills", "is_struck"), [(True, True), (False, False)])
-@pytest.mark.parametrize("fault", ["box_rebooted", "container_restarted"])
-def test_a_machine_that_bills_is_restarted(fault: str, bills: bool, is_struck: bool, tmp_path: Path) -> None:
-    clouds = Listening(tmp_path, bills=bills)
-    one = User("runner", clouds, SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
-
-    assert one._strike_machine(fault) is is_struck
-    assert clouds.sent == (["/machines/i-1/restart"] if is_struck else [])
-
-
 @pytest.mark.parametrize(("verb", "detaches"), [("train", True), ("down", False), ("sweep", False)])
 def test_whoever_leaves_a_run_alone_says_so_when_it_begins(
     verb: str, detaches: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -272,14 +262,6 @@ def test_what_bills_after_a_verb_has_to_be_said_by_its_status(
 
     said = f"something still bills after {verb} with exit status {status}"
     assert one.broken == ([] if status == 3 else [said, said] if verb == "down" else [said])
-
-
-@pytest.mark.parametrize("bills", [True, False])
-def test_a_disk_is_filled_once_there_is_one(bills: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user, "fill_disks", lambda boxes: bills and boxes == tmp_path / "boxes" / "boxes")
-    one = User("runner", Listening(tmp_path), SilentView(), Stop(RealWorld()))  # type: ignore[arg-type]
-
-    assert one._strike_machine("disk_full_on_box") is bills
 
 
 def test_a_twin_begins_when_the_first_run_provisions(tmp_path: Path) -> None:
