@@ -4,13 +4,17 @@ What it "learns" is a hash over what it has learned before and the step: a check
 ``learned.txt`` is the same as an undisturbed run's only where each step was trained once, on top of the one before.
 
 The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``save_steps=3``, ``die_at=8``,
-``stubborn``, ``fail``; ``gate=/a/file`` holds it after its sixth step until that file is there.
+``stubborn``, ``fail``; ``gate=/a/file`` holds it after its sixth step until that file is there. ``short_at=8`` ends its
+first start for lack of memory, and ``stall_at=8`` lets it stand still after that step, with ``stall_again`` each time:
+its own supervisor takes no notice of these, the product's does (``../../supervised.py``). ``save_mb=20`` makes
+checkpoints of that size.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import hashlib
 import json
 import os
@@ -25,6 +29,7 @@ from urllib import request
 
 GATED_STEP, GATE_S = 6, 240.0
 WEIGHTS = "adapter_model.safetensors"
+EXIT_RESTART = 71
 
 
 def main() -> int:
@@ -66,6 +71,7 @@ def train(options: argparse.Namespace) -> int:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopped.append(number))
+    faulthandler.register(signal.SIGUSR1)
     folder = output / "checkpoints"
     saved = sorted(folder.glob("checkpoint-*/manifest.json"), key=lambda path: int(path.parent.name.split("-")[1]))
     first, learned = 0, "nothing"
@@ -78,17 +84,24 @@ def train(options: argparse.Namespace) -> int:
         time.sleep(float(asked["step_s"]))
         learned = hashlib.sha256(f"{learned} {step}".encode()).hexdigest()
         emit(output, "step", step=step, max_steps=steps, loss=2.0 / step, tokens_per_s=100.0, memory_gib=0.1)
+        (output / "beat").touch()
         if step == int(asked.get("die_at", -1)) and not options.resume:
             os.kill(os.getpid(), signal.SIGKILL)
         if step % int(asked["save_steps"]) == 0 or stopped:
-            save(folder / f"checkpoint-{step}", step, learned)
+            save(folder / f"checkpoint-{step}", step, learned, int(1e6 * float(asked.get("save_mb", 0))))
             emit(output, "checkpoint_saved", step=step, path=f"checkpoint-{step}")
+        if step == int(asked.get("short_at", -1)) and not options.resume:
+            emit(output, "out_of_memory", step=step, message="no more", measure="micro-batches of 1 row instead of 2")
+            return EXIT_RESTART
+        if step == int(asked.get("stall_at", -1)) and not (options.resume and "stall_again" not in asked):
+            stand_still()
         if step == GATED_STEP and "gate" in asked:
             wait_for(Path(asked["gate"]), stopped)
         if stopped and "stubborn" not in asked:
             emit(output, "interrupted", step=step, signal=stopped[0])
             emit(output, "run_ended", status="interrupted", exit_code=75, message="asked to stop", resolution="resume")
             return 75
+    (output / "beat").unlink(missing_ok=True)
     if "fail" in asked:
         emit(output, "run_ended", status="failed", exit_code=1, message="train: loss is NaN", resolution="lower it")
         return 1
@@ -101,13 +114,17 @@ def train(options: argparse.Namespace) -> int:
     return 0
 
 
+def stand_still() -> None:
+    threading.Event().wait()
+
+
 def wait_for(gate: Path, stopped: list[int]) -> None:
     deadline = time.monotonic() + GATE_S
     while not gate.exists() and not stopped and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def save(folder: Path, step: int, learned: str) -> None:
+def save(folder: Path, step: int, learned: str, optimizer_bytes: int) -> None:
     names = (
         "adapter_config.json",
         WEIGHTS,
@@ -120,6 +137,7 @@ def save(folder: Path, step: int, learned: str) -> None:
     files = []
     for name in names:
         content = json.dumps({"step": step, "name": name, "learned": learned}).encode()
+        content += os.urandom(optimizer_bytes if name == "optimizer.pt" else 0)
         (folder / name).write_bytes(content)
         files.append({"name": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     manifest = {"format": 1, "step": step, "files": files, "fingerprints": {}, "created_at": "now"}
