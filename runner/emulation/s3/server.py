@@ -15,6 +15,7 @@ from runner.emulation.s3.account import admit, key_id_of, secret_of
 from runner.emulation.s3.certificates import LOOPBACK, make_certificates
 from runner.emulation.s3.manners import in_manner
 from runner.emulation.s3.requests import RefusalError, read_body
+from runner.emulation.s3.slow_line import SlowLine
 from runner.emulation.service import Environ, StartResponse, Wsgi
 
 
@@ -46,6 +47,7 @@ class S3Server:
         ca_file: Certificate of the authority that signed its own; no other authority has.
         note: Hears of each request.
         requests: The requests that came.
+        trouble: Called with each request before it is answered; it may refuse it, or cut it off.
     """
 
     manner: str
@@ -53,11 +55,17 @@ class S3Server:
     ca_file: Path
     note: Callable[[Asked], None] = field(default=lambda _: None, repr=False)
     requests: list[Asked] = field(default_factory=list)
+    trouble: Callable[[Environ], None] = field(default=lambda _: None, repr=False)
 
 
 @contextmanager
 def serve_s3(
-    manner: str, folder: Path, *, host: str = LOOPBACK, note: Callable[[Asked], None] = lambda _: None
+    manner: str,
+    folder: Path,
+    *,
+    host: str = LOOPBACK,
+    note: Callable[[Asked], None] = lambda _: None,
+    line: SlowLine | None = None,
 ) -> Iterator[S3Server]:
     """Serve one manner of S3 over TLS until the block ends.
 
@@ -66,6 +74,7 @@ def serve_s3(
         folder: Where to put its certificates.
         host: IP address to serve at.
         note: Hears of each request.
+        line: What all that it takes comes through; ``None`` for nothing that is slower than loopback.
     """
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
@@ -83,7 +92,8 @@ def serve_s3(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_file)
     running = S3Server(manner, "", ca_file, note)
-    app = Watched(in_manner(manner, DomainDispatcherApplication(create_backend_app), secret_of), running)
+    app: Wsgi = Watched(in_manner(manner, DomainDispatcherApplication(create_backend_app), secret_of), running)
+    app = app if line is None else line.in_front_of(app)
     server = make_server(host, 0, app, threaded=True, request_handler=Handler, ssl_context=context)
     running.url = f"https://{host}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -108,6 +118,7 @@ class Watched:
         who = ""
         try:
             who = admit(environ)
+            self._running.trouble(environ)
             answer = self._app(environ, start_response)
         except RefusalError as err:
             self._note(environ, err.code, who)
