@@ -81,10 +81,12 @@ def _proved(session: Session, status: int, err: BaseException) -> int:
 
 def _this_process() -> World:
     """Return this process's own world; what it starts shares its turns at a cloud with it."""
+    from runner.cli.own_memory import keep_small
     from runner.cloud_api.pacing import with_shared_turns
     from runner.world import RealWorld
     from trainer.files import cache_folder
 
+    keep_small()
     environ = RealWorld().environ
     return RealWorld(with_shared_turns(environ, cache_folder(environ) / "pace"))
 

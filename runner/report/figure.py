@@ -7,11 +7,9 @@ scheme before it draws, and again when the scheme changes or the page is printed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import plotly.graph_objects as go
 
 from runner.report.data_summary import DataSummary
+from runner.report.drawing import Figure
 
 MAIN, SECOND, QUIET = "var(--series-1)", "var(--series-2)", "var(--ink-3)"
 
@@ -56,15 +54,15 @@ def length_figure(data: DataSummary | None) -> PageFigure | None:
     return PageFigure("lengths", "Sample lengths", note, figure.to_json(), 260)
 
 
-def blank_figure() -> Any:
+def blank_figure() -> Figure:
     """Return a figure with the look of all of them and nothing drawn."""
     axis = {
         "gridcolor": "var(--grid)", "linecolor": "var(--line)", "zeroline": False, "tickcolor": "var(--line)",
         "tickfont": {"color": "var(--ink-2)"}, "title": {"font": {"color": "var(--ink-3)", "size": 12}, "standoff": 6},
         "automargin": True,
     }  # fmt: skip
-    return go.Figure(
-        layout={
+    return Figure(
+        {
             "template": {},
             "autosize": True,
             "paper_bgcolor": "rgba(0,0,0,0)",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from runner.emulation.machines import EmulatedMachine
+from runner.report.drawing import Figure
 from runner.report.figure import MAIN, QUIET, SECOND, PageFigure, blank_figure
 from runner.report.wording import duration
 from runner.simulation.life import Life
@@ -131,7 +131,7 @@ def _lanes(bars: Sequence[Bar], said: Sequence[Moment]) -> list[str]:
     return [lane for lane in (*first[:-1], *machines, CLOUD) if lane in there]
 
 
-def _add_meter(figure: Any, life: Life, axis: Axis) -> None:
+def _add_meter(figure: Figure, life: Life, axis: Axis) -> None:
     """Draw what the run's machines had cost at each moment."""
     machines = life.ours
     corners = {at - EPOCH for machine in machines for at, _ in machine.meter.course(EPOCH + end_of(life))}
@@ -143,10 +143,10 @@ def _add_meter(figure: Any, life: Life, axis: Axis) -> None:
     )  # fmt: skip
 
 
-def _lay_out(figure: Any, lanes: Sequence[str], axis: Axis, height_px: int) -> None:
+def _lay_out(figure: Figure, lanes: Sequence[str], axis: Axis, height_px: int) -> None:
     share = METER_PX / height_px
     places, labels = axis.ticks()
-    blank = figure.layout.yaxis.to_plotly_json()
+    blank = figure.layout["yaxis"]
     figure.update_layout(
         barmode="overlay", hovermode="closest", margin={"l": 8, "r": 20, "t": 8, "b": 34},
         yaxis={"domain": [share + 0.06, 1], "categoryorder": "array", "categoryarray": list(reversed(lanes)),
@@ -155,7 +155,7 @@ def _lay_out(figure: Any, lanes: Sequence[str], axis: Axis, height_px: int) -> N
     )  # fmt: skip
     figure.update_xaxes(range=[-2, axis.length * 1.01], tickvals=places, ticktext=labels, anchor="y2")
     for x, to_x, seconds in axis.gaps():
-        figure.add_vrect(x0=x, x1=to_x, fillcolor=QUIET, opacity=0.08, line_width=0)
+        figure.add_vrect(x0=x, x1=to_x, fillcolor=QUIET, opacity=0.08, line={"width": 0})
         if seconds >= 3600:  # the long ones say how long
             figure.add_annotation(
                 x=(x + to_x) / 2, y=1, yref="paper", yanchor="top", text=duration(seconds), textangle=-90,

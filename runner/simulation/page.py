@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.report.page import render
+from runner.report.page import render, whole
 from runner.report.wording import dollar_range
 from runner.simulation.life import Life
 from runner.simulation.life_figure import Axis, end_of, life_figure, usd_at
@@ -39,7 +39,7 @@ def write_life_page(life: Life, folder: Path) -> Path:
     """Write a life's page into a folder and return its path."""
     path = folder / f"life-{life.cloud}-{life.seed}.html"
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, to_html(life).encode())
+    write_atomically(path, whole(to_html(life)))
     return path
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from html import escape
-from typing import Any
 
+from runner.report.drawing import Figure
 from runner.report.figure import END, MAIN, PHASE_HEIGHT_PX, QUIET, PageFigure, blank_figure
 from runner.report.plan.planned_run import PlannedRun
 from runner.report.spans import Span
@@ -60,7 +60,7 @@ def part_colour(part: str) -> tuple[str, float]:
     return PART_COLOURS.get(part, (QUIET, 0.45))
 
 
-def _mark_gpu(figure: Any, gpu: str, gpu_gib: float, *, is_far: bool) -> None:
+def _mark_gpu(figure: Figure, gpu: str, gpu_gib: float, *, is_far: bool) -> None:
     figure.add_vline(x=gpu_gib, line={"color": "var(--ink)", "width": 2})
     figure.add_annotation(
         x=gpu_gib,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner.report.figure import length_figure
-from runner.report.page import render
+from runner.report.page import render, whole
 from runner.report.plan.figures import memory_figure, part_colour, planned_figures
 from runner.report.plan.planned_run import PlannedRun, read_planned_run
 from runner.run.run_dir import RunDir
@@ -16,7 +16,7 @@ HTML_NAME = "plan.html"
 def write_plan_page(run: RunDir) -> Path:
     """Write ``plan.html`` beside ``plan.json`` and return its path; the same plan gives the same bytes."""
     page = run.file(HTML_NAME)
-    page.write_bytes(plan_to_html(read_planned_run(run)).encode())
+    page.write_bytes(whole(plan_to_html(read_planned_run(run))))
     return page.path
 
 

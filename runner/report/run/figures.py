@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from runner.report.drawing import Figure
 from runner.report.figure import END, MAIN, PHASE_HEIGHT_PX, QUIET, SECOND, PageFigure, blank_figure
 from runner.report.run.models import GpuPoint, GpuUse, PhaseTime, RunReport, StepPoint
 from runner.report.wording import duration, words
@@ -76,7 +77,7 @@ def settled_figure(report: RunReport) -> PageFigure | None:
     return PageFigure("settled", "Time, estimated and taken", note, figure.to_json(), height_px, wide=True)
 
 
-def _add_time_bars(figure: Any, names: Sequence[str], seconds: Sequence[float | None], **bars: Any) -> None:
+def _add_time_bars(figure: Figure, names: Sequence[str], seconds: Sequence[float | None], **bars: Any) -> None:
     """Add a bar for each name, from the top down, with its duration beside it."""
     figure.add_bar(
         y=list(names),
@@ -210,7 +211,7 @@ def _thin(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
-def _mark_resumes(figure: Any, report: RunReport, *, named: bool = False) -> None:
+def _mark_resumes(figure: Figure, report: RunReport, *, named: bool = False) -> None:
     for step in report.resumed_from:
         figure.add_vline(x=step, line={"color": QUIET, "width": 1, "dash": "dot"})
         if named:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from runner.report.figure import length_figure
-from runner.report.page import render
+from runner.report.page import render, whole
 from runner.report.run.bills import bill_words
 from runner.report.run.document import write_document
 from runner.report.run.figures import gpu_figures, page_figures, phase_figure, settled_figure
@@ -26,7 +26,7 @@ def write_report(run: RunDir) -> Path:
     """
     report = write_document(run)
     page = run.file(HTML_NAME)
-    page.write_bytes(to_html(report).encode())
+    page.write_bytes(whole(to_html(report)))
     return page.path
 
 
