@@ -224,7 +224,7 @@ def serve(folder: Path, bytes_per_s: float) -> None:
     """Be the store: one manner of those that the tests speak to, behind a line of so many bytes in a second."""
     import boto3
 
-    from runner.emulation.s3.account import BUCKET
+    from runner.emulation.s3.account import ACCESS_KEY_ID, BUCKET, SECRET_KEY
     from runner.emulation.s3.server import serve_s3
     from runner.emulation.s3.slow_line import SlowLine
 
@@ -232,7 +232,7 @@ def serve(folder: Path, bytes_per_s: float) -> None:
     line = SlowLine(bytes_per_s, PIECE_BYTES)
     keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ.update(keys)
-    with serve_s3("strict", folder, line) as server:
+    with serve_s3("strict", folder, line=line) as server:
         client = boto3.client("s3", endpoint_url=server.url, verify=str(server.ca_file))
         client.create_bucket(Bucket=BUCKET)
         url = {"url": f"s3://{BUCKET}/run", "endpoint_url": server.url, "ca_file": str(server.ca_file)}

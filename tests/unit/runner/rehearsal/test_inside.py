@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from runner.rehearsal import blows, inside
 from runner.rehearsal.inside import befall
+from tests.unit.runner.conftest import wait_until
 
 WAIT_S = 240.0
 
@@ -25,7 +25,8 @@ class Listening:
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
     def ask(self, path: str) -> dict[str, Any]:
-        return {path[1:]: [{"id": "i-0", "is_billing": False, "cloud": "lambda"}, {"id": "i-1", "is_billing": self._bills}]}
+        gone, ours = {"id": "i-0", "is_billing": False}, {"id": "i-1", "is_billing": self._bills}
+        return {path[1:]: [{**row, "cloud": "lambda"} for row in (gone, ours)]}
 
     def send(self, path: str, body: dict[str, Any]) -> None:
         self.sent.append((path, body))
@@ -72,11 +73,9 @@ def test_logins_on_the_machines_of_this_rehearsal_are_killed_and_no_others(
         login = subprocess.Popen([name, "-c", "import time; time.sleep(600)"], executable=sys.executable)
         monkeypatch.setattr(blows.psutil, "process_iter", lambda: map(blows.psutil.Process, (other.pid, login.pid)))
         try:
+            wait_until(lambda: blows.psutil.Process(login.pid).cmdline() != [], WAIT_S)
             assert befall("ssh_dropped", Listening(tmp_path), "a-run") is is_killed  # type: ignore[arg-type]
-            deadline = time.monotonic() + WAIT_S
-            while is_killed and login.poll() is None:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: not is_killed or login.poll() is not None, WAIT_S)
             assert (login.poll() is not None, other.poll()) == (is_killed, None)
         finally:
             login.kill()

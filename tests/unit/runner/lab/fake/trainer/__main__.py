@@ -93,8 +93,7 @@ def train(options: argparse.Namespace) -> int:
         if step == int(asked.get("short_at", -1)) and not options.resume:
             emit(output, "out_of_memory", step=step, message="no more", measure="micro-batches of 1 row instead of 2")
             return EXIT_RESTART
-        if step == int(asked.get("stall_at", -1)) and not (options.resume and "stall_again" not in asked):
-            stand_still()
+        stand_still_if_asked(step, options, asked)
         if step == GATED_STEP and "gate" in asked:
             wait_for(Path(asked["gate"]), stopped)
         if stopped and "stubborn" not in asked:
@@ -112,6 +111,11 @@ def train(options: argparse.Namespace) -> int:
     (output / "metrics.json").write_text("{}")
     emit(output, "run_ended", status="accepted", exit_code=0, message=None, resolution=None)
     return 0
+
+
+def stand_still_if_asked(step: int, options: argparse.Namespace, asked: dict[str, str]) -> None:
+    if step == int(asked.get("stall_at", -1)) and ("stall_again" in asked or not options.resume):
+        stand_still()
 
 
 def stand_still() -> None:
