@@ -86,21 +86,26 @@ def make_job(cloud: str, folder: Path, *, is_stand_in: bool) -> Job:
     settings = [*NO_GPU, f"budget.lease_minutes={LEASE_S / 60}"]
     config, program, variables = PROJECT / "examples" / "quickstart.yml", "runner", {}
     if is_stand_in:
-        config, program = folder / "run.yml", STAND_IN
+        config, program = write_stand_in_run_file(folder), STAND_IN
         variables = {"DOUSE_LAB_ROLES": "base_system,lease"}
         settings.append("publishing.tags=[steps=2, step_s=1]")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "train.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n', encoding="utf-8")
-        (folder / "eval.jsonl").write_text('{"prompt": "When?", "completion": "Then."}\n', encoding="utf-8")
-        config.write_text(
-            "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\n"
-            "monitoring: {tensorboard: false}\n",
-            encoding="utf-8",
-        )
     else:
         settings += SMALLEST
     words = ["--config", str(config), "--env", cloud, "--yes"]
     return Job(cloud, program, [*words, *(word for one in settings for word in ("--set", one))], variables)
+
+
+def write_stand_in_run_file(folder: Path) -> Path:
+    """Write a run file that the stand-ins take, with its data, and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "train.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n', encoding="utf-8")
+    (folder / "eval.jsonl").write_text('{"prompt": "When?", "completion": "Then."}\n', encoding="utf-8")
+    config = folder / "run.yml"
+    config.write_text(
+        "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n",
+        encoding="utf-8",
+    )
+    return config
 
 
 def kill_all(job: Job, blows: Sequence[Blow], folder: Path, *, is_kept: bool) -> list[Found]:
