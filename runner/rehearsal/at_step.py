@@ -72,9 +72,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def befall(action: str, args: Mapping[str, Any], run: RunDir, emulators: Emulators) -> bool:
-    """Let it happen to the machine that trains, if training has got there; return whether it did."""
-    machine = _training_machine(emulators.ask("/machines")["machines"], run, args["step"])
+def befall(
+    action: str,
+    args: Mapping[str, Any],
+    run: RunDir,
+    emulators: Emulators,
+    machines: Sequence[Mapping[str, Any]],
+) -> bool:
+    """Let it happen to the machine that trains, if training has got there; return whether it did.
+
+    Args:
+        action: A name in ``AT_STEP``.
+        args: Its arguments.
+        run: The run.
+        emulators: The emulated clouds.
+        machines: The run's machines, as the control API has them.
+    """
+    machine = _training_machine(machines, run, args["step"])
     if machine is None:
         return False
     if args.get("notice_s"):

@@ -149,9 +149,9 @@ def _words(rehearsal: Rehearsal, cloud: str, emulators: Emulators) -> list[str]:
     return ["--env", cloud, *(word for setting in settings for word in ("--set", setting)), *rehearsal.words]
 
 
-def _beside(rehearsal: Rehearsal, stuck: Sequence[str]) -> list[str]:
-    """Return the clouds beside that of the run: one where something is stuck, and the account of the store."""
-    wanted = {*stuck, *([] if rehearsal.store is None else [account_of_stores()])}
+def _beside(rehearsal: Rehearsal, others: Sequence[str]) -> list[str]:
+    """Return the clouds beside the run's first one: others that are needed, and the account of the store."""
+    wanted = {*others, *([] if rehearsal.store is None else [account_of_stores()])}
     return sorted(wanted - {rehearsal.environment})
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from runner.rehearsal.blows import drop_logins, kill_lease
 from runner.rehearsal.emulators import Emulators
@@ -13,14 +15,14 @@ PARTITION_S = 30.0
 """Longer than who follows a run takes to see that its machine does not answer."""
 
 
-def befall(action: str, emulators: Emulators, run_id: str, *, but_on: str | None = None) -> bool:
+def befall(action: str, emulators: Emulators, run_id: str, machines: Sequence[Mapping[str, Any]]) -> bool:
     """Let something happen to the machine of a run; return whether it did.
 
     Args:
         action: A name in ``INSIDE``.
         emulators: The emulated clouds.
         run_id: The run.
-        but_on: A cloud that is only there for a machine that is stuck, ``None`` for none.
+        machines: The run's machines, as the control API has them.
     """
     if action == "lease_killed":
         return kill_lease(run_id)
@@ -28,8 +30,8 @@ def befall(action: str, emulators: Emulators, run_id: str, *, but_on: str | None
         return fill_disks(emulators.folder / BOXES / "boxes")
     if action == "ssh_dropped":
         return drop_logins(emulators.folder)
-    for machine in emulators.ask("/machines")["machines"]:
-        if machine["is_billing"] and machine["cloud"] != but_on:
+    for machine in machines:
+        if machine["is_billing"]:
             _act(action, emulators, f"/machines/{machine['id']}")
             return True
     return False
@@ -38,7 +40,8 @@ def befall(action: str, emulators: Emulators, run_id: str, *, but_on: str | None
 def _act(action: str, emulators: Emulators, machine: str) -> None:
     """Let the control API, where a machine has an address, do it."""
     if action not in ("network_partition", "network_lost"):
-        emulators.send(f"{machine}/{'delete' if action == 'box_deleted_after_store' else 'restart'}", {})
+        does = "delete" if action == "box_deleted_after_store" else "restart"
+        emulators.send(f"{machine}/{does}", {})
         return
     emulators.send(f"{machine}/partition", {"on": True})
     if action == "network_partition":

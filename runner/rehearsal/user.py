@@ -238,10 +238,13 @@ class User:
         self._lease_minutes = [float(budget.get("lease_minutes", 0.0)) for budget in budgets]
 
     def _bills(self) -> bool:
-        return any(machine["is_billing"] for machine in self._of_the_run("/machines", "machines"))
+        return any(machine["is_billing"] for machine in self._machines())
 
     def _is_something_left(self) -> bool:
         return bool(self._of_the_run("/leftovers", "leftovers"))
+
+    def _machines(self) -> list[dict[str, Any]]:
+        return self._of_the_run("/machines", "machines")
 
     def _of_the_run(self, path: str, key: str) -> list[dict[str, Any]]:
         """Return rows of the control API without those of a cloud that is only there for a machine that is stuck."""
@@ -279,9 +282,9 @@ class User:
         if fault.action in ATTACKS:
             return attack(fault.action, self._boxes, self._latest()[-1].run_id)
         if fault.action in INSIDE:
-            return inside.befall(fault.action, self._emulators, self._latest()[-1].run_id, but_on=self._stuck_on)
+            return inside.befall(fault.action, self._emulators, self._latest()[-1].run_id, self._machines())
         if fault.action in at_step.AT_STEP:
-            return at_step.befall(fault.action, fault.args, self._latest()[-1], self._emulators)
+            return at_step.befall(fault.action, fault.args, self._latest()[-1], self._emulators, self._machines())
         if fault.action == TWINS:
             return self._twin is not None and self._twin.begin(self._latest()[-1])
         if fault.action == "runs_deleted":

@@ -23,12 +23,8 @@ class Clouds:
 
     def __init__(self, *machines: Mapping[str, Any]) -> None:
         usual = {"is_billing": True, "is_box_dead": False, "started_at": BEGAN.timestamp() - 60}
-        self._machines = [{**usual, **machine} for machine in machines]
+        self.machines = [{**usual, **machine} for machine in machines]
         self.sent: list[tuple[str, dict[str, Any]]] = []
-
-    def ask(self, path: str) -> dict[str, Any]:
-        assert path == "/machines"
-        return {"machines": self._machines}
 
     def send(self, path: str, body: dict[str, Any]) -> None:
         self.sent.append((path, body))
@@ -45,8 +41,12 @@ def trained(folder: Path, *starts: int, began: datetime = BEGAN) -> RunDir:
     return run
 
 
+def strike(action: str, args: dict[str, float], run: RunDir, clouds: Clouds) -> bool:
+    return befall(f"{action}@step", args, run, clouds, clouds.machines)  # type: ignore[arg-type]
+
+
 def struck(clouds: Clouds, run: RunDir, step: int) -> bool:
-    return befall("spot_notice@step", {"step": step, "notice_s": 0.0}, run, clouds)  # type: ignore[arg-type]
+    return strike("spot_notice", {"step": step, "notice_s": 0.0}, run, clouds)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def struck(clouds: Clouds, run: RunDir, step: int) -> bool:
 def test_each_does_at_a_step_what_its_like_does_after_boot(action: str, path: str, tmp_path: Path) -> None:
     clouds = Clouds({"id": "i-1"})
 
-    assert befall(f"{action}@step", {"step": 3}, trained(tmp_path, 3), clouds)  # type: ignore[arg-type]
+    assert strike(action, {"step": 3}, trained(tmp_path, 3), clouds)
 
     assert clouds.sent == [(f"/machines/i-1/{path}", {})]
     assert AT_STEP[f"{action}@step"].fault in FAULTS
@@ -66,7 +66,7 @@ def test_each_does_at_a_step_what_its_like_does_after_boot(action: str, path: st
 def test_a_notice_is_given_and_then_kept(tmp_path: Path) -> None:
     clouds = Clouds({"id": "i-1"})
 
-    befall("spot_notice@step", {"step": 3, "notice_s": 120}, trained(tmp_path, 3), clouds)  # type: ignore[arg-type]
+    strike("spot_notice", {"step": 3, "notice_s": 120}, trained(tmp_path, 3), clouds)
 
     assert clouds.sent == [("/machines/i-1/notice", {"preempt_after_s": 120})]
 
