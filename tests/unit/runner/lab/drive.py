@@ -1,24 +1,21 @@
 """The real command line with three seams: no data check, no Ansible, the stand-in trainer.
 
 ``python -m tests.unit.runner.lab.drive VERB …`` is what the tests start, kill and interrupt. With ``DOUSE_LAB_ROLES``
-Ansible is real, and the roles that it names are carried out. On a machine that brings its checkpoints to a store itself
-the stand-in trains alone: supervisor and outbox are the product's. With ``DOUSE_LAB_SUPERVISOR`` the supervisor on any
-rented machine is (``supervised.py``). ``DOUSE_LAB_PATIENCE_S`` is how long the runner tries to reach a machine again.
+Ansible is real, and the roles that it names are carried out. On a machine that brings its checkpoints to a store itself,
+and with ``DOUSE_LAB_SUPERVISOR`` on any that is rented, the stand-in trains alone: supervisor and outbox are the
+product's (``product.py``). ``DOUSE_LAB_PATIENCE_S`` is how long the runner tries to reach a machine again.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import sys
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runner.adapters.machine import Machine
 from runner.adapters.stop import Stop
 from runner.cli import parser as cli
 from runner.clouds.environments import find_environment
@@ -30,16 +27,12 @@ from runner.planning.choose import choose
 from runner.planning.ends import Means, Used
 from runner.run.models import Host, View
 from runner.run.planned import Plan
-from runner.run.run_dir import PROJECT
 from runner.run.run_file import RunFile
 from runner.store import run_store
 from runner.world import World
 from tests.unit.runner.lab.product import bring_product
 
-HERE = Path(__file__).parent
-FAKE = HERE / "fake"
-PACKAGES = ("annotated_types", "psutil", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection", "yaml")
-"""What the product's supervisor needs; a box's Python is of the version that this one has to be."""
+FAKE = Path(__file__).parent / "fake"
 OWN_SUPERVISOR = bool(os.environ.get("DOUSE_LAB_SUPERVISOR"))
 ROLES = list(filter(None, os.environ.get("DOUSE_LAB_ROLES", "").split(",")))
 
@@ -89,42 +82,15 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
         script = Path(folder) / "python"
         rented = find_environment(ctx.run_file.compute.env).rents_machine
         fake, python = (f"{box.prefix}/fake", "python3") if rented else (str(FAKE), sys.executable)
-        own, is_armed = "", run_store.is_armed(ctx.run_file)
-        if is_armed:
-            bring_product(machine, fake)
+        if run_store.is_armed(ctx.run_file) or (rented and OWN_SUPERVISOR):
+            bring_product(machine, fake, stalls_soon=OWN_SUPERVISOR)
         elif rented:
             machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")
-        if rented and OWN_SUPERVISOR and not is_armed:
-            put_product(machine, f"{box.prefix}/product", Path(folder))
-            shim = f'exec "{python}" "{box.prefix}/product/supervised.py" "$0" "$@"'
-            own = f'case "$*" in "-m trainer supervise "*) {shim} ;; esac\n'
-        script.write_text(f'#!/bin/sh\n{own}PYTHONPATH="{fake}" exec "{python}" "$@"\n')
+        script.write_text(f'#!/bin/sh\nPYTHONPATH="{fake}" exec "{python}" "$@"\n')
         script.chmod(0o755)
         machine.put(script, box.python)
     machine.close()
     return {}
-
-
-def put_product(machine: Machine, target: str, folder: Path) -> None:
-    """Bring the product's trainer there, what its supervisor needs, and what starts it."""
-    archive = folder / "product.tar.gz"
-    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        tar.add(HERE / "supervised.py", "supervised.py")
-        tar.add(PROJECT / "trainer", "trainer", filter=_sources)
-        for name in PACKAGES:
-            spec = importlib.util.find_spec(name)
-            assert spec is not None
-            assert spec.origin is not None
-            origin = Path(spec.origin)
-            found = origin.parent if spec.submodule_search_locations else origin
-            tar.add(found, found.name, filter=_sources)
-    machine.put(archive, f"{target}/product.tar.gz")
-    done = machine.run(["tar", "-C", target, "-xzf", f"{target}/product.tar.gz"], timeout_s=120.0)
-    assert done.exit_code == 0, done.last_words
-
-
-def _sources(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if info.name.endswith("__pycache__") else info
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:

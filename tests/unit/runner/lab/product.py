@@ -24,23 +24,29 @@ PACKAGES = (
 )
 SERVICES = ("s3",)
 """Those of boto3's descriptions that go along; all of them are 30 MB."""
+STALL_S = 6.0
+"""In place of the ten minutes and the half hour that a loop may stand still, where a rehearsal waits for that."""
+STALLS_SOON = f"""from trainer.supervisor import stall
+stall.FLOOR_S = stall.FIRST_S = {STALL_S}
+"""
 COMMAND_LINE = """import sys
 from trainer import product, stand_in
 sys.exit(stand_in.main() if sys.argv[1] == "train" else product.main())
 """
 
 
-def bring_product(machine: Machine, folder: str) -> None:
+def bring_product(machine: Machine, folder: str, *, stalls_soon: bool) -> None:
     """Put the product's trainer, and what it imports, into a folder of a machine.
 
     Args:
         machine: The machine.
         folder: A folder there, for ``PYTHONPATH``.
+        stalls_soon: Whether the stall watch waits for ``STALL_S`` alone.
     """
     assert sys.version_info[:2] == BOX_PYTHON, "what is compiled for this Python does not run on a box"
     with tempfile.TemporaryDirectory() as scratch:
         archive, main = Path(scratch) / "product.tar", Path(scratch) / "main.py"
-        main.write_text(COMMAND_LINE)
+        main.write_text(f"{STALLS_SOON if stalls_soon else ''}{COMMAND_LINE}")
         with tarfile.open(archive, "w") as tar:
             for path, name in (*_files(main), *_packages()):
                 tar.add(path, name, recursive=False)

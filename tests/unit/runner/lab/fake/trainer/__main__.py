@@ -6,7 +6,7 @@ What it "learns" is a hash over what it has learned before and the step: a check
 The recipe's ``publishing.tags`` say how it behaves: ``steps=20``, ``step_s=0.1``, ``save_steps=3``, ``die_at=8``,
 ``stubborn``, ``fail``; ``gate=/a/file`` holds it after its sixth step until that file is there. ``short_at=8`` ends its
 first start for lack of memory, and ``stall_at=8`` lets it stand still after that step, with ``stall_again`` each time:
-its own supervisor takes no notice of these, the product's does (``../../supervised.py``). ``save_mb=20`` makes
+its own supervisor takes no notice of these, the product's does (``../../product.py``). ``save_mb=20`` makes
 checkpoints of that size.
 """
 
