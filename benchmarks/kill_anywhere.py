@@ -19,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.killing import LEASE_S, Blow, Found, Job, Life, Try
+from benchmarks.rehearsed import NO_GPU, STAND_IN, need_boxes, write_stand_in_run_file
 from benchmarks.results import PROJECT, table
 from runner.clouds.registry import CLOUDS
-from runner.emulation.boxes import supported
 from runner.emulation.cache import warm_cache
 from trainer.files import write_json
 
@@ -41,8 +41,6 @@ SMALLEST = (
     "evaluation.generation_samples=1",
     "evaluation.max_new_tokens=4",
 )
-STAND_IN = "tests.unit.runner.lab.drive"
-NO_GPU = ("compute.gpu_required=false", "compute.min_gpu_memory_gib=0", "compute.ssh_ingress_cidrs=[10.77.0.0/16]")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="keep everything of every try there")
     parser.add_argument("--json", type=Path, help="file to write the tries to")
     arguments = parser.parse_args(argv)
-    if (reason := supported()) is not None:
-        raise SystemExit(f"error: this machine cannot boot machines of its own: {reason}")
+    need_boxes()
     warm_cache()
     with tempfile.TemporaryDirectory(prefix="douse-kill-") as scratch:
         folder = (arguments.folder or Path(scratch)).resolve()
@@ -93,19 +90,6 @@ def make_job(cloud: str, folder: Path, *, is_stand_in: bool) -> Job:
         settings += SMALLEST
     words = ["--config", str(config), "--env", cloud, "--yes"]
     return Job(cloud, program, [*words, *(word for one in settings for word in ("--set", one))], variables)
-
-
-def write_stand_in_run_file(folder: Path) -> Path:
-    """Write a run file that the stand-ins take, with its data, and return its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "train.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n', encoding="utf-8")
-    (folder / "eval.jsonl").write_text('{"prompt": "When?", "completion": "Then."}\n', encoding="utf-8")
-    config = folder / "run.yml"
-    config.write_text(
-        "run: {name: tiny}\ndata: {train_path: train.jsonl, eval_path: eval.jsonl}\nmonitoring: {tensorboard: false}\n",
-        encoding="utf-8",
-    )
-    return config
 
 
 def kill_all(job: Job, blows: Sequence[Blow], folder: Path, *, is_kept: bool) -> list[Found]:

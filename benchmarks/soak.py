@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kill_anywhere import STAND_IN, write_stand_in_run_file
+from benchmarks.rehearsed import STAND_IN, need_boxes, write_stand_in_run_file
 from benchmarks.results import table
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
-from runner.emulation.boxes import clean, supported
+from runner.emulation.boxes import clean
 from runner.errors import EXIT_DONE, RunnerError
 from runner.rehearsal.drive import Rehearsal, rehearse
 from runner.rehearsal.verdict import Verdict
@@ -117,8 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="keep there what did not hold")
     parser.add_argument("--json", type=Path, help="file to write the runs to")
     arguments = parser.parse_args(argv)
-    if (reason := supported()) is not None:
-        raise SystemExit(f"error: this machine cannot boot machines of its own: {reason}")
+    need_boxes()
     lived: list[Lived] = []
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="douse-soak-") as scratch:

@@ -21,10 +21,10 @@ from typing import Any
 
 import psutil
 
-from benchmarks.kill_anywhere import NO_GPU, STAND_IN, write_stand_in_run_file
+from benchmarks.rehearsed import NO_GPU, STAND_IN, need_boxes, write_stand_in_run_file
 from benchmarks.results import PROJECT, table
 from runner.adapters import process
-from runner.emulation.boxes import build_tree, supported
+from runner.emulation.boxes import build_tree
 from runner.rehearsal.emulators import Emulators
 from runner.run.run_dir import RunDir, list_runs, read_json
 from runner.world import RealWorld
@@ -93,8 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint-mb", type=float, default=20.0, help="size of a checkpoint, in MB (20)")
     parser.add_argument("--json", type=Path, help="file to write the result to")
     arguments = parser.parse_args(argv)
-    if (reason := supported()) is not None:
-        raise SystemExit(f"error: this machine cannot boot machines of its own: {reason}")
+    need_boxes()
     build_tree()
     with tempfile.TemporaryDirectory(prefix="douse-ten-") as scratch:
         found = live_all(Path(scratch).resolve(), arguments.runs, arguments.checkpoint_mb)

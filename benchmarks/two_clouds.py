@@ -24,8 +24,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.rehearsed import STAND_IN, need_boxes
 from benchmarks.results import PROJECT, table
-from runner.emulation.boxes import supported
 from trainer.files import write_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ HOME, ELSEWHERE = "aws", "runpod"
 LEARNED = ("adapter_model.safetensors", "learned.txt")
 """What of an adapter has to be the same; the second is what the stand-in for the trainer has learned."""
 ALWAYS = (f"compute.recover_on=[{ELSEWHERE}]", "compute.instance_types=[g6.xlarge]", "budget.max_usd=20")
-STAND_IN = "tests.unit.runner.lab.drive"
 PHASES = ("noticed", "terminated", "rented", "booted", "configured", "first step")
 NOTICE_S = 120
 PACE_S = 0.2
@@ -122,8 +121,7 @@ class Found:
 def main(argv: Sequence[str] | None = None) -> int:
     """Hit runs as the seeds say and print what came of them; return 1 if an adapter differs or a promise was broken."""
     arguments = make_parser().parse_args(argv)
-    if (reason := supported()) is not None:
-        raise SystemExit(f"error: this machine cannot boot machines of its own: {reason}")
+    need_boxes()
     training = COUNTING if arguments.stand_in else QUICKSTART
     os.environ["DOUSE_LAMBDA_PACE_S"] = str(PACE_S)
     blows = [Blow(), *choose(training, range(1, arguments.notices + 1), notice_s=NOTICE_S)]
