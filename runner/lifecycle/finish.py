@@ -31,8 +31,6 @@ from runner.run.run_dir import RunDir
 from runner.store import run_store as storing
 
 COLLECT_RETRY_S = (2.0, 10.0, 30.0)
-AT_HOME = ("adapter", "merged", "checkpoints")
-"""What of a run's work a store keeps, relative to the run folder."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def finish(ctx: Context, error: RunnerError | None, *, may_stay: bool = False) -
 def _bring_home(ctx: Context, error: RunnerError | None) -> list[str] | None:
     """Stop the trainer if the run did not end well, and collect; return what came, ``None`` if nothing was fetched."""
     if has_its_work(ctx):
-        return [name for name in AT_HOME if (ctx.run.path / name).exists()]
+        return storing.kept_here(ctx)
     host = ctx.host()
     if host is None:
         return []

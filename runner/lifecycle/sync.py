@@ -75,7 +75,7 @@ def sync_home(ctx: Context, direction: Direction) -> None:
     needed_url(ctx)
     with locked(ctx.run):
         if direction == "push":
-            storing.copy_home(ctx, [path.name for path in ctx.run.path.iterdir() if path.is_dir()])
+            storing.copy_home(ctx, storing.kept_here(ctx))
         else:
             storing.fetch_past(ctx)
 

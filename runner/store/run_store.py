@@ -34,6 +34,8 @@ from trainer.checkpoints.transfer import Transfer
 from trainer.errors import StoreError
 
 PROBE = "douse-check"
+KEPT = ("adapter", "merged", "checkpoints")
+"""Folders of a run that its store keeps as well."""
 CA_NAME = "store-ca.pem"
 LOOK_S = 20.0
 STAY = """[ "$(id -u)" = 0 ] || ! command -v loginctl >/dev/null ||
@@ -156,6 +158,11 @@ def renew_if_due(ctx: Context, host: Host, now: datetime) -> bool:
     return True
 
 
+def kept_here(ctx: Context) -> list[str]:
+    """Return the folders of a run on this machine that its store keeps as well, relative to the run folder."""
+    return [name for name in KEPT if (ctx.run.path / name).is_dir()]
+
+
 def copy_home(ctx: Context, names: Sequence[str]) -> None:
     """Copy what came home to the store: adapter, merged model, checkpoints; what is there already is not moved again.
 
@@ -169,7 +176,7 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
     """
     if ctx.run_file.store.url is None:
         return
-    folders = sorted({name.partition("/")[0] for name in names} & {"adapter", "merged", "checkpoints"})
+    folders = sorted({name.partition("/")[0] for name in names} & set(KEPT))
     if not folders:
         return
     with told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):

@@ -50,7 +50,7 @@ def secret_of(access_key_id: str) -> str | None:
     """Return the secret of the account's key, or of one that STS gave out; ``None`` for any other."""
     if access_key_id == ACCESS_KEY_ID:
         return SECRET_KEY
-    role = _role(access_key_id)
+    role = role_of(access_key_id)
     return None if role is None else str(role.secret_access_key)
 
 
@@ -63,7 +63,7 @@ def admit(environ: Environ) -> str:
     key_id = key_id_of(environ)
     if key_id == ACCESS_KEY_ID:
         return OWNER
-    role = _role(key_id)
+    role = role_of(key_id)
     if role is None:
         raise RefusalError("403 Forbidden", "InvalidAccessKeyId" if key_id else "AccessDenied")
     if headers_of(environ).get("x-amz-security-token") != role.session_token:
@@ -111,7 +111,7 @@ def _wanted(environ: Environ) -> Wanted:
     return Wanted(action, f"arn:aws:s3:::{bucket}/{name}")
 
 
-def _role(access_key_id: str) -> Any:
+def role_of(access_key_id: str) -> Any:
     """Return the session of a role by its key, as moto's STS keeps it."""
     from moto.sts.models import sts_backends
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from runner.clouds.aws.emulator.seed import ACCOUNT
 from runner.emulation.calls import Answer
+from runner.emulation.s3.account import role_of
 
 KEY_ID = re.compile(r"<AccessKeyId>(.*?)</AccessKeyId>")
 ENDS_AT = re.compile(r"<Expiration>.*?</Expiration>")
@@ -15,11 +15,9 @@ ENDS_AT = re.compile(r"<Expiration>.*?</Expiration>")
 
 def ending_early(answer: Answer, most_s: float) -> Answer:
     """Return STS's answer with a session that ends after so many seconds at most, and let moto know of it."""
-    from moto.sts.models import sts_backends
-
     text = answer.bytes().decode()
     found = KEY_ID.search(text)
-    role = found and sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(found[1])
+    role = found and role_of(found[1])
     ends_at = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=most_s)
     if not role or role.expiration <= ends_at:
         return answer
