@@ -1,9 +1,9 @@
 """The real command line with three seams: no data check, no Ansible, the stand-in trainer.
 
 ``python -m tests.unit.runner.lab.drive VERB …`` is what the tests start, kill and interrupt. With ``DOUSE_LAB_ROLES``
-Ansible is real, and the roles that it names are carried out. On a machine that brings its checkpoints to a store itself,
-and with ``DOUSE_LAB_SUPERVISOR`` on any that is rented, the stand-in trains alone: supervisor and outbox are the
-product's (``product.py``). ``DOUSE_LAB_PATIENCE_S`` is how long the runner tries to reach a machine again.
+Ansible is real, and the roles that it names are carried out. On a machine that brings its checkpoints to a store, and
+with ``DOUSE_LAB_SUPERVISOR`` on any that is rented, the stand-in trains alone: supervisor and outbox are the product's
+(``product.py``). ``DOUSE_LAB_PATIENCE_S`` is how long the runner tries to reach a machine again.
 """
 
 from __future__ import annotations
