@@ -1,12 +1,14 @@
 """Short rehearsals one after another, each with faults that a seed has drawn: what is left, and what is wrong.
 
 Run it with ``python -m benchmarks.soak --runs 200 --seed 1 [--minutes 60] [--folder KEPT] [--json FILE]``, as root,
-in a checkout that nobody changes meanwhile. It takes hours: a run lives for half a minute to three.
+in a checkout that nobody changes meanwhile. It takes hours: a run lives for half a minute to three. Several computers,
+or processes of one, may live a part each (``--first 101 --runs 100``); ``--join a.json b.json`` shows the table of all.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import tempfile
@@ -112,25 +114,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Rehearse, print a line for each run and a table; return 1 if anything did not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=main.__doc__)
     parser.add_argument("--runs", type=int, default=200, help="how many (200)")
+    parser.add_argument("--first", type=int, default=1, help="number of the first among all that a seed draws (1)")
     parser.add_argument("--seed", type=int, default=1, help="of all draws (1)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many")
     parser.add_argument("--folder", type=Path, help="keep there what did not hold")
     parser.add_argument("--json", type=Path, help="file to write the runs to")
+    parser.add_argument("--join", type=Path, nargs="+", help="files of parts: live nothing, and print the table of all")
     arguments = parser.parse_args(argv)
+    if arguments.join:
+        return _end([read(row) for path in arguments.join for row in json.loads(path.read_text())])
     need_boxes()
     lived: list[Lived] = []
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="douse-soak-") as scratch:
         folder = (arguments.folder or Path(scratch)).resolve()
-        for number, drawn in enumerate(draw(arguments.seed, arguments.runs), 1):
+        drawn_all = draw(arguments.seed, arguments.first + arguments.runs - 1)
+        for number, drawn in enumerate(drawn_all[arguments.first - 1 :], arguments.first):
             if time.monotonic() - begun_s > 60 * arguments.minutes:
                 break
             lived.append(live(drawn, folder / f"run-{number}"))
             print(f"{number} {line(lived[-1])}", flush=True)
             if arguments.json:
                 write_json(arguments.json, [asdict(one) for one in lived])
+    return _end(lived)
+
+
+def _end(lived: Sequence[Lived]) -> int:
     print(show(lived), flush=True)
     return int(not all(one.held for one in lived))
+
+
+def read(row: dict[str, Any]) -> Lived:
+    """Return a run as its part's file has it."""
+    drawn, ends = row["draw"], row["receipt_usd"]
+    draw_of = Draw(drawn["cloud"], tuple(drawn["faults"]), drawn["afterwards"], drawn["steps"])
+    return Lived(**{**row, "draw": draw_of, "receipt_usd": None if ends is None else (ends[0], ends[1])})
 
 
 def draw(seed: int, count: int) -> list[Draw]:

@@ -92,6 +92,27 @@ def test_the_meters_are_held_against_the_receipts() -> None:
     assert "47.5%" in show([outside])
 
 
+def test_parts_together_are_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def live(drawn: Draw, folder: Path) -> Lived:
+        return Lived(drawn, EXIT_DONE, 60.0, 0.02, (0.019, float("inf")), is_wrong=drawn.steps == wrong)
+
+    def run(*words: str) -> tuple[int, str]:
+        status = soak.main(words)
+        return status, capsys.readouterr().out.partition("|")[2]
+
+    monkeypatch.setattr(soak, "need_boxes", lambda: None)
+    monkeypatch.setattr(soak, "live", live)
+    wrong, (part, other) = draw(5, 7)[-1].steps, (str(tmp_path / name) for name in ("part.json", "other.json"))
+    whole = run("--seed", "5", "--runs", "7")
+    run("--seed", "5", "--runs", "4", "--json", part)
+    run("--seed", "5", "--runs", "3", "--first", "5", "--json", other)
+
+    assert run("--join", part, other) == whole
+    assert whole[0] == 1
+
+
 def test_a_rehearsal_that_fails_itself_is_broken_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Verdict:
         raise ToolError("the emulated cloud did not come up", resolution="see its log")
