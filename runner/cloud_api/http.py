@@ -135,7 +135,7 @@ class Api:
                 pace.wait(self._timer)
             began_s = self._timer.clock()
             try:
-                answer = self._once(request)
+                answer = self._in_lanes(request, lanes)
             except httpx2.RequestError as err:
                 pause_s = repeats.pause_s(self._timer.clock() - began_s)
                 if pause_s is None or not (repeatable or isinstance(err, NOT_SENT)):
@@ -154,6 +154,20 @@ class Api:
             if pause_s is None or not (repeatable and isinstance(refused, CloudUnavailableError)):
                 raise refused
             self._timer.sleep(pause_s)
+
+    def _in_lanes(self, request: Request, lanes: Sequence[Pace]) -> Answer:
+        """Send once, and let whoever comes next in a lane wait from when this request was there, not from its turn.
+
+        Between the two it has waited for the account's pace: beside ten runs that is seconds, and another process would
+        come too soon behind it. Where the cloud saw it between going and the answer nobody knows: the later one counts.
+        """
+        for lane in lanes:
+            lane.count_from_now(self._timer)
+        try:
+            return self._once(request)
+        finally:
+            for lane in lanes:
+                lane.count_from_now(self._timer)
 
     def _once(self, request: Request) -> Answer:
         """Send once, and take in what the answer says of clocks and of the pace."""

@@ -146,6 +146,10 @@ class Pace:
         if self._turns is not None:
             self._turns.hold(now_s, now_s + pause_s)
 
+    def count_from_now(self, timer: Timer) -> None:
+        """Let the next turn come ``interval_s`` from now at the earliest: a request may go long after its own."""
+        self.hold(timer, self._interval_s)
+
 
 def shared_pace(world: World, cloud: str, api_key: str, lane: str, interval_s: float) -> Pace:
     """Return the pace of an account: everybody in this process shares it and, with a folder, those in others."""

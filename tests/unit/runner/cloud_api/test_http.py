@@ -7,13 +7,14 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.http import LOST_SLEEPS_S, Api
-from runner.cloud_api.pacing import Pace, Timer
+from runner.cloud_api.pacing import Pace, Timer, Turns
 from runner.cloud_api.wire import HttpWire
 from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
@@ -36,12 +37,13 @@ class Bench:
 
     def __init__(self, key: str | None = None) -> None:
         self.cloud, self.time, self.key = FakeCloud(), FakeTime(), key or new_key()
+        self.account = Pace(RealWorld(), 0.0)
         self.api = Api(
             "lambda",
             "https://cloud.example/v1",
             self.key,
             refusal=lambda_refusal,
-            pace=Pace(RealWorld(), 0.0),
+            pace=self.account,
             timer=self.time.timer,
             transport=self.cloud.transport,
         )
@@ -49,8 +51,8 @@ class Bench:
     def get(self) -> Answer:
         return self.api.ask("GET", "/things", doing="list things", repeatable=True)
 
-    def launch(self) -> Answer:
-        return self.api.ask("POST", "/launch", doing="launch it", repeatable=False, body={"a": 1})
+    def launch(self, *lanes: Pace) -> Answer:
+        return self.api.ask("POST", "/launch", doing="launch it", repeatable=False, body={"a": 1}, lanes=lanes)
 
 
 @pytest.fixture
@@ -193,6 +195,44 @@ def test_a_cloud_that_always_says_at_once_is_asked_slowly_and_not_for_ever(bench
         bench.get()
 
     assert bench.time.sleeps_s == [1.0] * 150
+
+
+@pytest.mark.parametrize("reply", [answer({"data": {}}), httpx2.ReadTimeout("no answer")])
+def test_the_next_launch_of_another_process_is_counted_from_when_the_last_one_went(
+    bench: Bench, tmp_path: Path, reply: httpx2.Response | Exception
+) -> None:
+    def slowly(_: httpx2.Request) -> httpx2.Response:
+        bench.time.now_s += 0.4
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    lane, others_lane = (Pace(bench.time, 12.0, Turns(bench.time, tmp_path / "launches")) for _ in range(2))
+    bench.account.hold(bench.time.timer, 8.0)  # so many requests of other runs come first
+    bench.cloud.on("POST", "/v1/launch", slowly)
+
+    with contextlib.suppress(CloudUnavailableError):
+        bench.launch(lane)
+    others_lane.wait(bench.time.timer)
+
+    assert bench.time.sleeps_s == [8.0, pytest.approx(12.0)]
+
+
+def test_a_launch_that_still_waits_for_the_account_holds_its_lane_from_when_it_goes(
+    bench: Bench, tmp_path: Path
+) -> None:
+    left_s = list[float]()
+
+    def meanwhile(_: httpx2.Request) -> httpx2.Response:
+        left_s.append(Turns(bench.time, tmp_path / "launches").take(bench.time.now_s, 12.0))
+        return answer({"data": {}})
+
+    bench.account.hold(bench.time.timer, 8.0)
+    bench.cloud.on("POST", "/v1/launch", meanwhile)
+
+    bench.launch(Pace(bench.time, 12.0, Turns(bench.time, tmp_path / "launches")))
+
+    assert left_s == [pytest.approx(12.0)]
 
 
 def test_a_spent_window_is_waited_out_before_the_next_request(bench: Bench) -> None:
