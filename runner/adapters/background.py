@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from runner.world import Event, World
+from runner.world import Bell, Event, World
 
 Result = TypeVar("Result")
 
@@ -21,6 +21,7 @@ def beside(
     name: str,
     patience_s: float,
     is_urgent: Callable[[], bool] = lambda: False,
+    bell: Bell | None = None,
 ) -> Iterator[None]:
     """Let ``work`` go on as long as the block does.
 
@@ -30,6 +31,7 @@ def beside(
         name: What to call it.
         patience_s: How long to wait for it at the end, in seconds; it never outlives the process.
         is_urgent: Asked several times a second; when it says yes, it is waited for no longer.
+        bell: What the work waits for between its rounds, if it does; it rings once the block is over.
     """
     over = world.event()
     task = world.start(lambda: work(over), name=name)
@@ -37,6 +39,8 @@ def beside(
         yield
     finally:
         over.set()
+        if bell is not None:
+            bell.ring()
         deadline_s = world.monotonic_s() + patience_s
         while not task.join(max(0.0, min(POLL_S, deadline_s - world.monotonic_s()))):
             if is_urgent() or world.monotonic_s() >= deadline_s:

@@ -268,8 +268,8 @@ def _launch_and_follow(ctx: Context, host: Host, has_checkpoint: bool) -> None:
 
 
 def _follow(ctx: Context, host: Host) -> None:
-    with coming_home(ctx, host):
-        train.follow(ctx, host)
+    with coming_home(ctx, host) as look_for_it:
+        train.follow(ctx, host, on_saved=look_for_it)
 
 
 def _from_training(ctx: Context) -> Outcome:

@@ -8,7 +8,7 @@ only this machine reaches gets them from here (``onward``).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
@@ -19,26 +19,35 @@ from runner.lifecycle.fetching import Fetch, bring_checkpoints, complete_names
 from runner.lifecycle.onward import Onward, going_on
 from runner.run.models import Box, Host
 from runner.store import run_store as storing
-from runner.world import Event
+from runner.world import Bell, Event
 
-LOOK_S = 10.0
+LOOK_S = 9.0
+"""How long to wait for word of a new checkpoint before looking anyway."""
+REST_S = 1.0
+"""Least pause between two looks: a machine may send word without end."""
 PATIENCE_S = 20.0
 
 
 @contextlib.contextmanager
-def coming_home(ctx: Context, host: Host) -> Iterator[None]:
+def coming_home(ctx: Context, host: Host) -> Iterator[Callable[[], None]]:
     """Bring the newest complete checkpoint home as long as the block goes on; after a block without error none is kept.
 
     Nothing happens where the machine brings them to a store itself, or is this one. A failure is shown and costs
     nothing else: the block goes on.
+
+    Yields:
+        What to call when a checkpoint has been saved: it is looked for at once, and not at the next look.
     """
     if host.is_this_machine or storing.is_armed(ctx.run_file):
-        yield
+        yield lambda: None
         return
     with going_on(ctx, host) as onward:
-        homeward, is_urgent = _Homeward(ctx, host, onward), ctx.stop.impatience()
-        with beside(ctx.world, homeward.go_on, name="checkpoints", patience_s=PATIENCE_S, is_urgent=is_urgent):
-            yield
+        bell, is_urgent = ctx.world.bell(), ctx.stop.impatience()
+        homeward = _Homeward(ctx, host, onward, bell)
+        with beside(
+            ctx.world, homeward.go_on, name="checkpoints", patience_s=PATIENCE_S, is_urgent=is_urgent, bell=bell
+        ):
+            yield bell.ring
     if not ctx.run_file.checkpointing.bring_home:
         homeward.forget_all()
 
@@ -46,8 +55,8 @@ def coming_home(ctx: Context, host: Host) -> Iterator[None]:
 class _Homeward:
     """Knows what it has brought, so that it removes nothing else."""
 
-    def __init__(self, ctx: Context, host: Host, onward: Onward | None) -> None:
-        self._ctx, self._host, self._onward = ctx, host, onward
+    def __init__(self, ctx: Context, host: Host, onward: Onward | None, bell: Bell) -> None:
+        self._ctx, self._host, self._onward, self._bell = ctx, host, onward, bell
         self._box: Box | None = None
         self._newest = ""
         self._brought: set[str] = set()
@@ -57,7 +66,7 @@ class _Homeward:
         """Look again and again until it is over, by one connection for as long as it holds."""
         machine = self._ctx.machine(self._host)
         try:
-            while not over.wait(LOOK_S):
+            while not self._is_over(over):
                 try:
                     self._look(machine, over)
                 except ToolCancelledError:
@@ -69,6 +78,12 @@ class _Homeward:
                     self._show(f"{err}; the checkpoint stays on the machine for now")
         finally:
             machine.close()
+
+    def _is_over(self, over: Event) -> bool:
+        """Wait for the next look; return whether there is none."""
+        if not over.wait(REST_S):
+            self._bell.wait(LOOK_S)
+        return over.is_set()
 
     def _look(self, machine: Machine, over: Event) -> None:
         """Bring the newest checkpoint, and the best one, unless they are here."""
@@ -93,6 +108,8 @@ class _Homeward:
         self._brought = (self._brought | (kept - before)) & (kept | sending)
         if kept - before:
             self._show(f"came home: {', '.join(sorted(kept))}")
+            if self._onward is not None:
+                self._onward.bell.ring()
         return damaged
 
     def forget_all(self) -> None:

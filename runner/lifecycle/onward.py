@@ -19,6 +19,7 @@ from runner.world import Event
 from trainer.checkpoints.complete import list_finished
 
 LOOK_S = 10.0
+"""Seconds to the next look where nobody has said that something has come home."""
 PATIENCE_S = 20.0
 
 
@@ -27,17 +28,18 @@ class Onward:
 
     Attributes:
         sending: Name of the checkpoint that is being read, which has to stay until then; empty without one.
+        bell: To be rung when a checkpoint has come home; it is sent at once.
     """
 
     def __init__(self, ctx: Context) -> None:
         """Begin with nothing sent."""
-        self.sending = ""
+        self.sending, self.bell = "", ctx.world.bell()
         self._ctx, self._shown, self._newest = ctx, "", ""
         self._begun: set[str] = set()
 
     def go_on(self, over: Event) -> None:
         """Look again and again until it is over; a failure is shown and costs nothing else."""
-        while not over.wait(LOOK_S):
+        while not self._is_over(over):
             try:
                 self.look()
             except (TransferError, CloudError, OSError) as err:
@@ -45,6 +47,11 @@ class Onward:
                 if words != self._shown:
                     self._shown = words
                     self._ctx.view.line(words)
+
+    def _is_over(self, over: Event) -> bool:
+        """Wait for the next look; return whether there is none."""
+        self.bell.wait(LOOK_S)
+        return over.is_set()
 
     def look(self) -> None:
         """Send the newest checkpoint that came home, unless it is there, and remove older ones that are here no more.
@@ -78,6 +85,6 @@ def going_on(ctx: Context, host: Host) -> Iterator[Onward | None]:
     if host.is_this_machine or ctx.run_file.store.url is None or storing.is_armed(ctx.run_file):
         yield None
         return
-    onward = Onward(ctx)
-    with beside(ctx.world, onward.go_on, name="onward", patience_s=PATIENCE_S, is_urgent=ctx.stop.impatience()):
+    onward, is_urgent = Onward(ctx), ctx.stop.impatience()
+    with beside(ctx.world, onward.go_on, name="onward", patience_s=PATIENCE_S, is_urgent=is_urgent, bell=onward.bell):
         yield onward

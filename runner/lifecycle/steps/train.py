@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from runner.adapters.machine import Machine
 from runner.adapters.process import ToolCancelledError
@@ -108,8 +109,13 @@ def stop_trainer(ctx: Context, host: Host) -> TrainerStatus:
         machine.close()
 
 
-def follow(ctx: Context, host: Host) -> None:
+def follow(ctx: Context, host: Host, *, on_saved: Callable[[], None] = lambda: None) -> None:
     """Copy the trainer's events home and show them until it ends well.
+
+    Args:
+        ctx: The run.
+        host: Its machine.
+        on_saved: Called when an event says that a checkpoint has been saved there.
 
     Raises:
         TrainingFailedError: If it ended with an error.
@@ -120,7 +126,7 @@ def follow(ctx: Context, host: Host) -> None:
     """
     machine = ctx.machine(host)
     try:
-        status = _Follower(ctx, machine).until_end()
+        status = _Follower(ctx, machine, on_saved).until_end()
     finally:
         machine.close()
     if status.exit_code != EXIT_DONE and is_reclaimed(ctx):
@@ -181,8 +187,8 @@ def _words(text: str | None) -> str | None:
 class _Follower:
     """Shows the events as they come, until the trainer has ended, the user wants out, or the run's time is over."""
 
-    def __init__(self, ctx: Context, machine: Machine) -> None:
-        self._ctx, self._machine = ctx, machine
+    def __init__(self, ctx: Context, machine: Machine, on_saved: Callable[[], None]) -> None:
+        self._ctx, self._machine, self._on_saved = ctx, machine, on_saved
         self._box: Box | None = None
         self._copy, self._limit = EventCopy(ctx, machine), NearLimit(ctx)
         self._pause_s = POLL_S
@@ -259,4 +265,6 @@ class _Follower:
             self._ctx.view.event(event)
             self._limit.seen(event)
             notices.seen(self._ctx, event)
+            if event.get("event") == "checkpoint_saved":
+                self._on_saved()
         return events is not None

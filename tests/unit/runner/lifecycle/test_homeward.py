@@ -59,6 +59,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> There:
     found = There()
     monkeypatch.setattr(Context, "machine", lambda self, host: found)
     monkeypatch.setattr(homeward, "LOOK_S", 0.01)
+    monkeypatch.setattr(homeward, "REST_S", 0.0)
     return found
 
 
@@ -107,6 +108,11 @@ def newest_at_home(ctx: Context) -> int | None:
     return None if found is None else found.step
 
 
+def stored_lines(ctx: Context) -> list[str]:
+    said: list[str] = ctx.view.said  # type: ignore[attr-defined]
+    return [line for line in said if line.startswith("stored: ")]
+
+
 def test_each_checkpoint_comes_home_and_replaces_the_one_before(tmp_path: Path, machine: There) -> None:
     ctx = context(tmp_path)
 
@@ -123,6 +129,38 @@ def test_each_checkpoint_comes_home_and_replaces_the_one_before(tmp_path: Path, 
     assert newest_at_home(ctx) == 4
     assert machine.fetched == ["checkpoint-2", "checkpoint-4"]
     assert ctx.view.said == ["came home: checkpoint-2", "came home: checkpoint-4"]  # type: ignore[attr-defined]
+
+
+def test_word_of_a_checkpoint_brings_it_home_and_on_to_the_store_before_anybody_would_look(
+    tmp_path: Path, machine: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (homeward, onward):
+        monkeypatch.setattr(module, "LOOK_S", 10 * TIMEOUT_S)
+    ctx = context(tmp_path, store={"url": f"file://{tmp_path}/store"})
+
+    with coming_home(ctx, HOST) as look_for_it:
+        for step in (2, 4):
+            save(ctx, machine, step)
+            look_for_it()
+            wait_for(lambda step=step: f"came home: checkpoint-{step}" in ctx.view.said)  # type: ignore[misc, attr-defined]
+            wait_for(lambda step=step: any(f"checkpoint-{step}" in line for line in stored_lines(ctx)))  # type: ignore[misc]
+
+    assert machine.fetched == ["checkpoint-2", "checkpoint-4"]
+
+
+def test_between_two_looks_there_is_a_pause_however_often_word_comes(
+    tmp_path: Path, machine: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homeward, "REST_S", 10 * TIMEOUT_S)
+    ctx, begun_s = context(tmp_path), time.monotonic()
+
+    with coming_home(ctx, HOST) as look_for_it:
+        save(ctx, machine, 2)
+        look_for_it()
+        time.sleep(0.2)
+
+    assert machine.fetched == []
+    assert time.monotonic() - begun_s < TIMEOUT_S, "the end of the block waits for no pause"
 
 
 def test_the_best_checkpoint_stays_beside_the_newest(tmp_path: Path, machine: There) -> None:
@@ -169,7 +207,7 @@ def test_one_that_is_still_going_on_to_the_store_stays_until_it_is_there(
             wait_for(lambda step=step: newest_at_home(ctx) == step)  # type: ignore[misc]
         assert at_home(ctx) == ["checkpoint-2", "checkpoint-4"]
         may_end.set()
-        wait_for(lambda: any(line.startswith("stored: ") and "checkpoint-4" in line for line in ctx.view.said))  # type: ignore[attr-defined]
+        wait_for(lambda: any("checkpoint-4" in line for line in stored_lines(ctx)))
         save(ctx, machine, 6)
         wait_for(lambda: at_home(ctx) == ["checkpoint-6"])
 

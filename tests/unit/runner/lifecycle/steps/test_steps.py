@@ -421,6 +421,16 @@ def test_who_follows_asks_more_seldom_while_nothing_comes(
     assert pauses == [1.0, 0.5, 1.0, 2.0, 4.0, 4.0, 0.5, 0.5]
 
 
+def test_word_of_each_saved_checkpoint_is_passed_on(ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = b'{"event": "checkpoint_saved", "step": 2}\n'
+    machine, words = Scripted(GOOD + saved, GOOD, saved, b'{"event": "run_ended"}\n'), list[int]()
+    use(monkeypatch, machine)
+
+    train.follow(ctx, HOST, on_saved=lambda: words.append(len(machine.looks)))
+
+    assert words == [3, 1]
+
+
 def test_after_the_time_of_the_run_its_trainer_is_followed_no_longer(
     ctx: Context, box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
