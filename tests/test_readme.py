@@ -302,13 +302,16 @@ def test_the_adapter_loads_by_name_with_plain_peft_where_nobody_has_seen_the_run
 
 
 @in_clone
-def test_the_example_script_asks_the_adapter(clone: Clone) -> None:
+def test_the_example_script_asks_the_adapter(clone: Clone, tmp_path: Path) -> None:
     (run,) = (clone.folder / "runs").glob("*-quickstart-*")
     trainers = run / "box" / "venv" / "bin" / "python"
     python = trainers if trainers.exists() else Path(sys.executable)
     line = (clone.folder / "examples" / "quickstart" / "eval.jsonl").read_text(encoding="utf-8").splitlines()[0]
     question = json.loads(line)["messages"][-2]["content"]
-    script = clone.folder / "examples" / "load_adapter.py"
+    source, whole = (clone.folder / "examples" / "load_adapter.py").read_text(encoding="utf-8"), "max_new_tokens=128"
+    assert source.count(whole) == 1
+    script = tmp_path / "begins_to_answer.py"
+    script.write_text(source.replace(whole, "max_new_tokens=4"), encoding="utf-8")  # a word a second, and one is enough
     # Without a copy of the base the script takes it from the Hub, by the name that the adapter gives.
     base = prepare_base_model(ModelSection(base_model=str(packaged_model(cache_folder(), RealWorld()))))
     words = [str(python), str(script), str(clone.places["adapter"]), question, base]

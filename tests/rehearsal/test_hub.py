@@ -10,7 +10,8 @@ import pytest
 
 from runner.run.run_dir import read_json
 from tests.rehearsal.conftest import Stage
-from tests.rehearsal.watching import HUB_TOKEN, leaks
+from tests.rehearsal.watching import HUB_TOKEN
+from tests.rehearsal.whole_life import look_at_a_whole_life
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
 
 pytestmark = pytest.mark.slow  # it trains for real
@@ -61,13 +62,10 @@ def log_of(stage: Stage) -> list[dict[str, Any]]:
 def test_a_private_model_goes_from_the_hub_to_the_machine(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     make_tiny_dataset(stage.folder)
     hub = write_hub(stage.folder / "hub")
-    monkeypatch.setenv("HF_TOKEN", HUB_TOKEN)
 
-    verdict = stage.rehearse("lambda", "", f"model.base_model={NAME}", *TINY, program="runner", hub=hub)
+    look_at_a_whole_life("runpod", (f"model.base_model={NAME}", *TINY), stage, monkeypatch, hub=hub)
 
     run, log = stage.run(), log_of(stage)
-    assert (verdict.broken, verdict.exit_code) == ([], 0), stage.said()
-    assert read_json(run.adapter / "acceptance.json")["accepted"]
     commit = read_json(run.file("plan.json"))["base_model_commit"]
     config = read_json(run.adapter / "adapter_config.json")
     assert (config["base_model_name_or_path"], config["revision"]) == (NAME, commit)
@@ -78,4 +76,3 @@ def test_a_private_model_goes_from_the_hub_to_the_machine(stage: Stage, monkeypa
     assert {one["who"] for one in gets} == {"me"}
     after_plan = [one["path"] for one in log[log.index(gets[0]) :]]
     assert not [path for path in after_plan if "/main/" in path], "the machine asks for the commit alone"
-    assert leaks(stage.folder / f"r{stage.count}") == []
