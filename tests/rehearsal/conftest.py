@@ -40,8 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _first_rows(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return one item for each test function: every promise is among what ``.ci/run`` runs."""
-    return list({item.nodeid.partition("[")[0]: item for item in reversed(items)}.values())
+    """Return one item for each test function: every promise is among what ``.ci/run`` runs, if not already."""
+    alone = [item for item in items if item.get_closest_marker("shown_by") is None]
+    return list({item.nodeid.partition("[")[0]: item for item in reversed(alone)}.values())
 
 
 MIRROR_ROOTS = ("/opt", "/usr/share/terraform", "/usr/local/share/terraform")

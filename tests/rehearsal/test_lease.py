@@ -73,6 +73,7 @@ def test_the_scheduled_sweep_ends_what_cannot_end_itself(clock: str, stage: Stag
     assert verdict.receipt is None
 
 
+@pytest.mark.shown_by("unit/runner/guard/test_guard.py::test_a_runner_that_is_stopped_or_hangs_counts_by_its_last_word")
 @pytest.mark.parametrize(("cloud", "afterwards"), [("lambda", "sweep"), ("runpod", "nothing")])
 def test_a_runner_that_is_stopped_keeps_no_machine_past_its_lease(cloud: str, afterwards: str, stage: Stage) -> None:
     verdict = stage.rehearse(cloud, "runner_stopped@train", FOR_EVER, f"budget.lease_minutes={LEASE_S / 60}",
@@ -84,6 +85,7 @@ def test_a_runner_that_is_stopped_keeps_no_machine_past_its_lease(cloud: str, af
     assert LEASE_S - 1 <= seconds_without_a_word(stage, machine) <= LEASE_S + later_s + SAVING_S
 
 
+@pytest.mark.shown_by("unit/playbooks/test_lease.py::test_any_change_of_the_beat_renews")
 def test_a_machine_lives_longer_than_one_lease_while_its_runner_does(stage: Stage) -> None:
     lease_s = 12.0
 
@@ -97,6 +99,9 @@ def test_a_machine_lives_longer_than_one_lease_while_its_runner_does(stage: Stag
     assert lease_s - 1 <= seconds_without_a_word(stage, machine) <= lease_s + SAVING_S
 
 
+@pytest.mark.shown_by(
+    "rehearsal/test_store.py::test_a_machine_whose_runner_is_gone_brings_its_last_checkpoint_to_the_store"
+)
 def test_a_run_whose_machine_ended_itself_goes_on_with_a_new_one(stage: Stage) -> None:
     verdict = stage.rehearse("runpod", "kill_runner@train", "publishing.tags=[steps=100, step_s=0.3]",
                              "budget.lease_minutes=0.2", afterwards="nothing,watch,resume")  # fmt: skip

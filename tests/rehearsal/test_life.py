@@ -1,4 +1,4 @@
-"""The main job on every cloud: rent, prepare, train for real, bring home, give back, prove it (RunPod's: `test_hub`)."""
+"""The main job on every cloud: rent, prepare, train, bring home, give back, prove it (RunPod's: ``test_hub``)."""
 
 from __future__ import annotations
 

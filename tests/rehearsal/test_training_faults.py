@@ -41,6 +41,9 @@ def test_a_loop_that_stands_still_is_started_again_from_its_checkpoint(stage: St
 
 
 @pytest.mark.usefixtures("own_supervisor")
+@pytest.mark.shown_by(
+    "unit/trainer/supervisor/test_supervise.py::test_a_trainer_that_stands_still_is_started_once_more"
+)
 def test_a_loop_that_stands_still_again_ends_with_its_checkpoint_at_home(stage: Stage) -> None:
     verdict = stage.rehearse("runpod", "", "publishing.tags=[steps=12, step_s=0.1, stall_at=8, stall_again]")
 
