@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import tempfile
@@ -64,6 +65,8 @@ RUNNER_FAULTS = (
 NOT_ON = {"runpod": ("box_rebooted",)}
 AFTERWARDS = ("down", "resume", "status,resume", "watch,down", "sweep")
 SETTINGS = ("compute.recoveries=2", "budget.max_usd=5", "budget.lease_minutes=1")
+PATIENCE_S = 60
+"""How long a machine that does not answer is tried; in a user's run for half an hour."""
 NEVER = " never happened"
 """How a verdict names a fault that had no occasion: two that were drawn may exclude each other."""
 
@@ -124,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.join:
         return _end([read(row) for path in arguments.join for row in json.loads(path.read_text())])
     need_boxes()
+    os.environ.setdefault("DOUSE_LAB_PATIENCE_S", str(PATIENCE_S))
     lived: list[Lived] = []
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="douse-soak-") as scratch:
