@@ -137,7 +137,7 @@ test: ## The fast tests, offline [ARGS=pytest's own arguments]
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
 test-rehearsal-chosen: ## Of these, a row of each test and those marked `chosen`: what CI runs [ARGS]
-	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 6 --dist loadgroup $(ARGS)
+	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow -n auto --dist loadgroup $(ARGS)
 simulate-mutants: ## Whether simulated lives find the planted faults [ARGS=their names]
