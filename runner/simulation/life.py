@@ -26,7 +26,7 @@ class Ended:
         printed: What it printed.
         traceback: What it died of, if that was a defect.
         billing: Ids of the run's machines that billed when it ended.
-        key_is_right: Whether it had the key of the run's account.
+        key_is_right: Whether it had the key of the account in which the run's machines billed when it ended.
     """
 
     words: tuple[str, ...]

@@ -120,7 +120,7 @@ class _Player:
     def __init__(self, seed: int, stage: Stage, script: Script, command: Command) -> None:
         self._stage, self._command = stage, command
         self.life = Life(seed, stage.cloud, script, stage.history)
-        self._began: dict[int, tuple[tuple[str, ...], float, bool]] = {}
+        self._began: dict[int, tuple[tuple[str, ...], float, Key]] = {}
         self._scene = Scene(stage, self.life, self._give)
         desk = Computer(stage.turns, random.Random(seed), began=BEGAN)  # noqa: S311
         self._user = Process(desk, {}, name="user")
@@ -205,7 +205,7 @@ class _Player:
 
     def _give(self, words: tuple[str, ...], key: Key = "its key", *, crash_at: int | None = None) -> Process:
         """Give a command and wait for nothing."""
-        stage, is_right = self._stage, key.startswith("its key")
+        stage = self._stage
         accounts = {"another key": stage.other_account, "no key": {}}
         environ = stage.environ(accounts.get(key, stage.account))
         if key == "its key elsewhere":
@@ -218,7 +218,7 @@ class _Player:
         given = stage.spawn(
             words[0], environ, lambda process: self._command([*argv, *where], process), crash_at=crash_at
         )
-        self._began[given.process_id] = (words, stage.turns.passed_s, is_right)
+        self._began[given.process_id] = (words, stage.turns.passed_s, key)
         return given
 
     def _happen(self, act: Act) -> None:
@@ -254,13 +254,21 @@ class _Player:
         """Note how a command has ended, and what it left."""
         if process.process_id not in self._began:
             return
-        words, began_s, is_right = self._began[process.process_id]
+        words, began_s, key = self._began[process.process_id]
         now, status = self._stage.turns.passed_s, process.exit_status or 0
         printed = "".join(process.printed)
-        self.life.ended.append(
-            Ended(words, began_s, now, status, printed, process.traceback, tuple(self._billing()), is_right)
-        )
+        billing, is_right = tuple(self._billing()), self._is_right(key)
+        self.life.ended.append(Ended(words, began_s, now, status, printed, process.traceback, billing, is_right))
         self._keep_receipts()
+
+    def _is_right(self, key: Key) -> bool:
+        """Return whether a key opens the account of all that bills; if nothing does, whether it is the first one."""
+        own, *others = self._stage.books
+        holding = {"its key": [own], "its key elsewhere": [own], "another key": others, "no key": []}[key]
+        billing = self._billing()
+        if not billing:
+            return key.startswith("its key")
+        return all(any(found in book.machines for book in holding) for found in billing)
 
     def _keep_receipts(self) -> None:
         clock, disk = self._stage.clock(), self._stage.laptop.disk
