@@ -286,8 +286,7 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
     except (RunInterruptedError, ToolCancelledError) as err:
         is_left = ctx.stop.leaving and not ctx.stop.requested
         if is_left and _may_be_left(ctx):
-            _hold_if_possible(ctx)
-            return Outcome(ctx.run, _left_alone(ctx), running=True)
+            return Outcome(ctx.run, _left_alone(ctx, is_held=_hold_if_possible(ctx)), running=True)
         why = f"run: the terminal was closed before anything trained ({err.message})" if is_left else err.message
         return finish(ctx, RunInterruptedError(why, resolution=f"continue with {_again(ctx)}", details=err.details))
     except RunnerError as err:
@@ -312,16 +311,26 @@ def _may_be_left(ctx: Context) -> bool:
     return "train" in ctx.state.steps or not ctx.environment.bills
 
 
-def _hold_if_possible(ctx: Context) -> None:
+def _hold_if_possible(ctx: Context) -> bool:
+    """Return whether the run's machine knows that it goes on without a runner."""
     host = ctx.host()
     try:
         if host is not None:
             leave_alone(ctx, host)
     except RunnerError as err:
-        ctx.view.line(f"{err.message}; the machine's lease runs out without a runner")
+        ctx.view.line(err.message)
+        return False
+    return True
 
 
-def _left_alone(ctx: Context) -> RunnerError:
+def _left_alone(ctx: Context, *, is_held: bool) -> RunnerError:
+    if not is_held:
+        return TeardownError(
+            f"run: the terminal was closed, and the machine of {ctx.run.run_id} could not be told to go on: it trains "
+            "until its lease ends",
+            resolution=f"come back with `make watch RUN={ctx.run.run_id}` before that, or end it with "
+            f"`make down RUN={ctx.run.run_id}`",
+        )
     return LeftUpError(
         f"run: the terminal was closed; {ctx.run.run_id} continues without a runner",
         resolution=f"come back with `make watch RUN={ctx.run.run_id}`",

@@ -16,12 +16,14 @@ def leave_alone(ctx: Context, host: Host) -> None:
     """Let a rented machine go on without a runner, and say what is up, what it costs and when it ends.
 
     Raises:
-        ConnectionLostError: If the machine cannot be reached; what is up is said all the same.
+        ConnectionLostError: If the machine cannot be reached; what is up, and for how long, is said all the same.
     """
     try:
         lease.say_hold(ctx, host)
-    finally:
-        say_what_is_up(ctx, host, has_lease=True)
+    except Exception:
+        _say_what_stays(ctx, host)
+        raise
+    say_what_is_up(ctx, host, has_lease=True)
 
 
 def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
@@ -36,11 +38,9 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
         return
     ends = ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx))
     record, compute = find_cloud(ctx.environment.name), ctx.run_file.compute
-    who = "this computer or a sweep" if ctx.run_file.budget.guard else "a sweep"
-    keeper = f", if {who} terminates it: {record.title} itself does not"
     ctx.view.line(
         f"left up      {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h, until "
-        f"{ends:%Y-%m-%d %H:%M} UTC at the latest{keeper if isinstance(record.hard_end, NotThere) else ''}"
+        f"{ends:%Y-%m-%d %H:%M} UTC at the latest{_keeper(ctx)}"
     )
     if not has_lease and not isinstance(record.boot_lease, NotThere) and not record.boot_lease(compute.image):
         ctx.view.line(
@@ -52,3 +52,22 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
             f"             it shuts down when nothing has trained for {ctx.run_file.idle_minutes:g} min "
             "(budget.keep_idle_minutes); what is not home or in a store by then is lost"
         )
+
+
+def _say_what_stays(ctx: Context, host: Host) -> None:
+    """Say which machine is up that has not heard that its runner goes, and by when it ends for that."""
+    if not ctx.environment.bills:
+        return
+    ctx.view.line(
+        f"still up     {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h: it does not hear that "
+        f"its runner goes, and its lease ends within {ctx.run_file.budget.lease_minutes:g} min{_keeper(ctx)}"
+    )
+
+
+def _keeper(ctx: Context) -> str:
+    """Return who has to terminate the machine where the cloud does not; nothing where it does."""
+    record = find_cloud(ctx.environment.name)
+    if not isinstance(record.hard_end, NotThere):
+        return ""
+    who = "this computer or a sweep" if ctx.run_file.budget.guard else "a sweep"
+    return f", if {who} terminates it: {record.title} itself does not"

@@ -14,7 +14,7 @@ from runner.adapters.stop import Stop
 from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import ConnectionLostError
+from runner.errors import EXIT_INTERRUPTED, EXIT_LEFTOVERS, ConnectionLostError
 from runner.lifecycle import drive, lease
 from runner.lifecycle.left_alone import leave_alone, say_what_is_up
 from runner.run.models import Host
@@ -130,16 +130,30 @@ def unreachable(ctx: Context, host: Host) -> None:
     raise ConnectionLostError("ssh: 203.0.113.7 does not answer", resolution="wait")
 
 
-@pytest.mark.parametrize("hold", [unreachable, lambda ctx, host: None], ids=["unreachable", "held"])
-def test_a_closed_terminal_leaves_a_word_of_what_bills_whether_or_not_the_machine_can_be_held(
-    hold: Callable[[Context, Host], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("hold", "words", "promise"),
+    [
+        (lambda ctx, host: None, "left up      gpu_1x_a10 i-1 at $1.29/h, until ", "continues without a runner"),
+        (
+            unreachable,
+            "still up     gpu_1x_a10 i-1 at $1.29/h: it does not hear that its runner goes, and its lease ends within",
+            "could not be told to go on: it trains until its lease ends",
+        ),
+    ],
+    ids=["held", "unreachable"],
+)
+def test_a_closed_terminal_leaves_a_word_of_what_bills_and_promises_no_more_than_the_machine_has_heard(
+    hold: Callable[[Context, Host], None], words: str, promise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx, lines = left(tmp_path, "runpod")
     monkeypatch.setattr(lease, "say_hold", hold)
 
-    drive._hold_if_possible(ctx)
+    error = drive._left_alone(ctx, is_held=drive._hold_if_possible(ctx))
 
-    assert lines[0].startswith("left up      gpu_1x_a10 i-1 at $1.29/h, until ")
+    assert lines[0].startswith(words)
+    assert promise in error.message
+    assert error.exit_code == (EXIT_LEFTOVERS if "could not" in promise else EXIT_INTERRUPTED)
+    assert ("left up" in "".join(lines)) == ("continues" in error.message)
 
 
 def test_a_machine_that_cannot_be_held_is_an_error_for_whoever_wants_it_held(

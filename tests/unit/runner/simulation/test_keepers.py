@@ -168,7 +168,7 @@ def test_a_machine_whose_trainer_goes_on_is_not_terminated(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("name", "plant", "at_s", "words"),
     [
-        ("_hold_if_possible", lambda ctx: None, 500.0, "its trainer was stopped"),
+        ("_hold_if_possible", lambda ctx: True, 500.0, "its trainer was stopped"),
         ("_may_be_left", lambda ctx: True, 100.0, "and nothing trains"),
     ],
 )

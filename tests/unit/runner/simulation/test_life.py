@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.errors import EXIT_LEFTOVERS
 from runner.run.run_dir import PROJECT
 from runner.simulation.process import KILLED
 from runner.simulation.rules import judge, worst_cases
@@ -281,4 +282,25 @@ def test_with_a_full_disk_a_machine_goes_where_it_may_not_stay(tmp_path: Path, a
     (machine,) = life.ours
     assert machine.ended_at is not None
     assert machine.ended_at - EPOCH < 690.0 + 400.0
+    assert judge(life) == []
+
+
+def test_who_closes_a_terminal_without_a_network_hears_that_the_machine_was_not_told(tmp_path: Path) -> None:
+    life = lived(tmp_path, Act("flaw", words=("slow",)), Act("cut", 500.0, 900.0), Act("hang up", 501.0))
+
+    assert statuses(life) == [("train", EXIT_LEFTOVERS)]
+    assert "could not be told to go on: it trains until its lease ends" in life.ended[0].printed
+    assert judge(life) == []
+
+
+def test_a_sweep_with_the_key_that_a_resume_has_rented_with_is_not_blind(tmp_path: Path) -> None:
+    deleted = Act("fault", 0.0, 60.0, words=("box_deleted_in_console",))
+    resumed = Act("type with another key", 300.0, words=("resume", "--yes"))
+    swept = Act("type with another key", 300.0, words=("sweep", "--apply"))
+
+    life = lived(tmp_path, deleted, Act("kill", 700.0), resumed, swept)
+
+    sweep = next(one for one in life.ended if one.words[0] == "sweep")
+    assert sweep.billing
+    assert sweep.key_is_right
     assert judge(life) == []
