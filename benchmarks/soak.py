@@ -205,7 +205,7 @@ def judge(one: Lived, verdict: Verdict, runs: Path) -> None:
 def _is_missing(runs: Path, made: Sequence[str]) -> bool:
     """Return whether a run that says that it is done has no adapter; `down` ends well without one."""
     states: list[dict[str, Any]] = [read_json(run.file("state.json")) or {} for run in list_runs(runs, RealWorld())]
-    return not made and any(state.get("steps", {}).get("collect", {}).get("status") == "done" for state in states)
+    return not made and any(state.get("outcome") == "done" for state in states)
 
 
 def line(one: Lived) -> str:

@@ -26,11 +26,11 @@ def shown(status: int = EXIT_DONE, *, bills: bool = False, broken: tuple[str, ..
     return Verdict(status, [machine], [], {"cost_range_usd": [0.019, 0.021]}, [], list(broken), "")
 
 
-def lived(folder: Path, verdict: Verdict, adapter: str | None = "trained 61 steps") -> Lived:
+def lived(folder: Path, verdict: Verdict, adapter: str | None = "trained 61 steps", outcome: str = "done") -> Lived:
     run = folder / "20261130-000000-tiny-k3v9"
     (run / "adapter").mkdir(parents=True)
     write_json(run / "config.json", {})
-    write_json(run / "state.json", {"steps": {"collect": {"status": "done"}}})
+    write_json(run / "state.json", {"outcome": outcome, "steps": {"collect": {"status": "done"}}})
     if adapter is not None:
         (run / "adapter" / "adapter_model.safetensors").write_text(adapter)
     one = Lived(DRAWN)
@@ -63,6 +63,10 @@ def test_a_run_with_its_own_adapter_and_nothing_that_bills_has_held(tmp_path: Pa
 
     assert (one.held, one.unmet) == (True, ["terminate_500"])
     assert line(one).endswith("held (terminate_500 had no occasion)")
+
+
+def test_a_run_that_was_taken_down_before_it_trained_needs_no_adapter(tmp_path: Path) -> None:
+    assert lived(tmp_path, shown(), None, outcome="interrupted").held
 
 
 @pytest.mark.parametrize(
