@@ -40,12 +40,16 @@ def lease_program() -> ModuleType:
 
 
 class BoxLease:
-    """The lease of a box; whoever stops renewing it loses the trainer, and the box where it can end itself."""
+    """The lease of a box; whoever stops renewing it loses the trainer, and the box where it can end itself.
+
+    Attributes:
+        began_s: When it began.
+    """
 
     def __init__(self, box: SimulatedBox, settings: Mapping[str, Any], on_end: Callable[[str], None] | None) -> None:
         """Begin a lease; ``on_end`` ends the machine, where there is a way from inside."""
         program, now = lease_program(), box.now_s
-        self._box, self._on_end = box, on_end
+        self._box, self._on_end, self.began_s = box, on_end, now
         self._lease = program.Lease(float(settings["ttl_s"]), now + float(settings["hard_end_s"]), now)
         self._idle = program.Idleness(float(settings["idle_s"]), now)
         self._is_over, self._is_killed, self._was_killed = False, False, False

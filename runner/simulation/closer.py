@@ -23,6 +23,9 @@ def look_closer(stage: Stage, life: Life, runs: Sequence[Path]) -> None:
     """
     for machine in stage.machines:
         box = stage.yard.boxes.get(machine.box or "")
+        begun_s = [one.began_s for one in (box and box.lease, box and box.trainer) if one]
+        if begun_s:
+            life.promised_s[machine.id] = min(begun_s)
         if box is not None and box.lease is not None:
             life.set_up.add(machine.id)
             life.leased |= {machine.id} if box.lease.can_end else set()

@@ -96,8 +96,10 @@ def kept_beside(life: Life) -> Iterator[str]:
         yield f"a machine was locked from {refused[0]:.0f} s on, and a volume beside it was left"
 
 
-def has_own_end(life: Life, machine: EmulatedMachine) -> bool:
-    """Return whether a machine has a lease of its own that can end it, or was promised one: it was set up to train."""
+def has_own_end(life: Life, machine: EmulatedMachine, by_s: float) -> bool:
+    """Return whether a machine had a lease of its own by then that can end it, or was promised one: it was to train."""
+    if life.promised_s.get(machine.id, math.inf) > by_s:
+        return False
     if machine.id in life.leased:
         return True
     is_killed = any(act.kind == "kill lease" for act in life.script)

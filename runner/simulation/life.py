@@ -75,6 +75,7 @@ class Life:
         guard_gaps: Spans in which no guard could work: it was killed, or its computer slept or was off the network.
         set_up: The ids of the machines that had a lease of their own.
         leased: The ids of those of them that can end themselves by it.
+        promised_s: Since when a machine has a lease of its own, or was promised one: it trains. By the machine's id.
         trained_until: When the last trainer of a machine ended or would have, in seconds, by the machine's id.
         saved: The last step that a machine's last trainer had saved, by the machine's id.
         cut_short: The step at which a machine's trainer was when its machine ended under it, by the machine's id.
@@ -96,6 +97,7 @@ class Life:
     beside_receipts: list[str] = field(default_factory=list)
     set_up: set[str] = field(default_factory=set)
     leased: set[str] = field(default_factory=set)
+    promised_s: dict[str, float] = field(default_factory=dict)
     trained_until: dict[str, float] = field(default_factory=dict)
     saved: dict[str, int] = field(default_factory=dict)
     cut_short: dict[str, int] = field(default_factory=dict)

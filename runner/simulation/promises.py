@@ -27,7 +27,8 @@ IDLE_S = 3600.0
 BOOT_LEASE_S = 25 * 60.0 + 1800.0
 """What a cloud shows of a machine that is not set up yet: the boot time-out and half an hour."""
 DRIVING = ("train", "resume", "watch", "up", "configure", "launch")
-NOTHING_TAKEN_OVER = "has no trainer to watch"
+NOTHING_TAKEN_OVER = ("has no trainer to watch", "host.json is damaged")
+"""Words of a command that has left a run as it was."""
 LOOKING = ("sweep", "status")
 """Verbs that leave a run alone that was left on purpose."""
 LISTED_S = 210.0
@@ -180,7 +181,9 @@ def _driverless_since(life: Life, sweep: Ended) -> float | None:
     before = [
         one
         for one in life.ended
-        if one.ended_s <= sweep.began_s and one.words[0] in DRIVING and NOTHING_TAKEN_OVER not in one.printed
+        if one.ended_s <= sweep.began_s
+        and one.words[0] in DRIVING
+        and not any(words in one.printed for words in NOTHING_TAKEN_OVER)
     ]
     if not before or sweep.status != EXIT_DONE or any(words in before[-1].printed for words in LEFT_ON_PURPOSE):
         return None

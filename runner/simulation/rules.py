@@ -45,6 +45,8 @@ STAYS = frozenset({"pod_locked", "key_invalid", "stopped_disk_bills"})
 """Faults by which a cloud keeps a machine, whoever asks."""
 BOX_GONE = frozenset({"box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice"})
 """Faults by which a machine loses what could end it from inside."""
+NO_CHECKPOINT = "is done, and no checkpoint of it is here to go on from"
+"""Why a finished run that kept none is not made longer."""
 DEFECT = ("a defect of Douse", "Traceback (most recent call last)")
 
 
@@ -138,7 +140,8 @@ def work_is_whole(life: Life) -> Iterator[str]:
         is_done = one.words[0] in ("train", "resume", "watch") and one.status == 0 and not is_left
         if is_done and "adapter      " not in one.printed and "is done already" not in one.printed:
             yield f"{one.words[0]} ended with 0 at {one.ended_s:.0f} s, and named no adapter"
-        if is_alone and one.words[0] in ("train", "resume") and one.status != EXIT_DONE:
+        is_wrong = one.status != EXIT_DONE and NO_CHECKPOINT not in one.printed
+        if is_alone and one.words[0] in ("train", "resume") and is_wrong:
             yield f"{one.words[0]} ended with {one.status} at {one.ended_s:.0f} s, and nothing had gone wrong"
     yield from life.torn
     yield from lost_checkpoints(life)
@@ -218,7 +221,7 @@ def _is_excused(life: Life, machine: EmulatedMachine, since_s: float, until_s: f
     """Return whether nobody could terminate a machine for a while: no guard and no lease of its own, or the cloud."""
     if life.faults_of_the_cloud & STAYS:
         return True
-    if has_own_end(life, machine) and not life.faults_of_the_cloud & BOX_GONE:
+    if has_own_end(life, machine, until_s) and not life.faults_of_the_cloud & BOX_GONE:
         return False
     return any(begin <= until_s and end >= since_s for begin, end in guard_gaps(life))
 

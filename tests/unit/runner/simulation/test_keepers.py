@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from runner.simulation import keepers, rules
 from runner.simulation.boxes import BoxLease, SimulatedBox
 from runner.simulation.flaws import FLAW, SLOW
 from runner.simulation.keepers import boots_for_ever, guards_follow, kept_beside, kept_too_dear, taken_away
-from runner.simulation.life import Life
+from runner.simulation.life import Life, end_s
 from runner.simulation.promises import down_takes_down, held_is_kept, lost_checkpoints, sweep_is_thorough
 from runner.simulation.rules import judge
 from runner.simulation.script import Act, Script
@@ -119,8 +120,19 @@ def test_a_machine_that_trains_was_promised_a_lease_of_its_own(tmp_path: Path, m
     life = lived(tmp_path, *KILLS, cloud="runpod")
 
     assert "time to end" in {one.rule for one in judge(life)}
-    assert keepers.has_own_end(life, life.ours[0])
-    assert not keepers.has_own_end(dataclasses.replace(life, script=(Act("kill lease", 3.0),)), life.ours[0])
+    assert keepers.has_own_end(life, life.ours[0], math.inf)
+    assert not keepers.has_own_end(dataclasses.replace(life, script=(Act("kill lease", 3.0),)), life.ours[0], math.inf)
+
+
+def test_a_lease_that_began_later_excuses_nobody_before(tmp_path: Path) -> None:
+    """A runner was stopped while its machine booted, and then computer and guard slept: the lease came hours later."""
+    life = lived(tmp_path, Act("stop", 47.0, 3600.0), Act("lid", 495.0, 14400.0), cloud="runpod")
+    (machine,) = life.ours
+
+    assert end_s(machine) > 14000
+    assert machine.id in life.leased
+    assert not keepers.has_own_end(life, machine, by_s=14000)
+    assert judge(life) == []
 
 
 def test_what_a_runner_could_not_terminate_is_left_to_its_guard(tmp_path: Path) -> None:
@@ -212,3 +224,25 @@ def test_every_rule_holds_in_stories_of_kills(
         life = lived(tmp_path, *story(random.Random(number)), Act("type", 3600.0, words=("down",)), cloud=cloud)
 
         assert judge(life) == []
+
+
+def test_a_step_by_hand_that_a_damaged_file_refuses_takes_nobody_s_place(tmp_path: Path) -> None:
+    left = (Act("first", words=("train", "--detach")), IS_SLOW)
+    refused = (Act("damage", 0.0, 0.9, words=("host.json", "empty")), Act("type", 60.0, words=("configure",)))
+    swept = Act("sweep beside", 2600.0)
+
+    life = lived(tmp_path, *left, *refused, swept)
+
+    assert [(one.words[0], bool(one.billing)) for one in life.ended][-1] == ("sweep", True)
+    assert judge(life) == []
+
+
+def test_a_finished_run_that_kept_no_checkpoint_is_not_made_longer_and_nothing_is_wrong_with_that(
+    tmp_path: Path,
+) -> None:
+    longer = Act("type", 300.0, words=("resume", "--yes", "--set", "training.max_steps=24"))
+
+    life = lived(tmp_path, longer)
+
+    assert statuses(life) == [("train", 0), ("resume", 2)]
+    assert judge(life) == []
