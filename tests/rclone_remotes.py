@@ -6,10 +6,8 @@ runner.bootstrap rclone`); where neither has it, these tests are skipped, but no
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,10 +16,10 @@ from urllib.parse import quote
 import pytest
 
 from runner.adapters.rclone import rclone_program
+from runner.emulation.remotes import REMOTES, configuration, serve_webdav
 from runner.world import RealWorld
 
-REMOTES = ("local", "webdav")
-WAIT_S = 120.0
+__all__ = ["REMOTES", "open_remote", "rclone", "rclone_webdav"]
 
 
 @pytest.fixture(scope="session")
@@ -37,27 +35,15 @@ def rclone() -> str:
 @pytest.fixture(scope="session")
 def rclone_webdav(rclone: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
     """What serves WebDAV, once, and returns its address."""
-    started: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as stack:
 
-    @cache
-    def serve() -> str:
-        place = tmp_path_factory.mktemp("webdav")
-        (place / "served").mkdir()
-        environ = os.environ | {"RCLONE_CONFIG": str(place / "none")}
-        with (place / "log").open("wb") as log:
-            command = [rclone, "serve", "webdav", "--addr", "127.0.0.1:0", str(place / "served")]
-            started.append(subprocess.Popen(command, env=environ, stdout=log, stderr=log))
-        deadline_s = time.monotonic() + WAIT_S
-        while (found := re.search(r"http://127\.0\.0\.1:\d+", (place / "log").read_text())) is None:
-            assert started[0].poll() is None, (place / "log").read_text()
-            assert time.monotonic() < deadline_s, "rclone serves nothing"
-            time.sleep(0.02)
-        return found[0]
+        @cache
+        def serve() -> str:
+            place = tmp_path_factory.mktemp("webdav")
+            (place / "served").mkdir()
+            return stack.enter_context(serve_webdav(rclone, place / "served", place / "log"))
 
-    yield serve
-    for process in started:
-        process.terminate()
-        process.wait(WAIT_S)
+        yield serve
 
 
 @pytest.fixture
@@ -73,10 +59,9 @@ def open_remote(
         monkeypatch.setenv("PATH", f"{on_path}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("RCLONE_CONFIG", str(config))
         monkeypatch.delenv("RCLONE_CONFIG_PASS", raising=False)
+        config.write_text(configuration(kind, rclone_webdav() if kind == "webdav" else ""))
         if kind == "local":
-            config.write_text("[local]\ntype = local\n")
             return f"rclone://local/{quote(str(tmp_path / 'the store'))}"
-        config.write_text(f"[webdav]\ntype = webdav\nurl = {rclone_webdav()}\nvendor = other\n")
         return f"rclone://webdav/{tmp_path.name}/the%20store"  # of each test its own: the server keeps what it has seen
 
     return open_one

@@ -120,7 +120,7 @@ def _rehearse(verb: argparse.ArgumentParser) -> None:
         "--verb", dest="rehearsed", choices=("train", "rebuild"), default="train", help="what is rehearsed (train)"
     )
     verb.add_argument("--hub", type=Path, default=None, help="folder of models and data sets for an emulated Hub")
-    verb.add_argument("--store", default=None, help="an emulated store on S3: amazon, strict or gateway")
+    verb.add_argument("--store", default=None, help="an emulated store: amazon, strict, gateway, local or webdav")
     verb.add_argument("--folder", type=Path, default=Path("rehearsals"), help="folder for all rehearsals (rehearsals)")
     verb.add_argument("--json", action="store_true", help="print the verdict as JSON")
 

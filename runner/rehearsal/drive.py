@@ -22,7 +22,7 @@ from runner.rehearsal.emulators import Emulators
 from runner.rehearsal.faults import DETACHED, STUCK, TWINS, CloudFault, HomeFault, RunnerFault, parse_faults
 from runner.rehearsal.footprint import changes, footprint
 from runner.rehearsal.services import account_of_stores, emulated_clouds, known_faults
-from runner.rehearsal.store import check_manner
+from runner.rehearsal.store import STORES, check_store_name, provide_store
 from runner.rehearsal.twin import Twin, runs_of_twin
 from runner.rehearsal.user import User
 from runner.rehearsal.verdict import Verdict, judge
@@ -57,7 +57,7 @@ class Rehearsal:
         before_close: Called when all is over and judged, while the emulated cloud still answers.
         hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
         others: Other clouds to serve, on which the run may go on (``compute.recover_on``).
-        store: Manner of S3 of an emulated store, or ``None`` for what the run file has.
+        store: One of ``store.STORES``, or ``None`` for what the run file has.
         settings: Durations and quotas of the emulated clouds, as ``CLOUD.NAME=NUMBER``.
     """
 
@@ -91,17 +91,13 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
     """
     cloud_faults, runner_faults, home_faults = parse_faults(rehearsal.faults)
     afterwards = _afterwards(rehearsal.afterwards)
-    check_manner(rehearsal.store)
+    check_store_name(rehearsal.store)
     _check_stored(rehearsal, runner_faults)
     _check_detaching(rehearsal, home_faults)
     _check_other_runs(rehearsal, afterwards)
     has_real_boxes = _has_real_boxes(rehearsal, view)
     _check_possible(rehearsal.environment, runner_faults, has_real_boxes=has_real_boxes)
-    if has_real_boxes:
-        view.progress("preparing the packages of the trainer")
-        warm_cache()
-        view.progress("preparing the machine's disk")
-        build_tree()
+    _prepare(rehearsal, view, has_real_boxes=has_real_boxes)
     others = [name for name in rehearsal.others if name != rehearsal.environment]
     is_stuck = any(fault.action == STUCK for fault in home_faults)
     stuck_on = [_another_cloud(rehearsal.environment, others)] if is_stuck else []
@@ -143,6 +139,16 @@ def rehearse(rehearsal: Rehearsal, view: View, stop: Stop) -> Verdict:
         return verdict
 
 
+def _prepare(rehearsal: Rehearsal, view: View, *, has_real_boxes: bool) -> None:
+    """Bring here what boxes and the store are made of."""
+    provide_store(rehearsal.store)
+    if has_real_boxes:
+        view.progress("preparing the packages of the trainer")
+        warm_cache()
+        view.progress("preparing the machine's disk")
+        build_tree()
+
+
 def _words(rehearsal: Rehearsal, cloud: str, emulators: Emulators) -> list[str]:
     """Return the options of the verb on a cloud."""
     settings = (*SIMULATED, *emulators.settings())
@@ -151,7 +157,7 @@ def _words(rehearsal: Rehearsal, cloud: str, emulators: Emulators) -> list[str]:
 
 def _beside(rehearsal: Rehearsal, others: Sequence[str]) -> list[str]:
     """Return the clouds beside the run's first one: others that are needed, and the account of the store."""
-    wanted = {*others, *([] if rehearsal.store is None else [account_of_stores()])}
+    wanted = {*others, *([account_of_stores()] if rehearsal.store in MANNERS else [])}
     return sorted(wanted - {rehearsal.environment})
 
 
@@ -189,7 +195,7 @@ def _check_stored(rehearsal: Rehearsal, faults: Sequence[RunnerFault]) -> None:
     if waiting and rehearsal.store is None:
         raise UsageError(
             f"rehearse: {waiting[0]} waits for a checkpoint in the store, and there is no store",
-            resolution=f"serve one with STORE={'|'.join(MANNERS)}",
+            resolution=f"serve one with STORE={'|'.join(STORES)}",
         )
 
 

@@ -18,7 +18,7 @@ from runner.clouds.registry import real_variables
 from runner.emulation.boxes import clean
 from runner.errors import ToolError, UsageError
 from runner.rehearsal.services import BOXES, emulated_clouds
-from runner.rehearsal.store import settings_of
+from runner.rehearsal.store import settings_of, surroundings_of
 from runner.run.notices_section import ADDRESSES_VARIABLE
 from runner.run.run_dir import PROJECT, read_json
 from runner.safety.patience import VARIABLE
@@ -50,7 +50,7 @@ class Emulators:
             folder: For all of the rehearsal.
             hub: Folder of what a Hub is to have, ``None`` for no Hub.
             beside: Clouds that are there as well.
-            store: Manner of the store, ``None`` for none.
+            store: One of ``store.STORES``, ``None`` for none.
             settings: Durations and quotas of the clouds, as ``CLOUD.NAME=NUMBER``.
         """
         self.cloud, self.folder, self._hub, self._beside = cloud, folder, hub, tuple(beside)
@@ -96,7 +96,7 @@ class Emulators:
         clouds = emulated_clouds()
         no_account = {name: value for cloud in clouds.values() for name, value in cloud.no_account.items()}
         ours = {VARIABLE: str(PATIENCE)} | self._hub_variables()
-        environ = scrubbed(os.environ) | no_account | ours
+        environ = surroundings_of(self._store, self.folder, scrubbed(os.environ)) | no_account | ours
         for name in (self.cloud, *self._beside):
             environ |= clouds[name].environment(self.endpoints)
         return environ

@@ -13,6 +13,7 @@ from runner.rehearsal.faults import (
     DIRTY,
     FILE_FAULTS,
     HOSTILE,
+    LOST,
     ONE_VERB_FAULTS,
     OTHER_RUNS,
     RUNNER_ACTIONS,
@@ -30,7 +31,7 @@ BEGIN = f"<!-- made by `{RENEW}` from here -->"
 END = f"<!-- made by `{RENEW}` up to here -->"
 
 BOOT = "`boot` is the part of `provision` in which there is a machine that bills."
-STORE = "`store` is the part of `train` in which the machine itself has brought a checkpoint to the store."
+STORE = "`store` is the part of `train` in which a checkpoint is in the store."
 FILE = "`<file>` is a file of the run's folder, `runs/<run id>/state.json` unless it is given."
 
 
@@ -98,7 +99,7 @@ def _home_table() -> str:
         (
             *((f"`{name}@<verb>`", does) for name, does in VERB_FAULTS.items()),
             *((f"`{name}`", does) for name, (_, does) in ONE_VERB_FAULTS.items()),
-            *((f"`{name}`", does) for name, does in (DIRTY | DETACHED | OTHER_RUNS).items()),
+            *((f"`{name}`", does) for name, does in (DIRTY | DETACHED | OTHER_RUNS | LOST).items()),
             *((f"`{name}:file=<file>`", does) for name, does in FILE_FAULTS.items()),
         ),
     )

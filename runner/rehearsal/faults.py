@@ -13,7 +13,7 @@ from runner.rehearsal.hostile import ATTACKS
 
 STEPS = ("provision", "boot", "configure", "stage", "train", "store", "collect", "destroy")
 """Moments of a run: ``boot`` is the part of ``provision`` in which there is a machine that bills, ``store`` the part of
-``train`` in which the machine itself has brought a checkpoint to the store."""
+``train`` in which a checkpoint is in the store."""
 AT_LAUNCH = ("kill_runner@before_create", "kill_runner@after_create", "kill_terraform@create")
 """Ends that the emulated cloud itself brings about, at the moment it is asked for a machine."""
 FILE_FAULTS = {
@@ -22,6 +22,8 @@ FILE_FAULTS = {
     "state_file_lost": "a file of the run's folder is missing",
 }
 """What the user finds who comes back after a kill; ``file`` says which."""
+LOST = {"checkpoints_lost": "the checkpoints in the run's folder are gone; it needs a kill"}
+"""What else the user finds then, which does not damage the run."""
 VERBS = ("down", "sweep", "resume", "status")
 
 
@@ -139,8 +141,8 @@ class HomeFault:
 
     Attributes:
         name: As it was asked for.
-        action: A name in ``FILE_FAULTS``, ``VERB_FAULTS``, ``ONE_VERB_FAULTS`` (without its verb), ``DIRTY`` or
-            ``DETACHED``, or ``STUCK``.
+        action: A name in ``FILE_FAULTS``, ``LOST``, ``VERB_FAULTS``, ``ONE_VERB_FAULTS`` (without its verb), ``DIRTY``
+            or ``DETACHED``, or ``STUCK``.
         at: The file, by its path in the run's folder, or the verb; empty for every verb.
     """
 
@@ -184,7 +186,7 @@ def _home_fault(word: str) -> HomeFault | None:
         return HomeFault(word, action, ONE_VERB_FAULTS[word][0])
     if action in VERB_FAULTS and verb in VERBS:
         return HomeFault(word, action, verb)
-    return HomeFault(word, word, "") if word in DIRTY or word in DETACHED or word == STUCK else None
+    return HomeFault(word, word, "") if word in {*DIRTY, *DETACHED, *LOST, STUCK} else None
 
 
 def _runner_fault(word: str) -> RunnerFault | None:

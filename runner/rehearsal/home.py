@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.guard.place import living_guard, lock_of
-from runner.rehearsal.faults import FILE_FAULTS, HomeFault
+from runner.rehearsal.faults import FILE_FAULTS, LOST, HomeFault
 from runner.run.run_dir import RunDir, write_json
 from trainer.files import object_or_none
 
@@ -17,6 +18,9 @@ def damage(run: RunDir, faults: Sequence[HomeFault]) -> list[str]:
     done = []
     for fault in faults:
         file = run.path / fault.at
+        if fault.action in LOST and run.checkpoints.is_dir():
+            shutil.rmtree(run.checkpoints)
+            done.append(fault.name)
         if fault.action not in FILE_FAULTS or not file.is_file():
             continue
         if fault.action == "state_file_lost":

@@ -6,7 +6,8 @@ which ``runner/emulation/control_app.py`` describes. For a cloud that boxes have
 ``<name>_from_boxes``: the same API at an address that a box can reach. Where boxes are logins of this machine,
 ``logins`` is ``ssh://user@127.0.0.1:port``: the user of all and, for a cloud that gives none, the port. With ``--hub``
 an emulated Hugging Face Hub answers at ``hub``, for boxes and this machine alike, and ``F/hub-log.jsonl`` is its log;
-with ``--store`` S3 over TLS at ``store``, with the log ``F/store-log.jsonl`` and its certificates in ``F/store``.
+with ``--store`` S3 over TLS at ``store``, with the log ``F/store-log.jsonl`` and its certificates in ``F/store``, or
+a remote of rclone's, which knows it by ``F/store/rclone.conf``.
 SIGTERM, SIGINT or SIGHUP ends everything, all boxes with it.
 """
 
@@ -38,7 +39,7 @@ from runner.emulation.service import EmulatedCloud, Service, chosen_settings
 from runner.errors import EXIT_DONE, EXIT_FAILED, RunnerError, UsageError
 from runner.rehearsal.listening import listen_asgi, listen_wsgi
 from runner.rehearsal.services import BOXES, emulated_clouds, known_faults
-from runner.rehearsal.store import serve_store
+from runner.rehearsal.store import STORES, serve_store
 from runner.run.run_dir import write_json
 
 HUB_LOG = "hub-log.jsonl"
@@ -63,7 +64,7 @@ class Options:
         until_pid: End when this process is gone, or ``None``.
         settings: The clouds' settings, by name.
         hub: Folder of what an emulated Hub has, or ``None`` for no Hub.
-        store: Manner of the store that is served, or ``None`` for none.
+        store: One of ``STORES`` that is served, or ``None`` for none.
     """
 
     clouds: tuple[EmulatedCloud, ...]
@@ -138,7 +139,7 @@ def _options(argv: Sequence[str] | None) -> Options:
         "--setting", action="append", default=[], metavar="CLOUD.NAME=NUMBER", help="a duration or quota of a cloud"
     )
     parser.add_argument("--hub", type=Path, default=None, help="serve a Hub with the models and data sets of a folder")
-    parser.add_argument("--store", choices=MANNERS, default=None, help="serve a store in this manner of S3")
+    parser.add_argument("--store", choices=STORES, default=None, help="serve a store: S3 in a manner, or a remote")
     given = parser.parse_args(argv)
     wanted = [word.strip() for word in given.clouds.split(",") if word.strip()]
     clouds = tuple(cloud for name, cloud in every.items() if name in wanted)
@@ -159,7 +160,7 @@ def _open_yard(options: Options) -> tuple[ClosableYard, str | None, dict[str, st
     if yard.login is None:
         return yard, yard.gateway, {}
     for cloud in options.clouds:
-        if options.store is not None and cloud.keeps_stores:
+        if options.store in MANNERS and cloud.keeps_stores:
             continue  # it may be there for the store's keys alone; who rents there was refused before
         if (why_not := cloud.why_no_logins or why_no_logins()) is not None:
             yard.close()

@@ -1,41 +1,73 @@
-"""The store of a rehearsal: S3 over TLS at an address that boxes reach, and what leads a run to it."""
+"""The store of a rehearsal, and what leads a run to it.
+
+S3 over TLS at an address that boxes reach, or a remote of rclone's that nobody but this computer reaches.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
+from runner.adapters.rclone import provide_rclone, rclone_program
+from runner.emulation.remotes import REMOTES, configuration, serve_webdav
 from runner.emulation.s3.account import BUCKET, ROLE_ARN, make_bucket
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import Asked, serve_s3
-from runner.errors import UsageError
+from runner.errors import ToolError, UsageError
+from runner.world import RealWorld
+from trainer.checkpoints.complete import MANIFEST_NAME
 
+STORES = (*MANNERS, *REMOTES)
 FOLDER = "store"
-"""Folder of its certificates in that of the rehearsal."""
+"""Folder of its certificates in that of the rehearsal, or of rclone's configuration and what the remote keeps."""
 LOG = "store-log.jsonl"
+RCLONE_CONFIG = "rclone.conf"
+SERVED, RUNS = "served", "runs"
 
 
-def check_manner(manner: str | None) -> None:
-    """Refuse a store of a manner that there is not.
+def check_store_name(name: str | None) -> None:
+    """Refuse a store that there is not.
 
     Raises:
-        UsageError: If it is none of ``MANNERS``.
+        UsageError: If it is none of ``STORES``.
     """
-    if manner is not None and manner not in MANNERS:
-        raise UsageError(f"rehearse: there is no store {manner!r}", resolution=f"write STORE={'|'.join(MANNERS)}")
+    if name is not None and name not in STORES:
+        raise UsageError(f"rehearse: there is no store {name!r}", resolution=f"write STORE={'|'.join(STORES)}")
 
 
-def serve_store(stack: contextlib.AsyncExitStack, manner: str, folder: Path, host: str) -> str:
-    """Serve a store with an empty bucket until the stack closes; return its address.
+def provide_store(name: str | None) -> None:
+    """Install what a store needs and is not here yet.
+
+    Raises:
+        ExtraError: If it cannot be installed.
+    """
+    if name in REMOTES:
+        provide_rclone(RealWorld())
+
+
+def serve_store(stack: contextlib.AsyncExitStack, name: str, folder: Path, host: str) -> str:
+    """Serve an empty store until the stack closes; return its address.
 
     Args:
         stack: What ends it.
-        manner: One of ``MANNERS``.
+        name: One of ``STORES``.
         folder: That of the rehearsal.
-        host: IP address at which boxes and this machine reach it.
+        host: IP address at which boxes and this machine reach it, if boxes are to reach it at all.
+
+    Raises:
+        ToolError: If it needs rclone and there is none, or rclone does not come up.
     """
+    place = folder / FOLDER
+    place.mkdir(exist_ok=True)
+    return _remote(stack, name, place) if name in REMOTES else _bucket(stack, name, folder, host)
+
+
+def _bucket(stack: contextlib.AsyncExitStack, manner: str, folder: Path, host: str) -> str:
+    """Serve S3 in one of ``MANNERS``."""
     lock = threading.Lock()
     log = stack.enter_context((folder / LOG).open("a", encoding="utf-8"))
 
@@ -44,10 +76,19 @@ def serve_store(stack: contextlib.AsyncExitStack, manner: str, folder: Path, hos
             log.write(json.dumps(asked._asdict()) + "\n")
             log.flush()
 
-    certificates = folder / FOLDER
-    certificates.mkdir(exist_ok=True)
     make_bucket()
-    return stack.enter_context(serve_s3(manner, certificates, host=host, note=note)).url
+    return stack.enter_context(serve_s3(manner, folder / FOLDER, host=host, note=note)).url
+
+
+def _remote(stack: contextlib.AsyncExitStack, kind: str, place: Path) -> str:
+    """Make one of ``REMOTES``."""
+    rclone = rclone_program(RealWorld())
+    if rclone is None:
+        raise ToolError("rehearse: there is no rclone", resolution="run `python3 -m runner.bootstrap rclone`")
+    (place / SERVED).mkdir()
+    url = stack.enter_context(serve_webdav(rclone, place / SERVED, place / "log")) if kind == "webdav" else ""
+    (place / RCLONE_CONFIG).write_text(configuration(kind, url), encoding="utf-8")
+    return f"rclone://{kind}/{quote(str(place / SERVED / RUNS)) if kind == 'local' else RUNS}"
 
 
 def settings_of(url: str, folder: Path) -> list[str]:
@@ -57,9 +98,34 @@ def settings_of(url: str, folder: Path) -> list[str]:
         url: Its address.
         folder: That of the rehearsal.
     """
+    if url.startswith("rclone://"):
+        return [f"store.url={url}"]
     return [
-        f"store.url=s3://{BUCKET}/runs",
+        f"store.url=s3://{BUCKET}/{RUNS}",
         f"store.endpoint_url={url}",
         f"store.ca_file={folder / FOLDER / 'ca.pem'}",
         f"store.role_arn={ROLE_ARN}",
     ]
+
+
+def surroundings_of(name: str | None, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment as it has to be for a store: rclone knows its remote there, and none of the user's."""
+    if name not in REMOTES:
+        return dict(environ)
+    kept = {variable: value for variable, value in environ.items() if not variable.startswith("RCLONE_")}
+    return kept | {"RCLONE_CONFIG": str(folder / FOLDER / RCLONE_CONFIG)}
+
+
+def kept_in_remote(folder: Path, run_id: str) -> Path:
+    """Return the folder in which a remote keeps what came of a run.
+
+    Args:
+        folder: That of the rehearsal.
+        run_id: The run.
+    """
+    return folder / FOLDER / SERVED / RUNS / run_id
+
+
+def has_checkpoint(folder: Path, run_id: str) -> bool:
+    """Return whether a remote has a checkpoint of a run, its manifest with it."""
+    return any(kept_in_remote(folder, run_id).glob(f"checkpoints/*/{MANIFEST_NAME}"))

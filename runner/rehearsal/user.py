@@ -293,7 +293,7 @@ class User:
         return strike(child.pid, fault.does)
 
     def _goes_on(self, step: str) -> bool:
-        return any(goes_on(run, step, self._bills) for run in self._latest())
+        return any(goes_on(run, step, self._bills, self._emulators.folder) for run in self._latest())
 
     def _latest(self) -> list[RunDir]:
         """Return the latest run in a list, which is empty while there is none; what is stuck elsewhere is left out."""

@@ -1,12 +1,17 @@
-"""A store on S3 over TLS: the machine brings its checkpoints there as it trains, and the next one goes on from it."""
+"""A store keeps the checkpoints of a machine as it trains, and the next one goes on from there.
+
+On S3 over TLS the machine brings them itself; to a remote of rclone's they go on from home.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from runner.errors import EXIT_DONE
+from runner.rehearsal.store import kept_in_remote
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import leaks
+from trainer.checkpoints.complete import newest_complete
 
 SESSION_S = 20.0
 """A quarter of it is over when keys are renewed."""
@@ -31,6 +36,26 @@ def test_a_machine_that_vanishes_is_followed_by_one_that_goes_on_from_the_store(
     assert verdict.receipt is not None
     assert {one["who"] for one in stage.stored()} == {f"douse-{run.run_id}"}, "with keys of the run's folder alone"
     assert leaks(stage.folder) == []
+
+
+@pytest.mark.usefixtures("rclone")
+@pytest.mark.parametrize(("remote", "cloud"), [("webdav", "runpod"), ("local", "lambda")])
+def test_what_is_lost_with_the_machine_and_at_home_comes_back_from_the_remote(
+    remote: str, cloud: str, stage: Stage
+) -> None:
+    verdict = stage.rehearse(cloud, "box_deleted_after_store,kill_runner@store,checkpoints_lost", HELD,
+                             "budget.max_usd=5", afterwards="resume", store=remote)  # fmt: skip
+
+    said, run = stage.said("resume"), stage.run()
+    first, second = verdict.machines
+    kept = kept_in_remote(stage.folder / "r1", run.run_id)
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert (first["ended_by"], first["ended_at"] < second["started_at"]) == ("deleted in the console", True)
+    assert f"fetched: rclone://{remote}/" in said
+    assert (run.adapter / "adapter_model.safetensors").read_text() == "trained 9 steps"
+    assert verdict.receipt is not None
+    assert (kept / "adapter" / "SHA256SUMS").read_bytes() == (run.adapter / "SHA256SUMS").read_bytes()
+    assert newest_complete(kept / "checkpoints")[0] is not None
 
 
 def test_a_machine_whose_runner_is_gone_brings_its_last_checkpoint_to_the_store(

@@ -55,6 +55,34 @@ def test_the_settings_of_a_run_lead_to_the_store_that_is_served(tmp_path: Path) 
     ]
 
 
+def test_a_remote_of_rclone_is_known_to_the_runner_and_none_of_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RCLONE_CONFIG", "/the/users")
+    monkeypatch.setenv("RCLONE_CONFIG_MYDRIVE_TYPE", "drive")
+    emulators = Emulators("lambda", tmp_path, store="webdav")
+    emulators.endpoints = {
+        "lambda": "http://127.0.0.1:1",
+        "control": "http://127.0.0.1:1",
+        "store": "rclone://webdav/runs",
+    }
+
+    environment = emulators.environment()
+
+    assert emulators.settings() == ["store.url=rclone://webdav/runs"]
+    assert {name: value for name, value in environment.items() if name.startswith("RCLONE_")} == {
+        "RCLONE_CONFIG": f"{tmp_path}/store/rclone.conf"
+    }
+
+
+def test_a_run_with_a_remote_of_its_own_keeps_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RCLONE_CONFIG", "/the/users")
+    emulators = Emulators("lambda", tmp_path)
+    emulators.endpoints = {"lambda": "http://127.0.0.1:1", "control": "http://127.0.0.1:1"}
+
+    assert emulators.environment()["RCLONE_CONFIG"] == "/the/users"
+
+
 @pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
 def test_a_rehearsed_runner_knows_one_emulated_cloud(
     cloud: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from runner.emulation.fault_table import FAULTS, INSIDE
 from runner.emulation.faults import FaultQueue, FaultRefusedError
 from runner.errors import UsageError
 from runner.rehearsal import fault_docs
-from runner.rehearsal.faults import DETACHED, DIRTY, HOSTILE, ONE_VERB_FAULTS, OTHER_RUNS, parse_faults
+from runner.rehearsal.faults import DETACHED, DIRTY, HOSTILE, LOST, ONE_VERB_FAULTS, OTHER_RUNS, parse_faults
 from runner.rehearsal.services import known_faults
 
 
@@ -22,9 +22,8 @@ def rows() -> dict[str, list[str]]:
 
 
 def is_asked_of_a_cloud(name: str) -> bool:
-    return not (
-        "<" in name or name in {*DIRTY, *DETACHED, *OTHER_RUNS, *ONE_VERB_FAULTS, *INSIDE} or name.startswith(HOSTILE)
-    )
+    of_this_computer = {*DIRTY, *DETACHED, *LOST, *OTHER_RUNS, *ONE_VERB_FAULTS, *INSIDE}
+    return not ("<" in name or name in of_this_computer or name.startswith(HOSTILE))
 
 
 def test_the_committed_page_is_current() -> None:

@@ -59,6 +59,7 @@ def test_a_fault_of_the_runner(text: str, step: str, action: str) -> None:
         ("other_account@down", "other_account", "down"),
         ("other_version@resume", "other_version", "resume"),
         ("state_file_lost", "state_file_lost", "state.json"),
+        ("checkpoints_lost", "checkpoints_lost", ""),
         ("dirty_environment", "dirty_environment", ""),
         ("detached_and_done", "detached_and_done", ""),
         ("stuck_thing", "stuck_thing", ""),

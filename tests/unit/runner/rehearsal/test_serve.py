@@ -21,11 +21,15 @@ import pytest
 from runner.adapters import process
 from runner.cloud_api.pacing import clock_off
 from runner.clouds.aws.api import open_aws
+from runner.emulation.remotes import REMOTES
 from runner.emulation.s3.account import BUCKET, ROLE_ARN
 from runner.rehearsal import serve
 from runner.rehearsal.services import emulated_clouds
+from runner.rehearsal.store import has_checkpoint
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
+from trainer.checkpoints.complete import MANIFEST_NAME
+from trainer.checkpoints.places import open_place
 from trainer.checkpoints.push import push
 from trainer.errors import StoreError
 
@@ -282,6 +286,28 @@ def test_a_store_is_served_in_the_account_that_gives_out_its_keys_and_keeps_a_lo
     assert done.files == 1
     assert {line["who"] for line in lines if not line["refused"]} == {"douse-a-run"}
     assert "AccessDenied" in {line["refused"] for line in lines}
+
+
+@pytest.mark.parametrize("kind", REMOTES)
+def test_a_remote_of_rclone_is_served_empty_and_goes_with_the_emulators(
+    kind: str, rclone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "re hearsal"
+    child = start(folder, "--clouds", "lambda", "--store", kind)
+    try:
+        url = wait_for(folder / "endpoints.json", child)["store"]
+        monkeypatch.setenv("RCLONE_CONFIG", str(folder / "store" / "rclone.conf"))
+        place = open_place(f"{url}/a-run", None, rclone=rclone)
+        before = place.sizes()
+        place.write(b"{}", f"checkpoints/checkpoint-3/{MANIFEST_NAME}")
+        is_there = has_checkpoint(folder, "a-run")
+    finally:
+        child.end(20)
+
+    assert (before, is_there, has_checkpoint(folder, "another")) == ({}, True, False)
+    if kind == "webdav":
+        with pytest.raises(StoreError):
+            place.sizes()
 
 
 def test_a_store_of_no_known_manner_is_bad_usage(tmp_path: Path) -> None:

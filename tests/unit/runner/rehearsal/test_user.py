@@ -406,6 +406,17 @@ def test_a_damaged_folder_needs_no_receipt(fault: str, is_damaged: bool, tmp_pat
     assert one.is_folder_damaged is is_damaged
 
 
+def test_checkpoints_are_lost_and_nothing_else(run: RunDir) -> None:
+    file = run.checkpoints / "checkpoint-3" / "weights"
+    file.parent.mkdir(parents=True)
+    file.write_text("w")
+    others = sorted(path for path in run.path.rglob("*") if run.checkpoints not in (path, *path.parents))
+
+    assert damage(run, parse_faults("checkpoints_lost")[2]) == ["checkpoints_lost"]
+    assert sorted(run.path.rglob("*")) == others
+    assert damage(run, parse_faults("checkpoints_lost")[2]) == []
+
+
 def test_a_file_that_is_not_there_cannot_be_damaged(run: RunDir) -> None:
     assert damage(run, parse_faults("state_file_cut:file=host.json,no_key@down")[2]) == []
 

@@ -1,0 +1,66 @@
+"""Remotes of rclone's on this computer: a folder, which has every sum, and WebDAV on loopback, which has none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.adapters import process
+from runner.errors import ToolError
+
+REMOTES = ("local", "webdav")
+START_S = 60.0
+END_S = 10.0
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+OF_ITS_MAKER = ("setpriv", "--pdeathsig", "TERM")
+"""Ends a program with the process that started it, also with one that was killed; Linux has it."""
+
+
+def configuration(kind: str, url: str = "") -> str:
+    """Return what rclone's configuration has of a remote, which is named as its kind.
+
+    Args:
+        kind: One of ``REMOTES``.
+        url: Where WebDAV is served.
+    """
+    rest = f"url = {url}\nvendor = other\n" if kind == "webdav" else ""
+    return f"[{kind}]\ntype = {kind}\n{rest}"
+
+
+@contextlib.contextmanager
+def serve_webdav(rclone: str, served: Path, log: Path) -> Iterator[str]:
+    """Serve a folder by WebDAV on loopback until the block ends; yield the address.
+
+    Args:
+        rclone: rclone's program.
+        served: The folder.
+        log: What rclone says; its folder is there.
+
+    Raises:
+        ToolError: If it does not come up.
+    """
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
+    maker = OF_ITS_MAKER if shutil.which(OF_ITS_MAKER[0]) else ()
+    argv = [*maker, rclone, "serve", "webdav", "--addr", "127.0.0.1:0", str(served)]
+    child = process.start(argv, log=log, env=environ | {"RCLONE_CONFIG": os.devnull})
+    try:
+        yield _address(child, log)
+    finally:
+        child.end(END_S)
+
+
+def _address(child: process.Child, log: Path) -> str:
+    deadline_s = time.monotonic() + START_S
+    while (found := ADDRESS.search(log.read_text(errors="replace"))) is None:
+        if child.poll() is not None or time.monotonic() > deadline_s:
+            raise ToolError(
+                f"rehearse: rclone does not serve WebDAV: {log.read_text(errors='replace')[-300:]}",
+                resolution=f"see {log}",
+            )
+        time.sleep(0.02)
+    return found[0]
