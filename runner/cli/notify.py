@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.adapters.notices.order import Notice
-from runner.adapters.notices.sender import has_receivers, order_of, post
+from runner.adapters.notices.sender import folder_of, has_receivers, order_of, post
 from runner.adapters.packages import provide
 from runner.errors import UsageError
 from runner.run.host_words import one_line
@@ -27,7 +27,7 @@ def send_test(section: NoticesSection, world: World) -> bool:
             resolution=f"export {ADDRESSES_VARIABLE}='ntfy://<topic>', or see docs/notices.md",
         )
     provide("notices", print)
-    found = post(order_of(TEST, section, world), world)
+    found = post(order_of(TEST, section, folder_of(world)), world)
     for one in found:
         mark = "sent" if one.problem is None else "not sent"
         print(one_line(f"{mark:12} {one.receiver}{'' if one.problem is None else f': {one.problem}'}"))

@@ -19,6 +19,7 @@ from runner.cloud_api.models import Cloud
 from runner.errors import RunnerError
 from runner.guard.kept import is_shown_at_cloud, said_here
 from runner.guard.notes import Notes
+from runner.guard.telling import Telling
 from runner.guard.words import Facts, Held, Words, held_in
 from runner.run.models import TrainerState
 from runner.safety.account_sweep import reason_of
@@ -69,7 +70,7 @@ class Guard:
             look: Asks a held run's machine how training stands.
         """
         self._facts, self._cloud, self._world, self._words, self._look = facts, cloud, world, words, look
-        self._notes = Notes(Path(facts.folder), world)
+        self._notes, self._telling = Notes(Path(facts.folder), world), Telling(facts, world)
         now_s = world.boottime_s()
         self._word_s = self._woke_s = self._again_s = self._look_s = now_s
         self._slept_s = now_s - world.monotonic_s()
@@ -97,6 +98,7 @@ class Guard:
                 self._try_again(f"{type(err).__name__}: {err}")
             if over is not None:
                 self._notes.say(over)
+                self._telling.wait()
                 return over
 
     def _pause_s(self) -> float:
@@ -146,7 +148,7 @@ class Guard:
         """Do what is due; return why the run is over, once it is."""
         now_s = self._world.boottime_s()
         if now_s > self._hard_end_s + LONGEST_AFTER_END_S:
-            return "gives up a day after the hard end; look into the cloud's console"
+            return self._telling.gave_up()
         if now_s >= self._due_s():
             return self._terminate() if self._is_free_to_try() else None
         if self._held is not None and self._held.prefix is not None and now_s >= self._look_s:
@@ -196,6 +198,7 @@ class Guard:
             self._try_again(err.message)
             return None
         if seen.is_proved:
+            self._telling.terminated(why)
             return self._proved(why, seen)
         problem = "; ".join(seen.problems(self._facts.cloud))
         self._try_again(problem, AGAIN_S if seen.left else LATE_PAUSE_S)
@@ -235,6 +238,7 @@ class Guard:
     def _try_again(self, problem: str, pause_s: float = AGAIN_S) -> None:
         self._again_s = self._world.boottime_s() + pause_s
         self._notes.say(f"not proved that nothing is left, trying again every {pause_s:.0f} s: {problem}")
+        self._telling.trouble(problem, late_s=self._world.boottime_s() - self._due_s())
 
     def _wait(self, seconds: float) -> None:
         """Wait between two looks of a termination, and hear meanwhile."""
@@ -273,7 +277,7 @@ class Guard:
             self._notes.say(f"the machine does not answer, and neither does its cloud: {err.message}")
             return None
         self._absent = 0 if any(found.kind == "instance" for found in there) else self._absent + 1
-        return "the machine no longer exists" if self._absent >= ABSENT_LOOKS else None
+        return self._telling.gone() if self._absent >= ABSENT_LOOKS else None
 
     def _move_lease(self, seconds: float) -> None:
         """Let the cloud show when the machine goes, where it keeps such a thing: this computer may be off by then."""

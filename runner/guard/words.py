@@ -5,13 +5,33 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from runner.run.models import Host
+from runner.run.notices_section import EventName
 from runner.world import World
 
 CHUNK_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """Who hears what a guard has done; it stays in memory, for what is secret in it is in clear.
+
+    Attributes:
+        urls: Addresses as the run file has them.
+        events: What they want to hear of.
+        command: A program of the user's and its arguments, or nothing.
+        folder: Where that program starts.
+        variables: Environment variables that addresses and program need.
+    """
+
+    urls: list[str]
+    events: list[EventName]
+    command: list[str]
+    folder: str
+    variables: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,7 @@ class Facts:
         saving_s: Seconds that it gets for that before it is terminated, until a ``saves`` says otherwise.
         hard_end_s: Seconds from now to the time past which no word keeps the machine.
         endpoint: Address at which the cloud is asked.
+        receivers: Who hears that the guard has ended the run, ``None`` for nobody.
     """
 
     run_id: str
@@ -35,6 +56,7 @@ class Facts:
     saving_s: float
     hard_end_s: float
     endpoint: str
+    receivers: Receivers | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -71,7 +93,9 @@ def line_of(word: str, content: Facts | Held | None = None, **values: float) -> 
 
 def facts_in(word: Mapping[str, Any]) -> Facts:
     """Return the facts that a word holds."""
-    return Facts(**{name: word[name] for name in Facts.__dataclass_fields__})
+    values = {name: word[name] for name in Facts.__dataclass_fields__}
+    told = values["receivers"]
+    return Facts(**values | {"receivers": None if told is None else Receivers(**told)})
 
 
 def held_in(word: Mapping[str, Any]) -> Held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from runner.adapters.notices.sender import folder_of, has_receivers, own_variables
 from runner.adapters.process import Apart
 from runner.cloud_api.credentials import text
 from runner.cloud_api.environment import NotThere
@@ -14,7 +15,7 @@ from runner.errors import RunnerError, UsageError
 from runner.guard.link import start_guard
 from runner.guard.notes import LOG_NAME
 from runner.guard.place import end_guard, living_guard
-from runner.guard.words import Facts, Held, line_of
+from runner.guard.words import Facts, Held, Receivers, line_of
 from runner.lifecycle.by_mark import may_be_the_account
 from runner.lifecycle.terraform_inputs import (
     hours_to_end,
@@ -254,7 +255,17 @@ def _facts(ctx: Context, *, rents: bool) -> Facts:
         saving_s=SAVING_S if rents or ctx.environment.lease == "none" else SAVING_AND_ENDING_S,
         hard_end_s=_longest_s(ctx) if rents else _hard_end_s(ctx),
         endpoint=endpoint_of(ctx.environment.name, ctx.world.environ),
+        receivers=_receivers(ctx),
     )
+
+
+def _receivers(ctx: Context) -> Receivers | None:
+    """Return who hears of what the guard does, and what leads to them; ``None`` for nobody."""
+    section = ctx.run_file.notices
+    if not has_receivers(section, ctx.world):
+        return None
+    variables = own_variables(section, ctx.world.environ)
+    return Receivers(section.urls, section.events, section.command, folder_of(ctx.world), variables)
 
 
 def _hard_end_s(ctx: Context) -> float:

@@ -6,30 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from runner.adapters.notices.order import Notice
+from runner.adapters.notices.order import notice_of
 from runner.adapters.notices.sender import Sender, has_receivers
 from runner.context import Context
 from runner.errors import RunnerError, TeardownError, counted
-from runner.run.host_words import one_line
+from runner.run.notices_log import LOG_NAME, note_delivery
 from runner.run.notices_section import EventName, filled_in
-from runner.run.said_once import is_first_time
+from runner.run.said_once import forget_guard, is_first_time, was_said_by_guard
 from runner.run.spend import spend_of
 from runner.safety.asked import DAMAGE
-
-LOG_NAME = "notices.log"
-TITLES: dict[EventName, str] = {
-    "started": "has started",
-    "waiting": "waits for a machine",
-    "first_step": "trains",
-    "eval": "was evaluated",
-    "stalled": "stood still",
-    "reclaimed": "has lost its machine",
-    "recovered": "goes on with another machine",
-    "budget_80": "has used 80 % of its budget",
-    "terminated": "bills nothing any more",
-    "finished": "is done",
-    "failed": "did not finish",
-}
 
 
 @contextmanager
@@ -51,6 +36,7 @@ def started(ctx: Context) -> None:
     notices = _of(ctx)
     if not notices.has_started:
         notices.has_started = True
+        forget_guard(ctx.run)
         _show_unset(ctx)
         say(ctx, "started", f"{ctx.run_file.model.base_model} on {ctx.run_file.compute.env}")
 
@@ -104,8 +90,7 @@ def say(ctx: Context, event: EventName, words: str) -> None:
     """
     notices = _of(ctx)
     if notices.is_heard:
-        title = f"{ctx.run.run_id} {TITLES[event]}"
-        notices.sender.send(Notice(event, ctx.run.run_id, title, one_line(words)))
+        notices.sender.send(notice_of(event, ctx.run.run_id, words))
 
 
 class _Notices:
@@ -118,18 +103,25 @@ class _Notices:
         self.end: tuple[Context, RunnerError | None] | None = None
 
     def say_end(self) -> None:
-        """Say how the run ended, and that nothing of it bills, where that was proved."""
+        """Say how the run ended, and that nothing of it bills, where that was proved.
+
+        What the guard has said of a run that nobody has gone on with since is not said again.
+        """
         if self.end is None:
             return
         (ctx, error), self.end = self.end, None
         if not self.is_heard:
             return
-        if ctx.environment.bills and not isinstance(error, TeardownError):
+        may_bill = isinstance(error, TeardownError)
+        if ctx.environment.bills and not (may_bill or self._is_known(ctx, "terminated")):
             say(ctx, "terminated", f"nothing of it is left on {ctx.run_file.compute.env}{_cost(ctx)}")
         if error is None:
             say(ctx, "finished", f"the adapter is in {ctx.run.adapter}{_cost(ctx)}")
-        else:
+        elif may_bill or not self._is_known(ctx, "failed"):
             say(ctx, "failed", f"{error.message}; {error.resolution}")
+
+    def _is_known(self, ctx: Context, event: EventName) -> bool:
+        return not self.has_started and was_said_by_guard(ctx.run, event)
 
     def wait(self, ctx: Context) -> None:
         """Wait a little for what is on its way, and say on the screen that something did not arrive."""
@@ -143,8 +135,7 @@ class _Notices:
 def note(ctx: Context, line: str) -> None:
     """Write a line into the run's log of notices; a disk that is full takes none."""
     with suppress(OSError):
-        stamp = ctx.world.now().isoformat(timespec="seconds")
-        (ctx.run.logs / LOG_NAME).append(f"{stamp} {one_line(line)}\n".encode())
+        note_delivery(ctx.run.logs, ctx.world.now(), line)
 
 
 def _of(ctx: Context) -> _Notices:

@@ -8,6 +8,7 @@ from runner.run.run_dir import RunDir, write_json
 from trainer.files import object_or_none
 
 NAME = "said_once.json"
+BY_GUARD = " by the guard"
 
 
 def is_first_time(run: RunDir, what: str) -> bool:
@@ -22,3 +23,26 @@ def is_first_time(run: RunDir, what: str) -> bool:
     with suppress(OSError):
         write_json(file, said | {what: run.world.now().isoformat(timespec="seconds")})
     return True
+
+
+def note_said_by_guard(run: RunDir, event: str) -> None:
+    """Note that the guard has sent a notice, while the run's folder exists: whoever clears up after it need not."""
+    file = run.file(NAME)
+    said = object_or_none(file.read_or_nothing()) or {}
+    with suppress(OSError):
+        if run.world.disk.is_dir(run.path):
+            write_json(file, said | {event + BY_GUARD: run.world.now().isoformat(timespec="seconds")})
+
+
+def was_said_by_guard(run: RunDir, event: str) -> bool:
+    """Return whether the guard has sent a notice of this event since somebody last went on with the run."""
+    return event + BY_GUARD in (object_or_none(run.file(NAME).read_or_nothing()) or {})
+
+
+def forget_guard(run: RunDir) -> None:
+    """Forget what a guard has said: somebody goes on with the run, and its next end is another one."""
+    said = object_or_none(run.file(NAME).read_or_nothing()) or {}
+    kept = {what: moment for what, moment in said.items() if not what.endswith(BY_GUARD)}
+    if kept != said:
+        with suppress(OSError):
+            write_json(run.file(NAME), kept)

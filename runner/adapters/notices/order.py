@@ -7,8 +7,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runner.run.host_words import one_line
+from runner.run.notices_section import EventName
+
 ORDER_VARIABLE = "DOUSE_NOTICE_ORDER"
 """The environment variable that carries the order: an argument list would be seen by every user of the computer."""
+
+
+TITLES: dict[EventName, str] = {
+    "started": "has started",
+    "waiting": "waits for a machine",
+    "first_step": "trains",
+    "eval": "was evaluated",
+    "stalled": "stood still",
+    "reclaimed": "has lost its machine",
+    "recovered": "goes on with another machine",
+    "budget_80": "has used 80 % of its budget",
+    "terminated": "bills nothing any more",
+    "finished": "is done",
+    "failed": "did not finish",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,17 @@ class Notice:
     run_id: str
     title: str
     body: str
+
+
+def notice_of(event: EventName, run_id: str, words: str) -> Notice:
+    """Return the notice of something that has happened to a run.
+
+    Args:
+        event: What it is.
+        run_id: The run.
+        words: A sentence about it; a machine may have had a say in it.
+    """
+    return Notice(event, run_id, f"{run_id} {TITLES[event]}", one_line(words))
 
 
 @dataclass(frozen=True)

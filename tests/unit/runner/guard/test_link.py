@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,13 +22,15 @@ from runner.emulation.cloud_state import REHEARSAL_KEY
 from runner.errors import ToolError
 from runner.guard.link import start_guard
 from runner.guard.place import end_guard, living_guard
-from runner.guard.words import Facts, line_of
+from runner.guard.words import Facts, Receivers, line_of
 from runner.run.run_dir import PROJECT
 from runner.world import RealWorld
+from tests.unit.runner.adapters.notices.receivers import WebServer, serving
 from tests.unit.runner.conftest import WAIT_S, wait_until
 from tests.unit.runner.emulation.emulated import HandClock, Lab
 from tests.unit.runner.fake_cloud import RUN_ID
 
+KEEPS = "import json, os, sys; open(sys.argv[1], 'a').write(json.dumps(dict(os.environ)) + chr(10))"
 RUNNER = """
 import json, sys, time
 from pathlib import Path
@@ -92,8 +95,21 @@ class Scene:
     def log(self) -> Path:
         return self.folder / "guard.log"
 
-    def facts(self, lease_s: float = 3600.0) -> Facts:
-        return Facts(RUN_ID, "lambda", str(self.folder / "runs" / RUN_ID), lease_s, 0.0, 36000.0, self.endpoint)
+    def facts(self, lease_s: float = 3600.0, receivers: Receivers | None = None) -> Facts:
+        folder = str(self.folder / "runs" / RUN_ID)
+        return Facts(RUN_ID, "lambda", folder, lease_s, 0.0, 36000.0, self.endpoint, receivers)
+
+    def receivers(self, *urls: str, **variables: str) -> Receivers:
+        """Return addresses, and a program that keeps the variables of each notice."""
+        keeps = [sys.executable, "-c", KEEPS, str(self.folder / "kept")]
+        return Receivers(list(urls), ["terminated", "failed"], keeps, str(self.folder), variables)
+
+    def kept(self) -> list[dict[str, str]]:
+        """Return the variables of the notices that have come so far."""
+        try:
+            return [json.loads(line) for line in (self.folder / "kept").read_text().splitlines()]
+        except FileNotFoundError:
+            return []
 
     def has_guard(self) -> bool:
         return living_guard(RUN_ID, self.world) is not None
@@ -161,7 +177,7 @@ def test_nothing_is_imported_once_it_watches(scene: Scene) -> None:
 
     done = subprocess.run(
         [sys.executable, "-c", LATE_IMPORTS],
-        input=line_of("facts", scene.facts(lease_s=0.1)).decode(),
+        input=line_of("facts", scene.facts(0.1, scene.receivers())).decode(),
         cwd=PROJECT,
         env=scene.environ,
         capture_output=True,
@@ -173,6 +189,27 @@ def test_nothing_is_imported_once_it_watches(scene: Scene) -> None:
     over, late = done.stdout.splitlines()
     assert "shows nothing of the run" in over
     assert late == "[]"
+    assert len(scene.kept()) == 2
+
+
+def test_people_hear_of_it_with_their_own_secrets_alone_and_one_who_hangs_delays_no_end(scene: Scene) -> None:
+    scene.lab.launched()
+
+    with WebServer() as server, serving(server):
+        receivers = scene.receivers(f"json://{server.place}/${{HOOK}}", HOOK="silent")
+        guard = start_guard(scene.facts(0.5, receivers), scene.world, scene.log)
+        process = psutil.Process(living_guard(RUN_ID, scene.world) or 0)
+        environ = process.environ()
+        guard.end()
+        wait_until(lambda: len(scene.kept()) == 2)
+        assert scene.lab.billing() == []
+        assert scene.has_guard(), "it waits for who hangs, with nothing left to terminate"
+
+    assert [one["DOUSE_NOTICE_EVENT"] for one in scene.kept()] == ["terminated", "failed"]
+    assert all(one["HOOK"] == "silent" for one in scene.kept())
+    assert not any("LAMBDA_API_KEY" in one for one in scene.kept())
+    assert "HOOK" not in environ
+    assert {path for path, _ in server.got} == {"/silent"}
 
 
 def test_a_living_runner_has_its_machine_and_its_guard(scene: Scene) -> None:

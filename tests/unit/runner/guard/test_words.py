@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner.guard.words import Held, PipedWords, held_in, line_of
+from runner.guard.words import Facts, Held, PipedWords, Receivers, facts_in, held_in, line_of
 from runner.run.models import Host
 from runner.world import RealWorld
 
@@ -29,6 +29,22 @@ def test_a_word_comes_as_it_was_said(pipe: tuple[PipedWords, int]) -> None:
 
     assert alive == {"word": "alive"}
     assert held_in(hold) == HELD
+
+
+@pytest.mark.parametrize(
+    "receivers", [None, Receivers(["${A}"], ["failed"], ["notify-send"], "/home/me", {"A": "secret"})]
+)
+def test_facts_come_as_they_were_said_and_show_no_secret(
+    receivers: Receivers | None, pipe: tuple[PipedWords, int]
+) -> None:
+    facts = Facts("a-run", "lambda", "/runs/a-run", 900.0, 60.0, 3600.0, "https://cloud", receivers)
+    words, writing = pipe
+    os.write(writing, line_of("facts", facts))
+
+    found = facts_in(words.next(60)[0])
+
+    assert found == facts
+    assert "secret" not in repr(found)
 
 
 def test_half_a_line_waits_for_the_other_half(pipe: tuple[PipedWords, int]) -> None:

@@ -15,11 +15,12 @@ from runner.adapters.terraform import VARIABLES_FILE
 from runner.context import Context
 from runner.errors import EXIT_USAGE, RunInterruptedError, TeardownError, ToolError, UsageError
 from runner.guard.place import only_guard
-from runner.guard.words import Facts
+from runner.guard.words import Facts, Receivers
 from runner.lifecycle import drive, finish, guarding
 from runner.lifecycle.steps import provision
 from runner.run.journal import Journal
 from runner.run.models import Host
+from runner.run.notices_section import NoticesSection
 from runner.run.run_dir import create_run, mark_plan, write_json
 from runner.run.run_file import RunFile, StoreSection
 from runner.simulation.world import VirtualWorld
@@ -85,6 +86,28 @@ def test_it_is_handed_the_run_before_anything_is_rented(guards: Guards, tmp_path
     assert (facts.run_id, facts.cloud, facts.lease_s) == (ctx.run.run_id, "lambda", 300.0)
     assert facts.hard_end_s == pytest.approx(4 * 3600, abs=60)
     assert said(ctx) == []
+
+
+def test_it_is_handed_who_gets_notices_and_no_other_secret(guards: Guards, tmp_path: Path) -> None:
+    variables = {"HOOK": "ntfy://secret", "DISPLAY": ":0", "LAMBDA_API_KEY": "k", "OTHER": "o"}
+    ctx = made(tmp_path, world=RealWorld({"HOME": str(tmp_path), **variables}))
+    section = NoticesSection(urls=["${HOOK}"], events=["terminated"], command=["notify-send", "Douse"])
+
+    guarding.begin(replace(ctx, run_file=ctx.run_file.model_copy(update={"notices": section})), rents=True)
+
+    assert guards.facts[0].receivers == Receivers(
+        ["${HOOK}"],
+        ["terminated"],
+        ["notify-send", "Douse"],
+        str(Path.cwd()),
+        {"HOOK": "ntfy://secret", "DISPLAY": ":0"},
+    )
+
+
+def test_where_nobody_gets_notices_it_is_handed_nobody(guards: Guards, tmp_path: Path) -> None:
+    guarding.begin(made(tmp_path), rents=True)
+
+    assert guards.facts[0].receivers is None
 
 
 @pytest.mark.parametrize(("env", "saving_s"), [("lambda", 60.0), ("runpod", 600.0), ("aws", 600.0)])

@@ -28,8 +28,9 @@ from runner.errors import (
 from runner.lifecycle import notices, recover
 from runner.lifecycle.finish import Outcome
 from runner.run.planned import Plan, PlannedMachine
-from runner.run.run_dir import create_run
+from runner.run.run_dir import RunDir, create_run
 from runner.run.run_file import RunFile
+from runner.run.said_once import note_said_by_guard
 from runner.run.spend import Spend
 from runner.world import RealWorld
 from tests.unit.runner.conftest import WAIT_S, CommandLine
@@ -113,6 +114,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Notice]:
 def context(tmp_path: Path, *, env: str = "lambda", recoveries: int = 2, urls: str | None = "${HOOK}") -> Context:
     world = RealWorld({})
     run = create_run(tmp_path, "tiny", datetime(2026, 11, 29, tzinfo=UTC), world)
+    return context_of(run, env=env, recoveries=recoveries, urls=urls)
+
+
+def context_of(run: RunDir, *, env: str = "lambda", recoveries: int = 2, urls: str | None = "${HOOK}") -> Context:
+    """Return what a new runner knows of a run."""
+    world = RealWorld({})
     compute = {"env": env, "recoveries": recoveries}
     values = {"data": {"train_path": "x"}, "compute": compute, "notices": {"urls": urls}}
     return Context(run, RunFile.model_validate(values), Lines(), Stop(world), world)
@@ -187,6 +194,51 @@ def test_nothing_is_said_to_bill_no_more_that_was_not_proved(
     assert events_of(sent) == wanted
     if error is not None:
         assert sent[-1].body == f"{error.message}; {error.resolution}"
+
+
+def test_what_the_guard_has_said_is_not_said_again_by_who_clears_up(tmp_path: Path, sent: list[Notice]) -> None:
+    ctx = context(tmp_path)
+    for event in ("terminated", "failed"):
+        note_said_by_guard(ctx.run, event)
+
+    with notices.announced(ctx):
+        notices.ended(ctx, RunInterruptedError("run: stopped", resolution="resume"))
+
+    assert events_of(sent) == []
+
+
+def test_a_guard_that_saw_no_end_leaves_that_to_the_runner(tmp_path: Path, sent: list[Notice]) -> None:
+    ctx = context(tmp_path)
+    note_said_by_guard(ctx.run, "failed")
+
+    with notices.announced(ctx):
+        notices.ended(ctx, RunInterruptedError("run: stopped", resolution="resume"))
+
+    assert events_of(sent) == ["terminated"]
+
+
+def test_that_something_may_bill_is_said_whatever_a_guard_has_said(tmp_path: Path, sent: list[Notice]) -> None:
+    ctx = context(tmp_path)
+    note_said_by_guard(ctx.run, "failed")
+
+    with notices.announced(ctx):
+        notices.ended(ctx, TeardownError("destroy: i-1 may bill", resolution="down"))
+
+    assert events_of(sent) == ["failed"]
+
+
+def test_who_goes_on_with_a_run_that_a_guard_has_ended_says_its_own_end(tmp_path: Path, sent: list[Notice]) -> None:
+    ctx = context(tmp_path)
+    for event in ("terminated", "failed"):
+        note_said_by_guard(ctx.run, event)
+
+    with notices.announced(ctx):
+        notices.started(ctx)
+        notices.ended(ctx, TrainingFailedError("train: NaN", resolution="lower it"))
+    with notices.announced(later := context_of(ctx.run)):
+        notices.ended(later, RunInterruptedError("run: stopped", resolution="resume"))
+
+    assert events_of(sent) == ["started", "terminated", "failed", "terminated", "failed"]
 
 
 def test_a_machine_that_may_bill_is_said_to_though_the_error_goes_on(tmp_path: Path, sent: list[Notice]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.run.run_dir import RunDir, create_run
-from runner.run.said_once import NAME, is_first_time
+from runner.run.said_once import NAME, forget_guard, is_first_time, note_said_by_guard, was_said_by_guard
 from runner.world import RealWorld
 
 
@@ -34,3 +34,15 @@ def test_a_damaged_file_and_a_full_disk_hide_nothing(run: RunDir, monkeypatch: p
     monkeypatch.setattr(run.world.disk, "write", full)
 
     assert is_first_time(run, "b")
+
+
+def test_what_a_guard_has_said_is_forgotten_and_what_is_said_once_is_not(run: RunDir) -> None:
+    assert is_first_time(run, "first_step")
+    note_said_by_guard(run, "failed")
+    before = [was_said_by_guard(run, event) for event in ("failed", "terminated")]
+
+    forget_guard(run)
+
+    assert before == [True, False]
+    assert not was_said_by_guard(run, "failed")
+    assert not is_first_time(run, "first_step")

@@ -10,7 +10,7 @@ import pytest
 
 from runner.adapters.notices import sender
 from runner.adapters.notices.order import Delivery, Notice, Order
-from runner.adapters.notices.sender import Sender, has_receivers, order_of, post
+from runner.adapters.notices.sender import Sender, folder_of, has_receivers, order_of, own_variables, post
 from runner.run.notices_section import NoticesSection
 from runner.world import RealWorld
 from tests.unit.runner.adapters.notices.receivers import WebServer, refused_port, serving
@@ -64,7 +64,7 @@ def test_who_hangs_is_waited_for_no_longer_than_the_end_allows(monkeypatch: pyte
     world = RealWorld({})
     over = world.event()
     monkeypatch.setattr(sender, "AT_THE_END_S", 0.3)
-    monkeypatch.setattr(sender, "post", lambda order, world: over.wait(60) and [])
+    monkeypatch.setattr(sender, "post", lambda order, world, environ: over.wait(60) and [])
     one, _ = sender_of(world, "json://x")
 
     one.send(notice("finished"))  # returns at once
@@ -79,7 +79,7 @@ def test_notices_arrive_in_order_and_one_that_hangs_is_overtaken(monkeypatch: py
     world, sent = RealWorld({}), list[str]()
     over = world.event()
 
-    def keep(order: Order, world: RealWorld) -> list[Delivery]:
+    def keep(order: Order, world: RealWorld, environ: Any) -> list[Delivery]:
         if order.notice.event == "started":
             over.wait(60)
         sent.append(order.notice.event)
@@ -100,7 +100,7 @@ def test_notices_arrive_in_order_and_one_that_hangs_is_overtaken(monkeypatch: py
 
 def test_what_nobody_asked_for_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(sender, "post", lambda order, world: sent.append(order.notice.event) or [])
+    monkeypatch.setattr(sender, "post", lambda order, world, environ: sent.append(order.notice.event) or [])
     one, _ = sender_of(RealWorld({}), "json://x", events=["finished"])
 
     for event in ("started", "eval", "finished"):
@@ -115,7 +115,9 @@ def test_evaluations_are_skipped_while_too_much_is_on_its_way_and_nothing_else_i
 ) -> None:
     world, sent = RealWorld({}), list[str]()
     over = world.event()
-    monkeypatch.setattr(sender, "post", lambda order, world: (over.wait(60) and sent.append(order.notice.event)) or [])
+    monkeypatch.setattr(
+        sender, "post", lambda order, world, environ: (over.wait(60) and sent.append(order.notice.event)) or []
+    )
     one, lines = sender_of(world, "json://x")
 
     for event in ("started", "eval", "eval", "eval", "eval", "finished"):
@@ -129,7 +131,7 @@ def test_evaluations_are_skipped_while_too_much_is_on_its_way_and_nothing_else_i
 
 def test_what_became_of_each_is_a_line_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [Delivery("a", None), Delivery("b", "it refuses the connection")]
-    monkeypatch.setattr(sender, "post", lambda order, world: found)
+    monkeypatch.setattr(sender, "post", lambda order, world, environ: found)
     one, lines = sender_of(RealWorld({}), "json://x")
 
     one.send(notice("failed"))
@@ -146,7 +148,15 @@ def test_a_command_starts_at_home_where_the_folder_of_the_run_is_gone(tmp_path: 
 
     world = Gone({"HOME": str(tmp_path)})
 
-    assert order_of(notice("failed"), NoticesSection(), world).folder == str(tmp_path)
+    assert order_of(notice("failed"), NoticesSection(), folder_of(world)).folder == str(tmp_path)
+
+
+def test_who_sends_for_a_guard_has_the_variables_of_the_addresses_and_with_a_program_those_of_the_desktop() -> None:
+    environ = {"HOOK": "h", "PASSWORD": "p", "DOUSE_NOTICE_URLS": "ntfy://x", "DISPLAY": ":0", "LAMBDA_API_KEY": "k"}
+    urls = ["${HOOK}", "mailtos://me:${PASSWORD}@example.org"]
+
+    assert set(own_variables(NoticesSection(urls=urls), environ)) == {"HOOK", "PASSWORD", "DOUSE_NOTICE_URLS"}
+    assert set(own_variables(NoticesSection(command=["x"]), environ)) == {"DOUSE_NOTICE_URLS", "DISPLAY"}
 
 
 def test_somebody_gets_notices_by_the_run_file_or_by_the_environment() -> None:
