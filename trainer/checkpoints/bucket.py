@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlparse
 
+from trainer.checkpoints.bucket_refusals import told
 from trainer.checkpoints.sums import SUMS_NAME, Sums
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file
@@ -34,26 +34,6 @@ PLAIN = {"request_checksum_calculation": "when_required", "response_checksum_val
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 ETAG_CHANGED = "S3DownloadFailedError"
 """By its name: boto3 raises it from s3transfer, a package of its own that Douse does not ask for."""
-MISSING = {"404", "NoSuchKey", "NotFound"}
-OTHERWISE = (
-    "fix the cause that the details quote (store.url, store.endpoint_url, credentials), then run `make sync` again"
-)
-RIGHTS = "give these credentials the right to list, read and write under this address"
-RENEW = "renew the credentials, then run `make sync` again: what is there already is not moved twice"
-VALID_KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to valid credentials"
-LATER = "wait some minutes, then run `make sync` again: what is there already is not moved twice"
-HINTS = {
-    "NoSuchBucket": "create the bucket first (infra/store), or correct store.url",
-    "AccessDenied": RIGHTS,
-    "403": RIGHTS,
-    "ExpiredToken": RENEW,
-    "RequestExpired": RENEW,
-    "InvalidAccessKeyId": VALID_KEYS,
-    "SignatureDoesNotMatch": VALID_KEYS,
-    "SlowDown": LATER,
-    "ServiceUnavailable": LATER,
-    "503": LATER,
-}
 
 
 class Bucket:
@@ -82,7 +62,7 @@ class Bucket:
 
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}"
-        with self._told():
+        with told(self._url):
             self._client = _connect(endpoint_url, keys or {}, ca_file)
         is_amazons = _is_amazons(self._client.meta.endpoint_url)
         self._checksum = {"ChecksumAlgorithm": "SHA256"} if is_amazons else {}
@@ -96,7 +76,7 @@ class Bucket:
     def sizes(self) -> dict[str, int]:
         """Return all objects under the prefix with their sizes."""
         found: dict[str, int] = {}
-        with self._told():
+        with told(self._url):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
             for page in pages:
                 for entry in page.get("Contents", []):
@@ -113,7 +93,7 @@ class Bucket:
         store's own affair.
         """
         try:
-            with self._told():
+            with told(self._url):
                 head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
         except FileNotFoundError:
             return False
@@ -130,7 +110,7 @@ class Bucket:
 
     def read(self, name: str) -> bytes:
         """Return the content of a small object."""
-        with self._told():
+        with told(self._url):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
             content: bytes = answer["Body"].read()
         return content
@@ -138,7 +118,7 @@ class Bucket:
     def write(self, content: bytes, name: str) -> None:
         """Write a small object."""
         metadata = {HASH_KEY: hashlib.sha256(content).hexdigest()}
-        with self._told():
+        with told(self._url):
             self._client.put_object(
                 Bucket=self._bucket, Key=self._prefix + name, Body=content, Metadata=metadata, **self._checksum
             )
@@ -147,7 +127,7 @@ class Bucket:
         """Upload a file, in parallel parts if it is big."""
         size_bytes = path.stat().st_size  # a missing file is reported as missing, not as a failed upload
         self._sums.before_change(name)
-        with self._told():
+        with told(self._url):
             self._client.upload_file(
                 str(path),
                 self._bucket,
@@ -163,7 +143,7 @@ class Bucket:
 
     def get(self, name: str, path: Path) -> None:
         """Download an object, in parallel parts if it is big."""
-        with self._told():
+        with told(self._url):
             try:
                 self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
             except Exception as err:
@@ -176,48 +156,12 @@ class Bucket:
 
     def remove(self, name: str) -> None:
         """Delete an object."""
-        with self._told():
+        with told(self._url):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
 
     def settle(self) -> None:
         """Write the sums of the files for which the store keeps none."""
         self._sums.settle()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what boto3 raises into our own errors, once."""
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError, SSLError
-
-        try:
-            yield
-        except ClientError as err:
-            if _code(err) in MISSING:
-                raise FileNotFoundError(str(err)) from err
-            raise self._refused(_code(err), err) from err
-        except Boto3Error as err:
-            cause = err.__context__
-            raise self._refused(_code(cause) if isinstance(cause, ClientError) else "", err) from err
-        except SSLError as err:
-            raise StoreError(
-                f"sync: {self._url} has a certificate that is not trusted",
-                details=str(err),
-                resolution="set store.ca_file to the certificate of the authority that signed it, or correct "
-                "store.endpoint_url",
-            ) from err
-        except BotoCoreError as err:
-            raise StoreError(
-                f"sync: cannot reach {self._url}: {type(err).__name__}",
-                details=str(err),
-                resolution="check the network, the endpoint and the credentials; what is there is not moved twice",
-            ) from err
-
-    def _refused(self, code: str, err: Exception) -> StoreError:
-        return StoreError(
-            f"sync: {self._url} refuses: {code or type(err).__name__}",
-            details=str(err),
-            resolution=HINTS.get(code, OTHERWISE),
-        )
 
 
 def _connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | None) -> Any:
@@ -277,7 +221,3 @@ def _credentials(keys: Mapping[str, str]) -> dict[str, Any]:
 def _hash_in(head: Mapping[str, Any]) -> str | None:
     """Return the SHA-256 in an object's metadata; some stores change the case of its name."""
     return next((str(value) for name, value in head.get("Metadata", {}).items() if name.lower() == HASH_KEY), None)
-
-
-def _code(err: Any) -> str:
-    return str(err.response.get("Error", {}).get("Code", ""))
