@@ -18,6 +18,7 @@ from urllib.parse import urlparse
 
 from trainer.checkpoints.bucket_refusals import told
 from trainer.checkpoints.sums import SUMS_NAME, Sums
+from trainer.checkpoints.transfer import AT_ONCE
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file
 
@@ -46,8 +47,17 @@ class Bucket:
         endpoint_url: str | None,
         keys: Mapping[str, str] | None,
         ca_file: Path | None = None,
+        at_once: int | None = None,
     ) -> None:
         """Connect with the first use; without keys, credentials are looked for where boto3 does.
+
+        Args:
+            bucket: Its name.
+            prefix: What all names here begin with there.
+            endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
+            keys: Credentials as variables.
+            ca_file: Certificates that the store is judged by.
+            at_once: Threads that speak to it; ``None`` for ``AT_ONCE`` files and ``PARTS_AT_ONCE`` parts of each.
 
         Raises:
             StoreError: If boto3 is not installed, or there are no certificates in ``ca_file``.
@@ -60,6 +70,7 @@ class Bucket:
                 resolution="install boto3 beside the trainer; `make sync` does so on the control side",
             ) from err
 
+        self.at_once = at_once or AT_ONCE
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}"
         with told(self._url):
@@ -70,7 +81,10 @@ class Bucket:
         self._listed: dict[str, datetime] = {}
         self._sums = Sums(self.read, self.write, self._listed)
         self._transfer = TransferConfig(
-            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+            multipart_threshold=PART_BYTES,
+            multipart_chunksize=PART_BYTES,
+            max_concurrency=at_once or PARTS_AT_ONCE,
+            use_threads=at_once != 1,
         )
 
     def sizes(self) -> dict[str, int]:

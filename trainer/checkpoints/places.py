@@ -12,12 +12,19 @@ from urllib.parse import unquote, urlparse
 
 from trainer.checkpoints.bucket import Bucket
 from trainer.checkpoints.rclone import Remote, split_address
+from trainer.checkpoints.transfer import AT_ONCE
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file, write_atomically
 
 
 class Place(Protocol):
-    """What a store can do; names are relative, with ``/`` between their parts."""
+    """What a store can do; names are relative, with ``/`` between their parts.
+
+    Attributes:
+        at_once: How many files are to be moved at the same time.
+    """
+
+    at_once: int
 
     def sizes(self) -> dict[str, int]:
         """Return all files with their sizes; the first thing to ask for.
@@ -63,6 +70,7 @@ def open_place(
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     rclone: str | None = None,
+    at_once: int | None = None,
 ) -> Place:
     """Return the place an address names.
 
@@ -72,13 +80,14 @@ def open_place(
         keys: Credentials by the names of their variables (``AWS_ACCESS_KEY_ID`` …); ``None`` looks where boto3 does.
         ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
         rclone: rclone's program; ``None`` looks on PATH.
+        at_once: How many threads may speak to a bucket at the same time; ``None`` for as many as serve.
 
     Raises:
         StoreError: If it is none of these, there are no such certificates, or rclone is needed and not here.
     """
     parts = urlparse(url)
     if parts.scheme == "s3" and parts.netloc and not parts.query and not parts.fragment:
-        return Bucket(parts.netloc, parts.path.strip("/"), endpoint_url, keys, ca_file)
+        return Bucket(parts.netloc, parts.path.strip("/"), endpoint_url, keys, ca_file, at_once)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return Folder(Path(unquote(parts.path)))
     if (remote := split_address(url)) is not None:
@@ -91,6 +100,8 @@ def open_place(
 
 class Folder:
     """A folder of this machine, or of one that is mounted here."""
+
+    at_once = AT_ONCE
 
     def __init__(self, root: Path) -> None:
         """Name it; it is made with the first file."""

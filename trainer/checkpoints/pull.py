@@ -45,7 +45,7 @@ def pull(
         raise StoreError(f"sync: {url} holds a file named {outside[0]!r}", resolution="remove or rename it there")
     folder.mkdir(parents=True, exist_ok=True)
     plain, checkpoints = split_names(there)
-    done.count(each(sorted(plain), lambda name: _pull_file(place, folder / name, name)))
+    done.count(each(sorted(plain), lambda name: _pull_file(place, folder / name, name), place.at_once))
     for parent in sorted({str(PurePosixPath(name).parent) for name in checkpoints}):
         names = [name for name in checkpoints if str(PurePosixPath(name).parent) == parent]
         _pull_newest(place, folder, sorted(names, key=step_of, reverse=True), there, done)
@@ -136,7 +136,11 @@ def _pull_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
     if _has(target / MANIFEST_NAME, raw) and all(entry.is_at(target / entry.name) for entry in listed):
         return [None] * (len(listed) + 1)
     part = target.with_name(f".{target.name}.part")
-    moved = each(listed, lambda entry: _pull_listed(place, part / entry.name, f"{checkpoint}/{entry.name}", entry))
+
+    def get(entry: Listed) -> int | None:
+        return _pull_listed(place, part / entry.name, f"{checkpoint}/{entry.name}", entry)
+
+    moved = each(listed, get, place.at_once)
     write_atomically(part / MANIFEST_NAME, raw)
     if target.exists():
         shutil.rmtree(target)  # it is not whole, or of another run

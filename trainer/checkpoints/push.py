@@ -58,8 +58,12 @@ def push(
             except NotWholeError as err:
                 done.remarks.append(f"{name} {err}")
         vouchers = [name for name in plain if PurePosixPath(name).name == CHECKSUMS]
+
+        def put(name: str) -> int | None:
+            return _push_file(place, folder / name, name, there, done.remarks)
+
         for names in (sorted({*plain} - {*vouchers}), vouchers):
-            done.count(each(names, lambda name: _push_file(place, folder / name, name, there, done.remarks)))
+            done.count(each(names, put, place.at_once))
     return done
 
 
@@ -170,7 +174,7 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
             place.put(path, name, entry.sha256)
             return entry.size_bytes
 
-        moved = each(listed, put)
+        moved = each(listed, put, place.at_once)
         if not is_there:
             place.write(raw, manifest)
     except FileNotFoundError as err:

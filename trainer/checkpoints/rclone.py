@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from trainer.checkpoints.rclone_program import Answer, ask
+from trainer.checkpoints.transfer import AT_ONCE
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file
 
@@ -52,6 +53,8 @@ def split_address(url: str) -> tuple[str, str] | None:
 
 class Remote:
     """A folder of a remote of rclone's."""
+
+    at_once = AT_ONCE
 
     def __init__(self, remote: str, folder: str, program: str | None = None) -> None:
         """Name it; it is made with the first file, and asked with the first question.

@@ -45,9 +45,9 @@ class Transfer:
             self.size_bytes += size_bytes or 0
 
 
-def each(items: Iterable[T], act: Callable[[T], int | None]) -> list[int | None]:
-    """Do something for each, some at a time; the first failure is raised and the rest is left undone."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def each(items: Iterable[T], act: Callable[[T], int | None], at_once: int = AT_ONCE) -> list[int | None]:
+    """Do something for each, so many at a time; the first failure is raised and the rest is left undone."""
+    with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(act, item) for item in items]
         try:
             return [future.result() for future in futures]

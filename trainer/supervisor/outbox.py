@@ -1,9 +1,10 @@
 """The outbox: a process beside the trainer that brings each checkpoint into the store as soon as it is complete.
 
 Training never waits for it. It looks at the folder of checkpoints with the lowest priority and sends the newest one;
-those that became complete before it meanwhile are skipped, so that a slow store is behind by one upload at most. What
-it sends it holds by hard links, so that the trainer may remove old checkpoints as always. The events and the logs of
-trainer and GPUs go along: the story of a machine that is lost is whole up to its last checkpoint.
+those that became complete before it meanwhile are skipped, so that a slow store is behind by one upload at most. While
+a CPU trains it sends in one thread. What it sends it holds by hard links, so that the trainer may remove old
+checkpoints as always. The events and the logs of trainer and GPUs go along: the story of a machine that is lost is
+whole up to its last checkpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trainer.checkpoints.names import step_of
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.push import forget_checkpoint, push_checkpoint, push_file
 from trainer.errors import ConfigError, StoreError
-from trainer.events import EventLog, EventName
+from trainer.events import EventLog, EventName, read_events
 from trainer.files import read_json
 from trainer.supervisor.beside import step_aside
 from trainer.supervisor.gpu_log import LOG
@@ -107,7 +108,8 @@ class Outbox:
         """Steps of the checkpoints that this process has sent and that are in the store, oldest first."""
         self._order, self._output = order, output
         self._place: Place | None = None
-        self._keys: dict[str, str] | None = None
+        self._opened_with: tuple[dict[str, str] | None, int | None] = (None, None)
+        self._is_cpu: bool | None = None
         self._last_failure = ""
         self._is_by_own = False
         self._story_at_s = time.monotonic()
@@ -123,7 +125,7 @@ class Outbox:
         if not waiting and not is_due:
             return True
         try:
-            place = self._open()
+            place = self._open(is_last=is_last)
             if waiting:
                 self._send_checkpoint(place, *waiting)
             self._send_story(place)
@@ -188,15 +190,28 @@ class Outbox:
             forget_checkpoint(place, f"{CHECKPOINTS}/checkpoint-{step}")
             self.sent.remove(step)
 
-    def _open(self) -> Place:
-        """Return the store, opened anew when its credentials have changed or the last try failed."""
+    def _open(self, *, is_last: bool) -> Place:
+        """Return the store, opened anew when its credentials have changed, the last try failed or training is over."""
         order = self._order
         keys = None if order.environment_file is None else read_json(order.environment_file)
         if order.own_rights is not None:
             keys = self._or_own(keys or {}, order.own_rights)
-        if self._place is None or keys != self._keys:
-            self._place, self._keys = open_place(order.url, order.endpoint_url, keys, order.ca_file), keys
+        at_once = None if is_last or not self._trains_on_cpu() else 1
+        if self._place is None or (keys, at_once) != self._opened_with:
+            self._place = open_place(order.url, order.endpoint_url, keys, order.ca_file, at_once=at_once)
+            self._opened_with = keys, at_once
         return self._place
+
+    def _trains_on_cpu(self) -> bool:
+        """Return whether training needs the CPU; as long as nothing says so, it does.
+
+        Its threads meet after each product: one that shares its core with an upload, if only for what the lowest
+        priority is given, holds up all of them.
+        """
+        if self._is_cpu is None:
+            started = [one for one in read_events(self._output / "events.jsonl") if one["event"] == "run_started"]
+            self._is_cpu = started[-1].get("device") == "cpu" if started else None
+        return self._is_cpu is not False
 
     def _or_own(self, brought: dict[str, str], name: str) -> dict[str, str]:
         """Return what was brought as long as it lasts; from then on, told once, the machine's own rights serve."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import S3Server
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
+from trainer.checkpoints.complete import REQUIRED_FILES, complete
 from trainer.checkpoints.places import open_place
 from trainer.checkpoints.pull import pull
-from trainer.checkpoints.push import push
+from trainer.checkpoints.push import push, push_checkpoint
 from trainer.checkpoints.sums import SUMS_NAME
 from trainer.errors import StoreError
 
@@ -168,6 +170,35 @@ def test_a_busy_store_is_asked_again(
 
     assert push(data, URL).files == 10
     assert [asked.refused for asked in requests].count("SlowDown") >= 2
+
+
+def test_a_bucket_is_filled_and_read_in_one_thread_where_that_is_asked(
+    open_bucket: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small files, and one that goes up and comes down in parts."""
+    open_bucket("strict")
+    monkeypatch.setattr(s3, "PART_BYTES", 5 << 20)
+    folder, step = tmp_path / "here", "checkpoint-2"
+    (folder / step).mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (folder / step / name).write_text(name)
+    (folder / step / "optimizer.pt").write_bytes(bytes(11 << 20))
+    complete(folder / step, 2, {"recipe": "r"})
+    place = open_place(URL, None, at_once=1)
+    assert isinstance(place, s3.Bucket)
+    threads: list[int] = []
+    place._client.meta.events.register("before-send.s3", lambda **_: threads.append(threading.get_ident()))
+
+    done = push_checkpoint(place, folder, step)
+    asked = len(threads)
+    place.get(f"{step}/optimizer.pt", tmp_path / "back")
+
+    assert done.checkpoint == 2
+    assert asked > len(REQUIRED_FILES) + 3
+    assert len(threads) > asked + 2
+    assert len({*threads[1:asked]} - {threading.get_ident()}) == 1
+    assert {*threads[asked:]} == {threading.get_ident()}
+    assert (tmp_path / "back").stat().st_size == 11 << 20
 
 
 # certificates

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from trainer.checkpoints import transfer
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, complete, newest_complete, verify
 from trainer.checkpoints.places import Folder
 from trainer.checkpoints.pull import pull
@@ -162,7 +161,7 @@ def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_prefix_of_the_writes_leaves_a_store_to_go_on_from(
     run_in: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "AT_ONCE", 1)
+    monkeypatch.setattr(Folder, "at_once", 1)
     ends_at, is_alive = 0, False
     while not is_alive:
         run = run_in(str(ends_at))

@@ -56,7 +56,7 @@ class Watched(Folder):
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """The store that every outbox here opens."""
     found = Watched(tmp_path / "store")
-    monkeypatch.setattr(module, "open_place", lambda *_: found)
+    monkeypatch.setattr(module, "open_place", lambda *_, **__: found)
     return found
 
 
@@ -274,7 +274,7 @@ def test_a_damaged_checkpoint_does_not_go_and_the_next_one_does(tmp_path: Path, 
 def test_new_credentials_open_the_store_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[Any] = []
 
-    def open_with(url: str, endpoint_url: str | None, keys: Any, ca_file: Path | None) -> Place:
+    def open_with(url: str, endpoint_url: str | None, keys: Any, ca_file: Path | None, at_once: int | None) -> Place:
         used.append(keys)
         return Folder(tmp_path / "store")
 
@@ -290,6 +290,34 @@ def test_new_credentials_open_the_store_anew(tmp_path: Path, monkeypatch: pytest
     assert outbox.send()
 
     assert used == [{"AWS_ACCESS_KEY_ID": "one"}, {"AWS_ACCESS_KEY_ID": "two"}, None]
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [(["cpu"], [1, None]), (["cuda"], [None]), (["mps"], [None]), (["cuda", "cpu"], [1, None]), ([], [1, None])],
+)
+def test_it_has_one_thread_while_a_cpu_trains(
+    devices: list[str], expected: list[int | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once training is over the machine bills for nothing but the upload."""
+    threads: list[int | None] = []
+
+    def open_with(*_: Any, at_once: int | None = None) -> Place:
+        threads.append(at_once)
+        return Folder(tmp_path / "store")
+
+    monkeypatch.setattr(module, "open_place", open_with)
+    outbox = an_outbox(tmp_path)
+    for device in devices:
+        note(tmp_path / "output", "run_started", device=device)
+    for step in (2, 4):
+        save(tmp_path, step)
+        assert outbox.send()
+    save(tmp_path, 6)
+    assert outbox.send(is_last=True)
+
+    assert threads == expected
+    assert stored_steps(tmp_path) == [2, 4, 6]
 
 
 def test_the_story_goes_along_with_each_checkpoint_and_at_the_end(tmp_path: Path, store: Watched) -> None:
