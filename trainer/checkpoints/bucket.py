@@ -8,15 +8,18 @@ sums are kept in files (``trainer.checkpoints.sums``).
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from threading import BoundedSemaphore
 from typing import Any
 from urllib.parse import urlparse
 
 from trainer.checkpoints.bucket_refusals import told
+from trainer.checkpoints.small_objects import MOST_BYTES, SmallObjects
 from trainer.checkpoints.sums import SUMS_NAME, Sums
 from trainer.checkpoints.transfer import AT_ONCE
 from trainer.errors import StoreError
@@ -24,6 +27,8 @@ from trainer.files import sha256_of_file
 
 PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 8
+FILES_AT_ONCE = 16
+"""Of these ``transfer.AT_ONCE`` may be big; the others wait for answers most of their time."""
 RETRIES = 8
 CONNECT_TIMEOUT_S = 20
 READ_TIMEOUT_S = 120
@@ -57,7 +62,7 @@ class Bucket:
             endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
             keys: Credentials as variables.
             ca_file: Certificates that the store is judged by.
-            at_once: Threads that speak to it; ``None`` for ``AT_ONCE`` files and ``PARTS_AT_ONCE`` parts of each.
+            at_once: Threads that speak to it; ``None`` for as many as serve.
 
         Raises:
             StoreError: If boto3 is not installed, or there are no certificates in ``ca_file``.
@@ -70,15 +75,19 @@ class Bucket:
                 resolution="install boto3 beside the trainer; `make sync` does so on the control side",
             ) from err
 
-        self.at_once = at_once or AT_ONCE
+        self.at_once = at_once or FILES_AT_ONCE
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}"
         with told(self._url):
-            self._client = _connect(endpoint_url, keys or {}, ca_file)
+            self._client, *how = _connect(endpoint_url, keys or {}, ca_file)
         is_amazons = _is_amazons(self._client.meta.endpoint_url)
         self._checksum = {"ChecksumAlgorithm": "SHA256"} if is_amazons else {}
         self._keeps_metadata = True if is_amazons else None
+        self._small = SmallObjects(self._client, *how, with_checksum=is_amazons)
+        self._big = BoundedSemaphore(AT_ONCE)
         self._listed: dict[str, datetime] = {}
+        self._sizes: dict[str, int] = {}
+        self._came: dict[tuple[str, Path], Mapping[str, Any]] = {}
         self._sums = Sums(self.read, self.write, self._listed)
         self._transfer = TransferConfig(
             multipart_threshold=PART_BYTES,
@@ -95,6 +104,7 @@ class Bucket:
             for page in pages:
                 for entry in page.get("Contents", []):
                     name = entry["Key"].removeprefix(self._prefix)
+                    self._sizes[name] = int(entry["Size"])
                     self._listed[name] = entry.get("LastModified", LONG_AGO)
                     if not name.endswith("/") and PurePosixPath(name).name != SUMS_NAME:
                         found[name] = int(entry["Size"])
@@ -107,8 +117,7 @@ class Bucket:
         store's own affair.
         """
         try:
-            with told(self._url):
-                head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
+            head = self._came.pop((name, path), None) or self._head(name)
         except FileNotFoundError:
             return False
         if head["ContentLength"] != path.stat().st_size:
@@ -141,32 +150,39 @@ class Bucket:
         """Upload a file, in parallel parts if it is big."""
         size_bytes = path.stat().st_size  # a missing file is reported as missing, not as a failed upload
         self._sums.before_change(name)
-        with told(self._url):
-            self._client.upload_file(
-                str(path),
-                self._bucket,
-                self._prefix + name,
-                ExtraArgs={"Metadata": {HASH_KEY: sha256}, **self._checksum},
-                Config=self._transfer,
-            )
-            if self._keeps_metadata is None:
-                head = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
-                self._keeps_metadata = _hash_in(head) is not None
+        metadata = {HASH_KEY: sha256}
+        is_small = size_bytes <= MOST_BYTES
+        if not (is_small and self._small.put(self._prefix + name, path.read_bytes(), sha256, metadata)):
+            with self._big, told(self._url):
+                self._client.upload_file(
+                    str(path),
+                    self._bucket,
+                    self._prefix + name,
+                    ExtraArgs={"Metadata": metadata, **self._checksum},
+                    Config=self._transfer,
+                )
+        if self._keeps_metadata is None:
+            self._keeps_metadata = _hash_in(self._head(name)) is not None
         if not self._keeps_metadata:
             self._sums.note(name, sha256, size_bytes)
 
     def get(self, name: str, path: Path) -> None:
         """Download an object, in parallel parts if it is big."""
-        with told(self._url):
+        is_small = self._sizes.get(name, MOST_BYTES + 1) <= MOST_BYTES
+        if is_small and (answer := self._small.get(self._prefix + name)) is not None:
+            path.write_bytes(answer.content)
+            self._came[name, path] = answer.head
+            return
+        with self._big, told(self._url):
             try:
                 self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
             except Exception as err:
                 if type(err).__name__ != ETAG_CHANGED:
                     raise
                 # Its ETag changed between two parts: it was replaced, or the store makes up one for each answer.
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+                whole = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
                 with path.open("wb") as file:
-                    shutil.copyfileobj(answer["Body"], file)
+                    shutil.copyfileobj(whole["Body"], file)
 
     def remove(self, name: str) -> None:
         """Delete an object."""
@@ -177,11 +193,21 @@ class Bucket:
         """Write the sums of the files for which the store keeps none."""
         self._sums.settle()
 
+    def _head(self, name: str) -> Mapping[str, Any]:
+        with told(self._url):
+            head: Mapping[str, Any] = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
+        return head
 
-def _connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | None) -> Any:
-    """Return boto3's client for an endpoint; ``None`` is where boto3's own settings lead, else Amazon's."""
+
+def _connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | None) -> tuple[Any, Any, Any]:
+    """Return boto3's client for an endpoint, what it signs with, and the certificates by which it judges a server.
+
+    An endpoint of ``None`` is where boto3's own settings lead, else Amazon's.
+    """
     import boto3
+    import botocore.session
     from botocore.config import Config
+    from botocore.httpsession import get_cert_path
 
     config = Config(
         retries={"max_attempts": RETRIES, "mode": "standard"},
@@ -189,15 +215,24 @@ def _connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | 
         read_timeout=READ_TIMEOUT_S,
         max_pool_connections=4 * PARTS_AT_ONCE,
     )
-    options = {"endpoint_url": endpoint_url, **_credentials(keys)}
+    options: dict[str, Any] = {"endpoint_url": endpoint_url}
     if ca_file is not None:
         _check_certificates(ca_file)
         options["verify"] = str(ca_file)
-    session = boto3.Session()  # one of its own: the default one keeps what keys it has found first
-    client = session.client("s3", config=config, **options)
-    if _is_amazons(client.meta.endpoint_url):
-        return client
-    return session.client("s3", config=config.merge(Config(**PLAIN)), **options)
+    # A session of its own: the default one keeps what keys it has found first.
+    core = botocore.session.get_session()
+    session = boto3.Session(botocore_session=core, **_credentials(keys))
+    client = None
+    if endpoint_url is None or _is_amazons(endpoint_url):
+        client = session.client("s3", config=config, **options)
+    if client is None or not _is_amazons(client.meta.endpoint_url):
+        client = session.client("s3", config=config.merge(Config(**PLAIN)), **options)
+    return client, session.get_credentials(), get_cert_path(options.get("verify") or _trusted(core))
+
+
+def _trusted(session: Any) -> Any:
+    """Return the file of certificates that boto3 takes where none is given; ``True`` for its own."""
+    return session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
 
 
 def _is_amazons(address: str) -> bool:
@@ -222,7 +257,7 @@ def _check_certificates(path: Path) -> None:
 
 
 def _credentials(keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return a client's options for credentials that are given, not looked for."""
+    """Return a session's options for credentials that are given, not looked for."""
     names = {
         "aws_access_key_id": "AWS_ACCESS_KEY_ID",
         "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY",

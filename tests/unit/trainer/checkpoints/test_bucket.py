@@ -6,6 +6,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,13 @@ def test_a_bucket_is_filled_and_read_in_one_thread_where_that_is_asked(
     place = open_place(URL, None, at_once=1)
     assert isinstance(place, s3.Bucket)
     threads: list[int] = []
+    send = HTTPConnection.request
+
+    def noted(*words: Any, **options: Any) -> None:
+        threads.append(threading.get_ident())
+        send(*words, **options)
+
+    monkeypatch.setattr(HTTPConnection, "request", noted)
     place._client.meta.events.register("before-send.s3", lambda **_: threads.append(threading.get_ident()))
 
     done = push_checkpoint(place, folder, step)

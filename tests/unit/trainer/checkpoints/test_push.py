@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from tests.unit.trainer.checkpoints.small_checkpoints import files, keys, make_c
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints import places as store_places
-from trainer.checkpoints import transfer as store
 from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
@@ -68,7 +66,7 @@ def test_a_changed_file_of_the_same_size_is_moved_again(any_url: str, tmp_path: 
 
 def test_the_manifest_goes_up_last(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_checkpoint(tmp_path / "c", 4)
-    monkeypatch.setattr(store, "AT_ONCE", 1)
+    monkeypatch.setattr(s3, "FILES_AT_ONCE", 1)
     before: list[list[str]] = []
     write = store_places.Bucket.write
 
@@ -109,30 +107,26 @@ def test_what_is_removed_is_gone_and_a_second_time_is_fine(any_url: str, tmp_pat
 
 
 def test_keys_that_are_given_are_the_ones_that_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[dict[str, Any]] = []
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "c")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "d")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
 
-    def client(*words: Any, **options: Any) -> Any:
-        given.append(options)
-        return SimpleNamespace(meta=SimpleNamespace(endpoint_url="https://s3.amazonaws.com"))
+    def used(keys: dict[str, str] | None) -> list[tuple[str, str, str]]:
+        """Return what boto3 signs with, and what small objects are signed with."""
+        place: Any = store_places.open_place(f"s3://{BUCKET}/p", "https://store.example", keys)
+        found = [place._client._request_signer._credentials, place._small._credentials]
+        return [(one.access_key, one.secret_key, place._client.meta.region_name) for one in found]
 
-    monkeypatch.setattr("boto3.Session.client", client)
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "eu-west-1"}
-
-    store_places.open_place(f"s3://{BUCKET}/p", None, keys)
-    store_places.open_place(f"s3://{BUCKET}/p", None)
-
-    found = [{name: value for name, value in options.items() if name != "config"} for options in given]
-    assert found == [
-        {"endpoint_url": None, "aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-1"},
-        {"endpoint_url": None},
-    ]
+    assert used(given) == [("a", "b", "eu-west-1")] * 2
+    assert used(None) == [("c", "d", "us-west-2")] * 2
 
 
 def test_an_upload_that_is_cut_leaves_no_checkpoint_and_goes_on_where_it_was(
     bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_checkpoint(tmp_path / "c", 4)
-    monkeypatch.setattr(store, "AT_ONCE", 1)
+    monkeypatch.setattr(s3, "FILES_AT_ONCE", 1)
     put, left = store_places.Bucket.put, [3]
 
     def cut(place: store_places.Bucket, path: Path, name: str, sha256: str) -> None:
