@@ -10,6 +10,7 @@ import pytest
 
 from runner.run.run_dir import read_json
 from tests.rehearsal.conftest import Stage
+from tests.rehearsal.test_life import CLOUD_OF_THE_HUB
 from tests.rehearsal.watching import HUB_TOKEN
 from tests.rehearsal.whole_life import look_at_a_whole_life
 from tests.tiny_model import make_tiny_dataset, make_tiny_model
@@ -63,7 +64,7 @@ def test_a_private_model_goes_from_the_hub_to_the_machine(stage: Stage, monkeypa
     make_tiny_dataset(stage.folder)
     hub = write_hub(stage.folder / "hub")
 
-    look_at_a_whole_life("runpod", (f"model.base_model={NAME}", *TINY), stage, monkeypatch, hub=hub)
+    look_at_a_whole_life(CLOUD_OF_THE_HUB, (f"model.base_model={NAME}", *TINY), stage, monkeypatch, hub=hub)
 
     run, log = stage.run(), log_of(stage)
     commit = read_json(run.file("plan.json"))["base_model_commit"]

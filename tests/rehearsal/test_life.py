@@ -1,4 +1,4 @@
-"""The main job on every cloud: rent, prepare, train, bring home, give back, prove it (RunPod's: ``test_hub``)."""
+"""The main job on every cloud: rent, prepare, train for real, bring home, give back, prove it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ TRIMMED = (
     "evaluation.max_new_tokens=4",
 )
 """Enough of the quickstart for an adapter that is accepted; the README's test trains it whole."""
+
+CLOUD_OF_THE_HUB = "runpod"
+"""Where ``test_hub`` has its whole life: with a model that comes from there."""
 
 
 def test_the_quickstart_is_rehearsed_from_start_to_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,7 @@ def test_only_what_begins_or_goes_on_with_a_run_installs() -> None:
         "verbs:report",
         "notify:send_test",
         "account_verbs:prices",
+        "store:provide_store",  # of a rehearsal, before it begins
     }
     verbs = next(action.choices for action in cli.make_parser()._actions if action.dest == "verb")
     assert verbs is not None
