@@ -38,10 +38,7 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
         return
     ends = ctx.world.now() + timedelta(seconds=seconds_to_hard_end(ctx))
     record, compute = find_cloud(ctx.environment.name), ctx.run_file.compute
-    ctx.view.line(
-        f"left up      {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h, until "
-        f"{ends:%Y-%m-%d %H:%M} UTC at the latest{_keeper(ctx)}"
-    )
+    ctx.view.line(f"left up      {_what_bills(host)}, until {ends:%Y-%m-%d %H:%M} UTC at the latest{_keeper(ctx)}")
     if not has_lease and not isinstance(record.boot_lease, NotThere) and not record.boot_lease(compute.image):
         ctx.view.line(
             f"             it shuts down {compute.boot_timeout_minutes + SET_UP_S / 60:g} min after its boot, unless "
@@ -59,9 +56,13 @@ def _say_what_stays(ctx: Context, host: Host) -> None:
     if not ctx.environment.bills:
         return
     ctx.view.line(
-        f"still up     {host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h: it does not hear that "
-        f"its runner goes, and its lease ends within {ctx.run_file.budget.lease_minutes:g} min{_keeper(ctx)}"
+        f"still up     {_what_bills(host)}: it does not hear that its runner goes, and its lease ends within "
+        f"{ctx.run_file.budget.lease_minutes:g} min{_keeper(ctx)}"
     )
+
+
+def _what_bills(host: Host) -> str:
+    return f"{host.instance_type} {host.instance_id} at ${host.price_usd_per_h:.2f}/h"
 
 
 def _keeper(ctx: Context) -> str:

@@ -23,13 +23,15 @@ def look_closer(stage: Stage, life: Life, runs: Sequence[Path]) -> None:
     """
     for machine in stage.machines:
         box = stage.yard.boxes.get(machine.box or "")
-        begun_s = [one.began_s for one in (box and box.lease, box and box.trainer) if one]
+        if box is None:
+            continue
+        begun_s = [one.began_s for one in (box.lease, box.trainer) if one is not None]
         if begun_s:
             life.promised_s[machine.id] = min(begun_s)
-        if box is not None and box.lease is not None:
+        if box.lease is not None:
             life.set_up.add(machine.id)
             life.leased |= {machine.id} if box.lease.can_end else set()
-        if box is not None and box.trainer is not None:
+        if box.trainer is not None:
             until_s = min(box.trainer.ends_s, (machine.ended_at or math.inf) - EPOCH)
             life.trained_until[machine.id] = box.trainer.ends_s
             life.saved[machine.id] = max(box.trainer.checkpoints(until_s), default=0)

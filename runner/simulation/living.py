@@ -6,7 +6,7 @@ import contextlib
 import io
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -257,15 +257,15 @@ class _Player:
         words, began_s, key = self._began[process.process_id]
         now, status = self._stage.turns.passed_s, process.exit_status or 0
         printed = "".join(process.printed)
-        billing, is_right = tuple(self._billing()), self._is_right(key)
+        billing = tuple(self._billing())
+        is_right = self._is_right(key, billing)
         self.life.ended.append(Ended(words, began_s, now, status, printed, process.traceback, billing, is_right))
         self._keep_receipts()
 
-    def _is_right(self, key: Key) -> bool:
+    def _is_right(self, key: Key, billing: Sequence[str]) -> bool:
         """Return whether a key opens the account of all that bills; if nothing does, whether it is the first one."""
         own, *others = self._stage.books
         holding = {"its key": [own], "its key elsewhere": [own], "another key": others, "no key": []}[key]
-        billing = self._billing()
         if not billing:
             return key.startswith("its key")
         return all(any(found in book.machines for book in holding) for found in billing)

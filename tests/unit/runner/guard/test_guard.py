@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -20,11 +18,11 @@ from runner.guard.words import Facts, Held, line_of
 from runner.run.models import Host, TrainerState
 from runner.simulation.world import VirtualWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
+from tests.unit.runner.guard.conftest import FOLDER
 
 LEASE_S, SAVING_S = 900.0, 60.0
 HOUR_S = 3600.0
 BEAT_S = 20.0
-FOLDER = Path("/runs") / RUN_ID
 FACTS = Facts(RUN_ID, "lambda", str(FOLDER), LEASE_S, SAVING_S, 3 * HOUR_S, "https://cloud.lambda.ai/api/v1")
 HOST = Host("203.0.113.7", 22, "ubuntu", "i-1", "gpu_1x_a10", "us-west-1", False, 1.0, None, "lambda")
 HELD = Held(2 * HOUR_S, 600.0, HOST, "/home/ubuntu/.douse/runs/x", "key", "known")
@@ -71,13 +69,6 @@ class Box:
         if self.world.boottime_s() >= self.silent_from_s:
             raise self.trouble
         return self.ended if self.ended_s <= self.world.boottime_s() < self.again_s else "running"
-
-
-@pytest.fixture
-def world() -> Iterator[VirtualWorld]:
-    with VirtualWorld() as found:
-        found.disk.make_folder(FOLDER / "logs")
-        yield found
 
 
 @pytest.fixture

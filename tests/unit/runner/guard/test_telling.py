@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,8 @@ from runner.run.run_dir import RunDir
 from runner.run.said_once import was_said_by_guard
 from runner.simulation.world import VirtualWorld
 from tests.unit.runner.fake_cloud import RUN_ID, FakeCloud, thing
+from tests.unit.runner.guard.conftest import FOLDER
 from tests.unit.runner.guard.test_guard import (
-    FOLDER,
     HELD,
     HOUR_S,
     LEASE_S,
@@ -64,13 +64,6 @@ class Post:
     @property
     def events(self) -> list[str]:
         return [one.event for one in self.sent]
-
-
-@pytest.fixture
-def world() -> Iterator[VirtualWorld]:
-    with VirtualWorld() as found:
-        found.disk.make_folder(FOLDER / "logs")
-        yield found
 
 
 @pytest.fixture
