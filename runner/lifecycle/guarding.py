@@ -26,7 +26,7 @@ from runner.lifecycle.terraform_inputs import (
 from runner.run.journal import CLOCK, Journal
 from runner.run.models import Host, View
 from runner.safety.lease_word import beat_s
-from runner.store.run_store import is_armed
+from runner.store.arming import is_armed
 from runner.world import Event, World
 
 SAVING_S, SAVING_AND_ENDING_S = 60.0, 600.0

@@ -18,7 +18,7 @@ from runner.errors import ConnectionLostError, TransferError
 from runner.lifecycle.fetching import Fetch, bring_checkpoints, complete_names
 from runner.lifecycle.onward import Onward, going_on
 from runner.run.models import Box, Host
-from runner.store import run_store as storing
+from runner.store import arming
 from runner.world import Bell, Event
 
 LOOK_S = 9.0
@@ -38,7 +38,7 @@ def coming_home(ctx: Context, host: Host) -> Iterator[Callable[[], None]]:
     Yields:
         What to call when a checkpoint has been saved: it is looked for at once, and not at the next look.
     """
-    if host.is_this_machine or storing.is_armed(ctx.run_file):
+    if host.is_this_machine or arming.is_armed(ctx.run_file):
         yield lambda: None
         return
     with going_on(ctx, host) as onward:

@@ -27,7 +27,7 @@ from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end
 from runner.run.models import Host
 from runner.run.run_dir import write_json
 from runner.safety.lease_word import BEAT_S, LEASE_NAME, MOVES_PER_LEASE, Word, beat_s, note
-from runner.store import run_store as storing
+from runner.store import arming
 from runner.world import Event
 from trainer.files import parse_object
 
@@ -55,7 +55,7 @@ def kept(ctx: Context, host: Host) -> Iterator[None]:
     moving = beside(
         ctx.world, lambda over: _move_at_cloud(ctx, host, over), name="lease at cloud", patience_s=LAST_MOVE_S
     )
-    with renewing, moving, storing.kept_open(ctx, host):
+    with renewing, moving, arming.kept_open(ctx, host):
         yield
 
 

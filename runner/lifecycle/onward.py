@@ -13,7 +13,7 @@ from runner.adapters.background import beside
 from runner.context import Context
 from runner.errors import CloudError, TransferError
 from runner.run.models import Host
-from runner.store import run_store as storing
+from runner.store import arming
 from runner.store.one_checkpoint import forget_stored, store_checkpoint
 from runner.world import Event
 from trainer.checkpoints.complete import list_finished
@@ -82,7 +82,7 @@ class Onward:
 @contextlib.contextmanager
 def going_on(ctx: Context, host: Host) -> Iterator[Onward | None]:
     """Bring what comes home to the store as long as the block goes on, where the machine cannot do that itself."""
-    if host.is_this_machine or ctx.run_file.store.url is None or storing.is_armed(ctx.run_file):
+    if host.is_this_machine or ctx.run_file.store.url is None or arming.is_armed(ctx.run_file):
         yield None
         return
     onward, is_urgent = Onward(ctx), ctx.stop.impatience()

@@ -12,6 +12,7 @@ from runner.lifecycle.play import play
 from runner.run.models import Host
 from runner.run.run_dir import read_json
 from runner.run.state import locked
+from runner.store import arming
 from runner.store import run_store as storing
 from runner.store.credentials import endpoint_url, is_remote, is_s3, machine_keys
 from trainer.files import SECRET_MODE, write_atomically
@@ -43,7 +44,7 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
     machine = ctx.machine(host)
     try:
         box = ctx.box(host, machine)
-        ca_file = storing.bring_ca(ctx, machine, box.prefix)
+        ca_file = arming.bring_ca(ctx, machine, box.prefix)
     finally:
         machine.close()
     if is_remote(ctx.run_file):  # its rclone is the control side's, not the trainer's

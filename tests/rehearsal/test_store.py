@@ -77,7 +77,7 @@ def test_a_machine_whose_runner_is_gone_brings_its_last_checkpoint_to_the_store(
     assert verdict.receipt is not None
 
 
-@pytest.mark.shown_by("unit/runner/store/test_run_store.py::test_a_runner_renews_them_while_it_is_there")
+@pytest.mark.shown_by("unit/runner/store/test_arming.py::test_a_runner_renews_them_while_it_is_there")
 def test_a_runner_renews_the_keys_of_a_machine_before_they_end(stage: Stage) -> None:
     verdict = stage.rehearse("lambda", "", "publishing.tags=[steps=120, step_s=0.3]", store="strict",
                              clouds=[f"aws.session_s={SESSION_S:g}"])  # fmt: skip

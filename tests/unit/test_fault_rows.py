@@ -71,7 +71,7 @@ ROWS: dict[str, list[tuple[str, str]]] = {
     "credentials_expire_mid_run": [
         ON_A_STORE,
         (OUTBOX, "test_new_credentials_open_the_store_anew"),
-        ("unit/runner/store/test_run_store.py", "test_credentials_are_renewed_long_before_they_end"),
+        ("unit/runner/store/test_arming.py", "test_credentials_are_renewed_long_before_they_end"),
     ],
     "bucket_forbidden": [
         (S3, "test_where_the_store_takes_nothing_any_more_all_is_at_home_and_the_error_says_so"),

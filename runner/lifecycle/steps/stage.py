@@ -12,7 +12,7 @@ from runner.lifecycle.time_limit import hours_to_stage
 from runner.planning.estimate.micro_batch import is_chosen_here, row_settings, settled_by_plan
 from runner.run.models import Box, Host
 from runner.run.run_dir import write_json
-from runner.store import run_store as storing
+from runner.store import arming
 from trainer.base_model.origin import PACKAGES_ON_HUB
 from trainer.checkpoints.complete import MANIFEST_NAME, list_newest_first
 from trainer.config.recipe import to_mapping
@@ -50,7 +50,7 @@ def stage(ctx: Context, host: Host, *, resume: bool) -> bool:
 
     try:
         box = ctx.box(host, machine)
-        storing.arm(ctx, host, machine)
+        arming.arm(ctx, host, machine)
         with ctx.world.scratch("douse-stage-") as folder:
             ctx.view.progress("reading the samples")
             found = fetch_data(ctx.run_file.data, ctx.world, lambda *_: ctx.stop.check())

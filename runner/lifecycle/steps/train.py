@@ -26,7 +26,7 @@ from runner.planning.checks.hub_token import hub_variables
 from runner.run.events import read_event
 from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerStatus
-from runner.store import run_store as storing
+from runner.store import arming
 from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 START_S = 120.0
@@ -63,7 +63,7 @@ def launch(ctx: Context, host: Host, *, resume: bool) -> None:
             )
         machine.remove_tree(f"{box.output}/exit.json")
         argv = [box.python, "-m", "trainer", "supervise", "start", "--config", box.recipe, "--output", box.output]
-        if (order := storing.order_there(ctx, box)) is not None:
+        if (order := arming.order_there(ctx, box)) is not None:
             argv += ["--store", order]
         limit_h = hours_to_train(ctx)
         argv += [*(["--resume"] if resume else []), *(["--max-hours", str(limit_h)] if math.isfinite(limit_h) else [])]

@@ -28,7 +28,7 @@ from runner.planning.ends import Means, Used
 from runner.run.models import Host, View
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
-from runner.store import run_store
+from runner.store import arming
 from runner.world import World
 from tests.unit.runner.lab.product import bring_product
 
@@ -82,7 +82,7 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
         script = Path(folder) / "python"
         rented = find_environment(ctx.run_file.compute.env).rents_machine
         fake, python = (f"{box.prefix}/fake", "python3") if rented else (str(FAKE), sys.executable)
-        if run_store.is_armed(ctx.run_file) or (rented and OWN_SUPERVISOR):
+        if arming.is_armed(ctx.run_file) or (rented and OWN_SUPERVISOR):
             bring_product(machine, fake, stalls_soon=OWN_SUPERVISOR)
         elif rented:
             machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     train.STATUS_EVERY_S = 1.0
     train.POLL_S = train.LONGEST_POLL_S = 0.05
     train.RETRY_S = (0.1,)
-    run_store.LOOK_S = 1.0
+    arming.LOOK_S = 1.0
     train.PATIENCE_S = float(os.environ.get("DOUSE_LAB_PATIENCE_S", train.PATIENCE_S))
     return cli.main(argv, world)
 
