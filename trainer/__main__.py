@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sync.add_argument("--own-rights", help="what gives this machine rights that serve when those keys have ended")
     sync.add_argument("--ca-file", type=Path, help="certificates, in PEM, that the endpoint is judged by")
+    sync.add_argument("--rclone", help="rclone's program, for rclone://; without it the one on PATH")
     sync.set_defaults(command=_sync)
 
     supervise = commands.add_parser("supervise", help="start, watch and stop a training run detached from a terminal")
@@ -153,7 +154,7 @@ def _sync(arguments: argparse.Namespace) -> int:
         brought = _read_environment(path)
         os.environ.update(keys_that_serve(brought, datetime.now(UTC)) if has_own else brought)
     folder = arguments.folder.resolve()
-    how = {"endpoint_url": arguments.endpoint_url, "ca_file": arguments.ca_file}
+    how = {"endpoint_url": arguments.endpoint_url, "ca_file": arguments.ca_file, "rclone": arguments.rclone}
     done = push(folder, arguments.url, **how) if arguments.direction == "push" else pull(arguments.url, folder, **how)
     print(done.to_json(), flush=True)
     return 0

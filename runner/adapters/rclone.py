@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Mapping
+
 from runner.adapters.packages import cannot_install
 from runner.bootstrap import TARGETS, BootstrapError, ensure, standing
 from runner.run.run_dir import PROJECT
 from runner.world import World
+from trainer.checkpoints.rclone_program import ask
+from trainer.errors import StoreError
 
 PROGRAM = "rclone"
+READ_S = 60.0
+Remotes = Callable[[str], Mapping[str, str]]
+"""Returns the keys of a remote by its name, none for one that is not there."""
 
 
 def provide_rclone(world: World) -> None:
@@ -32,3 +40,41 @@ def rclone_program(world: World) -> str | None:
         return str(on_path)
     python = standing(PROJECT, TARGETS["rclone"])
     return None if python is None else str(python.with_name(PROGRAM))
+
+
+def read_remotes(program: str, world: World) -> Remotes:
+    """Return what rclone knows of its remotes here: by its configuration, and by variables, which count for more.
+
+    Args:
+        program: rclone's program.
+        world: Whose environment leads to the configuration, and opens it.
+
+    Raises:
+        StoreError: If the configuration cannot be read.
+    """
+    try:
+        answer = ask([program, "config", "dump", "--ask-password=false"], world.environ, timeout_s=READ_S)
+        known = json.loads(answer.stdout) if answer.status == 0 else None
+    except (OSError, TimeoutError, ValueError) as err:
+        raise _unreadable(str(err)) from err
+    if not isinstance(known, dict):
+        raise _unreadable((answer.stderr.strip().splitlines() or [f"exit status {answer.status}"])[-1])
+
+    def keys_of(name: str) -> Mapping[str, str]:
+        prefix = f"RCLONE_CONFIG_{name.upper().replace('-', '_')}_"
+        by_variable = {
+            variable.removeprefix(prefix).lower(): value
+            for variable, value in world.environ.items()
+            if variable.startswith(prefix)
+        }
+        return {key: str(value) for key, value in {**known.get(name, {}), **by_variable}.items()}
+
+    return keys_of
+
+
+def _unreadable(cause: str) -> StoreError:
+    return StoreError(
+        f"store: rclone's configuration cannot be read: {cause[:300]}",
+        resolution="see what `rclone config dump` says; one with a password needs RCLONE_CONFIG_PASS or "
+        "RCLONE_PASSWORD_COMMAND",
+    )

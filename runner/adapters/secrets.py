@@ -46,6 +46,23 @@ def put_secrets(
     Raises:
         TransferError: If the folder cannot be made.
     """
+    return put_secret(world, machine, run_id, fallback, f"{name}.json", json.dumps(dict(values)).encode())
+
+
+def put_secret(world: World, machine: Machine, run_id: str, fallback: str, name: str, content: bytes) -> str:
+    """Bring a secret file onto a machine and return its path there, which only its user can read; see ``put_secrets``.
+
+    Args:
+        world: Where the file is made.
+        machine: The machine.
+        run_id: Id of the run; names the folder.
+        fallback: Folder that is the user's alone, for a machine without a file system in memory.
+        name: What to call the file.
+        content: What is in it.
+
+    Raises:
+        TransferError: If the folder cannot be made.
+    """
     root = MEMORY if machine.exists(MEMORY) else fallback
     folder = posixpath.join(root, f"douse-{run_id}")
     made = machine.run(["mkdir", "-p", "-m", "700", folder], timeout_s=30)
@@ -56,8 +73,8 @@ def put_secrets(
             resolution="check the owner there",
         )
     with world.scratch("douse-secrets-", in_memory=True) as scratch:
-        path = scratch / f"{name}.json"
-        write_atomically(path, json.dumps(dict(values)).encode(), SECRET_MODE)
+        path = scratch / name
+        write_atomically(path, content, SECRET_MODE)
         target = posixpath.join(folder, path.name)
         machine.put(path, target)
     return target

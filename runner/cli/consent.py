@@ -10,7 +10,7 @@ from runner.cloud_api.environment import NotThere
 from runner.clouds.registry import find_cloud
 from runner.context import Context
 from runner.errors import RunInterruptedError, UsageError
-from runner.report.plan.bound import keeper_words, most_words, own_rights_words
+from runner.report.plan.bound import keeper_words, most_words, rights_words
 from runner.run.planned import Plan
 
 LOOK_EVERY_S = 0.2
@@ -89,7 +89,8 @@ def ask_to_rent(ctx: Context, *, yes: bool) -> None:
 def question(plan: Plan) -> str:
     """Return the question: the machine, its price, and the most that any machine of the plan may cost until its end.
 
-    Where nothing at the cloud keeps that end, or the machine may use rights of its own, a line before says so.
+    Where nothing at the cloud keeps that end, or the machine is given more than keys for the run's folder, a line
+    before says so.
     """
     machines, first = plan.machines, plan.first
     community = [one.trust == "community" for one in machines]
@@ -101,8 +102,8 @@ def question(plan: Plan) -> str:
 
 
 def _rights(plan: Plan) -> str:
-    """Return a line that says which rights of its own the machine may use; else nothing."""
-    words = own_rights_words(plan)
+    """Return a line that says what opens the store to the machine besides keys for the run's folder; else nothing."""
+    words = rights_words(plan)
     return f"{words}\n" if words else ""
 
 

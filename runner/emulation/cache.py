@@ -25,6 +25,7 @@ from runner.run.run_dir import PROJECT
 from trainer.files import cache_folder, read_json, write_json
 
 LOCK = PROJECT / "requirements" / "trainer-cpu.lock"
+RCLONE_LOCK = PROJECT / "requirements" / "rclone.lock"
 UV_LOCK = PROJECT / "requirements" / "uv.lock"
 TIMEOUT_S = 1800.0
 ARCHIVES = "archive-v0"
@@ -62,7 +63,7 @@ class Cache:
 
 
 def warm_cache() -> Cache:
-    """Return the shared cache, filled with what the CPU lock names; quick when it is.
+    """Return the shared cache, filled with what the locks for a CPU and for rclone name; quick when it is.
 
     Raises:
         CacheError: If a package cannot be had.
@@ -90,7 +91,7 @@ def warm_cache() -> Cache:
 
 
 def read_cache() -> Cache | None:
-    """Return the shared cache if it holds what the CPU lock names, else ``None``."""
+    """Return the shared cache if it holds what these locks name, else ``None``."""
     stamp, home = read_json(_stamp()), _uv_home(_base())
     if stamp is None or not (home / "bin" / "uv").exists():
         return None
@@ -111,7 +112,8 @@ def _uv_cache() -> Path:
 
 def _stamp() -> Path:
     """Return the file that says what the cache holds; it is in the cache, so that who empties one empties both."""
-    words = [LOCK.read_bytes(), UV_LOCK.read_bytes(), json.dumps(_settings(), sort_keys=True).encode()]
+    words = [path.read_bytes() for path in (LOCK, RCLONE_LOCK, UV_LOCK)]
+    words.append(json.dumps(_settings(), sort_keys=True).encode())
     return _uv_cache() / f".rehearsal-{hashlib.sha256(b'|'.join(words)).hexdigest()[:16]}.json"
 
 
@@ -171,11 +173,12 @@ def _make_uv_home(base: Path) -> Path:
 
 
 def _fill(uv: Path, settings: Mapping[str, str], folder: Path) -> None:
-    """Install the lock into a folder that is thrown away; what stays is the cache."""
+    """Install the locks into a folder that is thrown away; what stays is the cache."""
     environment = {**settings, **uv_environment(Path(sys.executable)), "UV_CACHE_DIR": str(_uv_cache())}
     argv = [str(uv), "pip", "install", "--quiet", "--no-progress", "--no-deps", "--require-hashes", "--no-config"]
     argv += ["--python-version", "3.11", "--target", str(folder), "--link-mode", "symlink", "--only-binary", ":all:"]
-    _tool([*argv, *torch_arguments(environment), "--requirement", str(LOCK)], environment)
+    argv += [*torch_arguments(environment), "--requirement", str(LOCK), "--requirement", str(RCLONE_LOCK)]
+    _tool(argv, environment)
 
 
 def _make_layer(base: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Remotes of rclone's on this computer: a folder, which has every sum, and WebDAV on loopback, which has none."""
+"""Remotes of rclone's on this computer: a folder, which has every sum, and WebDAV, which has none."""
 
 from __future__ import annotations
 
@@ -14,40 +14,50 @@ from runner.adapters import process
 from runner.errors import ToolError
 
 REMOTES = ("local", "webdav")
+LOOPBACK, USER = "127.0.0.1", "douse"
 START_S = 60.0
 END_S = 10.0
-ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+ADDRESS = re.compile(r"http://[\d.]+:\d+")
 OF_ITS_MAKER = ("setpriv", "--pdeathsig", "TERM")
 """Ends a program with the process that started it, also with one that was killed; Linux has it."""
 
 
-def configuration(kind: str, url: str = "") -> str:
+def configuration(kind: str, url: str = "", password: str = "") -> str:
     """Return what rclone's configuration has of a remote, which is named as its kind.
 
     Args:
         kind: One of ``REMOTES``.
         url: Where WebDAV is served.
+        password: What opens it, as rclone obscures it; empty where it is open.
     """
     rest = f"url = {url}\nvendor = other\n" if kind == "webdav" else ""
-    return f"[{kind}]\ntype = {kind}\n{rest}"
+    return f"[{kind}]\ntype = {kind}\n{rest}" + (f"user = {USER}\npass = {password}\n" if password else "")
+
+
+def obscured(rclone: str, password: str) -> str:
+    """Return a password as rclone's configuration has it."""
+    return process.run([rclone, "obscure", password], timeout_s=START_S).stdout.strip()
 
 
 @contextlib.contextmanager
-def serve_webdav(rclone: str, served: Path, log: Path) -> Iterator[str]:
-    """Serve a folder by WebDAV on loopback until the block ends; yield the address.
+def serve_webdav(rclone: str, served: Path, log: Path, host: str = LOOPBACK, password: str = "") -> Iterator[str]:
+    """Serve a folder by WebDAV until the block ends; yield the address.
 
     Args:
         rclone: rclone's program.
         served: The folder.
         log: What rclone says; its folder is there.
+        host: IP address to serve at.
+        password: What ``USER`` has to give; empty leaves it open.
 
     Raises:
         ToolError: If it does not come up.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
     maker = OF_ITS_MAKER if shutil.which(OF_ITS_MAKER[0]) else ()
-    argv = [*maker, rclone, "serve", "webdav", "--addr", "127.0.0.1:0", str(served)]
-    child = process.start(argv, log=log, env=environ | {"RCLONE_CONFIG": os.devnull})
+    argv = [*maker, rclone, "serve", "webdav", "--addr", f"{host}:0", str(served)]
+    login = {"RCLONE_USER": USER, "RCLONE_PASS": password} if password else {}
+    child = process.start(argv, log=log, env=environ | {"RCLONE_CONFIG": os.devnull} | login)
     try:
         yield _address(child, log)
     finally:

@@ -9,12 +9,13 @@ from typing import Any, Literal
 from runner.context import Context
 from runner.errors import UsageError
 from runner.lifecycle.play import play
-from runner.run.models import Host
+from runner.run.models import Box, Host
 from runner.run.run_dir import read_json
 from runner.run.state import locked
 from runner.store import arming
 from runner.store import run_store as storing
-from runner.store.credentials import endpoint_url, is_remote, is_s3, machine_keys
+from runner.store.credentials import endpoint_url, is_given_remote, is_remote, is_s3, machine_keys
+from runner.store.given_remote import given_remote
 from trainer.files import SECRET_MODE, write_atomically
 
 Direction = Literal["push", "pull"]
@@ -35,7 +36,8 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
         raise UsageError(
             f"sync: the machine of {ctx.run.run_id} has no environment yet", resolution="make it with `make configure`"
         )
-    if not is_s3(ctx.run_file) and not host.is_this_machine:
+    is_reached = is_s3(ctx.run_file) or is_given_remote(ctx.run_file)
+    if not is_reached and not host.is_this_machine:
         what = "a remote of this machine's rclone" if is_remote(ctx.run_file) else "a folder of this machine"
         raise UsageError(
             f"sync: store.url is {url}, {what}, and the run is on {host.address}",
@@ -47,7 +49,7 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
         ca_file = arming.bring_ca(ctx, machine, box.prefix)
     finally:
         machine.close()
-    if is_remote(ctx.run_file):  # its rclone is the control side's, not the trainer's
+    if is_remote(ctx.run_file) and host.is_this_machine:  # its rclone is the control side's, not the trainer's
         storing.exchange(ctx, Path(box.checkpoints), direction)
         return
     with ctx.world.scratch("douse-sync-", in_memory=True) as folder:
@@ -56,7 +58,7 @@ def sync_machine(ctx: Context, host: Host, direction: Direction) -> None:
             "sync_prefix": box.prefix,
             "sync_url": f"{storing.folder_url(ctx)}/checkpoints",
             "sync_endpoint_url": endpoint_url(ctx.run_file, ctx.world.environ) or "",
-            "sync_credentials_file": _write_keys(ctx, folder) if is_s3(ctx.run_file) else "",
+            **_secret_variables(ctx, box, folder),
         }
         if ca_file is not None:
             variables["sync_ca_file"] = ca_file
@@ -93,8 +95,19 @@ def needed_url(ctx: Context) -> str:
     return url
 
 
-def _write_keys(ctx: Context, folder: Path) -> str:
-    path = folder / "keys.json"
-    keys = machine_keys(ctx.run_file, ctx.run.run_id, ctx.world)
-    write_atomically(path, json.dumps(keys.values).encode(), SECRET_MODE)
+def _secret_variables(ctx: Context, box: Box, folder: Path) -> dict[str, str]:
+    """Return the file with what opens the store, and rclone's program on a machine that opens it by that."""
+    if is_given_remote(ctx.run_file):
+        given = given_remote(ctx.run_file.store.url or "", ctx.world)
+        program = f"{box.prefix}/{arming.PROGRAM_THERE}"
+        return {"sync_credentials_file": _write(folder, given.text), "sync_rclone": program}
+    if is_s3(ctx.run_file):
+        keys = machine_keys(ctx.run_file, ctx.run.run_id, ctx.world)
+        return {"sync_credentials_file": _write(folder, json.dumps(keys.values))}
+    return {"sync_credentials_file": ""}
+
+
+def _write(folder: Path, secret: str) -> str:
+    path = folder / "secret"
+    write_atomically(path, secret.encode(), SECRET_MODE)
     return str(path)

@@ -110,7 +110,7 @@ class Emulators:
 
     def settings(self) -> list[str]:
         """Return the settings of a run file that lead a run to what is served and is no cloud."""
-        return settings_of(self.endpoints["store"], self.folder) if "store" in self.endpoints else []
+        return settings_of(self._store, self.endpoints["store"], self.folder) if "store" in self.endpoints else []
 
     def other_account(self) -> Mapping[str, str]:
         """Return the variables of ``environment`` that are the key, as they lead to another account."""

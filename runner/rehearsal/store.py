@@ -1,6 +1,7 @@
 """The store of a rehearsal, and what leads a run to it.
 
-S3 over TLS at an address that boxes reach, or a remote of rclone's that nobody but this computer reaches.
+S3 over TLS at an address that boxes reach; a remote of rclone's that nobody but this computer reaches; or one that
+boxes reach, and that a run gives to its machine.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import quote
 
 from runner.adapters.rclone import provide_rclone, rclone_program
-from runner.emulation.remotes import REMOTES, configuration, serve_webdav
+from runner.emulation.remotes import REMOTES, configuration, obscured, serve_webdav
 from runner.emulation.s3.account import BUCKET, ROLE_ARN, make_bucket
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import Asked, serve_s3
@@ -21,7 +23,9 @@ from runner.errors import ToolError, UsageError
 from runner.world import RealWorld
 from trainer.checkpoints.complete import MANIFEST_NAME
 
-STORES = (*MANNERS, *REMOTES)
+GIVEN = "webdav-given"
+"""WebDAV that boxes reach, with the run's machine given the remote."""
+STORES = (*MANNERS, *REMOTES, GIVEN)
 FOLDER = "store"
 """Folder of its certificates in that of the rehearsal, or of rclone's configuration and what the remote keeps."""
 LOG = "store-log.jsonl"
@@ -45,7 +49,7 @@ def provide_store(name: str | None) -> None:
     Raises:
         ExtraError: If it cannot be installed.
     """
-    if name in REMOTES:
+    if name not in (None, *MANNERS):
         provide_rclone(RealWorld())
 
 
@@ -63,7 +67,9 @@ def serve_store(stack: contextlib.AsyncExitStack, name: str, folder: Path, host:
     """
     place = folder / FOLDER
     place.mkdir(exist_ok=True)
-    return _remote(stack, name, place) if name in REMOTES else _bucket(stack, name, folder, host)
+    if name in MANNERS:
+        return _bucket(stack, name, folder, host)
+    return _given(stack, place, host) if name == GIVEN else _remote(stack, name, place)
 
 
 def _bucket(stack: contextlib.AsyncExitStack, manner: str, folder: Path, host: str) -> str:
@@ -82,24 +88,40 @@ def _bucket(stack: contextlib.AsyncExitStack, manner: str, folder: Path, host: s
 
 def _remote(stack: contextlib.AsyncExitStack, kind: str, place: Path) -> str:
     """Make one of ``REMOTES``."""
-    rclone = rclone_program(RealWorld())
-    if rclone is None:
-        raise ToolError("rehearse: there is no rclone", resolution="run `python3 -m runner.bootstrap rclone`")
+    rclone = _rclone()
     (place / SERVED).mkdir()
     url = stack.enter_context(serve_webdav(rclone, place / SERVED, place / "log")) if kind == "webdav" else ""
     (place / RCLONE_CONFIG).write_text(configuration(kind, url), encoding="utf-8")
     return f"rclone://{kind}/{quote(str(place / SERVED / RUNS)) if kind == 'local' else RUNS}"
 
 
-def settings_of(url: str, folder: Path) -> list[str]:
+def _given(stack: contextlib.AsyncExitStack, place: Path, host: str) -> str:
+    """Serve WebDAV at an address that boxes reach, to whoever has its password."""
+    rclone, password = _rclone(), token_hex(16)
+    (place / SERVED).mkdir()
+    url = stack.enter_context(serve_webdav(rclone, place / SERVED, place / "log", host, password))
+    known = configuration("webdav", url, obscured(rclone, password))
+    (place / RCLONE_CONFIG).write_text(known, encoding="utf-8")
+    return f"rclone://webdav/{RUNS}"
+
+
+def _rclone() -> str:
+    found = rclone_program(RealWorld())
+    if found is None:
+        raise ToolError("rehearse: there is no rclone", resolution="run `python3 -m runner.bootstrap rclone`")
+    return found
+
+
+def settings_of(name: str | None, url: str, folder: Path) -> list[str]:
     """Return the settings of a run file that lead to a store which is served.
 
     Args:
+        name: One of ``STORES``.
         url: Its address.
         folder: That of the rehearsal.
     """
     if url.startswith("rclone://"):
-        return [f"store.url={url}"]
+        return [f"store.url={url}", *(["store.rclone_on_machine=true"] if name == GIVEN else [])]
     return [
         f"store.url=s3://{BUCKET}/{RUNS}",
         f"store.endpoint_url={url}",
@@ -110,7 +132,7 @@ def settings_of(url: str, folder: Path) -> list[str]:
 
 def surroundings_of(name: str | None, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment as it has to be for a store: rclone knows its remote there, and none of the user's."""
-    if name not in REMOTES:
+    if name in (None, *MANNERS):
         return dict(environ)
     kept = {variable: value for variable, value in environ.items() if not variable.startswith("RCLONE_")}
     return kept | {"RCLONE_CONFIG": str(folder / FOLDER / RCLONE_CONFIG)}

@@ -242,6 +242,7 @@ class Plan:
         data_sets: ``train_path`` and ``eval_path`` where they name data sets of the Hub, with the commits that were
             seen.
         own_rights: Name of what opens the store to the machine when its keys have ended; ``None`` where nothing does.
+        given_remotes: Names of the remotes of rclone's that the machine is given to open the store.
         format: Of the file.
     """
 
@@ -263,6 +264,7 @@ class Plan:
     base_model_commit: str | None = None
     data_sets: dict[str, Any] = field(default_factory=dict)
     own_rights: str | None = None
+    given_remotes: tuple[str, ...] = ()
     format: Literal[2] = FORMAT
 
     @property

@@ -163,7 +163,7 @@ class BudgetSection(Section):
     keep_idle_minutes: float | None = Field(default=None, ge=0.1, le=24.0 * 60)
     """Minutes that a rented machine, left alone on purpose (``DETACH=1``, a closed terminal, the steps by hand), keeps
     running while no trainer runs on it; then it uploads to the store, if there is one, and shuts down. ``null`` is 10
-    with a store on S3, where the work is safe, and 60 without."""
+    with a store that the machine itself reaches, where the work is safe, and 60 without."""
     guard: bool = True
     """Whether a small process on this machine watches over a rented one and terminates it when the runner is gone and
     the lease has run out. Where a cloud has no end of its own, only ``false`` lets a run rent without it."""
@@ -177,8 +177,8 @@ class StoreSection(Section):
     with its adapter and, if it was interrupted, its checkpoints, each complete or not there at all. ``make resume``
     takes the newest checkpoint from there if it is newer than those here. With S3, a rented machine whose lease runs
     out brings its work there before it ends itself. A remote is one of rclone's configuration on this machine
-    (``RCLONE_CONFIG``, else its default), which stays here: work comes home first. ``null`` keeps all in the run folder
-    alone."""
+    (``RCLONE_CONFIG``, else its default), which stays here: work comes home first, unless ``rclone_on_machine`` is set.
+    ``null`` keeps all in the run folder alone."""
     role_arn: str | None = Field(default=None, pattern=r"^arn:[a-z-]+:iam::\d{12}:role/\S+$")
     """AWS role to take for S3: the machine then gets credentials that open the run's own folder only, and end by
     themselves (``infra/store`` makes such a role). ``null`` gives the machine the credentials that you work with,
@@ -190,14 +190,29 @@ class StoreSection(Section):
     """File with the certificate, in PEM, of the authority that signed the store's own, where that is no public one: a
     private S3 often has one. Only the store is judged by it, by this machine and by the rented one, which is given the
     file; ``null`` takes the authorities that each machine trusts."""
+    rclone_on_machine: bool = False
+    """Whether a rented machine gets rclone and the remote of ``rclone://remote/path``, with those that it wraps, in its
+    memory: it then sends each checkpoint itself, also when nobody follows the run. Whoever is root on that machine can
+    read what opens the remote, mostly a whole drive; with ``compute.trust: any`` it is refused. A remote that leads to
+    a file or a folder of this machine is refused as well."""
+
+    @property
+    def is_within_reach(self) -> bool:
+        """Whether a rented machine opens the store itself."""
+        url = self.url or ""
+        return url.startswith("s3://") or (url.startswith("rclone://") and self.rclone_on_machine)
 
     @model_validator(mode="after")
-    def _check_s3(self) -> Self:
-        """Refuse what only S3 has where there is none."""
+    def _check_kind(self) -> Self:
+        """Refuse what only one kind of store has where it is another."""
         for key in ("role_arn", "endpoint_url", "ca_file"):
             value = getattr(self, key)
             if value is not None and not (self.url or "").startswith("s3://"):
                 raise ValueError(f"store.{key} is {value}, but store.url is {self.url}: only s3:// has use for it")
+        if self.rclone_on_machine and not (self.url or "").startswith("rclone://"):
+            raise ValueError(
+                f"store.rclone_on_machine is true, but store.url is {self.url}: only rclone:// has use for it"
+            )
         if self.ca_file is not None and (self.endpoint_url or "").startswith("http://"):
             raise ValueError(
                 f"store.ca_file is {self.ca_file}, but store.endpoint_url is {self.endpoint_url}: only https:// has "
@@ -226,12 +241,22 @@ class RunFile(Recipe):
             raise ValueError("compute.host is missing, and compute.env is existing: set HOST=user@address[:port]")
         return self
 
+    @model_validator(mode="after")
+    def _check_trust(self) -> Self:
+        """Refuse to hand a remote of the user's to a machine whose owner nobody answers for."""
+        if self.store.rclone_on_machine and self.compute.trust == "any":
+            raise ValueError(
+                "store.rclone_on_machine is true, and compute.trust is any: the owner of a community machine could "
+                "read what opens your remote; set compute.trust to secure, or leave store.rclone_on_machine out"
+            )
+        return self
+
     @property
     def idle_minutes(self) -> float:
         """How long a machine of the run that was left alone keeps running without a trainer, in minutes."""
         if self.budget.keep_idle_minutes is not None:
             return self.budget.keep_idle_minutes
-        return IDLE_SAVED_MINUTES if (self.store.url or "").startswith("s3://") else IDLE_MINUTES
+        return IDLE_SAVED_MINUTES if self.store.is_within_reach else IDLE_MINUTES
 
     def recipe(self) -> Recipe:
         """Return the trainer's part."""

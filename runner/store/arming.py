@@ -13,20 +13,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runner.adapters import secrets
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
-from runner.adapters.secrets import put_secrets
+from runner.adapters.secrets import put_secret, put_secrets
 from runner.clouds.environments import find_environment
 from runner.context import Context
 from runner.errors import CloudError, RunnerError
 from runner.run.models import Box, Host
 from runner.run.run_dir import read_json, write_json
 from runner.run.run_file import RunFile
-from runner.store.credentials import endpoint_url, is_s3, machine_keys, own_rights
+from runner.store.credentials import Keys, endpoint_url, is_given_remote, is_s3, machine_keys, own_rights
+from runner.store.given_remote import CONFIGURATION, LEADS_TO_IT, given_remote
 from runner.store.run_store import folder_url
 from runner.world import Event
 
 CA_NAME = "store-ca.pem"
+PROGRAM_THERE = "rclone/bin/rclone"
+"""rclone on the machine, in the run's folder; the role ``python_env`` installs it."""
 LOOK_S = 20.0
 STAY = """[ "$(id -u)" = 0 ] || ! command -v loginctl >/dev/null ||
 timeout 20 sudo -n loginctl enable-linger "$(id -un)"
@@ -55,6 +59,8 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         "environment_file": environment_file,
     }
     ca_file, rights = bring_ca(ctx, machine, box.prefix), own_rights(ctx.run_file, ctx.world.environ)
+    if is_given_remote(ctx.run_file):
+        order["rclone"] = f"{box.prefix}/{PROGRAM_THERE}"
     if ca_file is not None:
         order["ca_file"] = ca_file
     if rights is not None:
@@ -63,7 +69,7 @@ def arm(ctx: Context, host: Host, machine: Machine) -> None:
         path = folder / "upload.json"
         write_json(path, order)
         machine.put(path, _order(box))
-    if section.role_arn is None:
+    if is_s3(ctx.run_file) and section.role_arn is None:
         ctx.view.line(
             "store: the machine has your own AWS credentials; store.role_arn would give it the run's folder only"
         )
@@ -126,7 +132,7 @@ def renew_if_due(ctx: Context, host: Host, now: datetime) -> bool:
 
 def is_armed(run_file: RunFile) -> bool:
     """Return whether the machine itself has to know of the store: one that is rented, and that can reach it."""
-    return is_s3(run_file) and find_environment(run_file.compute.env).rents_machine
+    return run_file.store.is_within_reach and find_environment(run_file.compute.env).rents_machine
 
 
 def _order(box: Box) -> str:
@@ -135,9 +141,9 @@ def _order(box: Box) -> str:
 
 def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     """Put credentials into the machine's memory, note when new ones are due, and return their file there."""
-    keys = machine_keys(ctx.run_file, ctx.run.run_id, ctx.world)
-    box = ctx.box(host, machine)
-    path = put_secrets(ctx.world, machine, ctx.run.run_id, f"{box.prefix}/lease", keys.values, name="store")
+    lease = f"{ctx.box(host, machine).prefix}/lease"
+    keys = _keys_there(ctx, machine, lease)
+    path = put_secrets(ctx.world, machine, ctx.run.run_id, lease, keys.values, name="store")
     noted = {
         "machine": host.instance_id,
         "ends_at": None if keys.ends_at is None else keys.ends_at.isoformat(timespec="seconds"),
@@ -145,6 +151,17 @@ def _bring_keys(ctx: Context, host: Host, machine: Machine) -> str:
     }
     write_json(ctx.run.file("store.json"), noted)
     return path
+
+
+def _keys_there(ctx: Context, machine: Machine, fallback: str) -> Keys:
+    """Return what opens the store on the machine: keys, or what leads to a configuration of rclone's, put there."""
+    if not is_given_remote(ctx.run_file):
+        return machine_keys(ctx.run_file, ctx.run.run_id, ctx.world)
+    given = given_remote(ctx.run_file.store.url or "", ctx.world)
+    path = put_secret(ctx.world, machine, ctx.run.run_id, fallback, CONFIGURATION, given.text.encode())
+    where = "in its memory" if path.startswith(secrets.MEMORY) else "on its disk: it has no file system in memory"
+    ctx.view.line(f"store: the machine has your rclone's {' and '.join(given.names)} {where}")
+    return Keys({LEADS_TO_IT: path})
 
 
 def _renew(ctx: Context, host: Host, over: Event) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 from runner.adapters.rclone import rclone_program
 from runner.clouds.aws.api import LONGEST_S, PrefixCredentials, open_aws, open_session
 from runner.clouds.aws.refusals import aws_errors
-from runner.clouds.environments import may_be_community
+from runner.clouds.environments import find_environment, may_be_community
 from runner.errors import AccountError, BadRequestError
 from runner.run.run_file import RunFile
 from runner.world import World
@@ -108,6 +108,12 @@ def is_s3(run_file: RunFile) -> bool:
 def is_remote(run_file: RunFile) -> bool:
     """Return whether the store is a remote of rclone's."""
     return (run_file.store.url or "").startswith("rclone://")
+
+
+def is_given_remote(run_file: RunFile) -> bool:
+    """Return whether a rented machine gets the remote of rclone's, and opens the store itself."""
+    is_rented = find_environment(run_file.compute.env).rents_machine
+    return is_remote(run_file) and run_file.store.is_within_reach and is_rented
 
 
 def address_of(run_file: RunFile, name: str) -> str:

@@ -14,7 +14,14 @@ from runner.context import Context
 from runner.errors import TransferError
 from runner.run.events import MOST_BYTES, take
 from runner.run.run_file import RunFile
-from runner.store.credentials import Keys, access, address_of, own_keys
+from runner.store.credentials import (
+    Keys,
+    access,
+    address_of,
+    is_given_remote,
+    own_keys,
+)
+from runner.store.given_remote import CONFIGURATION, LEADS_TO_IT, given_remote
 from runner.world import World
 from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.names import is_checkpoint, step_of
@@ -23,6 +30,7 @@ from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 from trainer.checkpoints.transfer import Transfer
 from trainer.errors import StoreError
+from trainer.files import SECRET_MODE, write_atomically
 
 PROBE = "douse-check"
 KEPT = ("adapter", "merged", "checkpoints")
@@ -40,8 +48,8 @@ def check_store(world: World, run_file: RunFile) -> None:
     if section.url is None:
         return
     name = world.token()
-    with told("plan", "or go without with SET=store.url=null"):
-        place = place_of(run_file, PROBE, own_keys(run_file, PROBE, world), world)
+    with told("plan", "or go without with SET=store.url=null"), _probed_with(run_file, world) as keys:
+        place = place_of(run_file, PROBE, keys, world)
         place.write(b"Douse was here to see whether it can write.\n", name)
         try:
             listed = name in place.sizes()
@@ -51,6 +59,19 @@ def check_store(world: World, run_file: RunFile) -> None:
         raise TransferError(
             f"plan: {section.url} takes a file and does not list it", resolution="check what store.url leads to"
         )
+
+
+@contextmanager
+def _probed_with(run_file: RunFile, world: World) -> Iterator[Keys]:
+    """Yield what opens the store: here, or with a remote that the machine is given just what it is going to have."""
+    if not is_given_remote(run_file):
+        yield own_keys(run_file, PROBE, world)
+        return
+    given = given_remote(run_file.store.url or "", world)
+    with world.scratch("douse-store-", in_memory=True) as folder:
+        path = folder / CONFIGURATION
+        write_atomically(path, given.text.encode(), SECRET_MODE)
+        yield Keys({LEADS_TO_IT: str(path)})
 
 
 def kept_here(ctx: Context) -> list[str]:

@@ -5,14 +5,17 @@ On S3 over TLS the machine brings them itself; to a remote of rclone's they go o
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from runner.errors import EXIT_DONE
-from runner.rehearsal.store import kept_in_remote
+from runner.rehearsal.store import GIVEN, kept_in_remote
 from tests.rehearsal.conftest import Stage
 from tests.rehearsal.watching import leaks
 from trainer.checkpoints.complete import newest_complete
 
+RCLONE_PASSWORD = re.compile(r"^pass = (\S+)$", re.M)
 SESSION_S = 20.0
 """A quarter of it is over when keys are renewed."""
 HELD = "publishing.tags=[steps=9, gate=/nowhere]"
@@ -36,6 +39,23 @@ def test_a_machine_that_vanishes_is_followed_by_one_that_goes_on_from_the_store(
     assert verdict.receipt is not None
     assert {one["who"] for one in stage.stored()} == {f"douse-{run.run_id}"}, "with keys of the run's folder alone"
     assert leaks(stage.folder) == []
+
+
+@pytest.mark.usefixtures("rclone")
+def test_a_machine_that_is_given_a_remote_sends_its_checkpoints_there_itself(stage: Stage) -> None:
+    verdict = stage.rehearse("runpod", "box_deleted_after_store", HELD, "compute.recoveries=1", "budget.max_usd=5",
+                             store=GIVEN)  # fmt: skip
+
+    said, run = stage.said(), stage.run()
+    password = RCLONE_PASSWORD.findall((stage.folder / "r1" / "store" / "rclone.conf").read_text())[0]
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert said.count("store: the machine has your rclone's webdav in its memory") == 2
+    assert "came home: checkpoint-" not in said
+    assert "fetched: rclone://webdav/" in said
+    assert (run.adapter / "adapter_model.safetensors").read_text() == "trained 9 steps"
+    assert verdict.receipt is not None
+    assert password not in said
+    assert not any(password in path.read_text(errors="replace") for path in run.path.rglob("*") if path.is_file())
 
 
 @pytest.mark.usefixtures("rclone")

@@ -24,7 +24,7 @@ EXCEPTIONS = {
     "lifecycle/extras.py": ({"aws"}, S3),
     "clouds/registry.py": ({*CLOUDS}, "the one list of clouds"),
     "store/credentials.py": ({"aws"}, S3),
-    "store/run_store.py": ({"aws"}, S3),
+    "store/arming.py": ({"aws"}, S3),
     "run/run_file.py": ({"aws"}, S3),
     "emulation/s3/account.py": ({"aws"}, S3),
     "emulation/s3/manners.py": ({"aws"}, S3),

@@ -77,10 +77,12 @@ def open_place(
     Args:
         url: ``s3://bucket/prefix``, ``file:///path`` or ``rclone://remote/path``.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
-        keys: Credentials by the names of their variables (``AWS_ACCESS_KEY_ID`` …); ``None`` looks where boto3 does.
+        keys: Credentials by the names of their variables (``AWS_ACCESS_KEY_ID`` …), or the variable that leads rclone
+            to its configuration; ``None`` looks where boto3 and rclone do.
         ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
         rclone: rclone's program; ``None`` looks on PATH.
-        at_once: How many threads may speak to a bucket at the same time; ``None`` for as many as serve.
+        at_once: How many threads may speak to a bucket, or processes to a remote, at the same time; ``None`` for as
+            many as serve.
 
     Raises:
         StoreError: If it is none of these, there are no such certificates, or rclone is needed and not here.
@@ -91,7 +93,7 @@ def open_place(
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path.startswith("/"):
         return Folder(Path(unquote(parts.path)))
     if (remote := split_address(url)) is not None:
-        return Remote(*remote, rclone)
+        return Remote(*remote, rclone, keys, at_once)
     raise StoreError(
         f"sync: {url} is no address of a store",
         resolution="write s3://bucket/prefix, file:///path/of/a/folder or rclone://remote/path",

@@ -8,10 +8,12 @@ the content itself is read back.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -51,18 +53,30 @@ def split_address(url: str) -> tuple[str, str] | None:
     return None if match is None else (match[1], unquote(match[2] or "").rstrip("/"))
 
 
+def _without_rclones(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which rclone knows of no remote."""
+    return {name: value for name, value in environ.items() if not name.startswith("RCLONE_")}
+
+
 class Remote:
     """A folder of a remote of rclone's."""
 
-    at_once = AT_ONCE
-
-    def __init__(self, remote: str, folder: str, program: str | None = None) -> None:
+    def __init__(
+        self,
+        remote: str,
+        folder: str,
+        program: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        at_once: int | None = None,
+    ) -> None:
         """Name it; it is made with the first file, and asked with the first question.
 
         Args:
             remote: Its name in rclone's configuration.
             folder: The folder there; with ``/`` in front it begins where the remote's own file system does.
             program: rclone's program; ``None`` looks on PATH.
+            variables: What alone tells rclone of its remotes; ``None`` leaves it to this process's own variables.
+            at_once: How many processes may speak to it at the same time; ``None`` for as many as serve.
 
         Raises:
             StoreError: If there is no such program.
@@ -74,6 +88,8 @@ class Remote:
                 resolution="install rclone so that it is on PATH (https://rclone.org/install/)",
             )
         self._program, self._remote, self._folder = found, remote, folder
+        self.at_once = at_once or AT_ONCE
+        self._environ = os.environ if not variables else {**_without_rclones(os.environ), **variables}
         self._url = f"rclone://{remote}/{folder}"
         self._twice: set[str] = set()
         self._unsure: set[str] = set()
@@ -212,8 +228,9 @@ class Remote:
             FileNotFoundError: If what it is about is not there.
             StoreError: If it fails.
         """
+        argv = [self._program, command, *OPTIONS, *words]
         try:
-            answer = ask([self._program, command, *OPTIONS, *words], timeout_s=TRANSFER_S if is_transfer else ASK_S)
+            answer = ask(argv, self._environ, timeout_s=TRANSFER_S if is_transfer else ASK_S)
         except (OSError, TimeoutError) as err:
             raise StoreError(
                 f"sync: {self._url}: `{self._program} {command}`: {err}",

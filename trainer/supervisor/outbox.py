@@ -46,12 +46,14 @@ class Order:
     """Which store takes the run's work.
 
     Attributes:
-        url: ``s3://bucket/prefix`` or ``file:///path`` of the run's own folder.
+        url: ``s3://bucket/prefix``, ``file:///path`` or ``rclone://remote/path`` of the run's own folder.
         endpoint_url: Address of a store that speaks S3; ``None`` is Amazon's.
-        environment_file: JSON file of credentials as variables, renewed by the runner; ``None`` looks where boto3 does.
+        environment_file: JSON file of credentials as variables, renewed by the runner, or of what leads rclone to its
+            configuration; ``None`` looks where boto3 and rclone do.
         ca_file: Certificates of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
         own_rights: What gives this machine rights of its own, which serve when the credentials have ended; ``None``
             where it has none.
+        rclone: rclone's program; ``None`` looks on PATH.
     """
 
     url: str
@@ -59,6 +61,7 @@ class Order:
     environment_file: Path | None = None
     ca_file: Path | None = None
     own_rights: str | None = None
+    rclone: str | None = None
 
 
 def read_order(path: Path) -> Order:
@@ -73,7 +76,7 @@ def read_order(path: Path) -> Order:
     keys, ca_file = found.get("environment_file"), found.get("ca_file")
     endpoint_url = found.get("endpoint_url") or None
     files = (Path(keys) if keys else None, Path(ca_file) if ca_file else None)
-    return Order(found["url"], endpoint_url, *files, found.get("own_rights") or None)
+    return Order(found["url"], endpoint_url, *files, found.get("own_rights") or None, found.get("rclone") or None)
 
 
 def keep_sending(order: Order, output: Path, *, is_over: Callable[[float], bool]) -> None:
@@ -198,7 +201,7 @@ class Outbox:
             keys = self._or_own(keys or {}, order.own_rights)
         at_once = None if is_last or not self._trains_on_cpu() else 1
         if self._place is None or (keys, at_once) != self._opened_with:
-            self._place = open_place(order.url, order.endpoint_url, keys, order.ca_file, at_once=at_once)
+            self._place = open_place(order.url, order.endpoint_url, keys, order.ca_file, order.rclone, at_once=at_once)
             self._opened_with = keys, at_once
         return self._place
 

@@ -19,6 +19,7 @@ from runner.planning.cuda_builds import LOCKS, cuda_builds
 from runner.run.host_words import plain_data
 from runner.run.models import Box, Host
 from runner.run.run_dir import PROJECT, write_json
+from runner.store.credentials import is_given_remote
 from trainer.files import cache_folder, parse_object
 
 VERIFIED_MODULES = ("torch", "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -155,5 +156,6 @@ def rented_variables(ctx: Context, box: Box) -> dict[str, Any]:
         "monitoring_enabled": run_file.monitoring.tensorboard,
         "monitoring_port": TENSORBOARD_PORT,
         "monitoring_prefix": box.prefix,
+        "python_env_lock_rclone": str(LOCKS / "rclone.lock") if is_given_remote(run_file) else "",
         "verify_require_gpu": gpu_required,
     }

@@ -42,7 +42,8 @@ from runner.run.models import View
 from runner.run.planned import Elsewhere, Plan, PlannedMachine
 from runner.run.run_dir import PROJECT, list_runs, write_json
 from runner.run.run_file import RunFile, run_file_mapping
-from runner.store.credentials import own_rights
+from runner.store.credentials import is_given_remote, own_rights
+from runner.store.given_remote import given_remote
 from runner.store.run_store import check_store
 from runner.world import World
 
@@ -137,7 +138,13 @@ def check(
         base_model_commit=None if seen.hub is None else seen.hub.commit,
         data_sets={} if seen.data is None else seen.data.pinned,
         own_rights=own_rights(run_file, world.environ),
+        given_remotes=_given_remotes(run_file, world),
     )
+
+
+def _given_remotes(run_file: RunFile, world: World) -> tuple[str, ...]:
+    """Return the names of the remotes of rclone's that the machine is given; the check of the store has read them."""
+    return given_remote(run_file.store.url or "", world).names if is_given_remote(run_file) else ()
 
 
 def _with_files(run_file: RunFile, seen: Preflight) -> RunFile:

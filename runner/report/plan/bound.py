@@ -46,8 +46,14 @@ def keeper_words(environment: str, usd_per_h: float) -> str:
     )
 
 
-def own_rights_words(plan: Plan) -> str:
-    """Return which rights of its own a machine uses when nobody renews its keys; nothing where it has none."""
+def rights_words(plan: Plan) -> str:
+    """Return what opens the store to the machine besides keys for the run's folder; nothing where nothing does."""
+    if plan.given_remotes:
+        names = " and ".join(plan.given_remotes)
+        return (
+            f"the machine is given rclone's {names} of your configuration, in its memory: whoever is root there can "
+            "read what opens all of it"
+        )
     if plan.own_rights is None:
         return ""
     return f"when nobody renews its keys, the machine opens the store with all rights of {plan.own_rights}"

@@ -10,7 +10,7 @@ from runner.clouds.registry import CLOUDS
 from runner.planning.checks.ends import ENDS
 from runner.report.columns import MARGIN, wrapped
 from runner.report.comparison import elsewhere_words
-from runner.report.plan.bound import idle_words, most_words, own_rights_words
+from runner.report.plan.bound import idle_words, most_words, rights_words
 from runner.report.plan.choice import choice_lines
 from runner.run.planned import ANYWHERE, Plan, PlannedMachine
 
@@ -34,9 +34,15 @@ def plan_lines(plan: Plan, *, bills: bool) -> list[str]:
         *(part for line in estimate for part in wrapped(line)),
         *_bound(plan),
         *_if_lost(plan),
-        *wrapped(f"store        {own_rights_words(plan)}" if plan.own_rights else ""),
+        *_rights(plan),
         *wrapped(f"environment  {plan.environment}, {plan.disk_needed_gib:.1f} GiB of disk, {price}"),
     ]
+
+
+def _rights(plan: Plan) -> list[str]:
+    """Return what opens the store to the machine besides keys for the run's folder."""
+    words = rights_words(plan)
+    return wrapped(f"store        {words}") if words else []
 
 
 def _commit(plan: Plan) -> str:

@@ -463,7 +463,7 @@ def test_the_work_is_uploaded_before_the_machine_ends(daemon: Any, tmp_path: Pat
     program(python, f'echo upload >> {tmp_path}/story; echo "$@" > {tmp_path}/words')
     (tmp_path / "lease").mkdir()
     order = {"folder": "/f", "url": "s3://b/p", "endpoint_url": None, "environment_file": "/dev/shm/e", "ca_file": "/c"}
-    order["own_rights"] = "instance profile x"
+    order |= {"own_rights": "instance profile x", "rclone": "/r"}
     (tmp_path / "lease" / "upload.json").write_text(json.dumps(order))
     daemon("settle", given=ending(tmp_path, ttl_s=0.2))
     daemon("ensure")
@@ -473,7 +473,18 @@ def test_the_work_is_uploaded_before_the_machine_ends(daemon: Any, tmp_path: Pat
     assert story(tmp_path) == ["stop", "upload", "end"]
     assert (tmp_path / "words").read_text().split() == [
         *("-m", "trainer", "sync", "push", "--folder", "/f", "--url", "s3://b/p"),
-        *("--environment-file", "/dev/shm/e", "--ca-file", "/c", "--own-rights", "instance", "profile", "x"),
+        *(
+            "--environment-file",
+            "/dev/shm/e",
+            "--ca-file",
+            "/c",
+            "--own-rights",
+            "instance",
+            "profile",
+            "x",
+            "--rclone",
+            "/r",
+        ),
     ]
     assert ended(tmp_path)["upload"] == 0
 

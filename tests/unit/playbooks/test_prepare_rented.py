@@ -74,12 +74,14 @@ def test_the_lease_comes_right_after_the_base_and_before_anything_takes_long() -
 def test_a_second_prepare_changes_nothing_and_verify_reports_the_environments_digest(box: Path) -> None:
     inputs, log = variables(box), box.parent / "log"
     inputs["trainer_app_wheel"] = str(packages.build_wheel(box.parent / "wheel"))
+    inputs["python_env_lock_rclone"] = inputs["python_env_lock_cpu"]
 
     first, second = run("prepare.yml", inputs, log), run("prepare.yml", inputs, log)
     run("verify.yml", inputs | {"verify_require_gpu": False}, log)
 
     assert (first.changed > 0, second.changed) == (True, 0)
     assert (box / "venv" / "bin" / "python").exists()
+    assert (box / "rclone" / "bin" / "python").exists()
     assert len(list((box / "venv").rglob("site-packages/trainer/__main__.py"))) == 1
     assert Path(f"/proc/{(box / 'lease' / 'pid').read_text()}").exists()
     facts = json.loads((box.parent / "host_facts.json").read_text())

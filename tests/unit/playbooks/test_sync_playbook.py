@@ -65,6 +65,23 @@ def test_the_trainer_reads_the_credentials_from_a_file_that_only_its_user_reads(
     assert "--ca-file /srv/store-ca.pem" in (box / "words").read_text()
 
 
+def test_a_remote_is_opened_with_the_configuration_that_was_brought(box: Path) -> None:
+    spy = box / "venv" / "bin" / "python"
+    real = spy.read_text()
+    keep = f'cp -p "$RCLONE_CONFIG" {box}/seen; echo "$@" > {box}/words; echo \'{{"files": 1}}\'; exit 0'
+    look = f'case "$*" in *"trainer sync"*) {keep};; esac'
+    spy.write_text(real.replace("\n", f"\n{look}\n", 1))
+    (box.parent / "secret").write_text(f"[x]\npass = {SECRET}\n")
+
+    sync(box, "push", sync_url="rclone://x/runs", sync_rclone="/r", sync_credentials_file=str(box.parent / "secret"))
+
+    assert (box / "seen").read_text() == f"[x]\npass = {SECRET}\n"
+    assert stat.S_IMODE((box / "seen").stat().st_mode) == 0o600
+    assert (box / "words").read_text().split()[-4:] == ["--url", "rclone://x/runs", "--rclone", "/r"]
+    assert list((box.parent / "memory").iterdir()) == []
+    assert SECRET not in (box.parent / "log").read_text()
+
+
 def test_what_fails_leaves_no_credentials_either(box: Path) -> None:
     with pytest.raises(PlaybookFailedError, match="Move what is not there yet") as caught:
         sync(box, "pull")
@@ -73,7 +90,9 @@ def test_what_fails_leaves_no_credentials_either(box: Path) -> None:
     assert list((box.parent / "memory").iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", [{"sync_direction": "sideways"}, {"sync_url": "https://x/y"}])
+@pytest.mark.parametrize(
+    "wrong", [{"sync_direction": "sideways"}, {"sync_url": "https://x/y"}, {"sync_url": "rclone://x/y"}]
+)
 def test_a_wrong_request_is_refused_before_anything_happens(box: Path, wrong: dict[str, str]) -> None:
     with pytest.raises(PlaybookFailedError, match="sync_direction must be push or pull"):
         sync(box, "push", **wrong)

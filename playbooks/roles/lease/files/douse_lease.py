@@ -536,6 +536,7 @@ def upload(folder: Folder, wanted: dict[str, Any]) -> int | str | None:
         ("environment_file", "--environment-file"),
         ("ca_file", "--ca-file"),
         ("own_rights", "--own-rights"),
+        ("rclone", "--rclone"),
     ):
         argv += [option, str(order[key])] if order.get(key) else []
     say("uploading to " + str(order.get("url")))

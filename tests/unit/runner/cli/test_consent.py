@@ -156,6 +156,16 @@ def test_the_question_says_which_rights_of_its_own_the_machine_may_use(tmp_path:
     assert words.startswith("rent gpu_1x_a10")
 
 
+def test_the_question_says_which_remotes_the_machine_is_given(tmp_path: Path) -> None:
+    said, words = question(replace(planned(tmp_path, "runpod").plan, given_remotes=("drive",))).split("\n")
+
+    assert said == (
+        "the machine is given rclone's drive of your configuration, in its memory: whoever is root there can read what "
+        "opens all of it"
+    )
+    assert words.startswith("rent gpu_1x_a10")
+
+
 def test_where_nothing_at_the_cloud_keeps_the_end_the_question_says_so_and_what_a_day_costs(tmp_path: Path) -> None:
     caveat, words = asked(planned(tmp_path)).split("\n")
 

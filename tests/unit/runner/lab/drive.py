@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.adapters.rclone import rclone_program
 from runner.adapters.stop import Stop
 from runner.cli import parser as cli
 from runner.clouds.environments import find_environment
@@ -29,6 +30,7 @@ from runner.run.models import Host, View
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
 from runner.store import arming
+from runner.store.credentials import is_given_remote
 from runner.world import World
 from tests.unit.runner.lab.product import bring_product
 
@@ -86,6 +88,8 @@ def prepare(ctx: Context, host: Host) -> dict[str, Any]:
             bring_product(machine, fake, stalls_soon=OWN_SUPERVISOR)
         elif rented:
             machine.put(FAKE / "trainer" / "__main__.py", f"{fake}/trainer/__main__.py")
+        if is_given_remote(ctx.run_file):
+            machine.put(Path(rclone_program(ctx.world) or ""), f"{box.prefix}/{arming.PROGRAM_THERE}")
         script.write_text(f'#!/bin/sh\nPYTHONPATH="{fake}" exec "{python}" "$@"\n')
         script.chmod(0o755)
         machine.put(script, box.python)

@@ -21,6 +21,7 @@ from runner.run.models import Host
 from runner.run.run_dir import RunDir, write_json
 from runner.run.run_file import RunFile
 from runner.store.credentials import Keys
+from runner.store.given_remote import GivenRemote
 from runner.world import RealWorld
 from tests.unit.runner.conftest import CommandLine
 from tests.unit.trainer.checkpoints.small_checkpoints import make_checkpoint
@@ -50,10 +51,10 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return seen
 
 
-def context(tmp_path: Path, url: str | None, *, ca_file: str | None = None, prefix: str = "/srv") -> Context:
+def context(tmp_path: Path, url: str | None, *, prefix: str = "/srv", **store: Any) -> Context:
     run = RunDir(tmp_path / "run", RealWorld())
     write_json(run.file("inventory/hosts.json"), {"all": {}})
-    values = {"compute": {"env": "lambda", "prefix": prefix}, "store": {"url": url, "ca_file": ca_file}}
+    values = {"compute": {"env": "lambda", "prefix": prefix}, "store": {"url": url, **store}}
     world = RealWorld({"AWS_ENDPOINT_URL_S3": "http://s3.example:9000"})
     return Context(run, RunFile.model_validate(values), SilentView(), Stop(world), world)
 
@@ -107,6 +108,22 @@ def test_a_remote_is_for_this_machines_rclone_alone(played: list[dict[str, Any]]
 
     assert "`make collect`" in caught.value.resolution
     assert played == []
+
+
+def test_a_machine_that_is_given_the_remote_brings_its_checkpoints_itself(
+    played: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = GivenRemote(("drive",), json.dumps({"as": "it was"}))
+    monkeypatch.setattr(syncing, "given_remote", lambda url, world: given)
+    ctx = context(tmp_path, "rclone://drive/runs", rclone_on_machine=True)
+
+    syncing.sync_machine(ctx, THERE, "push")
+
+    (told,) = played
+    assert not Path(told["sync_credentials_file"]).exists()
+    assert told["sync_url"] == "rclone://drive/runs/run/checkpoints"
+    assert told["sync_rclone"] == "/srv/run/rclone/bin/rclone"
+    assert told["keys"] == {"as": "it was"}
 
 
 def test_where_the_run_is_here_its_checkpoints_go_to_the_remote_and_come_from_there(

@@ -55,6 +55,13 @@ def test_the_settings_of_a_run_lead_to_the_store_that_is_served(tmp_path: Path) 
     ]
 
 
+def test_a_run_gives_its_machine_the_remote_that_boxes_reach(tmp_path: Path) -> None:
+    emulators = Emulators("lambda", tmp_path, store="webdav-given")
+    emulators.endpoints["store"] = "rclone://webdav/runs"
+
+    assert emulators.settings() == ["store.url=rclone://webdav/runs", "store.rclone_on_machine=true"]
+
+
 def test_a_remote_of_rclone_is_known_to_the_runner_and_none_of_the_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

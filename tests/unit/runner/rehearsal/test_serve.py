@@ -25,7 +25,7 @@ from runner.emulation.remotes import REMOTES
 from runner.emulation.s3.account import BUCKET, ROLE_ARN
 from runner.rehearsal import serve
 from runner.rehearsal.services import emulated_clouds
-from runner.rehearsal.store import has_checkpoint
+from runner.rehearsal.store import GIVEN, has_checkpoint
 from runner.run.run_dir import PROJECT
 from tests.unit.runner.emulation.emulated import BEARER, KEY_LINE, POD
 from trainer.checkpoints.complete import MANIFEST_NAME
@@ -288,7 +288,7 @@ def test_a_store_is_served_in_the_account_that_gives_out_its_keys_and_keeps_a_lo
     assert "AccessDenied" in {line["refused"] for line in lines}
 
 
-@pytest.mark.parametrize("kind", REMOTES)
+@pytest.mark.parametrize("kind", [*REMOTES, GIVEN])
 def test_a_remote_of_rclone_is_served_empty_and_goes_with_the_emulators(
     kind: str, rclone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,7 +305,7 @@ def test_a_remote_of_rclone_is_served_empty_and_goes_with_the_emulators(
         child.end(20)
 
     assert (before, is_there, has_checkpoint(folder, "another")) == ({}, True, False)
-    if kind == "webdav":
+    if kind != "local":
         with pytest.raises(StoreError):
             place.sizes()
 

@@ -274,7 +274,9 @@ def test_a_damaged_checkpoint_does_not_go_and_the_next_one_does(tmp_path: Path, 
 def test_new_credentials_open_the_store_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[Any] = []
 
-    def open_with(url: str, endpoint_url: str | None, keys: Any, ca_file: Path | None, at_once: int | None) -> Place:
+    def open_with(
+        url: str, endpoint_url: str | None, keys: Any, ca_file: Path | None, rclone: str | None, at_once: int | None
+    ) -> Place:
         used.append(keys)
         return Folder(tmp_path / "store")
 

@@ -59,6 +59,10 @@ def test_rights_that_the_machine_has_of_its_own_are_reported() -> None:
         "store        when nobody renews its keys, the machine opens the store with all rights of instance",
         "             profile trainers",
     ]
+    assert lines(given_remotes=("drive", "safe"))[-3:-1] == [
+        "store        the machine is given rclone's drive and safe of your configuration, in its memory:",
+        "             whoever is root there can read what opens all of it",
+    ]
     assert not any(line.startswith("store") for line in lines())
 
 
