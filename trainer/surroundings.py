@@ -26,6 +26,8 @@ PROXIES = frozenset({"ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_
 HUB_TOKENS = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 SECRET_ENDINGS = ("_KEY", "_PASSWORD", "_SECRET", "_TOKEN")
 """How the names of secrets end; a family of libraries has them, too (``NVIDIA_API_KEY``)."""
+SECRETS = frozenset({"DOUSE_NOTICE_URLS"})
+"""Secrets whose names do not say so: whoever has the address of a webhook may post there."""
 
 
 def for_training(environ: Mapping[str, str]) -> dict[str, str]:
@@ -49,4 +51,5 @@ def allowed(
 def _is_allowed(name: str, names: Collection[str], families: tuple[str, ...]) -> bool:
     if name in NAMES or name in names or name.upper() in PROXIES:
         return True
-    return name.startswith((*FAMILIES, *families)) and not name.endswith(SECRET_ENDINGS)
+    is_secret = name in SECRETS or name.endswith(SECRET_ENDINGS)
+    return name.startswith((*FAMILIES, *families)) and not is_secret

@@ -65,5 +65,6 @@ def test_a_guard_has_the_one_account_and_no_other_secret() -> None:
         "DOUSE_CACHE": "c",
     }
     others = {"RUNPOD_API_KEY": "x", "AWS_PROFILE": "x", "HF_TOKEN": "x", "SSH_AUTH_SOCK": "x", "MY_SECRET": "x"}
+    others["DOUSE_NOTICE_URLS"] = "https://hooks.example/token"
 
     assert for_guard(environ | others, ("LAMBDA_", "DOUSE_LAMBDA_ENDPOINT")) == environ
