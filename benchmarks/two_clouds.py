@@ -3,7 +3,8 @@
 Run it with ``python -m benchmarks.two_clouds --seeds 20 --stand-in``. An undisturbed run comes first. Then, for each
 seed, the emulated AWS reclaims the machine at a random step of the training and has no other one; the run goes on on
 the emulated RunPod from its newest checkpoint. ``--kills 1 2`` adds runs that are hit so often, wherever they are, and
-shows how long they take. It needs what a rehearsal with real boxes does.
+shows how long they take. The store is a folder here, or with ``--store`` S3 over TLS in a manner, to which the machine
+brings its checkpoints itself. It needs what a rehearsal with real boxes does.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.rehearsed import STAND_IN, need_boxes
 from benchmarks.results import PROJECT, table
+from runner.emulation.s3.manners import MANNERS
 from trainer.files import write_json
 
 if TYPE_CHECKING:
@@ -133,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number, blow in enumerate(blows):
             if time.monotonic() > over_s:
                 break
-            found.append(play(training, blow, (arguments.folder or Path(scratch)).resolve() / f"try-{number}"))
+            folder = (arguments.folder or Path(scratch)).resolve() / f"try-{number}"
+            found.append(play(training, blow, folder, arguments.store))
             print(line(found[-1], found[0]), file=sys.stderr, flush=True)
             if arguments.json:
                 write_json(arguments.json, [asdict(one) for one in found])
@@ -150,6 +153,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--kills", type=int, nargs="*", default=[], help="further runs that are hit so often (none)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further run after so many (no limit)")
     parser.add_argument("--stand-in", action="store_true", help="a trainer that hashes its steps, and no Ansible")
+    parser.add_argument("--store", choices=MANNERS, help="store on S3, in this manner (a folder here)")
     parser.add_argument("--folder", type=Path, help="keep everything of every run there")
     parser.add_argument("--json", type=Path, help="file to write the runs to, as they end")
     return parser
@@ -166,16 +170,18 @@ def several(training: Training, count: int) -> Blow:
     return Blow(0, tuple(training.steps * number // (count + 1) for number in range(1, count + 1)))
 
 
-def play(training: Training, blow: Blow, folder: Path) -> Found:
-    """Let a run be hit; return what it showed."""
+def play(training: Training, blow: Blow, folder: Path, store: str | None = None) -> Found:
+    """Let a run be hit, with a store on S3 in a manner or else in a folder; return what it showed."""
     from tests.rehearsal.conftest import make_stage
 
     folder.mkdir(parents=True)
     stage = make_stage(folder)
     stage.config = training.config or stage.config
     settings = (*ALWAYS, *training.settings, f"compute.recoveries={max(1, len(blow.steps))}")
-    settings += (f"store.url=file://{folder / 'store'}", f"compute.spot_enabled={bool(blow.notice_s)}")
-    verdict = stage.rehearse(HOME, blow.faults(), *settings, program=training.program, others=[ELSEWHERE])
+    settings += (f"compute.spot_enabled={bool(blow.notice_s)}",)
+    if store is None:
+        settings += (f"store.url=file://{folder / 'store'}",)
+    verdict = stage.rehearse(HOME, blow.faults(), *settings, program=training.program, others=[ELSEWHERE], store=store)
     found = read(blow, verdict, stage.run())
     if not found.broken:
         shutil.rmtree(folder / "r1" / "boxes", ignore_errors=True)
