@@ -19,7 +19,7 @@ import httpx2
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.network import NO_WAY_OUT, WAY_OUT, certificate_words, no_way_out_words
-from runner.cloud_api.pacing import Pace, Timer, clock_off, retry_after_s, spent_window_s
+from runner.cloud_api.pacing import Pace, Timer, clock_off, in_flight, retry_after_s, spent_window_s
 from runner.cloud_api.refusals import is_web_page, web_page
 from runner.cloud_api.wire import Request, wire_of
 from runner.errors import AccountError, CloudError, CloudUnavailableError, RateLimitedError, UsageError
@@ -35,6 +35,7 @@ LEAST_PAUSE_S = 1.0
 BUSY_PATIENCE_S = 150.0
 """How long a request may be put off by 429 in all."""
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+TOO_MANY = 429
 SHORTEST_SECRET = 8
 
 Refusal = Callable[[Answer, str], CloudError]
@@ -122,7 +123,7 @@ class Api:
             repeatable: Whether it does no harm when it happens twice.
             params: Query.
             body: JSON content.
-            lanes: Further paces that this kind of request keeps, before the account's.
+            lanes: Further paces that this kind of request keeps, besides the account's.
 
         Raises:
             CloudError: Whatever the cloud says no to; ``CloudUnavailableError`` if nothing came back.
@@ -131,11 +132,12 @@ class Api:
         repeats = _Repeats()
         busy_s, backoff_s = 0.0, self._backoff_s
         while True:
-            for pace in (*lanes, self._pace):
-                pace.wait(self._timer)
-            began_s = self._timer.clock()
             try:
-                answer = self._in_lanes(request, lanes)
+                with in_flight((self._pace, *lanes), self._timer):
+                    began_s = self._timer.clock()
+                    answer = self._once(request)
+                    if answer.status == TOO_MANY:  # nobody else may go before its pause is known
+                        busy_s += self._put_off(answer, doing, busy_s, backoff_s)
             except httpx2.RequestError as err:
                 pause_s = repeats.pause_s(self._timer.clock() - began_s)
                 if pause_s is None or not (repeatable or isinstance(err, NOT_SENT)):
@@ -145,8 +147,7 @@ class Api:
             is_success = 200 <= answer.status < 300
             if is_success and not is_web_page(answer):
                 return answer
-            if answer.status == 429:
-                busy_s += self._put_off(answer, doing, busy_s, backoff_s)
+            if answer.status == TOO_MANY:
                 backoff_s *= 2
                 continue
             refused = web_page(self._cloud, answer, doing) if is_success else self._refusal(answer, doing)
@@ -154,20 +155,6 @@ class Api:
             if pause_s is None or not (repeatable and isinstance(refused, CloudUnavailableError)):
                 raise refused
             self._timer.sleep(pause_s)
-
-    def _in_lanes(self, request: Request, lanes: Sequence[Pace]) -> Answer:
-        """Send once, and let whoever comes next in a lane wait from when this request was there, not from its turn.
-
-        Between the two it has waited for the account's pace: beside ten runs that is seconds, and another process would
-        come too soon behind it. Where the cloud saw it between going and the answer nobody knows: the later one counts.
-        """
-        for lane in lanes:
-            lane.count_from_now(self._timer)
-        try:
-            return self._once(request)
-        finally:
-            for lane in lanes:
-                lane.count_from_now(self._timer)
 
     def _once(self, request: Request) -> Answer:
         """Send once, and take in what the answer says of clocks and of the pace."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from runner.cloud_api.turns import PATIENCE_S, Schedule, Turns
 from runner.errors import RateLimitedError
-from runner.world import LockedError, World
+from runner.world import World
 
 PACE_FOLDER = "DOUSE_PACE_FOLDER"
 """Variable with the folder where the processes of this computer say when an account may be asked next: the runner looks
 at a cloud while our Terraform provider, a process of its own, rents there."""
-PATIENCE_S = 600.0
-"""How long a request may wait for its turn."""
 LEAST_OFF = timedelta(minutes=1)
 """A smaller difference may be the way of the answer, and a ``Date`` has whole seconds."""
 BORN, BEYOND = datetime(2026, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
@@ -47,108 +47,108 @@ class Timer:
         (self.pause or self.world.sleep)(seconds)
 
 
-class Turns:
-    """The turns of one account that several processes share, in a file.
-
-    Asking never depends on it: where the file cannot be read, written or locked, every process keeps its own pace.
-    """
-
-    LOCK_TRIES, LOCK_RETRY_S = 20, 0.05
-
-    def __init__(self, world: World, path: Path) -> None:
-        """Keep the place; nothing is there before the first turn."""
-        self._disk, self._path, self._tries = world.disk, path, 0
-        self._folder, self._lock = path.parent, path.with_suffix(".lock")
-
-    def take(self, now_s: float, interval_s: float) -> float:
-        """Return the seconds to wait before trying again, 0 where this turn is taken.
-
-        Args:
-            now_s: Seconds on the clock that all processes of this computer share; what is said from before its last
-                start, and so too far ahead, does not count.
-            interval_s: Seconds to the turn after this one.
-        """
-        return self._changed(lambda next_s: max(0.0, next_s - now_s), now_s, now_s + interval_s)
-
-    def hold(self, now_s: float, until_s: float) -> None:
-        """Let no process ask before ``until_s``."""
-        self._changed(lambda next_s: max(0.0, next_s - until_s), now_s, until_s)
-
-    def _changed(self, wait_s: Callable[[float], float], now_s: float, new_s: float) -> float:
-        try:
-            self._disk.make_folder(self._folder, mode=0o700)
-            with self._disk.lock(self._lock):
-                self._tries = 0
-                left_s = wait_s(self._read(now_s))
-                if left_s == 0.0:
-                    self._disk.write(self._path, f"{new_s:.3f}\n".encode(), 0o600)
-                return left_s
-        except LockedError:
-            self._tries += 1  # whoever holds it may have been stopped
-            return self.LOCK_RETRY_S if self._tries < self.LOCK_TRIES else 0.0
-        except OSError:
-            return 0.0
-
-    def _read(self, now_s: float) -> float:
-        try:
-            next_s = float(self._disk.read(self._path))
-        except (FileNotFoundError, ValueError):
-            return now_s
-        return next_s if next_s - now_s <= PATIENCE_S else now_s
-
-
 class Pace:
-    """A queue: one request every ``interval_s`` seconds, and none while the cloud has said to wait."""
+    """A queue: one request at a time and every ``interval_s`` seconds, and none while the cloud has said to wait."""
 
     def __init__(self, world: World, interval_s: float, turns: Turns | None = None) -> None:
         """Let the first request go at once.
 
         Args:
             world: Where time passes.
-            interval_s: Seconds between two requests.
+            interval_s: Seconds from the answer to a request to the next one; 0 for requests that need not wait for any.
             turns: What other processes have taken, if any others ask.
         """
         self._interval_s, self._turns = interval_s, turns
-        self._turn, self._lock = world.lock(), world.lock()
-        self._next_s = float("-inf")
+        self._own, self._lock = Schedule(), world.lock()
 
-    def wait(self, timer: Timer, *, patience_s: float = PATIENCE_S) -> None:
-        """Wait for this request's turn.
-
-        Raises:
-            RateLimitedError: If the turn does not come within ``patience_s``.
-        """
-        last_s = timer.clock() + patience_s
-        if not self._turn.acquire(patience_s):
-            raise _too_long(patience_s)
-        try:
-            while (delay_s := self._delay_s(timer.clock())) > 0:
-                if timer.clock() + delay_s > last_s:
-                    raise _too_long(patience_s)
-                timer.sleep(delay_s)
-            with self._lock:
-                self._next_s = max(self._next_s, timer.clock() + self._interval_s)
-        finally:
-            self._turn.release()
-
-    def _delay_s(self, now_s: float) -> float:
-        """Return the seconds until this request's turn; 0 where it is now, and no other process has it."""
-        own_s = self._next_s - now_s
+    def wait_s(self, now_s: float) -> float:
+        """Return the seconds to wait before looking again, 0 where a request may go now."""
+        with self._lock:
+            own_s = self._own.wait_s(now_s, self._interval_s)
         if own_s > 0 or self._turns is None or self._interval_s == 0:
             return own_s
-        return self._turns.take(now_s, self._interval_s)
+        return self._turns.look(now_s).wait_s(now_s, self._interval_s)
+
+    def take(self, now_s: float) -> float:
+        """Take the turn, and return 0; or return the seconds to wait before looking again, where there is none now."""
+        with self._lock:
+            wait_s = self._own.wait_s(now_s, self._interval_s)
+            if wait_s > 0 or self._interval_s == 0:
+                return wait_s
+            if self._turns is not None:
+                said = self._turns.change(now_s, lambda schedule: schedule.taken(now_s, self._interval_s))
+                wait_s = said.wait_s(now_s, self._interval_s)
+            if wait_s == 0:
+                self._own = self._own.taken(now_s, self._interval_s)
+            return wait_s
+
+    def give_back(self, went_s: float) -> None:
+        """Give back a turn that was taken then, and by which nothing goes."""
+        self._change(went_s, lambda schedule: schedule.landed(went_s, self._interval_s))
+
+    def land(self, went_s: float, now_s: float) -> None:
+        """Let the next request go ``interval_s`` from now at the earliest: the one that went then has been answered."""
+        if self._interval_s > 0:
+            next_s = now_s + self._interval_s
+            self._change(now_s, lambda schedule: schedule.landed(went_s, self._interval_s).held(next_s))
 
     def hold(self, timer: Timer, pause_s: float) -> None:
         """Let nobody ask for so many seconds from now."""
         now_s = timer.clock()
-        with self._lock:
-            self._next_s = max(self._next_s, now_s + pause_s)
-        if self._turns is not None:
-            self._turns.hold(now_s, now_s + pause_s)
+        self._change(now_s, lambda schedule: schedule.held(now_s + pause_s))
 
-    def count_from_now(self, timer: Timer) -> None:
-        """Let the next turn come ``interval_s`` from now at the earliest: a request may go long after its own."""
-        self.hold(timer, self._interval_s)
+    def _change(self, now_s: float, change: Callable[[Schedule], Schedule]) -> None:
+        with self._lock:
+            self._own = change(self._own)
+        if self._turns is not None:
+            self._turns.change(now_s, change)
+
+
+@contextlib.contextmanager
+def in_flight(paces: Sequence[Pace], timer: Timer, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Wait until a request may go by every pace, and keep the others back until its answer, which ends the block.
+
+    Where between going and the answer the cloud sees it nobody knows, and it may go long after its turn, on a machine
+    that is busy. So the next one, of whatever process, is counted from the answer.
+
+    Args:
+        paces: What it has to keep, the one that is asked most first: its turn is given back where another has none.
+        timer: The clock and the way to wait.
+        patience_s: How long it may wait.
+
+    Raises:
+        RateLimitedError: If the turn does not come within ``patience_s``.
+    """
+    went_s = _turn(paces, timer, patience_s)
+    try:
+        yield
+    finally:
+        now_s = timer.clock()
+        for pace in paces:
+            pace.land(went_s, now_s)
+
+
+def _turn(paces: Sequence[Pace], timer: Timer, patience_s: float) -> float:
+    """Wait until every pace has a turn, take all of them at once, and return when that was."""
+    last_s = timer.clock() + patience_s
+    while True:
+        now_s = timer.clock()
+        delay_s = max(pace.wait_s(now_s) for pace in paces) or _taken(paces, now_s)
+        if delay_s == 0:
+            return now_s
+        if now_s + delay_s > last_s:
+            raise _too_long(patience_s)
+        timer.sleep(delay_s)
+
+
+def _taken(paces: Sequence[Pace], now_s: float) -> float:
+    """Take the turns of all paces, and return 0; or take none, and return the seconds to wait before looking again."""
+    for number, pace in enumerate(paces):
+        if (wait_s := pace.take(now_s)) > 0:
+            for taken in paces[:number]:
+                taken.give_back(now_s)
+            return wait_s
+    return 0.0
 
 
 def shared_pace(world: World, cloud: str, api_key: str, lane: str, interval_s: float) -> Pace:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -14,7 +14,8 @@ import pytest
 
 from runner.cloud_api.answers import Answer
 from runner.cloud_api.http import LOST_SLEEPS_S, Api
-from runner.cloud_api.pacing import Pace, Timer, Turns
+from runner.cloud_api.pacing import Pace, Timer
+from runner.cloud_api.turns import Turns
 from runner.cloud_api.wire import HttpWire
 from runner.clouds.lambda_cloud.refusals import lambda_refusal
 from runner.errors import (
@@ -35,16 +36,18 @@ CAPACITY = {"error": {"code": "instance-operations/launch/insufficient-capacity"
 class Bench:
     """A client, the cloud at its other end, and its time."""
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(
+        self, key: str | None = None, account: Pace | None = None, pause: Callable[[float], None] | None = None
+    ) -> None:
         self.cloud, self.time, self.key = FakeCloud(), FakeTime(), key or new_key()
-        self.account = Pace(RealWorld(), 0.0)
+        self.account = account or Pace(RealWorld(), 0.0)
         self.api = Api(
             "lambda",
             "https://cloud.example/v1",
             self.key,
             refusal=lambda_refusal,
             pace=self.account,
-            timer=self.time.timer,
+            timer=Timer(self.time, pause),
             transport=self.cloud.transport,
         )
 
@@ -198,7 +201,7 @@ def test_a_cloud_that_always_says_at_once_is_asked_slowly_and_not_for_ever(bench
 
 
 @pytest.mark.parametrize("reply", [answer({"data": {}}), httpx2.ReadTimeout("no answer")])
-def test_the_next_launch_of_another_process_is_counted_from_when_the_last_one_went(
+def test_the_next_launch_of_another_process_is_counted_from_the_last_ones_answer(
     bench: Bench, tmp_path: Path, reply: httpx2.Response | Exception
 ) -> None:
     def slowly(_: httpx2.Request) -> httpx2.Response:
@@ -213,26 +216,57 @@ def test_the_next_launch_of_another_process_is_counted_from_when_the_last_one_we
 
     with contextlib.suppress(CloudUnavailableError):
         bench.launch(lane)
-    others_lane.wait(bench.time.timer)
 
-    assert bench.time.sleeps_s == [8.0, pytest.approx(12.0)]
+    assert bench.time.sleeps_s == [8.0]
+    assert others_lane.wait_s(bench.time.now_s) == pytest.approx(12.0)
 
 
-def test_a_launch_that_still_waits_for_the_account_holds_its_lane_from_when_it_goes(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_a_launch_that_still_waits_for_the_account_leaves_its_lane_to_others(tmp_path: Path) -> None:
     left_s = list[float]()
 
-    def meanwhile(_: httpx2.Request) -> httpx2.Response:
-        left_s.append(Turns(bench.time, tmp_path / "launches").take(bench.time.now_s, 12.0))
+    def look() -> None:
+        left_s.append(others_lane.wait_s(bench.time.now_s))
+
+    def wait(pause_s: float) -> None:
+        look()
+        bench.time.sleep(pause_s)
+
+    def there(_: httpx2.Request) -> httpx2.Response:
+        look()
         return answer({"data": {}})
 
+    bench = Bench(pause=wait)
+    lane, others_lane = (Pace(bench.time, 12.0, Turns(bench.time, tmp_path / "launches")) for _ in range(2))
     bench.account.hold(bench.time.timer, 8.0)
-    bench.cloud.on("POST", "/v1/launch", meanwhile)
+    bench.cloud.on("POST", "/v1/launch", there)
 
-    bench.launch(Pace(bench.time, 12.0, Turns(bench.time, tmp_path / "launches")))
+    bench.launch(lane)
+    bench.api.close()
 
-    assert left_s == [pytest.approx(12.0)]
+    assert left_s == [0.0, 12.0]
+
+
+class LookedAt(Pace):
+    """A pace that another process looks at just before the answer ends a turn."""
+
+    def __init__(self, time: FakeTime, path: Path) -> None:
+        super().__init__(time, 1.0, Turns(time, path))
+        self._others, self.seen_s = Pace(time, 1.0, Turns(time, path)), list[float]()
+
+    def land(self, went_s: float, now_s: float) -> None:
+        self.seen_s.append(self._others.wait_s(now_s))
+        super().land(went_s, now_s)
+
+
+def test_nobody_goes_between_a_429_and_its_pause(tmp_path: Path) -> None:
+    account = LookedAt(FakeTime(), tmp_path / "all")
+    bench = Bench(account=account)
+    bench.cloud.on("GET", "/v1/things", text("slow down", 429, {"Retry-After": "30"}), answer({"data": []}))
+
+    bench.get()
+    bench.api.close()
+
+    assert account.seen_s == [30.0, 1.0]
 
 
 def test_a_spent_window_is_waited_out_before_the_next_request(bench: Bench) -> None:

@@ -147,7 +147,7 @@ def test_what_a_runner_could_not_terminate_is_left_to_its_guard(tmp_path: Path) 
 
 
 def test_a_cloud_that_refuses_again_and_again_keeps_down_from_its_work(tmp_path: Path) -> None:
-    refused = Act("fault", words=("terminate_rate_limited", "30"))
+    refused = Act("fault", words=("terminate_rate_limited", "300"))
 
     life = lived(tmp_path, HASTY, refused, Act("kill", 296.0), DOWN)
 

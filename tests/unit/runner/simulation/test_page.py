@@ -15,7 +15,7 @@ from runner.simulation.page import to_html, write_life_page
 from runner.simulation.rules import RULES
 from runner.simulation.script import Act
 from tests.tools.screenshot import CHROMIUM, DRIVER, browser, open_report, set_size
-from tests.unit.runner.simulation.lived import DOWN, lived
+from tests.unit.runner.simulation.lived import DOWN, SEEDS, lived
 from tests.unit.runner.simulation.test_moments import KILL
 
 PLANTED = "<img src=x onerror='window.planted = 1'>"
@@ -31,7 +31,7 @@ return document.querySelectorAll("tr.later").length;
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     found = lived(tmp_path_factory.mktemp("life"), Act("fault", 0.0, words=("terminate_slow",)), KILL, DOWN)
-    found.history.append(f"{found.ended[-1].ended_s:10.2f} {PLANTED}")
+    found.history.append(f"{found.ended[-1].ended_s + 0.01:10.2f} {PLANTED}")
     return found
 
 
@@ -40,7 +40,7 @@ def test_a_page_shows_the_verdict_the_story_and_how_to_live_it_again(life: Life)
 
     assert "all rules held" in page
     assert all(f"</span>{name}</th>" in page for name in RULES)
-    assert "make simulate SEED=6 ENV=lambda REPORT=1" in page
+    assert f"make simulate SEED={SEEDS['lambda']} ENV=lambda REPORT=1" in page
     assert "What was in its way" in page
     assert "kill -9: the command is gone" in page
     assert PLANTED not in page
