@@ -10,13 +10,10 @@ from pathlib import Path
 import paramiko
 
 from runner.adapters.machine import Allowance
+from runner.adapters.read_ahead import ReadAhead
 from runner.errors import TransferError, counted
 from runner.run.host_words import is_plain_name, one_line
 from runner.world import Disk
-
-CHUNK_BYTES = 1 << 20
-IN_FLIGHT = 64
-"""Requests that are out at a time; each is for 32 KiB, and together they fill the window of a channel."""
 
 
 @contextmanager
@@ -79,11 +76,10 @@ class Receiver:
     def _file(self, source: str, size_bytes: int, place: Path) -> None:
         self._allow(source, size_bytes)
         with self._sftp.open(source, "rb") as there, place.open("xb") as here:
-            there.prefetch(size_bytes, IN_FLIGHT)
-            while chunk := there.read(CHUNK_BYTES):
-                self._allow(source, len(chunk))
-                self._bytes_left -= len(chunk)
-                here.write(chunk)
+            for piece in ReadAhead(self._sftp, there, size_bytes).pieces():
+                self._allow(source, len(piece))
+                self._bytes_left -= len(piece)
+                here.write(piece)
 
     def _allow(self, source: str, size_bytes: int) -> None:
         if size_bytes > self._bytes_left:
