@@ -79,8 +79,8 @@ class CloudState:
 
     def catch_up(self) -> None:
         """Bring everything up to date, and do no more."""
-        with self._lock:
-            if self.machines or self._exited:
+        if self.machines or self._exited:
+            with self._lock:
                 self._catch_up(self.clock())
 
     @contextmanager
@@ -260,6 +260,8 @@ class CloudState:
         if self._to_cut_off:
             self._to_cut_off = [machine for machine in self._to_cut_off if not self._cut_off(machine)]
         for machine in [one for one in self.machines.values() if one.ended_at is None]:
+            if not machine.is_due(now):
+                continue  # the rule, and soon said
             while machine.due and machine.due[0][0] <= now and not machine.is_ended:
                 self._happen(machine, machine.due.pop(0)[1])
             if machine.is_ending and machine.ends_at is not None and machine.ends_at <= now:

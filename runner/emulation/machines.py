@@ -165,6 +165,10 @@ class EmulatedMachine:
         self.due.append((at, what))
         self.due.sort()
 
+    def is_due(self, now: float) -> bool:
+        """Return whether something is to happen to it by now."""
+        return bool(self.due and self.due[0][0] <= now) or (self.ends_at is not None and self.ends_at <= now)
+
     def is_listed(self, now: float) -> bool:
         """Return whether a list shows it yet."""
         lag = self.traits.get("listing_lags")

@@ -188,9 +188,7 @@ class SimulatedBox:
 
     def tree(self) -> dict[str, bytes]:
         """Return every file by its path."""
-        if self.trainer is None:
-            return self.files
-        return self.files | {f"{self._output}/{name}": text for name, text in self.trainer.files(self.now_s).items()}
+        return self.files if self.trainer is None else self.files | self.trainer.files(self.now_s, f"{self._output}/")
 
     def read(self, path: str) -> bytes:
         """Return a file's content, nothing where it is missing."""
@@ -206,7 +204,8 @@ class SimulatedBox:
     def names(self, folder: str) -> list[str]:
         """Return the names in a folder."""
         start = f"{folder.rstrip('/')}/"
-        return sorted({path[len(start) :].partition("/")[0] for path in self.tree() if path.startswith(start)})
+        inside = [path[len(start) :] for path in self.tree() if path.startswith(start)]
+        return sorted({path.partition("/")[0] for path in inside})
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder; of a trainer that has ended the output goes with it."""

@@ -43,7 +43,7 @@ class Computer:
         self.began = began
         self.port = FIRST_PORT
         ours = self._current
-        self.disk = make_disk(self.now, lambda: ours().process_id, lambda: ours().step(), lambda: ours().check())
+        self.disk = make_disk(self.now, lambda: ours().process_id, lambda: ours().step(), turns.check)
         self._process_id = FIRST_PROCESS_ID
 
     def now(self) -> datetime:

@@ -31,6 +31,10 @@ class DiskAbove(MemoryDisk):
 
     def read(self, path: Path) -> bytes:
         """Return a file's content."""
+        self._look()
+        content = self._files.get(str(path))
+        if content is not None:
+            return content
         try:
             return super().read(path)
         except FileNotFoundError:
@@ -43,11 +47,13 @@ class DiskAbove(MemoryDisk):
 
     def is_file(self, path: Path) -> bool:
         """Return whether there is a file of this name."""
-        return super().is_file(path) or (self._may_be_below(path) and path.is_file())
+        self._look()
+        return str(path) in self._files or (self._may_be_below(path) and path.is_file())
 
     def is_dir(self, path: Path) -> bool:
         """Return whether there is a folder of this name."""
-        return super().is_dir(path) or (self._may_be_below(path) and path.is_dir())
+        self._look()
+        return str(path) in self._folders or (self._may_be_below(path) and path.is_dir())
 
     def make_folder(self, path: Path, *, exist_ok: bool = True, mode: int = 0o777) -> None:
         """Make a folder, in both where programs write into it."""

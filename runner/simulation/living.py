@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, in_or
 from runner.simulation.planner import MODEL
 from runner.simulation.process import KILLED, Process
 from runner.simulation.rates import HARSH, MORE, Rates
+from runner.simulation.real_folder import clear
 from runner.simulation.script import Act, Script, draw, narrowed
 from runner.simulation.stage import BEGAN, Command, Stage
 from runner.simulation.stories import choose_story, draw_story, told_in
@@ -75,7 +75,7 @@ def live(
         rates: How often what goes wrong.
         script: What is to happen in place of what the seed says.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(str(folder))
     chance = random.Random(f"settings {seed}")  # noqa: S311 - to be the same each time is what it is for
     acts = drawn(seed, cloud, rates) if script is None else script
     settings = {name: _settings(name, chance) for name in (cloud, *_other_clouds(acts, cloud))}

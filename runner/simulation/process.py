@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from runner.simulation.real_folder import clear
 from runner.simulation.turns import OverError, Place, always, never
 from runner.simulation.waiting import VirtualBell, VirtualEvent, VirtualLock, VirtualTask
 from runner.world import Bell, Connection, Disk, Event, Lock, Shared, Task
@@ -62,6 +63,7 @@ class Process:
             shared: What it shares from its beginning on, by key.
         """
         self.computer, self.name, self.crash_at = computer, name, crash_at
+        self._turns = computer.turns
         self.process_id = computer.next_process_id()
         self.calls, self.exit_status, self.is_dead = 0, cast("int | None", None), False
         self.began_s, self.ended_s = computer.turns.passed_s, cast("float | None", None)
@@ -103,11 +105,11 @@ class Process:
     def step(self) -> None:
         """Count a call that changes or waits for something, die of it where that is due, and let others come first."""
         self.count()
-        self.computer.turns.wait(always, None)
+        self._turns.wait(always, None)
 
     def count(self) -> None:
         """Count a call of this world; raise if it was the last, or the world is closed."""
-        if self.is_dead or self.computer.turns.is_closed:
+        if self.is_dead or self._turns.is_closed:
             raise OverError(self.name)
         self.calls += 1
         if self.calls == self.crash_at:
@@ -122,7 +124,8 @@ class Process:
     @property
     def disk(self) -> Disk:
         """The files of its computer."""
-        self.check()
+        if self.is_dead:
+            raise OverError(self.name)
         return self._disk
 
     @property
@@ -156,16 +159,16 @@ class Process:
 
     def monotonic_s(self) -> float:
         """Return seconds since the world began, without those that the computer slept."""
-        return self.computer.turns.passed_s - self.computer.slept_s
+        return self._turns.passed_s - self.computer.slept_s
 
     def boottime_s(self) -> float:
         """Return seconds since the world began."""
-        return self.computer.turns.passed_s
+        return self._turns.passed_s
 
     def sleep(self, seconds: float) -> None:
         """Let so many seconds pass, at once."""
         self.count()
-        self.computer.turns.wait(never, seconds)
+        self._turns.wait(never, seconds)
 
     def token(self, size_bytes: int = 8) -> str:
         """Return a name from the seed."""
@@ -245,15 +248,18 @@ class Process:
         """Return a real folder: what goes through it is handed to programs."""
         del in_memory
         self.count()
-        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        folder = tempfile.mkdtemp(prefix=prefix)
+        try:
             yield Path(folder)
+        finally:
+            clear(folder)
 
     def wait_for(self, is_due: Callable[[], bool], timeout_s: float | None) -> bool:
         """Let others run until ``is_due``, or until the time is over; return whether it is."""
         self.count()
-        return self.computer.turns.wait(is_due, timeout_s)
+        return self._turns.wait(is_due, timeout_s)
 
     def wait_told(self, is_due: Callable[[], bool], timeout_s: float | None) -> bool:
         """Wait as ``wait_for`` does, for what whoever does it stirs for."""
         self.count()
-        return self.computer.turns.wait(is_due, timeout_s, is_told=True)
+        return self._turns.wait(is_due, timeout_s, is_told=True)

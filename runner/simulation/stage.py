@@ -50,6 +50,7 @@ class Stage:
     """Everything of one life besides the user.
 
     Attributes:
+        home: The user's home folder.
         history: What happened, a line each.
         processes: Every process of the user's computer that there was.
         children: Every Terraform that was started.
@@ -72,7 +73,8 @@ class Stage:
             rates: How often what goes wrong.
             settings: Durations and quotas of each emulated cloud that the user has an account on.
         """
-        self.cloud, self.folder, self.rates = cloud, folder, rates
+        self.cloud, self.folder, self.home, self.rates = cloud, folder, folder / "home", rates
+        self._where = str(folder)
         self.history: list[str] = []
         self.processes: list[Process] = []
         self.children: list[TerraformChild] = []
@@ -114,11 +116,6 @@ class Stage:
         self.laptop.servers = _Servers(self.yard)
 
     @property
-    def home(self) -> Path:
-        """The user's home folder."""
-        return self.folder / "home"
-
-    @property
     def is_cut(self) -> bool:
         """Whether the user's computer is off the network."""
         return self.turns.passed_s < self.network.cut_until_s
@@ -140,7 +137,8 @@ class Stage:
 
     def catch_up(self) -> None:
         """Let the clouds do what is due; it is done as a turn begins."""
-        for book in self.books:
+        self.state.catch_up()
+        for book in self.state.others:
             book.catch_up()
 
     def clock(self) -> float:
@@ -149,7 +147,7 @@ class Stage:
 
     def note(self, text: str) -> None:
         """Write a line of the history."""
-        self.history.append(f"{self.turns.passed_s:10.2f} {text.replace(str(self.folder), '')}")
+        self.history.append(f"{self.turns.passed_s:10.2f} {text.replace(self._where, '')}")
 
     def environ(self, account: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a command of the user's."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from runner.simulation.flaws import FAILS, NO_LAST_WORD, ODD_EVENTS, STALLS, as_read
 from trainer.checkpoints.complete import FORMAT, MANIFEST_NAME, REQUIRED_FILES
@@ -15,6 +16,7 @@ from trainer.export.checksums import CHECKSUMS
 
 LOAD_S, EXPORT_S, SAVE_S = 20.0, 15.0, 5.0
 KILLED = 137
+KEPT_OUTPUTS = 256
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
@@ -139,20 +141,15 @@ class SimulatedTrainer:
         shown = bisect.bisect_right(self._lines, now_s, key=lambda line: line[0])
         return b"".join([line for _, line in self._lines[:shown]])
 
-    def files(self, now_s: float) -> dict[str, bytes]:
-        """Return the files in its output folder, besides the events and the earlier checkpoints."""
-        found = {
-            f"checkpoints/checkpoint-{step}/{name}": content
-            for step in self.checkpoints(now_s)
-            for name, content in checkpoint_files(step).items()
-        }
-        code = self.exit_code(now_s)
-        if code is not None and not self.is_lost:
-            found["exit.json"] = json.dumps({"exit_code": code}).encode()
-        if code == EXIT_DONE:
-            found |= {f"adapter/{name}": content for name, content in adapter_files(self.course.steps).items()}
-            found["metrics.json"] = b"{}"
-        return as_read(found, self.flaws)
+    def files(self, now_s: float, folder: str = "") -> dict[str, bytes]:
+        """Return the files in its output folder, besides the events and the earlier checkpoints; not to be changed.
+
+        Args:
+            now_s: When they are looked at.
+            folder: What their paths begin with.
+        """
+        code = None if self.is_lost else self.exit_code(now_s)
+        return _output(tuple(self.checkpoints(now_s)), code, self.course.steps, self.flaws, folder)
 
     def _say(self, at_s: float, event: str, **values: object) -> None:
         time = datetime.fromtimestamp(EPOCH + at_s, UTC).isoformat(timespec="milliseconds")
@@ -166,6 +163,32 @@ class SimulatedTrainer:
         """Forget what would have come after a moment."""
         self._lines = [line for line in self._lines if line[0] <= now_s]
         self._saved = [saved for saved in self._saved if saved[0] <= now_s]
+
+
+@lru_cache(maxsize=KEPT_OUTPUTS)
+def _output(
+    saved: tuple[int, ...], code: int | None, steps: int, flaws: frozenset[str], folder: str
+) -> dict[str, bytes]:
+    """Return the files of an output folder: a machine is looked at again and again between two checkpoints.
+
+    Args:
+        saved: The steps that were saved.
+        code: The exit status, ``None`` where there is none.
+        steps: All steps of the training.
+        flaws: What is wrong with the machine.
+        folder: What the paths begin with.
+    """
+    found = {
+        f"checkpoints/checkpoint-{step}/{name}": content
+        for step in saved
+        for name, content in checkpoint_files(step).items()
+    }
+    if code is not None:
+        found["exit.json"] = json.dumps({"exit_code": code}).encode()
+    if code == EXIT_DONE:
+        found |= {f"adapter/{name}": content for name, content in adapter_files(steps).items()}
+        found["metrics.json"] = b"{}"
+    return {f"{folder}{name}": content for name, content in as_read(found, flaws).items()}
 
 
 _CHECKPOINTS: dict[int, dict[str, bytes]] = {}

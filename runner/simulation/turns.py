@@ -120,6 +120,12 @@ class Turns:
             raise DeadlockError("nobody runs")
         return self._running
 
+    def check(self) -> None:
+        """Raise if the process whose task runs has ended."""
+        turn = self._running or self.current
+        if turn.owner.is_dead:
+            raise OverError(turn.name)
+
     def adopt(self, name: str, owner: Owner) -> None:
         """Take the thread that calls for the world's first task."""
         self._main = self._running = Turn(name, owner)
@@ -152,16 +158,18 @@ class Turns:
             timeout_s: For how long to wait at most; ``None`` for ever.
             is_told: Whether whoever does what ``is_due`` waits for calls ``stir``: else it is asked at each turn.
         """
-        turn = self.current
+        turn = self._running or self.current
         owner = turn.owner
         if self.is_closed or owner.is_dead:
             raise OverError(turn.name)
-        turn.is_due, turn.is_told, turn.until_s = is_due, is_told, math.inf
+        place, until_s = owner.place, math.inf
         if timeout_s is not None:
             waited_s = 0.0 if timeout_s <= 0 else timeout_s if timeout_s > SHORTEST_S else SHORTEST_S
-            turn.until_s = self.passed_s - owner.place.slept_s + waited_s
-        if self._goes_on(turn):
-            return is_due()
+            until_s = self.passed_s - place.slept_s + waited_s
+        is_now = is_due is always or (is_due is not never and is_due())
+        if place.is_awake and self._goes_on(self.passed_s if is_now else until_s + place.slept_s):
+            return is_now or (is_due is not never and is_due())
+        turn.is_due, turn.is_told, turn.until_s = is_due, is_told, until_s
         chosen = self._next()
         if chosen is not turn:
             self._running = chosen
@@ -209,18 +217,15 @@ class Turns:
         if self._running is not None:
             self._running.give()
 
-    def _goes_on(self, turn: Turn) -> bool:
+    def _goes_on(self, until_s: float) -> bool:
         """Return whether the task that runs goes on at once, for nobody else is due before it is; let its time pass.
 
         Three of four waits are such ones, and no task has to be looked at for them.
         """
-        place, now_s = turn.owner.place, self.passed_s
-        if not place.is_awake:
-            return False
-        is_due, until_s = turn.is_due, turn.until_s + place.slept_s
-        if is_due is always or until_s <= now_s + HAIR_S or (is_due is not never and is_due()):
-            until_s = now_s
-        if self._alone_until_s <= until_s + HAIR_S or (self._timers and self._timers[0][0] <= until_s + HAIR_S):
+        if until_s <= self.passed_s + HAIR_S:
+            until_s = self.passed_s
+        hair_s = until_s + HAIR_S
+        if self._alone_until_s <= hair_s or (self._timers and self._timers[0][0] <= hair_s):
             return False
         self.passed_s = until_s
         return True

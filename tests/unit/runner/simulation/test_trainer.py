@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.simulation.flaws import SPOILED_ADAPTER
 from runner.simulation.trainer import LOAD_S, SAVE_S, Course, SimulatedTrainer
 from trainer.checkpoints.complete import verify
 from trainer.export.checksums import checksum_problems
@@ -41,6 +42,19 @@ def test_it_goes_from_step_to_step_and_ends(tmp_path: Path) -> None:
     laid_down(tmp_path, one.files(ENDS_S))
     assert checksum_problems(tmp_path / "adapter") == []
     assert verify(tmp_path / "checkpoints" / "checkpoint-8").step == 8
+
+
+def test_a_folder_holds_what_is_there_at_the_time_whoever_looked_before() -> None:
+    one, spoiled = trainer(), SimulatedTrainer(COURSE, 100.0, flaws=frozenset({SPOILED_ADAPTER}))
+    saved_s = 100.0 + LOAD_S + 20.0
+
+    before, after, ended = (one.files(at_s, "/output/") for at_s in (saved_s - 0.1, saved_s, ENDS_S))
+
+    assert not before
+    assert {name.split("/")[2] for name in after} == {"checkpoints"}
+    assert {name.removeprefix("/output/") for name in ended} == set(one.files(ENDS_S))
+    weights = "/output/adapter/adapter_model.safetensors"
+    assert spoiled.files(ENDS_S, "/output/")[weights] != ended[weights]
 
 
 def test_its_events_only_grow() -> None:
