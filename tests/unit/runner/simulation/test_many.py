@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import signal
 import time
@@ -99,14 +100,21 @@ def test_ctrl_c_shows_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_that_lives_hears_no_ctrl_c_and_seldom_looks_for_rubbish(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: dict[int, object] = {}
-    thresholds: list[int] = []
+    asked: list[str] = []
     monkeypatch.setattr("signal.signal", heard.__setitem__)
-    monkeypatch.setattr("gc.set_threshold", thresholds.append)
+    for name in ("collect", "freeze"):
+        monkeypatch.setattr(gc, name, lambda name=name: asked.append(name))
+    thresholds = [gc.get_threshold()]
+    monkeypatch.setattr(gc, "set_threshold", lambda *numbers: thresholds.append(numbers))
+    monkeypatch.setattr(gc, "get_threshold", lambda: thresholds[-1])
 
+    many.live_some([], "lambda", command)
+    assert asked == []
     many.settle_in()
+    many.live_some([], "lambda", command)
 
     assert heard == {signal.SIGINT: signal.SIG_IGN}
-    assert thresholds == [many.COLLECT_EVERY]
+    assert (thresholds[1:], asked) == ([(many.COLLECT_EVERY,)], ["collect", "freeze"])
 
 
 def test_a_second_ctrl_c_waits_for_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
