@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ LOST = "lost"
 """Action of a line that says that earlier lines are gone, with all that they said."""
 CHECKSUM = "crc32"
 """Key of a line's checksum: the CRC-32 of the line as it is without it. Lines of older versions have none."""
+KEPT_JOURNALS = 64
 KEPT_LINES = 4096
 """Lines whose content is kept: those of some weeks."""
 CLOCK = "clock"
@@ -74,7 +76,7 @@ class Journal:
         ]
         return bool(kinds) and kinds[-1] == "intent"
 
-    def _lines(self) -> list[dict[str, Any] | None]:
+    def _lines(self) -> Sequence[dict[str, Any] | None]:
         """Return every line, ``None`` for a damaged one; the last counts also where its end is missing."""
         return _lines_in(self.content())
 
@@ -92,8 +94,10 @@ def entries_in(content: bytes) -> list[dict[str, Any]]:
     return [dict(entry) for entry in _lines_in(content) if entry is not None]
 
 
-def _lines_in(content: bytes) -> list[dict[str, Any] | None]:
-    return [_read_line(line) for line in content.split(b"\n") if line]
+@lru_cache(maxsize=KEPT_JOURNALS)
+def _lines_in(content: bytes) -> Sequence[dict[str, Any] | None]:
+    """Return every line, ``None`` for a damaged one; not to be changed, for each word about money asks again."""
+    return tuple(_read_line(line) for line in content.split(b"\n") if line)
 
 
 @lru_cache(maxsize=KEPT_LINES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -47,8 +47,6 @@ class Spend:
         now: The moment it was counted at.
         machines: Every machine that was rented, and every request that nobody has answered, oldest first.
         total_usd: US dollars in all, at most.
-        by_phase_usd: ``total_usd`` by phase: boot, build, train, upload, teardown, and idle for the time between; the
-            disk, over all of them, stands apart.
         price_usd_per_h: Price of the last machine; 0 where none was rented.
         billed_s: Seconds that all machines were billed for, at most.
         unknown: Why something is not known, a sentence each.
@@ -58,7 +56,6 @@ class Spend:
     now: datetime
     machines: tuple[Rental, ...]
     total_usd: float | None
-    by_phase_usd: dict[str, float]
     price_usd_per_h: float | None
     billed_s: float
     unknown: tuple[str, ...] = ()
@@ -105,7 +102,6 @@ def spend_of(run: RunDir, now: datetime | None = None) -> Spend:
         now=at,
         machines=machines,
         total_usd=round(total, 4) if is_known else None,
-        by_phase_usd=_by_phase(run, machines, at) if is_known else {},
         price_usd_per_h=0.0 if last is None else last.price_usd_per_h,
         billed_s=round(sum(one.hours(at) for one in machines) * 3600, 1),
         unknown=unknown,
@@ -146,16 +142,22 @@ def _rentals(run: RunDir, journal: Journal) -> list[Rental]:
     if not found:
         return []
     *earlier, last = found
-    host = object_or_none(run.host.read_or_nothing()) or {}
+    host = _object_in(run.host.read_or_nothing())
     host_id = host.get("instance_id")
     is_last = last.machine_id in (None, host_id) and host_id not in [one.machine_id for one in earlier]
     if host and is_last and last.price_usd_per_h is None:
         price = number_or_none(host.get("price_usd_per_h"))
         last = replace(last, machine_id=host_id, price_usd_per_h=price, is_answered=True)
-    heard_at = moment_or_none((object_or_none(run.file("lease.json").read_or_nothing()) or {}).get("said_at"))
+    heard_at = moment_or_none(_object_in(run.file("lease.json").read_or_nothing()).get("said_at"))
     if heard_at and last.there_at and last.there_at < heard_at < (last.gone_at or run.world.now()):
         last = replace(last, seen_at=max(heard_at, last.seen_at or heard_at))  # a word reaches a machine that is there
     return [*earlier, last]
+
+
+@lru_cache(maxsize=KEPT_JOURNALS)
+def _object_in(content: bytes) -> Mapping[str, Any]:
+    """Return the mapping that a file of the run holds, empty where it holds none: each word about money asks again."""
+    return object_or_none(content) or {}
 
 
 def _line(rental: Rental, now: datetime, *, has_start: bool) -> dict[str, Any]:
@@ -201,11 +203,15 @@ def _why_unknown(rental: Rental) -> str | None:
     return f"{rental.cloud} gives no price of machine {rental.machine_id}, and Terraform has handed none back"
 
 
-def _by_phase(run: RunDir, machines: Sequence[Rental], now: datetime) -> dict[str, float]:
-    """Return US dollars by phase of the last machine, and in one sum what all others have cost."""
-    if not machines:
+def by_phase_usd(run: RunDir, spend: Spend) -> dict[str, float]:
+    """Return ``total_usd`` by phase; nothing where it is not known.
+
+    The phases of the last machine are boot, build, train, upload, teardown, and idle for the time between; its disk,
+    over all of them, stands apart, and so does what all earlier machines have cost, in one sum.
+    """
+    if not spend.machines or spend.total_usd is None:
         return {}
-    *earlier, last = machines
+    now, (*earlier, last) = spend.now, spend.machines
     begun, end = last.asked_at, last.gone_at or now
     seconds = dict.fromkeys((*dict.fromkeys(PHASES.values()), "idle"), 0.0)
     for name, step in _steps(run).items():

@@ -11,7 +11,7 @@ from runner.cloud_api.models import Resource
 from runner.errors import TeardownError, counted
 from runner.run.models import Host
 from runner.run.run_dir import RunDir, write_json
-from runner.run.spend import spend_of
+from runner.run.spend import by_phase_usd, spend_of
 from runner.run.state import RunState
 
 
@@ -111,7 +111,7 @@ def write_receipt(
         "cost_unknown": list(spend.unknown),
         "machines": spend.lines,
         "vendor_bill": dict(bills or {}),
-        "cost_by_phase_usd": spend.by_phase_usd,
+        "cost_by_phase_usd": by_phase_usd(run, spend),
         "estimated_usd": round(sum(estimated_usd.values()), 4) if estimated_usd else None,
         "estimated_by_phase_usd": dict(estimated_usd or {}),
         "price_usd_per_h": spend.price_usd_per_h,

@@ -12,7 +12,7 @@ import pytest
 from runner.run import spend
 from runner.run.rentals import Rental, rentals_in
 from runner.run.run_dir import RunDir, create_run, write_json
-from runner.run.spend import DISK, EARLIER, WAY_HOME_H, dollars_left, hours_left, spend_of
+from runner.run.spend import DISK, EARLIER, WAY_HOME_H, by_phase_usd, dollars_left, hours_left, spend_of
 from runner.world import Entry, RealWorld
 
 BEGUN = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -94,7 +94,7 @@ def test_the_phases_add_up_to_the_whole(run: RunDir) -> None:
     journal(run, (0, "intent", "provision"), (1000, "answer", "destroy"))
     steps(run, plan=(-50, -1), provision=(-1, 100), configure=(110, 200), train=(200, 900), destroy=(950, None))
 
-    phases = spend_of(run).by_phase_usd
+    phases = by_phase_usd(run, spend_of(run))
 
     assert phases == {"boot": 0.1, "build": 0.09, "train": 0.7, "upload": 0.0, "teardown": 0.05, "idle": 0.06}
     assert sum(phases.values()) == pytest.approx(spend_of(run).total_usd)
@@ -140,8 +140,8 @@ def test_all_tries_count(run: RunDir) -> None:
 
     assert [one.machine_id for one in spend.machines] == ["i-1", "i-2"]
     assert (spend.total_usd, spend.billed_s) == (5.4, 5400.0)
-    assert spend.by_phase_usd[EARLIER] == 3.6
-    assert sum(spend.by_phase_usd.values()) == pytest.approx(5.4)
+    assert by_phase_usd(run, spend)[EARLIER] == 3.6
+    assert sum(by_phase_usd(run, spend).values()) == pytest.approx(5.4)
 
 
 def test_a_second_try_has_what_the_first_has_left(run: RunDir) -> None:
@@ -177,7 +177,7 @@ def test_a_lost_request_may_have_cost_the_disk_that_was_planned_as_well(run: Run
     spend = spend_of(run)
 
     assert (spend.range_usd, spend.total_usd) == (pytest.approx([0.0, 3.78], abs=2e-6), 3.78)
-    assert (spend.by_phase_usd[DISK], spend.lines[0]["disk_usd_per_h"]) == (0.18, 0.36)
+    assert (by_phase_usd(run, spend)[DISK], spend.lines[0]["disk_usd_per_h"]) == (0.18, 0.36)
     assert dollars_left(run, 5.0) == pytest.approx(1.22)
 
 
@@ -317,8 +317,8 @@ def test_the_disk_counts_in_the_whole_and_against_the_limit_in_dollars(run: RunD
     spend = spend_of(run)
 
     assert (spend.total_usd, spend.limit_usd_per_h) == (3.96, pytest.approx(3.96))
-    assert spend.by_phase_usd[DISK] == 0.36
-    assert sum(spend.by_phase_usd.values()) == pytest.approx(3.96)
+    assert by_phase_usd(run, spend)[DISK] == 0.36
+    assert sum(by_phase_usd(run, spend).values()) == pytest.approx(3.96)
     assert spend.lines[0]["disk_usd_per_h"] == 0.36
     assert dollars_left(run, 5.0) == pytest.approx(1.04)
 
@@ -357,7 +357,7 @@ def test_a_state_that_cannot_be_read_keeps_nobody_from_counting(run: RunDir, sta
     spend = spend_of(run, BEGUN + timedelta(hours=1))
 
     assert spend.total_usd == 3.6
-    assert sum(spend.by_phase_usd.values()) == pytest.approx(3.6)
+    assert sum(by_phase_usd(run, spend).values()) == pytest.approx(3.6)
 
 
 @pytest.mark.parametrize("price", ["3.6", 10**400, -1, [1], True])
