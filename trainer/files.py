@@ -91,8 +91,11 @@ def _indented(value: Any, margin: str) -> str:
     if kind is int or (kind is float and math.isfinite(value)):
         return repr(value)
     inner = margin + "  "
-    if kind is dict and value and all(type(name) is str for name in value):
-        rows = [f"{quoted(name)}: {_indented(one, inner)}" for name, one in value.items()]
+    if kind is dict and value and set(map(type, value)) == {str}:
+        rows = [
+            f"{quoted(name)}: {quoted(one) if type(one) is str else _indented(one, inner)}"
+            for name, one in value.items()
+        ]
         return f"{{{inner}{f',{inner}'.join(rows)}{margin}}}"
     if (kind is list or kind is tuple) and value:
         return f"[{inner}{f',{inner}'.join([_indented(one, inner) for one in value])}{margin}]"
@@ -111,6 +114,8 @@ def parse_object(content: bytes | str) -> dict[str, Any]:
         ValueError: If it is cut off, no JSON, or nested more deeply than Python reads.
     """
     try:
+        if isinstance(content, bytes) and content[:1] == b"{" and content[1:2] != b"\0":
+            content = content.decode("utf-8", "surrogatepass")  # as JSON's own look for the encoding would find out
         value = json.loads(content)
     except RecursionError as err:
         raise ValueError("it is nested too deeply") from err

@@ -22,6 +22,10 @@ LEAST_OFF = timedelta(minutes=1)
 """A smaller difference may be the way of the answer, and a ``Date`` has whole seconds."""
 BORN, BEYOND = datetime(2026, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 """No cloud's clock shows a time from before this program, or beyond this century: by such a one all would be over."""
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+FIXED_DATE = re.compile(
+    rf"[A-Z][a-z]{{2}}, (\d\d) ({'|'.join(MONTHS)}) ([1-9]\d{{3}}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII
+)
 WINDOW = re.compile(r'"[^"]*"((?:\s*;\s*[a-z]+=-?\d+)+)')
 
 
@@ -207,7 +211,14 @@ def spent_window_s(headers: Mapping[str, str]) -> float:
 
 
 def _date(value: str) -> datetime | None:
+    """Return a date as HTTP writes it; every answer has one, so the form that servers have to use is read at once."""
+    fixed = FIXED_DATE.fullmatch(value)
     try:
+        if fixed is not None:
+            day, month, year, hour, minute, second = fixed.groups()
+            return datetime(
+                int(year), MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC
+            )
         found = email.utils.parsedate_to_datetime(value)
     except (OverflowError, TypeError, ValueError):
         return None

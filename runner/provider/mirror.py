@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from runner.errors import UsageError
@@ -30,7 +31,7 @@ def write_mirror(world: World, folder: Path) -> Path:
     """Write the folder that Terraform installs our provider from; return its absolute path. Again is fine."""
     root = folder.absolute()
     for platform in PLATFORMS:
-        program = root / ADDRESS / VERSION / platform / f"terraform-provider-douse_v{VERSION}"
+        program = root / f"{ADDRESS}/{VERSION}/{platform}/terraform-provider-douse_v{VERSION}"
         if program.is_file() and program.read_bytes() == SHIM and os.access(program, os.X_OK):
             continue
         program.parent.mkdir(parents=True, exist_ok=True)
@@ -106,9 +107,14 @@ def cli_config(mirror: Path, offline_mirror: Path | None = None) -> str:
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the provider's shim needs, to be put on top of Terraform's environment."""
-    project = str(Path(__file__).resolve().parents[2])
+    project = _project()
     before = [part for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != project]
     return {"DOUSE_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join([project, *before])}
+
+
+@cache
+def _project() -> str:
+    return str(Path(__file__).resolve().parents[2])
 
 
 def _quote(path: Path) -> str:

@@ -21,9 +21,10 @@ class Section(BaseModel):
     @classmethod
     def _refuse_truth(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse ``true`` and ``false`` for a number: Python takes them for 1 and 0."""
-        field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and bool not in (field.annotation, *get_args(field.annotation)):
-            raise ValueError("true and false are no values of this key")
+        if isinstance(value, bool):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            if bool not in (annotation, *get_args(annotation)):
+                raise ValueError("true and false are no values of this key")
         return value
 
     @field_validator("*", mode="after")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be")
 NAMES = st.text() | st.integers() | st.booleans() | st.none() | st.floats()
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -53,6 +55,20 @@ PLAIN = st.recursive(
 @examples(300)
 def test_indented_json_is_that_of_python(value: object) -> None:
     assert indented(value) == json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@given(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False)), st.sampled_from(ENCODINGS))
+@examples(300)
+def test_an_object_is_read_as_python_reads_it(value: dict[str, object], encoding: str) -> None:
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False), f" {json.dumps(value)}"):
+        content = text.encode(encoding, "surrogatepass")
+        assert parse_object(content) == json.loads(content) == value
+
+
+@pytest.mark.parametrize("content", [b"{", b"{}x", b'{"a": \xff}', b"", b"{\0", b"\xef\xbb\xbf{"])
+def test_what_python_cannot_read_is_no_object(content: bytes) -> None:
+    with pytest.raises(ValueError, match=re.escape(_refusal(content))):
+        parse_object(content)
 
 
 @pytest.mark.parametrize("value", [{"a": [Path("b")]}, [{1, 2}], {("a",): 1}], ids=repr)
@@ -107,3 +123,10 @@ def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
 
     assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def _refusal(content: bytes) -> str:
+    try:
+        return f"{json.loads(content)} was read"
+    except ValueError as err:
+        return str(err)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import itertools
 from collections.abc import Callable
@@ -425,6 +426,15 @@ def test_a_date_that_no_calendar_has_says_nothing(date: str) -> None:
 def test_a_clouds_clock_counts_unless_no_clock_can_show_that(date: str, off: timedelta | None) -> None:
     """By the last hour of the calendar the end of every machine in use has passed, and a sweep would terminate it."""
     assert clock_off({"date": date}, datetime(2026, 11, 21, tzinfo=UTC)) == off
+
+
+@pytest.mark.parametrize("month", calendar.month_abbr[1:])
+@pytest.mark.parametrize("day", ["00", "01", "30", "31"])
+@pytest.mark.parametrize("time", ["00:00:00", "23:59:59", "24:00:00", "12:00:60"])
+def test_a_date_as_servers_write_it_is_read_as_in_any_other_form(month: str, day: str, time: str) -> None:
+    given, now = f"{day} {month} 2026 {time}", datetime(2026, 6, 21, tzinfo=UTC)
+
+    assert clock_off({"date": f"Sat, {given} GMT"}, now) == clock_off({"date": f"{given} +0000"}, now)
 
 
 def test_more_digits_than_python_makes_an_int_of_are_many_requests_left() -> None:
