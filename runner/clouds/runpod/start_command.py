@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from functools import lru_cache
 
 import yaml
 
@@ -32,11 +33,20 @@ def start_command(ttl_s: int) -> str:
     Args:
         ttl_s: How long the pod may take until it has its lease, in seconds.
     """
-    api = yaml.safe_load(ROLES.read_text(encoding="utf-8"))["lease_api"]
-    program, settings = PROGRAM.read_bytes(), json.dumps({"ttl_s": ttl_s, "api": api}).encode()
-    unpack = f"{_unpack(program, PROGRAM.name)}; {_unpack(settings, 'settings.json')}"
+    unpack = _unpack_all(ttl_s)
     watch = f"setsid python3 {PROGRAM.name} {FOLDER} >> boot.log 2>&1 < /dev/null"
     return f"bash -c 'mkdir -p {FOLDER}; cd {FOLDER}; {unpack}; ({watch} &); cd /; exec {OWN_START}'"
+
+
+@lru_cache(maxsize=8)
+def _unpack_all(ttl_s: int) -> str:
+    """Return what writes the program and its settings.
+
+    Each step that calls Terraform wants it again; what it is made of comes with Douse, and changes with no run.
+    """
+    api = yaml.safe_load(ROLES.read_text(encoding="utf-8"))["lease_api"]
+    program, settings = PROGRAM.read_bytes(), json.dumps({"ttl_s": ttl_s, "api": api}).encode()
+    return f"{_unpack(program, PROGRAM.name)}; {_unpack(settings, 'settings.json')}"
 
 
 def _unpack(content: bytes, name: str) -> str:

@@ -69,8 +69,18 @@ def test_a_container_that_starts_again_with_a_full_disk_has_the_watch_of_its_las
 
 
 def test_the_command_is_short_and_the_same_each_time() -> None:
-    assert start_command(3300) == start_command(3300)
+    made_anew = module._unpack_all.__wrapped__
+
+    assert made_anew(3300) == made_anew(3300)
+    assert made_anew(3300) in start_command(3300)
     assert len(start_command(3300)) <= LONGEST
+
+
+def test_the_command_is_made_once_for_each_time_to_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, other = start_command(3300), start_command(3301)
+    monkeypatch.setattr(module, "ROLES", None)  # it would be read
+
+    assert start_command(3300) == first != other
 
 
 def test_the_pods_folder_is_the_one_that_the_role_of_the_lease_looks_into() -> None:
