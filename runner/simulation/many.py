@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import hashlib
 import os
@@ -32,6 +33,9 @@ LAST_LINES = 60
 COLLECT_EVERY = 100_000
 """Objects after which rubbish that refers to itself is looked for; Python's own 700 cost a sixth of a life. Without any
 look until the end of a chunk a life takes longer: its memory is no longer that of the life before."""
+LONGEST_LIFE_S = 600.0
+"""Real seconds after which a life hangs: its process says where, and ends. A greenlet that hangs leaves nobody else."""
+STDERR = 2
 
 
 @dataclass
@@ -91,10 +95,12 @@ def live_some(seeds: Sequence[int], cloud: str, command: Command) -> Tally:
     tally = Tally()
     with room() as folder:
         for seed in seeds:
+            faulthandler.dump_traceback_later(LONGEST_LIFE_S, exit=True, file=STDERR)
             life = live(seed, cloud, folder, command)
             broken = judge(life)
             one = Tally(1, life.faults, worst_cases(life), {seed: life.digest}, {seed: broken} if broken else {})
             tally.add(one)
+    faulthandler.cancel_dump_traceback_later()
     if gc.get_threshold()[0] == COLLECT_EVERY:
         gc.collect()
         gc.freeze()  # what is left are modules and caches, which no later look goes through

@@ -28,6 +28,7 @@ from runner.simulation.planner import check
 from runner.simulation.process import KILLED, Process
 from runner.simulation.programs import SimulatedApart, SimulatedTools, TerraformChild, guard_main
 from runner.simulation.rates import Rates
+from runner.simulation.strands import quickest
 from runner.simulation.terraform import NEIGHBOUR, SimulatedTerraform, create, inputs_of, neighbours_inputs
 from runner.simulation.trainer import EPOCH, Course
 from runner.simulation.turns import Turns
@@ -80,7 +81,7 @@ class Stage:
         self.children: list[TerraformChild] = []
         self.ended: Callable[[Process], None] = lambda _: None
         self.chance = random.Random(f"life {seed}")  # noqa: S311 - to be the same each time is what it is for
-        self.turns = Turns(random.Random(f"turns {seed}"))  # noqa: S311
+        self.turns = Turns(random.Random(f"turns {seed}"), quickest())  # noqa: S311
         self.yard = SimulatedYard(self.turns, self.chance, self._fate, self.note)
         names = random.Random(f"names {seed}")  # noqa: S311
         self.state = CloudState(

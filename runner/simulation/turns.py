@@ -1,8 +1,8 @@
 """Turns: the tasks of a virtual world, of which exactly one runs at any moment, in an order drawn from a seed.
 
-A task is a thread. It goes on until it waits for something, or asks who else would, and then the seed says who is next.
-When everybody waits, time goes to the first moment at which somebody stops waiting. So the same seed gives the same
-history, whatever the machine is doing.
+A task goes on until it waits for something, or asks who else would, and then the seed says who is next. When everybody
+waits, time goes to the first moment at which somebody stops waiting. So the same seed gives the same history, whatever
+the machine is doing, and whatever the tasks run on (``strands.py``).
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 import heapq
 import math
 import random
-import threading
 from collections.abc import Callable
 from typing import Protocol
 
-STUCK_S = 60.0
-"""Real seconds after which a task that neither waits nor ends is taken for a defect."""
+from runner.simulation.strands import Strand, StuckError, ThreadStrand
+
 HAIR_S = 1e-6
 """Sums of seconds are not exact: a moment is reached that is so close."""
 SHORTEST_S = 1e-4
@@ -69,40 +68,24 @@ class Owner(Protocol):
 class Turn:
     """One task: when it may run, and what it waits for."""
 
-    def __init__(self, name: str, owner: Owner) -> None:
+    def __init__(self, name: str, owner: Owner, strand: Strand) -> None:
         """Begin with nothing to wait for."""
-        self.name, self.owner, self.is_over = name, owner, False
+        self.name, self.owner, self.strand, self.is_over = name, owner, strand, False
         self.is_due: Callable[[], bool] = always
         self.is_told = True
         self.until_s = math.inf
-        self._baton = threading.Lock()
-        self._baton.acquire()
-
-    def give(self) -> None:
-        """Let it run; one that does not wait for it, for its world was given up, may have been let before."""
-        if self._baton.locked():
-            self._baton.release()
-
-    def take(self) -> None:
-        """Wait until it may run.
-
-        Raises:
-            DeadlockError: If whoever runs does not stop.
-        """
-        if not self._baton.acquire(timeout=STUCK_S):
-            raise DeadlockError(f"{self.name} got no turn within {STUCK_S:.0f} s of real time")
 
 
 class Turns:
     """All tasks of one world, and its time."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, strands: type[Strand] = ThreadStrand) -> None:
         """Begin at no time, with no task but that of the thread which made it; ``adopt`` says whose that is."""
+        self._strands = strands
         self.chance, self.passed_s, self.is_closed = chance, 0.0, False
         self.failures: list[BaseException] = []
         self._running: Turn | None = None
         self._turns: list[Turn] = []
-        self._threads: dict[Turn, threading.Thread] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbered = 0
         self._main: Turn | None = None
@@ -128,17 +111,15 @@ class Turns:
 
     def adopt(self, name: str, owner: Owner) -> None:
         """Take the thread that calls for the world's first task."""
-        self._main = self._running = Turn(name, owner)
+        self._main = self._running = Turn(name, owner, self._strands(name))
         self._turns.append(self._main)
 
     def start(self, name: str, owner: Owner, work: Callable[[], None]) -> Turn:
         """Let work go on in turn with the rest."""
-        turn = Turn(name, owner)
+        turn = Turn(name, owner, self._strands(name))
         self._turns.append(turn)
         self.stir()
-        thread = threading.Thread(target=self._live, args=(turn, work), name=name, daemon=True)
-        self._threads[turn] = thread
-        thread.start()
+        turn.strand.start(lambda: self._live(turn, work))
         return turn
 
     def at(self, moment_s: float, what: Callable[[], None]) -> None:
@@ -173,30 +154,31 @@ class Turns:
         chosen = self._next()
         if chosen is not turn:
             self._running = chosen
-            chosen.give()
-            turn.take()
+            try:
+                turn.strand.hand_over(chosen.strand)
+            except StuckError as err:
+                raise DeadlockError(str(err)) from err
         if self.is_closed or owner.is_dead:
             raise OverError(turn.name)
         return is_due()
 
     def close(self) -> None:
-        """End every task where it waits, and wait for its thread.
+        """End every task where it waits.
 
         Raises:
             DeadlockError: If one does not end.
         """
         self.is_closed = True
-        for turn, thread in self._threads.items():
-            if not turn.is_over:
-                self._running = turn
-                turn.give()
-            thread.join(STUCK_S)
-            if thread.is_alive():
+        for turn in self._turns:
+            if turn is self._main:
+                continue
+            self._running = turn
+            if not turn.strand.finish():
                 raise DeadlockError(f"{turn.name} does not end")
 
     def _live(self, turn: Turn, work: Callable[[], None]) -> None:
         try:
-            turn.take()
+            turn.strand.begin()
             if self.is_closed or turn.owner.is_dead:
                 raise OverError(turn.name)
             work()
@@ -208,14 +190,13 @@ class Turns:
         if self.is_closed:
             return
         self._turns.remove(turn)
-        del self._threads[turn]
         try:
             self._running = self._next()
         except DeadlockError as err:
             self.failures.append(err)
             self._running = self._main
         if self._running is not None:
-            self._running.give()
+            turn.strand.end_with(self._running.strand)
 
     def _goes_on(self, until_s: float) -> bool:
         """Return whether the task that runs goes on at once, for nobody else is due before it is; let its time pass.

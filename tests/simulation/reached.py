@@ -20,6 +20,7 @@ import coverage
 from runner.cli.simulate import command
 from runner.rehearsal.services import simulated_clouds
 from runner.simulation.many import live_some
+from runner.simulation.strands import ThreadStrand, quickest
 
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = ("runner/safety/*.py", "runner/guard/*.py", "runner/lifecycle/*.py", "runner/lifecycle/steps/*.py")
@@ -182,7 +183,9 @@ def _never_happens(node: ast.AST) -> bool:
 
 def live_watched(seeds: range, cloud: str, data: str) -> None:
     """Live some lives with every line noted, in a file."""
-    watched = coverage.Coverage(data_file=data, include=[str(ROOT / module) for module in modules()])
+    tasks_are = "thread" if quickest() is ThreadStrand else "greenlet"
+    include = [str(ROOT / module) for module in modules()]
+    watched = coverage.Coverage(data_file=data, include=include, concurrency=tasks_are)
     watched.start()
     live_some(seeds, cloud, command)
     watched.stop()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli.simulate import command
+from runner.run.run_dir import PROJECT
 from runner.simulation import many
 from runner.simulation.living import drawn
 from runner.simulation.many import Tally, live_many, live_some, tell, told
@@ -115,6 +118,22 @@ def test_a_process_that_lives_hears_no_ctrl_c_and_seldom_looks_for_rubbish(monke
 
     assert heard == {signal.SIGINT: signal.SIG_IGN}
     assert (thresholds[1:], asked) == ([(many.COLLECT_EVERY,)], ["collect", "freeze"])
+
+
+def test_a_life_that_hangs_ends_its_process_and_says_where() -> None:
+    hangs = (
+        "from runner.simulation import many\n"
+        "many.LONGEST_LIFE_S = 0.5\n"
+        "def hang(argv, world):\n"
+        "    while True: pass\n"
+        "many.live_some([6], 'lambda', hang)\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", hangs], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+
+    assert ended.returncode == 1
+    assert "Timeout (0:00:00.500000)!" in ended.stderr
+    assert " in hang\n" in ended.stderr
 
 
 def test_a_second_ctrl_c_waits_for_no_life(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.simulation import turns
+from runner.simulation import strands, turns
 from runner.simulation.disk import MemoryDisk
 from runner.simulation.process import Process
 from runner.simulation.world import BEGINNING, DeadlockError, VirtualWorld
@@ -254,12 +254,12 @@ def test_a_power_cut_tears_what_was_not_synced_and_frees_every_lock() -> None:
 
 
 def test_tasks_of_a_world_that_was_given_up_end_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "STUCK_S", 0.05)
+    monkeypatch.setattr(strands, "STUCK_S", 0.05)
     world = VirtualWorld()
 
     tasks = [world.start(lambda: world.sleep(1.0), name=name) for name in "abc"]
 
-    for turn, thread in list(world._turns._threads.items()):
-        thread.join(60.0)
+    for turn in world._turns._turns[1:]:
+        turn.strand.thread.join(60.0)
         assert turn.is_over
     assert len(tasks) == 3
