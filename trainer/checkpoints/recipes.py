@@ -1,12 +1,17 @@
-"""Whether a checkpoint may be gone on from with a recipe: the same one, or the same but for its length."""
+"""Whether a checkpoint may be gone on from with a recipe: the same one, or the same but for its length.
+
+The recipe's models come with the first question: a transfer, which asks none, would take as long to load them as boto3.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainer.config.recipe import Recipe, to_mapping
 from trainer.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from trainer.config.recipe import Recipe
 
 LENGTH_KEYS = ("training.max_steps", "training.num_train_epochs")
 """What may differ: optimizer, random state and place in the data go on, and the schedule is that of the new length."""
@@ -20,6 +25,8 @@ DATA_KEYS = ("data.max_length", "data.packing", "data.assistant_only_loss", "dat
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """Return what of a recipe decides how a run goes on, by ``section.key``; data and base model have sums."""
+    from trainer.config.recipe import to_mapping
+
     sections = to_mapping(recipe)
     values = {
         f"{section}.{key}": value
@@ -45,6 +52,8 @@ def check_recipe(name: str, was: Mapping[str, Any] | None, now: Mapping[str, Any
     Raises:
         CheckpointError: If a key differs that may not; the message has both values.
     """
+    from trainer.config.recipe import Recipe
+
     if was is None:
         raise CheckpointError(
             f"resume: {name} belongs to another recipe; it is of a version that did not write down which",

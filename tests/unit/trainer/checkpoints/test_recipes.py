@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -66,3 +68,9 @@ def test_a_measure_against_a_shortage_of_memory_may_differ() -> None:
     small = values(per_device_train_batch_size=1, gradient_accumulation_steps=4, gradient_checkpointing=True)
 
     assert check_recipe("checkpoint-4", large, small) == []
+
+
+def test_a_transfer_does_not_wait_for_the_models_of_a_recipe() -> None:
+    code = "import sys, trainer.checkpoints.pull, trainer.checkpoints.push; sys.exit('pydantic' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
