@@ -174,12 +174,7 @@ class Bucket:
             self._came[name, path] = answer.head
             return
         with self._big, told(self._url):
-            try:
-                self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
-            except Exception as err:
-                if type(err).__name__ != ETAG_CHANGED:
-                    raise
-                # Its ETag changed between two parts: it was replaced, or the store makes up one for each answer.
+            if not self._get_parts(name, path):
                 whole = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
                 with path.open("wb") as file:
                     shutil.copyfileobj(whole["Body"], file)
@@ -192,6 +187,21 @@ class Bucket:
     def settle(self) -> None:
         """Write the sums of the files for which the store keeps none."""
         self._sums.settle()
+
+    def _get_parts(self, name: str, path: Path) -> bool:
+        """Download an object in parts; returns whether the store gave what was asked for.
+
+        A store that ignores ``Range`` gives the whole object for each part, which boto3 writes to the part's place: the
+        file becomes longer than the object.
+        """
+        try:
+            self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
+        except Exception as err:
+            if type(err).__name__ != ETAG_CHANGED:
+                raise
+            return False  # it was replaced between two parts, or the store makes up an ETag for each answer
+        size_bytes = path.stat().st_size
+        return size_bytes == self._sizes.get(name, size_bytes)
 
     def _head(self, name: str) -> Mapping[str, Any]:
         with told(self._url):

@@ -148,6 +148,25 @@ def test_a_store_whose_etags_change_from_answer_to_answer_is_read_in_one_stream(
     assert (tmp_path / "back" / "in" / "b").read_text() == "two"
 
 
+def test_a_store_that_ignores_ranges_is_read_in_one_stream(
+    open_bucket: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_bucket("strict")
+    big = tmp_path / "data" / "big"
+    big.parent.mkdir()
+    big.write_bytes(bytes(range(256)) * (s3.PART_BYTES // 256) + b"and a little of a second part")
+    push(big.parent, URL)
+    asked = BaseClient._make_api_call
+    monkeypatch.setattr(
+        BaseClient,
+        "_make_api_call",
+        lambda client, name, values: asked(client, name, {key: values[key] for key in values if key != "Range"}),
+    )
+
+    assert pull(URL, tmp_path / "back").files == 1
+    assert (tmp_path / "back" / "big").read_bytes() == big.read_bytes()
+
+
 def test_a_store_that_stays_busy_is_reported(
     open_bucket: Callable[[str], Any], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
