@@ -66,7 +66,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Words that the machine got."""
     said: list[str] = []
     monkeypatch.setattr(lease._Talk, "say", lambda self, word: said.append(word))
-    monkeypatch.setattr(lease.storing, "kept_open", lambda ctx, host: nullcontext())
+    monkeypatch.setattr(lease.arming, "kept_open", lambda ctx, host: nullcontext())
     return said
 
 
@@ -225,7 +225,7 @@ def test_a_second_ctrl_c_ends_the_wait_for_whoever_renews_the_lease(
     ctx, hung = made(tmp_path), 10 * lease.BEAT_S
     at(monkeypatch, ctx)
     monkeypatch.setattr(lease._Talk, "say", lambda self, word: ctx.world.sleep(hung))
-    monkeypatch.setattr(lease.storing, "kept_open", lambda ctx, host: nullcontext())
+    monkeypatch.setattr(lease.arming, "kept_open", lambda ctx, host: nullcontext())
 
     with lease.kept(ctx, HOST):
         ctx.world.sleep(1.0)

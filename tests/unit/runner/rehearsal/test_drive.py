@@ -56,7 +56,7 @@ def test_a_store_of_no_known_manner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no store 'ftp'") as caught:
         ask(tmp_path, store="ftp")
 
-    assert caught.value.resolution == "write STORE=amazon|strict|gateway|local|webdav"
+    assert caught.value.resolution == "write STORE=amazon|strict|gateway|local|webdav|webdav-given"
 
 
 @pytest.mark.parametrize("fault", ["box_deleted_after_store", "kill_runner@store"])
@@ -64,7 +64,7 @@ def test_what_waits_for_a_store_is_refused_where_there_is_none(fault: str, tmp_p
     with pytest.raises(UsageError, match=f"{fault} waits for a checkpoint in the store") as caught:
         ask(tmp_path, faults=fault)
 
-    assert caught.value.resolution == "serve one with STORE=amazon|strict|gateway|local|webdav"
+    assert caught.value.resolution == "serve one with STORE=amazon|strict|gateway|local|webdav|webdav-given"
 
 
 @pytest.mark.parametrize(
