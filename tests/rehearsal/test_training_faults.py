@@ -90,21 +90,6 @@ def test_a_machine_out_of_reach_for_a_while_trains_on_and_is_followed_again(
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
 
 
-def test_a_machine_that_is_cut_off_for_longer_than_its_lease_ends_itself_and_another_one_goes_on(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,lease")
-
-    verdict = stage.rehearse("runpod", "network_partition", *RECOVERS, "budget.lease_minutes=0.2")
-
-    first, second = verdict.machines
-    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), stage.said()
-    assert first["ended_by"] == "request", "by its lease, as soon as its cloud could hear it"
-    assert first["ended_at"] < second["started_at"], "two machines billed at once"
-    assert "no longer exists on runpod" in stage.said()
-    assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
-
-
 @pytest.mark.parametrize(
     ("cloud", "fault", "words"),
     [
