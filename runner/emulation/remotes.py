@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.adapters import process
 from runner.errors import ToolError
+from trainer.checkpoints.rclone_program import without_rclones
 
 REMOTES = ("local", "webdav")
 LOOPBACK, USER = "127.0.0.1", "douse"
@@ -53,11 +54,10 @@ def serve_webdav(rclone: str, served: Path, log: Path, host: str = LOOPBACK, pas
     Raises:
         ToolError: If it does not come up.
     """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
     maker = OF_ITS_MAKER if shutil.which(OF_ITS_MAKER[0]) else ()
     argv = [*maker, rclone, "serve", "webdav", "--addr", f"{host}:0", str(served)]
     login = {"RCLONE_USER": USER, "RCLONE_PASS": password} if password else {}
-    child = process.start(argv, log=log, env=environ | {"RCLONE_CONFIG": os.devnull} | login)
+    child = process.start(argv, log=log, env=without_rclones(os.environ) | {"RCLONE_CONFIG": os.devnull} | login)
     try:
         yield _address(child, log)
     finally:

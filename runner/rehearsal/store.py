@@ -22,10 +22,12 @@ from runner.emulation.s3.server import Asked, serve_s3
 from runner.errors import ToolError, UsageError
 from runner.world import RealWorld
 from trainer.checkpoints.complete import MANIFEST_NAME
+from trainer.checkpoints.rclone_program import without_rclones
 
 GIVEN = "webdav-given"
 """WebDAV that boxes reach, with the run's machine given the remote."""
-STORES = (*MANNERS, *REMOTES, GIVEN)
+BY_RCLONE = (*REMOTES, GIVEN)
+STORES = (*MANNERS, *BY_RCLONE)
 FOLDER = "store"
 """Folder of its certificates in that of the rehearsal, or of rclone's configuration and what the remote keeps."""
 LOG = "store-log.jsonl"
@@ -49,7 +51,7 @@ def provide_store(name: str | None) -> None:
     Raises:
         ExtraError: If it cannot be installed.
     """
-    if name not in (None, *MANNERS):
+    if name in BY_RCLONE:
         provide_rclone(RealWorld())
 
 
@@ -132,10 +134,9 @@ def settings_of(name: str | None, url: str, folder: Path) -> list[str]:
 
 def surroundings_of(name: str | None, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment as it has to be for a store: rclone knows its remote there, and none of the user's."""
-    if name in (None, *MANNERS):
+    if name not in BY_RCLONE:
         return dict(environ)
-    kept = {variable: value for variable, value in environ.items() if not variable.startswith("RCLONE_")}
-    return kept | {"RCLONE_CONFIG": str(folder / FOLDER / RCLONE_CONFIG)}
+    return without_rclones(environ) | {"RCLONE_CONFIG": str(folder / FOLDER / RCLONE_CONFIG)}
 
 
 def kept_in_remote(folder: Path, run_id: str) -> Path:

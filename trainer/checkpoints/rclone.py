@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from trainer.checkpoints.rclone_program import Answer, ask
+from trainer.checkpoints.rclone_program import Answer, ask, without_rclones
 from trainer.checkpoints.transfer import AT_ONCE
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file
@@ -51,11 +51,6 @@ def split_address(url: str) -> tuple[str, str] | None:
     """Return remote and folder of ``rclone://remote/folder``; ``None`` if it is something else."""
     match = ADDRESS.fullmatch(url)
     return None if match is None else (match[1], unquote(match[2] or "").rstrip("/"))
-
-
-def _without_rclones(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which rclone knows of no remote."""
-    return {name: value for name, value in environ.items() if not name.startswith("RCLONE_")}
 
 
 class Remote:
@@ -89,7 +84,7 @@ class Remote:
             )
         self._program, self._remote, self._folder = found, remote, folder
         self.at_once = at_once or AT_ONCE
-        self._environ = os.environ if not variables else {**_without_rclones(os.environ), **variables}
+        self._environ = os.environ if not variables else {**without_rclones(os.environ), **variables}
         self._url = f"rclone://{remote}/{folder}"
         self._twice: set[str] = set()
         self._unsure: set[str] = set()

@@ -58,6 +58,11 @@ class Answer:
     stderr: str
 
 
+def without_rclones(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which rclone knows of no remote, and has no settings."""
+    return {name: value for name, value in environ.items() if not name.startswith("RCLONE_")}
+
+
 def ask(argv: Sequence[str], environ: Mapping[str, str] = os.environ, *, timeout_s: float) -> Answer:
     """Run the program to its end, in a session of its own so that Ctrl-C reaches only whoever waits for it.
 
