@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runner.adapters import secrets
 from tests.unit.runner.guard.fake_guard import FakeGuard
 
+BUCKET = "a-bucket"
 PROJECT = Path(__file__).resolve().parents[3]
 WAIT_S = 240.0
 AT_TERMINAL = (
@@ -241,3 +244,28 @@ def bastion(tmp_path: Path) -> Iterator[Sshd]:
     """A second server, with a key of its own, that leads on to others."""
     with serving(tmp_path / "bastion", "LogLevel VERBOSE") as server:
         yield server
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that stands in for a machine's file system in memory."""
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    monkeypatch.setattr(secrets, "MEMORY", str(folder))
+    return folder
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The client of an account that moto plays in this process, with an empty bucket; the environment leads to it."""
+    import boto3  # moto takes its time to import, and few tests want it
+    from moto import mock_aws
+
+    for name, value in (("ACCESS_KEY_ID", "mine"), ("SECRET_ACCESS_KEY", "my-secret"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket=BUCKET)
+        yield client

@@ -14,14 +14,6 @@ from runner.adapters.secrets import hub_secrets, put_secrets
 from runner.world import RealWorld
 
 
-@pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "shm"
-    folder.mkdir()
-    monkeypatch.setattr(secrets, "MEMORY", str(folder))
-    return folder
-
-
 def test_only_the_user_can_read_them(memory: Path, tmp_path: Path) -> None:
     target = Path(put_secrets(RealWorld(), LocalMachine(), "run", str(tmp_path), {"HF_TOKEN": "hf_x"}))
 

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from runner.adapters import secrets
 from runner.emulation.s3.server import S3Server
 from runner.store import arming
-from tests.unit.runner.store.parts import BUCKET, ROLE, s3
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty bucket."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "my-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
+from tests.unit.runner.store.parts import ROLE, s3
 
 
 @pytest.fixture
@@ -40,14 +23,6 @@ def private(
         monkeypatch.delenv(name)
     server = s3_server("gateway")
     return s3(endpoint_url=server.url, ca_file=str(server.ca_file))
-
-
-@pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "shm"
-    folder.mkdir()
-    monkeypatch.setattr(secrets, "MEMORY", str(folder))
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,12 @@ from runner.run.models import Host
 from runner.run.run_dir import RunDir
 from runner.run.run_file import RunFile
 from runner.world import RealWorld
+from tests.unit.runner.conftest import BUCKET
 from tests.unit.runner.fake_run import run_named
 from trainer.checkpoints.complete import REQUIRED_FILES, complete
 
 HOST = Host("localhost", 22, "me", "i-1", "gpu_1x_a10", "us-east-1", False, 0.75, None, "lambda")
 RUN_ID = "20261121-090000-tiny"
-BUCKET = "a-bucket"
 ROLE = "arn:aws:iam::123456789012:role/douse-runs"
 
 

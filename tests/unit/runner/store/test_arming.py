@@ -24,8 +24,8 @@ from runner.store import arming
 from runner.store import credentials as store_keys
 from runner.store import run_store as storing
 from runner.world import RealWorld
+from tests.unit.runner.conftest import BUCKET
 from tests.unit.runner.store.parts import (
-    BUCKET,
     HOST,
     ROLE,
     RUN_ID,

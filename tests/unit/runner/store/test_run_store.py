@@ -14,8 +14,8 @@ from runner.errors import TransferError
 from runner.store import arming
 from runner.store import run_store as storing
 from runner.world import RealWorld
+from tests.unit.runner.conftest import BUCKET
 from tests.unit.runner.store.parts import (
-    BUCKET,
     HOST,
     RUN_ID,
     context,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx2
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, EndpointConnectionError, SSLError
-from moto import mock_aws
 
 from runner.cloud_api.models import Account, Cloud
 from runner.errors import AccessDeniedError, CloudUnavailableError
@@ -24,11 +22,11 @@ from runner.planning.checks.hub import Found
 from runner.planning.checks.line import Check
 from runner.run.run_file import RunFile
 from runner.world import RealWorld, World
+from tests.unit.runner.conftest import BUCKET
 from tests.unit.runner.fake_cloud import FakeCloud, thing
 from tests.unit.runner.planning.checks.fake_hub import breaking, hub_of, refusing, serving
 from tests.unit.runner.planning.checks.small_run import chat, make_run, write_model
 
-BUCKET = "a-bucket"
 LLAMA3 = (
     "{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>' "
     "+ message['content'] + '<|eot_id|>' }}{% endfor %}"
@@ -68,18 +66,6 @@ def look(run_file: RunFile, tmp_path: Path, known: Known | None = None, **seams:
 def _terraform_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "check_terraform", lambda world: [Check("terraform", "pass", "/opt/terraform")])
     monkeypatch.setattr(run, "hub_secrets", lambda world: {})
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name, value in (("ACCESS_KEY_ID", "mine"), ("SECRET_ACCESS_KEY", "secret"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
-        yield client
 
 
 def test_a_good_run_passes_and_says_what_it_has_no_use_for(tmp_path: Path) -> None:
