@@ -202,8 +202,12 @@ class CloudState:
         return f"{machine.cloud[0]}{self._boxes}-{machine.id[-6:].lower()}"
 
     def end(self, machine: EmulatedMachine, by: str, *, after_s: float) -> None:
-        """Accept the end of a machine: it bills on until it is gone, ``after_s`` from now."""
-        if machine.ends_at is None:
+        """Accept the end of a machine: it bills on until it is gone, ``after_s`` from now.
+
+        One that is ending by a request is gone sooner where the cloud or somebody else ends it sooner.
+        """
+        is_sooner = by != "request" and self.clock() + after_s < (machine.ends_at or 0.0)
+        if machine.ends_at is None or is_sooner:
             slow = self.fault("terminate_slow", machine.cloud, machine.id) if by == "request" else None
             machine.ends_at = self.clock() + (slow.number("seconds") if slow else after_s)
             machine.ended_by = by

@@ -90,6 +90,17 @@ def test_machine_that_is_ended_from_outside_bills_no_more(lab: Lab, action: str)
     assert lab.control.post(f"/machines/{instance}/{action}").status_code == 409
 
 
+@pytest.mark.parametrize("action", ["delete", "preempt"])
+def test_a_machine_that_is_ending_already_is_gone_at_once_where_it_is_ended_from_outside(lab: Lab, action: str) -> None:
+    instance = lab.launched()
+    asked = lab.terminate(instance)
+    assert (asked.status_code, lab.billing()) == (200, [instance])
+
+    assert lab.control.post(f"/machines/{instance}/{action}").status_code == 200
+
+    assert lab.billing() == []
+
+
 def test_a_machine_that_gets_a_notice_is_reclaimed_when_that_is_over(lab: Lab) -> None:
     instance = lab.launched()
 
