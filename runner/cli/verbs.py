@@ -29,7 +29,7 @@ from runner.lifecycle import drive as lifecycle
 from runner.lifecycle import lease
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.finish import Outcome
-from runner.lifecycle.left_alone import leave_alone, say_what_is_up
+from runner.lifecycle.left_alone import leave_alone, say_how_it_stands, say_what_is_up
 from runner.lifecycle.step import step
 from runner.run.events import read_event
 from runner.run.host_words import one_line, printable
@@ -134,7 +134,7 @@ def collect(session: Session) -> int:
         came = step(ctx, "collect", lambda: bring_home(ctx, host, with_checkpoints=True))
         storing.copy_home(ctx, came)
     session.view.line(f"came home: {', '.join(came) or 'nothing'}")
-    say_what_is_up(ctx, host, has_lease=True)
+    say_how_it_stands(ctx, host)
     return EXIT_DONE
 
 
@@ -236,7 +236,7 @@ def sync(session: Session) -> int:
         sync_home(ctx, session.arguments.direction)
     else:
         sync_machine(ctx, host, session.arguments.direction)
-        say_what_is_up(ctx, host, has_lease=True)
+        say_how_it_stands(ctx, host)
     return EXIT_DONE
 
 

@@ -10,6 +10,7 @@ from runner.context import Context
 from runner.lifecycle import lease
 from runner.lifecycle.terraform_inputs import seconds_to_hard_end
 from runner.run.models import Host
+from runner.safety.lease_word import word_or_noted
 
 
 def leave_alone(ctx: Context, host: Host) -> None:
@@ -49,6 +50,25 @@ def say_what_is_up(ctx: Context, host: Host, *, has_lease: bool) -> None:
             f"             it shuts down when nothing has trained for {ctx.run_file.idle_minutes:g} min "
             "(budget.keep_idle_minutes); what is not home or in a store by then is lost"
         )
+
+
+def say_how_it_stands(ctx: Context, host: Host) -> None:
+    """Say which machine is up after a look at a run that no runner drives, and for how long.
+
+    One whose runner is gone was not left up on purpose: it has the rest of its lease, and nothing else was promised.
+    """
+    last = word_or_noted(ctx.run)
+    if last is None or last[0] != "renew":
+        say_what_is_up(ctx, host, has_lease=last is not None)
+        return
+    if not ctx.environment.bills:
+        return
+    ends = last[1] + timedelta(minutes=ctx.run_file.budget.lease_minutes)
+    ctx.view.line(
+        f"still up     {_what_bills(host)}: its runner is gone, and its lease "
+        f"{'ends' if ends > ctx.world.now() else 'ended'} at {ends:%Y-%m-%d %H:%M} UTC{_keeper(ctx)}"
+    )
+    ctx.view.line(f"             `make watch RUN={ctx.run.run_id}` renews it and follows the run")
 
 
 def _say_what_stays(ctx: Context, host: Host) -> None:

@@ -16,7 +16,7 @@ from runner.cli.terminal import SilentView
 from runner.context import Context
 from runner.errors import EXIT_INTERRUPTED, EXIT_LEFTOVERS, ConnectionLostError
 from runner.lifecycle import drive, lease
-from runner.lifecycle.left_alone import leave_alone, say_what_is_up
+from runner.lifecycle.left_alone import leave_alone, say_how_it_stands, say_what_is_up
 from runner.run.models import Host
 from runner.run.run_dir import PROJECT, create_run, write_json
 from runner.run.run_file import RunFile
@@ -122,6 +122,50 @@ def test_of_a_machine_that_was_given_nothing_is_said(tmp_path: Path) -> None:
     ctx, lines = left(tmp_path, "local")
 
     say_what_is_up(ctx, HOST, has_lease=True)
+
+    assert lines == []
+
+
+def lease_said(ctx: Context, word: str, minutes_ago: float) -> None:
+    said_at = ctx.world.now() - timedelta(minutes=minutes_ago)
+    write_json(ctx.run.file("lease.json"), {"word": word, "said_at": said_at.isoformat(), "listener": "runs"})
+
+
+@pytest.mark.parametrize(("minutes_ago", "words"), [(8, "its lease ends at"), (40, "its lease ended at")])
+@pytest.mark.parametrize("env", ["runpod", "lambda"])
+def test_a_machine_whose_runner_is_gone_was_not_left_up_and_has_its_lease_alone(
+    env: str, minutes_ago: float, words: str, tmp_path: Path
+) -> None:
+    ctx, lines = left(tmp_path, env)
+    lease_said(ctx, "renew", minutes_ago)
+
+    say_how_it_stands(ctx, HOST)
+
+    keeper = ", if this computer or a sweep terminates it: Lambda itself does not" if env == "lambda" else ""
+    ends = ctx.world.now() + timedelta(minutes=15 - minutes_ago)
+    assert lines == [
+        f"still up     gpu_1x_a10 i-1 at $1.29/h: its runner is gone, and {words} {ends:%Y-%m-%d %H:%M} UTC{keeper}",
+        f"             `make watch RUN={ctx.run.run_id}` renews it and follows the run",
+    ]
+
+
+def test_a_machine_that_was_held_is_left_up_and_one_without_a_lease_has_to_be_set_up(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "runpod")
+
+    say_how_it_stands(ctx, HOST)
+    lease_said(ctx, "hold", 40)
+    say_how_it_stands(ctx, HOST)
+
+    assert [line for line in lines if line.startswith("left up")] == [lines[0]] * 2
+    assert "unless `make configure" in lines[1]
+    assert "it shuts down when nothing has trained" in lines[3]
+
+
+def test_of_a_machine_that_was_given_nothing_is_said_after_a_look(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "local")
+    lease_said(ctx, "renew", 1)
+
+    say_how_it_stands(ctx, HOST)
 
     assert lines == []
 
