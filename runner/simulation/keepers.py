@@ -31,6 +31,8 @@ UNFOLLOWED = frozenset({"stop", "lid", "full disk"})
 """Acts by which a runner starts no other guard for a while."""
 AWAY = frozenset({"lid", "cut"})
 """Acts by which they do not reach the machine, for a while."""
+SILENT = frozenset({"api_down", "box_killed"})
+"""Faults by which no word reaches the machine for long, and its lease is over under its runner's eyes."""
 SHORT_S = 600.0
 """An absence that no lease minds."""
 
@@ -40,7 +42,7 @@ def taken_away(life: Life) -> Iterator[str]:
     if any(act.kind in STILL for act in life.script) or is_limited(life):
         return
     is_away = any(act.kind in AWAY and act.number > SHORT_S for act in life.script)
-    is_out = "api_down" in life.faults_of_the_cloud
+    is_out = bool(SILENT & life.faults_of_the_cloud)
     for machine in life.ours:
         driver = _driver(life, machine)
         if driver is None or machine.ended_at is None:

@@ -304,3 +304,28 @@ def test_a_sweep_with_the_key_that_a_resume_has_rented_with_is_not_blind(tmp_pat
     assert sweep.billing
     assert sweep.key_is_right
     assert judge(life) == []
+
+
+def test_who_collects_from_a_machine_whose_runner_was_killed_hears_of_its_lease_and_not_of_its_hard_end(
+    tmp_path: Path,
+) -> None:
+    life = lived(tmp_path, Act("kill", 320.0), typed("collect", after_s=200.0), cloud="runpod")
+
+    (machine,) = life.ours
+    assert statuses(life) == [("train", KILLED), ("collect", 0)]
+    assert "its runner is gone, and its lease ends at 2026-01-01 00:2" in life.ended[1].printed
+    assert "left up" not in life.ended[1].printed
+    assert machine.ended_by == "its own lease (not_renewed)"
+    assert judge(life) == []
+
+
+def test_a_sweep_may_end_a_machine_that_vanished_and_has_heard_no_word_for_longer_than_its_lease(
+    tmp_path: Path,
+) -> None:
+    vanished = Act("fault", 0.0, 200.0, words=("box_killed",))
+
+    life = lived(tmp_path, vanished, Act("sweep beside", 1493.0), cloud="runpod")
+
+    assert [machine.ended_by for machine in life.ours] == ["request"]
+    assert [status for words, status in statuses(life) if words == "sweep"] == [0]
+    assert judge(life) == []
