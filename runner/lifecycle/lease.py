@@ -84,6 +84,20 @@ def say_hold(ctx: Context, host: Host) -> None:
     hand_over(ctx, host, prefix)
 
 
+def ran_out(ctx: Context, host: Host, machine: Machine) -> bool:
+    """Return whether a rented machine saves and ends itself because it had no word for too long.
+
+    One that an older release has set up says nothing of it.
+
+    Raises:
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    if not ctx.environment.rents_machine:
+        return False
+    answer = _asked(machine, ctx.box(host, machine).prefix, _text(ctx, "renew"))
+    return answer is not None and answer.get("over") == "not_renewed"
+
+
 def hand_over(ctx: Context, host: Host, prefix: str | None) -> None:
     """Leave a rented machine to the run's guard.
 
@@ -163,13 +177,10 @@ class _Talk:
         self._last: Listener = "runs"
 
     def say(self, word: Word) -> str:
-        """Say a word to the machine's own watch, and return where the run lives there.
-
-        No two words are alike, so that no clock has to agree.
-        """
-        text = f"{word} {self._ctx.world.token()}"
+        """Say a word to the machine's own watch, and return where the run lives there."""
+        text = _text(self._ctx, word)
         prefix = self._ctx.box(self._host, self._machine).prefix
-        answer = self._asked(prefix, text)
+        answer = _asked(self._machine, prefix, text)
         if answer is None:
             self._put(prefix, text)
         listener = _listener(answer)
@@ -180,19 +191,6 @@ class _Talk:
             write_json(self._ctx.run.file(LEASE_NAME), said)
         self._report(listener)
         return prefix
-
-    def _asked(self, prefix: str, text: str) -> dict[str, Any] | None:
-        """Say it to the lease's own program; return its answer, ``None`` where it gives none.
-
-        It has none before its role ran, and on a machine that an older release has set up.
-        """
-        try:
-            done = self._machine.run(["sh", f"{prefix}/lease/say", text], timeout_s=ANSWER_S)
-            return parse_object(done.stdout) if done.exit_code == 0 else None
-        except ConnectionLostError:
-            raise
-        except (RunnerError, ValueError):  # too late, or nonsense: the word itself must still get there
-            return None
 
     def _put(self, prefix: str, text: str) -> None:
         with self._ctx.world.scratch("douse-lease-") as folder:
@@ -217,6 +215,25 @@ class _Talk:
             line = f"{self._ctx.world.now():%Y-%m-%dT%H:%M:%SZ} {words[listener]}\n"
             (self._ctx.run.logs / "lease.log").append(line.encode())
         self._last = listener
+
+
+def _text(ctx: Context, word: Word) -> str:
+    """Return a word as the machine takes it; no two are alike, so that no clock has to agree."""
+    return f"{word} {ctx.world.token()}"
+
+
+def _asked(machine: Machine, prefix: str, text: str) -> dict[str, Any] | None:
+    """Say a word to the lease's own program; return its answer, ``None`` where it gives none.
+
+    It has none before its role ran, and on a machine that an older release has set up.
+    """
+    try:
+        done = machine.run(["sh", f"{prefix}/lease/say", text], timeout_s=ANSWER_S)
+        return parse_object(done.stdout) if done.exit_code == 0 else None
+    except ConnectionLostError:
+        raise
+    except (RunnerError, ValueError):  # too late, or nonsense: the word itself must still get there
+        return None
 
 
 def _listener(answer: dict[str, Any] | None) -> Listener:

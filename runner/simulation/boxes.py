@@ -52,7 +52,8 @@ class BoxLease:
         self._box, self._on_end, self.began_s = box, on_end, now
         self._lease = program.Lease(float(settings["ttl_s"]), now + float(settings["hard_end_s"]), now)
         self._idle = program.Idleness(float(settings["idle_s"]), now)
-        self._is_over, self._is_killed, self._was_killed = False, False, False
+        self._why_over: str | None = None
+        self._is_killed, self._was_killed = False, False
 
     @property
     def can_end(self) -> bool:
@@ -74,7 +75,8 @@ class BoxLease:
         written = LEASE_IS_DEAF not in flaws
         if written and not self._is_killed:
             self.hear(text)
-        return json.dumps({"written": written, "was_running": was_running, "runs": not self._is_killed})
+        said = {"written": written, "was_running": was_running, "runs": not self._is_killed, "over": self._why_over}
+        return json.dumps(said)
 
     def hear(self, text: str) -> None:
         """Take a runner's word."""
@@ -83,7 +85,7 @@ class BoxLease:
 
     def live(self) -> None:
         """Look every few seconds, as the real one does, until it is over."""
-        while not self._is_over:
+        while self._why_over is None:
             due_s = self._box.now_s + 30.0 if self._is_killed else self._due_s()
             self._box.turns.wait(never, max(1.0, min(30.0, due_s - self._box.now_s)))
             if self._is_killed:
@@ -100,7 +102,7 @@ class BoxLease:
         return float(min(self._lease.hard_end, self._lease.renewed + self._lease.ttl_s))
 
     def _end(self, why: str) -> None:
-        self._is_over = True
+        self._why_over = why
         self._box.note(f"the lease is over ({why})")
         self._box.stop_trainer()
         if self._on_end is not None:

@@ -91,6 +91,29 @@ def test_a_machine_out_of_reach_for_a_while_trains_on_and_is_followed_again(
 
 
 @pytest.mark.parametrize(
+    ("cloud", "lost"),
+    [("runpod", "no longer exists on runpod|had no word from here for 0.2 min"), ("lambda", "had no word from here")],
+    ids=["ends itself", "waits for its runner"],
+)
+def test_a_machine_that_is_cut_off_for_longer_than_its_lease_is_followed_by_another_one(
+    cloud: str, lost: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends itself may still be there when its runner is back, or not; one that cannot is."""
+    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,lease")
+
+    verdict = stage.rehearse(cloud, "network_partition", *RECOVERS, "budget.lease_minutes=0.2")
+
+    first, second = verdict.machines
+    said = stage.said()
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert first["ended_at"] < second["started_at"], "two machines billed at once"
+    assert re.search(f"({lost}).*; recovery 1 of 2", said), said
+    at_home = [int(word) for word in re.findall(r"checkpoint-(\d+)", said.partition("; recovery 1 of 2")[0])]
+    assert events_of(stage, "run_started")[-1]["resumed_from_step"] == max(at_home, default=0)
+    assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
+
+
+@pytest.mark.parametrize(
     ("cloud", "fault", "words"),
     [
         ("lambda", "network_lost", "no route leads there; recovery 1 of 2"),

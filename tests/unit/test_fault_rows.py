@@ -29,7 +29,11 @@ ROWS: dict[str, list[tuple[str, str]]] = {
     "box_deleted_in_console": [
         (RECOVERY, "test_a_run_whose_machine_vanishes_goes_on_with_another_one_within_what_was_agreed_to")
     ],
-    "network_partition": [AWAY, LOST],
+    "network_partition": [
+        AWAY,
+        LOST,
+        (TRAINING, "test_a_machine_that_is_cut_off_for_longer_than_its_lease_is_followed_by_another_one"),
+    ],
     "ssh_dropped": [AWAY],
     "laptop_sleeps": [AWAY],
     "oom@step": [

@@ -17,7 +17,7 @@ from runner.errors import (
     TrainerLostError,
     TrainingFailedError,
 )
-from runner.lifecycle import notices
+from runner.lifecycle import lease, notices
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.near_limit import NearLimit
@@ -120,18 +120,25 @@ def follow(ctx: Context, host: Host, *, on_saved: Callable[[], None] = lambda: N
     Raises:
         TrainingFailedError: If it ended with an error.
         TrainerLostError: If it was killed.
-        MachineLostError: If the cloud takes the machine back, or has taken it.
+        MachineLostError: If the cloud takes the machine back, or has taken it, or it ends itself for want of a word.
         RunInterruptedError: If it was stopped, the user wants it to be, or the run's time is over.
         ConnectionLostError: If the machine stays out of reach.
     """
     machine = ctx.machine(host)
     try:
         status = _Follower(ctx, machine, on_saved).until_end()
+        ran_out = _was_stopped(status) and lease.ran_out(ctx, host, machine)
     finally:
         machine.close()
     if status.exit_code != EXIT_DONE and is_reclaimed(ctx):
         raise MachineLostError(
             f"train: {host.cloud} takes machine {host.instance_id} back; the trainer ended at step {status.step or 0}",
+            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
+        )
+    if ran_out:
+        raise MachineLostError(
+            f"train: machine {host.instance_id} had no word from here for {ctx.run_file.budget.lease_minutes:g} min; "
+            f"it has stopped the trainer at step {status.step or 0}",
             resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
         )
     if status.state == "lost":
@@ -156,6 +163,11 @@ def follow(ctx: Context, host: Host, *, on_saved: Callable[[], None] = lambda: N
         message or f"train: the trainer ended with exit status {status.exit_code}",
         resolution=resolution or f"see {ctx.run.run_id}/logs/trainer.log",
     )
+
+
+def _was_stopped(status: TrainerStatus) -> bool:
+    """Return whether a trainer was asked to stop or was killed, and did not end by itself."""
+    return status.state == "lost" or status.exit_code == EXIT_INTERRUPTED or (status.exit_code or 0) > SIGNALLED
 
 
 def last_words(ctx: Context) -> tuple[str | None, str | None]:

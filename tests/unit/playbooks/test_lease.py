@@ -311,6 +311,33 @@ def test_a_lease_nobody_renews_stops_the_trainer_and_then_ends_the_machine(daemo
     assert (ended(tmp_path)["reason"], ended(tmp_path)["trainer_stop"]) == ("not_renewed", 0)
 
 
+def test_who_comes_back_while_the_trainer_is_stopped_or_later_hears_that_the_lease_is_over(
+    daemon: Any, tmp_path: Path
+) -> None:
+    slow = program(
+        tmp_path / "slow", f"echo stop >> {tmp_path}/story; while ! [ -e {tmp_path}/go ]; do sleep 0.1; done"
+    )
+    daemon("settle", given=ending(tmp_path, ttl_s=0.3) | {"trainer_stop": slow})
+    daemon("ensure")
+    wait_for(lambda: story(tmp_path) == ["stop"])
+
+    meanwhile = say(tmp_path, "renew 2")["over"]
+    (tmp_path / "go").touch()
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert (meanwhile, say(tmp_path, "renew 3")["over"]) == ("not_renewed", "not_renewed")
+
+
+def test_new_settings_begin_a_lease_that_is_not_over(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=ending(tmp_path, ttl_s=0.3))
+    daemon("ensure")
+    wait_for(lambda: "end" in story(tmp_path))
+
+    daemon("settle", given=settings())
+
+    assert say(tmp_path, "renew 1")["over"] is None
+
+
 def test_the_hard_end_comes_in_spite_of_hold(daemon: Any, tmp_path: Path) -> None:
     (tmp_path / "lease").mkdir()
     (tmp_path / "lease" / "beat").write_text("hold 1")
@@ -789,7 +816,7 @@ def test_a_word_renews_and_says_that_somebody_listens(daemon: Any, tmp_path: Pat
     daemon("settle", given=settings())
     daemon("ensure")
 
-    assert say(tmp_path, "renew 7") == {"was_running": True, "runs": True, "written": True}
+    assert say(tmp_path, "renew 7") == {"was_running": True, "runs": True, "written": True, "over": None}
     wait_for(lambda: (json.loads(daemon("status").stdout)["state"] or {}).get("beat") == "renew 7")
 
 
@@ -799,7 +826,7 @@ def test_a_word_to_a_dead_daemon_starts_it_again(daemon: Any, tmp_path: Path) ->
     os.kill(json.loads(daemon("status").stdout)["pid"], signal.SIGKILL)
     wait_for(lambda: json.loads(daemon("status").stdout)["pid"] is None)
 
-    assert say(tmp_path, "renew 8") == {"was_running": False, "runs": True, "written": True}
+    assert say(tmp_path, "renew 8") == {"was_running": False, "runs": True, "written": True, "over": None}
     assert json.loads(daemon("status").stdout)["running"]
 
 
@@ -809,13 +836,13 @@ def test_a_word_to_a_daemon_that_cannot_start_says_so(daemon: Any, tmp_path: Pat
     (tmp_path / "lease" / "settings.json").unlink()
     (tmp_path / "lease" / "settings.copy.json").unlink()
 
-    assert say(tmp_path, "renew 9") == {"was_running": False, "runs": False, "written": True}
+    assert say(tmp_path, "renew 9") == {"was_running": False, "runs": False, "written": True, "over": None}
 
 
 def test_before_its_role_has_started_it_nobody_else_starts_the_daemon(daemon: Any, tmp_path: Path) -> None:
     daemon("settle", given=settings())
 
-    assert say(tmp_path, "renew 1") == {"was_running": None, "runs": False, "written": True}
+    assert say(tmp_path, "renew 1") == {"was_running": None, "runs": False, "written": True, "over": None}
     assert json.loads(daemon("status").stdout)["pid"] is None
 
 

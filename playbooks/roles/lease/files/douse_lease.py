@@ -50,6 +50,9 @@ SETTINGS = {
 }
 SETTINGS_COPY = "settings.copy.json"
 """A damaged file must not leave a machine without an end."""
+ENDING = "ending.json"
+"""Why the lease is over, from before the trainer is stopped: a runner that comes back by then must not take it for its
+own doing, or the user's."""
 NEVER_S = 1e8
 """For how long a machine is kept without a trainer by the settings of an older release, which knew no such end."""
 SAME_END_S = 120.0
@@ -194,7 +197,7 @@ def settle(folder: Folder) -> int:
             return 0
     for name in ("settings.json", SETTINGS_COPY):
         folder.write(name, {"wanted": wanted, "set_at": clock(), "boot_id": boot_id(), "wall": time.time()})
-    for name in ("ended.json", "state.json"):
+    for name in ("ended.json", ENDING, "state.json"):
         folder.remove(name)
     print("changed")
     return 0
@@ -333,13 +336,14 @@ def open_log(folder: Folder) -> IO[bytes]:
 def word(folder: Folder, text: str) -> int:
     """Take the runner's word, and see to it that somebody listens.
 
-    Prints whether the daemon was running (null: it never has, its role is at work), whether it runs now, and whether
-    the word could be written.
+    Prints whether the daemon was running (null: it never has, its role is at work), whether it runs now, whether
+    the word could be written, and why the lease is over (null while it lasts): then the word comes too late.
     """
     written = folder.write_text("beat", text.strip()[:200] + "\n")
     was_running = is_running_soon(folder) if folder.path("pid").exists() else None
     runs = was_running is True or (was_running is False and start(folder))
-    print(json.dumps({"was_running": was_running, "runs": runs, "written": written}))
+    over = (folder.read(ENDING) or {}).get("reason")
+    print(json.dumps({"was_running": was_running, "runs": runs, "written": written, "over": over}))
     return 0
 
 
@@ -448,6 +452,7 @@ def wait_and_save(folder: Folder, settings: dict[str, Any]) -> dict[str, Any]:
     wanted = settings["wanted"]
     reason = wait(folder, settings)
     say("the lease is over: " + reason + "; stopping the trainer")
+    folder.write(ENDING, {"reason": reason})
     ended = {
         "reason": reason,
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -24,11 +24,11 @@ from runner.world import RealWorld
 from tests.unit.runner.kept_lines import Lines
 
 HOST = Host("192.0.2.7", 22, "root", "pod-1", "A40", "EU-SE-1", False, 0.4, None, "runpod")
-FINE = {"was_running": True, "runs": True, "written": True}
-RESTARTED = {"was_running": False, "runs": True, "written": True}
-DEAD = {"was_running": False, "runs": False, "written": True}
-DEAF = {"was_running": True, "runs": True, "written": False}
-NOT_YET = {"was_running": None, "runs": False, "written": True}
+FINE = {"was_running": True, "runs": True, "written": True, "over": None}
+RESTARTED = {"was_running": False, "runs": True, "written": True, "over": None}
+DEAD = {"was_running": False, "runs": False, "written": True, "over": None}
+DEAF = {"was_running": True, "runs": True, "written": False, "over": None}
+NOT_YET = {"was_running": None, "runs": False, "written": True, "over": None}
 
 
 class Rented(LocalMachine):
