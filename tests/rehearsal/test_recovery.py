@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 import pytest
 
 from runner.errors import EXIT_DONE
 from tests.rehearsal.conftest import Stage
+from tests.unit.runner.adapters.notices.receivers import WebServer, refused_port, serving
 
 LONG = "publishing.tags=[steps=100, step_s=0.3]"
 
@@ -27,6 +29,35 @@ def test_a_run_whose_machine_vanishes_goes_on_with_another_one_within_what_was_a
     assert "; recovery 1 of 2, for at most $4." in said
     assert (stage.run().adapter / "adapter_model.safetensors").read_text() == "trained 100 steps"
     assert verdict.receipt is not None
+
+
+def test_each_turn_of_a_run_that_recovers_is_told_once_and_who_does_not_listen_delays_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook, password = WebServer(), "of-a-channel-that-anybody-may-write-to"
+    monkeypatch.setenv("MY_HOOK", f"json://me:{password}@{hook.place}/ok")
+    deaf = [f"json://{hook.place}/silent", f"json://127.0.0.1:{refused_port()}/nobody"]
+
+    with serving(hook):
+        verdict = stage.rehearse(
+            "lambda",
+            "box_deleted_in_console:after_s=20",
+            LONG,
+            "compute.recoveries=2",
+            "budget.max_usd=5",
+            f"notices.urls={json.dumps(['${MY_HOOK}', *deaf])}",
+        )
+
+    said = stage.said()
+    run_id = stage.run().run_id
+    told = [body["title"].removeprefix(f"{run_id} ") for path, body in hook.got if path == "/ok"]
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert told[:4] == ["has started", "trains", "has lost its machine", "goes on with another machine"]
+    assert sorted(told[4:]) == ["bills nothing any more", "is done"], "the last two go out together"
+    assert "6 notices did not arrive everywhere" in said
+    assert password not in said
+    holding = [path for path in stage.folder.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+    assert holding == []
 
 
 @pytest.mark.parametrize("notice_s", [120, 30])
