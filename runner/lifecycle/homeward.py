@@ -25,6 +25,8 @@ LOOK_S = 9.0
 """How long to wait for word of a new checkpoint before looking anyway."""
 REST_S = 1.0
 """Least pause between two looks: a machine may send word without end."""
+LONGEST_REST_S = 600.0
+"""Longest pause after tries that brought nothing whole: what came of each, until the disk here was full, is billed."""
 PATIENCE_S = 20.0
 
 
@@ -58,7 +60,7 @@ class _Homeward:
     def __init__(self, ctx: Context, host: Host, onward: Onward | None, bell: Bell) -> None:
         self._ctx, self._host, self._onward, self._bell = ctx, host, onward, bell
         self._box: Box | None = None
-        self._newest = ""
+        self._newest, self._vain_tries = "", 0
         self._brought: set[str] = set()
         self._shown = ""
 
@@ -81,9 +83,13 @@ class _Homeward:
 
     def _is_over(self, over: Event) -> bool:
         """Wait for the next look; return whether there is none."""
-        if not over.wait(REST_S):
+        if not over.wait(self._rest_s()):
             self._bell.wait(LOOK_S)
         return over.is_set()
+
+    def _rest_s(self) -> float:
+        """Return the pause before the next look: twice as long after each try to fetch that came to nothing."""
+        return REST_S if self._vain_tries == 0 else min(LONGEST_REST_S, LOOK_S * 2 ** min(self._vain_tries, 10))
 
     def _look(self, machine: Machine, over: Event) -> None:
         """Bring the newest checkpoint, and the best one, unless they are here."""
@@ -91,8 +97,9 @@ class _Homeward:
         newest = next(complete_names(machine, self._box), "")
         if newest in ("", self._newest):
             return
+        self._vain_tries += 1
         damaged = self._bring(Fetch(self._ctx, machine, is_over=over.is_set), self._box)
-        self._newest = newest
+        self._newest, self._vain_tries = newest, 0
         if damaged is not None:
             raise damaged
 

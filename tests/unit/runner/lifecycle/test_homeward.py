@@ -240,6 +240,35 @@ def test_a_failure_costs_one_look_and_the_connection(tmp_path: Path, machine: Th
     assert machine.closed == len(["no answer", "no space", "the end"])
 
 
+class Pauses(threading.Event):
+    """Never set until it was waited for so often; knows for how long each time."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.waited_s: list[float] = []
+        self._times = times
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited_s.append(timeout or 0.0)
+        if len(self.waited_s) > self._times:
+            self.set()
+        return self.is_set()
+
+
+def test_a_checkpoint_for_which_there_is_no_room_is_not_fetched_without_end(
+    tmp_path: Path, machine: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(homeward, "LONGEST_REST_S", 0.09)
+    ctx, over = context(tmp_path), Pauses(7)
+    save(ctx, machine, 2)
+    machine.failures = [OSError(28, "No space left on device")] * 4 + [ConnectionLostError("cut", resolution="wait")]
+
+    homeward._Homeward(ctx, HOST, None, ctx.world.bell()).go_on(over)
+
+    assert machine.fetched == ["checkpoint-2"]
+    assert over.waited_s == [0.0, 0.02, 0.04, 0.08, 0.09, 0.09, 0.0, 0.0]
+
+
 def test_one_that_is_damaged_there_does_not_come_and_the_next_one_does(tmp_path: Path, machine: There) -> None:
     ctx = context(tmp_path, checkpointing={"bring_home": True})
     save(ctx, machine, 2, damaged=True)
