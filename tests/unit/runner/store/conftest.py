@@ -25,6 +25,14 @@ def private(
     return s3(endpoint_url=server.url, ca_file=str(server.ca_file))
 
 
+@pytest.fixture
+def known(rclone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Writes rclone's configuration."""
+    path = tmp_path / "rclone.conf"
+    monkeypatch.setenv("RCLONE_CONFIG", str(path))
+    return lambda text: (path.write_text(text), None)[1]
+
+
 @pytest.fixture(autouse=True)
 def no_logind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the logins of this machine alone."""

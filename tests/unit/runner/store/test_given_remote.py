@@ -28,14 +28,6 @@ DRIVE = 'type = drive\ntoken = {"access_token":"a-secret"}\n'
 PLAIN = {"url": "rclone://webdav/runs", "rclone_on_machine": True}
 
 
-@pytest.fixture
-def known(rclone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Writes rclone's configuration."""
-    path = tmp_path / "rclone.conf"
-    monkeypatch.setenv("RCLONE_CONFIG", str(path))
-    return lambda text: (path.write_text(text), None)[1]
-
-
 @pytest.mark.parametrize(
     ("sections", "names"),
     [
@@ -74,6 +66,24 @@ def test_rclone_reads_what_is_given_as_it_was(
     assert dump() == before
 
 
+@pytest.mark.parametrize(
+    ("value", "cause"),
+    [
+        ("a%(type)s", r"x has %\(…\)s in pass, which rclone would replace"),
+        ('`"""', "x has blanks or quotes around pass"),
+        ("a\nb", "x has a value of several lines"),
+    ],
+)
+def test_a_value_that_rclone_would_read_as_another_is_not_given(
+    value: str, cause: str, known: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known("[x]\ntype = webdav\n")
+    monkeypatch.setenv("RCLONE_CONFIG_X_PASS", value)
+
+    with pytest.raises(TransferError, match=cause):
+        given_remote("rclone://x/runs", RealWorld())
+
+
 def test_what_variables_say_of_a_remote_counts_for_more(
     known: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +109,26 @@ def test_what_variables_say_of_a_remote_counts_for_more(
         ("[x]\ntype = s3\nenv_auth = true\n", "x has env_auth, which leads"),
         ("[x]\ntype = webdav\nbearer_token_command = pass show x\n", "x has bearer_token_command, which leads"),
         ("[x]\ntype = box\ntoken = {}\n", "x is of type box, whose token serves in one place only"),
+        (
+            "[x]\ntype = sftp\nhost = h\n",
+            "x has neither pass nor key_pem, so that the SSH agent of this machine opens it",
+        ),
+        ("[x]\ntype = sftp\npass = p\nkey_use_agent = true\n", "x has key_use_agent, which leads"),
+        ("[x]\ntype = azureblob\naccount = a\nuse_az = true\n", "x has use_az, which leads"),
+        ("[x]\ntype = webdav\nunix_socket = /run/dav\n", "x has unix_socket, which leads"),
+        ("[x]\ntype = smb\nuse_kerberos = true\n", "x has use_kerberos, which leads"),
+        ("[x]\ntype = smb\nkerberos_ccache = /tmp/krb5cc\n", "x has kerberos_ccache, which leads"),
+        ("[x]\ntype = hdfs\nservice_principal_name = s\n", "x has service_principal_name, which leads"),
+        (
+            "[x]\ntype = alias\nremote = y,env_auth,chunk_size=8M:a\n[y]\n" + DRIVE,
+            "x has env_auth, which leads to something on this machine",
+        ),
+        (
+            "[x]\ntype = alias\nremote = :sftp,host='h:22',pass=p,key_file=\"/home/me/id\":a\n",
+            "x has key_file, which leads to something on this machine",
+        ),
+        ("[x]\ntype = alias\nremote = :crypt,remote='/srv/store',password=p:\n", "x leads to /srv/store, a folder"),
+        ("[x]\ntype = alias\nremote = :alias,remote='y:a':b\n", "rclone has no remote y, which x leads to"),
         ("[x]\ntype = crypt\nremote = y:\n", "rclone has no remote y, which x leads to"),
         ("[y]\ntype = drive\n", "rclone has no remote x"),
     ],
