@@ -60,16 +60,24 @@ def read_remotes(program: str, world: World) -> Remotes:
     if not isinstance(known, dict):
         raise _unreadable((answer.stderr.strip().splitlines() or [f"exit status {answer.status}"])[-1])
 
+    prefixes = {_prefix(name) for name in known}
+
     def keys_of(name: str) -> Mapping[str, str]:
-        prefix = f"RCLONE_CONFIG_{name.upper().replace('-', '_')}_"
+        prefix = _prefix(name)
+        others = tuple(other for other in prefixes if other != prefix and other.startswith(prefix))
         by_variable = {
             variable.removeprefix(prefix).lower(): value
             for variable, value in world.environ.items()
-            if variable.startswith(prefix)
+            if variable.startswith(prefix) and not variable.startswith(others)
         }
         return {key: str(value) for key, value in {**known.get(name, {}), **by_variable}.items()}
 
     return keys_of
+
+
+def _prefix(name: str) -> str:
+    """Return how the variables of a remote begin: those of ``my-drive`` begin as those of ``my`` do."""
+    return f"RCLONE_CONFIG_{name.upper().replace('-', '_')}_"
 
 
 def _unreadable(cause: str) -> StoreError:

@@ -84,6 +84,17 @@ def test_a_value_that_rclone_would_read_as_another_is_not_given(
         given_remote("rclone://x/runs", RealWorld())
 
 
+def test_variables_of_another_remote_whose_name_begins_alike_stay_here(
+    known: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known("[my]\ntype = webdav\n[my-crypt]\ntype = crypt\nremote = my:\n")
+    monkeypatch.setenv("RCLONE_CONFIG_MY_CRYPT_PASSWORD", "a-secret")
+    monkeypatch.setenv("RCLONE_CONFIG_MY_USER", "me")
+
+    assert given_remote("rclone://my/runs", RealWorld()).text == "[my]\ntype = webdav\nuser = me\n"
+    assert "password = a-secret" in given_remote("rclone://my-crypt/runs", RealWorld()).text
+
+
 def test_what_variables_say_of_a_remote_counts_for_more(
     known: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
