@@ -328,6 +328,42 @@ def test_who_comes_back_while_the_trainer_is_stopped_or_later_hears_that_the_lea
     assert (meanwhile, say(tmp_path, "renew 3")["over"]) == ("not_renewed", "not_renewed")
 
 
+def test_a_lease_that_is_over_stays_so_when_its_daemon_was_killed_before_the_end(daemon: Any, tmp_path: Path) -> None:
+    slow = program(
+        tmp_path / "slow", f"echo stop >> {tmp_path}/story; while ! [ -e {tmp_path}/go ]; do sleep 0.1; done"
+    )
+    daemon("settle", given=ending(tmp_path, ttl_s=0.3) | {"trainer_stop": slow})
+    daemon("ensure")
+    wait_for(lambda: story(tmp_path) == ["stop"])
+    os.kill(json.loads(daemon("status").stdout)["pid"], signal.SIGKILL)
+    wait_for(lambda: json.loads(daemon("status").stdout)["pid"] is None)
+    (tmp_path / "go").touch()
+
+    assert say(tmp_path, "hold 2")["over"] == "not_renewed"
+
+    wait_for(lambda: "end" in story(tmp_path))
+    assert ended(tmp_path)["reason"] == "not_renewed"
+
+
+def test_the_same_settings_begin_a_new_lease_where_the_old_one_is_over(daemon: Any, tmp_path: Path) -> None:
+    daemon("settle", given=settings())
+    (tmp_path / "lease" / "ending.json").write_text('{"reason": "not_renewed"}')
+
+    assert daemon("settle", given=settings()).stdout.strip() == "changed"
+    assert say(tmp_path, "renew 1")["over"] is None
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"reason": 7}'])
+def test_a_damaged_word_of_its_end_leaves_the_lease_as_it_was(daemon: Any, tmp_path: Path, damaged: str) -> None:
+    daemon("settle", given=ending(tmp_path, ttl_s=0.3))
+    (tmp_path / "lease" / "ending.json").write_text(damaged)
+    daemon("ensure")
+
+    wait_for(lambda: "end" in story(tmp_path))
+
+    assert ended(tmp_path)["reason"] == "not_renewed"
+
+
 def test_new_settings_begin_a_lease_that_is_not_over(daemon: Any, tmp_path: Path) -> None:
     daemon("settle", given=ending(tmp_path, ttl_s=0.3))
     daemon("ensure")

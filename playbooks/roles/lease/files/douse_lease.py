@@ -189,7 +189,7 @@ def settle(folder: Folder) -> int:
     have = read_settings(folder)
     program = " ".join(map(shlex.quote, (sys.executable, str(Path(__file__).absolute()), "word", str(folder.prefix))))
     folder.write_text("say", f'exec {program} "$1"\n')
-    if have is not None and folder.read("ended.json") is None:
+    if have is not None and folder.read("ended.json") is None and folder.read(ENDING) is None:
         left_s = hard_end_of(have, read_state(folder)) - clock()
         same_end = abs(left_s - wanted["hard_end_s"]) <= SAME_END_S
         if same_end and {**have["wanted"], "hard_end_s": 0} == {**wanted, "hard_end_s": 0}:
@@ -450,7 +450,9 @@ def keep(folder: Folder) -> int:
 def wait_and_save(folder: Folder, settings: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end of the lease, then save what can be saved. Returns what was written down about it."""
     wanted = settings["wanted"]
-    reason = wait(folder, settings)
+    reason = (folder.read(ENDING) or {}).get("reason")
+    if not isinstance(reason, str):  # else a runner may have heard of it, and no word renews it any more
+        reason = wait(folder, settings)
     say("the lease is over: " + reason + "; stopping the trainer")
     folder.write(ENDING, {"reason": reason})
     ended = {
