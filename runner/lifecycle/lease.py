@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from runner.adapters.background import beside
 from runner.adapters.machine import Machine
@@ -37,6 +37,8 @@ ANSWER_S = 30.0
 """How long the machine may take to answer a word, in seconds."""
 Listener = Literal["runs", "unknown", "restarted", "dead", "deaf"]
 """What the machine says of its daemon: ``deaf`` is one that no word can be written down for."""
+Over = Literal["not_renewed", "hard_end", "idle"]
+"""Why the machine says that its lease is over."""
 
 
 @contextmanager
@@ -84,18 +86,18 @@ def say_hold(ctx: Context, host: Host) -> None:
     hand_over(ctx, host, prefix)
 
 
-def ran_out(ctx: Context, host: Host, machine: Machine) -> bool:
-    """Return whether a rented machine saves and ends itself because it had no word for too long.
+def why_over(ctx: Context, host: Host, machine: Machine) -> str | None:
+    """Return why the lease of a rented machine is over, by its own word: then it saves and ends itself.
 
-    One that an older release has set up says nothing of it.
+    Returns:
+        ``not_renewed``, ``hard_end`` or ``idle``; ``None`` while it lasts, and where an older release has set it up.
 
     Raises:
         ConnectionLostError: If the machine cannot be reached.
     """
     if not ctx.environment.rents_machine:
-        return False
-    answer = _asked(machine, ctx.box(host, machine).prefix, _text(ctx, "renew"))
-    return answer is not None and answer.get("over") == "not_renewed"
+        return None
+    return _over(_asked(machine, ctx.box(host, machine).prefix, _text(ctx, "renew")))
 
 
 def hand_over(ctx: Context, host: Host, prefix: str | None) -> None:
@@ -234,6 +236,12 @@ def _asked(machine: Machine, prefix: str, text: str) -> dict[str, Any] | None:
         raise
     except (RunnerError, ValueError):  # too late, or nonsense: the word itself must still get there
         return None
+
+
+def _over(answer: dict[str, Any] | None) -> str | None:
+    """Return why the lease is over, from the answer of its program."""
+    over = None if answer is None else answer.get("over")
+    return over if over in get_args(Over) else None
 
 
 def _listener(answer: dict[str, Any] | None) -> Listener:

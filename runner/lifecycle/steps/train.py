@@ -14,20 +14,17 @@ from runner.errors import (
     ConnectionLostError,
     MachineLostError,
     RunInterruptedError,
-    TrainerLostError,
     TrainingFailedError,
 )
-from runner.lifecycle import lease, notices
+from runner.lifecycle import notices
 from runner.lifecycle.event_copy import EventCopy
 from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.near_limit import NearLimit
 from runner.lifecycle.time_limit import hours_to_follow, hours_to_train
+from runner.lifecycle.training_end import error_of, from_newest, with_more
 from runner.planning.checks.hub_token import hub_variables
-from runner.run.events import read_event
-from runner.run.host_words import one_line
 from runner.run.models import Box, Host, TrainerStatus
 from runner.store import arming
-from trainer.errors import EXIT_DONE, EXIT_INTERRUPTED
 
 START_S = 120.0
 POLL_S, LONGEST_POLL_S = 0.5, 4.0
@@ -37,11 +34,8 @@ STATUS_EVERY_S = 15.0
 PATIENCE_S = 1800.0
 """How long to try to reach a machine again before giving up; training goes on there meanwhile."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 20.0)
-SIGNALLED = 128
-"""A process that a signal ended is reported as this plus the signal's number."""
 STOP_S = 180.0
 """How long the trainer may take to save and stop."""
-LONGEST_WORDS = 2000
 
 
 def launch(ctx: Context, host: Host, *, resume: bool) -> None:
@@ -127,73 +121,11 @@ def follow(ctx: Context, host: Host, *, on_saved: Callable[[], None] = lambda: N
     machine = ctx.machine(host)
     try:
         status = _Follower(ctx, machine, on_saved).until_end()
-        ran_out = _was_stopped(status) and lease.ran_out(ctx, host, machine)
+        error = error_of(ctx, host, machine, status)
     finally:
         machine.close()
-    if status.exit_code != EXIT_DONE and is_reclaimed(ctx):
-        raise MachineLostError(
-            f"train: {host.cloud} takes machine {host.instance_id} back; the trainer ended at step {status.step or 0}",
-            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
-        )
-    if ran_out:
-        raise MachineLostError(
-            f"train: machine {host.instance_id} had no word from here for {ctx.run_file.budget.lease_minutes:g} min; "
-            f"it has stopped the trainer at step {status.step or 0}",
-            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
-        )
-    if status.state == "lost":
-        raise TrainerLostError(
-            f"train: the trainer was killed at step {status.step or 0} (no exit status, no last words)",
-            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
-        )
-    if status.exit_code == EXIT_DONE:
-        return
-    message, resolution = last_words(ctx)
-    if message is None and (status.exit_code or 0) > SIGNALLED:
-        raise TrainerLostError(
-            f"train: the trainer was killed by signal {(status.exit_code or 0) - SIGNALLED} at step {status.step or 0}",
-            resolution=f"continue from its newest checkpoint with `make resume RUN={ctx.run.run_id}`",
-        )
-    if status.exit_code == EXIT_INTERRUPTED:
-        raise RunInterruptedError(
-            f"train: interrupted at step {status.step or 0}: {message or 'the trainer was asked to stop'}",
-            resolution=f"continue with `make resume RUN={ctx.run.run_id}`",
-        )
-    raise TrainingFailedError(
-        message or f"train: the trainer ended with exit status {status.exit_code}",
-        resolution=resolution or f"see {ctx.run.run_id}/logs/trainer.log",
-    )
-
-
-def _was_stopped(status: TrainerStatus) -> bool:
-    """Return whether a trainer was asked to stop or was killed, and did not end by itself."""
-    return status.state == "lost" or status.exit_code == EXIT_INTERRUPTED or (status.exit_code or 0) > SIGNALLED
-
-
-def last_words(ctx: Context) -> tuple[str | None, str | None]:
-    """Return message and resolution of the last try's ``run_ended`` event; nothing when it was cut short."""
-    for line in reversed(ctx.run.events.read_or_nothing().split(b"\n")):
-        event = read_event(line) or {}
-        if event.get("event") == "run_ended":
-            return _words(event.get("message")), _words(event.get("resolution"))
-        if event.get("event") == "run_started":
-            break
-    return None, None
-
-
-def is_reclaimed(ctx: Context) -> bool:
-    """Return whether the last try's events say that the cloud takes its machine back."""
-    for line in reversed(ctx.run.events.read_or_nothing().split(b"\n")):
-        event = read_event(line) or {}
-        if event.get("event") == "reclaimed":
-            return True
-        if event.get("event") == "phase_started" and event.get("phase") == "data":  # a try begins with it
-            break
-    return False
-
-
-def _words(text: str | None) -> str | None:
-    return None if text is None else one_line(text)[:LONGEST_WORDS]
+    if error is not None:
+        raise error
 
 
 class _Follower:
@@ -227,10 +159,7 @@ class _Follower:
                 if self._ctx.world.monotonic_s() - lost_since > PATIENCE_S:
                     raise
                 if failures and (gone := machine_gone(self._ctx)) is not None:
-                    raise MachineLostError(
-                        f"train: {gone}",
-                        resolution=f"continue from its newest checkpoint with `make resume RUN={self._ctx.run.run_id}`",
-                    ) from err
+                    raise MachineLostError(f"train: {gone}", resolution=from_newest(self._ctx)) from err
                 if not failures:
                     self._ctx.view.line(f"{err.message}; training continues there, trying again")
                 self._ctx.stop.wait(RETRY_S[min(failures, len(RETRY_S) - 1)])
@@ -246,8 +175,7 @@ class _Follower:
         if self._ctx.world.monotonic_s() > self._deadline_s:
             raise RunInterruptedError(
                 "train: the time of the run is over (its hours, or what its money pays for), and its trainer goes on",
-                resolution=f"continue with `make resume RUN={self._ctx.run.run_id}`, with SET=budget.max_hours=… or "
-                "SET=budget.max_usd=… where that is the limit",
+                resolution=with_more(self._ctx),
             )
 
     def _look(self) -> TrainerStatus | None:

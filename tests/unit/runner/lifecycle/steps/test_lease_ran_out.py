@@ -90,7 +90,30 @@ def test_a_trainer_that_was_stopped_for_want_of_a_word_means_a_lost_machine(
     assert "machine pod-1 had no word from here for 15 min; it has stopped the trainer at step 30" in error.message
 
 
-@pytest.mark.parametrize("why", [None, "hard_end", "idle", 7, ["not_renewed"]])
+@pytest.mark.parametrize("status", [{"exit_code": 75}, {"exit_code": 137}], ids=str)
+def test_a_machine_at_its_hard_end_says_so_and_no_other_one_is_rented(
+    status: dict[str, Any], ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = end_of(ctx, Machine(status, OVER | {"over": "hard_end"}), monkeypatch)
+
+    assert type(error) is RunInterruptedError
+    assert error.failure not in RENTS_AGAIN
+    assert error.message == "train: machine pod-1 is at its hard end; it has stopped the trainer at step 30"
+    assert "SET=budget.max_hours=" in str(error.resolution)
+
+
+def test_a_machine_that_is_taken_back_is_asked_nothing_more(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx.run.events.append(b'{"event": "reclaimed", "time": "2026-11-30T00:00:00+00:00"}\n')
+    machine = Machine({"exit_code": 75}, ConnectionLostError("pod-1 cannot be reached", resolution="wait"))
+
+    error = end_of(ctx, machine, monkeypatch)
+
+    assert type(error) is MachineLostError
+    assert "runpod takes machine pod-1 back" in error.message
+    assert not machine.was_asked_for_its_lease
+
+
+@pytest.mark.parametrize("why", [None, "idle", 7, ["not_renewed"]])
 def test_for_any_other_reason_the_trainer_was_interrupted(
     why: Any, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
