@@ -327,8 +327,8 @@ def _left_alone(ctx: Context, *, is_held: bool) -> RunnerError:
     if not is_held:
         return TeardownError(
             f"run: the terminal was closed, and the machine of {ctx.run.run_id} could not be told to go on: it trains "
-            "until its lease ends",
-            resolution=f"come back with `make watch RUN={ctx.run.run_id}` before that, or end it with "
+            "until its lease ends at the latest",
+            resolution=f"come back with `make watch RUN={ctx.run.run_id}` soon, or end it with "
             f"`make down RUN={ctx.run.run_id}`",
         )
     return LeftUpError(

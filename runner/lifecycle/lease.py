@@ -20,7 +20,7 @@ from runner.cloud_api.labels import resource_name
 from runner.cloud_api.models import Resource
 from runner.clouds.registry import find_cloud, open_cloud
 from runner.context import Context
-from runner.errors import ConnectionLostError, RunnerError
+from runner.errors import ConnectionLostError, MachineLostError, RunnerError
 from runner.lifecycle import guarding
 from runner.lifecycle.lost_lines import note_lost_lines
 from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end
@@ -73,16 +73,24 @@ def say_hold(ctx: Context, host: Host) -> None:
 
     Raises:
         ConnectionLostError: If the machine cannot be reached.
+        MachineLostError: If its lease is over already: it trains no more, whatever it is asked to do.
     """
     if not ctx.environment.rents_machine:
         return
     _note_lost_lines(ctx)
     machine = ctx.machine(host)
+    talk = _Talk(ctx, host, machine)
     try:
-        prefix = _Talk(ctx, host, machine).say("hold")
-        note(ctx.run, "hold")
+        prefix = talk.say("hold")
+        if talk.over is None:
+            note(ctx.run, "hold")
     finally:
         machine.close()
+    if talk.over is not None:
+        raise MachineLostError(
+            f"lease: that of {host.instance_id} is over ({talk.over}): the machine has stopped its trainer",
+            resolution=f"save what is there with `make watch RUN={ctx.run.run_id}`, which terminates the machine",
+        )
     hand_over(ctx, host, prefix)
 
 
@@ -172,10 +180,15 @@ def _renew(ctx: Context, host: Host, over: Event) -> None:
 
 
 class _Talk:
-    """The runner's words to the lease of one machine, and what comes of them."""
+    """The runner's words to the lease of one machine, and what comes of them.
+
+    Attributes:
+        over: Why the lease is over, by the last answer.
+    """
 
     def __init__(self, ctx: Context, host: Host, machine: Machine) -> None:
         self._ctx, self._host, self._machine = ctx, host, machine
+        self.over: str | None = None
         self._last: Listener = "runs"
 
     def say(self, word: Word) -> str:
@@ -185,8 +198,9 @@ class _Talk:
         answer = _asked(self._machine, prefix, text)
         if answer is None:
             self._put(prefix, text)
-        listener = _listener(answer)
-        said = {"word": word, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
+        listener, self.over = _listener(answer), _over(answer)
+        kept_as: Word = word if self.over is None else "renew"  # nobody is to leave it alone until its hard end
+        said = {"word": kept_as, "said_at": self._ctx.world.now().isoformat(timespec="seconds"), "listener": listener}
         if listener != "unknown":
             guarding.saves(self._ctx, is_leased=listener != "dead")
         with contextlib.suppress(OSError):  # the machine has heard it, on a full disk here too

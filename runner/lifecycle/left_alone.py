@@ -7,8 +7,9 @@ from datetime import timedelta
 from runner.cloud_api.environment import SET_UP_S, NotThere
 from runner.clouds.registry import find_cloud
 from runner.context import Context
+from runner.errors import MachineLostError
 from runner.lifecycle import lease
-from runner.lifecycle.terraform_inputs import seconds_to_hard_end
+from runner.lifecycle.terraform_inputs import rented_until, seconds_to_hard_end
 from runner.run.models import Host
 from runner.safety.lease_word import word_or_noted
 
@@ -18,11 +19,16 @@ def leave_alone(ctx: Context, host: Host) -> None:
 
     Raises:
         ConnectionLostError: If the machine cannot be reached; what is up, and for how long, is said all the same.
+        MachineLostError: If its lease is over already; what is up is said all the same.
     """
     try:
         lease.say_hold(ctx, host)
+    except MachineLostError:
+        _say_what_stays(ctx, host, "its lease is over, and it trains no more")
+        raise
     except Exception:
-        _say_what_stays(ctx, host)
+        minutes = ctx.run_file.budget.lease_minutes
+        _say_what_stays(ctx, host, f"it does not hear that its runner goes, and its lease ends within {minutes:g} min")
         raise
     say_what_is_up(ctx, host, has_lease=True)
 
@@ -63,7 +69,8 @@ def say_how_it_stands(ctx: Context, host: Host) -> None:
         return
     if not ctx.environment.bills:
         return
-    ends = last[1] + timedelta(minutes=ctx.run_file.budget.lease_minutes)
+    lease_ends, hard_end = last[1] + timedelta(minutes=ctx.run_file.budget.lease_minutes), rented_until(ctx)
+    ends = lease_ends if hard_end is None else min(lease_ends, hard_end)
     ctx.view.line(
         f"still up     {_what_bills(host)}: its runner is gone, and its lease "
         f"{'ends' if ends > ctx.world.now() else 'ended'} at {ends:%Y-%m-%d %H:%M} UTC{_keeper(ctx)}"
@@ -71,14 +78,10 @@ def say_how_it_stands(ctx: Context, host: Host) -> None:
     ctx.view.line(f"             `make watch RUN={ctx.run.run_id}` renews it and follows the run")
 
 
-def _say_what_stays(ctx: Context, host: Host) -> None:
-    """Say which machine is up that has not heard that its runner goes, and by when it ends for that."""
-    if not ctx.environment.bills:
-        return
-    ctx.view.line(
-        f"still up     {_what_bills(host)}: it does not hear that its runner goes, and its lease ends within "
-        f"{ctx.run_file.budget.lease_minutes:g} min{_keeper(ctx)}"
-    )
+def _say_what_stays(ctx: Context, host: Host, why: str) -> None:
+    """Say which machine is up that does not go on without a runner, and why not."""
+    if ctx.environment.bills:
+        ctx.view.line(f"still up     {_what_bills(host)}: {why}{_keeper(ctx)}")
 
 
 def _what_bills(host: Host) -> str:

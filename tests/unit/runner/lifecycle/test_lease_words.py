@@ -14,12 +14,12 @@ from runner.adapters.machine import LocalMachine
 from runner.adapters.process import ToolTimeoutError
 from runner.adapters.stop import Stop
 from runner.context import Context
-from runner.errors import ConnectionLostError
+from runner.errors import ConnectionLostError, MachineLostError
 from runner.lifecycle import lease
 from runner.run.models import Completed, Host
 from runner.run.run_dir import create_run, read_json
 from runner.run.run_file import RunFile
-from runner.safety.lease_word import last_word
+from runner.safety.lease_word import last_word, noted
 from runner.world import RealWorld
 from tests.unit.runner.kept_lines import Lines
 
@@ -104,6 +104,21 @@ def test_a_machine_without_that_program_gets_the_word_as_a_file(ctx: Context, tm
 
     assert beat(ctx, machine).read_text().startswith("renew ")
     assert read_json(ctx.run.file("lease.json"))["listener"] == "unknown"
+
+
+@pytest.mark.parametrize("over", ["not_renewed", "hard_end", "idle"])
+def test_a_machine_whose_lease_is_over_is_not_left_to_go_on(
+    over: str, ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Rented(tmp_path, FINE | {"over": over})
+    monkeypatch.setattr(Context, "machine", lambda self, host: machine)
+    monkeypatch.setattr(lease, "hand_over", lambda *words: pytest.fail("nobody can keep it any more"))
+
+    with pytest.raises(MachineLostError, match=rf"that of pod-1 is over \({over}\)"):
+        lease.say_hold(ctx, HOST)
+
+    assert noted(ctx.run) is None
+    assert last_word(ctx.run)[0] == "renew"  # type: ignore[index]
 
 
 def test_a_lost_connection_is_no_word(ctx: Context, tmp_path: Path) -> None:

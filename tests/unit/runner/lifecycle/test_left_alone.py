@@ -14,7 +14,7 @@ from runner.adapters.stop import Stop
 from runner.adapters.terraform import VARIABLES_FILE
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import EXIT_INTERRUPTED, EXIT_LEFTOVERS, ConnectionLostError
+from runner.errors import EXIT_INTERRUPTED, EXIT_LEFTOVERS, ConnectionLostError, MachineLostError
 from runner.lifecycle import drive, lease
 from runner.lifecycle.left_alone import leave_alone, say_how_it_stands, say_what_is_up
 from runner.run.models import Host
@@ -174,6 +174,19 @@ def unreachable(ctx: Context, host: Host) -> None:
     raise ConnectionLostError("ssh: 203.0.113.7 does not answer", resolution="wait")
 
 
+def test_a_lease_is_not_said_to_pass_the_hard_end(tmp_path: Path) -> None:
+    ctx, lines = left(tmp_path, "runpod", budget={"lease_minutes": 180})
+    lease_said(ctx, "renew", 1)
+
+    say_how_it_stands(ctx, HOST)
+
+    assert f"its lease ends at {until(ctx).removesuffix(' at the latest')}" in lines[0]
+
+
+def lease_is_over(ctx: Context, host: Host) -> None:
+    raise MachineLostError("lease: that of i-1 is over", resolution="watch")
+
+
 @pytest.mark.parametrize(
     ("hold", "words", "promise"),
     [
@@ -183,8 +196,13 @@ def unreachable(ctx: Context, host: Host) -> None:
             "still up     gpu_1x_a10 i-1 at $1.29/h: it does not hear that its runner goes, and its lease ends within",
             "could not be told to go on: it trains until its lease ends",
         ),
+        (
+            lease_is_over,
+            "still up     gpu_1x_a10 i-1 at $1.29/h: its lease is over, and it trains no more",
+            "could not be told to go on: it trains until its lease ends at the latest",
+        ),
     ],
-    ids=["held", "unreachable"],
+    ids=["held", "unreachable", "over"],
 )
 def test_a_closed_terminal_leaves_a_word_of_what_bills_and_promises_no_more_than_the_machine_has_heard(
     hold: Callable[[Context, Host], None], words: str, promise: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
