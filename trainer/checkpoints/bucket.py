@@ -168,8 +168,9 @@ class Bucket:
 
     def get(self, name: str, path: Path) -> None:
         """Download an object, in parallel parts if it is big."""
-        is_small = self._sizes.get(name, MOST_BYTES + 1) <= MOST_BYTES
-        if is_small and (answer := self._small.get(self._prefix + name)) is not None:
+        size_bytes = self._sizes.get(name, MOST_BYTES + 1)
+        answer = self._small.get(self._prefix + name) if size_bytes <= MOST_BYTES else None
+        if answer is not None and len(answer.content) == size_bytes:  # an answer without a length may be cut short
             path.write_bytes(answer.content)
             self._came[name, path] = answer.head
             return

@@ -18,7 +18,7 @@ from runner.emulation.s3.server import S3Server
 from trainer.checkpoints.bucket import Bucket
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
-from trainer.checkpoints.small_objects import LISTING, SmallObjects
+from trainer.checkpoints.small_objects import LISTING, Answer, SmallObjects
 
 URL = f"s3://{BUCKET}/p"
 NAMES = ("a", "empty", "with space+plus~tilde", "in/ümlaut", "in/[x](y)=&?#%20")
@@ -159,6 +159,24 @@ def test_behind_a_proxy_boto3_does_it_all(open_bucket: Callable[[str], Any], mon
 
     assert place._small.get("p/a") is None
     assert place._small._address is None
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_an_answer_that_is_cut_short_is_read_again_by_boto3(
+    open_bucket: Callable[[str], Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    open_bucket(manner)
+    push(data, URL)
+    get = SmallObjects.get
+
+    def cut(self: SmallObjects, key: str) -> Answer | None:
+        whole = get(self, key)
+        return None if whole is None else Answer(whole.content[:-1], {**whole.head, "ContentLength": 0})
+
+    monkeypatch.setattr(SmallObjects, "get", cut)
+    pull(URL, tmp_path / "back")
+
+    assert contents(tmp_path / "back") == contents(data)
 
 
 def test_a_refusal_is_boto3s_to_report(open_bucket: Callable[[str], Any], data: Path, tmp_path: Path) -> None:
