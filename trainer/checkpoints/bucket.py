@@ -38,8 +38,9 @@ AMAZON = ("amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "api.aws")
 PLAIN = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
 """boto3's settings for bodies in one piece, with the SHA-256 in the signature and no checksum behind them."""
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-ETAG_CHANGED = "S3DownloadFailedError"
-"""By its name: boto3 raises it from s3transfer, a package of its own that Douse does not ask for."""
+NOT_AS_ASKED = ("S3DownloadFailedError", "S3ValidationError")
+"""A part of another ETag, and one of another place. By their names: boto3 raises them from s3transfer, a package of its
+own that Douse does not ask for."""
 
 
 class Bucket:
@@ -198,9 +199,9 @@ class Bucket:
         try:
             self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
         except Exception as err:
-            if type(err).__name__ != ETAG_CHANGED:
+            if type(err).__name__ not in NOT_AS_ASKED:
                 raise
-            return False  # it was replaced between two parts, or the store makes up an ETag for each answer
+            return False  # replaced between two parts, or the store makes up an ETag or a range for each answer
         size_bytes = path.stat().st_size
         return size_bytes == self._sizes.get(name, size_bytes)
 

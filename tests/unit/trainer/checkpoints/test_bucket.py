@@ -148,8 +148,9 @@ def test_a_store_whose_etags_change_from_answer_to_answer_is_read_in_one_stream(
     assert (tmp_path / "back" / "in" / "b").read_text() == "two"
 
 
-def test_a_store_that_ignores_ranges_is_read_in_one_stream(
-    open_bucket: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_ignored", [True, False], ids=["ignored", "another"])
+def test_a_store_that_ignores_ranges_or_says_others_is_read_in_one_stream(
+    open_bucket: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_ignored: bool
 ) -> None:
     open_bucket("strict")
     big = tmp_path / "data" / "big"
@@ -157,11 +158,15 @@ def test_a_store_that_ignores_ranges_is_read_in_one_stream(
     big.write_bytes(bytes(range(256)) * (s3.PART_BYTES // 256) + b"and a little of a second part")
     push(big.parent, URL)
     asked = BaseClient._make_api_call
-    monkeypatch.setattr(
-        BaseClient,
-        "_make_api_call",
-        lambda client, name, values: asked(client, name, {key: values[key] for key in values if key != "Range"}),
-    )
+
+    def careless(client: Any, name: str, values: Any) -> Any:
+        kept = {key: values[key] for key in values if not (is_ignored and key == "Range")}
+        answer = asked(client, name, kept)
+        if "Range" in kept:  # the first part is where it should be, and so says the second
+            answer["ContentRange"] = f"bytes 0-{answer['ContentLength'] - 1}/{big.stat().st_size}"
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", careless)
 
     assert pull(URL, tmp_path / "back").files == 1
     assert (tmp_path / "back" / "big").read_bytes() == big.read_bytes()
