@@ -43,6 +43,8 @@ PARTIAL = re.compile(r"\.[0-9a-z]{8}\.partial")
 """What rclone has begun to write and not renamed yet."""
 SUM = re.compile(r"[0-9a-f]{16,}")
 STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:[A-Z]+ *: *)?")
+QUERY = re.compile(r"""(\w+://[^\s"'?]+\?)[^\s"']+""")
+"""What follows the path of an address: for some clouds a token or a signature, which opens the remote."""
 NO_REMOTE = "didn't find section in config file"
 NO_PASSWORD = ("decrypt configuration", "password-command", "password command")
 
@@ -239,7 +241,7 @@ class Remote:
 
     def _refusal(self, answer: Answer) -> StoreError:
         """Return the error for what rclone has refused, in its own last words."""
-        lines = [STAMP.sub("", line) for line in answer.stderr.splitlines() if line.strip()]
+        lines = [QUERY.sub(r"\1…", STAMP.sub("", line)) for line in answer.stderr.splitlines() if line.strip()]
         cause = lines[-1][:300] if lines else f"exit status {answer.status}"
         if NO_REMOTE in cause:
             return StoreError(

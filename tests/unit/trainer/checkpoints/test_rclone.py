@@ -294,6 +294,15 @@ def test_nothing_that_the_users_shell_says_of_rclone_changes_what_is_done(
     assert place.sizes() == {"a": 7}
 
 
+def test_what_opens_a_remote_is_in_no_message(url: str, tmp_path: Path) -> None:
+    (tmp_path / "rclone.conf").write_text("[gone]\ntype = http\nurl = http://127.0.0.1:9/files?token=a-secret&a=b\n")
+
+    with pytest.raises(StoreError, match=r"http://127\.0\.0\.1:9/files\?….*connection refused") as caught:
+        place_of("rclone://gone").sizes()
+
+    assert "secret" not in f"{caught.value.message} {caught.value.details} {caught.value.resolution}"
+
+
 def test_a_server_that_does_not_answer_is_reported_in_rclones_words(url: str, tmp_path: Path) -> None:
     (tmp_path / "rclone.conf").write_text("[gone]\ntype = webdav\nurl = http://127.0.0.1:9\nvendor = other\n")
 
