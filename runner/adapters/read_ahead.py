@@ -84,4 +84,8 @@ class ReadAhead:
 
     def _async_response(self, kind: int, message: paramiko.Message, number: int) -> None:
         """Take an answer; paramiko calls this as it reads."""
+        if kind == CMD_DATA:  # which may be of 16 MiB, and wait here for its turn
+            piece, message = message.get_string()[:PIECE_BYTES], paramiko.Message()
+            message.add_string(piece)
+            message.rewind()
         self._answers[number] = kind, message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import tracemalloc
 from collections import deque
 from pathlib import Path
 from typing import Any, SupportsIndex, cast
@@ -144,6 +145,19 @@ def test_more_than_was_asked_for_does_not_count() -> None:
     connection = Connection(10 * PIECE_BYTES, longer=b"evil")
 
     assert read(connection) == connection.content
+
+
+def test_more_than_was_asked_for_is_not_kept_until_its_turn_comes() -> None:
+    connection = Connection(IN_FLIGHT * PIECE_BYTES, longer=bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        came = read(connection)
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert came == connection.content
+    assert most_bytes < 16 << 20
 
 
 @pytest.mark.parametrize(
