@@ -184,7 +184,7 @@ def resume(
     again = Context(run, run_file or ctx.run_file, view, stop, world)
     consent.expect(again)
     if may_have_machine and (moved or bills) and state.steps.get("provision"):
-        taken_down = _down(ctx)
+        taken_down = _down(ctx, for_another=True)
         if isinstance(taken_down.error, TeardownError):
             return taken_down
     found = check_again(again)
@@ -198,7 +198,8 @@ def down(ctx: Context) -> Outcome:
         return _down(ctx)
 
 
-def _down(ctx: Context) -> Outcome:
+def _down(ctx: Context, *, for_another: bool = False) -> Outcome:
+    """Take a run down; where it goes on with another machine, one stays whose work has no room on the disk here."""
     with locked(ctx.run):
         if ctx.run.is_plan:
             ctx.view.line(f"{ctx.run.run_id} is a plan that was never started: there is nothing to take down")
@@ -213,11 +214,10 @@ def _down(ctx: Context) -> Outcome:
         if not ended:
             status = status_or_none(ctx)
             ended = status.state == "exited" and status.exit_code == 0
-        error = (
-            None if ended else RunInterruptedError("run: taken down on request", resolution="go on with `make resume`")
-        )
-        finished = finish(ctx, error)
-        return Outcome(ctx.run, None if finished.error is error else finished.error)
+        why = "run: to go on with another machine" if for_another else "run: taken down on request"
+        error = None if ended else RunInterruptedError(why, resolution="go on with `make resume`")
+        finished = finish(ctx, error, may_stay=for_another)
+        return replace(finished, error=None if finished.error is error else finished.error)
 
 
 def _look_again(ctx: Context) -> None:

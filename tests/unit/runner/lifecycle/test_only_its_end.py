@@ -9,11 +9,12 @@ import pytest
 from runner.adapters.stop import Stop
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import RunnerError, TeardownError, UsageError
+from runner.errors import NoRoomError, RunnerError, TeardownError, UsageError
 from runner.lifecycle import drive
 from runner.lifecycle import finish as finishing
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.steps import destroy
+from runner.run.models import Host, TrainerStatus
 from runner.run.planned import Plan
 from runner.run.run_dir import write_json
 from runner.run.run_file import RunFile
@@ -96,6 +97,30 @@ def test_a_machine_that_still_does_not_go_is_the_news_again(ctx: Context, monkey
 
     assert isinstance(resumed(ctx).error, TeardownError)
     assert told(ctx) == ("failed", False)
+
+
+def test_resume_leaves_a_machine_up_whose_checkpoint_has_no_room_here_and_rents_no_other(
+    ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one would begin from where this disk was full before."""
+    host = Host("192.0.2.7", 22, "root", "pod-1", "A40", "EU-SE-1", False, 0.4, None, "runpod")
+    write_json(ctx.run.host, host.to_mapping())
+    for step in ("train", "collect"):
+        ctx.state.end(step, "interrupted", 1.0)
+    left: list[Host] = []
+
+    def no_room(ctx: Context, error: RunnerError | None) -> list[str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(drive, "status_or_none", lambda ctx: TrainerStatus("exited", exit_code=75))
+    monkeypatch.setattr(finishing, "_bring_home", no_room)
+    monkeypatch.setattr(finishing, "leave_alone", lambda ctx, host: left.append(host))
+    monkeypatch.setattr(Asks, "expect", lambda self, ctx: None)
+
+    outcome = resumed(ctx)
+
+    assert (type(outcome.error), outcome.running) == (NoRoomError, True)
+    assert ([host.instance_id for host in left], destroyed) == (["pod-1"], [])
 
 
 def test_down_after_it_says_that_the_run_is_done(ctx: Context, destroyed: list[str]) -> None:
