@@ -106,6 +106,7 @@ def launch(session: Session) -> int:
     ctx = session.context()
     host = needed_host(ctx)
     with locked(ctx.run), _kept_and_left(ctx, host):
+        lease.refuse_over(ctx, host)
         has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))
         ctx.state.begin("train")
         training.launch(ctx, host, resume=has_checkpoint)

@@ -87,10 +87,7 @@ def say_hold(ctx: Context, host: Host) -> None:
     finally:
         machine.close()
     if talk.over is not None:
-        raise MachineLostError(
-            f"lease: that of {host.instance_id} is over ({talk.over}): the machine has stopped its trainer",
-            resolution=f"save what is there with `make watch RUN={ctx.run.run_id}`, which terminates the machine",
-        )
+        raise _is_over(ctx, host, talk.over)
     hand_over(ctx, host, prefix)
 
 
@@ -106,6 +103,22 @@ def why_over(ctx: Context, host: Host, machine: Machine) -> str | None:
     if not ctx.environment.rents_machine:
         return None
     return _over(_asked(machine, ctx.box(host, machine).prefix, _text(ctx, "renew")))
+
+
+def refuse_over(ctx: Context, host: Host) -> None:
+    """Refuse a rented machine whose lease is over: what would be begun there is stopped, or goes on without an end.
+
+    Raises:
+        MachineLostError: If it is.
+        ConnectionLostError: If the machine cannot be reached.
+    """
+    machine = ctx.machine(host)
+    try:
+        over = why_over(ctx, host, machine)
+    finally:
+        machine.close()
+    if over is not None:
+        raise _is_over(ctx, host, over)
 
 
 def hand_over(ctx: Context, host: Host, prefix: str | None) -> None:
@@ -231,6 +244,16 @@ class _Talk:
             line = f"{self._ctx.world.now():%Y-%m-%dT%H:%M:%SZ} {words[listener]}\n"
             (self._ctx.run.logs / "lease.log").append(line.encode())
         self._last = listener
+
+
+def _is_over(ctx: Context, host: Host, over: str) -> MachineLostError:
+    """Return the error for a machine that was left to itself for too long, or is at its hard end."""
+    run_id = ctx.run.run_id
+    return MachineLostError(
+        f"lease: that of {host.instance_id} is over ({over}): the machine has stopped its trainer",
+        resolution=f"save what is there with `make watch RUN={run_id}`, which terminates the machine; where it cannot "
+        f"end itself, `make configure RUN={run_id}` begins a new lease",
+    )
 
 
 def _text(ctx: Context, word: Word) -> str:

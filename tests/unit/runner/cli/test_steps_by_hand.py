@@ -14,7 +14,7 @@ from runner.cli import verbs
 from runner.cli.session import Session
 from runner.cli.terminal import SilentView
 from runner.context import Context
-from runner.errors import PlaybookFailedError, RunLockedError
+from runner.errors import MachineLostError, PlaybookFailedError, RunLockedError
 from runner.lifecycle.steps import configure
 from runner.run.models import Host
 from runner.run.run_dir import create_run, write_json
@@ -71,6 +71,20 @@ def test_a_machine_that_could_not_be_set_up_is_left_up_all_the_same(
     with pytest.raises(PlaybookFailedError):
         verbs.configure(cast("Session", Hand(ctx)))
 
+    assert left == [HOST]
+
+
+def test_nothing_is_launched_on_a_machine_whose_lease_is_over(
+    ctx: Context, left: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot end itself would train on with nobody who stops it."""
+    monkeypatch.setattr(verbs.lease, "why_over", lambda ctx, host, machine: "idle")
+    monkeypatch.setattr("runner.lifecycle.steps.stage.stage", lambda ctx, host, resume: pytest.fail("it is over"))
+
+    with pytest.raises(MachineLostError, match=r"lease: that of i-1 is over \(idle\)") as caught:
+        verbs.launch(cast("Session", Hand(ctx)))
+
+    assert f"`make configure RUN={ctx.run.run_id}` begins a new lease" in str(caught.value.resolution)
     assert left == [HOST]
 
 
