@@ -13,6 +13,8 @@ LOOK = "look"
 """The action of a journal line that says what a look at a cloud showed."""
 CREATE = "create"
 """The action of a journal line that says when Terraform began to create the first of what was asked for."""
+RECLAIMED = "reclaimed"
+"""The action of a journal line that says that the machine of the last request was gone before it was handed over."""
 USELESS = "useless"
 """The action of a journal line that says that a machine was given up before anything trained on it, and why."""
 SET = timedelta(minutes=1)
@@ -43,6 +45,7 @@ class Rental:
         is_begun: Whether Terraform is known to have begun to create what was asked for.
         is_answered: Whether Terraform has handed a machine back.
         is_shown: Whether a look has shown it.
+        is_off: Whether the last look that showed it showed it stopped, or ending after that.
         is_refused: Whether the cloud has said a definite no, so that only a look can show that there is a machine.
         is_set_back: Whether this computer's clock was set back before it was gone: nobody knows how long it billed.
         why_useless: Why it was given up before anything trained on it; ``None`` where it was not.
@@ -63,6 +66,7 @@ class Rental:
     is_begun: bool = False
     is_answered: bool = False
     is_shown: bool = False
+    is_off: bool = False
     is_refused: bool = False
     is_set_back: bool = False
     why_useless: str | None = None
@@ -126,6 +130,8 @@ def rentals_in(lines: Iterable[Line]) -> list[Rental]:
             _answer(found, line, at)
         elif (action, kind) == (CREATE, "intent"):
             _create(found, line, at)
+        elif (action, kind) == (RECLAIMED, "answer") and found:
+            found[-1] = replace(found[-1], gone_at=found[-1].gone_at or at)
         elif (action, kind) == (USELESS, "answer"):
             found = [replace(one, why_useless=str(line.get("why"))) if _is_named(one, line) else one for one in found]
         elif (action, kind) == (LOOK, "answer"):
@@ -242,24 +248,30 @@ def _look(found: list[Rental], line: Line, at: datetime) -> None:
         if not any(_is(one, str(entry["id"])) or _is_open(one, cloud) for one in found):
             found.append(_another(found, cloud, began))
         index = _index_of(found, cloud, str(entry["id"]))
-        known, is_stopped = found[index], entry.get("status") == "stopped"
+        known = found[index]
+        is_off = stays_off(entry.get("status"), was_off=known.is_off)
         found[index] = replace(
             known,
             machine_id=str(entry["id"]),
-            price_usd_per_h=(None if is_stopped else number_or_none(entry.get("price_usd_per_h")))
-            or known.price_usd_per_h,
+            price_usd_per_h=(None if is_off else number_or_none(entry.get("price_usd_per_h"))) or known.price_usd_per_h,
             disk_usd_per_h=_disk(entry, known),
             there_at=known.there_at or at,
-            seen_at=known.seen_at if is_stopped and known.seen_at else began,
+            seen_at=known.seen_at if is_off and known.seen_at else began,
             # A look that missed it was not up to date; one that began before that, and hung, says nothing new.
             gone_at=known.gone_at if known.gone_at is not None and began < known.gone_at else None,
             is_shown=True,
+            is_off=is_off,
         )
     for entry in _rows(line.get("gone")):
         for index, known in enumerate(found):
             if _is(known, str(entry["id"])) and known.gone_at is None:
                 seen = max(filter(None, (known.seen_at, moment_or_none(entry.get("seen_at")))), default=None)
                 found[index] = replace(known, gone_at=at, seen_at=seen and min(seen, at))
+
+
+def stays_off(status: object, *, was_off: bool) -> bool:
+    """Return whether a machine does not run by its status; one that ends after it was stopped has not run meanwhile."""
+    return status == "stopped" or (status == "ending" and was_off)
 
 
 def _disk(entry: Line, known: Rental) -> float | None:

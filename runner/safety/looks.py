@@ -8,7 +8,7 @@ from typing import Any
 from runner.cloud_api.labels import belongs_to
 from runner.cloud_api.models import Cloud, Listing, Resource
 from runner.run.journal import Journal
-from runner.run.rentals import LOOK, rentals_in
+from runner.run.rentals import LOOK, rentals_in, stays_off
 from runner.run.run_dir import RunDir
 from runner.safety.asked import DAMAGE
 from runner.safety.proof import is_surely_the_account
@@ -30,6 +30,7 @@ class Looks:
         self._run, self._cloud, self._lock = run, cloud, run.world.lock()
         self._shown: dict[str, State] = {}
         self._seen_s: dict[str, float] = {}
+        self._off: set[str] = set()
         self._newest_s = 0.0
         try:
             known = [one for one in rentals_in(Journal(run).entries()) if one.is_shown and one.gone_at is None]
@@ -38,6 +39,7 @@ class Looks:
         for one in known:
             if one.cloud == cloud.name and one.machine_id:
                 self._shown[one.machine_id] = (None, None, None)
+                self._off |= {one.machine_id} if one.is_off else set()
 
     @property
     def shows_machine(self) -> bool:
@@ -72,7 +74,10 @@ class Looks:
             del self._shown[machine_id]
         for one in there.values():
             self._shown[one.id] = _state(one)
-            if one.status != "stopped":
+            if stays_off(one.status, was_off=one.id in self._off):
+                self._off.add(one.id)
+            else:
+                self._off.discard(one.id)
                 self._seen_s[one.id] = began_s
 
     def _last_of(self, machine_id: str) -> dict[str, Any]:

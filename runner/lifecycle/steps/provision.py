@@ -30,7 +30,7 @@ from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
-from runner.run.rentals import CREATE
+from runner.run.rentals import CREATE, RECLAIMED
 from runner.run.run_dir import write_json
 from runner.safety.proof import account_facts
 
@@ -165,6 +165,8 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         if is_definite(ctx.environment.name, err):
             journal.answer("provision", failed=err.message)
             guarding.rented(ctx)
+        elif isinstance(cause_of(ctx.environment.name, err), ReclaimedError):
+            journal.answer(RECLAIMED, why=err.message)  # the next machine is none of this request's
         raise
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())

@@ -102,6 +102,20 @@ def test_a_machine_that_shows_after_a_no_bills_from_that_request() -> None:
     assert (found.machine_id, found.asked_at, found.gone_at) == ("i-1", at(0), at(3600))
 
 
+def test_the_machine_after_one_that_was_gone_at_birth_is_none_of_its_requests() -> None:
+    gone = line(40, "answer", "reclaimed", why="the machine was shut down while it booted")
+
+    unseen = rentals_in([asked(), gone, asked(60), shown(70, "i-2"), destroyed(100)])
+    seen = rentals_in([asked(), shown(9, "i-1"), gone, asked(60), shown(70, "i-2"), destroyed(100)])
+
+    assert [(one.machine_id, one.asked_at, one.gone_at) for one in unseen] == [
+        (None, at(0), at(40)),
+        ("i-2", at(60), at(100)),
+    ]
+    assert [(one.machine_id, one.gone_at) for one in seen] == [("i-1", at(40)), ("i-2", at(100))]
+    assert rentals_in([gone]) == []
+
+
 def test_each_try_has_its_own_machine() -> None:
     found = rentals_in([asked(), handed(100), destroyed(200), asked(300), handed(400, "i-2"), destroyed(500)])
 
@@ -155,6 +169,16 @@ def test_a_look_that_hung_until_the_machine_was_gone_brings_it_back_in_no_case()
 
     assert only(asked(), shown(10, "i-1"), missed(100, seen=90), hung).gone_at == at(100)
     assert only(asked(), shown(10, "i-1"), missed(100, seen=90), shown(300, "i-1")).gone_at is None
+
+
+def test_a_stopped_machine_that_is_terminated_at_last_has_not_run_meanwhile() -> None:
+    stopped = shown(100, "i-1", status="stopped", price=0.0)
+    found = only(
+        asked(), shown(10, "i-1"), stopped, shown(3000, "i-1", status="ending", price=None), missed(3010, seen=99)
+    )
+
+    assert (found.seen_at, found.gone_at) == (at(99), at(3010))
+    assert found.low_usd() == pytest.approx(0.089)
 
 
 def test_a_stopped_machine_bills_its_disk_at_least_and_its_price_at_most() -> None:

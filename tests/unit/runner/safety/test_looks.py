@@ -178,6 +178,23 @@ def test_a_stopped_machine_was_last_seen_running_before(run: RunDir) -> None:
     assert (found.price_usd_per_h, found.seen_at, found.gone_at) == (1.0, after(0), after(20))
 
 
+def test_a_stopped_machine_that_ends_at_last_was_last_seen_running_before(run: RunDir) -> None:
+    cloud = FakeCloud([thing()])
+    Looks(run, cloud).look()
+    run.world.sleep(10)
+    cloud.there = [replace(thing(), status="stopped", price_usd_per_h=0.0)]
+    Looks(run, cloud).look()
+    later = Looks(run, cloud)  # another process, which has not seen it run
+    cloud.there = [replace(thing(), status="ending")]
+    for _ in range(2):
+        run.world.sleep(10)
+        later.look()
+    cloud.there.clear()
+    later.look()
+
+    assert rentals(run)[0].seen_at == after(0)
+
+
 def test_a_disk_that_takes_no_line_keeps_nobody_from_looking(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **facts: object) -> None:
         raise OSError(28, "No space left on device")

@@ -18,6 +18,7 @@ from runner.lifecycle.steps import provision
 from runner.run.journal import Journal
 from runner.run.models import Host
 from runner.run.planned import PlannedMachine
+from runner.run.rentals import rentals_in
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.safety.proof import is_the_account
@@ -253,6 +254,20 @@ def test_only_a_definite_no_is_an_answer(
     assert is_the_account(ctx.run, cloud)
     cloud.key = "another"
     assert not is_the_account(ctx.run, cloud)
+
+
+def test_a_machine_that_is_gone_at_birth_is_a_line_of_the_receipt_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx, cloud = planned(tmp_path, HERE), FakeCloud(name="aws")
+    monkeypatch.setattr(provision, "open_cloud", lambda name, world: cloud)
+    monkeypatch.setattr(provision, "terraform_of", lambda *given, **named: Refusing(GONE_AT_BIRTH))
+
+    for _ in range(2):
+        with pytest.raises(TerraformError):
+            provision._create(ctx, [HERE])
+
+    assert [one.gone_at is None for one in rentals_in(Journal(ctx.run).entries())] == [False, False]
 
 
 def test_a_request_says_what_the_disk_of_each_machine_may_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
