@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.cloud_api.absent import not_installed
 from runner.cloud_api.environment import BilledRun
+from runner.cloud_api.library import Library
 from runner.cloud_api.listings import gather
 from runner.cloud_api.models import Account, Kind, Listing, Offer, Placement, Quota, Resource, TrustWanted
 from runner.cloud_api.pacing import clock_off
@@ -79,13 +80,14 @@ class PrefixCredentials:
     expires_at: datetime
 
 
-def open_aws(environ: Mapping[str, str], *, now: Callable[[], datetime]) -> AwsCloud:
+def open_aws(environ: Mapping[str, str], *, now: Callable[[], datetime], library: Library | None = None) -> AwsCloud:
     """Return the AWS account that the environment's credentials open; nothing is asked yet.
 
     Args:
         environ: ``AWS_*`` as boto3 understands them; ``AWS_ENDPOINT_URL`` for an emulator; ``DOUSE_AWS_REGIONS``,
             comma separated, bounds where Douse looks.
         now: The clock (UTC).
+        library: What stands in for boto3; ``None`` for boto3 itself.
 
     Raises:
         UsageError: If ``DOUSE_AWS_REGIONS`` names no region.
@@ -99,12 +101,13 @@ def open_aws(environ: Mapping[str, str], *, now: Callable[[], datetime]) -> AwsC
             f"aws: DOUSE_AWS_REGIONS holds {wrong[0]}, which is no region",
             resolution="write it like DOUSE_AWS_REGIONS=us-east-1,eu-west-1",
         )
-    session = open_session(environ)
+    boto3 = library or BOTO3
+    session = boto3.open(environ)
     with aws_errors("open the account"):
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or session.region_name
     home = region or (named[0] if named else HOME_REGION)
     endpoint = environ.get("AWS_ENDPOINT_URL") or None
-    return AwsCloud(session, home=home, regions=tuple(named), endpoint=endpoint, now=now)
+    return AwsCloud(session, home=home, regions=tuple(named), endpoint=endpoint, now=now, pool=boto3.pool)
 
 
 def open_session(environ: Mapping[str, str]) -> Session:
@@ -133,6 +136,10 @@ def open_session(environ: Mapping[str, str]) -> Session:
         return boto3.Session(profile_name=profile, **keys)
 
 
+BOTO3 = Library(open_session, ThreadPoolExecutor)
+"""What asks AWS, and what asks it several things at once."""
+
+
 class AwsCloud:
     """One AWS account, in all of its regions."""
 
@@ -144,6 +151,7 @@ class AwsCloud:
         regions: tuple[str, ...] = (),
         endpoint: str | None = None,
         now: Callable[[], datetime],
+        pool: Callable[[int], Executor] = ThreadPoolExecutor,
     ) -> None:
         """Keep what is needed to make clients.
 
@@ -153,8 +161,10 @@ class AwsCloud:
             regions: Where to look; empty is every region that is enabled.
             endpoint: Another endpoint than AWS's own.
             now: The clock (UTC).
+            pool: Makes what does so many things at once.
         """
         self._session, self._home, self._bounds, self._endpoint, self._now = session, home, regions, endpoint, now
+        self._pool = pool
         self._clients: dict[tuple[str, str], Any] = {}
         self._clock_off = timedelta()
         self._prices = PriceBook(now)
@@ -192,7 +202,7 @@ class AwsCloud:
         """
         regions = self._bounds or self._enabled()
         each = zip(self._ec2_in(regions), regions, repeat(self._now()), map(self._prices_in, regions), strict=False)
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
+        with self._pool(min(AT_ONCE, len(regions))) as pool:
             asked = [pool.submit(offers_in, *one) for one in each]
             found = [offer for one in asked for offer in one.result()]
         return sorted(found, key=lambda offer: (offer.price_usd_per_h, offer.instance_type, offer.region, offer.spot))
@@ -206,7 +216,7 @@ class AwsCloud:
         codes = {offer: quota_code(offer.instance_type, spot=offer.spot) for offer in offers}
         asked = sorted({(offer.region, code) for offer, code in codes.items() if code})
         clients = [self._client(QUOTAS, region) for region, _ in asked]
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        with self._pool(AT_ONCE) as pool:
             answers = pool.map(quota_in, clients, [region for region, _ in asked], [code for _, code in asked])
             reported = dict(zip(asked, answers, strict=True))
         found = {offer: reported.get((offer.region, code)) for offer, code in codes.items() if code}
@@ -224,7 +234,7 @@ class AwsCloud:
         """
         regions = sorted({offer.region for offer in offers})
         there = [[offer for offer in offers if offer.region == region] for region in regions]
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        with self._pool(AT_ONCE) as pool:
             answers = pool.map(places_in, self._ec2_in(regions), regions, there, repeat(section))
             return {offer: placement for answer in answers for offer, placement in answer.items()}
 
@@ -243,7 +253,7 @@ class AwsCloud:
         except (AccessDeniedError, UnreadableAnswerError) as err:
             regions, unlisted = (self._home,), [err]
         clients = self._ec2_in(regions)
-        with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(regions))) as pool:
+        with self._pool(min(AT_ONCE, len(regions))) as pool:
             each = zip(clients, regions, map(self._prices_in, regions), strict=True)
             asked = [pool.submit(priced_listing_in, *one) for one in each]
         found = gather(one.result for one in asked)
@@ -267,7 +277,7 @@ class AwsCloud:
         }
         there = [region for region in regions if region in sold]
         clients = [self._client(SCHEDULER, region) for region in there]
-        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        with self._pool(AT_ONCE) as pool:
             parts = list(pool.map(schedules_in, clients, there))
         return Listing(
             [one for part in parts for one in part.resources], [err for part in parts for err in part.unread]

@@ -20,6 +20,7 @@ from runner.cloud_api.environment import (
     PriceRules,
     QuotaWords,
 )
+from runner.cloud_api.library import library_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,9 +88,9 @@ def open_account(environ: Environ, *, timer: Timer) -> Cloud:
         from runner.cloud_api.absent import AbsentCloud
 
         return AbsentCloud("aws", "boto3")
-    from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
+    from runner.clouds.aws.api import BOTO3, open_aws  # boto3 takes half a second to import
 
-    return open_aws(environ, now=timer.world.now)
+    return open_aws(environ, now=timer.world.now, library=library_of(timer.world, "aws", BOTO3))
 
 
 def endpoint(environ: Environ) -> str:
@@ -181,9 +182,9 @@ def terraform_error(words: str) -> CloudError | None:
 
 def read_bill(environ: Environ, billed: BilledRun, *, timer: Timer) -> float | None:
     """Return what AWS bills for all that carries a run's tag; ``None`` as long as it has none, for a day or so."""
-    from runner.clouds.aws.api import open_aws  # boto3 takes half a second to import
+    from runner.clouds.aws.api import BOTO3, open_aws  # boto3 takes half a second to import
 
-    return open_aws(environ, now=timer.world.now).bill(billed)
+    return open_aws(environ, now=timer.world.now, library=library_of(timer.world, "aws", BOTO3)).bill(billed)
 
 
 def _is_named(environ: Environ) -> bool:
