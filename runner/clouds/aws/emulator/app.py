@@ -16,8 +16,10 @@ from runner.clouds.aws.emulator import wire as aws_wire
 from runner.clouds.aws.emulator.billing import cost_and_usage, tag_asked_for
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
 from runner.clouds.aws.emulator.pricing import get_products
+from runner.clouds.aws.emulator.refusing import DOWN, INTERNAL, LIMITED, launch_refusal, unknown_key
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID, OTHER_ACCOUNT, price_usd_per_h, seed
 from runner.clouds.aws.emulator.sessions import KEY_ID, ending_early
+from runner.clouds.aws.emulator.states import STATES, after_end
 from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.calls import Answer
 from runner.emulation.cloud_state import CloudState
@@ -31,9 +33,6 @@ INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
 MOTO_ACCOUNT = "HTTP_X_MOTO_ACCOUNT_ID"
 """How moto is asked for one of its accounts."""
 EMPTY_PAGE = "douse-partial-page"
-INTERNAL = (500, "InternalError", "An internal error has occurred")
-LIMITED = (503, "RequestLimitExceeded", "Request limit exceeded.")
-BAD_KEY = "AWS was not able to validate the provided access credentials"
 
 
 class AwsCloud:
@@ -66,19 +65,16 @@ class AwsCloud:
         return call.key_id in self._keys
 
     def _unauthorised(self, call: AwsCall) -> Answer:
-        if call.service == "ec2":
-            return aws_wire.refusal("ec2", 401, "AuthFailure", BAD_KEY)
         if call.service in ("s3", ""):
             code = "InvalidAccessKeyId" if call.key_id else "AccessDenied"
             return aws_wire.refusal(
                 "s3", 403, code, "The AWS Access Key Id you provided does not exist in our records."
             )
-        code = "UnrecognizedClientException" if call.service in ("ssm", "ce", "pricing") else "InvalidClientTokenId"
-        return aws_wire.refusal(call.service, 403, code, "The security token included in the request is invalid.")
+        return aws_wire.refusal(call.service, *unknown_key(call.service))
 
     def _answer(self, call: AwsCall, environ: Environ) -> Answer:
         if self.state.is_down("aws", call.action):
-            return aws_wire.refusal(call.service or "s3", 503, "ServiceUnavailable", "The service is unavailable.")
+            return aws_wire.refusal(call.service or "s3", *DOWN)
         refused = self.state.faults.peek("key_invalid", "aws")
         if refused is not None and refused.arguments["at"] == "any" and self._take("key_invalid", call.action):
             return self._unauthorised(call)
@@ -156,27 +152,13 @@ class AwsCloud:
         return answer
 
     def _launch_refusal(self, call: AwsCall, on: str) -> Answer | None:
-        spot = call.fields.get("InstanceMarketOptions.MarketType") == "spot"
-        if self._take("launch_rate_limited", on) is not None:
+        options, bid = "InstanceMarketOptions", "InstanceMarketOptions.SpotOptions.MaxPrice"
+        spot = call.fields.get(f"{options}.MarketType") == "spot"
+        kind = call.fields.get("InstanceType", "")
+        refusal = launch_refusal(self.state, kind, call.region, spot=spot, bid=call.fields.get(bid))
+        if refusal == LIMITED:
             self._polls_to_limit += 1
-            return _refused(*LIMITED)
-        if self._take("key_invalid", on) is not None:
-            return _refused(401, "AuthFailure", BAD_KEY)
-        if self._take("key_forbidden", on) is not None:
-            return _refused(403, "UnauthorizedOperation", "You are not authorized to perform this operation.")
-        if self._take("quota_exceeded", on) is not None:
-            if spot:
-                return _refused(400, "MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
-            words = "You have requested more vCPU capacity than your current vCPU limit of 0 allows"
-            return _refused(400, "VcpuLimitExceeded", words)
-        candidate = f"{on} ({'spot' if spot else 'on demand'})"
-        if self.state.refuses(candidate, "aws"):
-            words = f"We currently do not have sufficient {call.fields.get('InstanceType', '')} capacity"
-            return _refused(500, "InsufficientInstanceCapacity", f"{words} in the Availability Zone you requested.")
-        bid = call.fields.get("InstanceMarketOptions.SpotOptions.MaxPrice")
-        if spot and bid and float(bid) < price_usd_per_h(call.fields.get("InstanceType", ""), spot=True):
-            return _refused(400, "SpotMaxPriceTooLow", f"Your Spot request price of {bid} is lower than the minimum.")
-        return None
+        return None if refusal is None else _refused(*refusal)
 
     def _terminate(self, call: AwsCall, environ: Environ) -> Answer:
         machines = [self._instances.machine(name, call.region) for name in call.listed("InstanceId")]
@@ -202,7 +184,7 @@ class AwsCloud:
                 elif not machine.is_ended:
                     self.state.end(machine, "request", after_s=self.state.settings["aws"]["end_s"])
         self._instances.refresh()
-        return _states("TerminateInstances", found, before, [_after_end(self._instances.status(m)) for m in found])
+        return _states("TerminateInstances", found, before, [after_end(self._instances.status(m)) for m in found])
 
     def _stop(self, call: AwsCall, environ: Environ) -> Answer:
         answer = aws_wire.call_moto(self._moto, environ, call.body)
@@ -363,13 +345,7 @@ def _refused(status: int, code: str, message: str) -> Answer:
     return aws_wire.refusal("ec2", status, code, message)
 
 
-def _after_end(status: str) -> str:
-    return status if status in ("shutting-down", "terminated") else "shutting-down"
-
-
 def _states(action: str, machines: list[EmulatedMachine], before: list[str], after: list[str]) -> Answer:
-    from runner.clouds.aws.emulator.instances import STATES
-
     rows = "".join(
         f"<item><instanceId>{machine.id}</instanceId>"
         f"<currentState><code>{STATES[new]}</code><name>{new}</name></currentState>"

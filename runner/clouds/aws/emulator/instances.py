@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,13 +16,13 @@ from runner.clouds.aws.emulator.seed import (
     price_usd_per_h,
     volume_usd_per_gib_month,
 )
+from runner.clouds.aws.emulator.states import STATES, shut_down, state_of
 from runner.clouds.aws.emulator.wire import AwsCall
 from runner.emulation.cloud_state import CloudState
 from runner.emulation.machines import BoxOrder, EmulatedMachine, Leftover
 from runner.emulation.meters import Meter, per_hour_of_month
 
 USER = "ubuntu"
-STATES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 SPOT_TAKEN = ("Server.SpotInstanceTermination", "Spot instance termination")
 BY_ITSELF = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 
@@ -96,14 +95,7 @@ class AwsInstances:
 
     def status(self, machine: EmulatedMachine) -> str:
         """Return how an instance stands, in the cloud's words."""
-        if machine.is_ended:
-            return "terminated"
-        if machine.is_ending:
-            return "shutting-down"
-        if machine.is_stopped:
-            return "stopped"
-        is_running = math.isfinite(machine.active_at) and self._state.clock() >= machine.active_at
-        return "running" if is_running else "pending"
+        return state_of(machine, self._state.clock())
 
     def machine(self, instance_id: str, region: str) -> EmulatedMachine | None:
         """Return an instance of a region."""
@@ -185,10 +177,8 @@ class AwsInstances:
             self._state.take_back(machine)
         elif action == "stop":
             self.stop(machine)
-        elif instance.instance_initiated_shutdown_behavior == "terminate":
-            self._state.end(machine, "shut itself down", after_s=0.0)
         else:
-            self.stop(machine)
+            shut_down(self._state, machine, instance.instance_initiated_shutdown_behavior, self.stop)
 
 
 def _box_order(instance: Any) -> BoxOrder:
