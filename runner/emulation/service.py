@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from runner.emulation.calls import Handler
+    from runner.world import World
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -109,10 +110,31 @@ class Module:
     Attributes:
         planned: Returns the resources for these inputs, in the order in which they are created.
         host: Returns the output ``host`` for these inputs and the state of each resource, by its kind.
+        machine: The resource that is the machine.
+        provider: Makes what stands in for a vendor's own provider; ``None`` where ours rents the machine.
+        look_up: Reads the module's data sources for these inputs by such a provider.
     """
 
     planned: Callable[[Mapping[str, Any]], Sequence[PlannedResource]]
     host: Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], dict[str, Any]]
+    machine: str
+    provider: Callable[[World], Any] | None = None
+    look_up: Callable[[Any, Mapping[str, Any]], None] | None = None
+
+
+@dataclass(frozen=True)
+class OnPaper:
+    """A cloud without libraries, for simulated lives: its emulator is one, and so is what its client asks by.
+
+    Attributes:
+        build: Makes its service, which answers without a server.
+        library: Makes what stands in for the library that the client asks by.
+        own_settings: Settings of a run file that its lives have and those of other clouds have not.
+    """
+
+    build: Callable[[CloudState], Service]
+    library: Callable[[World], Any]
+    own_settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +152,7 @@ class EmulatedCloud:
         why_no_logins: Why a box cannot be a login of this machine, ``None`` where it can.
         module: Its root module, for simulated lives; ``None`` where there are none yet.
         keeps_stores: Whether emulated stores are in its account, which gives out their keys.
+        on_paper: It without its vendor's library; ``None`` where it answers requests without one in any case.
     """
 
     name: str
@@ -142,6 +165,7 @@ class EmulatedCloud:
     why_no_logins: str | None
     module: Module | None = None
     keeps_stores: bool = False
+    on_paper: OnPaper | None = None
 
 
 def chosen_settings(

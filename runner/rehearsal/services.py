@@ -31,6 +31,14 @@ def simulated_clouds() -> list[str]:
     return [name for name, cloud in emulated_clouds().items() if cloud.module is not None]
 
 
+def clouds_to_go_on() -> list[str]:
+    """Return the clouds on which the run of a simulated life may go on when its machine is lost.
+
+    One that was simulated later is not among them: it would change what the seeds of all others draw.
+    """
+    return [name for name in simulated_clouds() if emulated_clouds()[name].on_paper is None]
+
+
 def known_faults() -> Mapping[str, CloudFaults]:
     """Return the faults that each cloud supports."""
     return {name: cloud.faults for name, cloud in emulated_clouds().items()}

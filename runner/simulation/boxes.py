@@ -14,6 +14,7 @@ from typing import Any
 from runner.emulation.machines import BoxKind
 from runner.emulation.paper_yard import PaperAddress
 from runner.run.run_dir import PROJECT
+from runner.simulation.boot_ends import PowerOff, set_boot_ends
 from runner.simulation.flaws import LEASE_IS_DEAF, LEASE_IS_ODD, LEASE_STAYS_DEAD, SLOW
 from runner.simulation.trainer import Course, SimulatedTrainer
 from runner.simulation.turns import Turns, never
@@ -237,6 +238,8 @@ class SimulatedYard:
         self.on_exit: dict[str, Callable[[], None]] = {}
         self.catch_up: Callable[[], None] = lambda: None
         """Lets the clouds do what is due, so that nobody finds a machine that is gone by then."""
+        self.power_off: PowerOff = lambda _box, _why: None
+        """Lets a box power itself off, and its cloud take note of it."""
         self._count = 0
 
     def boot(
@@ -252,7 +255,7 @@ class SimulatedYard:
         on_exit: Callable[[], None] | None = None,
     ) -> PaperAddress:
         """Begin to boot a box."""
-        del user, public_keys, user_data, env, command
+        del user, public_keys, env, command
         self._count += 1
         address = PaperAddress(f"192.0.2.{self._count % 254 + 1}", 22 if kind == "vm" else 20000 + self._count)
         made = SimulatedBox(box, address, self._turns, self._fates(), self._note)
@@ -260,6 +263,7 @@ class SimulatedYard:
         if on_exit is not None:
             self.on_exit[box] = on_exit
         made.note("boots")
+        set_boot_ends(made, user_data, self.power_off)
         return address
 
     def is_alive(self, box: str) -> bool:

@@ -20,6 +20,8 @@ ASKED = re.compile(r"\s*(?P<at_s>[\d.]+) (?P<name>\S+) (POST \S*/terminate|DELET
 """The line of a history that says who has asked for the end of a machine, whatever came of it."""
 LOCKED = re.compile(r"\s*(?P<at_s>[\d.]+) \S+ DELETE \S+ 409")
 REMOVED = re.compile(r"\s*(?P<at_s>[\d.]+) \S+ DELETE \S*volumes/\S+ 2\d\d")
+BOX_GONE = frozenset({"box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice"})
+"""Faults by which a machine loses what could end it from inside."""
 BOOT_S = 25 * 60.0
 """So long a machine may boot, by default."""
 FOR_A_WHILE_S = 60.0
@@ -111,6 +113,17 @@ def has_own_end(life: Life, machine: EmulatedMachine, by_s: float) -> bool:
 def ends_itself(cloud: str) -> bool:
     """Return whether the machines of a cloud can end themselves."""
     return not isinstance(find_cloud(cloud).hard_end, NotThere)
+
+
+def lost_its_end(life: Life, machine: EmulatedMachine) -> bool:
+    """Return whether a machine that its cloud would not end has lost what it could end itself by.
+
+    A plan says of such a machine that its last end is kept by a timer of its own.
+    """
+    if not find_cloud(machine.cloud).hard_end_from_boot:
+        return False
+    was_hit = bool(life.faults_of_the_cloud & BOX_GONE)
+    return math.isinf(machine.active_at) or (machine.is_box_dead and was_hit)
 
 
 def _driver(life: Life, machine: EmulatedMachine) -> Ended | None:

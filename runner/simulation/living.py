@@ -97,7 +97,15 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     further = draw_more(random.Random(f"more {seed}"), MORE)  # noqa: S311 - likewise
     told = draw_story(random.Random(f"story {seed}"), MORE.story, simulated)  # noqa: S311 - likewise
     acts = in_order(first, further)
-    return told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
+    return _own_setting(seed, cloud) + told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
+
+
+def _own_setting(seed: int, cloud: str) -> Script:
+    """Return the setting that only a life on its cloud draws, if it does."""
+    paper, chance = emulated_clouds()[cloud].on_paper, random.Random(f"own {seed}")  # noqa: S311 - likewise
+    if paper is None or not paper.own_settings or chance.random() >= MORE.own_setting:
+        return ()
+    return (Act(SETTING, words=(chance.choice(paper.own_settings),)),)
 
 
 def story_of(seed: int) -> str:

@@ -125,8 +125,7 @@ class SimulatedTools(Tools):
                 raise _failed(playbook, "unreachable")
             if step == 1 and variables.get("lease_enabled"):
                 settings = {name.removeprefix("lease_"): variables[name] for name in variables if "lease_" in name}
-                on_end = self._stage.end_from_inside(box) if settings["method"] == "api" else None
-                box.begin_lease(settings, on_end)
+                box.begin_lease(settings, self._stage.end_from_inside(box, settings["method"]))
         if box is None or self._stage.play_fails():
             raise _failed(playbook, "the mirror answers 503")
         box.files[f"{variables['verify_prefix']}/venv/bin/python"] = PYTHON.encode()

@@ -136,6 +136,7 @@ class MoreRates:
         on_the_side: The user types a command that belongs to no life in order.
         full_disk: Something else fills the user's disk, for a while.
         story: Several acts belong together.
+        own_setting: The run file has a setting that only a run on its cloud has.
     """
 
     setting: float
@@ -147,6 +148,7 @@ class MoreRates:
     on_the_side: float
     full_disk: float
     story: float
+    own_setting: float
 
 
 MORE = MoreRates(
@@ -159,4 +161,5 @@ MORE = MoreRates(
     on_the_side=0.12,
     full_disk=0.06,
     story=0.2,
+    own_setting=0.25,
 )

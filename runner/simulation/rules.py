@@ -13,12 +13,14 @@ from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.rehearsal.receipt_check import outside_receipt
 from runner.simulation.keepers import (
+    BOX_GONE,
     boots_for_ever,
     ends_itself,
     guards_follow,
     has_own_end,
     kept_beside,
     kept_too_dear,
+    lost_its_end,
     taken_away,
 )
 from runner.simulation.life import LIFE_S, Ended, Life, end_s
@@ -43,8 +45,6 @@ STATUSES = frozenset({0, 1, 2, 3, 130})
 ENDING_OR_DRIVING = ("train", "resume", "watch", "down", "terminate")
 STAYS = frozenset({"pod_locked", "key_invalid", "stopped_disk_bills"})
 """Faults by which a cloud keeps a machine, whoever asks."""
-BOX_GONE = frozenset({"box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice"})
-"""Faults by which a machine loses what could end it from inside."""
 NO_CHECKPOINT = "is done, and no checkpoint of it is here to go on from"
 """Why a finished run that kept none is not made longer."""
 DEFECT = ("a defect of Douse", "Traceback (most recent call last)")
@@ -210,8 +210,8 @@ def _was_told(life: Life, machine: EmulatedMachine) -> bool:
 
 
 def _was_named(life: Life, machine: EmulatedMachine) -> bool:
-    """Return whether the plan had named the case: a cloud without an end of its own, and no guard that could work."""
-    if ends_itself(life.cloud):
+    """Return whether the plan had named the case: nothing but a guard could end it, and no guard could work."""
+    if ends_itself(life.cloud) and not lost_its_end(life, machine):
         return False
     since_s = machine.created_at - EPOCH
     return any(end >= since_s for _, end in guard_gaps(life))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.adapters.tools import Tools
+from runner.cloud_api.library import library_key
 from runner.cloud_api.pacing import PACE_FOLDER
 from runner.cloud_api.wire import wire_of
 from runner.emulation.cloud_state import CloudState
@@ -19,6 +20,7 @@ from runner.emulation.machines import EmulatedMachine
 from runner.emulation.service import Module
 from runner.lifecycle.steps.plan import checker
 from runner.rehearsal.services import emulated_clouds, known_faults
+from runner.simulation.boot_ends import BY_ITSELF, power_off
 from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
 from runner.simulation.computer import Computer
 from runner.simulation.disk_below import DiskAbove
@@ -29,7 +31,7 @@ from runner.simulation.process import KILLED, Process
 from runner.simulation.programs import SimulatedApart, SimulatedTools, TerraformChild, guard_main
 from runner.simulation.rates import Rates
 from runner.simulation.strands import quickest
-from runner.simulation.terraform import NEIGHBOUR, SimulatedTerraform, create, inputs_of, neighbours_inputs
+from runner.simulation.terraform import NEIGHBOUR, SimulatedTerraform, create_all, inputs_of, neighbours_inputs
 from runner.simulation.trainer import EPOCH, Course
 from runner.simulation.turns import Turns
 
@@ -94,11 +96,16 @@ class Stage:
             token=lambda size: names.randbytes(size).hex(),
         )
         self.yard.catch_up = self.catch_up
+        self.yard.power_off = lambda box, why: power_off(self.books, box, why)
         self.modules, served = dict[str, Module](), dict[str, "Handler"]()
         self.account, other_account = dict[str, str](), dict[str, str]()
+        self._libraries: dict[Hashable, Callable[[Process], object]] = {}
         for name in settings:
             emulated = emulated_clouds()[name]
-            service = emulated.build(self.state)
+            paper = emulated.on_paper
+            service = (emulated.build if paper is None else paper.build)(self.state)
+            if paper is not None:
+                self._libraries[library_key(name)] = paper.library
             if service.serve is None or emulated.module is None:
                 raise AssertionError(f"{name} has no module that could be simulated")
             self.modules[name], served[HOST.format(name)] = emulated.module, service.serve
@@ -181,6 +188,8 @@ class Stage:
         process = self.laptop.spawn(environ, name, live, crash_at=crash_at, on_end=self._on_end, shared=shared)
         self.processes.append(process)
         process.shared(Tools, lambda: SimulatedTools(process, self))
+        for key, library in self._libraries.items():
+            process.shared(key, partial(library, process))
         process.shared(wire_of, lambda: lambda _, headers, **__: CloudWire(wires, process, self.note, headers))
         return process
 
@@ -201,15 +210,14 @@ class Stage:
         if len(self.modules) == 1:
             return self.modules[self.cloud]
         text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.tf")))
-        return next(module for name, module in self.modules.items() if f'"douse_{name}_' in text)
+        return next(module for module in self.modules.values() if f'"{module.machine}"' in text)
 
     def _move_in(self, folder: Path, environ: Mapping[str, str]) -> None:
         """Let somebody else rent a machine in the same account, for a run that is not over before this life is."""
 
         def work(process: Process) -> int:
             inputs = neighbours_inputs(inputs_of(folder, environ))
-            for resource in self._module_in(folder).planned(inputs):
-                create(process, resource)
+            create_all(process, self._module_in(folder), inputs)
             return 0
 
         self._neighbour = self.spawn("neighbour", environ, work, network=self.calm)
@@ -238,15 +246,22 @@ class Stage:
         self.mishaps += fails
         return fails
 
-    def end_from_inside(self, box: SimulatedBox) -> Callable[[str], None]:
-        """Return what a box does to terminate its own machine: it asks the cloud, for as long as it takes."""
+    def end_from_inside(self, box: SimulatedBox, method: str) -> Callable[[str], None] | None:
+        """Return what a box does to terminate its own machine, ``None`` where it can do nothing.
+
+        It asks the cloud, for as long as it takes, or powers itself off.
+        """
+        if method == "shutdown":
+            return lambda why: power_off(self.books, box, why)
+        if method != "api":
+            return None
 
         def end(why: str) -> None:
             for book in self.books:
                 with book.turn():
                     mine = [one for one in book.machines.values() if one.box == box.name and not one.is_ended]
                     for machine in mine:
-                        book.end(machine, f"its own lease ({why})", after_s=5.0)
+                        book.end(machine, BY_ITSELF.format(why), after_s=5.0)
 
         return end
 

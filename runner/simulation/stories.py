@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from runner.rehearsal.services import simulated_clouds
+from runner.rehearsal.services import clouds_to_go_on
 from runner.run.journal import JOURNAL_NAME
 from runner.run.planned import PLAN_NAME
 from runner.run.state import STATE_NAME
@@ -83,7 +83,7 @@ def _recovers(chance: random.Random) -> Script:
     poor = (setting("budget.max_usd=0.3"),) if chance.random() < 0.2 else ()
     slow = maybe(chance, Act(FLAW, words=(SLOW,)))
     none = Act("fault", words=("no_capacity", SEVERAL, f"{chance.choice((0, 2000))}", "ended"))
-    elsewhere = maybe(chance, setting(f"compute.recover_on=[{', '.join(simulated_clouds())}]"), none)
+    elsewhere = maybe(chance, setting(f"compute.recover_on=[{', '.join(clouds_to_go_on())}]"), none)
     return (setting("compute.recoveries=2"), setting(NOTICES), lost, *poor, *slow, *elsewhere)
 
 

@@ -52,7 +52,7 @@ class SimulatedTerraform:
         self.is_abandoned = False
         self.stop = process.event()
         self._process, self._words, self._folder, self._module = process, words, folder, module
-        self._provider = DouseProvider(process)
+        self._provider = provider_of(process, module)
         self._written_s = process.monotonic_s()
 
     def main(self) -> int:
@@ -60,7 +60,7 @@ class SimulatedTerraform:
         verb = self._words[0]
         self._process.sleep(QUICK_S)
         if verb == "plan":
-            return 0 if len(self._state()) == len(self._planned()) else CHANGES
+            return self._plan()
         if verb == "apply":
             return self._apply()
         if verb == "destroy":
@@ -73,13 +73,39 @@ class SimulatedTerraform:
             return 0 if self._has_state else 1
         return 0
 
+    def _plan(self) -> int:
+        if not self._signs_in(looks_up=True):
+            return 1
+        return 0 if len(self._state()) == len(self._planned()) else CHANGES
+
+    def _signs_in(self, *, looks_up: bool) -> bool:
+        """Do what a vendor's provider does before anything else; return whether that went well. Ours asks nobody.
+
+        Args:
+            looks_up: Whether the module's data sources are read as well.
+        """
+        if self._module.provider is None or self._module.look_up is None:
+            return True
+        try:
+            self._provider.configure({})
+            if looks_up:
+                self._module.look_up(self._provider, self._inputs())
+        except RunnerError as err:
+            self._complain(Ctx(self.stop, self._provider.secrets()), err)
+            return False
+        return True
+
     def _apply(self) -> int:
+        if not self._signs_in(looks_up=False):
+            return 1
         state = self._state()
         if not state:
             (self._folder / STATE_FILE).write_bytes(b"")
         for resource in self._planned():
             if resource.kind in state:
                 continue
+            if self._is_halted:
+                break
             self._say("apply_start", f"{resource.kind}.this: Creating...")
             made, has_failed = self._create(resource)
             if made is not None:
@@ -90,7 +116,12 @@ class SimulatedTerraform:
             self._persist(state)
             self._say("apply_complete", f"{resource.kind}.this: Creation complete")
         self._write(state)
-        return 0
+        return 1 if self._is_halted else 0
+
+    @property
+    def _is_halted(self) -> bool:
+        """Whether Terraform begins nothing more: it was asked to stop, or is gone; our provider gives up by itself."""
+        return self._module.provider is not None and self.stop.is_set()
 
     def _create(self, resource: PlannedResource) -> tuple[Values | None, bool]:
         """Create a resource; return its state, ``None`` where there is none, and whether that failed."""
@@ -102,13 +133,15 @@ class SimulatedTerraform:
         except RunnerError as err:
             self._complain(ctx, err)
             after = ctx.saved
-            if self.is_abandoned and after is not None:
+            if self.is_abandoned and after is not None and self._module.provider is None:
                 made.delete(Ctx(self._process.event()), after)
             return _known(complete(made.attrs, after)), True
         return _known(complete(made.attrs, after)), False
 
     def _destroy(self) -> int:
         state = self._state()
+        if state and not self._signs_in(looks_up=True):
+            return 1
         for kind in reversed(list(state)):
             resource = self._provider.resources[kind](self._provider)
             ctx = Ctx(self.stop, self._provider.secrets())
@@ -190,23 +223,29 @@ def inputs_of(folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def neighbours_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same for a run of somebody else's, which goes on for long and shows no lease."""
+    """Return the same for a run of somebody else's, which goes on for long, shows no lease, and brings no end along."""
     ends = {"run_id": NEIGHBOUR, "expires_at": FAR_AWAY}
     candidates = [one | {"expires_at": FAR_AWAY} for one in inputs["candidates"]]
-    unleased = {name: None for name in inputs if name.endswith("first_lease_s")}
+    unleased = {name: None for name in inputs if name.endswith(("first_lease_s", "user_data"))}
     return {**inputs, **ends, **unleased, "candidates": candidates}
 
 
-def create(process: Process, resource: PlannedResource) -> Values:
-    """Create a resource as our provider does, and return its state."""
-    provider = DouseProvider(process)
-    made, config, planned = _planned(provider, resource)
-    ctx = Ctx(process.event())
-    ctx.config = config
-    return made.create(ctx, planned)
+def provider_of(process: Process, module: Module) -> Any:
+    """Return the provider that creates the resources of a module: ours, unless the vendor has one of its own."""
+    return DouseProvider(process) if module.provider is None else module.provider(process)
 
 
-def _planned(provider: DouseProvider, resource: PlannedResource) -> tuple[TerraformResource[Any], Values, Values]:
+def create_all(process: Process, module: Module, inputs: Mapping[str, Any]) -> None:
+    """Create the resources of a module as its provider does."""
+    provider = provider_of(process, module)
+    for resource in module.planned(inputs):
+        made, config, planned = _planned(provider, resource)
+        ctx = Ctx(process.event())
+        ctx.config = config
+        made.create(ctx, planned)
+
+
+def _planned(provider: Any, resource: PlannedResource) -> tuple[TerraformResource[Any], Values, Values]:
     """Return the kind of a resource, its configuration, and what Terraform would plan for it."""
     made = provider.resources[resource.kind](provider)
     config = read_values(made.attrs, dict(resource.values))

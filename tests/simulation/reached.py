@@ -37,9 +37,12 @@ ENDING: Mapping[str, tuple[str, ...]] = {
         "_delete",
     ),
     "runner/clouds/runpod/listing.py": (),
+    "runner/clouds/aws/api.py": ("listing", "end", "_ec2_in", "_schedules", "_prices_in"),
+    "runner/clouds/aws/listing.py": (),
+    "runner/clouds/aws/disks.py": (),
 }  # fmt: skip
 """Functions of the clouds' clients that list and terminate; all of a module where none is named."""
-GIVEN, OTHERS = "a machine that is given, and not rented", "a cloud that is asked for one machine at a time: AWS"
+GIVEN = "a machine that is given, and not rented"
 STORES, PAGES = "stores are not simulated", "pages take their time, and have tests of their own"
 DEFECTS = "a defect of Douse: a life that had one would break a rule"
 NOT_LIVED: Mapping[str, str] = {
@@ -57,9 +60,7 @@ NOT_CALLED: Mapping[str, Mapping[str, str]] = {
     "runner/lifecycle/steps/destroy.py": dict.fromkeys(
         ("_clear", "_clear_machine", "_end_processes", "processes_of"), GIVEN
     ),
-    "runner/lifecycle/steps/provision.py": dict.fromkeys(("_go_down_the_list", "_why_not", "_plan_anew"), OTHERS),
     "runner/lifecycle/terraform_inputs.py": dict.fromkeys(("_given_machine", "check_providers"), GIVEN),
-    "runner/lifecycle/cloud_words.py": {"cause_of": OTHERS},
     "runner/lifecycle/drive.py": {
         "build": "a part of `make rebuild`",
         "build_only": "a part of `make rebuild`",

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from runner.clouds.aws.emulator import module
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID
 from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY, CloudState
 from runner.emulation.fault_table import COMMON_FAULTS, CloudFaults
-from runner.emulation.service import EmulatedCloud, Service, Setting, Statuses
+from runner.emulation.service import EmulatedCloud, Module, OnPaper, Service, Setting, Statuses
+
+if TYPE_CHECKING:
+    from runner.world import World
 
 REGION = "us-east-1"
 ONLY_POD_PORTS = "its machines have an address of their own, no mapped ports"
@@ -53,6 +58,34 @@ def build(state: CloudState) -> Service:
     return Service({"aws": ""}, statuses, is_for_boxes=True, wsgi=cloud)
 
 
+def build_on_paper(state: CloudState) -> Service:
+    """Return its service in memory, without moto; what its own statuses are for is asked of servers alone."""
+    from runner.clouds.aws.emulator.paper_service import PaperAws
+    from runner.clouds.aws.emulator.states import state_of
+
+    statuses = Statuses(lambda machine: state_of(machine, state.clock()))
+    return Service({"aws": "", "control": "/control"}, statuses, is_for_boxes=False, serve=PaperAws(state).serve)
+
+
+def library(world: World) -> Any:
+    """Return what stands in for boto3 in a world."""
+    from runner.clouds.aws.simulated import session
+
+    return session.library(world)
+
+
+def provider(world: World) -> Any:
+    """Return what stands in for hashicorp/aws in a world."""
+    from runner.clouds.aws.simulated.resources import AwsProvider
+
+    return AwsProvider(world)
+
+
+def look_up(provider: Any, inputs: Mapping[str, Any]) -> None:
+    """Read the root module's data sources."""
+    provider.look_up(module.ami_parameter(inputs))
+
+
 def environment(endpoints: Mapping[str, str]) -> Mapping[str, str]:
     """Return the variables that lead a runner there."""
     return {
@@ -86,5 +119,7 @@ EMULATED = EmulatedCloud(
     },
     other_account={"AWS_ACCESS_KEY_ID": OTHER_ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": OTHER_KEY},
     why_no_logins="an instance terminates itself by powering off, which a login on this machine must not do",
+    module=Module(module.planned, module.host, module.MACHINE, provider, look_up),
     keeps_stores=True,
+    on_paper=OnPaper(build_on_paper, library, own_settings=("compute.spot_enabled=true",)),
 )

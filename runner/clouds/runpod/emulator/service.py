@@ -94,5 +94,5 @@ EMULATED = EmulatedCloud(
     no_account={},  # a key in a variable is the only way to one, and a rehearsal takes that away
     other_account={"RUNPOD_API_KEY": OTHER_KEY},
     why_no_logins=None,
-    module=Module(module.planned, module.host),
+    module=Module(module.planned, module.host, "douse_runpod_pod"),
 )

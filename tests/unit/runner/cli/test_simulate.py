@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli import simulate
-from runner.rehearsal.services import simulated_clouds
+from runner.rehearsal.services import clouds_to_go_on, simulated_clouds
 from runner.simulation import many, page, rules
 from runner.simulation.many import Tally
 from runner.simulation.rules import Broken
@@ -76,14 +76,19 @@ def test_a_broken_rule_is_told_and_exit_status_1(
     assert capsys.readouterr().out.splitlines()[1:] == ["broken       seed 8: it ends: stuck", "seed 8: stuck"]
 
 
-def test_a_cloud_without_simulated_lives_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cloud_without_simulated_lives_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate, "simulated_clouds", lambda: ["lambda", "runpod"])
+
     assert simulate.main(["--seed", "1", "--env", "aws"]) == 2
 
     assert capsys.readouterr().err.startswith("error: simulate: lives on aws are not simulated\nhint:  ENV=lambda")
 
 
 def test_the_simulated_clouds_are_known() -> None:
-    assert simulated_clouds() == ["lambda", "runpod"]
+    assert simulated_clouds() == ["lambda", "runpod", "aws"]
+    assert clouds_to_go_on() == ["lambda", "runpod"]  # else what seeds draw there would change
 
 
 def test_ctrl_c_ends_it_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

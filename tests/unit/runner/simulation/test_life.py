@@ -19,7 +19,7 @@ from runner.simulation.script import Act
 from runner.simulation.trainer import EPOCH
 from tests.unit.runner.simulation.lived import DOWN, lived, statuses
 
-CLOUDS = ("lambda", "runpod")
+CLOUDS = ("lambda", "runpod", "aws")
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
@@ -53,8 +53,9 @@ def test_without_runner_and_guard_a_machine_bills_on_where_nothing_else_ends_it(
     assert (judge(life), worst_cases(life)) == ([], 1)
 
 
-def test_a_machine_with_an_end_of_its_own_needs_neither(tmp_path: Path) -> None:
-    life = lived(tmp_path, Act("kill", 320.0), Act("kill guard", 320.0), cloud="runpod")
+@pytest.mark.parametrize("cloud", ["runpod", "aws"])
+def test_a_machine_with_an_end_of_its_own_needs_neither(tmp_path: Path, cloud: str) -> None:
+    life = lived(tmp_path, Act("kill", 320.0), Act("kill guard", 320.0), cloud=cloud)
 
     assert (judge(life), worst_cases(life)) == ([], 0)
     assert all(machine.is_ended for machine in life.machines if machine.id not in life.foreign)

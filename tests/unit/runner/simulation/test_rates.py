@@ -12,7 +12,7 @@ from runner.emulation.fault_table import FAULTS
 from runner.rehearsal.services import known_faults
 from runner.simulation.happenings import HAPPENINGS
 from runner.simulation.living import BROUGHT_ABOUT, KEYS, drawn
-from runner.simulation.more_acts import SETTINGS
+from runner.simulation.more_acts import SETTING, SETTINGS
 from runner.simulation.process import Process
 from runner.simulation.rates import HARSH
 from runner.simulation.stage import Stage
@@ -23,7 +23,7 @@ from tests.unit.runner.simulation.test_terraform import SETTINGS as CLOUD_SETTIN
 SEEDS = 4000
 
 
-@pytest.mark.parametrize("cloud", ["lambda", "runpod"])
+@pytest.mark.parametrize("cloud", ["lambda", "runpod", "aws"])
 def test_each_kind_of_act_and_each_fault_has_lives_enough(cloud: str) -> None:
     counts: Counter[str] = Counter()
     for seed in range(SEEDS):
@@ -62,3 +62,11 @@ def test_a_life_is_the_same_whether_or_not_douse_was_used_before_in_its_room(tmp
 
     assert first.history == second.history
     assert not [path for path in (tmp_path / "life" / "home" / ".cache").rglob("*") if path.is_file()]
+
+
+def test_some_lives_have_a_setting_that_only_their_cloud_has() -> None:
+    own = [act for seed in range(60) for act in drawn(seed, "aws") if act.words == ("compute.spot_enabled=true",)]
+
+    assert 5 < len(own) < 30
+    assert all(act.kind == SETTING for act in own)
+    assert drawn(16, "lambda") == tuple(act for act in drawn(16, "lambda") if act not in own)
