@@ -19,6 +19,8 @@ DRIVING = ("train", "resume", "watch")
 ASKED = re.compile(r"\s*(?P<at_s>[\d.]+) (?P<name>\S+) (POST \S*/terminate|DELETE \S+) ")
 """The line of a history that says who has asked for the end of a machine, whatever came of it."""
 LOCKED = re.compile(r"\s*(?P<at_s>[\d.]+) \S+ DELETE \S+ 409")
+OWN_ENDS = ("its own lease (not_renewed", "its own lease (never set up")
+"""How the end of a machine begins that has ended itself for want of a runner."""
 REMOVED = re.compile(r"\s*(?P<at_s>[\d.]+) \S+ DELETE \S*volumes/\S+ 2\d\d")
 BOX_GONE = frozenset({"box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice"})
 """Faults by which a machine loses what could end it from inside."""
@@ -139,8 +141,9 @@ def _driver(life: Life, machine: EmulatedMachine) -> Ended | None:
 def _ended_by(life: Life, machine: EmulatedMachine, driver: Ended) -> str:
     """Return who has ended a machine; nothing where its driver had asked for that before, or nobody of the user's."""
     lines = (ASKED.match(line) for line in life.history)
-    within = (found for found in lines if found and driver.began_s <= float(found["at_s"]))
+    ended_s = end_s(machine)  # a key and a firewall go after their machine
+    within = (found for found in lines if found and driver.began_s <= float(found["at_s"]) <= ended_s)
     asked_by = next((found["name"] for found in within), "")
-    if machine.ended_by.startswith("its own lease (not_renewed"):
+    if machine.ended_by.startswith(OWN_ENDS):
         return "its own lease" if ends_itself(life.cloud) and not asked_by else ""
     return asked_by if machine.ended_by == "request" and asked_by in ("guard", "sweep") else ""

@@ -23,7 +23,7 @@ FAIR = replace(
     neighbour=1.0,
 )
 """Rates of a life in which nothing goes wrong that is not in its script, at a pace of its own: scripts name moments."""
-SEEDS = {"lambda": 58, "runpod": 6, "aws": 33}
+SEEDS = {"lambda": 58, "runpod": 6, "aws": 9}
 """Lives that begin to train within five minutes, and train for a quarter of an hour at least, where nothing happens."""
 DOWN = Act("type", 60.0, words=("down",))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.cloud_api.environment import MachineOrder
 from runner.errors import ToolError
 from runner.guard.guard import Guard
 from runner.lifecycle import drive, finish, guarding
@@ -52,6 +53,11 @@ def deaf_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BoxLease, "hear", lambda self, text: None)
 
 
+def short_boot_lease(patch: pytest.MonkeyPatch) -> None:
+    """Let a machine end itself a second after its boot unless it is set up by then."""
+    patch.setattr(MachineOrder, "boot_lease_s", 1)
+
+
 @pytest.mark.parametrize(
     ("plant", "cloud", "acts", "by"),
     [
@@ -59,8 +65,10 @@ def deaf_lease(patch: pytest.MonkeyPatch) -> None:
         (greedy_sweep, "lambda", (SWEPT,), "sweep"),
         (greedy_sweep, "runpod", (dataclasses.replace(SWEPT, words=("sweep", "--apply", *AFAR)),), "sweep"),
         (deaf_lease, "runpod", (), "its own lease"),
+        (deaf_lease, "aws", (), "its own lease"),
+        (short_boot_lease, "aws", (), "its own lease"),
     ],
-    ids=["guard", "sweep", "sweep from afar", "lease"],
+    ids=["guard", "sweep", "sweep from afar", "lease", "lease by shutdown", "lease of the boot"],
 )
 def test_a_machine_is_not_taken_from_a_runner_that_is_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Plant, cloud: str, acts: tuple[Act, ...], by: str
