@@ -21,7 +21,7 @@ from runner.simulation.computer import Computer
 from runner.simulation.flaws import FLAW
 from runner.simulation.happenings import HAPPENINGS, Scene, damage
 from runner.simulation.life import LIFE_S, Ended, Life, Span
-from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, in_order
+from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, draw_own, in_order
 from runner.simulation.planner import MODEL
 from runner.simulation.process import KILLED, Process
 from runner.simulation.rates import HARSH, MORE, Rates
@@ -97,15 +97,9 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     further = draw_more(random.Random(f"more {seed}"), MORE)  # noqa: S311 - likewise
     told = draw_story(random.Random(f"story {seed}"), MORE.story, simulated)  # noqa: S311 - likewise
     acts = in_order(first, further)
-    return _own_setting(seed, cloud) + told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
-
-
-def _own_setting(seed: int, cloud: str) -> Script:
-    """Return the setting that only a life on its cloud draws, if it does."""
-    paper, chance = emulated_clouds()[cloud].on_paper, random.Random(f"own {seed}")  # noqa: S311 - likewise
-    if paper is None or not paper.own_settings or chance.random() >= MORE.own_setting:
-        return ()
-    return (Act(SETTING, words=(chance.choice(paper.own_settings),)),)
+    paper = emulated_clouds()[cloud].on_paper
+    own = draw_own(random.Random(f"own {seed}"), () if paper is None else paper.own_settings, MORE)  # noqa: S311 - likewise
+    return own + told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
 
 
 def story_of(seed: int) -> str:

@@ -6,6 +6,7 @@ They come from a chance of their own, so that what else a seed draws does not ch
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from runner.simulation.rates import MoreRates
 from runner.simulation.script import DAMAGED, HOUR_S, RUN_S, Act, Script
@@ -63,6 +64,13 @@ def draw_more(chance: random.Random, rates: MoreRates) -> Script:
     if chance.random() < rates.full_disk:
         acts.append(Act("full disk", chance.uniform(0.0, RUN_S), chance.choice((60.0, 1800.0, 5 * HOUR_S))))
     return tuple(acts)
+
+
+def draw_own(chance: random.Random, settings: Sequence[str], rates: MoreRates) -> Script:
+    """Return a setting that only runs on the life's cloud have, if it draws one of them."""
+    if not settings or chance.random() >= rates.own_setting:
+        return ()
+    return (Act(SETTING, words=(chance.choice(settings),)),)
 
 
 def in_order(script: Script, more: Script) -> Script:

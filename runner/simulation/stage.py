@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +30,7 @@ from runner.simulation.planner import check
 from runner.simulation.process import KILLED, Process
 from runner.simulation.programs import SimulatedApart, SimulatedTools, TerraformChild, guard_main
 from runner.simulation.rates import Rates
+from runner.simulation.servers import Servers
 from runner.simulation.strands import quickest
 from runner.simulation.terraform import NEIGHBOUR, SimulatedTerraform, create_all, inputs_of, neighbours_inputs
 from runner.simulation.trainer import EPOCH, Course
@@ -38,7 +39,6 @@ from runner.simulation.turns import Turns
 if TYPE_CHECKING:
     from runner.adapters.process import Apart
     from runner.emulation.calls import Handler
-    from runner.world import Connection
 
 Command = Callable[[Sequence[str], Process], int]
 """Runs one command line in a process's world, and returns its exit status."""
@@ -121,7 +121,7 @@ class Stage:
         self.has_turns = self.chance.random() < rates.shared_turns
         self.other_account = self.account | other_account
         self.laptop = Computer(self.turns, names, began=BEGAN, make_disk=partial(DiskAbove, runs=self.home / "runs"))
-        self.laptop.servers = _Servers(self.yard)
+        self.laptop.servers = Servers(self.yard)
 
     @property
     def is_cut(self) -> bool:
@@ -279,28 +279,3 @@ class Stage:
         how = "killed" if process.exit_status == KILLED else f"exit {process.exit_status}"
         self.note(f"{process.name} {process.process_id} ends: {how}")
         self.ended(process)
-
-
-class _Servers(MutableMapping[tuple[str, int], "Callable[[], Connection]"]):
-    """Who listens where: the sshd of each box."""
-
-    def __init__(self, yard: SimulatedYard) -> None:
-        self._yard = yard
-
-    def __getitem__(self, key: tuple[str, int]) -> Callable[[], Connection]:
-        return lambda: self._yard.connect(*key)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._yard.by_address
-
-    def __setitem__(self, key: tuple[str, int], value: Callable[[], Connection]) -> None:
-        raise TypeError("boxes alone listen here")
-
-    def __delitem__(self, key: tuple[str, int]) -> None:
-        raise TypeError("boxes alone listen here")
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self._yard.by_address)
-
-    def __len__(self) -> int:
-        return len(self._yard.by_address)

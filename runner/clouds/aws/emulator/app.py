@@ -16,7 +16,7 @@ from runner.clouds.aws.emulator import wire as aws_wire
 from runner.clouds.aws.emulator.billing import cost_and_usage, tag_asked_for
 from runner.clouds.aws.emulator.instances import AwsInstances, backend
 from runner.clouds.aws.emulator.pricing import get_products
-from runner.clouds.aws.emulator.refusing import DOWN, INTERNAL, LIMITED, launch_refusal, unknown_key
+from runner.clouds.aws.emulator.refusing import DOWN, EMPTY_PAGE, INTERNAL, LIMITED, launch_refusal, unknown_key
 from runner.clouds.aws.emulator.seed import ACCESS_KEY_ID, OTHER_ACCESS_KEY_ID, OTHER_ACCOUNT, price_usd_per_h, seed
 from runner.clouds.aws.emulator.sessions import KEY_ID, ending_early
 from runner.clouds.aws.emulator.states import STATES, after_end
@@ -32,7 +32,6 @@ from runner.errors import RunnerError
 INSTANCE_ID = re.compile(r"<instanceId>(i-[0-9a-f]+)</instanceId>")
 MOTO_ACCOUNT = "HTTP_X_MOTO_ACCOUNT_ID"
 """How moto is asked for one of its accounts."""
-EMPTY_PAGE = "douse-partial-page"
 
 
 class AwsCloud:

@@ -9,12 +9,12 @@ from typing import Any
 from runner.clouds.aws.emulator.paper_account import Instance, Item, PaperAccount, Tags
 from runner.clouds.aws.emulator.paper_kinds import instance_types
 from runner.clouds.aws.emulator.paper_words import Refused
-from runner.clouds.aws.emulator.refusing import INTERNAL, LIMITED
+from runner.clouds.aws.emulator.refusing import EMPTY_PAGE, INTERNAL, LIMITED
 from runner.clouds.aws.emulator.seed import IMAGES, price_usd_per_h
 
 Asked = Mapping[str, Any]
 Shown = dict[str, Any]
-EMPTY_PAGE, IMAGE_GIB = "douse-partial-page", 15
+IMAGE_GIB = 15
 VPC = "vpc-0d0c5e00000000001"
 
 

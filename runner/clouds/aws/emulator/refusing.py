@@ -5,6 +5,8 @@ from __future__ import annotations
 from runner.clouds.aws.emulator.seed import price_usd_per_h
 from runner.emulation.cloud_state import CloudState
 
+EMPTY_PAGE = "douse-partial-page"
+"""The token of a first page on which there is nothing."""
 Refusal = tuple[int, str, str]
 INTERNAL: Refusal = (500, "InternalError", "An internal error has occurred")
 LIMITED: Refusal = (503, "RequestLimitExceeded", "Request limit exceeded.")
