@@ -17,6 +17,7 @@ from runner.errors import AccountError, BadRequestError
 from runner.run.run_file import RunFile
 from runner.world import World
 from trainer.checkpoints.keys import ENDS_AT
+from trainer.checkpoints.places import open_place
 
 HOME_S = 3600
 """How long credentials for this machine's own use last: every role grants as much."""
@@ -129,6 +130,7 @@ def access(run_file: RunFile, keys: Keys, world: World) -> dict[str, Any]:
         "keys": keys.values or None,
         "ca_file": ca_file,
         "rclone": rclone_program(world) if is_remote(run_file) else None,
+        "opened": world.shared(open_place, lambda: open_place),
     }
 
 
@@ -136,7 +138,7 @@ def _role_keys(run_file: RunFile, name: str, duration_s: int, world: World) -> K
     parts = urlparse(run_file.store.url or "")
     prefix = f"{parts.path.strip('/')}/{name}".strip("/")
     role_arn = run_file.store.role_arn or ""
-    account = open_aws(world.environ, now=world.now)
+    account = world.shared(open_aws, lambda: open_aws)(world.environ, now=world.now)
     found = account.sts_credentials_for_prefix(parts.netloc, prefix, role_arn, duration_s)
     return _limited(found, world)
 
@@ -160,7 +162,7 @@ def _user_keys(world: World) -> Keys:
         CloudUnavailableError: If boto3 is not installed.
     """
     with aws_errors("read your credentials"):
-        found = open_session(world.environ).get_credentials()
+        found = world.shared(open_session, lambda: open_session)(world.environ).get_credentials()
         frozen = found.get_frozen_credentials() if found is not None else None
     if frozen is None:
         raise AccountError(

@@ -25,7 +25,7 @@ from runner.store.given_remote import CONFIGURATION, LEADS_TO_IT, given_remote
 from runner.world import World
 from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.names import is_checkpoint, step_of
-from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.places import Place
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 from trainer.checkpoints.transfer import Transfer
@@ -152,7 +152,9 @@ def folder_url(ctx: Context) -> str:
 
 def place_of(run_file: RunFile, name: str, keys: Keys, world: World) -> Place:
     """Return a folder of the store."""
-    return open_place(address_of(run_file, name), **access(run_file, keys, world))
+    how = access(run_file, keys, world)
+    place: Place = how.pop("opened")(address_of(run_file, name), **how)
+    return place
 
 
 def _newest_step(names: Sequence[str]) -> int | None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore
@@ -41,6 +41,8 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_AS_ASKED = ("S3DownloadFailedError", "S3ValidationError")
 """A part of another ETag, and one of another place. By their names: boto3 raises them from s3transfer, a package of its
 own that Douse does not ask for."""
+Connect = Callable[[str | None, Mapping[str, str], Path | None], tuple[Any, Any, Any]]
+"""Returns boto3's client for an endpoint, with credentials and certificates: see ``connect``."""
 
 
 class Bucket:
@@ -54,6 +56,8 @@ class Bucket:
         keys: Mapping[str, str] | None,
         ca_file: Path | None = None,
         at_once: int | None = None,
+        *,
+        connected: Connect | None = None,
     ) -> None:
         """Connect with the first use; without keys, credentials are looked for where boto3 does.
 
@@ -64,6 +68,7 @@ class Bucket:
             keys: Credentials as variables.
             ca_file: Certificates that the store is judged by.
             at_once: Threads that speak to it; ``None`` for as many as serve.
+            connected: Makes the client; ``None`` for boto3's.
 
         Raises:
             StoreError: If boto3 is not installed, or there are no certificates in ``ca_file``.
@@ -80,7 +85,7 @@ class Bucket:
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}"
         with told(self._url):
-            self._client, *how = _connect(endpoint_url, keys or {}, ca_file)
+            self._client, *how = (connected or connect)(endpoint_url, keys or {}, ca_file)
         is_amazons = _is_amazons(self._client.meta.endpoint_url)
         self._checksum = {"ChecksumAlgorithm": "SHA256"} if is_amazons else {}
         self._keeps_metadata = True if is_amazons else None
@@ -211,7 +216,7 @@ class Bucket:
         return head
 
 
-def _connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | None) -> tuple[Any, Any, Any]:
+def connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | None) -> tuple[Any, Any, Any]:
     """Return boto3's client for an endpoint, what it signs with, and the certificates by which it judges a server.
 
     An endpoint of ``None`` is where boto3's own settings lead, else Amazon's.

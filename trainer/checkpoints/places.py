@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -62,6 +62,10 @@ class Place(Protocol):
 
     def settle(self) -> None:
         """Note what the files are that were brought there, if the store does not; to be called after them."""
+
+
+Opener = Callable[..., Place]
+"""Opens a place, as ``open_place`` does and by its arguments."""
 
 
 def open_place(

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer.checkpoints.complete import MANIFEST_NAME, Listed, NotWholeError, best_of, is_inside, read_manifest
 from trainer.checkpoints.names import is_checkpoint, split_names, step_of
-from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.places import Opener, Place, open_place
 from trainer.checkpoints.rclone import UNSURE
 from trainer.checkpoints.transfer import Transfer, each
 from trainer.errors import StoreError
@@ -27,6 +27,7 @@ def pull(
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     rclone: str | None = None,
+    opened: Opener = open_place,
 ) -> Transfer:
     """Bring the newest whole checkpoint, the best so far, and all that is no checkpoint; a second time moves nothing.
 
@@ -34,7 +35,7 @@ def pull(
         StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
             is whole, or a file is not what was put there.
     """
-    place, done = open_place(url, endpoint_url, keys, ca_file, rclone), Transfer("pull")
+    place, done = opened(url, endpoint_url, keys, ca_file, rclone), Transfer("pull")
     there = place.sizes()
     if not there:
         raise StoreError(

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from trainer.checkpoints.complete import MANIFEST_NAME, Listed, NotWholeError, read_manifest
 from trainer.checkpoints.names import local_files, split_names, step_of
-from trainer.checkpoints.places import Place, open_place
+from trainer.checkpoints.places import Opener, Place, open_place
 from trainer.checkpoints.transfer import Transfer, each
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file
@@ -31,6 +31,7 @@ def push(
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     rclone: str | None = None,
+    opened: Opener = open_place,
 ) -> Transfer:
     """Bring a folder into the store; a second time moves nothing. Nothing is ever removed there.
 
@@ -41,13 +42,14 @@ def push(
         keys: Credentials as variables; ``None`` looks where boto3 does.
         ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
         rclone: rclone's program; ``None`` looks on PATH.
+        opened: Opens the store.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, or the folder is not there.
     """
     if not folder.is_dir():
         raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
-    place, done = open_place(url, endpoint_url, keys, ca_file, rclone), Transfer("push")
+    place, done = opened(url, endpoint_url, keys, ca_file, rclone), Transfer("push")
     there = place.sizes()
     plain, checkpoints = split_names(local_files(folder))
     with _settled(place):

@@ -47,6 +47,8 @@ class Transfer:
 
 def each(items: Iterable[T], act: Callable[[T], int | None], at_once: int = AT_ONCE) -> list[int | None]:
     """Do something for each, so many at a time; the first failure is raised and the rest is left undone."""
+    if at_once == 1:
+        return [act(item) for item in items]
     with ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(act, item) for item in items]
         try:

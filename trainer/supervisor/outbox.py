@@ -79,43 +79,76 @@ def read_order(path: Path) -> Order:
     return Order(found["url"], endpoint_url, *files, found.get("own_rights") or None, found.get("rclone") or None)
 
 
-def keep_sending(order: Order, output: Path, *, is_over: Callable[[float], bool]) -> None:
+class Surroundings:
+    """What an outbox needs of its machine besides the files: a machine that is simulated has others."""
+
+    def step_aside(self) -> None:
+        """Let everything else on the machine go first."""
+        step_aside()
+
+    def now_s(self) -> float:
+        """Return seconds that go on whatever the time of day is set to."""
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def open(self, order: Order, keys: dict[str, str] | None, at_once: int | None) -> Place:
+        """Return the store of an order."""
+        return open_place(order.url, order.endpoint_url, keys, order.ca_file, order.rclone, at_once=at_once)
+
+    def tell(self, output: Path, event: EventName, **values: object) -> None:
+        """Write an event beside the trainer's."""
+        log = EventLog(output / "events.jsonl")
+        try:
+            log.write(event, **values)
+        finally:
+            log.close()
+
+
+def keep_sending(
+    order: Order, output: Path, *, is_over: Callable[[float], bool], surroundings: Surroundings | None = None
+) -> None:
     """Send what becomes complete until ``is_over``, and then what is left, trying for ``LAST_WORDS_S`` at most.
 
     Args:
         order: The store.
         output: The run's output folder.
         is_over: Waits so many seconds at most; returns whether nothing more will be written.
+        surroundings: The machine; ``None`` for this one.
     """
-    step_aside()
-    outbox, failures = Outbox(order, output), 0
+    there = surroundings or Surroundings()
+    there.step_aside()
+    outbox, failures = Outbox(order, output, there), 0
     while not is_over(_pause_s(failures)):
         failures = 0 if outbox.send() else failures + 1
-    failures, end_s = 0, time.monotonic() + LAST_WORDS_S
-    while not outbox.send(is_last=True) and time.monotonic() < end_s:
+    failures, end_s = 0, there.now_s() + LAST_WORDS_S
+    while not outbox.send(is_last=True) and there.now_s() < end_s:
         failures += 1
-        time.sleep(_pause_s(failures))
+        there.pause(_pause_s(failures))
 
 
 class Outbox:
     """Knows what was sent so far, and sends the rest."""
 
-    def __init__(self, order: Order, output: Path) -> None:
+    def __init__(self, order: Order, output: Path, surroundings: Surroundings | None = None) -> None:
         """Begin with nothing sent.
 
         Args:
             order: The store.
             output: The run's output folder.
+            surroundings: The machine; ``None`` for this one.
         """
         self.sent: list[int] = []
         """Steps of the checkpoints that this process has sent and that are in the store, oldest first."""
-        self._order, self._output = order, output
+        self._order, self._output, self._there = order, output, surroundings or Surroundings()
         self._place: Place | None = None
         self._opened_with: tuple[dict[str, str] | None, int | None] = (None, None)
         self._is_cpu: bool | None = None
         self._last_failure = ""
         self._is_by_own = False
-        self._story_at_s = time.monotonic()
+        self._story_at_s = self._there.now_s()
         self._story_sizes: dict[str, int] = {}
 
     def send(self, *, is_last: bool = False) -> bool:
@@ -124,7 +157,7 @@ class Outbox:
         What the store refuses is told once, as an event, and tried again with the next call.
         """
         waiting = self._waiting()
-        is_due = is_last or time.monotonic() >= self._story_at_s + STORY_EVERY_S
+        is_due = is_last or self._there.now_s() >= self._story_at_s + STORY_EVERY_S
         if not waiting and not is_due:
             return True
         try:
@@ -140,7 +173,7 @@ class Outbox:
         return True
 
     def _send_checkpoint(self, place: Place, newest: Path, *older: Path) -> None:
-        begun_s = time.monotonic()
+        begun_s = self._there.now_s()
         held = self._hold(newest)
         try:
             done = push_checkpoint(place, held, f"{CHECKPOINTS}/{newest.name}")
@@ -152,7 +185,7 @@ class Outbox:
             self._tell(
                 "checkpoint_skipped", step=step_of(skipped.name), message=f"{newest.name} was complete before its turn"
             )
-        took_s = round(time.monotonic() - begun_s, 3)
+        took_s = round(self._there.now_s() - begun_s, 3)
         self.sent.append(step_of(newest.name))
         self._tell("checkpoint_stored", step=step_of(newest.name), size_bytes=done.size_bytes, duration_s=took_s)
         self._forget(place)
@@ -179,7 +212,7 @@ class Outbox:
                 shutil.copyfile(path, copy)
                 push_file(place, copy, name)
                 self._story_sizes[name] = size_bytes
-        self._story_at_s = time.monotonic()
+        self._story_at_s = self._there.now_s()
 
     def _forget(self, place: Place) -> None:
         """Remove from the store what this process has sent and the trainer has removed here since.
@@ -201,7 +234,7 @@ class Outbox:
             keys = self._or_own(keys or {}, order.own_rights)
         at_once = None if is_last or not self._trains_on_cpu() else 1
         if self._place is None or (keys, at_once) != self._opened_with:
-            self._place = open_place(order.url, order.endpoint_url, keys, order.ca_file, order.rclone, at_once=at_once)
+            self._place = self._there.open(order, keys, at_once)
             self._opened_with = keys, at_once
         return self._place
 
@@ -234,11 +267,7 @@ class Outbox:
             self._tell("store_failed", message=message, resolution=resolution)
 
     def _tell(self, event: EventName, **values: object) -> None:
-        log = EventLog(self._output / "events.jsonl")
-        try:
-            log.write(event, **values)
-        finally:
-            log.close()
+        self._there.tell(self._output, event, **values)
 
 
 def _pause_s(failures: int) -> float:

@@ -25,10 +25,31 @@ from tests.unit.runner.store.parts import (
     way_to,
 )
 from trainer.checkpoints.complete import REQUIRED_FILES, newest_complete
+from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 
 # what can be known before anything is rented
+
+
+def test_a_world_may_have_another_way_to_its_stores(tmp_path: Path) -> None:
+    """As a simulated one has: all that is done with a store goes by it."""
+    opened: list[str] = []
+
+    def open_noted(url: str, *words: Any, **more: Any) -> Place:
+        opened.append(url)
+        return open_place(url, *words, **more)
+
+    ctx, url = context(tmp_path, {"url": f"file://{tmp_path}/the store"}), f"file://{tmp_path}/the store"
+    ctx.world.shared(open_place, lambda: open_noted)
+    make_checkpoint(ctx.run.checkpoints, 2)
+
+    storing.check_store(ctx.world, ctx.run_file)
+    storing.copy_home(ctx, ["checkpoints/checkpoint-2"])
+    storing.exchange(ctx, tmp_path / "there", "pull")
+
+    assert opened == [f"{url}/douse-check", *[f"{url}/{RUN_ID}/checkpoints"] * 2]
+    assert newest_complete(tmp_path / "there")[0] is not None
 
 
 def test_a_store_that_works_is_left_as_it_was(store: dict[str, Any], tmp_path: Path) -> None:
@@ -56,7 +77,7 @@ def test_without_its_certificates_a_private_store_is_refused_at_plan(private: di
 
 
 def test_a_run_without_a_store_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storing, "open_place", lambda *words: pytest.fail("asked"))
+    monkeypatch.setattr(storing, "place_of", lambda *words: pytest.fail("asked"))
     ctx = context(tmp_path, {})
 
     storing.check_store(RealWorld(), ctx.run_file)

@@ -17,7 +17,7 @@ from trainer.checkpoints.pull import pull
 from trainer.errors import ConfigError, StoreError
 from trainer.events import EventLog, EventName, read_events
 from trainer.supervisor import outbox as module
-from trainer.supervisor.outbox import Order, Outbox, keep_sending, read_order
+from trainer.supervisor.outbox import Order, Outbox, Surroundings, keep_sending, read_order
 from trainer.supervisor.status import read_status
 
 FINGERPRINTS = {"recipe": "r", "data": "d", "base_model": "b", "environment": "e"}
@@ -393,6 +393,40 @@ def test_what_is_left_is_not_tried_for_ever(tmp_path: Path, store: Watched, monk
     keep_sending(Order("file:///store"), tmp_path / "output", is_over=lambda _: True)
 
     assert stored_steps(tmp_path) == []
+
+
+def test_a_machine_of_another_kind_has_its_own_store_time_and_place_for_events(tmp_path: Path) -> None:
+    class Elsewhere(Surroundings):
+        """A machine whose time passes when it waits, and never otherwise."""
+
+        def __init__(self) -> None:
+            self.passed_s, self.opened, self.told = 0.0, list[object](), list[str]()
+
+        def step_aside(self) -> None:
+            """Do nothing."""
+
+        def now_s(self) -> float:
+            return self.passed_s
+
+        def pause(self, seconds: float) -> None:
+            self.passed_s += seconds
+
+        def open(self, order: Order, keys: dict[str, str] | None, at_once: int | None) -> Place:
+            self.opened.append((order.url, keys, at_once))
+            raise StoreError("sync: the store is away", resolution="wait")
+
+        def tell(self, output: Path, event: EventName, **values: object) -> None:
+            self.told.append(f"{event} of {output.name}")
+
+    there = Elsewhere()
+    save(tmp_path, 2)
+
+    keep_sending(Order("file:///store"), tmp_path / "output", is_over=lambda _: True, surroundings=there)
+
+    assert there.passed_s == 5.0 + 15.0 + 30.0 + 5 * 60.0
+    assert set(there.opened) == {("file:///store", None, None)}
+    assert there.told == ["store_failed of output"]
+    assert not (tmp_path / "output" / "events.jsonl").exists()
 
 
 def test_its_events_hide_no_end_of_the_trainer(tmp_path: Path) -> None:
