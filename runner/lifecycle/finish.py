@@ -132,10 +132,13 @@ def _give_up_machine(ctx: Context, error: RunnerError | None, *, keep_output: bo
 
 
 def _write_down(ctx: Context, error: RunnerError | None, came: list[str]) -> RunnerError | None:
-    """Write how the run ended, store what came home, report; a disk that is full hides no worse news."""
+    """Store what came home, write how the run ended, report; a disk that is full hides no worse news.
+
+    In this order: whoever comes back to a run whose runner was killed while it stored is not told that it is over.
+    """
     try:
-        ctx.state.finish(_outcome_word(error), None if error is None else error.message)
         unstored = _store(ctx, came)
+        ctx.state.finish(_outcome_word(error), None if error is None else error.message)
         _report(ctx)
     except OSError as err:
         return disk_error(ctx, err)

@@ -141,6 +141,28 @@ def test_what_is_here_goes_to_the_store_all_the_same(
     assert stored == [["adapter"]]
 
 
+def test_a_run_whose_runner_was_killed_while_it_stored_is_not_over(
+    ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a simulated life: `watch` said that it was done, with status 0, and nobody ever stored its adapter."""
+
+    class KilledError(BaseException):
+        """It is gone."""
+
+    def die(ctx: Context, names: list[str]) -> None:
+        raise KilledError
+
+    stored: list[list[str]] = []
+    monkeypatch.setattr(finishing.storing, "copy_home", die)
+    with pytest.raises(KilledError):
+        drive.down(ctx)
+    before = told(ctx)[0]
+    monkeypatch.setattr(finishing.storing, "copy_home", lambda ctx, names: stored.append(list(names)))
+
+    assert resumed(ctx).error is None
+    assert (before, told(ctx)[0], stored) == (None, "done", [["adapter"]])
+
+
 def test_a_longer_run_is_not_what_is_here(ctx: Context) -> None:
     with pytest.raises(UsageError, match="no checkpoint of it is here to go on from"):
         resumed(ctx, max_steps=8)
