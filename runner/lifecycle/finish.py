@@ -147,9 +147,12 @@ def _write_down(ctx: Context, error: RunnerError | None, came: list[str]) -> Run
 
 def _store(ctx: Context, came: list[str]) -> RunnerError | None:
     """Copy to the store what came home, when no machine bills for it any more; a run that is done stays done."""
-    if ctx.stop.urgent:
-        return None
     try:
+        if ctx.stop.urgent and storing.wanted_there(ctx, came):
+            raise TransferError(
+                "store: Ctrl-C was pressed twice, so what came home was not copied there",
+                resolution=f"`make sync RUN={ctx.run.run_id}` copies it from {ctx.run.path}",
+            )
         storing.copy_home(ctx, came)
     except RunnerError as err:
         ctx.view.line(f"not stored: {err.message}")

@@ -79,6 +79,13 @@ def kept_here(ctx: Context) -> list[str]:
     return [name for name in KEPT if (ctx.run.path / name).is_dir()]
 
 
+def wanted_there(ctx: Context, names: Sequence[str]) -> list[str]:
+    """Return the folders that go to the run's store of what ``collect`` brought; none where it has no store."""
+    if ctx.run_file.store.url is None:
+        return []
+    return sorted({name.partition("/")[0] for name in names} & set(KEPT))
+
+
 def copy_home(ctx: Context, names: Sequence[str]) -> None:
     """Copy what came home to the store: adapter, merged model, checkpoints; what is there already is not moved again.
 
@@ -90,9 +97,7 @@ def copy_home(ctx: Context, names: Sequence[str]) -> None:
         TransferError: If the store cannot be reached or refuses.
         CloudError: If the role may not be taken.
     """
-    if ctx.run_file.store.url is None:
-        return
-    folders = sorted({name.partition("/")[0] for name in names} & set(KEPT))
+    folders = wanted_there(ctx, names)
     if not folders:
         return
     with told("store", f"all of it is in {ctx.run.path}, `make sync RUN={ctx.run.run_id}` copies it from there"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,27 @@ def test_a_run_whose_runner_was_killed_while_it_stored_is_not_over(
 
     assert resumed(ctx).error is None
     assert (before, told(ctx)[0], stored) == (None, "done", [["adapter"]])
+
+
+@pytest.mark.parametrize("url", [None, "s3://a-bucket/runs"])
+def test_who_is_in_a_hurry_is_told_what_is_not_in_the_store(
+    url: str | None, ctx: Context, destroyed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a simulated life: the run was done, with status 0, and its adapter was at home alone."""
+    monkeypatch.setattr(Stop, "urgent", True)
+    again = replace(
+        ctx, run_file=ctx.run_file.model_copy(update={"store": ctx.run_file.store.model_copy(update={"url": url})})
+    )
+
+    error = finishing.finish(again, None).error
+
+    assert told(ctx) == ("done", True)
+    if url is None:
+        assert error is None
+    else:
+        assert error is not None
+        assert "Ctrl-C was pressed twice" in error.message
+        assert f"make sync RUN={ctx.run.run_id}" in (error.resolution or "")
 
 
 def test_a_longer_run_is_not_what_is_here(ctx: Context) -> None:
