@@ -2,112 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 from runner.emulation.machines import BoxKind
 from runner.emulation.paper_yard import PaperAddress
-from runner.run.run_dir import PROJECT
 from runner.simulation.boot_ends import PowerOff, set_boot_ends
-from runner.simulation.flaws import LEASE_IS_DEAF, LEASE_IS_ODD, LEASE_STAYS_DEAD, SLOW
+from runner.simulation.box_lease import BoxLease
+from runner.simulation.flaws import SLOW
+from runner.simulation.store import is_complete
 from runner.simulation.trainer import Course, SimulatedTrainer
-from runner.simulation.turns import Turns, never
+from runner.simulation.turns import Turns
+from runner.simulation.uploads import Uploads
 
 HOME = "/home/user"
 GREETING = b"SSH-2.0-simulated\r\n"
-LEASE_PROGRAM = PROJECT / "playbooks" / "roles" / "lease" / "files" / "douse_lease.py"
 OPEN_S = 5.0
 """So long before its sshd answers the port of a box is open."""
 SLOW_S = 150.0
 """Seconds of a step on a machine that is slow."""
 Note = Callable[[str], None]
-
-
-@cache
-def lease_program() -> ModuleType:
-    """Return the program that keeps a lease on a machine, which decides here as it does there."""
-    spec = importlib.util.spec_from_file_location("douse_lease", LEASE_PROGRAM)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(LEASE_PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-class BoxLease:
-    """The lease of a box; whoever stops renewing it loses the trainer, and the box where it can end itself.
-
-    Attributes:
-        began_s: When it began.
-    """
-
-    def __init__(self, box: SimulatedBox, settings: Mapping[str, Any], on_end: Callable[[str], None] | None) -> None:
-        """Begin a lease; ``on_end`` ends the machine, where there is a way from inside."""
-        program, now = lease_program(), box.now_s
-        self._box, self._on_end, self.began_s = box, on_end, now
-        self._lease = program.Lease(float(settings["ttl_s"]), now + float(settings["hard_end_s"]), now)
-        self._idle = program.Idleness(float(settings["idle_s"]), now)
-        self._why_over: str | None = None
-        self._is_killed, self._was_killed = False, False
-
-    @property
-    def can_end(self) -> bool:
-        """Whether there was always a way to end the machine from inside."""
-        return self._on_end is not None and not self._was_killed
-
-    def kill(self) -> None:
-        """Kill its program: nobody there counts any more."""
-        self._is_killed = self._was_killed = True
-        self._box.note("the lease's program is killed")
-
-    def answer(self, text: str) -> str:
-        """Take a runner's word, and return what the program that takes it says; it starts the lease where that died."""
-        flaws, was_running = self._box.fate.flaws, not self._is_killed
-        if LEASE_IS_ODD in flaws:
-            return "no word was heard"
-        if self._is_killed and LEASE_STAYS_DEAD not in flaws:
-            self._is_killed = False
-        written = LEASE_IS_DEAF not in flaws
-        if written and not self._is_killed:
-            self.hear(text)
-        said = {"written": written, "was_running": was_running, "runs": not self._is_killed, "over": self._why_over}
-        return json.dumps(said)
-
-    def hear(self, text: str) -> None:
-        """Take a runner's word."""
-        self._lease.look(text, self._box.now_s)
-        self._idle.look(False, self._box.now_s)
-
-    def live(self) -> None:
-        """Look every few seconds, as the real one does, until it is over."""
-        while self._why_over is None:
-            due_s = self._box.now_s + 30.0 if self._is_killed else self._due_s()
-            self._box.turns.wait(never, max(1.0, min(30.0, due_s - self._box.now_s)))
-            if self._is_killed:
-                continue
-            now, is_held = self._box.now_s, (self._lease.beat or "").startswith("hold")
-            if is_held:
-                self._lease.look(self._lease.beat, now)
-                self._idle.look(not self._box.is_training, now)
-            why = self._lease.why_over(now) or (self._idle.why_over(now) if is_held else None)
-            if why is not None:
-                self._end(why)
-
-    def _due_s(self) -> float:
-        return float(min(self._lease.hard_end, self._lease.renewed + self._lease.ttl_s))
-
-    def _end(self, why: str) -> None:
-        self._why_over = why
-        self._box.note(f"the lease is over ({why})")
-        self._box.stop_trainer()
-        if self._on_end is not None:
-            self._on_end(why)
 
 
 @dataclass
@@ -118,6 +36,7 @@ class Fate:
     course: Course
     trainer_dies_after_s: float | None = None
     flaws: frozenset[str] = frozenset()
+    uploads: Callable[[SimulatedBox], Uploads] | None = None
 
 
 class SimulatedBox:
@@ -129,11 +48,14 @@ class SimulatedBox:
         self.files: dict[str, bytes] = {}
         self.trainer: SimulatedTrainer | None = None
         self.lease: BoxLease | None = None
-        self.is_dead, self.is_cut_off = False, False
+        self.begun: list[tuple[float, int, bool]] = []
+        """When training began here, at which step, and whether the checkpoint of that step was complete."""
+        self.is_dead, self.is_cut_off, self.died_s = False, False, math.inf
         self.place, self.is_awake, self.slept_s = self, True, 0.0
         self._up_s = self.now_s + fate.boot_s
         self._output = ""
         self._note = note
+        self.uploads = None if fate.uploads is None else fate.uploads(self)
 
     @property
     def now_s(self) -> float:
@@ -175,7 +97,14 @@ class SimulatedBox:
         course = self._course(recipe)
         self.trainer = SimulatedTrainer(course, self.now_s, resumed, limit_s, dies_s, self.fate.flaws)
         self.fate.trainer_dies_after_s = None
+        self.begun.append((self.now_s, resumed, self.uploads is None or self._is_sound(output, resumed)))
         self.note(f"training begins at step {resumed}")
+
+    def _is_sound(self, output: str, step: int) -> bool:
+        """Return whether there is nothing to go on from, or it has all that its manifest lists."""
+        start = f"{output}/checkpoints/checkpoint-{step}/"
+        files = {path.removeprefix(start): text for path, text in self.files.items() if path.startswith(start)}
+        return step == 0 or is_complete(files)
 
     def _course(self, recipe: str) -> Course:
         """Return how training goes here: as long as the recipe says, where it says that in steps."""
@@ -240,6 +169,8 @@ class SimulatedYard:
         """Lets the clouds do what is due, so that nobody finds a machine that is gone by then."""
         self.power_off: PowerOff = lambda _box, _why: None
         """Lets a box power itself off, and its cloud take note of it."""
+        self.commands: list[Sequence[str]] = []
+        """The arguments of every program that somebody has started on the user's computer or from there."""
         self._count = 0
 
     def boot(
@@ -274,7 +205,7 @@ class SimulatedYard:
         """Let a box vanish."""
         if self.is_alive(box):
             self.boxes[box].note("is gone")
-            self.boxes[box].is_dead = True
+            self.boxes[box].is_dead, self.boxes[box].died_s = True, self.boxes[box].now_s
 
     def remove(self, box: str) -> None:
         """End a box."""

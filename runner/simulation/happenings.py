@@ -11,6 +11,7 @@ from runner.simulation.life import LIFE_S, Life
 from runner.simulation.process import Process
 from runner.simulation.script import Act
 from runner.simulation.stage import Stage
+from runner.simulation.store_acts import STORE_HAPPENINGS
 
 ODD = (
     b'{"word": "odd", "said_at": "2026-01-01T00:00:00+00:00", "steps": 1, "compute": [], '
@@ -134,6 +135,7 @@ HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "set clock": set_clock,
     "sweep beside": sweep_beside,
     "full disk": fill_disk,
+    **STORE_HAPPENINGS,
 }
 
 

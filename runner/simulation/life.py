@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.emulation.machines import EmulatedMachine
 from runner.simulation.script import Script
+from runner.simulation.store import SimulatedStore
 from runner.simulation.trainer import EPOCH
 
 LIFE_S = 48 * 3600.0
@@ -56,6 +57,28 @@ class Span:
     was_killed: bool
 
 
+@dataclass(frozen=True)
+class Training:
+    """What was trained on a machine.
+
+    Attributes:
+        machine: The machine.
+        begun: When training began there, at which step, and whether what it went on from was complete; more than once
+            where it was started again.
+        until_s: When it was gone, for its cloud or by itself.
+        saved: When the last trainer saved which step.
+        is_sent: Whether the machine knew of the store.
+        is_spoiled: Whether its disk spoils what it saves.
+    """
+
+    machine: EmulatedMachine
+    begun: tuple[tuple[float, int, bool], ...]
+    until_s: float
+    saved: tuple[tuple[float, int], ...]
+    is_sent: bool
+    is_spoiled: bool
+
+
 @dataclass
 class Life:
     """What a life left to be judged.
@@ -86,6 +109,10 @@ class Life:
         files: The files of the run's folder at the end.
         troubles: Why it was no life: nobody could go on, or a thread died.
         faults: How many faults happened.
+        store: The store of its run, with its book; ``None`` where it had none.
+        steps: How many steps that run has, where its machines were not told another number.
+        trainings: What was trained on each of our machines, where there is a store.
+        exposed: Where a secret of the store's lies at home, or was said to a program.
     """
 
     seed: int
@@ -113,6 +140,10 @@ class Life:
     files: dict[str, bytes] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     faults: int = 0
+    store: SimulatedStore | None = None
+    steps: int = 0
+    trainings: list[Training] = field(default_factory=list)
+    exposed: list[str] = field(default_factory=list)
 
     @property
     def ours(self) -> list[EmulatedMachine]:

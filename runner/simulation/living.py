@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,12 +21,14 @@ from runner.simulation.flaws import FLAW
 from runner.simulation.happenings import HAPPENINGS, Scene, damage
 from runner.simulation.life import LIFE_S, Ended, Life, Span
 from runner.simulation.more_acts import FIRST, RUN_ID, SETTING, draw_more, draw_own, in_order
-from runner.simulation.planner import MODEL
+from runner.simulation.planner import RUN_FILE, SAMPLES
 from runner.simulation.process import KILLED, Process
-from runner.simulation.rates import HARSH, MORE, Rates
+from runner.simulation.rates import HARSH, MORE, STORE, Rates
 from runner.simulation.real_folder import clear
+from runner.simulation.screens import screens
 from runner.simulation.script import Act, Script, draw, narrowed
 from runner.simulation.stage import BEGAN, Command, Stage
+from runner.simulation.store_acts import draw_store, store_of, with_store
 from runner.simulation.stories import choose_story, draw_story, told_in
 from runner.simulation.telling import AFAR, ELSEWHERE, SEVERAL
 from runner.simulation.turns import DeadlockError
@@ -35,17 +36,6 @@ from trainer.files import object_or_none
 
 LONGEST_COMMAND_S = 12 * 3600.0
 TICK_S = 300.0
-RUN_FILE = """\
-run: {name: sim}
-data: {train_path: train.jsonl, eval_path: eval.jsonl}
-model: {base_model: simulated/base, revision: "0123456789012345678901234567890123456789"}
-monitoring: {tensorboard: false}
-"""
-SAMPLES = {
-    "train.jsonl": '{"prompt": "Why?", "completion": "Because."}\n',
-    "eval.jsonl": '{"prompt": "When?", "completion": "Then."}\n',
-    MODEL: "GGUF",
-}
 Key = Literal["its key", "another key", "no key", "its key elsewhere"]
 KEYS: dict[str, Key] = {
     "type": "its key",
@@ -99,7 +89,9 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     acts = in_order(first, further)
     paper = emulated_clouds()[cloud].on_paper
     own = draw_own(random.Random(f"own {seed}"), () if paper is None else paper.own_settings, MORE)  # noqa: S311 - likewise
-    return own + told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
+    found = told_in(told, narrowed(random.Random(f"narrow {seed}"), rates, acts))  # noqa: S311 - likewise
+    chance = random.Random(f"its store {seed}")  # noqa: S311 - likewise
+    return own + with_store(draw_store(chance, STORE, simulated), found, chance)
 
 
 def story_of(seed: int) -> str:
@@ -133,7 +125,7 @@ class _Player:
         """Live, and return what is left."""
         stage, life = self._stage, self.life
         self._settle()
-        with _screens(stage):
+        with screens(stage):
             try:
                 self._live()
             except DeadlockError as err:
@@ -150,6 +142,7 @@ class _Player:
         (stage.home / "run.yml").write_text(RUN_FILE, encoding="utf-8")
         for name, sample in SAMPLES.items():
             (stage.home / name).write_text(sample, encoding="utf-8")
+        stage.store = self.life.store = store_of(self.life.script, stage, self.life.seed)
         faults = [act for act in self.life.script if act.kind == "fault"]
         for act in faults:
             self._queue(act)
@@ -299,29 +292,3 @@ class _Player:
         life.faults += stage.network.faults + len(stage.state.faults.fired) + stage.mishaps
         life.foreign = stage.neighbours
         look_closer(stage, life, self._runs())
-
-
-class _Screen(io.TextIOBase):
-    """A standard stream of every process: what is printed is its own who prints it."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, text: str) -> int:
-        owner = self._stage.turns.current.owner
-        if isinstance(owner, Process) and not owner.is_dead:
-            owner.printed.append(text)
-        return len(text)
-
-
-@contextlib.contextmanager
-def _screens(stage: Stage) -> Iterator[None]:
-    screen = _Screen(stage)
-    with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
-        yield

@@ -55,6 +55,7 @@ class SimulatedLogin:
         """Run a program there."""
         del timeout_s, env
         box, words = self._box(), list(argv)
+        self._yard.commands.append(words)
         if "supervise" in words:
             if not box.read(words[0]):
                 return Completed(tuple(words), 127, "", f"{words[0]}: no such file")
@@ -151,6 +152,8 @@ class SimulatedLogin:
             limit_s = None if hours is None else float(hours) * 3600
             recipe = order[list(order).index("--config") + 1]
             box.train(output, is_resumed="--resume" in order, limit_s=limit_s, recipe=recipe)
+            if "--store" in order and box.uploads is not None:
+                box.uploads.begin(order[list(order).index("--store") + 1], output)
         if order[0] == "stop" and box.trainer is not None:
             if "--now" in order:
                 box.trainer.kill(box.now_s)

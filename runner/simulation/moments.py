@@ -12,14 +12,16 @@ from runner.report.wording import duration
 from runner.simulation.flaws import FLAW, FLAWS
 from runner.simulation.life import Life
 from runner.simulation.script import Act
+from runner.simulation.store_acts import STORE_WORDS
 
-USER, RUNNER, CLOUD = "you", "runner", "cloud"
+USER, RUNNER, CLOUD, STORE_LANE = "you", "runner", "cloud", "store"
 LANE_BY_PROCESS = {"guard": "guard", "terraform": "Terraform", "neighbour": "somebody else"}
 """Lanes of the processes that are no command of the user's."""
 SECONDS_LENGTH = 10
 """A line of a history begins with so many characters of seconds."""
 REQUEST = re.compile(r"(?P<name>\S+) (?P<method>[A-Z]+) (?P<path>/\S*) (?P<status>\d{3})(?: \((?P<fault>[^)]+)\))?")
 BOX = re.compile(r"box (?P<box>\S+): (?P<words>.+)")
+STORE = re.compile(r"store (?P<verb>has|loses) (?P<key>\S+?)(?: by (?P<who>.+)|, damaged)")
 ENDS = re.compile(r"(?P<name>\S+) \d+ ends: (?P<how>.+)")
 TYPES = re.compile(r"user types (?P<verb>\S+) with (?P<key>.+)")
 KEY_WORDS = {
@@ -42,6 +44,7 @@ ACT_WORDS = {
     "sweep beside": "a sweep, from another terminal",
     "full disk": "the laptop's disk is full for {length}",
     "damage": "{words[0]} is {words[1]}",
+    **STORE_WORDS,
 }
 ANSWER_WORDS = {
     "answer lost": "does it, and the answer is lost",
@@ -97,19 +100,28 @@ def _moment(at_s: float, text: str, acts: Mapping[str, Act], lanes: Mapping[str,
     if text in acts:
         act = acts[text]
         words = ACT_WORDS[act.kind].format(length=duration(abs(act.number)), hours=act.number / 3600, words=act.words)
-        return Moment(at_s, USER, words, is_bad=True)
+        return Moment(at_s, STORE_LANE if act.kind in STORE_WORDS else USER, words, is_bad=True)
     if found := TYPES.fullmatch(text):
         return Moment(at_s, USER, f"make {found['verb']}{KEY_WORDS[found['key']]}")
     if found := REQUEST.fullmatch(text):
         return _request(at_s, found)
     if found := BOX.fullmatch(text):
         return Moment(at_s, lanes.get(found["box"], CLOUD), found["words"])
+    if found := STORE.fullmatch(text):
+        return _stored(at_s, found)
     if found := ENDS.fullmatch(text):
         name = found["name"]
         how = "is killed" if found["how"] == "killed" else f"ends with {found['how'].replace('exit', 'exit status')}"
         lane = LANE_BY_PROCESS.get(name, RUNNER)
         return Moment(at_s, lane, f"make {name} {how}" if lane == RUNNER else how, is_bad=found["how"] == "killed")
     return Moment(at_s, CLOUD, text)
+
+
+def _stored(at_s: float, found: re.Match[str]) -> Moment:
+    is_lost, who, key = found["verb"] == "loses", found["who"], found["key"]
+    if who is None:
+        return Moment(at_s, STORE_LANE, f"{'loses' if is_lost else 'damages'} {key}", is_bad=True)
+    return Moment(at_s, STORE_LANE, f"{who} {'removes' if is_lost else 'writes'} {key}", is_routine=True)
 
 
 def _request(at_s: float, found: re.Match[str]) -> Moment:

@@ -18,11 +18,23 @@ from runner.run.models import View
 from runner.run.planned import Plan
 from runner.run.run_dir import list_runs
 from runner.run.run_file import RunFile
+from runner.store.run_store import check_store
 from runner.world import World
 
 DISK_GIB = 20.0
 PACKAGE, MODEL = "pypi:", "model.gguf"
 """How a base model is named that a package has, and its file in the user's home."""
+RUN_FILE = """\
+run: {name: sim}
+data: {train_path: train.jsonl, eval_path: eval.jsonl}
+model: {base_model: simulated/base, revision: "0123456789012345678901234567890123456789"}
+monitoring: {tensorboard: false}
+"""
+SAMPLES = {
+    "train.jsonl": '{"prompt": "Why?", "completion": "Because."}\n',
+    "eval.jsonl": '{"prompt": "When?", "completion": "Then."}\n',
+    MODEL: "GGUF",
+}
 
 
 def check(
@@ -46,6 +58,7 @@ def check(
     means = Means(run_file.budget, used or Used())
     emulated = is_emulated(endpoint_of(compute.env, world.environ))
     useless = useless_machines(list_runs(runs_dir, world), compute.env, world.now(), emulated=emulated)
+    check_store(world, run_file)
     choice = choose(run_file, found.offers, None, disk_needed_gib=DISK_GIB, means=means, useless=useless)
     return Plan(
         environment=compute.env,

@@ -25,6 +25,7 @@ from runner.run.notices_section import filled_in
 from runner.simulation.flaws import NO_FACTS, ODD_FACTS
 from runner.simulation.login import PYTHON, SimulatedLogin
 from runner.simulation.terraform import SimulatedTerraform
+from runner.simulation.uploads import SYNC, play_sync
 from runner.world import World
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class SimulatedTools(Tools):
     ) -> Completed:
         """Run a program to its end; see ``process.run``."""
         del umask, log
+        self._stage.yard.commands.append(list(argv))
         if NOTICES in argv:
             return self._notify(tuple(argv), env or {}, on_line)
         if WHEEL in argv:
@@ -128,6 +130,8 @@ class SimulatedTools(Tools):
                 box.begin_lease(settings, self._stage.end_from_inside(box, settings["method"]))
         if box is None or self._stage.play_fails():
             raise _failed(playbook, "the mirror answers 503")
+        if playbook == SYNC:
+            return play_sync(box, variables, world)
         box.files[f"{variables['verify_prefix']}/venv/bin/python"] = PYTHON.encode()
         if playbook == "verify.yml" and NO_FACTS not in box.fate.flaws:
             facts = b"gpu: simulated" if ODD_FACTS in box.fate.flaws else b'{"gpu": "simulated"}'

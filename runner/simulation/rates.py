@@ -163,3 +163,58 @@ MORE = MoreRates(
     story=0.2,
     own_setting=0.25,
 )
+
+
+@dataclass(frozen=True)
+class StoreRates:
+    """How often what goes wrong with a run's store, and how long it takes.
+
+    Attributes:
+        has_one: The run has a store; none of what else a seed draws depends on it.
+        requests: What happens to a request after boto3 has tried it again, and how often.
+        troubles: What the store does for a while, and how often; for how long it does.
+        damages: How it damages the newest checkpoint, and how often.
+        way_s: Seconds of a request's way there, and back.
+        big_s: Seconds of an object as big as weights are, each as likely as the others.
+        late_s: Seconds of an answer that is late.
+        busy_s: Seconds in which boto3 has asked a store again and again that sends it away.
+        give_up_s: Seconds until boto3 gives up on one that does not answer.
+    """
+
+    has_one: float
+    requests: tuple[tuple[str, float], ...]
+    troubles: tuple[tuple[str, float], ...]
+    trouble_s: tuple[float, ...]
+    damages: tuple[tuple[str, float], ...]
+    way_s: float
+    big_s: tuple[float, ...]
+    late_s: float
+    busy_s: float
+    give_up_s: float
+
+
+STORE = StoreRates(
+    has_one=0.15,
+    # Amazon's service level is 99.9 % of requests; boto3 tries each of them nine times, so that hardly one should fail
+    # once more after that. A life has some fifty requests to its store.
+    requests=(
+        ("store down", 0.001 * BOOST / 4),
+        ("store busy", 0.001 * BOOST / 4),
+        ("store mute", 0.001 * BOOST / 4),
+        ("store late", 0.001 * BOOST / 4),
+    ),
+    troubles=(
+        ("store down", 0.15),
+        ("store busy", 0.1),
+        ("store denies", 0.1),
+        ("store mute", 0.08),
+        ("store late", 0.05),
+    ),
+    trouble_s=(20.0, 300.0, 300.0, 1800.0, 5 * 3600.0),  # outages of Amazon's own lasted up to five hours (2017-02-28)
+    damages=(("store spoils", 0.06), ("store cuts", 0.04), ("store loses", 0.04)),  # no field number; disks do, rarely
+    way_s=0.05,
+    big_s=(0.2, 1.0, 5.0, 20.0),  # 60 MB of weights and optimizer at 3 to 300 MB/s
+    late_s=45.0,
+    busy_s=40.0,  # eight waits of boto3's standard mode, of up to 20 s
+    give_up_s=30.0,
+)

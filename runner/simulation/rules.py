@@ -37,6 +37,7 @@ from runner.simulation.promises import (
     one_at_a_time,
     sweep_is_thorough,
 )
+from runner.simulation.store_rules import store_is_whole
 from runner.simulation.terraform import NEIGHBOUR
 from runner.simulation.trainer import EPOCH
 
@@ -160,6 +161,7 @@ def words_are_kept(life: Life) -> Iterator[str]:
             yield f"{where} prints a key"
         if _promises(one) and one.billing:
             yield f"{where} ended with {one.status}, and {one.billing[0]} bills"
+    yield from life.exposed
     for path, content in life.files.items():
         if any(key.encode() in content for key in (REHEARSAL_KEY, OTHER_KEY)):
             yield f"{path.rpartition('/')[2]} holds a key"
@@ -187,6 +189,7 @@ RULES: dict[str, Callable[[Life], Iterator[str]]] = {
     "time to end": time_to_end,
     "the receipt is true": receipt_is_true,
     "work is whole": work_is_whole,
+    "the store is whole": store_is_whole,
     "words are kept": words_are_kept,
     "nothing foreign": nothing_foreign,
     "one at a time": one_at_a_time,

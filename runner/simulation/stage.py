@@ -31,6 +31,8 @@ from runner.simulation.process import KILLED, Process
 from runner.simulation.programs import SimulatedApart, SimulatedTools, TerraformChild, guard_main
 from runner.simulation.rates import Rates
 from runner.simulation.servers import Servers
+from runner.simulation.store import SimulatedStore
+from runner.simulation.store_seams import equip, uploads_of
 from runner.simulation.strands import quickest
 from runner.simulation.terraform import NEIGHBOUR, SimulatedTerraform, create_all, inputs_of, neighbours_inputs
 from runner.simulation.trainer import EPOCH, Course
@@ -47,6 +49,8 @@ HOST = "{}.simulated"
 SOON_S = 1.0
 """Seconds until somebody else's machine has booted: nobody is to spend a life on watching it boot."""
 SAVE_EVERY = 4
+KEPT = 3
+"""Checkpoints that the trainer keeps by default; without a store nothing looks at the others."""
 
 
 class Stage:
@@ -60,6 +64,8 @@ class Stage:
         has_turns: Whether the processes of the user's computer take turns at the cloud.
         has_neighbour: Whether somebody else is to rent a machine beside this life's first.
         flaws: What is wrong with this life's machines.
+        store: The store of the user's runs, where they have one.
+        steps: How many steps a run with a store has, once there was a machine.
         mishaps: Plays that have failed, and trainers that are to die.
         ended: What is called when a process has ended.
     """
@@ -116,6 +122,8 @@ class Stage:
         self.calm = Network(served, self.clock, self.chance, replace(rates, requests=()))
         self.has_neighbour = False
         self._neighbour: Process | None = None
+        self.store: SimulatedStore | None = None
+        self.steps = 0
         self.flaws: frozenset[str] = frozenset()
         self.mishaps = 0
         self.has_turns = self.chance.random() < rates.shared_turns
@@ -190,6 +198,8 @@ class Stage:
         process.shared(Tools, lambda: SimulatedTools(process, self))
         for key, library in self._libraries.items():
             process.shared(key, partial(library, process))
+        if self.store is not None:
+            equip(process, self.store, wires)
         process.shared(wire_of, lambda: lambda _, headers, **__: CloudWire(wires, process, self.note, headers))
         return process
 
@@ -270,10 +280,14 @@ class Stage:
         soonest_s, latest_s = rates.boot_s
         boot_s = soonest_s + (latest_s - soonest_s) * chance.random() ** rates.boot_skew
         course = Course(chance.choice(rates.steps), chance.choice(rates.step_s), SAVE_EVERY)
+        if self.store is not None:  # what is in it is of one run, which has as many steps on every machine
+            self.steps = self.steps or course.steps
+            course = replace(course, steps=self.steps, kept=KEPT)
         dies = chance.uniform(30.0, 300.0) if chance.random() < rates.trainer_dies else None
         self.mishaps += dies is not None
         is_ours = self.turns.current.owner is not self._neighbour
-        return Fate(boot_s if is_ours else SOON_S, course, dies, self.flaws)
+        uploads = None if self.store is None else uploads_of(self.store, self.folder / "boxes")
+        return Fate(boot_s if is_ours else SOON_S, course, dies, self.flaws, uploads)
 
     def _on_end(self, process: Process) -> None:
         how = "killed" if process.exit_status == KILLED else f"exit {process.exit_status}"

@@ -22,11 +22,15 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True)
 class Course:
-    """How training goes: ``steps`` in all, ``step_s`` seconds each, a checkpoint after every ``save_every``."""
+    """How training goes: ``steps`` in all, ``step_s`` seconds each, a checkpoint after every ``save_every``.
+
+    Of these the last ``kept`` stay on its disk; ``None`` for all.
+    """
 
     steps: int
     step_s: float
     save_every: int
+    kept: int | None = None
 
 
 @dataclass
@@ -134,7 +138,21 @@ class SimulatedTrainer:
 
     def checkpoints(self, now_s: float) -> list[int]:
         """Return the steps of the complete checkpoints."""
-        return sorted({step for at_s, step in self._saved if at_s <= now_s})
+        steps = sorted({step for at_s, step in self._saved if at_s <= now_s})
+        return steps if self.course.kept is None else steps[-self.course.kept :]
+
+    def next_s(self, now_s: float) -> float:
+        """Return when it saves the next time, or ends."""
+        return min([at_s for at_s, _ in self._saved if at_s > now_s], default=self._ends[0])
+
+    def saves(self) -> list[tuple[float, int]]:
+        """Return when it has saved which step, or will as things are."""
+        return list(self._saved)
+
+    def tell(self, now_s: float, event: str, **values: object) -> None:
+        """Note an event of somebody beside it, after all that is there."""
+        line = (now_s, _line(now_s, event, **values))
+        bisect.insort_right(self._lines, line, key=lambda one: one[0])
 
     def events(self, now_s: float) -> bytes:
         """Return its event file."""
@@ -152,8 +170,7 @@ class SimulatedTrainer:
         return _output(tuple(self.checkpoints(now_s)), code, self.course.steps, self.flaws, folder)
 
     def _say(self, at_s: float, event: str, **values: object) -> None:
-        time = datetime.fromtimestamp(EPOCH + at_s, UTC).isoformat(timespec="milliseconds")
-        self._lines.append((at_s, json.dumps({"time": time, "event": event, **values}).encode() + b"\n"))
+        self._lines.append((at_s, _line(at_s, event, **values)))
 
     def _save(self, at_s: float, step: int) -> None:
         self._saved.append((at_s, step))
@@ -163,6 +180,12 @@ class SimulatedTrainer:
         """Forget what would have come after a moment."""
         self._lines = [line for line in self._lines if line[0] <= now_s]
         self._saved = [saved for saved in self._saved if saved[0] <= now_s]
+
+
+def _line(at_s: float, event: str, **values: object) -> bytes:
+    """Return a line of an event file."""
+    time = datetime.fromtimestamp(EPOCH + at_s, UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "event": event, **values}).encode() + b"\n"
 
 
 @lru_cache(maxsize=KEPT_OUTPUTS)

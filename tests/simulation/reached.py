@@ -23,7 +23,13 @@ from runner.simulation.many import live_some
 from runner.simulation.strands import ThreadStrand, quickest
 
 ROOT = Path(__file__).resolve().parents[2]
-WHOLE = ("runner/safety/*.py", "runner/guard/*.py", "runner/lifecycle/*.py", "runner/lifecycle/steps/*.py")
+WHOLE = (
+    "runner/safety/*.py",
+    "runner/guard/*.py",
+    "runner/lifecycle/*.py",
+    "runner/lifecycle/steps/*.py",
+    "runner/store/*.py",
+)
 PROVIDER = ("machine.py", "candidates.py", "waiting.py", "rental.py", "ssh_wait.py")
 """What the provider's machine is made of."""
 ENDING: Mapping[str, tuple[str, ...]] = {
@@ -43,12 +49,14 @@ ENDING: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Functions of the clouds' clients that list and terminate; all of a module where none is named."""
 GIVEN = "a machine that is given, and not rented"
-STORES, PAGES = "stores are not simulated", "pages take their time, and have tests of their own"
+OTHER_STORES = "stores that no machine reaches by itself are not simulated"
+PAGES = "pages take their time, and have tests of their own"
 DEFECTS = "a defect of Douse: a life that had one would break a rule"
 NOT_LIVED: Mapping[str, str] = {
     "runner/lifecycle/steps/plan.py": "planning has a stand-in",
     "runner/lifecycle/rebuild.py": "builds two environments, and compares them",
-    "runner/lifecycle/sync.py": STORES,
+    "runner/store/given_remote.py": "remotes of rclone's are not simulated",
+    "runner/store/one_checkpoint.py": OTHER_STORES,
     "runner/lifecycle/pinning.py": "belongs to planning",
     "runner/lifecycle/extras.py": "installs packages",
     "runner/guard/__main__.py": "the guard's process; a life starts what it calls",
@@ -66,7 +74,7 @@ NOT_CALLED: Mapping[str, Mapping[str, str]] = {
         "build_only": "a part of `make rebuild`",
         "_defect": DEFECTS,
     },
-    "runner/lifecycle/finish.py": {"_store": STORES},
+    "runner/lifecycle/onward.py": dict.fromkeys(("__init__", "go_on", "_is_over", "look", "_send"), OTHER_STORES),
     "runner/guard/place.py": {"_lives_on": "a process that SIGKILL does not end"},
     "runner/safety/account_sweep.py": {"_ask_all": "several clouds: a life has one"},
     "runner/safety/sweeps_seen.py": {"last_sweep": "asked by planning"},
@@ -102,8 +110,10 @@ BRANCHES: Mapping[str, str] = {
     "not environment.rents_machine": GIVEN,
     "not ctx.environment.bills and (not isinstance(err, RunnerError))": GIVEN,
     "run_file.run.device == 'cpu' and (not environment.rents_machine)": GIVEN,
-    "host.is_this_machine or arming.is_armed(ctx.run_file)": STORES,
-    "(order := arming.order_there(ctx, box)) is not None": STORES,
+    "is_given_remote(ctx.run_file)": OTHER_STORES,
+    "is_remote(ctx.run_file) and host.is_this_machine": OTHER_STORES,
+    "not is_reached and (not host.is_this_machine)": OTHER_STORES,
+    "ca_file is not None": "certificates of a store's own: a life has no TLS",
     "tools_of(ctx.world).has('pages')": PAGES,
     "ctx.run.file('plan.html').exists()": PAGES,
     "self._is_endpoint_gone()": "an emulated cloud on this computer",

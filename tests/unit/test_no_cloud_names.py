@@ -27,6 +27,8 @@ EXCEPTIONS = {
     "store/arming.py": ({"aws"}, S3),
     "run/run_file.py": ({"aws"}, S3),
     "emulation/s3/account.py": ({"aws"}, S3),
+    "simulation/store.py": ({"aws"}, S3),
+    "simulation/store_seams.py": ({"aws"}, S3),
     "emulation/s3/manners.py": ({"aws"}, S3),
     "emulation/boxes/guest/metadata.py": ({"aws"}, "EC2's metadata service, whose headers have the name of its cloud"),
     "planning/estimate/cost.py": ({"aws"}, "the source of a figure that counts for every cloud"),

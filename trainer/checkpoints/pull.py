@@ -27,7 +27,7 @@ def pull(
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     rclone: str | None = None,
-    opened: Opener = open_place,
+    opened: Opener | None = None,
 ) -> Transfer:
     """Bring the newest whole checkpoint, the best so far, and all that is no checkpoint; a second time moves nothing.
 
@@ -35,7 +35,7 @@ def pull(
         StoreError: If the store cannot be reached or refuses, holds nothing under ``url``, or none of its checkpoints
             is whole, or a file is not what was put there.
     """
-    place, done = opened(url, endpoint_url, keys, ca_file, rclone), Transfer("pull")
+    place, done = (opened or open_place)(url, endpoint_url, keys, ca_file, rclone), Transfer("pull")
     there = place.sizes()
     if not there:
         raise StoreError(

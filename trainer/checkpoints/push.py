@@ -31,7 +31,7 @@ def push(
     keys: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     rclone: str | None = None,
-    opened: Opener = open_place,
+    opened: Opener | None = None,
 ) -> Transfer:
     """Bring a folder into the store; a second time moves nothing. Nothing is ever removed there.
 
@@ -42,14 +42,14 @@ def push(
         keys: Credentials as variables; ``None`` looks where boto3 does.
         ca_file: Certificates, in PEM, of those who vouch for the endpoint; ``None`` trusts whom the system trusts.
         rclone: rclone's program; ``None`` looks on PATH.
-        opened: Opens the store.
+        opened: Opens the store; ``None`` for ``open_place``.
 
     Raises:
         StoreError: If the store cannot be reached or refuses, or the folder is not there.
     """
     if not folder.is_dir():
         raise StoreError(f"sync: there is no folder {folder}", resolution="name a folder that exists with --folder")
-    place, done = opened(url, endpoint_url, keys, ca_file, rclone), Transfer("push")
+    place, done = (opened or open_place)(url, endpoint_url, keys, ca_file, rclone), Transfer("push")
     there = place.sizes()
     plain, checkpoints = split_names(local_files(folder))
     with _settled(place):

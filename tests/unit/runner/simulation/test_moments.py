@@ -46,11 +46,23 @@ def said(line: str, *acts: Act) -> Moment:
         ),
         ("train 1000 ends: killed", "runner", "make train is killed", True, False),
         ("guard 1003 ends: exit 0", "guard", "ends with exit status 0", False, False),
+        ("store has runs/a by box l1", "store", "box l1 writes runs/a", False, True),
+        ("store loses runs/a by box l1", "store", "box l1 removes runs/a", False, True),
+        ("store has runs/a, damaged", "store", "damages runs/a", True, False),
+        ("store loses runs/a, damaged", "store", "loses runs/a", True, False),
         ("something new", "cloud", "something new", False, False),
     ],
 )
 def test_a_line_is_said_in_words(line: str, lane: str, words: str, is_bad: bool, is_routine: bool) -> None:
     assert said(line) == Moment(12.5, lane, words, is_bad, is_routine)
+
+
+def test_what_a_store_does_is_its_own_act() -> None:
+    act = Act("store down", 12.5, 600.0)
+
+    assert said(f"happens: {act}", act) == Moment(
+        12.5, "store", "the store cannot be reached for 10 min 00 s", is_bad=True
+    )
 
 
 def test_an_act_is_the_users_and_says_how_long() -> None:

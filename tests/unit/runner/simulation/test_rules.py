@@ -24,6 +24,8 @@ from runner.simulation.life import Life
 from runner.simulation.promises import kept_waiting_s
 from runner.simulation.rules import RULES, judge
 from runner.simulation.script import Act
+from runner.simulation.store import URL
+from runner.simulation.telling import setting
 from runner.simulation.trainer import Course
 from tests.unit.runner.simulation.lived import DOWN, lived
 
@@ -191,6 +193,11 @@ def kept_key(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LambdaCloud, "delete_key", lambda self, key_id: None)
 
 
+def unstored_adapter(patch: pytest.MonkeyPatch) -> None:
+    """Let an adapter stay at home; ``test_store_rules`` plants the other faults of stores."""
+    patch.setattr(finish.storing, "copy_home", lambda ctx, names: None)
+
+
 @pytest.mark.parametrize(
     ("rule", "plant", "acts"),
     [
@@ -216,6 +223,7 @@ def kept_key(patch: pytest.MonkeyPatch) -> None:
         ("work is whole", torn_adapter, ()),
         ("work is whole", forgotten_checkpoint, (Act("interrupt", 400.0), RESUME)),
         ("the receipt is true", kept_key, ()),
+        ("the store is whole", unstored_adapter, (setting(f"store.url={URL}"),)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
