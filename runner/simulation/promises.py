@@ -20,6 +20,7 @@ TO_LOOK_S = 1200.0
 CONTINUES = "continues without a runner"
 LEFT_ON_PURPOSE = (CONTINUES, "left up ")
 TRAINS, TIME_LENGTH = ": training begins at step", 10
+DAMAGED_CONFIG = "happens: damage config.json"
 LAUNCH_S = 60.0
 """A trainer that is being launched as its runner leaves begins within so long."""
 IDLE_S = 3600.0
@@ -178,16 +179,31 @@ def _driverless_since(life: Life, sweep: Ended) -> float | None:
     frozen_s = [act.at_s for act in stopped for one in life.ended if one.began_s < act.at_s < one.ended_s]
     if any(_trains_by(life, at_s) for at_s in frozen_s):  # before that no word was said whose age could count
         return frozen_s[0]
+    if any(one.began_s <= sweep.began_s < one.ended_s for one in life.ended if one.words[0] in DRIVING):
+        return None
     before = [
         one
         for one in life.ended
         if one.ended_s <= sweep.began_s
         and one.words[0] in DRIVING
         and not any(words in one.printed for words in NOTHING_TAKEN_OVER)
+        and not _was_asleep(life, one)
     ]
     if not before or sweep.status != EXIT_DONE or any(words in before[-1].printed for words in LEFT_ON_PURPOSE):
         return None
-    return before[-1].ended_s
+    return max(before[-1].ended_s, _made_young_s(life, sweep))
+
+
+def _made_young_s(life: Life, sweep: Ended) -> float:
+    """Return when `config.json` was last damaged: its time of change is the age of a run that never had a lease."""
+    times_s = [float(line[:TIME_LENGTH]) for line in life.history if DAMAGED_CONFIG in line]
+    return max((at_s for at_s in times_s if at_s <= sweep.began_s), default=0.0)
+
+
+def _was_asleep(life: Life, one: Ended) -> bool:
+    """Return whether a command did nothing, for its computer slept from before its beginning until after its end."""
+    lids = (act for act in life.script if act.kind == "lid")
+    return any(act.at_s <= one.began_s and one.ended_s <= act.at_s + act.number for act in lids)
 
 
 def _trains_by(life: Life, until_s: float) -> bool:

@@ -17,15 +17,18 @@ from runner.lifecycle import drive, finish, guarding
 from runner.safety import account_sweep
 from runner.safety.account_sweep import Finding
 from runner.simulation import keepers, rules
-from runner.simulation.boxes import BoxLease, SimulatedBox
+from runner.simulation.box_lease import BoxLease
+from runner.simulation.boxes import SimulatedBox
 from runner.simulation.flaws import FLAW, SLOW
 from runner.simulation.keepers import boots_for_ever, guards_follow, kept_beside, kept_too_dear, taken_away
 from runner.simulation.life import Life, end_s
+from runner.simulation.more_acts import GUARD_OFF
+from runner.simulation.process import KILLED
 from runner.simulation.promises import down_takes_down, held_is_kept, lost_checkpoints, sweep_is_thorough
 from runner.simulation.rules import judge
 from runner.simulation.script import Act, Script
 from runner.simulation.stories_of_kills import STORIES_OF_KILLS
-from runner.simulation.telling import AFAR
+from runner.simulation.telling import AFAR, RESUME, SWEEP
 from tests.unit.runner.simulation.lived import DOWN, lived, statuses
 
 IS_SLOW = Act(FLAW, words=(SLOW,))
@@ -210,6 +213,39 @@ def test_a_sweep_ends_what_a_stopped_runner_keeps(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(account_sweep, "_judge", lambda found, *words: Finding(found, "in use", abandoned=False))
 
     assert len(list(sweep_is_thorough(lived(tmp_path, *STOPPED)))) == 1
+
+
+def test_a_sweep_beside_a_resume_leaves_what_that_drives(tmp_path: Path) -> None:
+    """Lambda seed 887: the judge asked of it what is asked where the last command is over."""
+    long = Act("setting", words=("training.max_steps=40",))
+    again = Act("type", 300.0, words=RESUME)
+    life = lived(tmp_path, long, IS_SLOW, Act("interrupt", 150.0), again, Act("sweep beside", 3600.0))
+
+    assert [one.words[0] for one in life.ended] == ["train", "sweep", "resume"]
+    assert list(sweep_is_thorough(life)) == []
+
+
+def test_a_command_that_was_killed_while_its_computer_slept_drove_nothing(tmp_path: Path) -> None:
+    long, left = Act("setting", words=("training.max_steps=40",)), Act("first", words=("train", "--detach"))
+    again, kill, lid = Act("type", 300.0, words=RESUME), Act("kill", 900.0), Act("lid", 400.0, 4000.0)
+    life = lived(tmp_path, long, IS_SLOW, left, again, kill, lid, Act("sweep beside", 4500.0))
+
+    assert [(one.words[0], one.status) for one in life.ended] == [("train", 0), ("resume", KILLED), ("sweep", 0)]
+    assert list(sweep_is_thorough(life)) == []
+    assert list(sweep_is_thorough(dataclasses.replace(life, script=()))) != []
+
+
+def test_a_run_without_a_lease_is_as_old_as_its_config(tmp_path: Path) -> None:
+    unguarded, kill, lid = Act("setting", words=(GUARD_OFF,)), Act("kill", 40.0), Act("lid", 30.0, 40000.0)
+    odd = Act("damage", words=("config.json", "odd"), number=0.5)
+    late = Act("type", 41000.0, words=("runs",))
+    lost = Act("fault", 0.0, 500.0, ("spot_notice",))
+    life = lived(tmp_path, lost, unguarded, kill, lid, late, odd, Act("type", 5.0, words=SWEEP), cloud="runpod")
+
+    assert [one.words[0] for one in life.ended] == ["train", "runs", "sweep"]
+    assert list(sweep_is_thorough(life)) == []
+    lines = [line for line in life.history if "happens: damage" not in line]
+    assert list(sweep_is_thorough(dataclasses.replace(life, history=lines))) != []
 
 
 def test_a_run_to_which_nothing_happens_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
