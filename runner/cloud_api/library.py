@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.world import World
+if TYPE_CHECKING:
+    from runner.world import World
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from runner.cloud_api.environment import (
     PriceRules,
     QuotaWords,
 )
-from runner.cloud_api.library import library_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +87,7 @@ def open_account(environ: Environ, *, timer: Timer) -> Cloud:
         from runner.cloud_api.absent import AbsentCloud
 
         return AbsentCloud("aws", "boto3")
+    from runner.cloud_api.library import library_of
     from runner.clouds.aws.api import BOTO3, open_aws  # boto3 takes half a second to import
 
     return open_aws(environ, now=timer.world.now, library=library_of(timer.world, "aws", BOTO3))
@@ -182,6 +182,7 @@ def terraform_error(words: str) -> CloudError | None:
 
 def read_bill(environ: Environ, billed: BilledRun, *, timer: Timer) -> float | None:
     """Return what AWS bills for all that carries a run's tag; ``None`` as long as it has none, for a day or so."""
+    from runner.cloud_api.library import library_of
     from runner.clouds.aws.api import BOTO3, open_aws  # boto3 takes half a second to import
 
     return open_aws(environ, now=timer.world.now, library=library_of(timer.world, "aws", BOTO3)).bill(billed)

@@ -283,7 +283,8 @@ for name in {blocked}:
     sys.modules[name] = None
 import runner
 for found in pkgutil.walk_packages(runner.__path__, "runner."):
-    if not any(part in found.name for part in ("emulat", "rehearsal", "__main__")) and found.name not in {PAGES}:
+    is_apart = any(part in found.name for part in ("emulat", "simulated", "rehearsal", "__main__"))
+    if not is_apart and found.name not in {PAGES}:
         importlib.import_module(found.name)
 print("well")
 """
