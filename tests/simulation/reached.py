@@ -9,6 +9,7 @@ import argparse
 import ast
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -192,15 +193,18 @@ def _never_happens(node: ast.AST) -> bool:
     return isinstance(node, ast.Raise) and node.exc is not None and "AssertionError" in ast.unparse(node.exc)
 
 
-def live_watched(seeds: range, cloud: str, data: str) -> None:
-    """Live some lives with every line noted, in a file."""
+def live_watched(seeds: range, cloud: str, data: str) -> str:
+    """Live some lives with every line noted, in a file; return what they came to, and which broke a rule."""
     tasks_are = "thread" if quickest() is ThreadStrand else "greenlet"
     include = [str(ROOT / module) for module in modules()]
     watched = coverage.Coverage(data_file=data, include=include, concurrency=tasks_are)
     watched.start()
-    live_some(seeds, cloud, command)
+    begun_s = time.monotonic()
+    tally = live_some(seeds, cloud, command)
     watched.stop()
     watched.save()
+    words = tally.words(cloud, time.monotonic() - begun_s)
+    return f"{words}{''.join(f'; seed {seed}: {rules[0]}' for seed, rules in sorted(tally.broken.items()))}"
 
 
 def reached(seeds: range, clouds: Sequence[str]) -> list[Reached]:
@@ -209,7 +213,7 @@ def reached(seeds: range, clouds: Sequence[str]) -> list[Reached]:
         files = {cloud: str(Path(folder, cloud)) for cloud in clouds}
         with ProcessPoolExecutor(len(clouds), mp_context=get_context("spawn")) as pool:
             for done in [pool.submit(live_watched, seeds, cloud, data) for cloud, data in files.items()]:
-                done.result()
+                print(done.result(), flush=True)
         whole = coverage.Coverage(data_file=str(Path(folder, "all")))
         whole.combine(list(files.values()), keep=True)
         found = []
