@@ -108,7 +108,8 @@ def test_a_run_that_finds_no_machine_on_its_cloud_goes_on_with_another_cloud_to_
     assert [line["cloud"] for line in verdict.receipt["machines"]] == ["aws", "runpod"]
     assert verdict.receipt["checks"]["clouds"] == {"aws": 0, "runpod": 0}
     assert stage.started_from()[0] == 0
-    assert 0 < stage.started_from()[1] <= 80, "from a checkpoint, not from the start"
+    # Step 80 is seen a moment after it was trained, and the machine trains on until it is taken.
+    assert 0 < stage.started_from()[1] < 100, "from a checkpoint, not from the start"
     assert (stage.run().adapter / "learned.txt").read_text() == learned(100)
 
 
