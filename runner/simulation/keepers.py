@@ -52,7 +52,13 @@ def taken_away(life: Life) -> Iterator[str]:
         if driver is None or machine.ended_at is None:
             continue
         by = _ended_by(life, machine, driver)
-        if by == "guard" or (by == "sweep" and not (is_away or is_out)) or (by == "its own lease" and not is_away):
+        # Its runner asks a cloud that is down to end it, and renews nothing any more.
+        gives_up = is_out and life.trained_until.get(machine.id, math.inf) < end_s(machine)
+        if (
+            by == "guard"
+            or (by == "sweep" and not (is_away or is_out))
+            or (by == "its own lease" and not is_away and not gives_up)
+        ):
             yield f"{machine.id} was terminated by {by} while {driver.words[0]} was at work on it"
 
 
