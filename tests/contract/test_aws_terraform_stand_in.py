@@ -16,11 +16,11 @@ import pytest
 from moto.moto_api._internal.models import moto_api_backend
 from werkzeug.serving import make_server
 
-from runner.adapters.process import ToolCancelledError
 from runner.adapters.terraform import STATE_FILE
 from runner.clouds.aws.refusals import error_from_terraform
 from runner.errors import TerraformError
 from tests.contract.aws_terraform_benches import SETTINGS, Bench, RealBench, SimulatedBench
+from tests.contract.terraform_words import said_of
 from tests.unit.runner.clouds.aws.emulator.test_app import AwsLab, Quiet
 from tests.unit.runner.emulation.emulated import NO_PACE
 from tests.unit.runner.provider.conftest import terraform
@@ -148,14 +148,7 @@ def an_end_that_is_refused(bench: Bench) -> Iterator[object]:
 
 def seen_alike(bench: Bench, act: Callable[[], object]) -> dict[str, Any]:
     """Return what the product sees of an act, and of what is there after it."""
-    said: object
-    try:
-        said = act()
-    except TerraformError as err:
-        said = err.message.split(":")[1].strip()
-    except ToolCancelledError:
-        said = "stopped on request"
-    return {"said": said, "left": left(bench)}
+    return {"said": said_of(act), "left": left(bench)}
 
 
 MODES = (

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import psutil
 import pytest
 
-from runner.adapters.process import Cancel, ToolCancelledError
+from runner.adapters.process import Cancel
 from runner.adapters.terraform import STATE_FILE, VARIABLES_FILE, Terraform
 from runner.errors import TerraformError
 from runner.simulation.process import KILLED
 from runner.simulation.programs import SimulatedTools
+from tests.contract.terraform_words import said_of
 from tests.unit.runner.provider.conftest import HEAD, InProcess, clouds, inside, instance, terraform
 from tests.unit.runner.provider.fake_clouds import Clouds, Fault
 from tests.unit.runner.simulation.test_terraform import INPUTS, Scene, scene
@@ -118,13 +119,7 @@ class SimulatedBench:
 
 def seen(bench: Bench, act: Callable[[], object]) -> dict[str, Any]:
     """Return what the product sees of an act, and of the working copy after it."""
-    said: object
-    try:
-        said = act()
-    except TerraformError as err:
-        said = err.message.split(":")[1].strip()
-    except ToolCancelledError:
-        said = "stopped on request"
+    said = said_of(act)
     try:
         resources: object = sorted(bench.tool().resources())
     except TerraformError:
