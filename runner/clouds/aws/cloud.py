@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runner.cloud_api.credentials import Environ
     from runner.cloud_api.models import Cloud, Offer, Placement
     from runner.cloud_api.pacing import Timer
+    from runner.clouds.aws.api import AwsCloud
     from runner.clouds.aws.section import AwsSection
     from runner.errors import CloudError
 
@@ -87,6 +88,11 @@ def open_account(environ: Environ, *, timer: Timer) -> Cloud:
         from runner.cloud_api.absent import AbsentCloud
 
         return AbsentCloud("aws", "boto3")
+    return _opened(environ, timer)
+
+
+def _opened(environ: Environ, timer: Timer) -> AwsCloud:
+    """Return the account, asked by boto3 or by what stands in for it in the timer's world."""
     from runner.cloud_api.library import library_of
     from runner.clouds.aws.api import BOTO3, open_aws  # boto3 takes half a second to import
 
@@ -182,10 +188,7 @@ def terraform_error(words: str) -> CloudError | None:
 
 def read_bill(environ: Environ, billed: BilledRun, *, timer: Timer) -> float | None:
     """Return what AWS bills for all that carries a run's tag; ``None`` as long as it has none, for a day or so."""
-    from runner.cloud_api.library import library_of
-    from runner.clouds.aws.api import BOTO3, open_aws  # boto3 takes half a second to import
-
-    return open_aws(environ, now=timer.world.now, library=library_of(timer.world, "aws", BOTO3)).bill(billed)
+    return _opened(environ, timer).bill(billed)
 
 
 def _is_named(environ: Environ) -> bool:
