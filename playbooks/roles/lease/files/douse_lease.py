@@ -342,8 +342,7 @@ def word(folder: Folder, text: str) -> int:
     written = folder.write_text("beat", text.strip()[:200] + "\n")
     was_running = is_running_soon(folder) if folder.path("pid").exists() else None
     runs = was_running is True or (was_running is False and start(folder))
-    over = (folder.read(ENDING) or {}).get("reason")
-    print(json.dumps({"was_running": was_running, "runs": runs, "written": written, "over": over}))
+    print(json.dumps({"was_running": was_running, "runs": runs, "written": written, "over": why_ending(folder)}))
     return 0
 
 
@@ -450,9 +449,8 @@ def keep(folder: Folder) -> int:
 def wait_and_save(folder: Folder, settings: dict[str, Any]) -> dict[str, Any]:
     """Wait for the end of the lease, then save what can be saved. Returns what was written down about it."""
     wanted = settings["wanted"]
-    reason = (folder.read(ENDING) or {}).get("reason")
-    if not isinstance(reason, str):  # else a runner may have heard of it, and no word renews it any more
-        reason = wait(folder, settings)
+    # Where it was over before, a runner may have heard of it, and no word renews it any more.
+    reason = why_ending(folder) or wait(folder, settings)
     say("the lease is over: " + reason + "; stopping the trainer")
     folder.write(ENDING, {"reason": reason})
     ended = {
@@ -465,6 +463,12 @@ def wait_and_save(folder: Folder, settings: dict[str, Any]) -> dict[str, Any]:
     }
     folder.write("ended.json", ended)
     return ended
+
+
+def why_ending(folder: Folder) -> str | None:
+    """Return why the lease is over; ``None`` while it lasts."""
+    reason = (folder.read(ENDING) or {}).get("reason")
+    return reason if isinstance(reason, str) else None
 
 
 def wait(folder: Folder, settings: dict[str, Any]) -> str:
