@@ -54,11 +54,8 @@ def taken_away(life: Life) -> Iterator[str]:
         by = _ended_by(life, machine, driver)
         # Its runner asks a cloud that is down to end it, and renews nothing any more.
         gives_up = is_out and life.trained_until.get(machine.id, math.inf) < end_s(machine)
-        if (
-            by == "guard"
-            or (by == "sweep" and not (is_away or is_out))
-            or (by == "its own lease" and not is_away and not gives_up)
-        ):
+        may_end = {"guard": False, "sweep": is_away or is_out, "its own lease": is_away or gives_up}
+        if not may_end.get(by, True):
             yield f"{machine.id} was terminated by {by} while {driver.words[0]} was at work on it"
 
 
