@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,9 @@ INPUTS: dict[str, Any] = {
     "aws_price_usd_per_h": 0.8048,
     "aws_user_data": "#cloud-config\nssh_keys:\n  ed25519_public: x\nssh_deletekeys: true\n",
 }
+SERVER_ERROR = 500
+HELD_S = 8.0
+"""How long the answer to a launch is held back, where it is; a tool's end is asked for several times in it."""
 CHANGES = ("Import", "Create", "Revoke", "Authorize", "Run", "Terminate", "Delete")
 
 
@@ -63,6 +68,14 @@ class Bench:
 
     def changes(self) -> set[str]:
         """Return what was asked for besides looks."""
+        return {action for action in self.asked() if action.startswith(CHANGES)}
+
+    def asked(self) -> list[str]:
+        """Return what was asked for, in its order."""
+        raise NotImplementedError
+
+    def hold_the_launch(self) -> None:
+        """Let the answer to a launch come late."""
         raise NotImplementedError
 
     def fault(self, name: str, **arguments: Any) -> None:
@@ -79,10 +92,42 @@ class Bench:
         raise NotImplementedError
 
 
+class WatchedLab(AwsLab):
+    """The emulated AWS, which may be slow to answer a launch, and notices when an answer of it did not arrive.
+
+    Attributes:
+        held_s: How late the answer to a launch comes.
+        has_lost: Whether a request came again that had been answered well, or whose first try had not come.
+    """
+
+    held_s = 0.0
+    has_lost = False
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self._tries: dict[str, list[int]] = {}
+
+    def serve(self, environ: Any, start_response: Any) -> Any:
+        """Answer a request."""
+        tries = self._tries.setdefault(environ.get("HTTP_AMZ_SDK_INVOCATION_ID", ""), [])
+        attempt = re.match(r"attempt=(\d+)", environ.get("HTTP_AMZ_SDK_REQUEST", ""))
+        self.has_lost |= attempt is not None and int(attempt[1]) > 1 and (not tries or tries[-1] < SERVER_ERROR)
+
+        def start(status: str, headers: Any, *more: Any) -> Any:
+            tries.append(int(status.split(maxsplit=1)[0]))
+            return start_response(status, headers, *more)
+
+        before = len(self.state.machines)
+        answer = self.services["aws"].wsgi(environ, start)
+        if len(self.state.machines) > before:
+            time.sleep(self.held_s)
+        return answer
+
+
 class RealBench(Bench):
     """The real Terraform, with the real provider."""
 
-    def __init__(self, folder: Path, program: str, lab: AwsLab) -> None:
+    def __init__(self, folder: Path, program: str, lab: WatchedLab) -> None:
         self.folder, self.state, self._lab = folder, lab.state, lab
         world = RealWorld()
         mirror = write_mirror(world, folder.with_name("providers"))
@@ -91,7 +136,7 @@ class RealBench(Bench):
             "AWS_ACCESS_KEY_ID": "AKIAREHEARSAL0000000",
             "AWS_SECRET_ACCESS_KEY": "x",
             "AWS_ENDPOINT_URL": lab.endpoint,
-            "TF_VAR_aws_max_retries": "2",
+            "TF_VAR_aws_max_retries": "4",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         self.tool().copy_module(MODULE)
@@ -109,9 +154,11 @@ class RealBench(Bench):
             if child.name().startswith("terraform") and "provider" not in child.name():
                 child.kill()
 
-    def changes(self) -> set[str]:
-        asked = (str(one.body.get("Action", "")) for one in self.state.requests.all())
-        return {action for action in asked if action.startswith(CHANGES)}
+    def asked(self) -> list[str]:
+        return [str(one.body.get("Action", "")) for one in self.state.requests.all()]
+
+    def hold_the_launch(self) -> None:
+        self._lab.held_s = HELD_S
 
     def marks(self) -> list[dict[str, str]]:
         found = self._lab.client("ec2").describe_instances()["Reservations"]
@@ -138,9 +185,11 @@ class SimulatedBench(Bench):
         for child in self._stage.children:
             child.kill_alone(KILLED)
 
-    def changes(self) -> set[str]:
-        asked = {line.split()[3].rpartition("/")[2] for line in self._stage.history if " /ec2/" in line}
-        return {action for action in asked if action.startswith(CHANGES)}
+    def asked(self) -> list[str]:
+        return [line.split()[3].rpartition("/")[2] for line in self._stage.history if " /ec2/" in line]
+
+    def hold_the_launch(self) -> None:
+        self._stage.network.latency_s = lambda: HELD_S  # type: ignore[method-assign]
 
     def marks(self) -> list[dict[str, str]]:
         own = [user for user in self._stage.processes if user.name == "terraform"]

@@ -18,6 +18,7 @@ LONGEST_WAIT_S = 20.0
 NOT_REPEATED = ("InsufficientInstanceCapacity",)
 """Codes with a status of 500 that the provider takes for an answer."""
 THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+GIVEN_UP = "https response error StatusCode: 0, RequestID: , canceled, context canceled"
 NAMES = {"ec2": "EC2", "ssm": "SSM", "sts": "STS"}
 RESOLUTION = "run `make logs`"
 
@@ -44,7 +45,7 @@ class Calls:
         self._region = world.environ.get("AWS_REGION", "us-east-1")
 
     def ask(self, operation: str, *, service: str = "ec2", stop: Event | None = None, **asked: Any) -> dict[str, Any]:
-        """Return the answer to a request.
+        """Return the answer to a request, which is given up as soon as ``stop`` is set: nobody hears what AWS did.
 
         Raises:
             CallError: If there is none, or it is a no.
@@ -53,6 +54,8 @@ class Calls:
         while True:
             attempt += 1
             status, words, answer = self._once(service, operation, asked)
+            if stop is not None and stop.is_set():
+                status, words, answer = 0, GIVEN_UP, {}
             code = answer.get("Error", {}).get("Code", "")
             if not words:
                 return answer

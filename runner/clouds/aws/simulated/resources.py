@@ -81,7 +81,7 @@ class KeyPair(Resource):
         name, public_key = planned["key_name"], planned["public_key"]
         tags = tagged({"key-pair": planned["tags"]})
         asked = {"KeyName": name, "PublicKeyMaterial": public_key, "TagSpecifications": tags}
-        in_words(f"importing EC2 Key Pair ({name})", self.provider.calls, "ImportKeyPair", asked)
+        in_words(f"importing EC2 Key Pair ({name})", self.provider.calls, "ImportKeyPair", asked, ctx)
         return {**planned, "id": name}
 
     def read(self, ctx: Ctx, state: Values) -> Values | None:
@@ -91,7 +91,7 @@ class KeyPair(Resource):
     def delete(self, ctx: Ctx, state: Values) -> None:
         """Delete it."""
         asked = {"KeyName": state["id"]}
-        in_words(f"deleting EC2 Key Pair ({state['id']})", self.provider.calls, "DeleteKeyPair", asked)
+        in_words(f"deleting EC2 Key Pair ({state['id']})", self.provider.calls, "DeleteKeyPair", asked, ctx)
 
 
 class SecurityGroup(Resource):
@@ -106,11 +106,11 @@ class SecurityGroup(Resource):
         calls, name = self.provider.calls, planned["name"]
         asked = {"GroupName": name, "TagSpecifications": tagged({"security-group": planned["tags"]})}
         doing = f"creating Security Group ({name})"
-        made = {**planned, "id": in_words(doing, calls, "CreateSecurityGroup", asked)["GroupId"]}
+        made = {**planned, "id": in_words(doing, calls, "CreateSecurityGroup", asked, ctx)["GroupId"]}
         ctx.save(made)
         calls.ask("DescribeSecurityGroups", GroupIds=[made["id"]])
         for operation in ("RevokeSecurityGroupEgress", "AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress"):
-            in_words("updating Security Group", calls, operation, {"GroupId": made["id"]})
+            in_words("updating Security Group", calls, operation, {"GroupId": made["id"]}, ctx)
         self.provider.groups[name] = made["id"]
         return made
 
@@ -125,7 +125,7 @@ class SecurityGroup(Resource):
 
         def is_gone() -> bool:
             try:
-                self.provider.calls.ask("DeleteSecurityGroup", GroupId=state["id"])
+                self.provider.calls.ask("DeleteSecurityGroup", stop=ctx.stop, GroupId=state["id"])
             except CallError as err:
                 if err.code == "DependencyViolation" and not ctx.stop.is_set():
                     return False
@@ -157,7 +157,7 @@ class Instance(Resource):
         (disk,) = running["BlockDeviceMappings"]
         tags = tagged({"volume": planned["root_block_device"][0]["tags"]})[0]["Tags"]
         asked = {"Resources": [disk["Ebs"]["VolumeId"]], "Tags": tags}
-        in_words("updating EC2 Instance: tagging its root device", self.provider.calls, "CreateTags", asked)
+        in_words("updating EC2 Instance: tagging its root device", self.provider.calls, "CreateTags", asked, ctx)
         found = self.read(ctx, {**planned, "id": made["InstanceId"]})
         if found is None:
             raise CallError(f"reading EC2 Instance ({made['InstanceId']}): couldn't find resource")
@@ -227,7 +227,7 @@ class Instance(Resource):
         """Terminate it, and wait until it is."""
         doing = f"terminating EC2 Instance ({state['id']})"
         try:
-            self.provider.calls.ask("TerminateInstances", InstanceIds=[state["id"]])
+            self.provider.calls.ask("TerminateInstances", stop=ctx.stop, InstanceIds=[state["id"]])
         except CallError as err:
             if err.code == "InvalidInstanceID.NotFound":
                 return
