@@ -13,6 +13,7 @@ from runner.simulation.script import Act
 from runner.simulation.stage import Stage
 from runner.simulation.store_acts import STORE_HAPPENINGS
 
+AT_LAUNCH = "at the launch"
 ODD = (
     b'{"word": "odd", "said_at": "2026-01-01T00:00:00+00:00", "steps": 1, "compute": [], '
     b'"budget": {"lease_minutes": "long"}}\n'
@@ -122,6 +123,17 @@ def fill_disk(scene: Scene, act: Act) -> None:
     scene.stage.turns.at(act.at_s + act.number, lambda: setattr(disk, "is_full", False))
 
 
+def meet_the_launch(scene: Scene, act: Act) -> None:
+    """Let something happen as soon as a cloud has made a machine, before its answer is back, or so much later."""
+    turns, words = scene.stage.turns, act.words[0]
+
+    def happen() -> None:
+        scene.stage.note(f"a machine has been made, and so: {words}")
+        HAPPENINGS[words](scene, act)
+
+    scene.stage.network.on_launch.append(lambda: turns.at(turns.passed_s + act.number, happen))
+
+
 HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "kill": kill,
     "kill guard": kill_guard,
@@ -135,6 +147,7 @@ HAPPENINGS: dict[str, Callable[[Scene, Act], None]] = {
     "set clock": set_clock,
     "sweep beside": sweep_beside,
     "full disk": fill_disk,
+    AT_LAUNCH: meet_the_launch,
     **STORE_HAPPENINGS,
 }
 

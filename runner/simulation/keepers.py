@@ -89,7 +89,10 @@ def guards_follow(life: Life) -> Iterator[str]:
         at_s = killed.ended_s or 0.0
         driven = (one for one in life.ended if one.words[0] in DRIVING and one.began_s + MOMENT_S < at_s)
         is_driven = any(at_s + FOR_A_WHILE_S < one.ended_s for one in driven)
-        if is_driven and not any(at_s < span.began_s < at_s + FOR_A_WHILE_S for span in guards):
+        # A runner that has just ended its machine needs a guard with the next one.
+        spans = ((machine.created_at - EPOCH, end_s(machine)) for machine in life.ours)
+        is_needed = any(began_s < at_s + FOR_A_WHILE_S < ended_s for began_s, ended_s in spans)
+        if is_driven and is_needed and not any(at_s < span.began_s < at_s + FOR_A_WHILE_S for span in guards):
             yield f"the guard was killed at {at_s:.0f} s, its runner lived on, and no other guard was started"
 
 

@@ -85,7 +85,7 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
     simulated = [name for name in possible if not (FAULTS[name].needs_real_box or name.startswith(BROUGHT_ABOUT))]
     first = draw(random.Random(f"script {seed}"), rates, simulated)  # noqa: S311 - likewise
     further = draw_more(random.Random(f"more {seed}"), MORE)  # noqa: S311 - likewise
-    told = draw_story(random.Random(f"story {seed}"), MORE.story, simulated)  # noqa: S311 - likewise
+    told = draw_story(seed, MORE, simulated)
     acts = in_order(first, further)
     paper = emulated_clouds()[cloud].on_paper
     own = draw_own(random.Random(f"own {seed}"), () if paper is None else paper.own_settings, MORE)  # noqa: S311 - likewise
@@ -96,7 +96,7 @@ def drawn(seed: int, cloud: str, rates: Rates = HARSH) -> Script:
 
 def story_of(seed: int) -> str:
     """Return the name of the story that a seed draws; nothing where it draws none."""
-    story = choose_story(random.Random(f"story {seed}"), MORE.story)  # noqa: S311 - likewise
+    story, _ = choose_story(seed, MORE)
     return "" if story is None else story.__name__.lstrip("_")
 
 

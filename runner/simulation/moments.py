@@ -10,6 +10,7 @@ from runner.emulation.fault_table import FAULTS
 from runner.emulation.machines import EmulatedMachine
 from runner.report.wording import duration
 from runner.simulation.flaws import FLAW, FLAWS
+from runner.simulation.happenings import AT_LAUNCH
 from runner.simulation.life import Life
 from runner.simulation.script import Act
 from runner.simulation.store_acts import STORE_WORDS
@@ -43,6 +44,7 @@ ACT_WORDS = {
     "set clock": "the laptop's clock is set by {hours:+.1f} h",
     "sweep beside": "a sweep, from another terminal",
     "full disk": "the laptop's disk is full for {length}",
+    AT_LAUNCH: "once the cloud has made a machine, {length} later: {words[0]}",
     "damage": "{words[0]} is {words[1]}",
     **STORE_WORDS,
 }

@@ -26,6 +26,7 @@ SETTINGS = (
     "checkpointing.bring_home=true",
 )
 TERRAFORM_STATE = "terraform/terraform.tfstate"
+TERRAFORM_INPUTS = "terraform/run.auto.tfvars.json"
 BY_HAND = (("up",), ("configure",), ("launch",), ("collect",))
 ON_THE_SIDE = (
     ("costs", "--bill"),

@@ -46,8 +46,20 @@ class Network:
         self.serve, self.clock = serve, clock
         self.cut_until_s = 0.0
         self.faults = 0
+        self.on_launch: list[Callable[[], None]] = []
+        self.count_machines: Callable[[], int] = lambda: 0
         self._chance, self._rates = chance, rates
         self._storm: list[int] = []
+
+    def answer(self, host: str, call: Call) -> Answer:
+        """Return a cloud's answer, and tell whoever waits for it that a machine has been made."""
+        before = self.count_machines()
+        answer = self.serve[host](call)
+        if self.on_launch and self.count_machines() > before:
+            told, self.on_launch = self.on_launch, []
+            for tell in told:
+                tell()
+        return answer
 
     def fault(self) -> str:
         """Return what happens to a request; nothing is the rule."""
@@ -91,7 +103,7 @@ class CloudWire:
             process.sleep(READ_S)
             raise httpx2.ReadTimeout("no answer")
         host, call = as_call(request, self._headers)
-        answer = _from_somebody_before(fault) or network.serve[host](call)
+        answer = _from_somebody_before(fault) or network.answer(host, call)
         shown = f" ({fault})" if fault else ""
         self._note(f"{process.name} {call.method} {call.path} {answer.status}{shown}")
         process.sleep(network.latency_s())

@@ -136,6 +136,7 @@ class MoreRates:
         on_the_side: The user types a command that belongs to no life in order.
         full_disk: Something else fills the user's disk, for a while.
         story: Several acts belong together.
+        rarer_story: A life without one has a story of what else would hardly ever happen.
         own_setting: The run file has a setting that only a run on its cloud has.
     """
 
@@ -148,6 +149,7 @@ class MoreRates:
     on_the_side: float
     full_disk: float
     story: float
+    rarer_story: float
     own_setting: float
 
 
@@ -161,6 +163,7 @@ MORE = MoreRates(
     on_the_side=0.12,
     full_disk=0.06,
     story=0.2,
+    rarer_story=0.04,
     own_setting=0.25,
 )
 

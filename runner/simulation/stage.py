@@ -119,6 +119,7 @@ class Stage:
             self.account |= emulated.environment(endpoints)
             other_account |= emulated.other_account
         self.network = Network(served, self.clock, self.chance, rates)
+        self.network.count_machines = lambda: len(self.machines)
         self.calm = Network(served, self.clock, self.chance, replace(rates, requests=()))
         self.has_neighbour = False
         self._neighbour: Process | None = None

@@ -16,6 +16,8 @@ from runner.run.state import STATE_NAME
 from runner.safety.lease_word import LEASE_NAME
 from runner.simulation.flaws import FAILS, FLAW, FLAWS, GUARD_FAILS, LEASE_IS_DEAF, LEASE_STAYS_DEAD, SLOW
 from runner.simulation.more_acts import BY_HAND, FIRST, GUARD_OFF, RUN_ID
+from runner.simulation.rarer_stories import RARER_STORIES
+from runner.simulation.rates import MoreRates
 from runner.simulation.script import DAMAGED, GOING_ON, HOUR_S, RUN_S, Act, Script
 from runner.simulation.stories_of_kills import STORIES_OF_KILLS
 from runner.simulation.telling import (
@@ -45,15 +47,15 @@ SELDOM_SET = (
 )
 
 
-def draw_story(chance: random.Random, rate: float, faults: Sequence[str]) -> Script:
-    """Return the acts of a story, or nothing.
+def draw_story(seed: int, rates: MoreRates, faults: Sequence[str]) -> Script:
+    """Return the acts of the story that a seed has, or nothing.
 
     Args:
-        chance: Where it comes from.
-        rate: How often there is one.
+        seed: The seed.
+        rates: How often there is one.
         faults: The faults that the emulated cloud can bring about by itself.
     """
-    story = choose_story(chance, rate)
+    story, chance = choose_story(seed, rates)
     if story is None:
         return ()
     told = story(chance)
@@ -61,9 +63,13 @@ def draw_story(chance: random.Random, rate: float, faults: Sequence[str]) -> Scr
     return (Act("alone"), *possible) if chance.random() < 0.5 else possible
 
 
-def choose_story(chance: random.Random, rate: float) -> Story | None:
-    """Return the story that a life has, ``None`` for none; see ``draw_story``."""
-    return chance.choice(STORIES) if chance.random() < rate else None
+def choose_story(seed: int, rates: MoreRates) -> tuple[Story | None, random.Random]:
+    """Return the story that a seed has, ``None`` for none, and the chance that it goes on with; see ``draw_story``."""
+    chance = random.Random(f"story {seed}")  # noqa: S311 - to be the same each time is what it is for
+    if chance.random() < rates.story:
+        return chance.choice(STORIES), chance
+    chance = random.Random(f"rarer story {seed}")  # noqa: S311 - likewise
+    return (chance.choice(RARER_STORIES) if chance.random() < rates.rarer_story else None), chance
 
 
 def told_in(story: Script, script: Script) -> Script:

@@ -140,7 +140,7 @@ class SimulatedTerraform:
 
     def _destroy(self) -> int:
         state = self._state()
-        if state and not self._signs_in(looks_up=True):
+        if state and not (self._has_inputs() and self._signs_in(looks_up=True)):
             return 1
         for kind in reversed(list(state)):
             resource = self._provider.resources[kind](self._provider)
@@ -174,6 +174,22 @@ class SimulatedTerraform:
 
     def _planned(self) -> list[PlannedResource]:
         return list(self._module.planned(self._inputs()))
+
+    def _has_inputs(self) -> bool:
+        """Return whether the module's variables can be read, and say so where not; they come before all else."""
+        try:
+            is_whole = "run_id" in self._inputs()
+        except ValueError:
+            self._complain_of("Error: Missing expression for variable value")
+            return False
+        except FileNotFoundError:
+            is_whole = False
+        if not is_whole:
+            self._complain_of("Error: No value for required variable")
+        return is_whole
+
+    def _complain_of(self, summary: str) -> None:
+        self._print(json.dumps({"type": "diagnostic", "diagnostic": {"severity": "error", "summary": summary}}))
 
     def _inputs(self) -> dict[str, Any]:
         """Return the module's variables: those of the file, and those of the environment."""

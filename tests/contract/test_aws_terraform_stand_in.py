@@ -17,7 +17,7 @@ import pytest
 from moto.moto_api._internal.models import moto_api_backend
 from werkzeug.serving import make_server
 
-from runner.adapters.terraform import STATE_FILE
+from runner.adapters.terraform import STATE_FILE, VARIABLES_FILE
 from runner.clouds.aws.refusals import error_from_terraform
 from runner.errors import TerraformError
 from tests.contract.aws_terraform_benches import SETTINGS, Bench, RealBench, SimulatedBench, WatchedLab
@@ -154,6 +154,17 @@ def an_end_that_is_refused(bench: Bench) -> Iterator[object]:
     yield left(bench)
 
 
+def inputs_that_are_damaged(bench: Bench) -> Iterator[object]:
+    """Destroy with a file of variables that is cut, that holds something else, and that is lost."""
+    planned(bench).tool().apply_plan()
+    inputs = bench.folder / VARIABLES_FILE
+    for content in (inputs.read_bytes()[:60], b'{"word": "odd", "compute": []}\n'):
+        inputs.write_bytes(content)
+        yield seen_alike(bench, bench.tool().destroy)
+    inputs.unlink()
+    yield seen_alike(bench, bench.tool().destroy)
+
+
 def seen_alike(bench: Bench, act: Callable[[], object]) -> dict[str, Any]:
     """Return what the product sees of an act, and of what is there after it."""
     return {"said": said_of(act), "left": left(bench)}
@@ -169,6 +180,7 @@ MODES = (
     a_boot_that_is_stopped,
     a_terraform_that_is_killed,
     an_end_that_is_refused,
+    inputs_that_are_damaged,
 )
 
 

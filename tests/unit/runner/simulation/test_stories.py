@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from runner.simulation.life import Life
 from runner.simulation.living import KEYS, story_of
 from runner.simulation.more_acts import FIRST, RUN_ID, SETTING
 from runner.simulation.process import KILLED
+from runner.simulation.rarer_stories import RARER_STORIES
+from runner.simulation.rates import MORE
 from runner.simulation.rules import judge
 from runner.simulation.script import Act
 from runner.simulation.stories import NOTICES, STORIES, draw_story, told_in
@@ -23,7 +25,8 @@ from runner.simulation.trainer import EPOCH
 from tests.unit.runner.simulation.lived import DOWN, lived, statuses
 
 FAULTS = sorted(known_faults()["lambda"].possible)
-TOLD = [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(4000)]
+HALF = replace(MORE, story=0.5, rarer_story=0.0)
+TOLD = [draw_story(seed, HALF, FAULTS) for seed in range(4000)]
 RESUME = ("resume", "--yes")
 
 
@@ -32,9 +35,16 @@ def printed(life: Life) -> str:
 
 
 def test_half_of_all_lives_have_one_where_the_rate_is_a_half() -> None:
-    assert [draw_story(random.Random(seed), 0.5, FAULTS) for seed in range(4000)] == TOLD
+    assert [draw_story(seed, HALF, FAULTS) for seed in range(4000)] == TOLD
     assert 0.4 < sum(bool(story) for story in TOLD) / len(TOLD) < 0.6
-    assert draw_story(random.Random(1), 0.0, FAULTS) == ()
+    assert draw_story(1, replace(HALF, story=0.0), FAULTS) == ()
+
+
+def test_a_rarer_story_is_told_where_there_is_no_other_and_changes_none() -> None:
+    told = [draw_story(seed, replace(HALF, rarer_story=0.5), FAULTS) for seed in range(1000)]
+
+    assert all(more == story for more, story in zip(told, TOLD, strict=False) if story)
+    assert 0.15 < sum(bool(more) and not story for more, story in zip(told, TOLD, strict=False)) / 1000 < 0.35
 
 
 def test_each_flaw_and_each_way_to_type_is_told() -> None:
@@ -308,7 +318,7 @@ def test_a_fault_may_strike_again_and_again(tmp_path: Path) -> None:
 def test_the_story_of_a_seed_has_a_name() -> None:
     names = {story_of(seed) for seed in range(300)}
 
-    assert names <= {"", *(story.__name__.lstrip("_") for story in STORIES)}
+    assert names <= {"", *(story.__name__.lstrip("_") for story in (*STORIES, *RARER_STORIES))}
     assert len(names) > 10
 
 
