@@ -29,6 +29,7 @@ from runner.lifecycle.replan import Consent, check_again, record_again
 from runner.lifecycle.standing import has_its_work, needs_no_training, status_or_none, status_to_watch
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
+from runner.lifecycle.stored_work import has_come_home
 from runner.report.plan.text import plan_lines
 from runner.run.models import Host, View
 from runner.run.planned import Plan
@@ -133,15 +134,24 @@ def _watch(ctx: Context) -> Outcome:
     with locked(ctx.run):
         if ctx.state.is_done("destroy"):
             return Outcome(ctx.run)
-        status = status_to_watch(ctx)
-        if status.state == "none":
-            raise UsageError(
-                f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
-                resolution=f"continue with `make resume RUN={ctx.run.run_id}`, "
-                f"or remove it with `make down RUN={ctx.run.run_id}`",
-            )
+        try:
+            _need_trainer(ctx)
+        except UsageError:
+            if not has_come_home(ctx):
+                raise
+            return finish(ctx, None)
         refuse_other_account(ctx, "watch")
         return _guarded(ctx, lambda: _from_training(ctx))
+
+
+def _need_trainer(ctx: Context) -> None:
+    """Raise ``UsageError`` where a run has no trainer to watch."""
+    if status_to_watch(ctx).state == "none":
+        raise UsageError(
+            f"watch: run {ctx.run.run_id} has no trainer to watch (it got as far as {_last_step(ctx)})",
+            resolution=f"continue with `make resume RUN={ctx.run.run_id}`, "
+            f"or remove it with `make down RUN={ctx.run.run_id}`",
+        )
 
 
 def resume(
@@ -181,6 +191,8 @@ def resume(
         with notices.announced(ctx), locked(run):
             refuse_other_account(ctx, "resume")
             return _guarded(ctx, lambda: _from_training(ctx))
+    if not is_made_longer(ctx, run_file) and _has_come_home(ctx):
+        return down(ctx)
     again = Context(run, run_file or ctx.run_file, view, stop, world)
     consent.expect(again)
     if may_have_machine and (moved or bills) and state.steps.get("provision"):
@@ -190,6 +202,11 @@ def resume(
     found = check_again(again)
     consent.ask(again, found)
     return drive(replace(again, run_file=pinned(again.run_file, found)), planned=found, detach=detach)
+
+
+def _has_come_home(ctx: Context) -> bool:
+    with locked(ctx.run):
+        return has_come_home(ctx)
 
 
 def down(ctx: Context) -> Outcome:
@@ -213,7 +230,8 @@ def _down(ctx: Context, *, for_another: bool = False) -> Outcome:
         ended = has_its_work(ctx)
         if not ended:
             status = status_or_none(ctx)
-            ended = status.state == "exited" and status.exit_code == 0
+            is_lost = status.state == "none" and not for_another
+            ended = has_come_home(ctx) if is_lost else status.state == "exited" and status.exit_code == 0
         why = "run: to go on with another machine" if for_another else "run: taken down on request"
         error = None if ended else RunInterruptedError(why, resolution="go on with `make resume`")
         finished = finish(ctx, error, may_stay=for_another)

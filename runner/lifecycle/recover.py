@@ -8,11 +8,13 @@ from dataclasses import replace
 from runner.context import Context
 from runner.errors import RENTS_AGAIN, NoCapacityError, RunnerError, UsageError
 from runner.lifecycle import notices
-from runner.lifecycle.finish import Outcome
+from runner.lifecycle.finish import Outcome, finish
 from runner.lifecycle.replan import check_again
+from runner.lifecycle.stored_work import has_come_home
 from runner.run.planned import Plan
 from runner.run.run_file import RunFile
 from runner.run.spend import spend_of
+from runner.run.state import locked
 
 
 def agreed_usd(ctx: Context, planned: Plan | None, *, has_machine: bool = False) -> float | None:
@@ -58,6 +60,9 @@ def go_on(ctx: Context, outcome: Outcome, most_usd: float | None, live: Callable
         lost = _loss(outcome)
         if lost is None or ctx.stop.requested:
             break
+        with locked(ctx.run):
+            if has_come_home(ctx):
+                return finish(ctx, None)
         ended = _on_some_cloud(ctx, most_usd, f"{lost.message}; recovery {number} of {allowed}", live)
         if ended is None:
             break

@@ -18,6 +18,7 @@ from runner.simulation.store import is_complete
 from runner.simulation.trainer import Course, SimulatedTrainer
 from runner.simulation.turns import Turns
 from runner.simulation.uploads import Uploads
+from trainer.checkpoints.recipes import LENGTH_KEYS
 
 HOME = "/home/user"
 GREETING = b"SSH-2.0-simulated\r\n"
@@ -109,9 +110,10 @@ class SimulatedBox:
     def _course(self, recipe: str) -> Course:
         """Return how training goes here: as long as the recipe says, where it says that in steps."""
         course, content = self.fate.course, self.files.get(recipe)
-        steps = None if content is None else json.loads(content)["training"].get("max_steps")
+        training = {} if content is None else json.loads(content)["training"]
+        length = json.dumps({key: training.get(key.partition(".")[2]) for key in LENGTH_KEYS})
         step_s = SLOW_S if SLOW in self.fate.flaws else course.step_s
-        return replace(course, steps=steps or course.steps, step_s=step_s)
+        return replace(course, steps=training.get("max_steps") or course.steps, step_s=step_s, length=length)
 
     def stop_trainer(self) -> None:
         """Let the trainer save and stop."""

@@ -33,6 +33,10 @@ GOES_ON_FROM_HERE, NOT_STORED = "; going on from checkpoint-", "not stored: "
 """Words of a command to which the store did not give what it has, or that it did not take from."""
 LENGTH, WEIGHTS = "training.max_steps", "adapter_model.safetensors"
 FINISHING = ("train", "resume", "watch")
+RENTED_S = 60.0
+"""Whoever looked into the store before an adapter came there has asked for its machine by then."""
+UNKNOWING = frozenset({"damage", "type with another key", "type without a key"})
+"""Acts by which whoever comes back may not know what the run was to make, or may not look."""
 UNREACHED = frozenset({"network_partition", "network_lost", "ssh_dropped"})
 """Faults by which a machine is off the network."""
 
@@ -107,6 +111,7 @@ def store_is_whole(life: Life) -> Iterator[str]:
     is_damaged = any(act.kind in DAMAGES for act in life.script)
     yield from shelf.lost
     yield from () if is_damaged else shelf.torn
+    yield from () if is_damaged else _rented_for_nothing(life, life.store)
     for training in life.trainings:
         yield from _begun_too_early(life, training, shelf)
         if not is_damaged:
@@ -116,6 +121,21 @@ def store_is_whole(life: Life) -> Iterator[str]:
             yield from _unstored(life, life.store, one)
         if _is_alone(life) and one.words[0] in ("train", "resume") and one.status != EXIT_DONE:
             yield f"{one.words[0]} ended with {one.status} at {one.ended_s:.0f} s, and nothing had gone wrong"
+
+
+def _rented_for_nothing(life: Life, store: SimulatedStore) -> Iterator[str]:
+    """Yield the machines that were rented although all that the run was to make was in the store by then."""
+    if store.faults or store.troubles or _has(life, LENGTH) or any(act.kind in UNKNOWING for act in life.script):
+        return
+    shelf = Shelf()
+    for entry in store.book:
+        shelf.take(entry)
+        if not entry.key.endswith(f"/adapter/{CHECKSUMS}") or entry.content is None:
+            continue
+        for machine in life.ours if _has_sums(shelf.files, entry.key) else ():
+            made_s = machine.created_at - EPOCH
+            if made_s > entry.at_s + RENTED_S:
+                yield f"{machine.id} was rented at {made_s:.0f} s, and the adapter was in the store at {entry.at_s:.0f} s"
 
 
 def _begun_too_early(life: Life, training: Training, shelf: Shelf) -> Iterator[str]:

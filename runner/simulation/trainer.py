@@ -24,13 +24,15 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 class Course:
     """How training goes: ``steps`` in all, ``step_s`` seconds each, a checkpoint after every ``save_every``.
 
-    Of these the last ``kept`` stay on its disk; ``None`` for all.
+    Of these the last ``kept`` stay on its disk; ``None`` for all. ``length`` is what the recipe says of the steps, as
+    JSON.
     """
 
     steps: int
     step_s: float
     save_every: int
     kept: int | None = None
+    length: str = "null"
 
 
 @dataclass
@@ -167,7 +169,7 @@ class SimulatedTrainer:
             folder: What their paths begin with.
         """
         code = None if self.is_lost else self.exit_code(now_s)
-        return _output(tuple(self.checkpoints(now_s)), code, self.course.steps, self.flaws, folder)
+        return _output(tuple(self.checkpoints(now_s)), code, self.course, self.flaws, folder)
 
     def _say(self, at_s: float, event: str, **values: object) -> None:
         self._lines.append((at_s, _line(at_s, event, **values)))
@@ -190,14 +192,14 @@ def _line(at_s: float, event: str, **values: object) -> bytes:
 
 @lru_cache(maxsize=KEPT_OUTPUTS)
 def _output(
-    saved: tuple[int, ...], code: int | None, steps: int, flaws: frozenset[str], folder: str
+    saved: tuple[int, ...], code: int | None, course: Course, flaws: frozenset[str], folder: str
 ) -> dict[str, bytes]:
     """Return the files of an output folder: a machine is looked at again and again between two checkpoints.
 
     Args:
         saved: The steps that were saved.
         code: The exit status, ``None`` where there is none.
-        steps: All steps of the training.
+        course: How training goes.
         flaws: What is wrong with the machine.
         folder: What the paths begin with.
     """
@@ -209,13 +211,13 @@ def _output(
     if code is not None:
         found["exit.json"] = json.dumps({"exit_code": code}).encode()
     if code == EXIT_DONE:
-        found |= {f"adapter/{name}": content for name, content in adapter_files(steps).items()}
+        found |= {f"adapter/{name}": content for name, content in adapter_files(course.steps, course.length).items()}
         found["metrics.json"] = b"{}"
     return {f"{folder}{name}": content for name, content in as_read(found, flaws).items()}
 
 
 _CHECKPOINTS: dict[int, dict[str, bytes]] = {}
-_ADAPTERS: dict[int, dict[str, bytes]] = {}
+_ADAPTERS: dict[tuple[int, str], dict[str, bytes]] = {}
 
 
 def checkpoint_files(step: int) -> dict[str, bytes]:
@@ -232,14 +234,19 @@ def checkpoint_files(step: int) -> dict[str, bytes]:
     return _CHECKPOINTS[step]
 
 
-def adapter_files(steps: int) -> dict[str, bytes]:
-    """Return the files of the adapter that all steps make, with their checksums."""
-    if steps not in _ADAPTERS:
+def adapter_files(steps: int, length: str = "null") -> dict[str, bytes]:
+    """Return the files of the adapter that all steps make, with their checksums.
+
+    Args:
+        steps: All steps of the training.
+        length: What the recipe says of them, as JSON.
+    """
+    if (steps, length) not in _ADAPTERS:
         files = {
             "acceptance.json": b'{"accepted": true}',
-            "adapter_config.json": b"{}",
             "adapter_model.safetensors": f"trained {steps} steps".encode(),
+            "manifest.json": f'{{"length": {length}}}'.encode(),
         }
         sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
-        _ADAPTERS[steps] = {**files, CHECKSUMS: sums.encode()}
-    return _ADAPTERS[steps]
+        _ADAPTERS[steps, length] = {**files, CHECKSUMS: sums.encode()}
+    return _ADAPTERS[steps, length]

@@ -27,12 +27,17 @@ from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.names import is_checkpoint, step_of
 from trainer.checkpoints.places import Place
 from trainer.checkpoints.pull import pull
-from trainer.checkpoints.push import push
+from trainer.checkpoints.push import CHECKSUMS, push
+from trainer.checkpoints.recipes import length_of, recipe_values
 from trainer.checkpoints.transfer import Transfer
 from trainer.errors import StoreError
-from trainer.files import SECRET_MODE, write_atomically
+from trainer.export.checksums import checksum_problems
+from trainer.files import SECRET_MODE, object_or_none, write_atomically
 
+ADAPTER_MANIFEST = "manifest.json"
 PROBE = "douse-check"
+FINISHED = (CHECKSUMS, "acceptance.json", ADAPTER_MANIFEST)
+"""What lies in the folder of an adapter that is whole, and that was judged."""
 KEPT = ("adapter", "merged", "checkpoints")
 """Folders of a run that its store keeps as well."""
 
@@ -148,6 +153,68 @@ def fetch_past(ctx: Context) -> None:
             return
         _tell(ctx, f"fetched: {folder_url(ctx)}/checkpoints", done)
         _fetch_events(ctx, place)
+
+
+def finished_work(ctx: Context, *, most_bytes: int | None) -> list[str]:
+    """Return the folders of the run's store with what training was to make; none where it was not done, or longer ago.
+
+    A run that was made longer has an adapter of its former length there until the new one is made.
+
+    Args:
+        ctx: The run.
+        most_bytes: What the adapter's folder may have; ``None`` for any size.
+
+    Raises:
+        TransferError: If the store cannot be reached or refuses, or its adapter is larger than it may be.
+        CloudError: If the role may not be taken.
+    """
+    with told("store", "or go on without it"):
+        place = place_of(ctx.run_file, ctx.run.run_id, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
+        there = place.sizes()
+        if not all(f"adapter/{name}" in there for name in FINISHED):
+            return []
+        size_bytes = sum(size for name, size in there.items() if name.startswith("adapter/"))
+        if most_bytes is not None and size_bytes > most_bytes:
+            raise TransferError(
+                f"store: the adapter in {folder_url(ctx)} has {size_bytes:,} bytes, and may have {most_bytes:,}",
+                resolution="look at what the machine has stored there",
+            )
+        verdict, manifest = (object_or_none(place.read(f"adapter/{name}")) or {} for name in FINISHED[1:])
+        is_of_this_length = manifest.get("length") == length_of(recipe_values(ctx.run_file.recipe()))
+        if verdict.get("accepted") is not True or not is_of_this_length:
+            return []
+        return [name for name in ("adapter", "merged") if f"{name}/{CHECKSUMS}" in there]
+
+
+def fetch_work(ctx: Context, names: Sequence[str]) -> None:
+    """Bring finished folders from the store beside their places, verify them, and only then let them take these.
+
+    Raises:
+        TransferError: If the store cannot be reached or refuses, or one of them is damaged.
+        CloudError: If the role may not be taken.
+    """
+    disk = ctx.world.disk
+    with told("store", "or go on without it"):
+        keys = own_keys(ctx.run_file, ctx.run.run_id, ctx.world)
+        how = access(ctx.run_file, keys, ctx.world)
+        for name in names:
+            ctx.view.progress(f"fetching {name} from the store")
+            target = ctx.run.path / name
+            part = target.with_name(f"{name}.part")
+            disk.remove_tree(part)
+            done = pull(f"{folder_url(ctx)}/{name}", part, **how)
+            problems = checksum_problems(part)
+            if problems:
+                disk.remove_tree(part)
+                raise TransferError(
+                    f"store: {folder_url(ctx)}/{name} is damaged: {problems[0]}",
+                    details="\n".join(problems),
+                    resolution="look at what the machine has stored there",
+                )
+            disk.remove_tree(target)
+            disk.rename(part, target)
+            _tell(ctx, f"fetched: {folder_url(ctx)}/{name}", done)
+        _fetch_events(ctx, place_of(ctx.run_file, ctx.run.run_id, keys, ctx.world))
 
 
 def folder_url(ctx: Context) -> str:

@@ -39,6 +39,11 @@ def recipe_values(recipe: Recipe) -> dict[str, Any]:
     return values | {"run.seed": recipe.run.seed, EFFECTIVE_ROWS: recipe.effective_batch_rows}
 
 
+def length_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of ``recipe_values`` decides how long a run is."""
+    return {key: values[key] for key in LENGTH_KEYS}
+
+
 def check_recipe(name: str, was: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
     """Compare the recipe of a checkpoint with the one that is to go on from it, and return remarks for the log.
 

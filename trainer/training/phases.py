@@ -32,6 +32,7 @@ from trainer.base_model.progress import loading_reported
 from trainer.base_model.same_ids import ENOUGH_TEXTS, refuse_other_ids
 from trainer.base_model.tokenization import BaseModelFacts, load_base_model_facts
 from trainer.checkpoints import complete as checkpoint
+from trainer.checkpoints.recipes import length_of, recipe_values
 from trainer.config.recipe import Recipe, to_mapping
 from trainer.data.chat import render
 from trainer.data.samples import Dataset, EncodedDataset, encode, load_dataset
@@ -321,5 +322,6 @@ def _manifest(
         "effective_batch_rows": recipe.effective_batch_rows,
         "memory_measures": [measure.words for measure in measures],
         "seed": recipe.run.seed,
+        "length": length_of(recipe_values(recipe)),
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -50,7 +50,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
         for name in _finished(machine, box):
             ctx.view.progress(f"collecting {name}")
             try:
-                size_bytes = _adapter_bytes(ctx) if name == "adapter" else None
+                size_bytes = most_adapter_bytes(ctx) if name == "adapter" else None
                 fetch.get_verified(f"{box.output}/{name}", ctx.run.path / name, _check_sums, size_bytes)
                 came.append(name)
             except TransferError as err:
@@ -66,7 +66,7 @@ def collect(ctx: Context, host: Host, *, with_checkpoints: bool) -> list[str]:
     return came
 
 
-def _adapter_bytes(ctx: Context) -> int | None:
+def most_adapter_bytes(ctx: Context) -> int | None:
     """Return what an adapter's folder may have, twice the plan's weights, or ``None`` where none were planned."""
     try:
         forecast = ctx.plan.first.forecast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from trainer.checkpoints.complete import REQUIRED_FILES, newest_complete
 from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
+from trainer.checkpoints.recipes import length_of, recipe_values
+from trainer.export.checksums import write_checksums
 
 # what can be known before anything is rented
 
@@ -265,3 +268,80 @@ def test_a_folder_that_no_trainer_named_is_no_checkpoint_of_the_store() -> None:
     names = [f"checkpoints/checkpoint-{step}/manifest.json" for step in ("3", "²", "x")]
 
     assert storing._newest_step(names) == 3
+
+
+# what a machine had stored when it ended
+
+
+def stored_adapter(folder: Path, ctx: Any, *, accepted: bool = True, length: dict[str, Any] | None = None) -> Path:
+    """Lay an adapter where the run's machine brings it, and return its folder."""
+    place = folder / "the store" / RUN_ID / "adapter"
+    place.mkdir(parents=True)
+    length = length_of(recipe_values(ctx.run_file.recipe())) if length is None else length
+    (place / "acceptance.json").write_text(json.dumps({"accepted": accepted}))
+    (place / "manifest.json").write_text(json.dumps({"length": length}))
+    (place / "adapter_model.safetensors").write_bytes(b"weights")
+    write_checksums(place)
+    return place
+
+
+def test_what_is_finished_in_the_store_comes_home_whole(tmp_path: Path) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    there = stored_adapter(tmp_path, ctx)
+
+    names = storing.finished_work(ctx, most_bytes=1000)
+    storing.fetch_work(ctx, names)
+
+    assert names == ["adapter"]
+    assert (ctx.run.path / "adapter" / "adapter_model.safetensors").read_bytes() == b"weights"
+    assert {path.name for path in (ctx.run.path / "adapter").iterdir()} == {path.name for path in there.iterdir()}
+    assert not (ctx.run.path / "adapter.part").exists()
+
+
+@pytest.mark.parametrize("missing", storing.FINISHED)
+def test_an_adapter_of_which_something_is_missing_is_not_finished(tmp_path: Path, missing: str) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    (stored_adapter(tmp_path, ctx) / missing).unlink()
+
+    assert storing.finished_work(ctx, most_bytes=None) == []
+
+
+@pytest.mark.parametrize(
+    "made",
+    [{"accepted": False}, {"length": {}}, {"length": {"training.max_steps": 1, "training.num_train_epochs": 1.0}}],
+)
+def test_an_adapter_that_was_refused_or_is_of_another_length_is_not_what_the_run_was_to_make(
+    tmp_path: Path, made: dict[str, Any]
+) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    stored_adapter(tmp_path, ctx, **made)
+
+    assert storing.finished_work(ctx, most_bytes=None) == []
+
+
+@pytest.mark.parametrize("content", ["[]", "no JSON", '{"length": 1e999}'])
+def test_a_manifest_that_is_none_is_no_reason_to_fail(tmp_path: Path, content: str) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    (stored_adapter(tmp_path, ctx) / "manifest.json").write_text(content)
+
+    assert storing.finished_work(ctx, most_bytes=None) == []
+
+
+def test_an_adapter_that_is_larger_than_it_may_be_stays_where_it_is(tmp_path: Path) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    stored_adapter(tmp_path, ctx)
+
+    with pytest.raises(TransferError, match=r"the adapter in file:.* has \d+ bytes, and may have 10"):
+        storing.finished_work(ctx, most_bytes=10)
+
+
+def test_an_adapter_that_is_damaged_in_the_store_takes_no_place_here(tmp_path: Path) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    (stored_adapter(tmp_path, ctx) / "adapter_model.safetensors").write_bytes(b"torn")
+    (ctx.run.path / "adapter").mkdir()
+
+    with pytest.raises(TransferError, match="is damaged: .*adapter_model.safetensors"):
+        storing.fetch_work(ctx, ["adapter"])
+
+    assert list((ctx.run.path / "adapter").iterdir()) == []
+    assert not (ctx.run.path / "adapter.part").exists()

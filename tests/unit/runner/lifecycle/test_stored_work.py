@@ -1,0 +1,66 @@
+"""A machine that ended after it had stored what it made: nobody rents another one for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.simulation.life import Life
+from runner.simulation.more_acts import FIRST, SETTING
+from runner.simulation.rules import judge
+from runner.simulation.script import HOUR_S, Act
+from tests.unit.runner.simulation.lived import lived, statuses
+
+STORED = (Act(SETTING, words=("store.url=s3://a-bucket/runs",)), Act(FIRST, words=("train", "--detach")))
+RESUME, WATCH, DOWN = (("resume", "--yes"), ("watch",), ("down",))
+
+
+def said(life: Life) -> str:
+    return life.ended[-1].printed
+
+
+@pytest.mark.parametrize("words", [RESUME, WATCH, DOWN])
+@pytest.mark.parametrize("cloud", ["runpod", "aws"])
+def test_what_a_machine_has_stored_before_its_end_comes_home_without_another_one(
+    tmp_path: Path, words: tuple[str, ...], cloud: str
+) -> None:
+    life = lived(tmp_path, *STORED, Act("type", 9 * HOUR_S, words=words), cloud=cloud)
+
+    assert statuses(life) == [("train", 0), (words[0], 0)]
+    assert len(life.ours) == 1
+    (weights,) = (tmp_path / "life" / "home" / "runs").glob("*/adapter/adapter_model.safetensors")
+    assert weights.read_bytes() == f"trained {life.steps} steps".encode()
+    assert "had brought what run" in said(life)
+    assert "The adapter was accepted." in said(life)
+    assert judge(life) == []
+
+
+def test_one_that_was_made_longer_does_not_end_with_what_it_was_before(tmp_path: Path) -> None:
+    """The machine of the longer run is lost early: what lies in the store is the adapter of the shorter one."""
+    acts = (
+        *STORED[:1],
+        Act(SETTING, words=("training.max_steps=4",)),
+        Act(SETTING, words=("checkpointing.bring_home=true",)),
+    )
+    longer = Act("type", 60.0, words=(*RESUME, "--set", "training.max_steps=24", "--detach"))
+    lost = Act("kill lease", 3000.0)
+
+    life = lived(tmp_path, *acts, longer, lost, Act("type", 30.0, words=WATCH), cloud="runpod")
+
+    assert [status for _, status in statuses(life)] == [0, 0, 0]
+    (weights,) = (tmp_path / "life" / "home" / "runs").glob("*/adapter/adapter_model.safetensors")
+    assert weights.read_bytes() == b"trained 24 steps"
+
+
+def test_a_run_that_may_recover_rents_no_other_machine_for_what_the_lost_one_had_stored(tmp_path: Path) -> None:
+    """The laptop sleeps for longer than a lease while the trainer ends; the machine stores its work and is gone."""
+    acts = (*STORED[:1], Act(SETTING, words=("compute.recoveries=2",)), Act("lid", 400.0, 9 * HOUR_S))
+    patient = Act(SETTING, words=("budget.lease_minutes=60",))
+
+    life = lived(tmp_path, *acts, patient, cloud="runpod")
+
+    assert statuses(life)[0] == ("train", 0)
+    assert len(life.ours) == 1
+    assert "had brought what run" in life.ended[0].printed
+    assert judge(life) == []
