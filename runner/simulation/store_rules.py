@@ -135,7 +135,8 @@ def _rented_for_nothing(life: Life, store: SimulatedStore) -> Iterator[str]:
         for machine in life.ours if _has_sums(shelf.files, entry.key) else ():
             made_s = machine.created_at - EPOCH
             if made_s > entry.at_s + RENTED_S:
-                yield f"{machine.id} was rented at {made_s:.0f} s, and the adapter was in the store at {entry.at_s:.0f} s"
+                rented = f"{machine.id} was rented at {made_s:.0f} s"
+                yield f"{rented}, and the adapter was in the store at {entry.at_s:.0f} s"
 
 
 def _begun_too_early(life: Life, training: Training, shelf: Shelf) -> Iterator[str]:

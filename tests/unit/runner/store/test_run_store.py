@@ -340,7 +340,7 @@ def test_an_adapter_that_is_damaged_in_the_store_takes_no_place_here(tmp_path: P
     (stored_adapter(tmp_path, ctx) / "adapter_model.safetensors").write_bytes(b"torn")
     (ctx.run.path / "adapter").mkdir()
 
-    with pytest.raises(TransferError, match="is damaged: .*adapter_model.safetensors"):
+    with pytest.raises(TransferError, match=r"is damaged: .*adapter_model"):
         storing.fetch_work(ctx, ["adapter"])
 
     assert list((ctx.run.path / "adapter").iterdir()) == []
