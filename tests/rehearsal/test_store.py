@@ -97,6 +97,28 @@ def test_a_machine_whose_runner_is_gone_brings_its_last_checkpoint_to_the_store(
     assert verdict.receipt is not None
 
 
+@pytest.mark.shown_by(
+    "unit/runner/lifecycle/test_stored_work.py::"
+    "test_what_a_machine_has_stored_before_its_end_comes_home_without_another_one"
+)
+def test_what_a_machine_that_was_left_alone_has_stored_comes_home_when_it_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOUSE_LAB_ROLES", "base_system,lease")
+
+    verdict = stage.rehearse("runpod", "detached_and_done", "budget.keep_idle_minutes=0.1", "budget.guard=false",
+                             afterwards="nothing,resume", store="strict")  # fmt: skip
+
+    said, run = stage.said("resume"), stage.run()
+    (machine,) = verdict.machines
+    assert (verdict.broken, verdict.exit_code) == ([], EXIT_DONE), said
+    assert machine["ended_by"] == "request"
+    assert "the machine had brought what run" in said
+    assert "fetched: s3://" in said
+    assert (run.adapter / "adapter_model.safetensors").read_text() == "trained 6 steps"
+    assert verdict.receipt is not None
+
+
 @pytest.mark.shown_by("unit/runner/store/test_arming.py::test_a_runner_renews_them_while_it_is_there")
 def test_a_runner_renews_the_keys_of_a_machine_before_they_end(stage: Stage) -> None:
     verdict = stage.rehearse("lambda", "", "publishing.tags=[steps=120, step_s=0.3]", store="strict",

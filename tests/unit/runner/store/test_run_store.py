@@ -12,6 +12,7 @@ import pytest
 
 from runner.adapters.machine import LocalMachine
 from runner.errors import TransferError
+from runner.run.run_file import RunFile
 from runner.store import arming
 from runner.store import run_store as storing
 from runner.world import RealWorld
@@ -30,6 +31,7 @@ from trainer.checkpoints.places import Place, open_place
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 from trainer.checkpoints.recipes import length_of, recipe_values
+from trainer.config.recipe import load_recipe, to_mapping
 from trainer.export.checksums import write_checksums
 
 # what can be known before anything is rented
@@ -296,6 +298,16 @@ def test_what_is_finished_in_the_store_comes_home_whole(tmp_path: Path) -> None:
     assert (ctx.run.path / "adapter" / "adapter_model.safetensors").read_bytes() == b"weights"
     assert {path.name for path in (ctx.run.path / "adapter").iterdir()} == {path.name for path in there.iterdir()}
     assert not (ctx.run.path / "adapter.part").exists()
+
+
+@pytest.mark.parametrize("training", [{}, {"max_steps": 7}, {"num_train_epochs": 2.5}])
+def test_the_trainer_reads_the_length_that_the_runner_asks_for(tmp_path: Path, training: dict[str, Any]) -> None:
+    run_file = RunFile.model_validate({"training": training})
+    (tmp_path / "recipe.json").write_text(json.dumps(to_mapping(run_file.recipe())))
+
+    read = length_of(recipe_values(load_recipe(tmp_path / "recipe.json")))
+
+    assert json.loads(json.dumps(read)) == length_of(recipe_values(run_file.recipe()))
 
 
 @pytest.mark.parametrize("missing", storing.FINISHED)

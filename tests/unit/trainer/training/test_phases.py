@@ -149,9 +149,13 @@ def test_a_second_run_gives_the_same_bytes_and_leaves_no_older_runs_checkpoint(
     assert not stale.exists()
 
 
-def test_the_manifest_names_the_base_model_and_its_files(undisturbed: Path, tiny_model: Path) -> None:
+def test_the_manifest_names_the_base_model_its_files_and_the_length(
+    recipe: Recipe, undisturbed: Path, tiny_model: Path
+) -> None:
     manifest = json.loads((undisturbed / "adapter" / "manifest.json").read_text())
 
+    length = {f"training.{key}": getattr(recipe.training, key) for key in ("max_steps", "num_train_epochs")}
+    assert manifest["length"] == length
     weights = sha256_of_file(tiny_model / "model.safetensors")
     assert (manifest["format"], manifest["base_model"], manifest["base_model_kind"]) == (2, tiny_model.name, "folder")
     assert (manifest["base_model_revision"], manifest["base_model_files"]) == (None, {"model.safetensors": weights})

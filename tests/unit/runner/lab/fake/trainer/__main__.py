@@ -104,9 +104,16 @@ def train(options: argparse.Namespace) -> int:
     if "fail" in asked:
         emit(output, "run_ended", status="failed", exit_code=1, message="train: loss is NaN", resolution="lower it")
         return 1
+    given = json.loads(options.config.read_text())["training"]
+    length = {f"training.{key}": given.get(key) for key in ("max_steps", "num_train_epochs")}
     write_folder(
         output / "adapter",
-        {WEIGHTS: f"trained {steps} steps", "learned.txt": learned, "acceptance.json": '{"accepted": true}'},
+        {
+            WEIGHTS: f"trained {steps} steps",
+            "learned.txt": learned,
+            "acceptance.json": '{"accepted": true}',
+            "manifest.json": json.dumps({"length": length}),
+        },
     )
     (output / "metrics.json").write_text("{}")
     emit(output, "run_ended", status="accepted", exit_code=0, message=None, resolution=None)
