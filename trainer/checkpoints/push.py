@@ -8,7 +8,7 @@ imports no torch, and boto3 only when it is needed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -154,6 +154,21 @@ def _push_copy(place: Place, path: Path, name: str) -> int:
         copy.unlink(missing_ok=True)
 
 
+def _take_back(place: Place, folder: Path, manifest: str, listed: Sequence[Listed]) -> None:
+    """Take the manifest of another checkpoint of this step from the store, before its files get other content.
+
+    Keys that may not remove anything leave it: until the new one is there, its files are then not what it says.
+
+    Raises:
+        NotWholeError: If the checkpoint here is not whole: the one there stays.
+    """
+    damaged = next((entry.name for entry in listed if not entry.is_at(folder / entry.name)), None)
+    if damaged is not None:
+        raise NotWholeError(f"has a damaged {damaged}")
+    with suppress(StoreError):
+        place.remove(manifest)
+
+
 def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping[str, int]) -> list[int | None]:
     """Bring one checkpoint into the store: its files, then its manifest.
 
@@ -176,6 +191,8 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
             place.put(path, name, entry.sha256)
             return entry.size_bytes
 
+        if manifest in there and not is_there:
+            _take_back(place, folder / checkpoint, manifest, listed)
         moved = each(listed, put, place.at_once)
         if not is_there:
             place.write(raw, manifest)

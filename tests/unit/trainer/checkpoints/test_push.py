@@ -15,11 +15,11 @@ from botocore.exceptions import ClientError
 from runner.emulation.s3.account import BUCKET
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import S3Server
-from tests.unit.trainer.checkpoints.small_checkpoints import files, keys, make_checkpoint
+from tests.unit.trainer.checkpoints.small_checkpoints import FINGERPRINTS, files, keys, make_checkpoint
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints import places as store_places
-from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES
+from trainer.checkpoints.complete import MANIFEST_NAME, REQUIRED_FILES, complete
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
 from trainer.errors import StoreError
@@ -145,6 +145,55 @@ def test_an_upload_that_is_cut_leaves_no_checkpoint_and_goes_on_where_it_was(
     again = push(tmp_path / "c", f"s3://{BUCKET}/p")
 
     assert (again.unchanged, again.files, again.checkpoint) == (3, len(REQUIRED_FILES) - 3 + 1, 4)
+
+
+def other_bytes(folder: Path, step: int) -> Path:
+    """Make a checkpoint of the same files, of the same sizes, with other content."""
+    path = make_checkpoint(folder, step, is_complete=False)
+    for name in REQUIRED_FILES:
+        (path / name).write_text((path / name).read_text().upper())
+    complete(path, step, FINGERPRINTS)
+    return path
+
+
+def test_one_of_the_same_step_with_other_bytes_takes_the_manifest_of_the_other_away_first(
+    any_url: str, tmp_path: Path
+) -> None:
+    """Cut in the middle, its files would not be those of the manifest beside them."""
+    make_checkpoint(tmp_path / "a", 4)
+    other_bytes(tmp_path / "b", 4)
+    push(tmp_path / "a", any_url)
+    seen: list[bool] = []
+
+    def opened(url: str, *how: Any) -> store_places.Place:
+        place = store_places.open_place(url, *how)
+        put = place.put
+
+        def look_and_put(path: Path, name: str, sha256: str) -> None:
+            seen.append(f"checkpoint-4/{MANIFEST_NAME}" in place.sizes())
+            put(path, name, sha256)
+
+        place.put = look_and_put  # type: ignore[method-assign]
+        return place
+
+    push(tmp_path / "b", any_url, opened=opened)
+    pull(any_url, tmp_path / "back")
+
+    assert len(seen) >= len(REQUIRED_FILES)
+    assert not any(seen)
+    assert files(tmp_path / "back") == files(tmp_path / "b")
+
+
+def test_one_that_is_damaged_here_leaves_the_other_of_its_step_in_the_store(any_url: str, tmp_path: Path) -> None:
+    make_checkpoint(tmp_path / "a", 4)
+    (other_bytes(tmp_path / "b", 4) / "optimizer.pt").write_text("torn")
+    push(tmp_path / "a", any_url)
+
+    done = push(tmp_path / "b", any_url)
+    pull(any_url, tmp_path / "back")
+
+    assert done.remarks == ["checkpoint-4 has a damaged optimizer.pt"]
+    assert files(tmp_path / "back") == files(tmp_path / "a")
 
 
 def test_a_checkpoint_that_is_not_whole_here_stays_here(url: str, tmp_path: Path) -> None:
