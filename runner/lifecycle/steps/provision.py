@@ -15,6 +15,7 @@ from runner.errors import (
     CloudError,
     ConnectionLostError,
     Failure,
+    MachineLostError,
     NoCapacityError,
     NoPlaceError,
     ReclaimedError,
@@ -25,6 +26,7 @@ from runner.lifecycle.by_mark import end_by_mark
 from runner.lifecycle.capacity import rent_patiently, waits
 from runner.lifecycle.cloud_words import cause_of, in_its_words, is_definite
 from runner.lifecycle.lookout import open_looks, until_over, until_shown
+from runner.lifecycle.lost_machine import machine_gone
 from runner.lifecycle.terraform_inputs import hard_end, rented_until, terraform_of, variables
 from runner.run.host_contract import parse_host
 from runner.run.journal import Journal
@@ -40,6 +42,8 @@ ANSWER_S = 300.0
 COUNTS: tuple[Failure, ...] = ("machine lost", "no capacity", "yours")
 """A machine that was reclaimed has cost money: that comes before one to be had later, a missing network last."""
 LOGIN_RETRY_S = 3.0
+LOGIN_LOOK_AFTER_S, LOGIN_LOOK_EVERY_S = 300.0, 60.0
+"""A machine that has not answered for longer than most boots take may be gone; how often its cloud is asked then."""
 LOGIN_PATIENCE_S = 120.0
 """How long the first login is tried after sshd was seen: it answers before the boot has put everything in its place."""
 
@@ -204,16 +208,27 @@ def _check_price(ctx: Context, host: Host) -> None:
 
 
 def _log_in(ctx: Context, host: Host, patience_s: float) -> None:
-    """Log in once; that pins the host key where the cloud could not report it."""
-    machine, deadline = ctx.machine(host), ctx.world.monotonic_s() + patience_s
+    """Log in once; that pins the host key where the cloud could not report it.
+
+    Raises:
+        MachineLostError: If the cloud says that it has no such machine any more.
+    """
+    machine, began_s = ctx.machine(host), ctx.world.monotonic_s()
+    look_s = began_s + LOGIN_LOOK_AFTER_S
     try:
         while True:
             try:
                 ctx.view.line(f"machine: {machine.name} (home {machine.home})")
                 return
-            except ConnectionLostError:
-                if ctx.world.monotonic_s() >= deadline:
+            except ConnectionLostError as err:
+                now_s = ctx.world.monotonic_s()
+                if now_s >= began_s + patience_s:
                     raise
+                if now_s >= look_s:
+                    look_s = now_s + LOGIN_LOOK_EVERY_S
+                    if (gone := machine_gone(ctx)) is not None:
+                        again = f"rent another one with `make resume RUN={ctx.run.run_id}`"
+                        raise MachineLostError(f"provision: {gone}", resolution=again) from err
                 ctx.stop.check()
                 ctx.stop.wait(LOGIN_RETRY_S)
     finally:

@@ -22,9 +22,12 @@ from runner.run.rentals import rentals_in
 from runner.run.run_dir import create_run, write_json
 from runner.run.run_file import RunFile
 from runner.safety.proof import is_the_account
+from runner.simulation.rules import judge
+from runner.simulation.script import Act
 from runner.world import RealWorld
 from tests.unit.runner.fake_cloud import FakeCloud
 from tests.unit.runner.made_plan import made_plan
+from tests.unit.runner.simulation.lived import FAIR, lived
 
 HERE = PlannedMachine("g5.xlarge", "us-east-1", False, 1.0, 1.0)
 THERE = replace(HERE, region="eu-west-1", max_price_usd_per_h=2.0)
@@ -296,3 +299,16 @@ def test_the_moment_at_which_terraform_begins_is_kept_where_the_disk_takes_it(
 
     (line,) = journal.entries()
     assert (line["action"], line["began"]) == ("create", "2026-11-28T02:00:05Z")
+
+
+def test_a_machine_that_is_gone_while_it_boots_is_not_waited_for_until_its_time_to_boot_is_over(tmp_path: Path) -> None:
+    """On AWS Terraform hands a machine over before its sshd answers."""
+    gone, slow = Act("fault", 0.0, 40.0, ("box_deleted_in_console",)), replace(FAIR, boot_s=(200.0, 240.0))
+
+    life = lived(tmp_path, gone, cloud="aws", rates=slow)
+
+    (one,) = life.ended
+    assert (one.status, judge(life)) == (1, [])
+    assert one.ended_s < 420.0
+    assert "provision: machine i-" in one.printed
+    assert "no longer exists on aws" in one.printed
