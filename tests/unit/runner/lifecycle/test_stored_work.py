@@ -8,6 +8,7 @@ import pytest
 
 from runner.simulation.life import Life
 from runner.simulation.more_acts import FIRST, SETTING
+from runner.simulation.process import KILLED
 from runner.simulation.rules import judge
 from runner.simulation.script import HOUR_S, Act
 from tests.unit.runner.simulation.lived import lived, statuses
@@ -38,19 +39,16 @@ def test_what_a_machine_has_stored_before_its_end_comes_home_without_another_one
 
 def test_one_that_was_made_longer_does_not_end_with_what_it_was_before(tmp_path: Path) -> None:
     """The machine of the longer run is lost early: what lies in the store is the adapter of the shorter one."""
-    acts = (
-        *STORED[:1],
-        Act(SETTING, words=("training.max_steps=4",)),
-        Act(SETTING, words=("checkpointing.bring_home=true",)),
-    )
-    longer = Act("type", 60.0, words=(*RESUME, "--set", "training.max_steps=24", "--detach"))
-    lost = Act("kill lease", 3000.0)
+    settings = ("training.max_steps=4", "checkpointing.bring_home=true")
+    acts = (*STORED[:1], *(Act(SETTING, words=(words,)) for words in settings))
+    longer = Act("type", 60.0, 400.0, words=(*RESUME, "--set", "training.max_steps=200"))
 
-    life = lived(tmp_path, *acts, longer, lost, Act("type", 30.0, words=WATCH), cloud="runpod")
+    life = lived(tmp_path, *acts, longer, Act("type", 9 * HOUR_S, words=RESUME), cloud="runpod")
 
-    assert [status for _, status in statuses(life)] == [0, 0, 0]
+    assert statuses(life) == [("train", 0), ("resume", KILLED), ("resume", 0)]
+    assert len(life.ours) == 3
     (weights,) = (tmp_path / "life" / "home" / "runs").glob("*/adapter/adapter_model.safetensors")
-    assert weights.read_bytes() == b"trained 24 steps"
+    assert weights.read_bytes() == b"trained 200 steps"
 
 
 def test_a_run_that_may_recover_rents_no_other_machine_for_what_the_lost_one_had_stored(tmp_path: Path) -> None:
