@@ -213,6 +213,8 @@ def _answer(found: list[Rental], line: Line, at: datetime) -> None:
         return
     if request.is_request and any(_is(one, str(machine_id)) and one.gone_at is None for one in found[:-1]):
         found.pop()  # the machine was there already
+    elif line.get("was_there") is True and (request.is_request or request.machine_id == machine_id):
+        _take_from_earlier(found)
     elif request.is_request and not request.is_begun:
         _reopen(found)
     index = _index_of(found, request.cloud, str(machine_id or ""))
@@ -239,6 +241,24 @@ def _reopen(found: list[Rental]) -> None:
         if known.is_request and known.is_begun and not known.is_refused and known.cloud == request.cloud:
             found[index:] = [*found[index + 1 : -1], replace(known, gone_at=None)]
             return
+
+
+def _take_from_earlier(found: list[Rental]) -> None:
+    """Let a machine that Terraform knew before it was asked have begun with the earlier request that has made it.
+
+    Whether that began is in the journal only if its runner lived to write it. What was seen of the machine since stays.
+    """
+    *earlier, request = found
+    made = [
+        (known.is_begun, index)
+        for index, known in enumerate(earlier)
+        if known.is_request and not known.is_refused and known.cloud == request.cloud
+    ]
+    if made:
+        _, index = max(made)
+        known = earlier[index]
+        begun = replace(request, asked_at=known.asked_at, is_asked=known.is_asked, is_begun=known.is_begun)
+        found[index:] = [*found[index + 1 : -1], begun]
 
 
 def _look(found: list[Rental], line: Line, at: datetime) -> None:

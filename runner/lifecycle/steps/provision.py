@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
+from runner.adapters.terraform import STATE_FILE
 from runner.cloud_api.environment import Environment
 from runner.cloud_api.labels import resource_name
 from runner.clouds.registry import endpoint_of, open_cloud
@@ -161,6 +162,7 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         candidates=[one.to_variable() | {"disk_usd_per_h": one.disk_usd_per_h} for one in machines],
     )
     on_start = partial(_note_start, journal) if ctx.environment.bills else None
+    known_before = ctx.run.file(f"{ctx.run.terraform.name}/{STATE_FILE}").read_or_nothing()
     terraform = terraform_of(ctx, "provision", cancel=ctx.stop.wants_out, on_start=on_start)
     try:
         with until_shown(ctx):
@@ -174,7 +176,9 @@ def _create(ctx: Context, machines: Sequence[PlannedMachine]) -> Host:
         raise
     host = parse_host(terraform.outputs().get("host"))
     write_json(ctx.run.host, host.to_mapping())
-    journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h)
+    # A Terraform whose runner was killed may have made it, and written it down after the run was taken down.
+    is_known = bool(host.instance_id) and str(host.instance_id).encode() in known_before
+    journal.answer("provision", instance_id=host.instance_id, price_usd_per_h=host.price_usd_per_h, was_there=is_known)
     guarding.rented(ctx)
     _check_price(ctx, host)
     return host

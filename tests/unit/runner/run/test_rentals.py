@@ -160,6 +160,17 @@ def test_a_machine_that_a_terraform_without_its_runner_has_made_bills_from_the_r
     assert [(one.cloud, one.asked_at) for one in elsewhere] == [("lambda", at(2)), ("runpod", at(200))]
 
 
+def test_a_machine_that_terraform_knew_before_it_was_asked_is_the_one_of_an_earlier_request() -> None:
+    """The runner was killed before it wrote that Terraform began; the next try begins anew with the key alone."""
+    first, known = [asked(), destroyed(100)], handed(210) | {"was_there": True}
+
+    found = only(*first, asked(200), created(205), known, shown(500, "i-1"), missed(505, seen=502), destroyed(510))
+
+    assert (found.asked_at, found.there_at, found.gone_at, found.machine_id) == (at(0), at(210), at(505), "i-1")
+    begun = rentals_in([asked(), created(3), destroyed(50), asked(60), destroyed(100), asked(200), created(205), known])
+    assert [(one.machine_id, one.asked_at) for one in begun] == [(None, at(60)), ("i-1", at(2))]
+
+
 def test_what_destroy_leaves_goes_on_billing() -> None:
     assert only(asked(), handed(100), destroyed(200, ["instance i-1 on lambda"])).gone_at is None
 
