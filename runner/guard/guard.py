@@ -198,7 +198,6 @@ class Guard:
             self._try_again(err.message)
             return None
         if seen.is_proved:
-            self._telling.terminated(why)
             return self._proved(why, seen)
         problem = "; ".join(seen.problems(self._facts.cloud))
         self._try_again(problem, AGAIN_S if seen.left else LATE_PAUSE_S)
@@ -230,7 +229,9 @@ class Guard:
         ended = ", ".join(f"{found.kind} {found.id}" for found in seen.ended) or "nothing was left to terminate"
         said = f"{why}; {ended}: the cloud's own listing shows nothing of the run"
         if now_s >= self._late_until_s:
+            self._telling.terminated(why)
             return said
+        self._telling.shows_nothing(why)
         self._notes.say(f"{said}; looking again, for a request was never answered")
         self._again_s = now_s + LATE_PAUSE_S
         return None

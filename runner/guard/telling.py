@@ -48,6 +48,14 @@ class Telling:
             f"{why}, and its machine no longer exists; `make resume RUN={facts.run_id}` goes on with another one",
         )
 
+    def shows_nothing(self, why: str) -> None:
+        """Say that a run is over, of which there may be a machine yet: a request for one was never answered."""
+        self._tell(
+            "failed",
+            f"{why}; {self._facts.cloud} shows nothing of it, and its guard looks on, for a request for a machine was "
+            "never answered",
+        )
+
     def gone(self) -> str:
         """Say that a held run has lost its machine; return that as a finding."""
         again = f"`make resume RUN={self._facts.run_id}` goes on with another one"

@@ -159,14 +159,16 @@ def test_a_held_machine_that_no_longer_exists_is_said(world: VirtualWorld, post:
     assert "its machine no longer exists on lambda" in post.sent[0].body
 
 
-def test_a_request_without_an_answer_is_looked_for_after_people_have_heard_once(
+def test_that_nothing_bills_is_said_only_when_a_request_without_an_answer_was_looked_for_long_enough(
     world: VirtualWorld, cloud: FakeCloud, post: Post
 ) -> None:
     script = Script(world, [*beats(60), (61.0, {"word": "asks", "hard_end_s": 3 * HOUR_S})], gone_s=65)
 
     guard_of(world, cloud, script, receivers=RECEIVERS).watch()
 
-    assert post.events == ["terminated", "failed"]
+    failed, terminated = post.sent
+    assert (failed.event, terminated.event) == ("failed", "terminated")
+    assert "lambda shows nothing of it, and its guard looks on" in failed.body
 
 
 def test_a_notice_that_cannot_be_sent_ends_no_guard(
