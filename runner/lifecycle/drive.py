@@ -196,12 +196,21 @@ def resume(
     again = Context(run, run_file or ctx.run_file, view, stop, world)
     consent.expect(again)
     if may_have_machine and (moved or bills) and state.steps.get("provision"):
-        taken_down = _down(ctx, for_another=True)
+        taken_down = _make_way(ctx)
         if isinstance(taken_down.error, TeardownError):
             return taken_down
     found = check_again(again)
     consent.ask(again, found)
     return drive(replace(again, run_file=pinned(again.run_file, found)), planned=found, detach=detach)
+
+
+def _make_way(ctx: Context) -> Outcome:
+    """Take a run's machine down for another one; people hear of it only where it may still bill."""
+    with notices.announced(ctx):
+        taken_down = _down(ctx, for_another=True)
+        if not isinstance(taken_down.error, TeardownError):
+            notices.goes_on(ctx)
+        return taken_down
 
 
 def _has_come_home(ctx: Context) -> bool:
@@ -304,7 +313,10 @@ def _guarded(ctx: Context, life: Callable[[], Outcome]) -> Outcome:
     except (RunInterruptedError, ToolCancelledError) as err:
         is_left = ctx.stop.leaving and not ctx.stop.requested
         if is_left and _may_be_left(ctx):
-            return Outcome(ctx.run, _left_alone(ctx, is_held=_hold_if_possible(ctx)), running=True)
+            left = _left_alone(ctx, is_held=_hold_if_possible(ctx))
+            if isinstance(left, TeardownError):
+                notices.ended(ctx, left)  # nobody sees the terminal
+            return Outcome(ctx.run, left, running=True)
         why = f"run: the terminal was closed before anything trained ({err.message})" if is_left else err.message
         return finish(ctx, RunInterruptedError(why, resolution=f"continue with {_again(ctx)}", details=err.details))
     except RunnerError as err:

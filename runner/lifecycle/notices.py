@@ -80,6 +80,11 @@ def ended(ctx: Context, error: RunnerError | None) -> None:
     _of(ctx).end = (ctx, error)
 
 
+def goes_on(ctx: Context) -> None:
+    """Forget how a try has ended: another one follows."""
+    _of(ctx).end = None
+
+
 def say(ctx: Context, event: EventName, words: str) -> None:
     """Send a notice, if anybody wants it; return at once.
 
