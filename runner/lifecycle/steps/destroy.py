@@ -89,7 +89,7 @@ def without_a_disk(ctx: Context, cause: OSError) -> RunnerError:
     is_proved = is_account_proved(ctx)  # before anything is gone that would prove it
     try:
         seen = end_by_mark(ctx, outcome_unknown=True)
-        if not (is_proved or seen.ended):
+        if not (is_proved or seen.ended or is_account_proved(ctx)):  # it may not have answered before
             raise other_account(ctx)
     except RunnerError as err:
         return TeardownError(f"{err.message}; and {said}", details=err.details, resolution=err.resolution)
@@ -115,7 +115,7 @@ def _give_back(ctx: Context, outcome_unknown: bool) -> Findings:
     if trouble is not None:
         ctx.view.line(f"{trouble.message}; terminating the machine without Terraform")
     seen = end_by_mark(ctx, outcome_unknown=outcome_unknown or trouble is not None, trouble=trouble, looks=looks)
-    if not (is_proved or seen.ended):
+    if not (is_proved or seen.ended or is_account_proved(ctx)):  # it may not have answered before
         raise other_account(ctx)
     # What Terraform still names while the account has nothing of it is a memory, not a machine.
     return Findings(
