@@ -79,6 +79,25 @@ class Training:
     is_spoiled: bool
 
 
+@dataclass(frozen=True)
+class Told:
+    """A notice that was sent.
+
+    Attributes:
+        at_s: When.
+        by: The id of the process that has sent it, a command or a guard.
+        event: What it is about, as in ``notices.events``.
+        words: Its title and its body.
+        billing: The ids of our machines that billed at that moment.
+    """
+
+    at_s: float
+    by: int
+    event: str
+    words: str
+    billing: tuple[str, ...]
+
+
 @dataclass
 class Life:
     """What a life left to be judged.
@@ -112,6 +131,7 @@ class Life:
         store: The store of its run, with its book; ``None`` where it had none.
         steps: How many steps that run has, where its machines were not told another number.
         trainings: What was trained on each of our machines, where there is a store.
+        told: The notices, in their order.
         exposed: Where a secret of the store's lies at home, or was said to a program.
     """
 
@@ -144,6 +164,7 @@ class Life:
     steps: int = 0
     trainings: list[Training] = field(default_factory=list)
     exposed: list[str] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
     @property
     def ours(self) -> list[EmulatedMachine]:

@@ -230,10 +230,6 @@ class _Player:
                 return
             self._user.sleep(min(1800.0, LIFE_S - stage.turns.passed_s))
 
-    def _billing(self) -> list[str]:
-        ours = [machine for machine in self._stage.machines if machine.id not in self._stage.neighbours]
-        return [machine.id for machine in ours if machine.meter.is_billing and not machine.is_ended]
-
     def _tick(self) -> None:
         """Let the cloud do what is due, now and whenever the next such thing is."""
         now, turns = self._stage.clock(), self._stage.turns
@@ -252,7 +248,7 @@ class _Player:
         words, began_s, key = self._began[process.process_id]
         now, status = self._stage.turns.passed_s, process.exit_status or 0
         printed = "".join(process.printed)
-        billing = tuple(self._billing())
+        billing = self._stage.billing()
         is_right = self._is_right(key, billing)
         self.life.ended.append(Ended(words, began_s, now, status, printed, process.traceback, billing, is_right))
         self._keep_receipts()
@@ -290,5 +286,5 @@ class _Player:
         life.alive = sorted(process.name for process in stage.laptop.processes.values())
         life.files = {str(path): text for path, text in stage.laptop.disk._files.items()}
         life.faults += stage.network.faults + len(stage.state.faults.fired) + stage.mishaps
-        life.foreign = stage.neighbours
+        life.foreign, life.told = stage.neighbours, stage.told
         look_closer(stage, life, self._runs())

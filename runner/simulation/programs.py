@@ -23,6 +23,7 @@ from runner.errors import PlaybookFailedError, RunInterruptedError, RunnerError
 from runner.run.models import Completed, Host
 from runner.run.notices_section import filled_in
 from runner.simulation.flaws import NO_FACTS, ODD_FACTS
+from runner.simulation.life import Told
 from runner.simulation.login import PYTHON, SimulatedLogin
 from runner.simulation.terraform import SimulatedTerraform
 from runner.simulation.uploads import SYNC, play_sync
@@ -90,8 +91,13 @@ class SimulatedTools(Tools):
 
     def _notify(self, argv: tuple[str, ...], env: Mapping[str, str], on_line: OnLine | None) -> Completed:
         """Send a notice: it arrives wherever an address is whole."""
-        self._process.sleep(NOTICE_S)
-        for address in read_order(env).urls:
+        order, stage = read_order(env), self._stage
+        words = f"{order.notice.title}: {order.notice.body}"
+        stage.told.append(
+            Told(stage.turns.passed_s, self._process.process_id, order.notice.event, words, stage.billing())
+        )
+        self._process.sleep(NOTICE_S)  # it is a process of its own, which outlives who has started it
+        for address in order.urls:
             missing = filled_in(address, self._process.environ)[1]
             if on_line is not None:
                 on_line(line_of(Delivery(address, f"{missing[0]} is not set" if missing else None)))

@@ -13,7 +13,8 @@ from runner.simulation.flaws import FLAW, LEASE_STAYS_DEAD
 from runner.simulation.happenings import AT_LAUNCH
 from runner.simulation.more_acts import TERRAFORM_INPUTS
 from runner.simulation.script import HOUR_S, RUN_S, Act, Script
-from runner.simulation.telling import DOWN, RESUME, SWEEP, WATCH, late, maybe, soon
+from runner.simulation.stories_of_kills import STORIES_OF_KILLS
+from runner.simulation.telling import DOWN, NOTICES, RESUME, SWEEP, WATCH, late, maybe, setting, soon
 
 
 def is_met_at_the_launch(chance: random.Random) -> Script:
@@ -49,4 +50,16 @@ def is_cut_off_in_a_sweep(chance: random.Random) -> Script:
     return (*dead, Act("kill", at_s), Act("kill guard", at_s), swept, cut, late(chance, SWEEP, DOWN))
 
 
-RARER_STORIES = (is_met_at_the_launch, has_lost_its_inputs, is_swept_beside_its_guard, is_cut_off_in_a_sweep)
+def is_heard_of(chance: random.Random) -> Script:
+    """Somebody gets notices of a run whose runner is killed, left or taken down."""
+    return (setting(NOTICES), *chance.choice(STORIES_OF_KILLS)(chance))
+
+
+RARER_STORIES = (
+    is_met_at_the_launch,
+    has_lost_its_inputs,
+    is_swept_beside_its_guard,
+    is_cut_off_in_a_sweep,
+    is_heard_of,
+    is_heard_of,
+)

@@ -163,7 +163,7 @@ MORE = MoreRates(
     on_the_side=0.12,
     full_disk=0.06,
     story=0.2,
-    rarer_story=0.04,
+    rarer_story=0.06,
     own_setting=0.25,
 )
 

@@ -24,6 +24,7 @@ from runner.simulation.keepers import (
     taken_away,
 )
 from runner.simulation.life import LIFE_S, Ended, Life, end_s
+from runner.simulation.notice_rules import people_are_told
 from runner.simulation.promises import (
     LEASE_S,
     LEFT_ON_PURPOSE,
@@ -191,6 +192,7 @@ RULES: dict[str, Callable[[Life], Iterator[str]]] = {
     "work is whole": work_is_whole,
     "the store is whole": store_is_whole,
     "words are kept": words_are_kept,
+    "people are told": people_are_told,
     "nothing foreign": nothing_foreign,
     "one at a time": one_at_a_time,
     "down takes down": down_takes_down,

@@ -25,6 +25,7 @@ from runner.simulation.boxes import Fate, SimulatedBox, SimulatedYard
 from runner.simulation.computer import Computer
 from runner.simulation.disk_below import DiskAbove
 from runner.simulation.flaws import GUARD_FAILS
+from runner.simulation.life import Told
 from runner.simulation.network import CloudWire, Network
 from runner.simulation.planner import check
 from runner.simulation.process import KILLED, Process
@@ -126,6 +127,7 @@ class Stage:
         self.store: SimulatedStore | None = None
         self.steps = 0
         self.flaws: frozenset[str] = frozenset()
+        self.told: list[Told] = []
         self.mishaps = 0
         self.has_turns = self.chance.random() < rates.shared_turns
         self.other_account = self.account | other_account
@@ -146,6 +148,11 @@ class Stage:
     def machines(self) -> list[EmulatedMachine]:
         """Every machine that there was, in all accounts."""
         return [machine for book in self.books for machine in book.machines.values()]
+
+    def billing(self) -> tuple[str, ...]:
+        """Return the ids of our machines that bill now."""
+        ours = (machine for machine in self.machines if machine.id not in self.neighbours)
+        return tuple(machine.id for machine in ours if machine.meter.is_billing and not machine.is_ended)
 
     @property
     def neighbours(self) -> set[str]:

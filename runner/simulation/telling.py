@@ -16,6 +16,8 @@ SEVERAL = "all"
 seconds, another word from which stage of a life on."""
 WHEN_UP, WHEN_ENDED = "machine", "ended"
 """Third word of a fault: it waits until there is a machine, or until the end of one was asked for."""
+NOTICES = "notices.urls=['https://hooks.simulated/${DOUSE_HOOK}']"
+"""The setting by which people hear of a run."""
 DOWN, RESUME, WATCH, SWEEP = ("down",), ("resume", "--yes"), ("watch",), ("sweep", "--apply")
 SOON_S = (1.0, 30.0, 300.0)
 

@@ -18,9 +18,9 @@ from runner.simulation.rarer_stories import RARER_STORIES
 from runner.simulation.rates import MORE
 from runner.simulation.rules import judge
 from runner.simulation.script import Act
-from runner.simulation.stories import NOTICES, STORIES, draw_story, told_in
+from runner.simulation.stories import STORIES, draw_story, told_in
 from runner.simulation.stories_of_kills import LOST
-from runner.simulation.telling import AFAR, ELSEWHERE, SEVERAL, WHEN_ENDED
+from runner.simulation.telling import AFAR, ELSEWHERE, NOTICES, SEVERAL, WHEN_ENDED
 from runner.simulation.trainer import EPOCH
 from tests.unit.runner.simulation.lived import DOWN, lived, statuses
 
