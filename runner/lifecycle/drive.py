@@ -29,7 +29,7 @@ from runner.lifecycle.replan import Consent, check_again, record_again
 from runner.lifecycle.standing import has_its_work, needs_no_training, status_or_none, status_to_watch
 from runner.lifecycle.step import step
 from runner.lifecycle.steps import configure, plan, provision, stage, train
-from runner.lifecycle.stored_work import has_come_home
+from runner.lifecycle.stored_work import has_come_home, may_be_stored
 from runner.report.plan.text import plan_lines
 from runner.run.models import Host, View
 from runner.run.planned import Plan
@@ -214,6 +214,8 @@ def _make_way(ctx: Context) -> Outcome:
 
 
 def _has_come_home(ctx: Context) -> bool:
+    if not may_be_stored(ctx):
+        return False
     with locked(ctx.run):
         return has_come_home(ctx)
 

@@ -10,6 +10,11 @@ from runner.lifecycle.steps.collect import most_adapter_bytes
 from runner.store import run_store as storing
 
 
+def may_be_stored(ctx: Context) -> bool:
+    """Return whether a run has a store, and has ever trained."""
+    return "train" in ctx.state.steps and ctx.run_file.store.url is not None
+
+
 def has_come_home(ctx: Context) -> bool:
     """Return whether what the run was to make is here, after a look into its store; whoever asks holds the run's lock.
 
@@ -18,8 +23,7 @@ def has_come_home(ctx: Context) -> bool:
     """
     if has_its_work(ctx):
         return True
-    train = ctx.state.steps.get("train")
-    if train is None or ctx.run_file.store.url is None:
+    if not may_be_stored(ctx):
         return False
     try:
         names = storing.finished_work(ctx, most_bytes=most_adapter_bytes(ctx))
@@ -30,6 +34,6 @@ def has_come_home(ctx: Context) -> bool:
     except RunnerError as err:
         ctx.view.line(err.message)
         return False
-    ctx.state.end("train", "done", float(train.get("duration_s", 0.0)))
+    ctx.state.end("train", "done", float(ctx.state.steps["train"].get("duration_s", 0.0)))
     ctx.state.forget()  # how the run ended is to be said anew
     return True

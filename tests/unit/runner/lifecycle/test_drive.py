@@ -361,6 +361,7 @@ def test_the_store_gets_a_copy_of_the_adapter(command_line: CommandLine) -> None
         "acceptance.json",
         "adapter_model.safetensors",
         "learned.txt",
+        "manifest.json",
     ]
 
 

@@ -14,7 +14,7 @@ from runner.cloud_api.models import Listing
 from runner.clouds.lambda_cloud.api import LambdaCloud
 from runner.errors import TeardownError, UsageError
 from runner.guard.guard import Guard
-from runner.lifecycle import finish, guarding
+from runner.lifecycle import finish, guarding, notices
 from runner.lifecycle.steps import collect, destroy, train
 from runner.safety import account_sweep, terminate
 from runner.safety.account_sweep import Finding
@@ -25,7 +25,7 @@ from runner.simulation.promises import kept_waiting_s
 from runner.simulation.rules import RULES, judge
 from runner.simulation.script import Act
 from runner.simulation.store import URL
-from runner.simulation.telling import setting
+from runner.simulation.telling import NOTICES, setting
 from runner.simulation.trainer import Course
 from tests.unit.runner.simulation.lived import DOWN, lived
 
@@ -198,6 +198,23 @@ def unstored_adapter(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(finish.storing, "copy_home", lambda ctx, names: None)
 
 
+def told_with_the_first_look(patch: pytest.MonkeyPatch) -> None:
+    """Let a run say that it is over when it begins to be taken down."""
+    given_up = finish._give_up_machine
+
+    def say_and_give_up(ctx: Any, *words: Any, **more: Any) -> Any:
+        notices.say(ctx, "terminated", "nothing of it is left")
+        ctx.stop.wait(5.0)
+        return given_up(ctx, *words, **more)
+
+    patch.setattr(finish, "_give_up_machine", say_and_give_up)
+
+
+def silent_end(patch: pytest.MonkeyPatch) -> None:
+    """Let nobody hear how a run ended."""
+    patch.setattr(notices, "ended", lambda ctx, error: None)
+
+
 @pytest.mark.parametrize(
     ("rule", "plant", "acts"),
     [
@@ -224,6 +241,8 @@ def unstored_adapter(patch: pytest.MonkeyPatch) -> None:
         ("work is whole", forgotten_checkpoint, (Act("interrupt", 400.0), RESUME)),
         ("the receipt is true", kept_key, ()),
         ("the store is whole", unstored_adapter, (setting(f"store.url={URL}"),)),
+        ("people are told", told_with_the_first_look, (setting(NOTICES),)),
+        ("people are told", silent_end, (setting(NOTICES),)),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

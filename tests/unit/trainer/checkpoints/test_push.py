@@ -157,26 +157,22 @@ def other_bytes(folder: Path, step: int) -> Path:
 
 
 def test_one_of_the_same_step_with_other_bytes_takes_the_manifest_of_the_other_away_first(
-    any_url: str, tmp_path: Path
+    any_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut in the middle, its files would not be those of the manifest beside them."""
     make_checkpoint(tmp_path / "a", 4)
     other_bytes(tmp_path / "b", 4)
     push(tmp_path / "a", any_url)
-    seen: list[bool] = []
+    kind, seen = type(store_places.open_place(any_url, None)), list[bool]()
+    put = kind.put
 
-    def opened(url: str, *how: Any) -> store_places.Place:
-        place = store_places.open_place(url, *how)
-        put = place.put
+    def look_and_put(place: Any, path: Path, name: str, sha256: str) -> None:
+        seen.append(f"checkpoint-4/{MANIFEST_NAME}" in place.sizes())
+        put(place, path, name, sha256)
 
-        def look_and_put(path: Path, name: str, sha256: str) -> None:
-            seen.append(f"checkpoint-4/{MANIFEST_NAME}" in place.sizes())
-            put(path, name, sha256)
-
-        place.put = look_and_put  # type: ignore[method-assign]
-        return place
-
-    push(tmp_path / "b", any_url, opened=opened)
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "put", look_and_put)
+        push(tmp_path / "b", any_url)
     pull(any_url, tmp_path / "back")
 
     assert len(seen) >= len(REQUIRED_FILES)
