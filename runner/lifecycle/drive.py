@@ -23,7 +23,7 @@ from runner.lifecycle.by_mark import end_by_mark, refuse_other_account
 from runner.lifecycle.finish import Outcome, disk_error, finish, left_for_want_of_room
 from runner.lifecycle.homeward import coming_home
 from runner.lifecycle.left_alone import leave_alone
-from runner.lifecycle.longer import is_made_longer, with_same_steps
+from runner.lifecycle.longer import is_made_longer, is_of_another_recipe, with_same_steps
 from runner.lifecycle.pinning import pinned
 from runner.lifecycle.replan import Consent, check_again, record_again
 from runner.lifecycle.standing import has_its_work, needs_no_training, status_or_none, status_to_watch
@@ -191,7 +191,7 @@ def resume(
         with notices.announced(ctx), locked(run):
             refuse_other_account(ctx, "resume")
             return _guarded(ctx, lambda: _from_training(ctx))
-    if not is_made_longer(ctx, run_file) and _has_come_home(ctx):
+    if not is_of_another_recipe(ctx, run_file) and _has_come_home(ctx):
         return down(ctx)
     again = Context(run, run_file or ctx.run_file, view, stop, world)
     consent.expect(again)

@@ -46,3 +46,8 @@ def is_made_longer(ctx: Context, run_file: RunFile | None) -> bool:
     was = recipe_values(ctx.run_file.recipe())
     now = was if run_file is None else recipe_values(run_file.recipe())
     return any(was[key] != now[key] for key in LENGTH_KEYS)
+
+
+def is_of_another_recipe(ctx: Context, run_file: RunFile | None) -> bool:
+    """Return whether a run file gives a run anything else to make: another length, rate, or way to read its data."""
+    return run_file is not None and recipe_values(ctx.run_file.recipe()) != recipe_values(run_file.recipe())

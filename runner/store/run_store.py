@@ -38,6 +38,8 @@ ADAPTER_MANIFEST = "manifest.json"
 PROBE = "douse-check"
 FINISHED = (CHECKSUMS, "acceptance.json", ADAPTER_MANIFEST)
 """What lies in the folder of an adapter that is whole, and that was judged."""
+SMALL_BYTES = 4 << 20
+"""What each of these may have."""
 KEPT = ("adapter", "merged", "checkpoints")
 """Folders of a run that its store keeps as well."""
 
@@ -171,7 +173,7 @@ def finished_work(ctx: Context, *, most_bytes: int | None) -> list[str]:
     with told("store", "or go on without it"):
         place = place_of(ctx.run_file, ctx.run.run_id, own_keys(ctx.run_file, ctx.run.run_id, ctx.world), ctx.world)
         there = place.sizes()
-        if not all(f"adapter/{name}" in there for name in FINISHED):
+        if not all(0 < there.get(f"adapter/{name}", 0) <= SMALL_BYTES for name in FINISHED):
             return []
         size_bytes = sum(size for name, size in there.items() if name.startswith("adapter/"))
         if most_bytes is not None and size_bytes > most_bytes:
@@ -183,7 +185,8 @@ def finished_work(ctx: Context, *, most_bytes: int | None) -> list[str]:
         is_of_this_length = manifest.get("length") == length_of(recipe_values(ctx.run_file.recipe()))
         if verdict.get("accepted") is not True or not is_of_this_length:
             return []
-        return [name for name in ("adapter", "merged") if f"{name}/{CHECKSUMS}" in there]
+        wanted = ("adapter", "merged") if ctx.run_file.artifacts.merged_model else ("adapter",)
+        return [name for name in wanted if f"{name}/{CHECKSUMS}" in there]
 
 
 def fetch_work(ctx: Context, names: Sequence[str]) -> None:

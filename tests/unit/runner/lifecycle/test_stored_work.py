@@ -21,7 +21,7 @@ def said(life: Life) -> str:
     return life.ended[-1].printed
 
 
-@pytest.mark.parametrize("words", [RESUME, WATCH, DOWN])
+@pytest.mark.parametrize("words", [RESUME, (*RESUME, "--set", "budget.max_hours=5"), WATCH, DOWN])
 @pytest.mark.parametrize("cloud", ["runpod", "aws"])
 def test_what_a_machine_has_stored_before_its_end_comes_home_without_another_one(
     tmp_path: Path, words: tuple[str, ...], cloud: str
@@ -62,3 +62,12 @@ def test_a_run_that_may_recover_rents_no_other_machine_for_what_the_lost_one_had
     assert len(life.ours) == 1
     assert "had brought what run" in life.ended[0].printed
     assert judge(life) == []
+
+
+def test_one_that_is_to_make_something_else_is_not_done_with_what_it_made(tmp_path: Path) -> None:
+    other = (*RESUME, "--set", "training.learning_rate=0.001")
+
+    life = lived(tmp_path, *STORED, Act("type", 9 * HOUR_S, words=other), cloud="runpod")
+
+    assert "had brought what run" not in said(life)
+    assert len(life.ours) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,29 @@ def test_a_manifest_that_is_none_is_no_reason_to_fail(tmp_path: Path, content: s
     (stored_adapter(tmp_path, ctx) / "manifest.json").write_text(content)
 
     assert storing.finished_work(ctx, most_bytes=None) == []
+
+
+@pytest.mark.parametrize("size_bytes", [0, storing.SMALL_BYTES + 1])
+def test_a_verdict_that_is_empty_or_huge_is_not_read(tmp_path: Path, size_bytes: int) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    (stored_adapter(tmp_path, ctx) / "acceptance.json").write_bytes(b" " * size_bytes)
+
+    assert storing.finished_work(ctx, most_bytes=None) == []
+
+
+def test_a_merged_model_comes_along_where_the_run_makes_one(tmp_path: Path) -> None:
+    ctx = context(tmp_path, {"url": f"file://{tmp_path}/the store"})
+    merged = stored_adapter(tmp_path, ctx).with_name("merged")
+    merged.mkdir()
+    (merged / "model.safetensors").write_bytes(b"all of it")
+    write_checksums(merged)
+    artifacts = ctx.run_file.artifacts.model_copy(update={"merged_model": True})
+    wanting = replace(ctx, run_file=ctx.run_file.model_copy(update={"artifacts": artifacts}))
+
+    assert storing.finished_work(ctx, most_bytes=None) == ["adapter"]
+    storing.fetch_work(wanting, storing.finished_work(wanting, most_bytes=None))
+
+    assert (ctx.run.path / "merged" / "model.safetensors").read_bytes() == b"all of it"
 
 
 def test_an_adapter_that_is_larger_than_it_may_be_stays_where_it_is(tmp_path: Path) -> None:
