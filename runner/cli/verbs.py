@@ -30,6 +30,7 @@ from runner.lifecycle import lease
 from runner.lifecycle.by_mark import terminate_unread
 from runner.lifecycle.finish import Outcome
 from runner.lifecycle.left_alone import leave_alone, say_how_it_stands, say_what_is_up
+from runner.lifecycle.standing import refuse_ending
 from runner.lifecycle.step import step
 from runner.run.events import read_event
 from runner.run.host_words import one_line, printable
@@ -92,6 +93,7 @@ def configure(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
+    refuse_ending(ctx)
     with locked(ctx.run), _kept_and_left(ctx, host):
         step(ctx, "configure", lambda: prepare(ctx, host))
     return EXIT_DONE
@@ -105,6 +107,7 @@ def launch(session: Session) -> int:
     session.listen()
     ctx = session.context()
     host = needed_host(ctx)
+    refuse_ending(ctx)
     with locked(ctx.run), _kept_and_left(ctx, host):
         lease.refuse_over(ctx, host)
         has_checkpoint = step(ctx, "stage", lambda: staging.stage(ctx, host, resume=True))

@@ -6,6 +6,7 @@ from runner.adapters.supervisor import read_status
 from runner.context import Context
 from runner.errors import ConnectionLostError, HostKeyError, RunnerError, UsageError
 from runner.lifecycle.lost_machine import machine_gone
+from runner.run.journal import Journal
 from runner.run.models import TrainerStatus
 
 
@@ -55,3 +56,17 @@ def has_its_work(ctx: Context) -> bool:
 def needs_no_training(status: TrainerStatus) -> bool:
     """Return whether the trainer runs, or has ended well and only its work is to be fetched."""
     return status.state == "running" or (status.state == "exited" and status.exit_code == 0)
+
+
+def refuse_ending(ctx: Context) -> None:
+    """Refuse a rented machine that was being terminated when its runner ended: what would begin there is cut off.
+
+    Raises:
+        UsageError: If nobody has written down how that ended.
+    """
+    if ctx.environment.rents_machine and Journal(ctx.run).unanswered("destroy"):
+        raise UsageError(
+            f"run: the machine of {ctx.run.run_id} was being terminated when its runner ended",
+            resolution=f"finish that with `make down RUN={ctx.run.run_id}`, or go on with another one: "
+            f"`make resume RUN={ctx.run.run_id}`",
+        )
