@@ -8,6 +8,7 @@ from runner.emulation.cloud_state import OTHER_KEY, REHEARSAL_KEY
 from runner.errors import EXIT_DONE, EXIT_LEFTOVERS
 from runner.simulation.life import Life
 from runner.simulation.more_acts import SETTING
+from runner.simulation.promises import FINISHING, NAMES_ADAPTER
 
 RECEIVERS = "notices."
 ALL_IS_OVER = frozenset({"terminated", "finished"})
@@ -16,8 +17,6 @@ ONCE = frozenset({"started", "terminated", "finished"})
 """Events that one command, or one guard, has no second word about."""
 AT_THE_SCREEN_S = 60.0
 """Whoever gives a command looks on for so long."""
-NAMES_ADAPTER = "adapter      "
-DRIVING = ("train", "resume", "watch")
 
 
 def people_are_told(life: Life) -> Iterator[str]:
@@ -33,7 +32,7 @@ def people_are_told(life: Life) -> Iterator[str]:
     for one in life.ended:
         said = {told.event for told in life.told if told.at_s <= one.ended_s}
         if (
-            one.words[0] in DRIVING
+            one.words[0] in FINISHING
             and one.status == EXIT_DONE
             and NAMES_ADAPTER in one.printed
             and "finished" not in said
@@ -42,7 +41,7 @@ def people_are_told(life: Life) -> Iterator[str]:
         is_unwatched = one.ended_s - one.began_s > AT_THE_SCREEN_S
         if (
             is_unwatched
-            and one.words[0] in (*DRIVING, "down")
+            and one.words[0] in (*FINISHING, "down")
             and one.status == EXIT_LEFTOVERS
             and "failed" not in said
         ):

@@ -27,6 +27,10 @@ IDLE_S = 3600.0
 """For how long a machine that was left on purpose is kept without a trainer, by default."""
 BOOT_LEASE_S = 25 * 60.0 + 1800.0
 """What a cloud shows of a machine that is not set up yet: the boot time-out and half an hour."""
+FINISHING = ("train", "resume", "watch")
+"""Commands that bring a run to its end."""
+NAMES_ADAPTER = "adapter      "
+"""Words of a command that says where the adapter is."""
 DRIVING = ("train", "resume", "watch", "up", "configure", "launch")
 NOTHING_TAKEN_OVER = ("has no trainer to watch", "host.json is damaged")
 """Words of a command that has left a run as it was."""

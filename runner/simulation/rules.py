@@ -26,8 +26,10 @@ from runner.simulation.keepers import (
 from runner.simulation.life import LIFE_S, Ended, Life, end_s
 from runner.simulation.notice_rules import people_are_told
 from runner.simulation.promises import (
+    FINISHING,
     LEASE_S,
     LEFT_ON_PURPOSE,
+    NAMES_ADAPTER,
     SAVING_S,
     TO_LOOK_S,
     down_takes_down,
@@ -139,8 +141,8 @@ def work_is_whole(life: Life) -> Iterator[str]:
     is_alone = not life.faults and {act.kind for act in life.script} <= {"type"}
     for one in life.ended:
         is_left = any(words in one.printed for words in LEFT_ON_PURPOSE)
-        is_done = one.words[0] in ("train", "resume", "watch") and one.status == 0 and not is_left
-        if is_done and "adapter      " not in one.printed and "is done already" not in one.printed:
+        is_done = one.words[0] in FINISHING and one.status == 0 and not is_left
+        if is_done and NAMES_ADAPTER not in one.printed and "is done already" not in one.printed:
             yield f"{one.words[0]} ended with 0 at {one.ended_s:.0f} s, and named no adapter"
         is_wrong = one.status != EXIT_DONE and NO_CHECKPOINT not in one.printed
         if is_alone and one.words[0] in ("train", "resume") and is_wrong:

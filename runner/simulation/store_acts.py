@@ -13,14 +13,13 @@ from runner.simulation.flaws import FLAW, SLOW
 from runner.simulation.rates import StoreRates
 from runner.simulation.script import HOUR_S, RUN_S, Act, Script
 from runner.simulation.store import CUTS, ENDPOINT, LOSES, ROLE, SPOILS, URL, SimulatedStore
-from runner.simulation.telling import DOWN, RESUME, WATCH, maybe, setting, typed
+from runner.simulation.telling import DOWN, LOSSES, RESUME, WATCH, maybe, setting, typed
 
 if TYPE_CHECKING:
     from runner.simulation.happenings import Scene
     from runner.simulation.stage import Stage
 
 STORE, ENDPOINTS, ROLES = "store.url=", "store.endpoint_url=", "store.role_arn="
-LOSSES = ("box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice")
 LAST_CALL = 1100
 """Of 40 undisturbed runs with a store 32 had fewer calls of their world (seeds 0 to 39 on the default cloud)."""
 SYNCS = (("sync", "push"), ("sync", "pull"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from runner.emulation.machines import EmulatedMachine
 from runner.errors import EXIT_DONE
 from runner.simulation.life import Ended, Life, Training
+from runner.simulation.promises import FINISHING, NAMES_ADAPTER
 from runner.simulation.store import FOLDER, Entry, SimulatedStore, is_complete
 from runner.simulation.store_acts import DAMAGES, ENDPOINTS, ROLES, STORE
 from runner.simulation.trainer import EPOCH, adapter_files
@@ -32,7 +33,6 @@ ASLEEP = frozenset({"lid", "cut", "stop", "full disk", "set clock"})
 GOES_ON_FROM_HERE, NOT_STORED = "; going on from checkpoint-", "not stored: "
 """Words of a command to which the store did not give what it has, or that it did not take from."""
 LENGTH, WEIGHTS = "training.max_steps", "adapter_model.safetensors"
-FINISHING = ("train", "resume", "watch")
 RENTED_S = 60.0
 """Whoever looked into the store before an adapter came there has asked for its machine by then."""
 UNKNOWING = frozenset({"damage", "type with another key", "type without a key"})
@@ -177,7 +177,7 @@ def _is_driven(life: Life, at_s: float) -> bool:
 
 def _unstored(life: Life, store: SimulatedStore, one: Ended) -> Iterator[str]:
     """Yield a command that says that all is done, and has not brought the adapter into the store."""
-    if one.words[0] not in FINISHING or one.status != EXIT_DONE or "adapter      " not in one.printed:
+    if one.words[0] not in FINISHING or one.status != EXIT_DONE or NAMES_ADAPTER not in one.printed:
         return
     earlier = (other for other in life.ended if other.ended_s < one.ended_s)
     if "is done already" in one.printed or any(NOT_STORED in other.printed for other in earlier):

@@ -23,6 +23,7 @@ from runner.simulation.stories_of_kills import STORIES_OF_KILLS
 from runner.simulation.telling import (
     DOWN,
     ELSEWHERE,
+    LOSSES,
     NOTICES,
     RESUME,
     SEVERAL,
@@ -35,7 +36,6 @@ from runner.simulation.telling import (
 )
 
 Story = Callable[[random.Random], Script]
-LOSSES = ("box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice")
 REFUSALS = ("no_capacity", "quota_exceeded", "balance_empty", "key_invalid", "key_forbidden")
 STAYS = ("terminate_500", "terminate_ignored", "terminate_rate_limited", "listing_500", "listing_schema_changed")
 SELDOM_SET = (

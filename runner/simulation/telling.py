@@ -16,6 +16,8 @@ SEVERAL = "all"
 seconds, another word from which stage of a life on."""
 WHEN_UP, WHEN_ENDED = "machine", "ended"
 """Third word of a fault: it waits until there is a machine, or until the end of one was asked for."""
+LOSSES = ("box_killed", "box_stopped_outside", "box_deleted_in_console", "spot_notice")
+"""Faults by which a run loses its machine."""
 NOTICES = "notices.urls=['https://hooks.simulated/${DOUSE_HOOK}']"
 """The setting by which people hear of a run."""
 DOWN, RESUME, WATCH, SWEEP = ("down",), ("resume", "--yes"), ("watch",), ("sweep", "--apply")

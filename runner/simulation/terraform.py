@@ -160,7 +160,10 @@ class SimulatedTerraform:
 
     def _complain(self, ctx: Ctx, err: RunnerError) -> None:
         detail = "\n".join(filter(None, (err.details, err.resolution)))
-        found = {"severity": "error", "summary": ctx.redact(err.message), "detail": ctx.redact(detail)}
+        self._complain_of(ctx.redact(err.message), ctx.redact(detail))
+
+    def _complain_of(self, summary: str, detail: str = "") -> None:
+        found = {"severity": "error", "summary": summary, "detail": detail}
         self._print(json.dumps({"type": "diagnostic", "diagnostic": found}))
 
     def _say(self, kind: str, message: str) -> None:
@@ -187,9 +190,6 @@ class SimulatedTerraform:
         if not is_whole:
             self._complain_of("Error: No value for required variable")
         return is_whole
-
-    def _complain_of(self, summary: str) -> None:
-        self._print(json.dumps({"type": "diagnostic", "diagnostic": {"severity": "error", "summary": summary}}))
 
     def _inputs(self) -> dict[str, Any]:
         """Return the module's variables: those of the file, and those of the environment."""

@@ -27,11 +27,11 @@ from trainer.checkpoints.complete import MANIFEST_NAME, newest_complete
 from trainer.checkpoints.names import is_checkpoint, step_of
 from trainer.checkpoints.places import Place
 from trainer.checkpoints.pull import pull
-from trainer.checkpoints.push import CHECKSUMS, push
+from trainer.checkpoints.push import push
 from trainer.checkpoints.recipes import length_of, recipe_values
 from trainer.checkpoints.transfer import Transfer
 from trainer.errors import StoreError
-from trainer.export.checksums import checksum_problems
+from trainer.export.checksums import CHECKSUMS, checksum_problems
 from trainer.files import SECRET_MODE, object_or_none, write_atomically
 
 ADAPTER_MANIFEST = "manifest.json"
