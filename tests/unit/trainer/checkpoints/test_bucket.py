@@ -157,18 +157,23 @@ def test_a_store_that_ignores_ranges_or_says_others_is_read_in_one_stream(
     big.parent.mkdir()
     big.write_bytes(bytes(range(256)) * (s3.PART_BYTES // 256) + b"and a little of a second part")
     push(big.parent, URL)
-    asked = BaseClient._make_api_call
+    asked, bodies = BaseClient._make_api_call, list[Any]()
 
     def careless(client: Any, name: str, values: Any) -> Any:
         kept = {key: values[key] for key in values if not (is_ignored and key == "Range")}
         answer = asked(client, name, kept)
+        bodies.extend([answer["Body"]] if "Body" in answer else [])
         if "Range" in kept:  # the first part is where it should be, and so says the second
             answer["ContentRange"] = f"bytes 0-{answer['ContentLength'] - 1}/{big.stat().st_size}"
         return answer
 
     monkeypatch.setattr(BaseClient, "_make_api_call", careless)
 
-    assert pull(URL, tmp_path / "back").files == 1
+    got = pull(URL, tmp_path / "back")
+    for body in bodies:  # s3transfer leaves that of a part open which it refuses
+        body.close()
+
+    assert got.files == 1
     assert (tmp_path / "back" / "big").read_bytes() == big.read_bytes()
 
 
