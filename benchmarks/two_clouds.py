@@ -2,9 +2,8 @@
 
 Run it with ``python -m benchmarks.two_clouds --seeds 20 --stand-in``. An undisturbed run comes first. Then, for each
 seed, the emulated AWS reclaims the machine at a random step of the training and has no other one; the run goes on on
-the emulated RunPod from its newest checkpoint. ``--kills 1 2`` adds runs that are hit so often, wherever they are, and
-shows how long they take. The store is a folder here, or with ``--store`` S3 over TLS in a manner, to which the machine
-brings its checkpoints itself. It needs what a rehearsal with real boxes does.
+the emulated RunPod from its newest checkpoint. The store is a folder here, or with ``--store`` S3 over
+TLS in a manner, to which the machine brings its checkpoints itself. It needs what a rehearsal with real boxes does.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ LEARNED = ("adapter_model.safetensors", "learned.txt")
 ALWAYS = (f"compute.recover_on=[{ELSEWHERE}]", "compute.instance_types=[g6.xlarge]", "budget.max_usd=20")
 PHASES = ("noticed", "terminated", "rented", "booted", "configured", "first step")
 NOTICE_S = 120
+STEP_S = 0.3
 PACE_S = 0.2
 """RunPod and Lambda are asked so often; the emulators agree."""
 
@@ -63,7 +63,13 @@ class Training:
     config: Path | None = None
 
 
-COUNTING = Training(STAND_IN, 120, 30, ("publishing.tags=[steps=120, step_s=0.3, save_steps=30]",))
+def counting(steps: int, save_steps: int) -> Training:
+    """Return a training by the stand-in, whose steps take ``STEP_S``."""
+    tags = f"publishing.tags=[steps={steps}, step_s={STEP_S}, save_steps={save_steps}]"
+    return Training(STAND_IN, steps, save_steps, (tags,))
+
+
+COUNTING = counting(120, 30)
 QUICKSTART = Training(
     "runner", 12, 2,
     ("checkpointing.save_steps=2", "evaluation.eval_steps=12", "evaluation.max_eval_samples=2",
@@ -77,7 +83,7 @@ class Blow:
     """How a run is hit.
 
     Attributes:
-        seed: What its steps were drawn with; ``None`` for the undisturbed run.
+        seed: What its steps were drawn with; ``None`` for an undisturbed run.
         steps: The steps of the training at which its machine goes.
         notice_s: How long before that the cloud says so; 0 for not at all.
     """
@@ -101,6 +107,7 @@ class Found:
         blow: How it was hit.
         sha256: Of the adapter.
         took_s: From the first machine to the end of the last.
+        booted_s: Of these, until each further machine had booted.
         usd: What the clouds' meters show.
         clouds: Where it was, in order.
         lost: Steps that were trained again, for each hit.
@@ -112,6 +119,7 @@ class Found:
     blow: Blow
     sha256: str = ""
     took_s: float = 0.0
+    booted_s: float = 0.0
     usd: float = 0.0
     clouds: list[str] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
@@ -125,10 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     need_boxes()
     training = COUNTING if arguments.stand_in else QUICKSTART
-    os.environ["DOUSE_LAMBDA_PACE_S"] = str(PACE_S)
     blows = [Blow(), *choose(training, range(1, arguments.notices + 1), notice_s=NOTICE_S)]
     blows += choose(training, range(arguments.first_seed, arguments.first_seed + arguments.seeds))
-    blows += [several(training, count) for count in arguments.kills]
     found: list[Found] = []
     over_s = time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory(prefix="douse-two-") as scratch:
@@ -150,7 +156,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=20, help="how many runs lose their machine without a word (20)")
     parser.add_argument("--first-seed", type=int, default=1, help="the first of these seeds (1)")
     parser.add_argument("--notices", type=int, default=0, help=f"further ones with {NOTICE_S} s of notice (0)")
-    parser.add_argument("--kills", type=int, nargs="*", default=[], help="further runs that are hit so often (none)")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further run after so many (no limit)")
     parser.add_argument("--stand-in", action="store_true", help="a trainer that hashes its steps, and no Ansible")
     parser.add_argument("--store", choices=MANNERS, help="store on S3, in this manner (a folder here)")
@@ -165,16 +170,12 @@ def choose(training: Training, seeds: Sequence[int], *, notice_s: int = 0) -> li
     return [Blow(seed, (random.Random(seed).randint(1, last),), notice_s) for seed in seeds]
 
 
-def several(training: Training, count: int) -> Blow:
-    """Return a blow that hits so often, evenly spread over the training."""
-    return Blow(0, tuple(training.steps * number // (count + 1) for number in range(1, count + 1)))
-
-
 def play(training: Training, blow: Blow, folder: Path, store: str | None = None) -> Found:
     """Let a run be hit, with a store on S3 in a manner or else in a folder; return what it showed."""
     from tests.rehearsal.conftest import make_stage
 
     folder.mkdir(parents=True)
+    os.environ["DOUSE_LAMBDA_PACE_S"] = str(PACE_S)
     stage = make_stage(folder)
     stage.config = training.config or stage.config
     settings = (*ALWAYS, *training.settings, f"compute.recoveries={max(1, len(blow.steps))}")
@@ -195,14 +196,15 @@ def read(blow: Blow, verdict: Verdict, run: RunDir) -> Found:
     found.usd = sum(row["billed_usd"] for row in machines)
     found.clouds = [row["cloud"] for row in machines]
     found.took_s = machines[-1]["ended_at"] - machines[0]["started_at"]
-    events = _story(run)
+    events, journal = _story(run), _lines(run.path / "journal.jsonl")
+    found.booted_s = sum(_booted_at(row, journal) - row["started_at"] for row in machines[1:])
     found.lost, found.unsaved = lost_steps(events)
     found.sha256 = _digest(run.path / "adapter")
     if verdict.exit_code != 0:
         found.broken.append(f"exit status {verdict.exit_code}")
     if (len(machines), len(found.lost)) == (2, 1):
         state = json.loads((run.path / "state.json").read_bytes())
-        found.phases_s = phases(machines, events, _lines(run.path / "journal.jsonl"), state)
+        found.phases_s = phases(machines, events, journal, state)
     return found
 
 
@@ -235,18 +237,23 @@ def phases(
     notices = [_at(event) for event in events if event["event"] == "reclaimed"]
     hit_s = notices[0] if notices else machines[0]["ended_at"]
     ends = [row for row in journal if row["action"] == "destroy" and _at(row) > hit_s]
-    booted = [row for row in journal if row.get("instance_id") == machines[-1]["id"] and row["action"] == "provision"]
     starts = [number for number, event in enumerate(events) if event["event"] == "run_started"]
     trained = next(event for event in events[starts[-1] :] if event["event"] == "step")
     moments = (
         next(_at(row) for row in ends if row["kind"] == "intent"),
         next(_at(row) for row in ends if row["kind"] == "answer"),
         machines[-1]["started_at"],
-        _at(booted[-1]),
+        _booted_at(machines[-1], journal),
         datetime.fromisoformat(state["steps"]["train"]["started_at"]).timestamp(),
         _at(trained),
     )
     return {name: at - before for name, at, before in zip(PHASES, moments, (hit_s, *moments), strict=False)}
+
+
+def _booted_at(machine: Mapping[str, Any], journal: Sequence[Mapping[str, Any]]) -> float:
+    """Return when a machine was there, in Unix time; an end without that is its own."""
+    answers = [_at(row) for row in journal if row.get("instance_id") == machine["id"] and row["action"] == "provision"]
+    return answers[-1] if answers else float(machine["ended_at"])
 
 
 def line(one: Found, undisturbed: Found) -> str:
@@ -258,15 +265,14 @@ def line(one: Found, undisturbed: Found) -> str:
 
 
 def show(found: Sequence[Found], training: Training) -> str:
-    """Return the tables: of runs that were hit once, and of the time that runs took by how often they were hit."""
+    """Return a table of the runs that were hit, how many adapters are the undisturbed run's, and what was broken."""
     undisturbed, *others = found
-    once = [one for one in others if len(one.blow.steps) == 1 and one.blow.seed]
     head = ["seed", "notice, s", "killed at step", "steps lost", "of these in no checkpoint", *PHASES, "all, s", "$"]
     rows = [
         [one.blow.seed, one.blow.notice_s, *one.blow.steps, *one.lost, *one.unsaved,
          *(round(one.phases_s[name]) for name in PHASES), round(sum(one.phases_s.values())),
          f"{one.usd:.4f}"]
-        for one in once
+        for one in others
         if one.phases_s
     ]  # fmt: skip
     same = sum(one.sha256 == undisturbed.sha256 for one in others)
@@ -275,13 +281,6 @@ def show(found: Sequence[Found], training: Training) -> str:
         f"{same} of {len(others)} adapters are the undisturbed run's, SHA-256 {undisturbed.sha256[:16]}…; "
         f"{training.steps} steps, a checkpoint every {training.save_steps}"
     )
-    kills = [one for one in others if one.blow.seed == 0]
-    if kills:
-        rows = [
-            [len(one.blow.steps), f"{one.took_s:.0f}", f"{one.took_s / undisturbed.took_s:.2f}", sum(one.lost)]
-            for one in (undisturbed, *kills)
-        ]
-        text.append(table(["kills", "seconds", "÷ fault-free", "steps lost"], rows))
     return "\n\n".join([*text, *(f"BROKEN: seed {one.blow.seed}: {word}" for one in found for word in one.broken)])
 
 
