@@ -6,6 +6,7 @@ For the documents: ``python -m tests.tools.screenshot runs/<run_id>/report.html 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +34,10 @@ def browser(*, width: int = 1240, height: int = 900, dark: bool = False) -> Iter
         options.add_argument(flag)
     with tempfile.TemporaryDirectory(prefix="douse-chromium-", ignore_cleanup_errors=True) as profile:
         options.add_argument(f"--user-data-dir={profile}")
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+        # What is no part of its profile it keeps in a home, which rehearsals beside it compare.
+        homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), profile)
+        service = webdriver.ChromeService(executable_path=DRIVER, env={**os.environ, **homes})
+        driver = webdriver.Chrome(options=options, service=service)
         try:
             set_size(driver, width, height)
             scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
