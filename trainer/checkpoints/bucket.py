@@ -253,7 +253,7 @@ def connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | N
 
 
 def timestamp(value: Any) -> datetime:
-    """Return a moment as a store writes it; botocore guesses at its form, half a millisecond for each listed object."""
+    """Return a moment as a store writes it; botocore guesses at its form, which takes twenty times as long."""
     from botocore.utils import parse_timestamp
 
     with suppress(ValueError):

@@ -236,7 +236,7 @@ def test_moments_are_what_botocore_makes_of_them(value: Any) -> None:
 def test_the_moments_of_a_listing_are_not_guessed_at(
     open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """botocore's own way takes half a millisecond for each object."""
+    """botocore's own way takes twenty times as long."""
 
     def guess(*words: Any, **options: Any) -> Any:
         raise AssertionError("guessed")
