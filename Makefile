@@ -136,7 +136,7 @@ test: ## The fast tests, offline [ARGS=pytest's own arguments]
 	@$(DEV) -m pytest -n auto -m "not slow and not rehearsal and not gpu" $(ARGS)
 test-rehearsal: ## Whole life cycles against emulated clouds with real machines; needs root [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and not slow" -n 4 --dist loadgroup $(ARGS)
-test-rehearsal-chosen: ## Of these, a third with a row of each test: what CI runs [ARGS]
+test-rehearsal-chosen: ## Of these, a row of each test and those marked `chosen`: what CI runs [ARGS]
 	@$(DEV) -m pytest -m "rehearsal and chosen and not slow" -n 4 --dist loadgroup $(ARGS)
 test-slow: ## The slow tests: whole runs on this machine, whole rehearsals among them [ARGS]
 	@$(DEV) -m pytest -m slow -n auto --dist loadgroup $(ARGS)

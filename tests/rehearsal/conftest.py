@@ -35,20 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
             if reason is not None and not os.environ.get("CI"):
                 item.add_marker(pytest.mark.skip(reason=f"no real boxes here: {reason}"))
-    for item in _a_third([item for item in items if here in item.path.parents]):
+    for item in _first_rows([item for item in items if here in item.path.parents]):
         item.add_marker(pytest.mark.chosen)
 
 
-def _a_third(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the first row of each test and, of tests with many rows, each third: what ``.ci/run`` runs of them."""
+def _first_rows(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return one item for each test function: every promise is among what ``.ci/run`` runs, if not already."""
     alone = [item for item in items if item.get_closest_marker("shown_by") is None]
-    rows: dict[str, list[pytest.Item]] = {}
-    for item in alone:
-        rows.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return [item for of_one in rows.values() for item in (of_one[::3] if len(of_one) >= MANY else of_one[:1])]
+    return list({item.nodeid.partition("[")[0]: item for item in reversed(alone)}.values())
 
 
-MANY = 8
 MIRROR_ROOTS = ("/opt", "/usr/share/terraform", "/usr/local/share/terraform")
 
 
