@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from runner.simulation.store import BUSY, DENIED, DOWN, LATE, MUTE, SimulatedStore
 from trainer.checkpoints.bucket import Bucket
-from trainer.checkpoints.hashed_file import HashedFile
 from trainer.checkpoints.places import Place
 from trainer.errors import StoreError
 
@@ -151,14 +150,14 @@ class StoreClient:
         except ClientError as err:
             raise S3UploadFailedError(f"Failed to upload {path} to {bucket}/{key}: {err}") from err
 
-    def download_fileobj(self, bucket: str, key: str, file: HashedFile, *, Config: object) -> None:  # noqa: N803
+    def download_file(self, bucket: str, key: str, path: str, *, Config: object) -> None:  # noqa: N803
         """Bring an object into a file; boto3 looks first where it wants a checksum, which only Amazon's gives."""
         del Config
         if self._store.manner == "amazon":
             self.head_object(Bucket=bucket, Key=key)
         content = self.get_object(Bucket=bucket, Key=key)["Body"].read()
-        self._asker.need_room(Path(file.name))
-        file.write(content)
+        self._asker.need_room(Path(path))
+        Path(path).write_bytes(content)
 
     def _ask(self, operation: str, act: Callable[[], T], *, of: str = "") -> T:
         """Make a request: it takes its time, may not arrive, be refused, or be done without an answer."""

@@ -25,7 +25,6 @@ from tests.unit.runner.conftest import bucket
 from tests.unit.runner.store.parts import ROLE
 from trainer.checkpoints import bucket as buckets
 from trainer.checkpoints.bucket_refusals import told
-from trainer.checkpoints.hashed_file import HashedFile
 from trainer.errors import StoreError
 
 __all__ = ["bucket"]
@@ -147,8 +146,7 @@ def up(shop: Shop, name: str, content: bytes) -> None:
 
 def down(shop: Shop, name: str) -> bytes:
     path = shop.folder / "back"
-    with HashedFile.at(path) as file:
-        shop.client.download_fileobj(BUCKET, f"a/{name}", file, Config=TransferConfig(use_threads=False))
+    shop.client.download_file(BUCKET, f"a/{name}", str(path), Config=TransferConfig(use_threads=False))
     return path.read_bytes()
 
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore
@@ -20,14 +19,13 @@ from typing import Any
 from urllib.parse import urlparse
 
 from trainer.checkpoints.bucket_refusals import told
-from trainer.checkpoints.hashed_file import HashedFile
 from trainer.checkpoints.small_objects import MOST_BYTES, SmallObjects
 from trainer.checkpoints.sums import SUMS_NAME, Sums
 from trainer.checkpoints.transfer import AT_ONCE
 from trainer.errors import StoreError
 from trainer.files import sha256_of_file
 
-PART_BYTES = 8 << 20
+PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 8
 FILES_AT_ONCE = 16
 """Of these ``transfer.AT_ONCE`` may be big; the others wait for answers most of their time."""
@@ -174,20 +172,19 @@ class Bucket:
         if not self._keeps_metadata:
             self._sums.note(name, sha256, size_bytes)
 
-    def get(self, name: str, path: Path) -> str | None:
-        """Download an object, in parallel parts if it is big; returns the SHA-256 of what came, if it is known."""
+    def get(self, name: str, path: Path) -> None:
+        """Download an object, in parallel parts if it is big."""
         size_bytes = self._sizes.get(name, MOST_BYTES + 1)
         answer = self._small.get(self._prefix + name) if size_bytes <= MOST_BYTES else None
         if answer is not None and len(answer.content) == size_bytes:  # an answer without a length may be cut short
             path.write_bytes(answer.content)
             self._came[name, path] = answer.head
-            return hashlib.sha256(answer.content).hexdigest()
+            return
         with self._big, told(self._url):
-            if (file := self._get_parts(name, path)) is None:
+            if not self._get_parts(name, path):
                 whole = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-                with HashedFile.at(path) as file:
+                with path.open("wb") as file:
                     shutil.copyfileobj(whole["Body"], file)
-        return file.sha256
 
     def remove(self, name: str) -> None:
         """Delete an object."""
@@ -198,21 +195,20 @@ class Bucket:
         """Write the sums of the files for which the store keeps none."""
         self._sums.settle()
 
-    def _get_parts(self, name: str, path: Path) -> HashedFile | None:
-        """Download an object in parts; returns what came, ``None`` where that was not what was asked for.
+    def _get_parts(self, name: str, path: Path) -> bool:
+        """Download an object in parts; returns whether the store gave what was asked for.
 
         A store that ignores ``Range`` gives the whole object for each part, which boto3 writes to the part's place: the
         file becomes longer than the object.
         """
         try:
-            with HashedFile.at(path) as file:
-                self._client.download_fileobj(self._bucket, self._prefix + name, file, Config=self._transfer)
+            self._client.download_file(self._bucket, self._prefix + name, str(path), Config=self._transfer)
         except Exception as err:
             if type(err).__name__ not in NOT_AS_ASKED:
                 raise
-            return None  # replaced between two parts, or the store makes up an ETag or a range for each answer
+            return False  # replaced between two parts, or the store makes up an ETag or a range for each answer
         size_bytes = path.stat().st_size
-        return file if size_bytes == self._sizes.get(name, size_bytes) else None
+        return size_bytes == self._sizes.get(name, size_bytes)
 
     def _head(self, name: str) -> Mapping[str, Any]:
         with told(self._url):
@@ -242,7 +238,6 @@ def connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | N
         options["verify"] = str(ca_file)
     # A session of its own: the default one keeps what keys it has found first.
     core = botocore.session.get_session()
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
     session = boto3.Session(botocore_session=core, **_credentials(keys))
     client = None
     if endpoint_url is None or _is_amazons(endpoint_url):
@@ -250,17 +245,6 @@ def connect(endpoint_url: str | None, keys: Mapping[str, str], ca_file: Path | N
     if client is None or not _is_amazons(client.meta.endpoint_url):
         client = session.client("s3", config=config.merge(Config(**PLAIN)), **options)
     return client, session.get_credentials(), get_cert_path(options.get("verify") or _trusted(core))
-
-
-def timestamp(value: Any) -> datetime:
-    """Return a moment as a store writes it; botocore guesses at its form, which takes twenty times as long."""
-    from botocore.utils import parse_timestamp
-
-    with suppress(ValueError):
-        if isinstance(value, str) and "T" in value and (found := datetime.fromisoformat(value)).tzinfo is not None:
-            return found
-    guessed: datetime = parse_timestamp(value)
-    return guessed
 
 
 def _trusted(session: Any) -> Any:

@@ -50,8 +50,8 @@ class Place(Protocol):
     def put(self, path: Path, name: str, sha256: str) -> None:
         """Bring a file there; it appears whole or not at all."""
 
-    def get(self, name: str, path: Path) -> str | None:
-        """Fetch a file; returns the SHA-256 of what came if that was computed on the way.
+    def get(self, name: str, path: Path) -> None:
+        """Fetch a file.
 
         Raises:
             FileNotFoundError: If it is not there.

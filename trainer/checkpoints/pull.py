@@ -60,12 +60,12 @@ def _pull_file(place: Place, path: Path, name: str) -> int | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        came = place.get(name, part)
+        place.get(name, part)
     except FileNotFoundError as err:
         raise StoreError(
             f"sync: {name} was removed from the store meanwhile", resolution="run `make sync PULL=1` again"
         ) from err
-    if place.matches(name, part, came) is False:
+    if place.matches(name, part) is False:
         part.unlink()
         raise StoreError(
             f"sync: {name} came down damaged: it is not what was put there",
@@ -158,10 +158,10 @@ def _pull_listed(place: Place, path: Path, name: str, entry: Listed) -> int | No
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        came = place.get(name, path)
+        place.get(name, path)
     except FileNotFoundError as err:
         raise NotWholeError(f"has {entry.name} missing") from err
-    if not entry.is_at(path, came):
+    if not entry.is_at(path):
         path.unlink()
         raise NotWholeError(f"has a damaged {entry.name}")
     return entry.size_bytes

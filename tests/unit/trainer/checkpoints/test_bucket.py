@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
-import random
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
-from botocore.utils import parse_timestamp
 from s3transfer.exceptions import S3DownloadFailedError
 
 from runner.emulation.s3.account import BUCKET
@@ -25,7 +21,6 @@ from runner.emulation.s3.server import S3Server
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints.complete import REQUIRED_FILES, complete
-from trainer.checkpoints.hashed_file import HashedFile
 from trainer.checkpoints.places import open_place
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push, push_checkpoint
@@ -147,7 +142,7 @@ def test_a_store_whose_etags_change_from_answer_to_answer_is_read_in_one_stream(
         raise S3DownloadFailedError("Contents of stored object did not match expected ETag.")
 
     push(data, URL)
-    monkeypatch.setattr("s3transfer.manager.TransferManager.download", fail)
+    monkeypatch.setattr("boto3.s3.transfer.S3Transfer.download_file", fail)
 
     assert pull(URL, tmp_path / "back").files == 2
     assert (tmp_path / "back" / "in" / "b").read_text() == "two"
@@ -180,71 +175,6 @@ def test_a_store_that_ignores_ranges_or_says_others_is_read_in_one_stream(
 
     assert got.files == 1
     assert (tmp_path / "back" / "big").read_bytes() == big.read_bytes()
-
-
-@pytest.mark.parametrize("size_bytes", [100, s3.MOST_BYTES + 1, 24 * s3.MOST_BYTES + 7], ids=["small", "two", "many"])
-@pytest.mark.parametrize("at_once", [1, None])
-@pytest.mark.timeout(60)
-def test_what_comes_is_hashed_on_its_way(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size_bytes: int, at_once: int | None
-) -> None:
-    """Of many parts as well: boto3 waits for ever from the eleventh one on, for a file that cannot be sought in."""
-    monkeypatch.setattr(s3, "PART_BYTES", s3.MOST_BYTES)
-    content = random.Random(size_bytes).randbytes(size_bytes)
-    bucket.put_object(Bucket=BUCKET, Key="p/a", Body=content)
-    place = s3.Bucket(BUCKET, "p", None, None, at_once=at_once)
-    place.sizes()
-
-    assert place.get("a", tmp_path / "a") == hashlib.sha256(content).hexdigest()
-    assert (tmp_path / "a").read_bytes() == content
-
-
-def test_of_what_does_not_come_as_a_whole_nothing_stays(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(file: HashedFile, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    bucket.put_object(Bucket=BUCKET, Key="p/a", Body=bytes(2 * s3.PART_BYTES))
-    place = s3.Bucket(BUCKET, "p", None, None)
-    place.sizes()
-    monkeypatch.setattr(HashedFile, "write", full)
-    asked, bodies = BaseClient._make_api_call, list[Any]()
-
-    def seen(client: Any, name: str, values: Any) -> Any:
-        answer = asked(client, name, values)
-        bodies.extend([answer["Body"]] if "Body" in answer else [])
-        return answer
-
-    monkeypatch.setattr(BaseClient, "_make_api_call", seen)
-
-    with pytest.raises(OSError, match="No space left"):
-        place.get("a", tmp_path / "a")
-    for body in bodies:  # s3transfer leaves them open
-        body.close()
-    assert list(tmp_path.glob("a*")) == []
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["2026-11-30T22:10:00.000Z", "2026-11-30T22:10:00Z", "Mon, 30 Nov 2026 22:10:00 GMT", 1_796_076_600, "1796076600"],
-)
-def test_moments_are_what_botocore_makes_of_them(value: Any) -> None:
-    assert s3.timestamp(value) == parse_timestamp(value) == datetime(2026, 11, 30, 22, 10, tzinfo=UTC)
-
-
-def test_the_moments_of_a_listing_are_not_guessed_at(
-    open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """botocore's own way takes twenty times as long."""
-
-    def guess(*words: Any, **options: Any) -> Any:
-        raise AssertionError("guessed")
-
-    open_bucket("strict").put_object(Bucket=BUCKET, Key="p/a", Body=b"a")
-    monkeypatch.setattr("botocore.parsers.DEFAULT_TIMESTAMP_PARSER", guess)
-
-    assert s3.Bucket(BUCKET, "p", None, None).sizes() == {"a": 1}
 
 
 def test_a_store_that_stays_busy_is_reported(
