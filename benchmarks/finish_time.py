@@ -35,16 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     need_boxes()
     trainings = [training_for(count, arguments.minutes_each) for count in arguments.kills]
-    jobs = []
-    for training, count in zip(trainings, arguments.kills, strict=True):
-        jobs += [(training, Blow()), (training, several(training, count, arguments.seed))]
     with (
         tempfile.TemporaryDirectory(prefix="douse-finish-") as scratch,
         ProcessPoolExecutor(arguments.at_once, get_context("spawn")) as pool,
     ):
-        begun = [pool.submit(play, *job, Path(scratch) / f"try-{number}") for number, job in enumerate(jobs)]
-        found = [one.result() for one in begun]
-    pairs = list(zip(found[::2], found[1::2], strict=True))
+        begun = [
+            (
+                pool.submit(play, training, Blow(), Path(scratch) / f"{number}-alone"),
+                pool.submit(play, training, several(training, count, arguments.seed), Path(scratch) / f"{number}-hit"),
+            )
+            for number, (training, count) in enumerate(zip(trainings, arguments.kills, strict=True))
+        ]
+        pairs = [(alone.result(), hit.result()) for alone, hit in begun]
     for alone, hit in pairs:
         print(line(hit, alone), file=sys.stderr)
     print(show(pairs, trainings))

@@ -2,8 +2,8 @@
 
 Run it with ``python -m benchmarks.two_clouds --seeds 20 --stand-in``. An undisturbed run comes first. Then, for each
 seed, the emulated AWS reclaims the machine at a random step of the training and has no other one; the run goes on on
-the emulated RunPod from its newest checkpoint. The store is a folder here, or with ``--store`` S3 over
-TLS in a manner, to which the machine brings its checkpoints itself. It needs what a rehearsal with real boxes does.
+the emulated RunPod from its newest checkpoint. The store is a folder here, or with ``--store`` S3 over TLS in a
+manner, to which the machine brings its checkpoints itself. It needs what a rehearsal with real boxes does.
 """
 
 from __future__ import annotations
