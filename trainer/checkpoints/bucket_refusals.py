@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from trainer.checkpoints.turns import waiting
 from trainer.errors import StoreError
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
@@ -32,7 +33,7 @@ HINTS = {
 
 @contextmanager
 def told(url: str) -> Iterator[None]:
-    """Turn what boto3 raises into our own errors, once.
+    """Turn what boto3 raises into our own errors, once; while it works other threads may go on (``turns``).
 
     Args:
         url: The address that is spoken to, for the messages.
@@ -45,7 +46,8 @@ def told(url: str) -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
     try:
-        yield
+        with waiting():
+            yield
     except ClientError as err:
         if _code(err) in MISSING:
             raise FileNotFoundError(str(err)) from err

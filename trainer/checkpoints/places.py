@@ -22,9 +22,11 @@ class Place(Protocol):
 
     Attributes:
         at_once: How many files are to be moved at the same time.
+        turns_below_bytes: Below this size their threads take turns (``turns``); 0 where each waits by itself.
     """
 
     at_once: int
+    turns_below_bytes: int
 
     def sizes(self) -> dict[str, int]:
         """Return all files with their sizes; the first thing to ask for.
@@ -50,8 +52,8 @@ class Place(Protocol):
     def put(self, path: Path, name: str, sha256: str) -> None:
         """Bring a file there; it appears whole or not at all."""
 
-    def get(self, name: str, path: Path) -> None:
-        """Fetch a file.
+    def get(self, name: str, path: Path) -> str | None:
+        """Fetch a file; return its SHA-256 as it is here, if that was worked out on the way.
 
         Raises:
             FileNotFoundError: If it is not there.
@@ -108,6 +110,7 @@ class Folder:
     """A folder of this machine, or of one that is mounted here."""
 
     at_once = AT_ONCE
+    turns_below_bytes = 0
 
     def __init__(self, root: Path) -> None:
         """Name it; it is made with the first file."""

@@ -46,7 +46,11 @@ def pull(
         raise StoreError(f"sync: {url} holds a file named {outside[0]!r}", resolution="remove or rename it there")
     folder.mkdir(parents=True, exist_ok=True)
     plain, checkpoints = split_names(there)
-    done.count(each(sorted(plain), lambda name: _pull_file(place, folder / name, name), place.at_once))
+
+    def get(name: str) -> int | None:
+        return _pull_file(place, folder / name, name)
+
+    done.count(each(sorted(plain), get, place.at_once, lambda name: there[name] < place.turns_below_bytes))
     for parent in sorted({str(PurePosixPath(name).parent) for name in checkpoints}):
         names = [name for name in checkpoints if str(PurePosixPath(name).parent) == parent]
         _pull_newest(place, folder, sorted(names, key=step_of, reverse=True), there, done)
@@ -60,12 +64,12 @@ def _pull_file(place: Place, path: Path, name: str) -> int | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        place.get(name, part)
+        sha256 = place.get(name, part)
     except FileNotFoundError as err:
         raise StoreError(
             f"sync: {name} was removed from the store meanwhile", resolution="run `make sync PULL=1` again"
         ) from err
-    if place.matches(name, part) is False:
+    if place.matches(name, part, sha256) is False:
         part.unlink()
         raise StoreError(
             f"sync: {name} came down damaged: it is not what was put there",
@@ -141,7 +145,7 @@ def _pull_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
     def get(entry: Listed) -> int | None:
         return _pull_listed(place, part / entry.name, f"{checkpoint}/{entry.name}", entry)
 
-    moved = each(listed, get, place.at_once)
+    moved = each(listed, get, place.at_once, lambda entry: entry.size_bytes < place.turns_below_bytes)
     write_atomically(part / MANIFEST_NAME, raw)
     if target.exists():
         shutil.rmtree(target)  # it is not whole, or of another run
@@ -158,10 +162,10 @@ def _pull_listed(place: Place, path: Path, name: str, entry: Listed) -> int | No
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        place.get(name, path)
+        sha256 = place.get(name, path)
     except FileNotFoundError as err:
         raise NotWholeError(f"has {entry.name} missing") from err
-    if not entry.is_at(path):
+    if not entry.is_at(path, sha256):
         path.unlink()
         raise NotWholeError(f"has a damaged {entry.name}")
     return entry.size_bytes

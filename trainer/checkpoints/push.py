@@ -65,7 +65,7 @@ def push(
             return _push_file(place, folder / name, name, there, done.remarks)
 
         for names in (sorted({*plain} - {*vouchers}), vouchers):
-            done.count(each(names, put, place.at_once))
+            done.count(each(names, put, place.at_once, lambda name: _is_small(folder / name, place)))
     return done
 
 
@@ -123,6 +123,13 @@ def _settled(place: Place) -> Iterator[None]:
             place.settle()
         raise
     place.settle()
+
+
+def _is_small(path: Path, place: Place) -> bool:
+    try:
+        return path.stat().st_size < place.turns_below_bytes
+    except OSError:  # it was removed meanwhile, which is said where it is read
+        return False
 
 
 def _push_file(place: Place, path: Path, name: str, there: Mapping[str, int], remarks: list[str]) -> int | None:
@@ -193,7 +200,7 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
 
         if manifest in there and not is_there:
             _take_back(place, folder / checkpoint, manifest, listed)
-        moved = each(listed, put, place.at_once)
+        moved = each(listed, put, place.at_once, lambda entry: entry.size_bytes < place.turns_below_bytes)
         if not is_there:
             place.write(raw, manifest)
     except FileNotFoundError as err:

@@ -85,7 +85,7 @@ class Remote:
                 resolution="install rclone so that it is on PATH (https://rclone.org/install/)",
             )
         self._program, self._remote, self._folder = found, remote, folder
-        self.at_once = at_once or AT_ONCE
+        self.at_once, self.turns_below_bytes = at_once or AT_ONCE, 0
         self._environ = os.environ if not variables else {**without_rclones(os.environ), **variables}
         self._url = f"rclone://{remote}/{folder}"
         self._twice: set[str] = set()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
-from threading import Lock
 
+from trainer.checkpoints.turns import PatientLock
 from trainer.files import object_or_none
 
 SUMS_NAME = ".douse-sums.json"
@@ -51,7 +51,7 @@ class Sums:
         """Learn how to read and write a small file there, and when each file was written, by the store's own clock."""
         self._read, self._write, self._listed = read, write, listed
         self._folders: dict[str, _Folder] = {}
-        self._lock = Lock()
+        self._lock = PatientLock()
 
     def of(self, name: str) -> str | None:
         """Return the SHA-256 of a file as it was put there; ``None`` if nothing vouches for it."""

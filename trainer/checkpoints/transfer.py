@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
+
+from trainer.checkpoints.turns import turn
 
 T = TypeVar("T")
 AT_ONCE = 4
@@ -45,12 +48,29 @@ class Transfer:
             self.size_bytes += size_bytes or 0
 
 
-def each(items: Iterable[T], act: Callable[[T], int | None], at_once: int = AT_ONCE) -> list[int | None]:
-    """Do something for each, so many at a time; the first failure is raised and the rest is left undone."""
+def each(
+    items: Iterable[T],
+    act: Callable[[T], int | None],
+    at_once: int = AT_ONCE,
+    takes_turns: Callable[[T], bool] = lambda _: False,
+) -> list[int | None]:
+    """Do something for each, so many at a time; the first failure is raised and the rest is left undone.
+
+    Args:
+        items: What to do it for.
+        act: What to do.
+        at_once: How many threads; with one it is done in this thread.
+        takes_turns: Whether it is done in turns with others that do: see ``turns``.
+    """
     if at_once == 1:
         return [act(item) for item in items]
+
+    def act_in_turn(item: T) -> int | None:
+        with turn() if takes_turns(item) else nullcontext():
+            return act(item)
+
     with ThreadPoolExecutor(at_once) as pool:
-        futures = [pool.submit(act, item) for item in items]
+        futures = [pool.submit(act_in_turn, item) for item in items]
         try:
             return [future.result() for future in futures]
         except BaseException:

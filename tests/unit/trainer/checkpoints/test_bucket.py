@@ -6,7 +6,6 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from runner.emulation.s3.server import S3Server
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints.complete import REQUIRED_FILES, complete
+from trainer.checkpoints.connection import Connection
 from trainer.checkpoints.places import open_place
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push, push_checkpoint
@@ -142,17 +142,26 @@ def test_a_store_whose_etags_change_from_answer_to_answer_is_read_in_one_stream(
         raise S3DownloadFailedError("Contents of stored object did not match expected ETag.")
 
     push(data, URL)
+    monkeypatch.setattr("trainer.checkpoints.direct.Direct.is_usable", False)
+    monkeypatch.setattr("trainer.checkpoints.direct.Direct.get", lambda *_: None)
     monkeypatch.setattr("boto3.s3.transfer.S3Transfer.download_file", fail)
 
     assert pull(URL, tmp_path / "back").files == 2
     assert (tmp_path / "back" / "in" / "b").read_text() == "two"
 
 
+@pytest.mark.parametrize("is_usable", [True, False], ids=["parts", "boto3"])
 @pytest.mark.parametrize("is_ignored", [True, False], ids=["ignored", "another"])
 def test_a_store_that_ignores_ranges_or_says_others_is_read_in_one_stream(
-    open_bucket: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_ignored: bool
+    open_bucket: Callable[[str], Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_ignored: bool,
+    is_usable: bool,
 ) -> None:
     open_bucket("strict")
+    monkeypatch.setattr("trainer.checkpoints.direct.Direct.is_usable", is_usable)
+    monkeypatch.setattr("trainer.checkpoints.direct.Direct.get_part", lambda *_: None)
     big = tmp_path / "data" / "big"
     big.parent.mkdir()
     big.write_bytes(bytes(range(256)) * (s3.PART_BYTES // 256) + b"and a little of a second part")
@@ -217,13 +226,13 @@ def test_a_bucket_is_filled_and_read_in_one_thread_where_that_is_asked(
     place = open_place(URL, None, at_once=1)
     assert isinstance(place, s3.Bucket)
     threads: list[int] = []
-    send = HTTPConnection.request
+    ask = Connection.ask
 
-    def noted(*words: Any, **options: Any) -> None:
+    def noted(*words: Any) -> tuple[int, dict[str, str]]:
         threads.append(threading.get_ident())
-        send(*words, **options)
+        return ask(*words)
 
-    monkeypatch.setattr(HTTPConnection, "request", noted)
+    monkeypatch.setattr(Connection, "ask", noted)
     place._client.meta.events.register("before-send.s3", lambda **_: threads.append(threading.get_ident()))
 
     done = push_checkpoint(place, folder, step)

@@ -115,7 +115,7 @@ def test_keys_that_are_given_are_the_ones_that_are_used(monkeypatch: pytest.Monk
     def used(keys: dict[str, str] | None) -> list[tuple[str, str, str]]:
         """Return what boto3 signs with, and what small objects are signed with."""
         place: Any = store_places.open_place(f"s3://{BUCKET}/p", "https://store.example", keys)
-        found = [place._client._request_signer._credentials, place._small._credentials]
+        found = [place._client._request_signer._credentials, place._direct._credentials]
         return [(one.access_key, one.secret_key, place._client.meta.region_name) for one in found]
 
     assert used(given) == [("a", "b", "eu-west-1")] * 2

@@ -16,9 +16,10 @@ from runner.emulation.s3.account import BUCKET
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import S3Server
 from trainer.checkpoints.bucket import Bucket
+from trainer.checkpoints.connection import Connection
+from trainer.checkpoints.direct import LISTING, Answer, Direct
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
-from trainer.checkpoints.small_objects import LISTING, Answer, SmallObjects
 
 URL = f"s3://{BUCKET}/p"
 NAMES = ("a", "empty", "with space+plus~tilde", "in/ümlaut", "in/[x](y)=&?#%20")
@@ -64,11 +65,11 @@ def test_a_small_file_takes_one_request_there_and_one_back(
     assert contents(tmp_path / "back") == contents(data)
 
 
-def stay_away(objects: SmallObjects) -> None:
+def stay_away(objects: Direct) -> None:
     objects._address = None
 
 
-def break_off(objects: SmallObjects) -> None:
+def break_off(objects: Direct) -> None:
     """Let the server be gone."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -77,7 +78,7 @@ def break_off(objects: SmallObjects) -> None:
     objects._address = objects._address._replace(host=address)
 
 
-def sign_wrongly(objects: SmallObjects) -> None:
+def sign_wrongly(objects: Direct) -> None:
     objects._credentials = SimpleNamespace(get_frozen_credentials=lambda: ("nobody", "knows", None))
 
 
@@ -89,22 +90,22 @@ def test_boto3_does_what_is_not_done_at_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     manner: str,
-    spoil: Callable[[SmallObjects], None],
+    spoil: Callable[[Direct], None],
 ) -> None:
     open_bucket(manner)
-    learn, ask = SmallObjects._learn, SmallObjects._ask
+    learn, ask = Direct._learn, Direct._ask
     answers: list[Any] = []
 
-    def spoilt(self: SmallObjects, request: Any, **words: Any) -> None:
+    def spoilt(self: Direct, request: Any, **words: Any) -> None:
         learn(self, request, **words)
         spoil(self)
 
-    def counted(self: SmallObjects, *words: Any) -> Any:
+    def counted(self: Direct, *words: Any) -> Any:
         answers.append(ask(self, *words))
         return answers[-1]
 
-    monkeypatch.setattr(SmallObjects, "_learn", spoilt)
-    monkeypatch.setattr(SmallObjects, "_ask", counted)
+    monkeypatch.setattr(Direct, "_learn", spoilt)
+    monkeypatch.setattr(Direct, "_ask", counted)
     push(data, URL)
     pull(URL, tmp_path / "back")
 
@@ -126,39 +127,42 @@ def test_a_server_is_judged_by_what_boto3_judges_it_by(
     place = Bucket(BUCKET, "p", None, None)
     place.sizes()
 
-    assert place._small.put("p/a", b"one", "", {})
-    place._small._verify, place._small._tls = None, None
-    place._small._idle.clear()
+    assert place._direct.put("p/a", b"one", "", {})
+    place._direct._verify, place._direct._tls = None, None
+    place._direct._idle.clear()
     place.sizes()
-    assert not place._small.put("p/a", b"one", "", {})
+    assert not place._direct.put("p/a", b"one", "", {})
 
 
 def test_a_connection_that_was_given_up_meanwhile_is_made_anew(open_bucket: Callable[[str], Any]) -> None:
     open_bucket("strict")
     place = Bucket(BUCKET, "p", None, None)
     place.sizes()
-    objects = place._small
-    assert objects.put("p/a", b"one", "", {})
-    [(_, connection)] = objects._idle
-    connection.connect()
-    connection.sock.shutdown(socket.SHUT_RDWR)
+    objects = place._direct
+    assert objects._address is not None
+    for _ in range(2):
+        connection = Connection(objects._address.host, objects._tls)
+        connection._socket.shutdown(socket.SHUT_RDWR)
+        objects._idle.append((objects._address, connection))
 
     assert objects.put("p/a", b"two", "", {})
-    assert [connection] != [one for _, one in objects._idle]
-    assert objects.get("p/a") is not None
+    answer = objects.get("p/a")
+    assert answer is not None
+    assert answer.content == b"two"
+    assert connection not in [one for _, one in objects._idle]
 
 
 def test_behind_a_proxy_boto3_does_it_all(open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     open_bucket("strict")
     place = Bucket(BUCKET, "p", None, None)
     place.sizes()
-    assert place._small._address is not None
+    assert place._direct._address is not None
     monkeypatch.setattr("botocore.utils.get_environ_proxies", lambda url: {"https": "http://proxy.example:3128"})
 
     place.sizes()
 
-    assert place._small.get("p/a") is None
-    assert place._small._address is None
+    assert place._direct.get("p/a") is None
+    assert place._direct._address is None
 
 
 @pytest.mark.parametrize("manner", MANNERS)
@@ -167,13 +171,13 @@ def test_an_answer_that_is_cut_short_is_read_again_by_boto3(
 ) -> None:
     open_bucket(manner)
     push(data, URL)
-    get = SmallObjects.get
+    get = Direct.get
 
-    def cut(self: SmallObjects, key: str) -> Answer | None:
+    def cut(self: Direct, key: str) -> Answer | None:
         whole = get(self, key)
         return None if whole is None else Answer(whole.content[:-1], {**whole.head, "ContentLength": 0})
 
-    monkeypatch.setattr(SmallObjects, "get", cut)
+    monkeypatch.setattr(Direct, "get", cut)
     pull(URL, tmp_path / "back")
 
     assert contents(tmp_path / "back") == contents(data)
@@ -193,7 +197,7 @@ def test_a_refusal_is_boto3s_to_report(open_bucket: Callable[[str], Any], data: 
 @pytest.mark.parametrize("words", ["", SIGNED.replace("HMAC", "ECDSA"), SIGNED.replace("/s3/", "/s3express/")])
 def test_other_signatures_are_left_to_boto3(words: str) -> None:
     events = HierarchicalEmitter()
-    objects = SmallObjects(SimpleNamespace(meta=SimpleNamespace(events=events)), None, None, with_checksum=False)
+    objects = Direct(SimpleNamespace(meta=SimpleNamespace(events=events)), None, None, with_checksum=False)
     url = "https://store.example/bucket?list-type=2"
 
     assert objects.get("a") is None
