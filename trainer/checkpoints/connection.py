@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from trainer.checkpoints.turns import waiting
+from trainer.checkpoints.turns import has_turn, waiting
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -50,7 +50,6 @@ class Connection:
             except BaseException:
                 plain.close()
                 raise
-        self._socket.setblocking(False)
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> tuple[int, dict[str, str]]:
         """Make a request; return the status of the answer, and its headers by names in lower case.
@@ -62,6 +61,7 @@ class Connection:
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         if content or method == "PUT":
             lines.append(f"content-length: {len(content)}")
+        self._socket.settimeout(0.0 if has_turn() else TIMEOUT_S)  # without a turn it waits by itself
         left = memoryview("\r\n".join([*lines, "", ""]).encode("latin-1") + content)
         while left:
             left = left[self._once_ready(self._socket.send, left, select.POLLOUT) :]

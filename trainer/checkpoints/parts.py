@@ -86,8 +86,8 @@ def get_parts(path: Path, size_bytes: int, part_bytes: int, at_once: int, get: G
     """
     ends = [*range(part_bytes, size_bytes, part_bytes), size_bytes]
     parts = [Part(end - (end - 1) % part_bytes - 1, end, size_bytes) for end in ends]
-    digest, first = hashlib.sha256(), None
-    with path.open("w+b") as file, ThreadPoolExecutor(at_once) as pool:
+    digest, first, buffer = hashlib.sha256(), None, memoryview(bytearray(READ_BYTES))
+    with path.open("wb") as file, path.open("rb", 0) as written, ThreadPoolExecutor(at_once) as pool:
         futures = [pool.submit(get, part, partial(_write, file.fileno())) for part in parts]
         try:
             for part, future in zip(parts, futures, strict=True):
@@ -95,8 +95,10 @@ def get_parts(path: Path, size_bytes: int, part_bytes: int, at_once: int, get: G
                 first = first or head
                 if head is None or first is None or head["ETag"] != first["ETag"]:
                     return None
-                for at in range(part.begin, part.end, READ_BYTES):
-                    digest.update(os.pread(file.fileno(), min(READ_BYTES, part.end - at), at))
+                left = part.end - part.begin
+                while count := written.readinto(buffer[:left]):
+                    digest.update(buffer[:count])
+                    left -= count
         except UnwrittenError as err:
             raise err.cause from None
         finally:

@@ -31,10 +31,15 @@ def turn() -> Iterator[None]:
             _OWN.has_turn = False
 
 
+def has_turn() -> bool:
+    """Return whether this thread has the turn."""
+    return getattr(_OWN, "has_turn", False)
+
+
 @contextmanager
 def waiting() -> Iterator[None]:
     """Let other threads go on until the block ends, and then wait for a turn again; without a turn nothing happens."""
-    if not getattr(_OWN, "has_turn", False):
+    if not has_turn():
         yield
         return
     _OWN.has_turn = False
