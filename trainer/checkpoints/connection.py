@@ -19,6 +19,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 TIMEOUT_S = 60
 MOST_HEAD_BYTES = 1 << 16
+MOST_DIGITS = 18
 HTTPS_PORT, HTTP_PORT = 443, 80
 
 
@@ -132,6 +133,7 @@ def _read_head(text: str) -> tuple[int, dict[str, str]]:
     code, length = rest[:3], headers.get("content-length", "")
     if version != "HTTP/1.1" or not (code.isascii() and code.isdecimal()):
         raise UnreadableError(f"{first!r} begins the answer")
-    if code.startswith("2") and ("transfer-encoding" in headers or not (length.isascii() and length.isdecimal())):
+    has_length = length.isascii() and length.isdecimal() and len(length) <= MOST_DIGITS
+    if code.startswith("2") and ("transfer-encoding" in headers or not has_length):
         raise UnreadableError(f"{first!r} has no length")
     return int(code), headers

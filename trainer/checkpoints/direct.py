@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
-from trainer.checkpoints.connection import Connection, UnreadableError
+from trainer.checkpoints.connection import Connection
 from trainer.checkpoints.parts import Part, Write
 from trainer.checkpoints.signatures import Credentials, sign
 
@@ -150,43 +150,46 @@ class Direct:
         credentials = Credentials(*self._credentials.get_frozen_credentials()[:3])
         named = {"host": address.host, **headers}
         sent = sign(method, path, named, digest, credentials, address.region, time.time())
-        while True:
-            try:
-                connection, is_new = self._connect(address)
-            except OSError:
-                return None
+        for connect in (self._resting, self._new):
             came, found = dict[str, str](), None
             try:
+                connection = connect(address)
+            except (OSError, ValueError):
+                return None
+            if connection is None:
+                continue
+            try:
                 status, came = connection.ask(method, path, sent, content)
-                if status in DONE:
-                    found = read(connection, came)
-                    return found
-                is_new = True  # it has answered: another connection would bring the same
-            except OSError:
-                pass
-            except UnreadableError:
-                self._address, is_new = None, True
+                found = read(connection, came) if status in DONE else None
+            except OSError:  # a connection that has rested may have been given up since
+                continue
+            except ValueError:
+                self._address = None
             finally:
                 if found is not None and connection.is_open(came):
                     self._idle.append((address, connection))
                 else:
                     connection.close()
-            if is_new:
-                return None
+            return found
+        return None
 
-    def _connect(self, address: Address) -> tuple[Connection, bool]:
-        """Return a connection that rests, which its other end may have given up since, else a new one.
-
-        Raises:
-            OSError: If none comes about.
-        """
+    def _resting(self, address: Address) -> Connection | None:
+        """Return a connection that was used before, if there is one."""
         with suppress(IndexError):
             while True:
                 at, connection = self._idle.pop()
                 if at == address:
-                    return connection, False
+                    return connection
                 connection.close()
-        return Connection(address.host, self._tls if address.is_https else None), True
+        return None
+
+    def _new(self, address: Address) -> Connection:
+        """Connect.
+
+        Raises:
+            OSError: If that fails.
+        """
+        return Connection(address.host, self._tls if address.is_https else None)
 
 
 def _whole(connection: Connection, headers: Mapping[str, str]) -> Answer | None:

@@ -16,7 +16,7 @@ from runner.emulation.s3.account import BUCKET
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import S3Server
 from trainer.checkpoints.bucket import Bucket
-from trainer.checkpoints.connection import Connection
+from trainer.checkpoints.connection import Connection, UnreadableError
 from trainer.checkpoints.direct import LISTING, Answer, Direct
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
@@ -150,6 +150,36 @@ def test_a_connection_that_was_given_up_meanwhile_is_made_anew(open_bucket: Call
     assert answer is not None
     assert answer.content == b"two"
     assert connection not in [one for _, one in objects._idle]
+
+
+def test_an_answer_that_is_not_understood_ends_the_short_way(
+    open_bucket: Callable[[str], Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_bucket("strict")
+    push(data, URL)
+    asked: list[str] = []
+
+    def unreadable(self: Connection, method: str, *_: Any) -> Any:
+        asked.append(method)
+        raise UnreadableError("chunks")
+
+    monkeypatch.setattr("trainer.checkpoints.bucket.FILES_AT_ONCE", 1)
+    monkeypatch.setattr(Connection, "ask", unreadable)
+    pull(URL, tmp_path / "back")
+
+    assert asked == ["GET"]
+    assert contents(tmp_path / "back") == contents(data)
+
+
+@pytest.mark.parametrize("host", ["store.example:99999", "[::1"])
+def test_an_address_that_nobody_can_speak_to_is_boto3s_to_report(open_bucket: Callable[[str], Any], host: str) -> None:
+    open_bucket("strict")
+    place = Bucket(BUCKET, "p", None, None)
+    place.sizes()
+    assert place._direct._address is not None
+    place._direct._address = place._direct._address._replace(host=host)
+
+    assert place._direct.get("p/a") is None
 
 
 def test_behind_a_proxy_boto3_does_it_all(open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
