@@ -32,8 +32,10 @@ PART_BYTES = 16 << 20
 PARTS_AT_ONCE = 8
 FILES_AT_ONCE = 16
 """Of these ``transfer.AT_ONCE`` may be big; the others wait for answers most of their time."""
+NO_SUCH_RANGE = 416
+"""The answer to a part of an object that has become shorter."""
 PART_TRIES = 5
-"""How often a part is asked for whose connection breaks while it comes; boto3 begins no answer anew."""
+"""How often a part is asked for whose connection breaks while it comes."""
 RETRIES = 8
 CONNECT_TIMEOUT_S = 20
 READ_TIMEOUT_S = 120
@@ -187,7 +189,11 @@ class Bucket:
             return None
         with told(self._url), self._big:
             if self.at_once > 1 and name in self._sizes and size_bytes > MOST_BYTES and self._direct.is_usable:
-                came = get_parts(path, size_bytes, PART_BYTES, PARTS_AT_ONCE, partial(self._get_part, name))
+                try:
+                    came = get_parts(path, size_bytes, PART_BYTES, PARTS_AT_ONCE, partial(self._get_part, name))
+                except BaseException:
+                    path.unlink(missing_ok=True)  # nothing goes on from it, and a full disk would stay full
+                    raise
                 if came is not None:
                     self._came[name, path] = came.head
                     return came.sha256
@@ -209,31 +215,36 @@ class Bucket:
 
     def _get_part(self, name: str, part: Part, write: Write) -> Mapping[str, Any] | None:
         """Bring a part of an object; ``None`` where the store gives another one, or all of it."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
         key = self._prefix + name
         if (head := self._direct.get_part(key, part, write)) is not None:
             return head
-        for tries_left in reversed(range(PART_TRIES)):
-            try:
-                answer: Mapping[str, Any] = self._client.get_object(Bucket=self._bucket, Key=key, Range=part.asked)
-                with closing(answer["Body"]) as body:
-                    if answer.get("ContentRange") != part.answered:
-                        return None
-                    at = part.begin
-                    for piece in body.iter_chunks(PIECE_BYTES):
-                        write(memoryview(piece), at)
-                        at += len(piece)
-            except ClientError as err:
-                if err.response["Error"]["Code"] == "InvalidRange":  # it has become shorter
-                    return None
-                raise
-            except BotoCoreError:
-                if not tries_left:
-                    raise
-            else:
-                return {**answer, "ContentLength": part.size_bytes}
-        raise AssertionError
+        for _ in range(PART_TRIES - 1):
+            with suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                return self._part_by_boto3(key, part, write)
+        return self._part_by_boto3(key, part, write)
+
+    def _part_by_boto3(self, key: str, part: Part, write: Write) -> Mapping[str, Any] | None:
+        """Bring a part of an object by boto3, which begins no answer anew that breaks off."""
+        from botocore.exceptions import ClientError, IncompleteReadError
+
+        try:
+            answer: Mapping[str, Any] = self._client.get_object(Bucket=self._bucket, Key=key, Range=part.asked)
+        except ClientError as err:
+            if err.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == NO_SUCH_RANGE:
+                return None
+            raise
+        with closing(answer["Body"]) as body:
+            if answer.get("ContentRange") != part.answered:
+                return None
+            at = part.begin
+            for piece in body.iter_chunks(PIECE_BYTES):
+                write(memoryview(piece)[: max(part.end - at, 0)], at)
+                at += len(piece)
+        if at != part.end:
+            raise IncompleteReadError(actual_bytes=at - part.begin, expected_bytes=part.end - part.begin)
+        return {"ETag": "", **answer, "ContentLength": part.size_bytes}
 
     def _download(self, name: str, path: Path) -> bool:
         """Download an object by boto3's own transfers; returns whether the store gave what was asked for.

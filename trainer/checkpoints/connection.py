@@ -59,7 +59,8 @@ class Connection:
             OSError: If the connection broke.
             UnreadableError: If the answer is not understood.
         """
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        named = {**headers, "accept-encoding": "identity"}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in named.items())]
         if content or method == "PUT":
             lines.append(f"content-length: {len(content)}")
         self._socket.settimeout(0.0 if has_turn() else TIMEOUT_S)  # without a turn it waits by itself
@@ -131,9 +132,9 @@ def _read_head(text: str) -> tuple[int, dict[str, str]]:
             raise UnreadableError(f"{line!r} is no header")
         headers[name.lower()] = value.strip()
     code, length = rest[:3], headers.get("content-length", "")
-    if version != "HTTP/1.1" or not (code.isascii() and code.isdecimal()):
+    if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdecimal()):
         raise UnreadableError(f"{first!r} begins the answer")
     has_length = length.isascii() and length.isdecimal() and len(length) <= MOST_DIGITS
-    if code.startswith("2") and ("transfer-encoding" in headers or not has_length):
+    if code.startswith("2") and (version != "HTTP/1.1" or "transfer-encoding" in headers or not has_length):
         raise UnreadableError(f"{first!r} has no length")
     return int(code), headers

@@ -15,13 +15,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 from trainer.checkpoints.connection import Connection
 from trainer.checkpoints.parts import Part, Write
 from trainer.checkpoints.signatures import Credentials, sign
+from trainer.checkpoints.turns import waiting
 
 T = TypeVar("T")
 MOST_BYTES = 1 << 20
@@ -31,7 +32,8 @@ PIECE_BYTES = 1 << 18
 LISTING = "before-send.s3.ListObjectsV2"
 SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]+/\d{8}/([^/,]+)/s3/aws4_request,.*")
 METADATA = "x-amz-meta-"
-DONE = (200, 206)
+WHOLE, PART = 200, (200, 206)
+"""Success: some stores give a part with the status of the whole, and only ``Content-Range`` says what has come."""
 Read = Callable[[Connection, Mapping[str, str]], T | None]
 """Reads the body of an answer with these headers; ``None`` where it is not what was asked for."""
 
@@ -147,7 +149,9 @@ class Direct:
         if address is None:
             return None
         path, digest = f"{address.path}/{quote(key, safe='/~')}", hashlib.sha256(content).hexdigest()
-        credentials = Credentials(*self._credentials.get_frozen_credentials()[:3])
+        credentials = self._frozen()
+        if credentials is None:
+            return None
         named = {"host": address.host, **headers}
         sent = sign(method, path, named, digest, credentials, address.region, time.time())
         for connect in (self._resting, self._new):
@@ -160,10 +164,12 @@ class Direct:
                 continue
             try:
                 status, came = connection.ask(method, path, sent, content)
-                found = read(connection, came) if status in DONE else None
+                found = read(connection, came) if status == WHOLE or (status in PART and "range" in headers) else None
             except OSError:  # a connection that has rested may have been given up since
                 continue
             except ValueError:
+                if connect == self._resting:  # some say so in words of their own
+                    continue
                 self._address = None
             finally:
                 if found is not None and connection.is_open(came):
@@ -172,6 +178,17 @@ class Direct:
                     connection.close()
             return found
         return None
+
+    def _frozen(self) -> Credentials | None:
+        """Return what to sign with; ``None`` where it was to be renewed and was not, which boto3 is to report."""
+        from botocore.exceptions import BotoCoreError
+
+        is_due = getattr(self._credentials, "refresh_needed", lambda: False)
+        try:
+            with waiting() if is_due() else nullcontext():
+                return Credentials(*self._credentials.get_frozen_credentials()[:3])
+        except BotoCoreError:
+            return None
 
     def _resting(self, address: Address) -> Connection | None:
         """Return a connection that was used before, if there is one."""

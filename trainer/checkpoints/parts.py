@@ -88,8 +88,8 @@ def get_parts(path: Path, size_bytes: int, part_bytes: int, at_once: int, get: G
     parts = [Part(end - (end - 1) % part_bytes - 1, end, size_bytes) for end in ends]
     digest, first, buffer = hashlib.sha256(), None, memoryview(bytearray(READ_BYTES))
     with path.open("wb") as file, path.open("rb", 0) as written, ThreadPoolExecutor(at_once) as pool:
-        futures = [pool.submit(get, part, partial(_write, file.fileno())) for part in parts]
         try:
+            futures = [pool.submit(get, part, partial(_write, file.fileno())) for part in parts]
             for part, future in zip(parts, futures, strict=True):
                 head = future.result()
                 first = first or head

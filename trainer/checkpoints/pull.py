@@ -50,7 +50,7 @@ def pull(
     def get(name: str) -> int | None:
         return _pull_file(place, folder / name, name)
 
-    done.count(each(sorted(plain), get, place.at_once, lambda name: there[name] < place.turns_below_bytes))
+    done.count(each(sorted(plain), get, place.at_once, lambda name: 0 <= there[name] < place.turns_below_bytes))
     for parent in sorted({str(PurePosixPath(name).parent) for name in checkpoints}):
         names = [name for name in checkpoints if str(PurePosixPath(name).parent) == parent]
         _pull_newest(place, folder, sorted(names, key=step_of, reverse=True), there, done)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import CredentialRetrievalError
 from botocore.hooks import HierarchicalEmitter
 
 from runner.emulation.s3.account import BUCKET
@@ -20,6 +22,7 @@ from trainer.checkpoints.connection import Connection, UnreadableError
 from trainer.checkpoints.direct import LISTING, Answer, Direct
 from trainer.checkpoints.pull import pull
 from trainer.checkpoints.push import push
+from trainer.checkpoints.turns import turn
 
 URL = f"s3://{BUCKET}/p"
 NAMES = ("a", "empty", "with space+plus~tilde", "in/ümlaut", "in/[x](y)=&?#%20")
@@ -169,6 +172,67 @@ def test_an_answer_that_is_not_understood_ends_the_short_way(
 
     assert asked == ["GET"]
     assert contents(tmp_path / "back") == contents(data)
+
+
+def test_keys_that_cannot_be_renewed_are_boto3s_to_report(open_bucket: Callable[[str], Any]) -> None:
+    class Refused:
+        """Credentials whose source does not answer."""
+
+        def refresh_needed(self) -> bool:
+            return True
+
+        def get_frozen_credentials(self) -> Any:
+            with ThreadPoolExecutor(1) as pool:  # whoever else wants a turn meanwhile gets it
+                pool.submit(take_turn).result(timeout=20)
+            raise CredentialRetrievalError(provider="iam-role", error_msg="no answer")
+
+    def take_turn() -> None:
+        with turn():
+            pass
+
+    open_bucket("strict")
+    place = Bucket(BUCKET, "p", None, None)
+    place.sizes()
+    place._direct._credentials = Refused()
+
+    with turn():
+        assert place._direct.get("p/a") is None
+    assert place._direct.is_usable
+
+
+def test_a_connection_that_has_rested_and_says_so_in_other_words_is_no_reason_to_stop(
+    open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_bucket("strict")
+    place = Bucket(BUCKET, "p", None, None)
+    place.sizes()
+    objects, ask = place._direct, Connection.ask
+    assert objects._address is not None
+    resting = Connection(objects._address.host, objects._tls)
+    objects._idle.append((objects._address, resting))
+
+    def unreadable(self: Connection, *words: Any) -> Any:
+        if self is resting:
+            raise UnreadableError("HTTP/1.0 408")
+        return ask(self, *words)
+
+    monkeypatch.setattr(Connection, "ask", unreadable)
+
+    assert objects.put("p/a", b"one", "", {})
+    assert objects.is_usable
+
+
+def test_a_part_of_what_was_asked_for_as_a_whole_is_no_success(
+    open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_bucket("strict")
+    place = Bucket(BUCKET, "p", None, None)
+    place.sizes()
+    ask = Connection.ask
+    monkeypatch.setattr(Connection, "ask", lambda *words: (206, ask(*words)[1]))
+
+    assert not place._direct.put("p/a", b"one", "", {})
+    assert place._direct.get("p/a") is None
 
 
 @pytest.mark.parametrize("host", ["store.example:99999", "[::1"])

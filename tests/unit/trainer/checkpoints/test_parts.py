@@ -103,15 +103,34 @@ def pulled(tmp_path: Path) -> bytes:
 
 @pytest.mark.parametrize("manner", ["amazon", "strict"])
 def test_a_big_file_comes_back_in_one_request_for_each_part(
-    open_bucket: Callable[[str], Any], s3_server: Callable[[str], S3Server], big: Path, tmp_path: Path, manner: str
+    open_bucket: Callable[[str], Any],
+    s3_server: Callable[[str], S3Server],
+    big: Path,
+    tmp_path: Path,
+    manner: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     open_bucket(manner)
     push(big, URL)
     requests = s3_server(manner).requests
     requests.clear()
+    by_boto3 = noted_calls(monkeypatch)
 
     assert pulled(tmp_path) == CONTENT
     assert Counter(asked.method for asked in requests) == Counter(GET=1 + PARTS)
+    assert by_boto3 == ["ListObjectsV2"]
+
+
+def noted_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that grows by each call of boto3's."""
+    asked, called = BaseClient._make_api_call, list[str]()
+
+    def noted(client: Any, name: str, values: Any) -> Any:
+        called.append(name)
+        return asked(client, name, values)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+    return called
 
 
 def give_nothing(*_: Any) -> None:
@@ -119,7 +138,7 @@ def give_nothing(*_: Any) -> None:
 
 
 def break_off_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let connections break while they bring a body, four times."""
+    """Let connections break while they bring a body, four times: each part, and one of them twice."""
     fill, left = Connection.fill, [None] * 4
 
     def broken(self: Connection, content: memoryview) -> None:
@@ -150,8 +169,10 @@ def test_a_part_that_does_not_come_at_once_is_boto3s(
     spoil(monkeypatch)
     if manner == "gateway":
         monkeypatch.setattr("runner.emulation.s3.manners.BUSY_EVERY", 3)
+    by_boto3 = noted_calls(monkeypatch)
 
     assert pulled(tmp_path) == CONTENT
+    assert "GetObject" in by_boto3
 
 
 @pytest.mark.parametrize("times", [2, 100])
@@ -189,6 +210,82 @@ def test_a_part_whose_connection_breaks_is_asked_for_again(
     else:
         with pytest.raises(StoreError, match="ResponseStreamingError"):
             pulled(tmp_path)
+
+
+class Changed:
+    """A body with other content than the store has sent."""
+
+    def __init__(self, body: Any, content: bytes) -> None:
+        self._body, self._content = body, content
+
+    def iter_chunks(self, size_bytes: int) -> Any:
+        yield self._content
+
+    def close(self) -> None:
+        self._body.close()
+
+
+@pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"more"], ids=["short", "long"])
+def test_a_part_of_another_length_is_asked_for_again(
+    open_bucket: Callable[[str], Any],
+    big: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[bytes], bytes],
+) -> None:
+    """A body in chunks has no length that boto3 could hold it to."""
+    open_bucket("strict")
+    push(big, URL)
+    give_none(monkeypatch)
+    asked, changed = BaseClient._make_api_call, list[str]()
+
+    def other(client: Any, name: str, values: Any) -> Any:
+        answer = asked(client, name, values)
+        if values.get("Range", "").startswith("bytes=0-") and not changed:
+            changed.append(name)
+            answer["Body"] = Changed(answer["Body"], change(answer["Body"].read()))
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", other)
+
+    assert pulled(tmp_path) == CONTENT
+    assert changed
+
+
+def test_a_store_without_etags_gives_parts_as_well(
+    open_bucket: Callable[[str], Any], big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_bucket("strict")
+    push(big, URL)
+    give_none(monkeypatch)
+    asked = BaseClient._make_api_call
+
+    def without(client: Any, name: str, values: Any) -> Any:
+        answer = asked(client, name, values)
+        return {key: answer[key] for key in answer if key != "ETag"} if "Range" in values else answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", without)
+
+    assert pulled(tmp_path) == CONTENT
+
+
+def test_what_fails_half_way_leaves_nothing_on_the_disk(
+    open_bucket: Callable[[str], Any], big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_bucket("strict")
+    push(big, URL)
+    write = os.pwrite
+
+    def full(file: int, piece: Any, at: int) -> int:
+        if at > 6 << 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, piece, at)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space left"):
+        pulled(tmp_path)
+
+    assert [path for path in (tmp_path / "back").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("new", [CONTENT[: 6 << 20], CONTENT * 2, b"short"], ids=["shorter", "longer", "small"])

@@ -22,19 +22,27 @@ def in_threads(*acts: Callable[[], None]) -> None:
             future.result(timeout=AT_MOST_S)
 
 
-@pytest.mark.parametrize(("takes_turns", "most"), [(True, 1), (False, 4)])
-def test_one_works_at_a_time_where_turns_are_taken(takes_turns: bool, most: int) -> None:
+def test_one_works_at_a_time_where_turns_are_taken() -> None:
     working, found = list[int](), list[int]()
 
     def act(item: int) -> None:
         working.append(item)
-        time.sleep(0.02)
+        time.sleep(0.01)
         found.append(len(working))
         working.remove(item)
 
-    each(range(8), act, 4, lambda _: takes_turns)
+    each(range(8), act, 4, lambda _: True)
 
-    assert max(found) == most
+    assert found == [1] * 8
+
+
+def test_all_work_at_once_where_none_are() -> None:
+    meet = threading.Barrier(4)
+
+    def act(item: int) -> None:
+        meet.wait(AT_MOST_S)
+
+    each(range(4), act, 4, lambda _: False)
 
 
 def test_who_waits_lets_the_others_go_on() -> None:
