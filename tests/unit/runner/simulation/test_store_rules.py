@@ -72,7 +72,9 @@ def no_fetch(patch: pytest.MonkeyPatch) -> None:
 
 def credulous_pull(patch: pytest.MonkeyPatch) -> None:
     """Let whatever comes from a store be what its manifest lists, where it is as long."""
-    patch.setattr(Listed, "is_at", lambda self, path: path.is_file() and path.stat().st_size == self.size_bytes)
+    patch.setattr(
+        Listed, "is_at", lambda self, path, sha256=None: path.is_file() and path.stat().st_size == self.size_bytes
+    )
 
 
 def unstored_adapter(patch: pytest.MonkeyPatch) -> None:
