@@ -88,7 +88,7 @@ class Bucket:
                 resolution="install boto3 beside the trainer; `make sync` does so on the control side",
             ) from err
 
-        self.at_once, self.turns_below_bytes = at_once or FILES_AT_ONCE, MOST_BYTES + 1
+        self.at_once = at_once or FILES_AT_ONCE
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
         self._url = f"s3://{bucket}/{prefix}"
         with told(self._url):
@@ -108,6 +108,10 @@ class Bucket:
             max_concurrency=at_once or PARTS_AT_ONCE,
             use_threads=at_once != 1,
         )
+
+    def takes_turns(self, size_bytes: int) -> bool:
+        """Return whether it is small: with those there is more to do than to wait for."""
+        return size_bytes <= MOST_BYTES
 
     def sizes(self) -> dict[str, int]:
         """Return all objects under the prefix with their sizes."""
@@ -183,7 +187,7 @@ class Bucket:
         """Download an object, in parallel parts if it is big; return its SHA-256 where it came in them."""
         size_bytes = self._sizes.get(name, MOST_BYTES + 1)
         answer = self._direct.get(self._prefix + name) if size_bytes <= MOST_BYTES else None
-        if answer is not None and len(answer.content) == size_bytes:  # what was replaced since it was listed
+        if answer is not None and len(answer.content) == size_bytes:  # else it was replaced since
             path.write_bytes(answer.content)
             self._came[name, path] = answer.head
             return None

@@ -32,7 +32,7 @@ PIECE_BYTES = 1 << 18
 LISTING = "before-send.s3.ListObjectsV2"
 SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]+/\d{8}/([^/,]+)/s3/aws4_request,.*")
 METADATA = "x-amz-meta-"
-WHOLE, PART = 200, (200, 206)
+WHOLE, PART = 200, 206
 """Success: some stores give a part with the status of the whole, and only ``Content-Range`` says what has come."""
 Read = Callable[[Connection, Mapping[str, str]], T | None]
 """Reads the body of an answer with these headers; ``None`` where it is not what was asked for."""
@@ -164,7 +164,7 @@ class Direct:
                 continue
             try:
                 status, came = connection.ask(method, path, sent, content)
-                found = read(connection, came) if status == WHOLE or (status in PART and "range" in headers) else None
+                found = read(connection, came) if status == WHOLE or (status == PART and "range" in headers) else None
             except OSError:  # a connection that has rested may have been given up since
                 continue
             except ValueError:

@@ -84,8 +84,8 @@ def get_parts(path: Path, size_bytes: int, part_bytes: int, at_once: int, get: G
     Raises:
         OSError: If the file cannot be written.
     """
-    ends = [*range(part_bytes, size_bytes, part_bytes), size_bytes]
-    parts = [Part(end - (end - 1) % part_bytes - 1, end, size_bytes) for end in ends]
+    begins = range(0, size_bytes, part_bytes)
+    parts = [Part(begin, min(begin + part_bytes, size_bytes), size_bytes) for begin in begins]
     digest, first, buffer = hashlib.sha256(), None, memoryview(bytearray(READ_BYTES))
     with path.open("wb") as file, path.open("rb", 0) as written, ThreadPoolExecutor(at_once) as pool:
         try:

@@ -22,11 +22,12 @@ class Place(Protocol):
 
     Attributes:
         at_once: How many files are to be moved at the same time.
-        turns_below_bytes: Below this size their threads take turns (``turns``); 0 where each waits by itself.
     """
 
     at_once: int
-    turns_below_bytes: int
+
+    def takes_turns(self, size_bytes: int) -> bool:
+        """Return whether threads that move files of this size take turns (``turns``)."""
 
     def sizes(self) -> dict[str, int]:
         """Return all files with their sizes; the first thing to ask for.
@@ -110,11 +111,15 @@ class Folder:
     """A folder of this machine, or of one that is mounted here."""
 
     at_once = AT_ONCE
-    turns_below_bytes = 0
 
     def __init__(self, root: Path) -> None:
         """Name it; it is made with the first file."""
         self._root = root
+
+    def takes_turns(self, size_bytes: int) -> bool:
+        """Return ``False``: what waits here is the disk."""
+        del size_bytes
+        return False
 
     def sizes(self) -> dict[str, int]:
         """Return all files with their sizes."""

@@ -50,7 +50,7 @@ def pull(
     def get(name: str) -> int | None:
         return _pull_file(place, folder / name, name)
 
-    done.count(each(sorted(plain), get, place.at_once, lambda name: 0 <= there[name] < place.turns_below_bytes))
+    done.count(each(sorted(plain), get, place.at_once, lambda name: place.takes_turns(there[name])))
     for parent in sorted({str(PurePosixPath(name).parent) for name in checkpoints}):
         names = [name for name in checkpoints if str(PurePosixPath(name).parent) == parent]
         _pull_newest(place, folder, sorted(names, key=step_of, reverse=True), there, done)
@@ -145,7 +145,7 @@ def _pull_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
     def get(entry: Listed) -> int | None:
         return _pull_listed(place, part / entry.name, f"{checkpoint}/{entry.name}", entry)
 
-    moved = each(listed, get, place.at_once, lambda entry: entry.size_bytes < place.turns_below_bytes)
+    moved = each(listed, get, place.at_once, lambda entry: place.takes_turns(entry.size_bytes))
     write_atomically(part / MANIFEST_NAME, raw)
     if target.exists():
         shutil.rmtree(target)  # it is not whole, or of another run

@@ -65,7 +65,7 @@ def push(
             return _push_file(place, folder / name, name, there, done.remarks)
 
         for names in (sorted({*plain} - {*vouchers}), vouchers):
-            done.count(each(names, put, place.at_once, lambda name: _is_small(folder / name, place)))
+            done.count(each(names, put, place.at_once, lambda name: _takes_turns(place, folder / name)))
     return done
 
 
@@ -125,9 +125,9 @@ def _settled(place: Place) -> Iterator[None]:
     place.settle()
 
 
-def _is_small(path: Path, place: Place) -> bool:
+def _takes_turns(place: Place, path: Path) -> bool:
     try:
-        return path.stat().st_size < place.turns_below_bytes
+        return place.takes_turns(path.stat().st_size)
     except OSError:  # it was removed meanwhile, which is said where it is read
         return False
 
@@ -200,7 +200,7 @@ def _push_checkpoint(place: Place, folder: Path, checkpoint: str, there: Mapping
 
         if manifest in there and not is_there:
             _take_back(place, folder / checkpoint, manifest, listed)
-        moved = each(listed, put, place.at_once, lambda entry: entry.size_bytes < place.turns_below_bytes)
+        moved = each(listed, put, place.at_once, lambda entry: place.takes_turns(entry.size_bytes))
         if not is_there:
             place.write(raw, manifest)
     except FileNotFoundError as err:
