@@ -17,6 +17,7 @@ from runner.emulation.s3.account import BUCKET
 from runner.emulation.s3.certificates import make_certificates
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import S3Server
+from tests.unit.trainer.checkpoints.boto3_answers import change_answers
 from trainer.__main__ import main
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints.complete import REQUIRED_FILES, complete
@@ -101,14 +102,12 @@ def test_what_a_gateway_damaged_is_reported_by_its_sum(
 def test_an_etag_alone_calls_nothing_damaged(bucket: Any, tmp_path: Path) -> None:
     """What others put there in parts, or encrypted, has an ETag that is no MD5 and looks like one."""
     bucket.put_object(Bucket=BUCKET, Key="p/a", Body=b"abc", Metadata={"theirs": "x"})
-    asked = BaseClient._make_api_call
 
-    def other_etag(client: Any, name: str, values: Any) -> Any:
-        answer = asked(client, name, values)
+    def other_etag(name: str, _: Any, answer: Any) -> Any:
         return {**answer, "ETag": f'"{"0" * 32}"'} if name == "HeadObject" else answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", other_etag)
+        change_answers(patch, other_etag)
         done = pull(URL, tmp_path / "back")
 
     assert done.files == 1
@@ -119,16 +118,14 @@ def test_metadata_whose_name_comes_back_in_capitals_counts(
     open_bucket: Callable[[str], Any], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = open_bucket("strict")
-    asked = BaseClient._make_api_call
 
-    def capitals(client: Any, name: str, values: Any) -> Any:
-        answer = asked(client, name, values)
+    def capitals(name: str, _: Any, answer: Any) -> Any:
         if name == "HeadObject":
             answer["Metadata"] = {key.title(): value for key, value in answer["Metadata"].items()}
             answer["ETag"] = '"opaque"'
         return answer
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", capitals)
+    change_answers(monkeypatch, capitals)
     push(data, URL)
 
     assert push(data, URL).files == 0

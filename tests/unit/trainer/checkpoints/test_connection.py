@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
@@ -18,28 +18,37 @@ AT_MOST_S = 20.0
 
 
 @contextmanager
-def serving(*pieces: bytes, pause_s: float = 0.0) -> Iterator[str]:
-    """Answer one request in these pieces, and close."""
+def served(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Let one connection be answered, and close it."""
 
-    def answer() -> None:
+    def accept() -> None:
         other, _ = server.accept()
         with other:
             other.settimeout(AT_MOST_S)
-            asked = b""
-            while b"\r\n\r\n" not in asked:
-                asked += other.recv(1 << 16)
-            for piece in pieces:
-                time.sleep(pause_s)
-                other.sendall(piece)
+            answer(other)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(AT_MOST_S)
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=accept)
         thread.start()
         try:
             yield f"127.0.0.1:{server.getsockname()[1]}"
         finally:
             thread.join(AT_MOST_S)
+
+
+def serving(*pieces: bytes, pause_s: float = 0.0) -> AbstractContextManager[str]:
+    """Answer one request in these pieces."""
+
+    def answer(other: socket.socket) -> None:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += other.recv(1 << 16)
+        for piece in pieces:
+            time.sleep(pause_s)
+            other.sendall(piece)
+
+    return served(answer)
 
 
 def ask(host: str) -> tuple[int, dict[str, str], Connection]:
@@ -123,12 +132,19 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 def test_who_waits_for_a_slow_line_lets_others_go_on() -> None:
     """A body that fills the buffers of the kernel goes on only after another thread has had a turn."""
-    goes_on = threading.Event()
+    goes_on, body = threading.Event(), bytes(64 << 20)
+
+    def answer(other: socket.socket) -> None:
+        assert goes_on.wait(AT_MOST_S)
+        left = len(body)
+        while left > 0:
+            left -= len(other.recv(1 << 20))
+        other.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     def send(host: str) -> None:
         with turn():
             connection = Connection(host, None)
-            found.append(connection.ask("PUT", "/a", {"host": host}, bytes(64 << 20))[0])
+            found.append(connection.ask("PUT", "/a", {"host": host}, body)[0])
             connection.close()
 
     def let_go() -> None:
@@ -136,7 +152,7 @@ def test_who_waits_for_a_slow_line_lets_others_go_on() -> None:
             goes_on.set()
 
     found: list[int] = []
-    with serving_all(64 << 20, goes_on) as host:
+    with served(answer) as host:
         threads = [threading.Thread(target=send, args=(host,)), threading.Thread(target=let_go)]
         threads[0].start()
         time.sleep(0.3)  # it holds the turn first, as far as can be seen from here
@@ -145,27 +161,3 @@ def test_who_waits_for_a_slow_line_lets_others_go_on() -> None:
             thread.join(AT_MOST_S)
 
     assert found == [200]
-
-
-@contextmanager
-def serving_all(size_bytes: int, first: threading.Event) -> Iterator[str]:
-    """Read a request with a body once something has happened, and answer it."""
-
-    def answer() -> None:
-        other, _ = server.accept()
-        with other:
-            other.settimeout(AT_MOST_S)
-            assert first.wait(AT_MOST_S)
-            left = size_bytes
-            while left > 0:
-                left -= len(other.recv(1 << 20))
-            other.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(AT_MOST_S)
-        thread = threading.Thread(target=answer)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            thread.join(AT_MOST_S)

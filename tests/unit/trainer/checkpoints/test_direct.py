@@ -39,6 +39,15 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture
+def place(open_bucket: Callable[[str], Any]) -> Bucket:
+    """A place of a store whose listing has shown the short way."""
+    open_bucket("strict")
+    found = Bucket(BUCKET, "p", None, None)
+    found.sizes()
+    return found
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -137,10 +146,7 @@ def test_a_server_is_judged_by_what_boto3_judges_it_by(
     assert not place._direct.put("p/a", b"one", "", {})
 
 
-def test_a_connection_that_was_given_up_meanwhile_is_made_anew(open_bucket: Callable[[str], Any]) -> None:
-    open_bucket("strict")
-    place = Bucket(BUCKET, "p", None, None)
-    place.sizes()
+def test_a_connection_that_was_given_up_meanwhile_is_made_anew(place: Bucket) -> None:
     objects = place._direct
     assert objects._address is not None
     for _ in range(2):
@@ -174,7 +180,7 @@ def test_an_answer_that_is_not_understood_ends_the_short_way(
     assert contents(tmp_path / "back") == contents(data)
 
 
-def test_keys_that_cannot_be_renewed_are_boto3s_to_report(open_bucket: Callable[[str], Any]) -> None:
+def test_keys_that_cannot_be_renewed_are_boto3s_to_report(place: Bucket) -> None:
     class Refused:
         """Credentials whose source does not answer."""
 
@@ -190,9 +196,6 @@ def test_keys_that_cannot_be_renewed_are_boto3s_to_report(open_bucket: Callable[
         with turn():
             pass
 
-    open_bucket("strict")
-    place = Bucket(BUCKET, "p", None, None)
-    place.sizes()
     place._direct._credentials = Refused()
 
     with turn():
@@ -201,11 +204,8 @@ def test_keys_that_cannot_be_renewed_are_boto3s_to_report(open_bucket: Callable[
 
 
 def test_a_connection_that_has_rested_and_says_so_in_other_words_is_no_reason_to_stop(
-    open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+    place: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_bucket("strict")
-    place = Bucket(BUCKET, "p", None, None)
-    place.sizes()
     objects, ask = place._direct, Connection.ask
     assert objects._address is not None
     resting = Connection(objects._address.host, objects._tls)
@@ -222,12 +222,7 @@ def test_a_connection_that_has_rested_and_says_so_in_other_words_is_no_reason_to
     assert objects.is_usable
 
 
-def test_a_part_of_what_was_asked_for_as_a_whole_is_no_success(
-    open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_bucket("strict")
-    place = Bucket(BUCKET, "p", None, None)
-    place.sizes()
+def test_a_part_of_what_was_asked_for_as_a_whole_is_no_success(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = Connection.ask
     monkeypatch.setattr(Connection, "ask", lambda *words: (206, ask(*words)[1]))
 
@@ -236,20 +231,14 @@ def test_a_part_of_what_was_asked_for_as_a_whole_is_no_success(
 
 
 @pytest.mark.parametrize("host", ["store.example:99999", "[::1"])
-def test_an_address_that_nobody_can_speak_to_is_boto3s_to_report(open_bucket: Callable[[str], Any], host: str) -> None:
-    open_bucket("strict")
-    place = Bucket(BUCKET, "p", None, None)
-    place.sizes()
+def test_an_address_that_nobody_can_speak_to_is_boto3s_to_report(place: Bucket, host: str) -> None:
     assert place._direct._address is not None
     place._direct._address = place._direct._address._replace(host=host)
 
     assert place._direct.get("p/a") is None
 
 
-def test_behind_a_proxy_boto3_does_it_all(open_bucket: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    open_bucket("strict")
-    place = Bucket(BUCKET, "p", None, None)
-    place.sizes()
+def test_behind_a_proxy_boto3_does_it_all(place: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place._direct._address is not None
     monkeypatch.setattr("botocore.utils.get_environ_proxies", lambda url: {"https": "http://proxy.example:3128"})
 

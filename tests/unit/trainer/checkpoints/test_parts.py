@@ -8,17 +8,17 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.client import BaseClient
 from botocore.exceptions import ResponseStreamingError
 
 from runner.emulation.s3.account import BUCKET
 from runner.emulation.s3.manners import MANNERS
 from runner.emulation.s3.server import S3Server
+from tests.unit.trainer.checkpoints.boto3_answers import change_answers
 from trainer.checkpoints import bucket as s3
 from trainer.checkpoints.bucket import Bucket
 from trainer.checkpoints.connection import Connection
@@ -123,13 +123,13 @@ def test_a_big_file_comes_back_in_one_request_for_each_part(
 
 def noted_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list that grows by each call of boto3's."""
-    asked, called = BaseClient._make_api_call, list[str]()
+    called: list[str] = []
 
-    def noted(client: Any, name: str, values: Any) -> Any:
+    def noted(name: str, _: Any, answer: Any) -> Any:
         called.append(name)
-        return asked(client, name, values)
+        return answer
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+    change_answers(monkeypatch, noted)
     return called
 
 
@@ -175,6 +175,19 @@ def test_a_part_that_does_not_come_at_once_is_boto3s(
     assert "GetObject" in by_boto3
 
 
+class GivenBody:
+    """A body that gives other pieces than the store has sent."""
+
+    def __init__(self, body: Any, pieces: Iterable[bytes]) -> None:
+        self._body, self._pieces = body, pieces
+
+    def iter_chunks(self, size_bytes: int) -> Iterator[bytes]:
+        yield from self._pieces
+
+    def close(self) -> None:
+        self._body.close()
+
+
 @pytest.mark.parametrize("times", [2, 100])
 def test_a_part_whose_connection_breaks_is_asked_for_again(
     open_bucket: Callable[[str], Any], big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
@@ -182,47 +195,24 @@ def test_a_part_whose_connection_breaks_is_asked_for_again(
     open_bucket("strict")
     push(big, URL)
     give_none(monkeypatch)
-    asked, left = BaseClient._make_api_call, [None] * times
+    left = [None] * times
 
-    class Breaking:
-        """A body that breaks off."""
+    def broken_off(body: Any) -> Iterator[bytes]:
+        yield next(body.iter_chunks(1 << 10))
+        raise ResponseStreamingError(error="it broke off")
 
-        def __init__(self, body: Any) -> None:
-            self._body = body
-
-        def iter_chunks(self, size_bytes: int) -> Any:
-            yield next(self._body.iter_chunks(size_bytes))
-            raise ResponseStreamingError(error="it broke off")
-
-        def close(self) -> None:
-            self._body.close()
-
-    def breaking(client: Any, name: str, values: Any) -> Any:
-        answer = asked(client, name, values)
+    def breaking(_: str, values: Any, answer: Any) -> Any:
         if "Range" in values and left:
             left.pop()
-            answer["Body"] = Breaking(answer["Body"])
+            answer["Body"] = GivenBody(answer["Body"], broken_off(answer["Body"]))
         return answer
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", breaking)
+    change_answers(monkeypatch, breaking)
     if times < s3.PART_TRIES:
         assert pulled(tmp_path) == CONTENT
     else:
         with pytest.raises(StoreError, match="ResponseStreamingError"):
             pulled(tmp_path)
-
-
-class Changed:
-    """A body with other content than the store has sent."""
-
-    def __init__(self, body: Any, content: bytes) -> None:
-        self._body, self._content = body, content
-
-    def iter_chunks(self, size_bytes: int) -> Any:
-        yield self._content
-
-    def close(self) -> None:
-        self._body.close()
 
 
 @pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"more"], ids=["short", "long"])
@@ -237,16 +227,15 @@ def test_a_part_of_another_length_is_asked_for_again(
     open_bucket("strict")
     push(big, URL)
     give_none(monkeypatch)
-    asked, changed = BaseClient._make_api_call, list[str]()
+    changed: list[str] = []
 
-    def other(client: Any, name: str, values: Any) -> Any:
-        answer = asked(client, name, values)
+    def other(name: str, values: Any, answer: Any) -> Any:
         if values.get("Range", "").startswith("bytes=0-") and not changed:
             changed.append(name)
-            answer["Body"] = Changed(answer["Body"], change(answer["Body"].read()))
+            answer["Body"] = GivenBody(answer["Body"], [change(answer["Body"].read())])
         return answer
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", other)
+    change_answers(monkeypatch, other)
 
     assert pulled(tmp_path) == CONTENT
     assert changed
@@ -258,13 +247,11 @@ def test_a_store_without_etags_gives_parts_as_well(
     open_bucket("strict")
     push(big, URL)
     give_none(monkeypatch)
-    asked = BaseClient._make_api_call
 
-    def without(client: Any, name: str, values: Any) -> Any:
-        answer = asked(client, name, values)
+    def without(_: str, values: Any, answer: Any) -> Any:
         return {key: answer[key] for key in answer if key != "ETag"} if "Range" in values else answer
 
-    monkeypatch.setattr(BaseClient, "_make_api_call", without)
+    change_answers(monkeypatch, without)
 
     assert pulled(tmp_path) == CONTENT
 
